@@ -1,0 +1,130 @@
+"""What an exchange must offer, and the events that it speaks in.
+
+An adapter turns one exchange's feed into the events below, on a thread of its own, and hands each of them to the
+callback it was made with. Disconnects, gaps and corrections are events like any other.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from app.candles import UnifiedCandle
+from app.timeframes import Timeframe
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A connection is open and its subscriptions are sent. `attempt` counts connections since the start, from 1."""
+
+    connection: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """A connection is gone, for whatever `reason`; the adapter reconnects by itself."""
+
+    connection: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClockTick:
+    """The exchange's clock stands at `exchange_ms` (UNIX milliseconds)."""
+
+    exchange_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CandleUpdated:
+    """The candle of a bucket that is still open changed (`candle.state` is forming)."""
+
+    candle: UnifiedCandle
+
+
+@dataclass(frozen=True, slots=True)
+class CandleClosed:
+    """A bucket is over and its candle was seen whole (`candle.state` is closed).
+
+    The same bucket may come again with other values: a late revision by the exchange.
+    """
+
+    candle: UnifiedCandle
+
+
+@dataclass(frozen=True, slots=True)
+class GapSuspected:
+    """Nothing trustworthy is known of the buckets `first_s` to `last_s` (starts, UNIX seconds, inclusive).
+
+    `settled_only`: the stream was whole but silent, so only a settled answer of the exchange can say more; else
+    trades may have been missed, and the question is urgent.
+    """
+
+    product: str
+    timeframe: Timeframe
+    first_s: int
+    last_s: int
+    reason: str
+    settled_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProductRefused:
+    """The exchange does not deliver this product, although it was asked to."""
+
+    product: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRejected:
+    """A frame, or a part of one, was not understood; nothing of that part was used."""
+
+    connection: str
+    reason: str
+
+
+Event: TypeAlias = (
+    Connected
+    | Disconnected
+    | ClockTick
+    | CandleUpdated
+    | CandleClosed
+    | GapSuspected
+    | ProductRefused
+    | FrameRejected
+)
+
+
+class ExchangeAdapter(ABC):
+    """One exchange's live feed. Every method is safe to call from any thread."""
+
+    name: str
+    """Short lower-case name; part of every key in the cache."""
+
+    def __init__(self, on_event: Callable[[Event], None]) -> None:
+        self._on_event = on_event
+
+    @abstractmethod
+    def connect(self) -> None:
+        """Start the feed in the background. Returns at once; reconnects for ever until `disconnect`."""
+
+    @abstractmethod
+    def disconnect(self) -> None:
+        """End the feed. After the return no event is delivered and no socket is open."""
+
+    @abstractmethod
+    def subscribe(self, products: Iterable[str]) -> None:
+        """Add products to the feed, now and after every reconnect."""
+
+    @abstractmethod
+    def unsubscribe(self, products: Iterable[str]) -> None:
+        """Take products out of the feed."""
+
+    @property
+    @abstractmethod
+    def is_connected(self) -> bool:
+        """Whether every connection that is wanted is open."""

@@ -1,0 +1,94 @@
+"""Candles as arrays: the fixed 56-byte record that the cache stores and every computation reads.
+
+An array of records is what `numpy.frombuffer` makes of the cached bytes, without a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from app.candles import State, UnifiedCandle
+from app.timeframes import Timeframe
+
+RECORD = np.dtype(
+    [
+        ("start_s", "<u4"),
+        ("flags", "<u4"),
+        ("observed_ms", "<u8"),
+        ("open", "<f8"),
+        ("high", "<f8"),
+        ("low", "<f8"),
+        ("close", "<f8"),
+        ("volume", "<f8"),
+    ]
+)
+"""One candle. `start_s` 0 marks a slot that was never written."""
+
+Records: TypeAlias = npt.NDArray[Any]
+"""A one-dimensional array of `RECORD`."""
+
+STATE_MASK = 0b11
+"""Bits of `flags` that hold the `State`."""
+EMPTY = 0b100
+"""Bit of `flags`: the exchange has proven that the bucket had no trades."""
+CORRECTED = 0b1000
+"""Bit of `flags`: another closed candle of this bucket was here before. Set by the cache."""
+
+
+def state_of(records: Records) -> npt.NDArray[np.uint32]:
+    """The `State` of each record, as integers."""
+    states: npt.NDArray[np.uint32] = records["flags"] & STATE_MASK
+    return states
+
+
+def has_trades(records: Records) -> npt.NDArray[np.bool_]:
+    traded: npt.NDArray[np.bool_] = (records["flags"] & EMPTY) == 0
+    return traded
+
+
+def over(records: Records) -> Records:
+    """Those of `records` that are closed or confirmed."""
+    return records[state_of(records) >= State.CLOSED]
+
+
+def to_records(candles: Iterable[UnifiedCandle]) -> Records:
+    """An array of `candles`, in their order."""
+    rows = [
+        (
+            c.start_s,
+            c.state | (0 if c.trades else EMPTY),
+            c.observed_ms,
+            c.open,
+            c.high,
+            c.low,
+            c.close,
+            c.volume,
+        )
+        for c in candles
+    ]
+    return np.array(rows, dtype=RECORD)
+
+
+def to_candles(records: Records, *, exchange: str, product: str, timeframe: Timeframe) -> list[UnifiedCandle]:
+    """The candles that `records` hold, validated again."""
+    return [
+        UnifiedCandle(
+            exchange=exchange,
+            product=product,
+            timeframe=timeframe,
+            start_s=int(r["start_s"]),
+            open=float(r["open"]),
+            high=float(r["high"]),
+            low=float(r["low"]),
+            close=float(r["close"]),
+            volume=float(r["volume"]),
+            trades=not r["flags"] & EMPTY,
+            state=State(int(r["flags"]) & STATE_MASK),
+            observed_ms=int(r["observed_ms"]),
+        )
+        for r in records
+    ]

@@ -1,0 +1,169 @@
+"""Every setting: its name, type, unit, default and meaning. Read once, from the environment."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from app.errors import InvalidInput
+from app.timeframes import BASE, Timeframe
+
+_PRODUCT = re.compile(r"[A-Z0-9][A-Z0-9.]{0,19}-[A-Z0-9]{2,10}")
+_SELECTION = re.compile(r"all:[A-Z0-9]{2,10}|top:[1-9][0-9]{0,3}:[A-Z0-9]{2,10}")
+
+OWN_PREFIXES = ("CANDLEWICK_", "EXCHANGE_", "REST_", "GAP_", "RECONCILE_", "CLOSE_", "SETTLING_")
+"""A variable that starts with one of these is meant for this program: if it is no setting, it is refused."""
+
+MIN_CANDLES = 60
+"""A series has an indicator from this many candles on."""
+
+WINDOW = 500
+"""An indicator is computed from at most this many of the newest candles."""
+
+
+def _split(value: object) -> object:
+    return (
+        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    )
+
+
+class Settings(BaseModel):
+    """One field a setting; the environment variable is the field's name in capitals."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    exchange_ws_url: str = Field(
+        "wss://advanced-trade-ws.coinbase.com", description="The exchange's WebSocket (market data)."
+    )
+    exchange_rest_url: str = Field(
+        "https://api.coinbase.com", description="The exchange's REST origin, without a path."
+    )
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey, 6.2 or later.")
+    products: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
+        ("top:25:USD",),
+        description="Products, comma separated (`BTC-USD,ETH-USD`), or `all:USD`, or `top:25:USD` by 24 h volume.",
+    )
+    timeframes: Annotated[tuple[Timeframe, ...], BeforeValidator(_split)] = Field(
+        (Timeframe.M5, Timeframe.M15, Timeframe.H1, Timeframe.H4, Timeframe.D1),
+        description="Timeframes, comma separated; `5m` is the one that the stream delivers and must be there.",
+    )
+    close_grace_seconds: float = Field(
+        2.0,
+        ge=0,
+        le=60,
+        description="Exchange seconds after its end at which a bucket without a later one closes.",
+    )
+    settling_seconds: float = Field(
+        60.0,
+        ge=0,
+        le=3600,
+        description="Exchange seconds after its end from which REST's word on a bucket is final.",
+    )
+    rest_requests_per_second: float = Field(
+        5.0, gt=0, le=30, description="REST requests in any second, over all processes and hosts."
+    )
+    rest_timeout_seconds: float = Field(10.0, gt=0, le=120, description="Time-out of one REST request.")
+    gap_scan_seconds: float = Field(300.0, gt=0, description="Exchange seconds between two scans for gaps.")
+    reconcile_seconds: float = Field(
+        3600.0, gt=0, description="Exchange seconds between two comparisons with REST."
+    )
+    series_capacity: int = Field(
+        1000, ge=WINDOW, le=100_000, description="Candles kept for each product and timeframe."
+    )
+    products_per_connection: int = Field(
+        100,
+        ge=1,
+        le=1000,
+        description="Products on one WebSocket connection; more products, more connections.",
+    )
+    ingest_share: str = Field(
+        "1/1",
+        pattern=r"^[1-9]\d{0,2}/[1-9]\d{0,2}$",
+        description="Which share of the products this ingest takes.",
+    )
+    events_kept: int = Field(
+        20_000, ge=100, le=10_000_000, description="Entries kept in the event stream in Redis."
+    )
+    web_host: str = Field("127.0.0.1", description="Address that the web server listens on.")
+    web_port: int = Field(8000, ge=1, le=65535, description="Port of the web server.")
+    flower_port: int = Field(5555, ge=1, le=65535, description="Port of Flower (always on loopback).")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Log level.")
+
+    @field_validator("exchange_ws_url", "exchange_rest_url", "redis_url")
+    @classmethod
+    def _is_url(cls, value: str, info: object) -> str:
+        schemes = {
+            "exchange_ws_url": ("ws", "wss"),
+            "exchange_rest_url": ("http", "https"),
+            "redis_url": ("redis", "rediss", "unix"),
+        }[info.field_name]  # type: ignore[attr-defined]
+        parts = urlsplit(value)
+        if parts.scheme not in schemes or not (parts.netloc or parts.scheme == "unix"):
+            raise ValueError(f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}")
+        return value.rstrip("/")
+
+    @field_validator("products")
+    @classmethod
+    def _are_products(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("name at least one product, or all:USD, or top:25:USD")
+        wrong = [v for v in value if not (_PRODUCT.fullmatch(v) or _SELECTION.fullmatch(v))]
+        if wrong:
+            raise ValueError(
+                f"{wrong[0]!r} is neither a product (BTC-USD) nor a selection (all:USD, top:25:USD)"
+            )
+        return tuple(dict.fromkeys(value))
+
+    @field_validator("timeframes")
+    @classmethod
+    def _are_timeframes(cls, value: tuple[Timeframe, ...]) -> tuple[Timeframe, ...]:
+        if BASE not in value:
+            raise ValueError(
+                f"must contain {BASE}: the stream delivers it and the longer ones are built from it"
+            )
+        return tuple(sorted(set(value), key=lambda t: t.seconds))
+
+    @field_validator("ingest_share")
+    @classmethod
+    def _is_share(cls, value: str) -> str:
+        part, of = map(int, value.split("/"))
+        if part > of:
+            raise ValueError(f"{value} is not a share: use 1/{of} to {of}/{of}")
+        return value
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """The settings of this process.
+
+        Raises `InvalidInput`, which names each variable that is wrong or unknown, and says what would be right.
+        """
+        environ = os.environ if environ is None else environ
+        known = {name.upper(): name for name in cls.model_fields}
+        problems = [_unknown(key, known) for key in environ if key not in known]
+        values = {known[key]: value for key, value in environ.items() if key in known and value != ""}
+        try:
+            settings = cls(**values)  # type: ignore[arg-type]
+        except ValidationError as error:
+            problems += [
+                f"{str(e['loc'][0]).upper()}: {e['msg'].removeprefix('Value error, ')} (it is {e['input']!r})"
+                for e in error.errors()
+            ]
+        if problems := [p for p in problems if p]:
+            raise InvalidInput("settings are wrong:\n  " + "\n  ".join(problems))
+        return settings
+
+
+def _unknown(key: str, known: Mapping[str, str]) -> str:
+    """Why `key` looks like a mistyped setting, or nothing where it is somebody else's variable."""
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.88)
+    if near:
+        return f"{key}: no such setting; did you mean {near[0]}?"
+    if key.startswith(OWN_PREFIXES):
+        return f"{key}: no such setting; the README lists them all"
+    return ""
