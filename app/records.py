@@ -39,9 +39,9 @@ CORRECTED = 0b1000
 """Bit of `flags`: another closed candle of this bucket was here before. Set by the cache."""
 
 
-def state_of(records: Records) -> npt.NDArray[np.uint32]:
+def state_of(records: Records) -> npt.NDArray[np.integer[Any]]:
     """The `State` of each record, as integers."""
-    states: npt.NDArray[np.uint32] = records["flags"] & STATE_MASK
+    states: npt.NDArray[np.integer[Any]] = records["flags"] & STATE_MASK
     return states
 
 

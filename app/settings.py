@@ -28,9 +28,7 @@ WINDOW = 500
 
 
 def _split(value: object) -> object:
-    return (
-        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-    )
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
 class Settings(BaseModel):
@@ -70,9 +68,7 @@ class Settings(BaseModel):
     )
     rest_timeout_seconds: float = Field(10.0, gt=0, le=120, description="Time-out of one REST request.")
     gap_scan_seconds: float = Field(300.0, gt=0, description="Exchange seconds between two scans for gaps.")
-    reconcile_seconds: float = Field(
-        3600.0, gt=0, description="Exchange seconds between two comparisons with REST."
-    )
+    reconcile_seconds: float = Field(3600.0, gt=0, description="Exchange seconds between two comparisons with REST.")
     series_capacity: int = Field(
         1000, ge=WINDOW, le=100_000, description="Candles kept for each product and timeframe."
     )
@@ -87,9 +83,7 @@ class Settings(BaseModel):
         pattern=r"^[1-9]\d{0,2}/[1-9]\d{0,2}$",
         description="Which share of the products this ingest takes.",
     )
-    events_kept: int = Field(
-        20_000, ge=100, le=10_000_000, description="Entries kept in the event stream in Redis."
-    )
+    events_kept: int = Field(20_000, ge=100, le=10_000_000, description="Entries kept in the event stream in Redis.")
     web_host: str = Field("127.0.0.1", description="Address that the web server listens on.")
     web_port: int = Field(8000, ge=1, le=65535, description="Port of the web server.")
     flower_port: int = Field(5555, ge=1, le=65535, description="Port of Flower (always on loopback).")
@@ -115,18 +109,14 @@ class Settings(BaseModel):
             raise ValueError("name at least one product, or all:USD, or top:25:USD")
         wrong = [v for v in value if not (_PRODUCT.fullmatch(v) or _SELECTION.fullmatch(v))]
         if wrong:
-            raise ValueError(
-                f"{wrong[0]!r} is neither a product (BTC-USD) nor a selection (all:USD, top:25:USD)"
-            )
+            raise ValueError(f"{wrong[0]!r} is neither a product (BTC-USD) nor a selection (all:USD, top:25:USD)")
         return tuple(dict.fromkeys(value))
 
     @field_validator("timeframes")
     @classmethod
     def _are_timeframes(cls, value: tuple[Timeframe, ...]) -> tuple[Timeframe, ...]:
         if BASE not in value:
-            raise ValueError(
-                f"must contain {BASE}: the stream delivers it and the longer ones are built from it"
-            )
+            raise ValueError(f"must contain {BASE}: the stream delivers it and the longer ones are built from it")
         return tuple(sorted(set(value), key=lambda t: t.seconds))
 
     @field_validator("ingest_share")
@@ -148,15 +138,20 @@ class Settings(BaseModel):
         problems = [_unknown(key, known) for key in environ if key not in known]
         values = {known[key]: value for key, value in environ.items() if key in known and value != ""}
         try:
-            settings = cls(**values)  # type: ignore[arg-type]
+            settings = cls(**values)
         except ValidationError as error:
             problems += [
-                f"{str(e['loc'][0]).upper()}: {e['msg'].removeprefix('Value error, ')} (it is {e['input']!r})"
+                f"{str(e['loc'][0]).upper()}: {e['msg'].removeprefix('Value error, ')} (it is {_shown(e['input'])})"
                 for e in error.errors()
             ]
         if problems := [p for p in problems if p]:
             raise InvalidInput("settings are wrong:\n  " + "\n  ".join(problems))
         return settings
+
+
+def _shown(value: object) -> str:
+    """`value` as an error may show it: a URL without its user and password."""
+    return re.sub(r"//[^/@]*@", "//***@", repr(value))
 
 
 def _unknown(key: str, known: Mapping[str, str]) -> str:

@@ -88,14 +88,7 @@ class FrameRejected:
 
 
 Event: TypeAlias = (
-    Connected
-    | Disconnected
-    | ClockTick
-    | CandleUpdated
-    | CandleClosed
-    | GapSuspected
-    | ProductRefused
-    | FrameRejected
+    Connected | Disconnected | ClockTick | CandleUpdated | CandleClosed | GapSuspected | ProductRefused | FrameRejected
 )
 
 
