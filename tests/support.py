@@ -1,0 +1,98 @@
+"""What many tests share: waiting for a condition, real processes, free ports."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def eventually(condition: Callable[[], T], timeout: float = 10.0, interval: float = 0.02) -> T:
+    """The first true value of `condition`.
+
+    An exception in `condition` counts as "not yet". After `timeout` seconds: `AssertionError` that says what was
+    seen last.
+    """
+    until = time.monotonic() + timeout
+    while True:
+        error: Exception | None = None
+        seen: T | None = None
+        try:
+            seen = condition()
+            if seen:
+                return seen
+        except Exception as problem:  # whatever it is, it may pass
+            error = problem
+        if time.monotonic() > until:
+            last = f"{type(error).__name__}: {error}" if error else repr(seen)
+            raise AssertionError(f"not within {timeout:g} s; last seen: {last}") from error
+        time.sleep(interval)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Process:
+    """A real process in a session of its own; its output is in `log`."""
+
+    def __init__(
+        self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None, cwd: Path = ROOT
+    ) -> None:
+        self.command = list(command)
+        self.log = log
+        with log.open("ab") as output:
+            self._popen = subprocess.Popen(
+                self.command,
+                cwd=cwd,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self.pid = self._popen.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code, None while it runs."""
+        return self._popen.poll()
+
+    def output(self) -> str:
+        """All that it printed so far."""
+        return self.log.read_text(errors="replace")
+
+    def send(self, signum: int) -> None:
+        """A signal to this process alone."""
+        self._popen.send_signal(signum)
+
+    def wait(self, timeout: float = 20.0) -> int:
+        """Its exit code, once it has ended; `AssertionError` with its output if it has not within `timeout` seconds."""
+        try:
+            return self._popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.command} still runs after {timeout:g} s:\n{self.output()[-4000:]}") from None
+
+    def stop(self, timeout: float = 20.0) -> int:
+        """SIGTERM, then `wait`."""
+        self.send(signal.SIGTERM)
+        return self.wait(timeout)
+
+    def end(self) -> None:
+        """Kill it and all of its session that is left, whatever state they are in."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._popen.wait()
