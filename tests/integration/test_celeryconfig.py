@@ -1,0 +1,62 @@
+"""Celery's settings against a real Redis: where tasks go, and what happens to mistakes."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+import redis
+from celery import Celery
+from celery.exceptions import QueueNotFound
+
+from tests.support import ROOT
+
+pytestmark = pytest.mark.integration
+
+
+def _settings() -> dict[str, object]:
+    return runpy.run_path(str(ROOT / "celeryconfig.py"))
+
+
+@pytest.fixture
+def sender(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    with Celery("test", set_as_current=False) as app:
+        app.config_from_object(SimpleNamespace(**_settings()))
+        yield app
+
+
+@pytest.mark.parametrize("queue", ["indicators", "backfill", "reconcile", "alerts", "default"])
+def test_a_task_waits_in_its_own_queue_and_no_other(sender: Celery, redis_client: redis.Redis, queue: str) -> None:
+    sender.send_task("any", queue=queue)
+    lists = list(redis_client.scan_iter(_type="list"))
+    assert lists == [f"cw:1:celery:{queue}".encode()]
+
+
+def test_every_key_has_the_one_prefix(sender: Celery, redis_client: redis.Redis) -> None:
+    sender.send_task("workers.indicators.update")
+    assert redis_client.llen("cw:1:celery:indicators") == 1
+    assert len(list(redis_client.scan_iter("cw:1:celery:*"))) == redis_client.dbsize()
+
+
+def test_a_mistyped_queue_fails(sender: Celery) -> None:
+    with pytest.raises(QueueNotFound):
+        sender.send_task("any", queue="indicator")
+
+
+def test_beat_sends_nothing_that_piles_up() -> None:
+    schedule = _settings()["beat_schedule"]
+    assert isinstance(schedule, dict)
+    assert {entry["task"] for entry in schedule.values()} == {
+        "workers.repair.scan",
+        "workers.repair.reconcile",
+        "workers.repair.drain",
+    }
+    assert all(0 < entry["options"]["expires"] < entry["schedule"] for entry in schedule.values())
+
+
+def test_redis_on_a_unix_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "unix:///run/redis.sock?db=2")
+    assert _settings()["broker_url"] == "redis+socket:///run/redis.sock?virtual_host=2"
