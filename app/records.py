@@ -37,6 +37,8 @@ EMPTY = 0b100
 """Bit of `flags`: the exchange has proven that the bucket had no trades."""
 CORRECTED = 0b1000
 """Bit of `flags`: another closed candle of this bucket was here before. Set by the cache."""
+UNSETTLED = 0b10000
+"""Bit of `flags`: closed on REST's word before the bucket had settled; to be asked for once more."""
 
 
 def state_of(records: Records) -> npt.NDArray[np.integer[Any]]:

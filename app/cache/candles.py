@@ -1,0 +1,126 @@
+"""The candle cache: one ring of fixed records a series, written by compare-and-set.
+
+A ring is a string of `capacity` records of 56 bytes, slot = (start // step) mod capacity, and a trailer of 16 bytes:
+revision (u64, grows with every closed candle that is new or different), origin (u32, UNIX seconds: the first bucket
+that the exchange is known to have had; 0 while nothing was asked), reserved (u32).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+
+
+import numpy as np
+import orjson
+from redis import Redis
+
+from app.batches import batched
+from app.cache import keys
+from app.cache.model import NOTHING, Outcome, View, Write, Written
+from app.cache.scripts import script
+from app.candles import State
+from app.records import EMPTY, RECORD, STATE_MASK
+from app.series import Series
+
+TRAILER = struct.Struct("<QII")
+SERIES_A_CALL = 64
+"""Series in one script call: enough to save the round trips, few enough not to keep Redis from others."""
+
+
+class CandleCache:
+    """Reads and writes rings. `capacity` is that of new rings, `events_kept` bounds the event stream."""
+
+    def __init__(self, client: Redis, *, capacity: int, events_kept: int) -> None:
+        self._capacity = capacity
+        self._events_kept = events_kept
+        self._write = script(client, "write_candles")
+        self._read = script(client, "read_candles")
+        self._grow = script(client, "grow_ring")
+
+    def write(self, writes: Iterable[Write], *, announce: bool = True) -> list[Written]:
+        """Compare-and-set of every record; new and corrected candles are announced with the same atomic step."""
+        written: list[Written] = []
+        for some in batched(writes, SERIES_A_CALL):
+            written += self._write_some(some, announce)
+        return written
+
+    def _write_some(self, writes: Sequence[Write], announce: bool) -> list[Written]:
+        args: list[object] = [self._events_kept, int(announce)]
+        for series, records, origin_s in writes:
+            payloads = [_payload(series, record) for record in records] if announce else []
+            origin = "" if origin_s is None else origin_s
+            name = f"{series.exchange}:{series.product}:{series.timeframe}"
+            args += [
+                series.timeframe.seconds,
+                self._capacity,
+                origin,
+                records.tobytes(),
+                name,
+                len(payloads),
+                *payloads,
+            ]
+        answer = self._write(keys=[keys.EVENTS, *(keys.candles(w.series) for w in writes)], args=args)
+        return list(_split(writes, answer))
+
+    def read_many(self, ranges: Sequence[tuple[Series, int, int]]) -> list[View]:
+        """The records of each (series, first bucket, last bucket), as far as the rings reach back."""
+        views: list[View] = []
+        for some in batched(ranges, SERIES_A_CALL):
+            args = [n for series, first_s, last_s in some for n in (series.timeframe.seconds, first_s, last_s)]
+            answer = self._read(keys=[keys.candles(series) for series, _, _ in some], args=args)
+            views += [_view(raw, *asked) for raw, asked in zip(answer, some, strict=True)]
+        return views
+
+    def read(self, series: Series, first_s: int, last_s: int) -> View:
+        """The records of the buckets from `first_s` to `last_s` (starts, inclusive)."""
+        return self.read_many([(series, first_s, last_s)])[0]
+
+    def reach_back(self, series: Series, origin_s: int, last_s: int) -> None:
+        """Make room for every bucket from `origin_s` to `last_s` and move the origin there."""
+        buckets = (last_s - origin_s) // series.timeframe.seconds + 2
+        self._grow(
+            keys=[keys.candles(series)],
+            args=[series.timeframe.seconds, max(buckets, self._capacity), origin_s],
+        )
+
+
+def _payload(series: Series, record: np.void) -> bytes:
+    flags = int(record["flags"])
+    return orjson.dumps(
+        {
+            "exchange": series.exchange,
+            "product": series.product,
+            "timeframe": series.timeframe,
+            "start": int(record["start_s"]),
+            "open": float(record["open"]),
+            "high": float(record["high"]),
+            "low": float(record["low"]),
+            "close": float(record["close"]),
+            "volume": float(record["volume"]),
+            "trades": not flags & EMPTY,
+            "state": State(flags & STATE_MASK).label,
+        }
+    )
+
+
+def _split(writes: Sequence[Write], answer: list[int | bytes]) -> Iterable[Written]:
+    at = 0
+    for series, records, _ in writes:
+        flat = answer[at : at + 2 * len(records)]
+        at += 2 * len(records)
+        outcomes = [Outcome(int(code)) for code in flat[::2]]
+        before = {i: np.frombuffer(raw, RECORD) for i, raw in enumerate(flat[1::2]) if isinstance(raw, bytes) and raw}
+        yield Written(series, records, outcomes, before)
+
+
+def _view(raw: bytes, series: Series, first_s: int, last_s: int) -> View:
+    if not raw:
+        return NOTHING
+    revision, origin_s, _ = TRAILER.unpack_from(raw)
+    slots = np.frombuffer(raw, RECORD, offset=TRAILER.size)
+    step = series.timeframe.seconds
+    newest = last_s // step * step
+    expected = newest - step * np.arange(len(slots) - 1, -1, -1, dtype=np.int64)
+    held = (slots["start_s"] == expected) & (expected >= first_s)
+    return View(slots[held], revision, origin_s, newest - step * (len(slots) - 1))

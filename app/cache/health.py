@@ -1,0 +1,47 @@
+"""How the feed is doing, as each ingest process sees it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+import orjson
+from redis import Redis
+
+from app.cache import keys
+
+STALE_MS = 15_000
+"""A process that has not said anything for so long is taken for gone."""
+
+
+class HealthCache:
+    def __init__(self, client: Redis, exchange: str) -> None:
+        self._client = client
+        self._key = keys.health(exchange)
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
+
+    def tell(self, connections: Sequence[Any], *, dropped: int) -> None:
+        """Write down this process' connections (dataclasses) and how many candles it had to drop."""
+        seconds, micros = self._client.time()
+        row = {
+            "told_ms": seconds * 1000 + micros // 1000,
+            "dropped": dropped,
+            "connections": [asdict(c) if is_dataclass(c) and not isinstance(c, type) else c for c in connections],
+        }
+        self._client.hset(self._key, self._name, orjson.dumps(row, default=str))
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """What each live ingest process told last, with its age in ms; those that are gone are removed."""
+        seconds, micros = self._client.time()
+        now_ms = seconds * 1000 + micros // 1000
+        alive: dict[str, dict[str, Any]] = {}
+        for name, raw in self._client.hgetall(self._key).items():
+            row = orjson.loads(raw)
+            if now_ms - row["told_ms"] > STALE_MS:
+                self._client.hdel(self._key, name)
+            else:
+                alive[name.decode()] = {**row, "age_ms": now_ms - row["told_ms"]}
+        return alive

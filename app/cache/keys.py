@@ -1,0 +1,54 @@
+"""Every key and channel in Redis, in one place. `{…}` is the hash tag that keeps a product on one node."""
+
+from __future__ import annotations
+
+from app.series import Series
+
+PREFIX = "cw:1"
+EVENTS = f"{PREFIX}:events"
+BUDGET = f"{PREFIX}:budget"
+MISMATCHES = f"{PREFIX}:mismatches"
+COUNTERS = f"{PREFIX}:counters"
+
+
+def candles(series: Series) -> str:
+    return f"{PREFIX}:candles:{{{series.exchange}:{series.product}}}:{series.timeframe}"
+
+
+def indicator(series: Series, name: str = "macdv") -> str:
+    return f"{PREFIX}:indicator:{{{series.exchange}:{series.product}}}:{series.timeframe}:{name}"
+
+
+def clock(exchange: str) -> str:
+    return f"{PREFIX}:clock:{exchange}"
+
+
+def products(exchange: str) -> str:
+    """The products that this installation follows: a hash from product to its state, as JSON."""
+    return f"{PREFIX}:products:{exchange}"
+
+
+def health(exchange: str) -> str:
+    """A hash from ingest process to its connections, as JSON."""
+    return f"{PREFIX}:health:{exchange}"
+
+
+def repair(exchange: str, part: str) -> str:
+    return f"{PREFIX}:backfill:{exchange}:{part}"
+
+
+def slot(task: str, exchange: str, number: int) -> str:
+    """Held by whoever runs a periodic task for one slot of exchange time."""
+    return f"{PREFIX}:slot:{task}:{exchange}:{number}"
+
+
+def close_channel(series: Series) -> str:
+    return f"candle:close:{series.exchange}:{series.product}:{series.timeframe}"
+
+
+def correction_channel(series: Series) -> str:
+    return f"candle:correction:{series.exchange}:{series.product}:{series.timeframe}"
+
+
+def indicator_channel(series: Series, name: str = "macdv") -> str:
+    return f"indicator:{series.exchange}:{series.product}:{series.timeframe}:{name}"

@@ -1,0 +1,30 @@
+-- Leases the most urgent request that is due.
+-- KEYS: ready, settling, delayed, leased, urgency   ARGV: exchange time in ms, lease in ms, ms that one step of urgency is worth
+-- Answer: the request, or nothing.
+
+local ready, settling, delayed, leased, urgency = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local function promote(from, limit)
+  for _, request in ipairs(redis.call('ZRANGEBYSCORE', from, '-inf', limit, 'LIMIT', 0, 1000)) do
+    redis.call('ZREM', from, request)
+    local steps = tonumber(redis.call('HGET', urgency, request) or 0)
+    redis.call('ZADD', ready, 'NX', now + steps * ARGV[3], request)
+  end
+end
+
+promote(settling, ARGV[1])
+promote(delayed, now)
+promote(leased, now) -- whoever held these has died
+
+while true do
+  local first = redis.call('ZPOPMIN', ready)
+  if #first == 0 then return false end
+  if redis.call('ZSCORE', leased, first[1]) then
+    redis.call('ZADD', delayed, now + 100, first[1]) -- asked for again while it is being worked on: after that
+  else
+    redis.call('ZADD', leased, now + ARGV[2], first[1])
+    return first[1]
+  end
+end

@@ -1,0 +1,27 @@
+-- Gives a leased request back.
+-- KEYS: leased, delayed, settling, urgency, attempts, failures, ready
+-- ARGV: request, 'done' | 'retry' | 'settle' | 'fail', then: - | delay in ms | exchange ms | reason (JSON)
+
+local request, verb = ARGV[1], ARGV[2]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREM', KEYS[1], request)
+
+if verb == 'retry' then
+  redis.call('ZADD', KEYS[2], now + ARGV[3], request)
+  return redis.call('HINCRBY', KEYS[5], request, 1)
+end
+redis.call('HDEL', KEYS[5], request)
+if verb == 'settle' then
+  redis.call('ZADD', KEYS[3], 'LT', ARGV[3], request)
+elseif verb == 'fail' then
+  redis.call('HSET', KEYS[6], request, ARGV[3])
+else
+  redis.call('HDEL', KEYS[6], request)
+  -- It may have been asked for again in the meantime; then its urgency still counts.
+  if not redis.call('ZSCORE', KEYS[7], request) and not redis.call('ZSCORE', KEYS[2], request)
+    and not redis.call('ZSCORE', KEYS[3], request) then
+    redis.call('HDEL', KEYS[4], request)
+  end
+end
+return 0

@@ -1,0 +1,11 @@
+-- KEYS[1] clock   ARGV[1] exchange time in ms
+-- Several processes hear the same clock: the furthest wins, unless nobody has confirmed it for 10 s.
+
+local time = redis.call('TIME')
+local heard_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local known = redis.call('HMGET', KEYS[1], 'exchange_ms', 'heard_ms')
+if known[1] and tonumber(known[1]) > tonumber(ARGV[1]) and heard_ms - tonumber(known[2]) < 10000 then
+  return tonumber(known[1])
+end
+redis.call('HSET', KEYS[1], 'exchange_ms', ARGV[1], 'heard_ms', heard_ms)
+return tonumber(ARGV[1])

@@ -1,0 +1,75 @@
+"""What the candle cache is asked and what it answers. Pure values."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+
+from app.records import RECORD, Records, over
+from app.series import Series
+
+
+class Outcome(IntEnum):
+    """What the compare-and-set did with a candle."""
+
+    REFUSED = 0
+    """The record that is there knows more, or the ring no longer reaches back that far."""
+    UNCHANGED = 1
+    """The same candle was there."""
+    INSERTED = 2
+    """The bucket had no closed candle before."""
+    CORRECTED = 3
+    """Another closed candle was there."""
+    CONFIRMED = 4
+    """The same candle was there, and now the exchange's REST has said so."""
+    UPDATED = 5
+    """The forming candle of an open bucket."""
+
+    @property
+    def is_news(self) -> bool:
+        """Whether aggregates and indicators of this bucket have to be computed again."""
+        return self in (Outcome.INSERTED, Outcome.CORRECTED)
+
+
+class Write(NamedTuple):
+    """Candles for one series. `origin_s` moves the series' origin, where given."""
+
+    series: Series
+    records: Records
+    origin_s: int | None = None
+
+
+class Written(NamedTuple):
+    """`outcomes[i]` is what became of `records[i]`; `before` holds, by index, the records that were replaced."""
+
+    series: Series
+    records: Records
+    outcomes: list[Outcome]
+    before: dict[int, Records]
+
+    @property
+    def news(self) -> Records:
+        """The records that are new or different."""
+        return self.records[[outcome.is_news for outcome in self.outcomes]]
+
+
+class View(NamedTuple):
+    """What the cache holds of a range of a series: existing `records`, oldest first, forming ones included.
+
+    `from_s`: the oldest bucket that was looked at, as far as the ring reaches back. `revision` and `origin_s` are 0
+    where there is no ring.
+    """
+
+    records: Records
+    revision: int
+    origin_s: int
+    from_s: int
+
+    @property
+    def over(self) -> Records:
+        return over(self.records)
+
+
+NOTHING = View(np.empty(0, RECORD), 0, 0, 0)

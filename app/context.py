@@ -1,0 +1,61 @@
+"""What every process of this installation is made of: settings, Redis, and the stores on it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Self
+
+from redis import Redis
+
+from app.cache.candles import CandleCache
+from app.cache.clock import ClockCache
+from app.cache.connection import connect
+from app.cache.indicators import IndicatorCache
+from app.cache.products import ProductCache
+from app.exchange.coinbase.rest import CoinbaseRest
+from app.repair.budget import Budget
+from app.repair.queue import RepairQueue
+from app.settings import Settings
+
+
+class Context:
+    """Made once a process; each part is made at its first use and may be shared between threads."""
+
+    exchange = "coinbase"
+
+    def __init__(self, settings: Settings, client: Redis | None = None) -> None:
+        self.settings = settings
+        self.redis = client or connect(settings.redis_url)
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Raises `InvalidInput` where a setting is wrong."""
+        return cls(Settings.from_environment())
+
+    @cached_property
+    def candles(self) -> CandleCache:
+        return CandleCache(self.redis, capacity=self.settings.series_capacity, events_kept=self.settings.events_kept)
+
+    @cached_property
+    def indicators(self) -> IndicatorCache:
+        return IndicatorCache(self.redis, events_kept=self.settings.events_kept)
+
+    @cached_property
+    def clock(self) -> ClockCache:
+        return ClockCache(self.redis, self.exchange)
+
+    @cached_property
+    def products(self) -> ProductCache:
+        return ProductCache(self.redis, self.exchange)
+
+    @cached_property
+    def queue(self) -> RepairQueue:
+        return RepairQueue(self.redis, self.exchange)
+
+    @cached_property
+    def budget(self) -> Budget:
+        return Budget(self.redis, self.exchange, self.settings.rest_requests_per_second)
+
+    @cached_property
+    def rest(self) -> CoinbaseRest:
+        return CoinbaseRest(self.settings.exchange_rest_url, timeout_s=self.settings.rest_timeout_seconds)

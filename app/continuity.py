@@ -1,0 +1,33 @@
+"""What follows from a candle for the ones after it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from app.records import EMPTY, Records, has_trades
+from app.timeframes import Timeframe
+
+
+def contiguous_tail(records: Records, timeframe: Timeframe) -> Records:
+    """The newest records without a hole between them. `records`: oldest first."""
+    holes = np.flatnonzero(np.diff(records["start_s"].astype(np.int64)) != timeframe.seconds)
+    return records[holes[-1] + 1 :] if len(holes) else records
+
+
+def recarried(records: Records, timeframe: Timeframe) -> Records:
+    """New versions of those empty buckets that do not carry the close of the bucket before them.
+
+    `records`: closed ones, oldest first; the first is taken as it is. A bucket behind a hole is left alone.
+    """
+    if len(records) < 2:
+        return records[:0]
+    index = np.arange(len(records))
+    after_hole = np.diff(records["start_s"].astype(np.int64), prepend=0) != timeframe.seconds
+    carrier = np.maximum.accumulate(np.where(has_trades(records) | after_hole, index, 0))
+    close = records["close"][carrier]
+    wrong = np.flatnonzero(((records["flags"] & EMPTY) != 0) & (records["close"] != close))
+    renewed = records[wrong].copy()
+    for price in ("open", "high", "low", "close"):
+        renewed[price] = close[wrong]
+    renewed["observed_ms"] = np.maximum(renewed["observed_ms"] + 1, records["observed_ms"][carrier[wrong]])
+    return renewed

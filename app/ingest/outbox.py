@@ -1,0 +1,121 @@
+"""What the feed said and Redis does not have yet: bounded, coalescing, and safe to use from any thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from app.candles import UnifiedCandle
+from app.exchange.adapter import (
+    CandleClosed,
+    CandleUpdated,
+    ClockTick,
+    Connected,
+    Disconnected,
+    Event,
+    FrameRejected,
+    GapSuspected,
+    ProductRefused,
+)
+from app.touched import Touched
+
+CLOSED_KEPT = 100_000
+"""Closed candles held while Redis is away; beyond that the oldest go, and the next scan finds them missing."""
+
+
+@dataclass
+class Batch:
+    """Everything that waits to be written. A key holds only the newest word on it."""
+
+    closed: dict[tuple[str, int], UnifiedCandle] = field(default_factory=dict)
+    forming: dict[str, UnifiedCandle] = field(default_factory=dict)
+    gaps: dict[str, GapSuspected] = field(default_factory=dict)
+    quiet: dict[str, GapSuspected] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    touched: list[Touched] = field(default_factory=list)
+    exchange_ms: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.closed or self.forming or self.gaps or self.quiet or self.refused or self.touched or self.exchange_ms
+        )
+
+
+class Outbox:
+    """Takes events from the feed's threads and gives them, in batches, to the one that writes.
+
+    `on_link` is told of connects, disconnects and rejected frames at once, on the feed's thread.
+    """
+
+    def __init__(self, on_link: Callable[[Connected | Disconnected | FrameRejected], None]) -> None:
+        self._on_link = on_link
+        self._batch = Batch()
+        self._changed = threading.Condition()
+        self._urgent = False
+        self.dropped = 0
+
+    def put(self, event: Event) -> None:
+        if isinstance(event, Connected | Disconnected | FrameRejected):
+            self._on_link(event)
+            return
+        with self._changed:
+            self._keep(event)
+            if not isinstance(event, CandleUpdated | ClockTick):
+                self._urgent = True
+                self._changed.notify()
+
+    def take(self, *, at_most_s: float) -> Batch:
+        """All that waits: as soon as something closed or is missing, else after `at_most_s`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._urgent, timeout=at_most_s)
+            batch, self._batch, self._urgent = self._batch, Batch(), False
+            return batch
+
+    def give_back(self, batch: Batch) -> None:
+        """Keep what could not be written, below whatever has come since."""
+        with self._changed:
+            newer, self._batch = self._batch, batch
+            batch.closed.update(newer.closed)
+            batch.forming.update(newer.forming)
+            for gap in (*newer.gaps.values(), *newer.quiet.values()):
+                self._keep(gap)
+            batch.refused.update(newer.refused)
+            batch.touched += newer.touched
+            batch.exchange_ms = max(batch.exchange_ms, newer.exchange_ms)
+            self._bound()
+
+    def _keep(self, event: Event) -> None:
+        batch = self._batch
+        match event:
+            case CandleClosed(candle):
+                batch.closed[candle.product, candle.start_s] = candle
+                self._bound()
+            case CandleUpdated(candle):
+                batch.forming[candle.product] = candle
+            case GapSuspected(product=product):
+                kept = batch.quiet if event.settled_only else batch.gaps
+                kept[product] = _merged(kept.get(product), event)
+            case ProductRefused(product, reason):
+                batch.refused[product] = reason
+            case ClockTick(exchange_ms):
+                batch.exchange_ms = max(batch.exchange_ms, exchange_ms)
+
+    def _bound(self) -> None:
+        while len(self._batch.closed) > CLOSED_KEPT:
+            del self._batch.closed[next(iter(self._batch.closed))]
+            self.dropped += 1
+
+
+def _merged(known: GapSuspected | None, new: GapSuspected) -> GapSuspected:
+    """One gap that covers both; what really is missing in it is read from the cache later."""
+    if known is None:
+        return new
+    return GapSuspected(
+        new.product,
+        new.timeframe,
+        min(known.first_s, new.first_s),
+        max(known.last_s, new.last_s),
+        new.reason,
+        settled_only=known.settled_only and new.settled_only,
+    )

@@ -1,0 +1,131 @@
+"""Runs the feed and the writer until a signal ends them."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from app import dispatch
+from app.cache.health import HealthCache
+from app.cache.products import FollowedProduct
+from app.context import Context
+from app.exchange.adapter import Connected, Disconnected, FrameRejected
+from app.exchange.coinbase.websocket import CoinbaseAdapter
+from app.ingest.outbox import Batch, Outbox
+from app.ingest.universe import resolve, share_of
+from app.ingest.writer import Writer
+
+log = logging.getLogger(__name__)
+
+WRITE_EVERY_S = 0.25
+"""How long forming candles and the clock may wait; closes and gaps do not wait."""
+
+LONGEST_DELAY_S = 2.0
+"""Between two tries to write while Redis is away."""
+
+
+class Ingest:
+    """One ingest process: as many connections as its share of the products needs, and one writer."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._stop = threading.Event()
+        self._outbox = Outbox(self._on_link)
+        self._writer = Writer(context)
+        self._health = HealthCache(context.redis, context.exchange)
+        self._away_since: float | None = None
+        self._delay_s = 0.0
+        self._scanned = False
+
+    def stop(self) -> None:
+        """End `run` soon, with everything written that can be."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Until `stop`. Redis and the exchange may come and go meanwhile."""
+        followed = self._followed()
+        settings = self._context.settings
+        mine = [p for p in share_of(followed, settings.ingest_share) if not p.refused]
+        if self._stop.is_set():
+            return
+        log.info("following %d products (share %s) at %s", len(mine), settings.ingest_share, settings.exchange_ws_url)
+        adapter = CoinbaseAdapter(
+            settings.exchange_ws_url,
+            self._outbox.put,
+            products_per_connection=settings.products_per_connection,
+            close_grace_seconds=settings.close_grace_seconds,
+            aliases={p.product: p.source for p in mine if p.source != p.product},
+        )
+        adapter.subscribe(p.product for p in mine)
+        adapter.connect()
+        try:
+            while not self._stop.is_set():
+                self._turn(adapter)
+        finally:
+            adapter.disconnect()
+            self._turn(adapter)
+            log.info("ended")
+
+    def _followed(self) -> list[FollowedProduct]:
+        while not self._stop.is_set():
+            try:
+                return resolve(self._context, self._stop)
+            except RedisError as error:
+                log.warning("Redis cannot be used yet: %s; trying again", error)
+                self._stop.wait(1.0)
+        return []
+
+    def _turn(self, adapter: CoinbaseAdapter) -> None:
+        """Write what has come. What cannot be written now is kept, and tried again with everything newer."""
+        batch = self._outbox.take(at_most_s=WRITE_EVERY_S)
+        try:
+            self._writer.write(batch)
+            self._after(batch, adapter)
+        except (RedisError, OperationalError) as error:
+            self._outbox.give_back(batch)
+            self._note_away(error)
+            self._stop.wait(self._delay_s)
+        else:
+            self._note_back()
+
+    def _after(self, batch: Batch, adapter: CoinbaseAdapter) -> None:
+        self._health.tell(adapter.health(), dropped=self._outbox.dropped)
+        if batch.exchange_ms and not self._scanned:
+            # The start is a scan like any other: it finds every series empty, or with what the downtime left out.
+            dispatch.scan(self._context.exchange)
+            self._scanned = True
+
+    def _note_away(self, error: Exception) -> None:
+        if self._away_since is None:
+            self._away_since = time.monotonic()
+            log.error("Redis cannot be written: %s; keeping what closes until it can", error)
+        self._delay_s = min(LONGEST_DELAY_S, max(0.1, 2 * self._delay_s))
+
+    def _note_back(self) -> None:
+        if self._away_since is not None:
+            away_s = time.monotonic() - self._away_since
+            log.warning("Redis is back after %.1f s; everything is written (%d dropped)", away_s, self._outbox.dropped)
+            self._away_since, self._delay_s = None, 0.0
+
+    def _on_link(self, event: Connected | Disconnected | FrameRejected) -> None:
+        match event:
+            case Connected(connection, attempt):
+                log.info("connection %s: open (number %d)", connection, attempt)
+            case Disconnected(connection, reason):
+                log.warning("connection %s: lost: %s", connection, reason)
+            case FrameRejected(connection, reason):
+                log.debug("connection %s: frame rejected: %s", connection, reason)
+
+
+def main(context: Context) -> int:
+    """Run an ingest process until SIGTERM or SIGINT."""
+    ingest = Ingest(context)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ingest.stop())
+    ingest.run()
+    return 0

@@ -1,0 +1,98 @@
+"""Writes what the feed said to Redis and has the workers told, each closed candle once over all ingest processes."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections.abc import Iterable
+
+from app import dispatch
+from app.cache.model import Write
+from app.candles import UnifiedCandle
+from app.context import Context
+from app.exchange.adapter import GapSuspected
+from app.ingest.outbox import Batch
+from app.records import to_records
+from app.repair import mismatches
+from app.repair.queue import Kind, Request, Why
+from app.series import Series
+from app.touched import touched_by
+
+log = logging.getLogger(__name__)
+
+WAKE_UPS_KEPT = 1_000
+
+
+class Writer:
+    """Not thread-safe: one thread writes. `write` may be called again with the same batch after an error."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._settling_s = context.settings.settling_seconds
+        self._wake_ups: list[int] = []
+
+    def write(self, batch: Batch) -> None:
+        """Write `batch`, and empty it step by step, so that nothing is done twice if a step fails."""
+        self._write_closed(batch)
+        self._write_forming(batch)
+        if batch.exchange_ms:
+            # After the candles: whoever reads this time finds every candle that closed before it.
+            self._context.clock.tell(batch.exchange_ms)
+        self._queue_gaps(batch)
+        if batch.refused:
+            self._context.products.refuse(batch.refused)
+            batch.refused.clear()
+        if batch.touched:
+            dispatch.update(self._context.exchange, batch.touched)
+            batch.touched.clear()
+        self._wake_up(batch.exchange_ms)
+
+    def _write_closed(self, batch: Batch) -> None:
+        if not batch.closed:
+            return
+        written = self._context.candles.write(self._writes(batch.closed.values()))
+        batch.touched += touched_by(written)
+        batch.closed.clear()
+        mismatches.record(self._context.redis, written, cause="revision", exchange_ms=batch.exchange_ms)
+
+    def _write_forming(self, batch: Batch) -> None:
+        if batch.forming:
+            self._context.candles.write(self._writes(batch.forming.values()), announce=False)
+            batch.forming.clear()
+
+    def _writes(self, candles: Iterable[UnifiedCandle]) -> list[Write]:
+        by_series: dict[Series, list[UnifiedCandle]] = {}
+        for candle in candles:
+            series = Series(candle.exchange, candle.product, candle.timeframe)
+            by_series.setdefault(series, []).append(candle)
+        return [Write(series, to_records(some)) for series, some in by_series.items()]
+
+    def _queue_gaps(self, batch: Batch) -> None:
+        if batch.gaps:
+            for gap in batch.gaps.values():
+                log.info("%s %s: gap suspected: %s", gap.product, gap.timeframe, gap.reason)
+            self._context.queue.add((_request(gap), Why.GAP) for gap in batch.gaps.values())
+            dispatch.drain(self._context.exchange)
+            batch.gaps.clear()
+        for gap in batch.quiet.values():
+            settles_ms = int((gap.first_s + gap.timeframe.seconds + self._settling_s) * 1000)
+            self._context.queue.add([(_request(gap), Why.GAP)], not_before_ms=settles_ms)
+            self._note_wake_up(settles_ms)
+        batch.quiet.clear()
+
+    def _note_wake_up(self, exchange_ms: int) -> None:
+        if exchange_ms not in self._wake_ups and len(self._wake_ups) < WAKE_UPS_KEPT:
+            heapq.heappush(self._wake_ups, exchange_ms)
+
+    def _wake_up(self, exchange_ms: int) -> None:
+        """Have the queue looked at when something in it has settled, rather than at beat's next tick."""
+        due = False
+        while self._wake_ups and self._wake_ups[0] <= exchange_ms:
+            heapq.heappop(self._wake_ups)
+            due = True
+        if due:
+            dispatch.drain(self._context.exchange)
+
+
+def _request(gap: GapSuspected) -> Request:
+    return Request(Kind.GAP, gap.product, gap.timeframe)

@@ -1,0 +1,156 @@
+"""The queue of what REST is to be asked for: one entry a series, so that it is bounded and merges by itself.
+
+An entry says only "look at this series"; which buckets are missing is read from the cache when its turn comes. So
+adjacent, overlapping and repeated gaps become one request, and nothing is asked for that has arrived in the meantime.
+Every change is one script: whichever process dies, an entry is either in the queue or leased, and leases run out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum, StrEnum
+from typing import Any, NamedTuple, Self
+
+import orjson
+from redis import Redis
+
+from app.cache import keys
+from app.cache.scripts import script
+from app.series import Series
+from app.timeframes import Timeframe
+
+LEASE_S = 90.0
+"""After this long, whoever took a request is taken for dead: longer than its permit, its time-out and its write."""
+
+STEP_MS = 20_000
+"""A request overtakes one of the next lower urgency that came at most this much earlier, so that none starves."""
+
+
+class Kind(StrEnum):
+    GAP = "gap"
+    """Buckets that are missing: asked for until they are there."""
+    RECONCILE = "reconcile"
+    """The last page of buckets, known or not: compared with what the exchange says."""
+
+
+class Why(IntEnum):
+    """Classes of urgency, most urgent first; inside a class the shorter timeframe comes first."""
+
+    GAP = 0
+    START = 1
+    HISTORY = 2
+    RECONCILE = 3
+
+
+def urgency(why: Why, timeframe: Timeframe) -> int:
+    """Steps behind the most urgent request."""
+    return why * len(Timeframe) + list(Timeframe).index(timeframe)
+
+
+class Request(NamedTuple):
+    kind: Kind
+    product: str
+    timeframe: Timeframe
+
+    def __str__(self) -> str:
+        return f"{self.kind}|{self.product}|{self.timeframe}"
+
+    @classmethod
+    def parse(cls, raw: bytes) -> Self:
+        kind, product, timeframe = raw.decode().split("|")
+        return cls(Kind(kind), product, Timeframe(timeframe))
+
+    def series(self, exchange: str) -> Series:
+        return Series(exchange, self.product, self.timeframe)
+
+
+class QueueState(NamedTuple):
+    """How many requests wait for a permit, for settling, for another try, and are under way."""
+
+    ready: int
+    settling: int
+    delayed: int
+    leased: int
+
+    @property
+    def total(self) -> int:
+        return sum(self)
+
+
+class RepairQueue:
+    def __init__(self, client: Redis, exchange: str) -> None:
+        self._client = client
+        self._ready, self._settling, self._delayed, self._leased, self._urgency, self._attempts, self._failures = (
+            keys.repair(exchange, part)
+            for part in ("ready", "settling", "delayed", "leased", "urgency", "attempts", "failures")
+        )
+        self._add = script(client, "queue_add")
+        self._claim = script(client, "queue_claim")
+        self._release = script(client, "queue_release")
+
+    def add(self, requests: Iterable[tuple[Request, Why]], *, not_before_ms: int | None = None) -> None:
+        """Add requests; `not_before_ms` is exchange time."""
+        wait = "" if not_before_ms is None else not_before_ms
+        args = [a for request, why in requests for a in (str(request), urgency(why, request.timeframe), wait)]
+        if args:
+            self._add(keys=[self._ready, self._settling, self._urgency], args=[STEP_MS, *args])
+
+    def claim(self, exchange_ms: int) -> Request | None:
+        """Lease the most urgent request that is due at `exchange_ms`."""
+        raw = self._claim(
+            keys=[self._ready, self._settling, self._delayed, self._leased, self._urgency],
+            args=[exchange_ms, int(LEASE_S * 1000), STEP_MS],
+        )
+        return Request.parse(raw) if raw else None
+
+    def done(self, request: Request) -> None:
+        self._give_back(request, "done", "")
+
+    def settle(self, request: Request, not_before_ms: int) -> None:
+        """Look again once the exchange's clock has passed `not_before_ms`."""
+        self._give_back(request, "settle", not_before_ms)
+
+    def retry(self, request: Request, delay_s: float) -> int:
+        """Try again after `delay_s` of real time; returns how often that was said in a row."""
+        return self._give_back(request, "retry", int(delay_s * 1000))
+
+    def attempts(self, request: Request) -> int:
+        """How often in a row `retry` was said of this request."""
+        return int(self._client.hget(self._attempts, str(request)) or 0)
+
+    def fail(self, request: Request, reason: str, exchange_ms: int) -> None:
+        """Give up, for a `reason` that stays on record until the series is complete."""
+        self._give_back(request, "fail", orjson.dumps({"reason": reason[:300], "exchange_ms": exchange_ms}))
+
+    def _give_back(self, request: Request, verb: str, value: object) -> int:
+        return int(
+            self._release(
+                keys=[
+                    self._leased,
+                    self._delayed,
+                    self._settling,
+                    self._urgency,
+                    self._attempts,
+                    self._failures,
+                    self._ready,
+                ],
+                args=[str(request), verb, value],
+            )
+        )
+
+    def state(self) -> QueueState:
+        with self._client.pipeline(transaction=False) as pipe:
+            for key in (self._ready, self._settling, self._delayed, self._leased):
+                pipe.zcard(key)
+            return QueueState(*pipe.execute())
+
+    def pending(self) -> set[Request]:
+        """Every request that waits or is under way."""
+        with self._client.pipeline(transaction=False) as pipe:
+            for key in (self._ready, self._settling, self._delayed, self._leased):
+                pipe.zrange(key, 0, -1)
+            return {Request.parse(raw) for members in pipe.execute() for raw in members}
+
+    def failures(self) -> dict[Request, dict[str, Any]]:
+        """Requests that were given up, each with its `reason` and the `exchange_ms` of that."""
+        return {Request.parse(raw): orjson.loads(data) for raw, data in self._client.hgetall(self._failures).items()}

@@ -1,0 +1,76 @@
+"""The three things that beat and the ingest process ask of repair: scan, reconcile, drain."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+from app import dispatch
+from app.context import Context
+from app.repair.drain import Drain
+from app.repair.queue import Kind, Request, Why
+from app.repair.scan import Found, Scanner
+from app.repair.schedule import is_due
+from app.timeframes import BASE
+from app.touched import Touched
+
+log = logging.getLogger(__name__)
+
+
+class Repair:
+    """Safe to call from any number of processes at once."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._scanner = Scanner(context)
+        self._drain = Drain(context, self._on_news)
+
+    def scan(self, *, now: bool = False) -> list[Found]:
+        """Find what is missing and have it repaired, if it is time to (or `now`)."""
+        clock = self._context.clock.read()
+        if clock is None:
+            return []
+        every_s = self._context.settings.gap_scan_seconds
+        if not now and not is_due(self._context.redis, "scan", self._context.exchange, clock.exchange_s, every_s):
+            return []
+        found = self._scanner.scan(clock.exchange_ms)
+        for request, why, not_before_ms in (f.request for f in found if f.request):
+            self._context.queue.add([(request, why)], not_before_ms=not_before_ms)
+        dispatch.update(self._context.exchange, (f.touched for f in found if f.touched))
+        if found:
+            _report(found)
+            dispatch.drain(self._context.exchange)
+        return found
+
+    def reconcile(self, *, now: bool = False) -> int:
+        """Have the last page of every series of 5m compared with REST, and of one longer timeframe in turn."""
+        clock = self._context.clock.read()
+        if clock is None:
+            return 0
+        every_s = self._context.settings.reconcile_seconds
+        if not now and not is_due(self._context.redis, "reconcile", self._context.exchange, clock.exchange_s, every_s):
+            return 0
+        longer = [t for t in self._context.settings.timeframes if t != BASE]
+        turn = longer[int(clock.exchange_s // every_s) % len(longer)] if longer else BASE
+        requests = [
+            (Request(Kind.RECONCILE, product, timeframe), Why.RECONCILE)
+            for timeframe in dict.fromkeys((BASE, turn))
+            for product in self._context.products.delivered()
+        ]
+        self._context.queue.add(requests)
+        dispatch.drain(self._context.exchange)
+        log.info("reconciliation: %d requests queued (5m and %s)", len(requests), turn)
+        return len(requests)
+
+    def drain(self, *, max_s: float = 20.0) -> int:
+        """Work on the queue until nothing is due, or `max_s` have passed."""
+        return self._drain.run(max_s=max_s)
+
+    def _on_news(self, touched: list[Touched]) -> None:
+        dispatch.update(self._context.exchange, touched)
+
+
+def _report(found: list[Found]) -> None:
+    kinds = Counter("start" if f.request and f.request[1] is Why.START else "repair" for f in found)
+    buckets = sum(f.buckets for f in found)
+    log.info("scan: %d series to start, %d to repair (%d buckets)", kinds["start"], kinds["repair"], buckets)

@@ -1,0 +1,33 @@
+"""The Celery application. Its tasks are thin: each validates its arguments and calls into `app`."""
+
+from __future__ import annotations
+
+import signal
+from functools import cache
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging, worker_process_init
+
+from app import logs
+from app.context import Context
+
+app = Celery("candlewick", include=["workers.indicators", "workers.repair"])
+app.config_from_object("celeryconfig")
+
+
+@cache
+def context() -> Context:
+    """This process' settings and connections, made at the first task: a forked child makes its own."""
+    return Context.from_environment()
+
+
+@setup_logging.connect
+def _log_as_everybody(**_: Any) -> None:
+    logs.configure(Context.from_environment().settings.log_level, "worker")
+
+
+@worker_process_init.connect
+def _leave_stopping_to_the_parent(**_: Any) -> None:
+    # A supervisor may signal the whole process group; a child that dies of it would lose its task.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

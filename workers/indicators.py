@@ -1,0 +1,33 @@
+"""Tasks that compute."""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import cache
+from typing import Any
+
+from app.compute import Computer
+from workers.app import app, context
+from workers.arguments import UpdateWork, parsed
+
+log = logging.getLogger(__name__)
+
+
+@cache
+def _computer() -> Computer:
+    c = context()
+    return Computer(c.candles, c.indicators, c.exchange, c.settings.timeframes)
+
+
+@app.task(name="workers.indicators.update")
+def update(**arguments: Any) -> None:
+    """Aggregates and indicators of a batch of touched series."""
+    work: UpdateWork = parsed(UpdateWork, arguments)
+    started = time.perf_counter()
+    clock = context().clock.read()
+    touched = work.as_touched()
+    # Without a clock there are no closes either; the newest touched bucket is then all that can matter.
+    now_s = clock.exchange_s if clock else max((t.last_s + t.timeframe.seconds for t in touched), default=0)
+    new = _computer().update(touched, now_s)
+    log.debug("%d series touched, %d indicators new, %.1f ms", len(touched), new, 1e3 * (time.perf_counter() - started))

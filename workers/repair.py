@@ -1,0 +1,36 @@
+"""Tasks that find and fill what is missing."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from app.repair.service import Repair
+from workers.app import app, context
+from workers.arguments import ScanWork, Work, parsed
+
+
+@cache
+def _repair() -> Repair:
+    return Repair(context())
+
+
+@app.task(name="workers.repair.scan")
+def scan(**arguments: Any) -> None:
+    """Look for missing buckets, if it is time to on the exchange's clock."""
+    work: ScanWork = parsed(ScanWork, arguments)
+    _repair().scan(now=work.now)
+
+
+@app.task(name="workers.repair.reconcile")
+def reconcile(**arguments: Any) -> None:
+    """Have everything compared with REST, if it is time to on the exchange's clock."""
+    work: ScanWork = parsed(ScanWork, arguments)
+    _repair().reconcile(now=work.now)
+
+
+@app.task(name="workers.repair.drain")
+def drain(**arguments: Any) -> None:
+    """Work on the repair queue until nothing in it is due."""
+    parsed(Work, arguments)
+    _repair().drain()
