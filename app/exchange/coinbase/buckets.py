@@ -1,0 +1,163 @@
+"""The close rule: what the updates of one product say about its buckets.
+
+An update is the whole candle of its bucket. So a bucket's last state is trusted at its end if at least one update for
+it came after the last break (a connect, a lost frame, a dead channel), and no break came since. Otherwise, and where
+no update came at all, the bucket is a suspected gap. Snapshots have holes and earn no trust.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from app.candles import State, UnifiedCandle
+from app.exchange.adapter import CandleClosed, CandleUpdated, Event, GapSuspected
+from app.timeframes import BASE
+
+STEP_S = BASE.seconds
+MAX_GAP_BUCKETS = 1000
+"""A gap reaches back at most this far: more than a cache's series holds is history, not repair."""
+
+QUIET = "no update in an unbroken stream"
+_REMEMBERED = 4
+_CONTRADICTIONS = 3
+_FOR_EVER = 2**40
+
+
+class BucketBook:
+    """The buckets of one product: those before `next_s` are decided, `next_s` is the oldest that is not.
+
+    `next_s` is None before the product's stream was whole for the first time; what was before is nobody's gap here.
+    """
+
+    __slots__ = ("_contradictions", "_doubt_last_s", "_doubt_reason", "_held", "_recent", "_tally", "_trusted", "live",
+                 "next_s", "product")  # fmt: skip
+
+    def __init__(self, product: str, tally: Counter[str]) -> None:
+        self.product = product
+        self.live = False
+        self.next_s: int | None = None
+        self._held: UnifiedCandle | None = None
+        self._trusted = False
+        self._contradictions = 0
+        self._doubt_last_s = _FOR_EVER
+        self._doubt_reason = "subscribed in the middle of the bucket"
+        self._recent: dict[int, UnifiedCandle | None] = {}
+        self._tally = tally
+
+    def begin(self, open_s: int) -> None:
+        """The product's stream is whole from now, within the bucket `open_s`, on."""
+        self.live = True
+        self.next_s = open_s if self.next_s is None else self.next_s
+        self._doubt_last_s = max(open_s, self.next_s)
+
+    def end(self, reason: str) -> None:
+        """The product's stream is cut off; every bucket is in doubt until it begins again."""
+        self.live = False
+        self._trusted = False
+        self._doubt_last_s = _FOR_EVER
+        if self.next_s is not None:
+            self._doubt_reason = reason
+
+    def doubt(self, open_s: int, reason: str) -> None:
+        """Something may have been lost, up to some moment within the bucket `open_s`."""
+        if self.live and self.next_s is not None:
+            self._trusted = False
+            self._doubt_last_s = max(open_s, self.next_s)
+            self._doubt_reason = reason
+
+    def restart(self, open_s: int, reason: str) -> None:
+        """The exchange's clock was set back: what was decided about the time from `open_s` on is void."""
+        if self.next_s is not None and self.next_s > open_s + STEP_S:
+            self.next_s, self._held = open_s, None
+            self._recent.clear()
+            self.doubt(open_s, reason)
+
+    def reopen(self, first_s: int, reason: str) -> list[Event]:
+        """Decisions on the buckets from `first_s` on were made in a stream that turns out to have been dead."""
+        if self.next_s is None or first_s >= self.next_s:
+            return []
+        return [self._gap(first_s, self.next_s - STEP_S, reason, settled_only=False)]
+
+    def preview(self, candle: UnifiedCandle) -> list[Event]:
+        """The open bucket's candle in a snapshot: worth showing, not worth trusting."""
+        held = self._held
+        if self.next_s is None or candle.start_s < self.next_s:
+            return []
+        if held is not None and held.start_s == candle.start_s and candle.volume <= held.volume:
+            return []
+        return [CandleUpdated(candle)]
+
+    def update(self, candle: UnifiedCandle) -> list[Event]:
+        """One update, of a product whose stream has begun. A later bucket decides all before it."""
+        assert self.next_s is not None
+        if candle.start_s < self.next_s:
+            return self._revise(candle)
+        events = self.decide(candle.start_s)
+        held = self._held
+        if held is not None and candle.volume < held.volume:
+            self._contradict(candle.start_s)
+            return events
+        self._held, self._trusted, self._contradictions = candle, True, 0
+        if held is None or not _same(held, candle):
+            events.append(CandleUpdated(candle))
+        return events
+
+    def decide(self, end_s: int) -> list[Event]:
+        """Decide every bucket that starts before `end_s`, oldest first."""
+        first_s = self.next_s
+        if first_s is None or end_s <= first_s:
+            return []
+        events: list[Event] = []
+        last_s = end_s - STEP_S
+        self._remember(first_s, last_s, self._held)
+        if self._held is not None and self._trusted:
+            closed = self._held.with_state(State.CLOSED)
+            self._recent[first_s] = closed
+            events.append(CandleClosed(closed))
+            first_s += STEP_S
+        doubtful_s = min(self._doubt_last_s, last_s)
+        if first_s <= doubtful_s:
+            events.append(self._gap(first_s, doubtful_s, self._doubt_reason, settled_only=False))
+            first_s = doubtful_s + STEP_S
+        if first_s <= last_s:
+            events.append(self._gap(first_s, last_s, QUIET, settled_only=True))
+        self.next_s, self._held, self._trusted, self._contradictions = end_s, None, False, 0
+        return events
+
+    def _revise(self, candle: UnifiedCandle) -> list[Event]:
+        """An update for a bucket that is decided: the exchange knows better now, or the frame was delayed."""
+        start_s = candle.start_s
+        if start_s not in self._recent:
+            self._tally["late"] += 1
+            return []
+        known = self._recent[start_s]
+        if known is not None and candle.volume < known.volume:
+            self._tally["stale"] += 1
+            return []
+        if known is not None and known.state is State.CLOSED and _same(known, candle):
+            return []
+        closed = candle.with_state(State.CLOSED)
+        self._recent[start_s] = closed
+        return [CandleClosed(closed)]
+
+    def _contradict(self, start_s: int) -> None:
+        # One such frame was delayed. Several without a newer one between them: then the state we hold is the wrong one.
+        self._tally["stale"] += 1
+        self._contradictions += 1
+        if self._contradictions >= _CONTRADICTIONS:
+            self.doubt(start_s, "the stream contradicts itself")
+
+    def _remember(self, first_s: int, last_s: int, held: UnifiedCandle | None) -> None:
+        """Keep the newest of the buckets that are now decided, for revisions."""
+        for start_s in range(max(first_s, last_s - (_REMEMBERED - 1) * STEP_S), last_s + STEP_S, STEP_S):
+            self._recent[start_s] = held if start_s == first_s else None
+        while len(self._recent) > _REMEMBERED:
+            del self._recent[next(iter(self._recent))]
+
+    def _gap(self, first_s: int, last_s: int, reason: str, *, settled_only: bool) -> GapSuspected:
+        first_s = max(first_s, last_s - (MAX_GAP_BUCKETS - 1) * STEP_S)
+        return GapSuspected(self.product, BASE, first_s, last_s, reason, settled_only)
+
+
+def _same(a: UnifiedCandle, b: UnifiedCandle) -> bool:
+    return (a.close, a.volume, a.high, a.low, a.open) == (b.close, b.volume, b.high, b.low, b.open)

@@ -1,0 +1,206 @@
+"""What the exchange sends, checked: frames of the stream, candles, products. Unknown fields pass, wrong ones do not.
+
+Whatever arrives, `decode` either returns one of the messages below or raises `BadFrame`; nothing else gets out.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, NamedTuple, TypeAlias
+
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from app.candles import State, UnifiedCandle
+from app.exchange.coinbase.wire_time import parse_ms
+from app.timeframes import Timeframe
+
+EXCHANGE = "coinbase"
+"""Name of this exchange in every event and key."""
+
+MAX_FRAME_BYTES = 8 * 2**20
+"""A candles snapshot is about 15 KB a product; nothing that we ask for comes near this."""
+
+_DECIMAL = re.compile(r"\d{1,24}(?:\.\d{1,24})?(?:[eE][+-]?\d{1,2})?", re.ASCII)
+_MOST_DIGITS = 200
+_PRODUCT = re.compile(r"[A-Z0-9][A-Z0-9.]{0,31}(?:-[A-Z0-9.]{1,31}){1,3}", re.ASCII)
+
+
+class BadFrame(ValueError):
+    """A frame, or a part of one, that cannot be used. `kind` is one of few: a key to count by."""
+
+    def __init__(self, kind: str, detail: str = "") -> None:
+        super().__init__(f"{kind}: {detail[:160]}" if detail else kind)
+        self.kind = kind
+
+
+class Envelope(NamedTuple):
+    """The frame that all channels share. `time_ms`: the exchange's clock at sending (UNIX milliseconds)."""
+
+    channel: str
+    time_ms: int
+    sequence_num: int
+    events: list[Any]
+
+    @classmethod
+    def read(cls, frame: dict[str, Any]) -> Envelope:
+        """The envelope of `frame`; `BadFrame` names the first field that is wrong.
+
+        By hand, as with `CandleRow`: these two are read some thousand times a second.
+        """
+        channel, timestamp = frame.get("channel"), frame.get("timestamp")
+        number, events = frame.get("sequence_num"), frame.get("events")
+        if type(channel) is not str:
+            raise BadFrame("bad envelope", "channel is not a text")
+        if type(timestamp) is not str:
+            raise BadFrame("bad envelope", "timestamp is not a text")
+        if type(number) is not int or not 0 <= number < 2**53:
+            raise BadFrame("bad envelope", "sequence_num is not a count")
+        if type(events) is not list:
+            raise BadFrame("bad envelope", "events is not a list")
+        try:
+            return cls(channel, parse_ms(timestamp), number, events)
+        except ValueError as error:
+            raise BadFrame("bad envelope", f"timestamp: {error}") from None
+
+
+class VenueError(BaseModel):
+    """An error frame; it has no sequence number and answers a request."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    message: str = ""
+
+
+class Acknowledgement(BaseModel):
+    """Everything that the connection is subscribed to: channel to product ids."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    subscriptions: dict[str, list[str]]
+
+
+Message: TypeAlias = Envelope | VenueError
+
+
+def decode(data: str | bytes) -> Message:
+    """The message in one frame of text; `BadFrame` where there is none."""
+    if len(data) > MAX_FRAME_BYTES:
+        raise BadFrame("frame too large", f"{len(data)} bytes")
+    try:
+        frame = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise BadFrame("not JSON", str(error)) from None
+    if not isinstance(frame, dict):
+        raise BadFrame("not an object")
+    try:
+        if frame.get("type") == "error" and "channel" not in frame:
+            return VenueError.model_validate(frame)
+    except ValidationError as error:
+        raise BadFrame("bad error frame", why(error)) from None
+    return Envelope.read(frame)
+
+
+def why(error: ValidationError) -> str:
+    """The first thing that is wrong, without the input itself (which may be megabytes)."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    return ".".join(map(str, first["loc"][:4])) + " " + first["msg"].removeprefix("Value error, ")
+
+
+class CandleRow(NamedTuple):
+    """One candle as the exchange writes it, stream and REST alike, with its numbers read."""
+
+    start_s: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+    @classmethod
+    def read(cls, row: dict[str, Any]) -> CandleRow:
+        """The numbers of `row`; `BadFrame` where one is missing or no decimal text."""
+        try:
+            texts = (row["start"], row["open"], row["high"], row["low"], row["close"], row["volume"])
+            digits = "".join(texts).replace(".", "")
+            # Not float() alone: that takes "nan", "1_0", " 1" and the digits of every script as well.
+            if not (digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS):
+                raise ValueError
+            return cls(int(texts[0]), *map(float, texts[1:]))
+        except (KeyError, TypeError, ValueError):
+            raise BadFrame("bad candle", "a number is missing or not a decimal text") from None
+
+    def candle(self, product: str, timeframe: Timeframe, state: State, observed_ms: int) -> UnifiedCandle:
+        """This row as a checked candle; `BadFrame` where no candle can look like that."""
+        try:
+            return UnifiedCandle(
+                exchange=EXCHANGE,
+                product=product,
+                timeframe=timeframe,
+                start_s=self.start_s,
+                open=self.open,
+                high=self.high,
+                low=self.low,
+                close=self.close,
+                volume=self.volume,
+                state=state,
+                observed_ms=observed_ms,
+            )
+        except ValidationError as error:
+            raise BadFrame("bad candle", why(error)) from None
+
+
+def is_product_id(text: str) -> bool:
+    """Whether `text` is spelled like a product (`BTC-USD`, `BTC-PERP-INTX`): safe in a path and in a key."""
+    return _PRODUCT.fullmatch(text) is not None
+
+
+def _float_or_zero(value: object) -> float:
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        return float(value)
+    return 0.0
+
+
+Amount: TypeAlias = Annotated[float, BeforeValidator(_float_or_zero)]
+"""A decimal text; 0 where the exchange leaves it empty, as it does for products that do not trade."""
+
+
+class Product(BaseModel):
+    """One row of the product listing: the fields that decide whether, and how, a product is followed."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    product_id: str = Field(max_length=64)
+    status: str = ""
+    product_type: str = ""
+    base_currency_id: str = ""
+    quote_currency_id: str = ""
+    alias: str = ""
+    trading_disabled: bool = False
+    is_disabled: bool = False
+    view_only: bool = False
+    price: Amount = 0.0
+    volume_24h: Amount = 0.0
+    approximate_quote_24h_volume: Amount = 0.0
+
+    @property
+    def quote_volume_24h(self) -> float:
+        """Volume of the last 24 hours in quote currency; by price and base volume where the listing has none."""
+        return self.approximate_quote_24h_volume or self.volume_24h * self.price
+
+    @property
+    def untradable_because(self) -> str | None:
+        """Why this product has no live market of its own, or None."""
+        if self.product_type != "SPOT":
+            return f"it is no spot product ({self.product_type or 'no type'})"
+        if self.status != "online":
+            return f"its status is {self.status or 'empty'!r}"
+        if self.trading_disabled or self.is_disabled:
+            return "trading is disabled"
+        if self.view_only:
+            return "it is view only"
+        return None
+
+    @property
+    def tradable(self) -> bool:
+        return self.untradable_because is None

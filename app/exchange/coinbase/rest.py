@@ -1,0 +1,211 @@
+"""The exchange's public REST: candles, the product listing, the time. One call, one request, no retry.
+
+Whoever calls holds the request budget and decides what an answer proves.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+from urllib.parse import quote
+
+import orjson
+import requests
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from urllib3.exceptions import HTTPError
+
+from app.candles import State, UnifiedCandle
+from app.errors import InvalidInput, Refused, Throttled, Unavailable
+from app.exchange.coinbase.models import BadFrame, CandleRow, Product, is_product_id, why
+from app.timeframes import Timeframe
+
+MAX_BUCKETS = 350
+"""Buckets that one request for candles may ask for; the exchange refuses one more."""
+
+_PATH = "/api/v3/brokerage"
+_MAX_BODY_BYTES = 32 * 2**20
+_CHUNK_BYTES = 64 * 1024
+_LONGEST_PAUSE_S = 3600.0
+_GRANULARITY = {
+    Timeframe.M1: "ONE_MINUTE",
+    Timeframe.M5: "FIVE_MINUTE",
+    Timeframe.M15: "FIFTEEN_MINUTE",
+    Timeframe.M30: "THIRTY_MINUTE",
+    Timeframe.H1: "ONE_HOUR",
+    Timeframe.H2: "TWO_HOUR",
+    Timeframe.H4: "FOUR_HOUR",
+    Timeframe.H6: "SIX_HOUR",
+    Timeframe.D1: "ONE_DAY",
+}
+
+T = TypeVar("T")
+
+
+class _Reply(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Candles(_Reply):
+    candles: list[dict[str, Any]]
+
+
+class _Products(_Reply):
+    products: list[dict[str, Any]]
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else value
+
+
+class _Time(_Reply):
+    epoch_ms: Annotated[
+        int, BeforeValidator(_whole), Field(validation_alias="epochMillis", strict=True, gt=0, lt=2**32 * 1000)
+    ]
+
+
+class CoinbaseRest:
+    """One HTTP session to the exchange; make one a thread.
+
+    Every method raises `Throttled` at 429, and at 401 or 403, which the exchange gives instead of it; `Refused` at 400,
+    404 and other client errors; `Unavailable` for a time-out, a broken connection, 5xx, a redirect, or a body that is
+    not what it should be.
+    """
+
+    def __init__(self, base_url: str, timeout_s: float = 10.0, session: requests.Session | None = None) -> None:
+        """`base_url`: origin without a path. `timeout_s`: for a whole request, connecting and reading."""
+        self._base_url = base_url.rstrip("/")
+        self._timeout_s = timeout_s
+        self._session = session or requests.Session()
+
+    def close(self) -> None:
+        self._session.close()
+
+    def candles(
+        self, product: str, timeframe: Timeframe, first_s: int, last_s: int, *, observed_ms: int = 0
+    ) -> list[UnifiedCandle]:
+        """The candles of the buckets that start from `first_s` to `last_s` (UNIX seconds, inclusive), oldest first.
+
+        Buckets without trades are missing. All are marked closed, also one that is still open: only the caller knows
+        the exchange's time. `observed_ms`: that time, to be noted on each candle.
+        """
+        _check_range(timeframe, first_s, last_s)
+        params = {"start": str(first_s), "end": str(last_s), "granularity": _GRANULARITY[timeframe]}
+        reply = self._get(f"/market/products/{_product_path(product)}/candles", params, _Candles.model_validate)
+        candles = [_candle(row, product, timeframe, observed_ms) for row in reply.candles]
+        starts = [c.start_s for c in candles]
+        if len(set(starts)) != len(starts):
+            raise Unavailable(f"candles of {product} {timeframe}: the reply has a bucket twice")
+        if starts and not first_s <= min(starts) <= max(starts) <= last_s:
+            raise Unavailable(f"candles of {product} {timeframe}: the reply has buckets outside {first_s} to {last_s}")
+        return sorted(candles, key=lambda c: c.start_s)
+
+    def products(self) -> list[Product]:
+        """All spot products of the listing, tradable or not, in its order. A row that makes no sense is left out."""
+        reply = self._get("/market/products", {"product_type": "SPOT"}, _Products.model_validate)
+        products = [product for row in reply.products if (product := _product(row))]
+        if not products:
+            raise Unavailable("the product listing holds no product that makes sense")
+        return products
+
+    def time_ms(self) -> int:
+        """The exchange's time (UNIX milliseconds)."""
+        return self._get("/time", {}, _Time.model_validate).epoch_ms
+
+    def _get(self, path: str, params: dict[str, str], read: Callable[[Any], T]) -> T:
+        status, headers, body = self._request(path, params)
+        _raise_for(path, status, headers, body)
+        try:
+            return read(orjson.loads(body))
+        except orjson.JSONDecodeError as error:
+            raise Unavailable(f"{path}: the reply is not JSON: {error}") from None
+        except ValidationError as error:
+            raise Unavailable(f"{path}: the reply is not as it should be: {why(error)}") from None
+
+    def _request(self, path: str, params: dict[str, str]) -> tuple[int, Any, bytes]:
+        deadline = time.monotonic() + self._timeout_s
+        try:
+            with self._session.get(
+                self._base_url + _PATH + path,
+                params=params,
+                headers={"Accept": "application/json", "Cache-Control": "no-cache"},
+                timeout=self._timeout_s,
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                return response.status_code, response.headers, _body(path, response, deadline)
+        except (requests.RequestException, HTTPError, OSError) as error:
+            raise Unavailable(f"{path}: {type(error).__name__}: {str(error)[:200]}") from None
+
+
+def _body(path: str, response: requests.Response, deadline: float) -> bytes:
+    """The whole body, within bounds of size and time: requests' own time-out starts anew with every byte."""
+    body = bytearray()
+    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+        body += chunk
+        if len(body) > _MAX_BODY_BYTES:
+            raise Unavailable(f"{path}: the reply is larger than {_MAX_BODY_BYTES} bytes")
+        if time.monotonic() > deadline:
+            raise Unavailable(f"{path}: the reply takes too long")
+    return bytes(body)
+
+
+def _raise_for(path: str, status: int, headers: Any, body: bytes) -> None:
+    if status == 200:
+        return
+    what = f"{path}: {status} {_message(body)}".rstrip()
+    if status in (429, 401, 403):
+        raise Throttled(what, _retry_after_s(headers.get("Retry-After")))
+    if 400 <= status < 500 and status not in (408, 425):
+        raise Refused(what)
+    raise Unavailable(what)
+
+
+def _message(body: bytes) -> str:
+    """What an error body says, if it says it in JSON; pages of HTML are of no use to anyone."""
+    try:
+        reply = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return ""
+    if not isinstance(reply, dict):
+        return ""
+    said = [reply.get(key) for key in ("error_details", "message", "error")]
+    return next((text[:200] for text in said if isinstance(text, str) and text), "")
+
+
+def _retry_after_s(value: str | None) -> float | None:
+    """Seconds to wait; None for an HTTP date, which would need our clock to agree with theirs."""
+    if value is None or not (value.isascii() and value.isdigit()):
+        return None
+    return min(float(value[:9]), _LONGEST_PAUSE_S)
+
+
+def _check_range(timeframe: Timeframe, first_s: int, last_s: int) -> None:
+    if not (timeframe.is_aligned(first_s) and timeframe.is_aligned(last_s)):
+        raise InvalidInput(f"{first_s} to {last_s}: not the starts of {timeframe} buckets")
+    if not 0 < first_s <= last_s:
+        raise InvalidInput(f"{first_s} to {last_s}: the range ends before it begins")
+    buckets = (last_s - first_s) // timeframe.seconds + 1
+    if buckets > MAX_BUCKETS:
+        raise InvalidInput(f"{buckets} buckets asked for: the exchange answers at most {MAX_BUCKETS}")
+
+
+def _product_path(product: str) -> str:
+    if not is_product_id(product):
+        raise InvalidInput(f"{product!r} is not spelled like a product: use BTC-USD")
+    return quote(product, safe="")
+
+
+def _candle(row: dict[str, Any], product: str, timeframe: Timeframe, observed_ms: int) -> UnifiedCandle:
+    try:
+        return CandleRow.read(row).candle(product, timeframe, State.CLOSED, observed_ms)
+    except BadFrame as bad:
+        raise Unavailable(f"candles of {product} {timeframe}: the reply holds a {bad}") from None
+
+
+def _product(row: dict[str, Any]) -> Product | None:
+    try:
+        product = Product.model_validate(row)
+    except ValidationError:
+        return None
+    return product if is_product_id(product.product_id) else None

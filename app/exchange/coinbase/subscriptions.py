@@ -1,0 +1,152 @@
+"""Which products a connection wants, has asked for, and gets. No I/O, no clock.
+
+The exchange speaks one id for a product and its aliases (`BTC-USDC` is fed from `BTC-USD`): the *stream id*. It never
+refuses a product; it leaves it out of the acknowledgement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import orjson
+
+_PATIENCE_MS = 2_000
+"""A product that an answer leaves out may still come, in another answer or as data."""
+_FIRST_RETRY_MS = 10_000
+_LAST_RETRY_MS = 640_000
+
+
+class Subscriptions:
+    """`names`: stream id to the wanted products that it feeds."""
+
+    def __init__(self, aliases: Mapping[str, str], per_message: int) -> None:
+        self.names: dict[str, tuple[str, ...]] = {}
+        self.accepted: set[str] = set()
+        self.refused: set[str] = set()
+        self._aliases = dict(aliases)
+        self._per_message = per_message
+        self._is_open = False
+        self._to_send: list[tuple[str, list[str]]] = []
+        self._sent = 0
+        self._answers = 0
+        self._asked: dict[str, int] = {}
+        self._missing_since: dict[str, int] = {}
+        self._retry_ms = _FIRST_RETRY_MS
+        self._retry_at_ms: int | None = None
+
+    @property
+    def products(self) -> list[str]:
+        return [name for names in self.names.values() for name in names]
+
+    def stream_id(self, product: str) -> str:
+        return self._aliases.get(product, product)
+
+    def add(self, products: Iterable[str]) -> list[str]:
+        """Want `products`; returns the stream ids that are new."""
+        new = []
+        for product in dict.fromkeys(products):
+            stream = self.stream_id(product)
+            names = self.names.get(stream, ())
+            if not names:
+                new.append(stream)
+            if product not in names:
+                self.names[stream] = (*names, product)
+        if self._is_open:
+            self._queue("subscribe", new)
+        return new
+
+    def remove(self, products: Iterable[str]) -> list[str]:
+        """Want `products` no more; returns the stream ids that nobody wants now."""
+        gone = []
+        for product in dict.fromkeys(products):
+            stream = self.stream_id(product)
+            names = self.names.get(stream, ())
+            left = tuple(name for name in names if name != product)
+            if left:
+                self.names[stream] = left
+            elif names:
+                del self.names[stream]
+                self._forget(stream)
+                gone.append(stream)
+        if self._is_open:
+            self._queue("unsubscribe", gone)
+        return gone
+
+    def opened(self) -> None:
+        """A new connection: everything has to be asked for again."""
+        self.closed()
+        self._is_open = True
+        self._queue("subscribe", list(self.names))
+        self._to_send.append(("heartbeats", []))
+
+    def closed(self) -> None:
+        self._is_open = False
+        self._to_send.clear()
+        self._asked.clear()
+        self._missing_since.clear()
+        self.accepted.clear()
+        self._sent = self._answers = 0
+
+    def requests(self) -> list[str]:
+        """The messages to send now, in order, each once."""
+        messages: list[dict[str, object]] = []
+        for kind, streams in self._to_send:
+            self._sent += 1
+            if kind == "heartbeats":
+                messages.append({"type": "subscribe", "channel": "heartbeats"})
+                continue
+            messages.append({"type": kind, "product_ids": streams, "channel": "candles"})
+            if kind == "subscribe":
+                self._asked.update(dict.fromkeys(streams, self._sent))
+        self._to_send.clear()
+        return [orjson.dumps(message).decode() for message in messages]
+
+    def answered(self, listed: Sequence[str], now_ms: int) -> list[str]:
+        """An answer came: `listed` are all stream ids of its candles channel. Returns those that are accepted by it."""
+        self._answers += 1
+        new = [stream for stream in listed if self.accept(stream)]
+        for stream, number in self._asked.items():
+            if number <= self._answers:
+                self._missing_since.setdefault(stream, now_ms)
+        return new
+
+    def accept(self, stream: str) -> bool:
+        """The exchange delivers `stream`; whether that is wanted, and news."""
+        if stream not in self.names or stream in self.accepted:
+            return False
+        self.accepted.add(stream)
+        self.refused.discard(stream)
+        self._asked.pop(stream, None)
+        self._missing_since.pop(stream, None)
+        return True
+
+    def newly_refused(self, now_ms: int) -> list[str]:
+        """The stream ids that were asked for in vain; each is returned once, and asked for again now and then."""
+        late = [stream for stream, since in self._missing_since.items() if now_ms - since >= _PATIENCE_MS]
+        for stream in late:
+            del self._missing_since[stream]
+            self._asked.pop(stream, None)
+        new = [stream for stream in late if stream not in self.refused]
+        self.refused.update(new)
+        self._ask_again(now_ms)
+        return new
+
+    def _ask_again(self, now_ms: int) -> None:
+        if not self.refused:
+            self._retry_at_ms, self._retry_ms = None, _FIRST_RETRY_MS
+        elif self._retry_at_ms is None:
+            self._retry_at_ms = now_ms + self._retry_ms
+        elif now_ms >= self._retry_at_ms:
+            self._queue("subscribe", sorted(self.refused))
+            self._retry_ms = min(2 * self._retry_ms, _LAST_RETRY_MS)
+            self._retry_at_ms = now_ms + self._retry_ms
+
+    def _queue(self, kind: str, streams: list[str]) -> None:
+        for i in range(0, len(streams), self._per_message):
+            self._to_send.append((kind, streams[i : i + self._per_message]))
+
+    def _forget(self, stream: str) -> None:
+        self.accepted.discard(stream)
+        self.refused.discard(stream)
+        self._asked.pop(stream, None)
+        self._missing_since.pop(stream, None)
