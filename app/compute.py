@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from app.aggregate import aggregate, parents_of
 from app.cache.candles import CandleCache
-from app.cache.model import View, Write
 from app.cache.indicators import IndicatorCache, IndicatorValue
-from app.candles import State
-from app.gaps import carried, contiguous_tail
-from app.indicators.macdv import latest_values
-from app.records import Records
+from app.cache.model import View, Write
+from app.continuity import contiguous_tail, recarried
+from app.indicators.latest import latest_values
 from app.series import Series
 from app.settings import WINDOW
 from app.timeframes import BASE, Timeframe
@@ -22,7 +19,7 @@ from app.touched import Touched, touched_by
 
 
 class Computer:
-    """Reads and writes candles and indicators of one exchange. Calling it twice with the same work changes nothing."""
+    """Reads and writes candles and indicators of one exchange. Doing the same work twice changes nothing."""
 
     def __init__(
         self, candles: CandleCache, indicators: IndicatorCache, exchange: str, timeframes: Sequence[Timeframe]
@@ -30,45 +27,66 @@ class Computer:
         self._candles = candles
         self._indicators = indicators
         self._exchange = exchange
-        self._targets = [t for t in timeframes if t.contains(BASE)]
+        self._longer = [t for t in timeframes if t.contains(BASE)]
         self._timeframes = frozenset(timeframes)
 
     def update(self, touched: Iterable[Touched], now_s: float) -> int:
-        """Bring everything that rests on the touched buckets up to date; returns how many indicators are new.
+        """Bring all that rests on the touched buckets up to date; returns how many indicators are new.
 
         `now_s` is exchange time; it bounds what is read, not what counts as closed.
         """
         touched = [t for t in touched if t.timeframe in self._timeframes]
         base = [t for t in touched if t.timeframe == BASE]
-        touched += self._carry(base)
-        touched += self._aggregate(base)
-        return self._compute({Series(self._exchange, t.product, t.timeframe) for t in touched}, now_s)
+        views = self._views(base)
+        if carried := self._carry(base, views):
+            touched += carried
+            base += carried
+            views = self._views(base)
+        touched += self._aggregate(base, views)
+        return self._compute(dict.fromkeys(Series(self._exchange, t.product, t.timeframe) for t in touched), now_s)
 
-    def _carry(self, base: Sequence[Touched]) -> list[Touched]:
-        """Empty buckets behind a corrected candle carry its new close."""
-        reach = WINDOW * BASE.seconds
-        views = self._read_base(base, lambda t: (t.first_s, t.last_s + reach))
+    def _views(self, base: Sequence[Touched]) -> list[View]:
+        """The 5m candles of every longer bucket that was touched, with the bucket before the first."""
+        longest = max((t for t in self._longer), key=lambda t: t.seconds, default=BASE)
+        return self._candles.read_many(
+            [
+                (
+                    Series(self._exchange, t.product, BASE),
+                    min(longest.bucket(t.first_s), t.first_s - BASE.seconds),
+                    longest.bucket(t.last_s) + longest.seconds - BASE.seconds,
+                )
+                for t in base
+            ]
+        )
+
+    def _carry(self, base: Sequence[Touched], views: Sequence[View]) -> list[Touched]:
+        """Empty buckets behind a corrected candle carry its new close. What is beyond the views, the scan finds."""
         writes = [
             Write(Series(self._exchange, t.product, BASE), records)
             for t, view in zip(base, views, strict=True)
-            if len(records := carried(view.over, BASE))
+            if len(records := recarried(view.over, BASE))
         ]
         return touched_by(self._candles.write(writes))
 
-    def _aggregate(self, base: Sequence[Touched]) -> list[Touched]:
+    def _aggregate(self, base: Sequence[Touched], views: Sequence[View]) -> list[Touched]:
         """Write the longer candles that became complete, or changed."""
-        if not self._targets:
-            return []
-        longest = max(self._targets, key=lambda t: t.seconds)
-        views = self._read_base(
-            base, lambda t: (longest.bucket(t.first_s), longest.bucket(t.last_s) + longest.seconds - BASE.seconds)
-        )
         writes = []
         for t, view in zip(base, views, strict=True):
             children = np.arange(t.first_s, t.last_s + 1, BASE.seconds)
-            for target in self._targets:
-                parents = parents_of(children, target)
-                records = aggregate(view.records, BASE, target, parents)
+            for longer in self._longer:
+                records = aggregate(view.records, BASE, longer, parents_of(children, longer))
                 if len(records):
-                    writes.append(Write(Series(self._exchange, t.product, target), records))
+                    writes.append(Write(Series(self._exchange, t.product, longer), records))
         return touched_by(self._candles.write(writes))
+
+    def _compute(self, many: Iterable[Series], now_s: float) -> int:
+        """Compute and store the indicator of each series from its newest candles without a hole."""
+        ranges = [(s, (newest := s.timeframe.bucket(now_s)) - WINDOW * s.timeframe.seconds, newest) for s in many]
+        views = self._candles.read_many(ranges)
+        tails = [contiguous_tail(v.over, s.timeframe)[-WINDOW:] for (s, _, _), v in zip(ranges, views, strict=True)]
+        values = [
+            IndicatorValue(series, view.revision, int(tail["start_s"][-1]), value)
+            for (series, _, _), view, tail, value in zip(ranges, views, tails, latest_values(tails), strict=True)
+            if len(tail)
+        ]
+        return self._indicators.write(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cached_property
 from typing import Self
 
@@ -26,6 +27,7 @@ class Context:
     def __init__(self, settings: Settings, client: Redis | None = None) -> None:
         self.settings = settings
         self.redis = client or connect(settings.redis_url)
+        self._of_thread = threading.local()
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -56,6 +58,11 @@ class Context:
     def budget(self) -> Budget:
         return Budget(self.redis, self.exchange, self.settings.rest_requests_per_second)
 
-    @cached_property
+    @property
     def rest(self) -> CoinbaseRest:
-        return CoinbaseRest(self.settings.exchange_rest_url, timeout_s=self.settings.rest_timeout_seconds)
+        """The exchange's REST, with one HTTP session for each thread."""
+        if not hasattr(self._of_thread, "rest"):
+            url, timeout_s = self.settings.exchange_rest_url, self.settings.rest_timeout_seconds
+            self._of_thread.rest = CoinbaseRest(url, timeout_s=timeout_s)
+        rest: CoinbaseRest = self._of_thread.rest
+        return rest

@@ -27,7 +27,7 @@ def update(**arguments: Any) -> None:
     started = time.perf_counter()
     clock = context().clock.read()
     touched = work.as_touched()
-    # Without a clock there are no closes either; the newest touched bucket is then all that can matter.
-    now_s = clock.exchange_s if clock else max((t.last_s + t.timeframe.seconds for t in touched), default=0)
+    # A close may be on its way before the clock that it implies is written.
+    now_s = max([clock.exchange_s if clock else 0, *(t.last_s + t.timeframe.seconds for t in touched)])
     new = _computer().update(touched, now_s)
     log.debug("%d series touched, %d indicators new, %.1f ms", len(touched), new, 1e3 * (time.perf_counter() - started))

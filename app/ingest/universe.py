@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import random
 import threading
+from collections.abc import Sequence
 
 from app.cache.products import FollowedProduct
 from app.context import Context
 from app.errors import ExchangeError, Throttled
-from app.exchange.coinbase.universe import choose_products
+from app.exchange.coinbase.models import Product
+from app.exchange.coinbase.universe import aliases, doubts, select_products
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +27,8 @@ def resolve(context: Context, stop: threading.Event) -> list[FollowedProduct]:
     while not stop.is_set():
         try:
             if context.budget.acquire(timeout_s=30, stop=stop):
-                followed = choose_products(context.settings.products, context.rest.products())
+                followed = _chosen(context.settings.products, context.rest.products())
+                context.budget.answered()
                 context.products.follow(followed)
                 return followed
         except ExchangeError as error:
@@ -38,6 +41,11 @@ def resolve(context: Context, stop: threading.Event) -> list[FollowedProduct]:
             stop.wait(delay_s * random.uniform(0.5, 1.0))
             delay_s = min(LONGEST_DELAY_S, 2 * delay_s)
     return []
+
+
+def _chosen(selection: Sequence[str], listing: Sequence[Product]) -> list[FollowedProduct]:
+    sources, reasons = aliases(listing), doubts(selection, listing)
+    return [FollowedProduct(p, sources.get(p, p), reasons.get(p)) for p in select_products(selection, listing)]
 
 
 def share_of(followed: list[FollowedProduct], share: str) -> list[FollowedProduct]:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from app.cache.model import View, Write
 from app.candles import State, UnifiedCandle
 from app.gaps import fill_empty, merge, missing
-from app.records import STATE_MASK, UNSETTLED, Records, has_trades, over, to_records
+from app.records import UNSETTLED, Records, has_trades, over, to_records
 from app.series import Series
 from app.timeframes import Timeframe
+
+Starts: TypeAlias = npt.NDArray[np.int64]
+"""Bucket starts, UNIX seconds, ascending."""
 
 PAGE = 350
 """Buckets in one REST request, at most."""
 
 
 class Rules(NamedTuple):
-    """`grace_s`: how long after its end a bucket is left to the stream. `settling_s`: how long REST may still change it."""
+    """How long after its end a bucket is left to the stream, and how long REST may still change it."""
 
     grace_s: float
     settling_s: float
@@ -51,7 +55,7 @@ class Proof(NamedTuple):
     emptied: list[int]
 
 
-def lacking(view: View, timeframe: Timeframe, now_s: float, rules: Rules) -> np.ndarray:
+def lacking(view: View, timeframe: Timeframe, now_s: float, rules: Rules) -> Starts:
     """Starts of the buckets, oldest first, that should be closed and are not, or that REST closed too early.
 
     `view` must reach from the ring's beginning to `rules.newest`.

@@ -7,15 +7,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from app.aggregate import parents_of
 from app.batches import batched
 from app.cache.model import View
-from app.candles import State
 from app.context import Context
 from app.continuity import recarried
-from app.gaps import missing
-from app.repair.needs import Rules, lacking
+from app.repair.needs import Rules, Starts, lacking
 from app.repair.queue import Kind, Request, Why
 from app.series import Series
 from app.timeframes import BASE, Timeframe
@@ -78,7 +76,7 @@ class Scanner:
             return
         lost = lacking(view, timeframe, now_s, self._rules)
         if timeframe.contains(BASE) and len(lost):
-            buildable = built_from(lost, base, timeframe, now_s, self._rules)
+            buildable = built_from(lost, base, timeframe)
             if len(ready := lost[buildable]):
                 yield Found(series, len(ready), touched=children_of(product, ready, timeframe))
             lost = lost[~buildable & (lost < base.origin_s)]
@@ -91,15 +89,15 @@ class Scanner:
             yield Found(series, len(stale), touched=Touched(product, BASE, first, last))
 
 
-def built_from(parents: np.ndarray, base: View, timeframe: Timeframe, now_s: float, rules: Rules) -> np.ndarray:
+def built_from(parents: Starts, base: View, timeframe: Timeframe) -> npt.NDArray[np.bool_]:
     """Which of `parents` (bucket starts of `timeframe`) have every 5m candle in `base`, as a boolean array."""
     starts = base.over["start_s"].astype(np.int64)
     first = np.searchsorted(starts, parents)
     last = np.searchsorted(starts, parents + timeframe.seconds)
-    built: np.ndarray = last - first == timeframe.seconds // BASE.seconds
+    built: npt.NDArray[np.bool_] = last - first == timeframe.seconds // BASE.seconds
     return built
 
 
-def children_of(product: str, parents: np.ndarray, timeframe: Timeframe) -> Touched:
+def children_of(product: str, parents: Starts, timeframe: Timeframe) -> Touched:
     """The 5m buckets of `parents`."""
     return Touched(product, BASE, int(parents[0]), int(parents[-1]) + timeframe.seconds - BASE.seconds)

@@ -1,0 +1,93 @@
+"""The request budget, shared by real processes."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+
+import pytest
+import redis
+
+from app.repair.budget import Budget
+from tests.support import Process
+
+pytestmark = pytest.mark.integration
+
+CALLER = """
+import sys, time
+from redis import Redis
+from app.repair.budget import Budget
+client = Redis.from_url(sys.argv[1])
+budget = Budget(client, "coinbase", float(sys.argv[2]))
+until = time.monotonic() + float(sys.argv[3])
+while time.monotonic() < until:
+    if budget.acquire(timeout_s=until - time.monotonic()):
+        print(time.monotonic(), flush=True)
+"""
+
+
+def most_in_any_second(times: list[float]) -> int:
+    """The largest number of `times` (ascending) within any window of one second."""
+    first, most = 0, 0
+    for last, time_s in enumerate(times):
+        while time_s - times[first] >= 1.0:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+def test_four_processes_share_it_exactly_and_use_it(redis_url: str, processes: object) -> None:
+    rate, seconds = 20, 3
+    command = [sys.executable, "-c", CALLER, redis_url, str(rate), str(seconds)]
+    callers: list[Process] = [processes(command) for _ in range(4)]  # type: ignore[operator]
+    for caller in callers:
+        assert caller.wait(30) == 0, caller.output()
+    times = sorted(float(line) for caller in callers for line in caller.output().split())
+    assert most_in_any_second(times) <= rate
+    assert len(times) >= 0.8 * rate * (times[-1] - times[0]), "most of the budget is used"
+    assert min(len(caller.output().split()) for caller in callers) > 0, "nobody starves"
+
+
+def test_a_429_pauses_everybody_and_the_restart_is_slow(redis_client: redis.Redis) -> None:
+    one, other = Budget(redis_client, "coinbase", 50), Budget(redis_client, "coinbase", 50)
+    assert one.try_acquire() == 0
+    assert one.pause(retry_after_s=0.3) == pytest.approx(0.3, abs=0.05)
+    assert other.try_acquire() == pytest.approx(0.3, abs=0.1)
+    assert not other.acquire(timeout_s=0.05)
+    assert other.acquire(timeout_s=5)
+    assert one.try_acquire() > 1.5 / 50, "the first permits after a pause are further apart"
+    assert one.state().throttled == 1
+
+
+def test_pauses_grow_until_an_answer_comes(redis_client: redis.Redis) -> None:
+    budget = Budget(redis_client, "coinbase", 50)
+    key = next(iter(redis_client.keys("cw:1:budget*")), b"cw:1:budget:coinbase")
+
+    def pause_after_the_last() -> float:
+        redis_client.hset(key, "paused_until_us", 0)
+        return budget.pause()
+
+    pauses = [pause_after_the_last() for _ in range(4)]
+    assert all(0.5 * 2**i <= pause <= 2**i + 0.01 for i, pause in enumerate(pauses)), pauses
+    budget.answered()
+    assert pause_after_the_last() <= 1.01
+
+
+def test_several_429s_of_one_moment_count_once(redis_client: redis.Redis) -> None:
+    budget = Budget(redis_client, "coinbase", 50)
+    pauses = [budget.pause() for _ in range(5)]
+    assert max(pauses) <= 1.01
+
+
+def test_a_retry_after_of_a_year_is_not_believed(redis_client: redis.Redis) -> None:
+    assert Budget(redis_client, "coinbase", 5).pause(retry_after_s=3e7) <= 300
+
+
+def test_waiting_ends_when_it_is_told_to(redis_client: redis.Redis) -> None:
+    budget, stop = Budget(redis_client, "coinbase", 5), threading.Event()
+    budget.pause(retry_after_s=60)
+    threading.Timer(0.05, stop.set).start()
+    started = time.monotonic()
+    assert not budget.acquire(timeout_s=120, stop=stop)
+    assert time.monotonic() - started < 30

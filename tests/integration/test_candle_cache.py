@@ -1,0 +1,202 @@
+"""The compare-and-set on a real Redis: one bucket, one candle, whatever comes in whatever order."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import numpy as np
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.cache import keys
+from app.cache.candles import CandleCache
+from app.cache.model import Outcome, Write
+from app.candles import State
+from app.records import CORRECTED, RECORD, Records
+from tests.build import B0, STEP, candle, empty, records, run, series
+
+pytestmark = pytest.mark.integration
+
+FORMING, CLOSED, CONFIRMED = State.FORMING, State.CLOSED, State.CONFIRMED
+CAPACITY = 20
+
+
+@pytest.fixture
+def cache(redis_client: redis.Redis) -> CandleCache:
+    return CandleCache(redis_client, capacity=CAPACITY, events_kept=100)
+
+
+def put(cache: CandleCache, *rows: Records) -> list[Outcome]:
+    return [o for row in rows for w in cache.write([Write(series(), row)]) for o in w.outcomes]
+
+
+def held(cache: CandleCache) -> list[tuple[int, int, float]]:
+    view = cache.read(series(), B0, B0 + (CAPACITY - 1) * STEP)
+    return [(int(r["start_s"]), int(r["flags"]) & 3, float(r["close"])) for r in view.records]
+
+
+def test_a_bucket_goes_from_forming_over_closed_to_confirmed_and_never_back(cache: CandleCache) -> None:
+    outcomes = put(
+        cache,
+        records((B0, FORMING, 10.0, 1)),
+        records((B0, FORMING, 10.1, 2)),
+        records((B0, CLOSED, 10.2, 3)),
+        records((B0, FORMING, 10.3, 9)),
+        records((B0, CONFIRMED, 10.2, 4)),
+        records((B0, CLOSED, 10.4, 9)),
+    )
+    assert outcomes == [
+        Outcome.UPDATED,
+        Outcome.UPDATED,
+        Outcome.INSERTED,
+        Outcome.REFUSED,
+        Outcome.CONFIRMED,
+        Outcome.REFUSED,
+    ]
+    assert held(cache) == [(B0, CONFIRMED, 10.2)]
+
+
+def test_written_twice_is_written_once(cache: CandleCache) -> None:
+    assert put(cache, *[records((B0, CLOSED))] * 3) == [Outcome.INSERTED, Outcome.UNCHANGED, Outcome.UNCHANGED]
+
+
+def test_a_correction_says_what_was_there_and_leaves_a_mark(cache: CandleCache) -> None:
+    put(cache, records((B0, CLOSED, 10.0, 1)))
+    (written,) = cache.write([Write(series(), records((B0, CLOSED, 10.5, 2)))])
+    assert written.outcomes == [Outcome.CORRECTED]
+    assert written.before[0]["close"].tolist() == [10.0]
+    assert cache.read(series(), B0, B0).records["flags"][0] & CORRECTED
+    put(cache, records((B0, CONFIRMED, 10.5, 3)))
+    assert cache.read(series(), B0, B0).records["flags"][0] & CORRECTED, "confirming does not take the mark away"
+
+
+def test_a_candle_with_trades_replaces_an_empty_bucket(cache: CandleCache) -> None:
+    put(cache, empty(B0, 10.0, observed_ms=5))
+    assert put(cache, records((B0, CONFIRMED, 10.0, 6))) == [Outcome.CORRECTED]
+
+
+def test_volume_that_differs_by_rounding_is_no_correction(cache: CandleCache) -> None:
+    first, second = records((B0, CLOSED, 10.0, 1)), records((B0, CONFIRMED, 10.0, 2))
+    first["volume"], second["volume"] = 0.1 + 0.2, 0.3
+    assert put(cache, first, second) == [Outcome.INSERTED, Outcome.CONFIRMED]
+
+
+def test_the_ring_forgets_the_oldest_and_refuses_what_is_older(cache: CandleCache) -> None:
+    put(cache, run(B0, CAPACITY + 3))
+    view = cache.read(series(), 0, B0 + (CAPACITY + 2) * STEP)
+    assert view.records["start_s"].tolist() == [B0 + i * STEP for i in range(3, CAPACITY + 3)]
+    assert view.from_s == B0 + 3 * STEP
+    assert put(cache, records((B0, CONFIRMED))) == [Outcome.REFUSED]
+
+
+def test_the_revision_tells_of_news_and_of_nothing_else(cache: CandleCache) -> None:
+    def revision() -> int:
+        return cache.read(series(), B0, B0).revision
+
+    put(cache, records((B0, FORMING)))
+    before = revision()
+    put(cache, records((B0, FORMING, 10.1, 2)))
+    assert revision() == before
+    put(cache, records((B0, CLOSED, 10.1, 3)))
+    assert revision() == before + 1
+    put(cache, records((B0, CONFIRMED, 10.1, 4)))
+    assert revision() == before + 1
+    put(cache, records((B0, CONFIRMED, 10.2, 5)))
+    assert revision() == before + 2
+
+
+def test_a_deleted_ring_comes_back_with_a_later_revision(cache: CandleCache, redis_client: redis.Redis) -> None:
+    put(cache, run(B0, 5))
+    before = cache.read(series(), B0, B0).revision
+    redis_client.delete(keys.candles(series()))
+    second = redis_client.time()[0]
+    while redis_client.time()[0] == second:
+        pass
+    put(cache, run(B0, 1))
+    assert cache.read(series(), B0, B0).revision > before
+
+
+def test_news_is_announced_once_with_the_finished_bucket(cache: CandleCache, redis_client: redis.Redis) -> None:
+    with redis_client.pubsub(ignore_subscribe_messages=True) as listener:
+        listener.psubscribe("candle:*")
+        listener.get_message(timeout=1)
+        put(cache, records((B0, FORMING)), *[records((B0, CLOSED, 10.5, 2))] * 2, records((B0, CLOSED, 10.6, 3)))
+        heard = [listener.get_message(timeout=1) for _ in range(3)]
+    messages = [(m["channel"].decode(), json.loads(m["data"])) for m in heard if m]
+    assert [(channel, data["start"], data["close"], data["state"]) for channel, data in messages] == [
+        ("candle:close:coinbase:BTC-USD:5m", B0, 10.5, "closed"),
+        ("candle:correction:coinbase:BTC-USD:5m", B0, 10.6, "closed"),
+    ]
+    kinds = [fields[b"kind"] for _, fields in redis_client.xrange(keys.EVENTS)]
+    assert kinds == [b"close", b"correction"]
+
+
+def test_history_can_be_written_without_telling_anybody(cache: CandleCache, redis_client: redis.Redis) -> None:
+    cache.write([Write(series(), run(B0, 5), origin_s=B0)], announce=False)
+    assert redis_client.xlen(keys.EVENTS) == 0
+    assert cache.read(series(), B0, B0).origin_s == B0
+
+
+def test_many_series_in_one_call_are_told_apart(cache: CandleCache) -> None:
+    many = [series(f"P{i}-USD") for i in range(200)]
+    cache.write(Write(s, records((B0, CLOSED, 10 + i / 1000))) for i, s in enumerate(many))
+    views = cache.read_many([(s, B0, B0) for s in many])
+    assert [float(v.records["close"][0]) for v in views] == [10 + i / 1000 for i in range(200)]
+
+
+def test_a_series_can_be_made_to_reach_further_back(cache: CandleCache) -> None:
+    newest = B0 + (CAPACITY - 1) * STEP
+    put(cache, run(B0, CAPACITY))
+    revision = cache.read(series(), B0, B0).revision
+    cache.reach_back(series(), B0 - 100 * STEP, newest)
+    view = cache.read(series(), B0 - 100 * STEP, newest)
+    assert (len(view.records), view.origin_s, view.revision) == (CAPACITY, B0 - 100 * STEP, revision)
+    assert put(cache, records((B0 - 100 * STEP, CONFIRMED))) == [Outcome.INSERTED]
+
+
+def test_a_range_that_wraps_around_the_ring_is_read_in_order(cache: CandleCache) -> None:
+    put(cache, run(B0, 2 * CAPACITY))
+    last = B0 + (2 * CAPACITY - 1) * STEP
+    for count in (1, 7, CAPACITY):
+        starts = cache.read(series(), last - (count - 1) * STEP, last).records["start_s"]
+        assert starts.tolist() == list(range(last - (count - 1) * STEP, last + 1, STEP))
+
+
+words = st.tuples(
+    st.integers(0, 3), st.sampled_from([FORMING, CLOSED, CONFIRMED]), st.integers(0, 3), st.integers(1, 3)
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(words, min_size=1, max_size=12), st.randoms(use_true_random=False), st.booleans())
+def test_any_order_and_any_repetition_leave_the_same_cache(
+    redis_client: redis.Redis, said: list[tuple[int, State, int, int]], chance: random.Random, at_once: bool
+) -> None:
+    cache = CandleCache(redis_client, capacity=CAPACITY, events_kept=100)
+
+    def outcome_of(order: list[tuple[int, State, int, int]]) -> bytes:
+        redis_client.delete(keys.candles(series()))
+        rows = [records((B0 + b * STEP, state, 10 + c / 10, t)) for b, state, c, t in order]
+        put(cache, *([np.concatenate(rows)] if at_once else rows))
+        view = cache.read(series(), B0, B0 + 3 * STEP).records.copy()
+        view["flags"] &= ~np.uint32(CORRECTED)
+        return view.tobytes()
+
+    shuffled = said + chance.sample(said, len(said) // 2)
+    chance.shuffle(shuffled)
+    assert outcome_of(said) == outcome_of(shuffled)
+
+
+def test_records_come_back_bit_for_bit(cache: CandleCache) -> None:
+    chance = np.random.default_rng(1)
+    sent = run(B0, CAPACITY)
+    for field in ("open", "close", "volume"):
+        sent[field] = chance.uniform(9, 11, CAPACITY)
+    put(cache, sent)
+    got = cache.read(series(), B0, B0 + (CAPACITY - 1) * STEP).records
+    assert got.tobytes() == sent.tobytes()
+    assert got.dtype == RECORD
+    assert candle().start_s == B0

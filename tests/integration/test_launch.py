@@ -1,0 +1,223 @@
+"""The launcher with tiny real processes: it starts them, brings them back, and leaves none behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+import redis
+
+from tests.support import Process, eventually, free_port
+
+pytestmark = pytest.mark.integration
+
+# An HTTP server, a process that only waits, and one that may be told to fail. Each leaves its id in a file.
+PROCFILE = """\
+web: python -m http.server ${WEB_PORT} --bind 127.0.0.1
+waiter: python waiter.py
+"""
+WAITER = """\
+import os, pathlib, sys, time
+pathlib.Path("waiter.pid").write_text(str(os.getpid()))
+if pathlib.Path("fail").exists():
+    sys.exit("told to fail")
+print(os.environ["REDIS_URL"], flush=True)
+time.sleep(600)
+"""
+
+
+class Launch:
+    """A launcher that can be started again and again in one folder, on ports of its own."""
+
+    def __init__(self, root: Path, processes: Callable[..., Process]) -> None:
+        self.root = root
+        self.ports = {name: str(free_port()) for name in ("WEB_PORT", "FLOWER_PORT", "LAUNCH_REDIS_PORT")}
+        self.redis_url = f"redis://127.0.0.1:{self.ports['LAUNCH_REDIS_PORT']}/0"
+        self._processes = processes
+        (root / "Procfile").write_text(PROCFILE)
+        (root / "waiter.py").write_text(WAITER)
+
+    def start(self, *, market: str = "run", **environ: str) -> Process:
+        command = [sys.executable, "-m", "app.launch", market, "--procfile", str(self.root / "Procfile")]
+        return self._processes(command, env={**self.ports, "REDIS_URL": "", **environ})
+
+    def waiter(self) -> Any:
+        """The waiter that runs now, None where there is none."""
+        path = self.root / "waiter.pid"
+        found = psutil.Process(int(path.read_text())) if path.exists() else None
+        return found if found and found.is_running() and found.status() != psutil.STATUS_ZOMBIE else None
+
+    def running(self) -> list[psutil.Process]:
+        """Every process that has to do with this folder, wherever its parent is."""
+        mine = str(self.root)
+        return [p for p in psutil.process_iter() if mine in _about(p) and p.pid != os.getpid()]
+
+    @contextmanager
+    def client(self) -> Iterator[redis.Redis]:
+        with redis.Redis.from_url(self.redis_url) as client:
+            yield client
+
+
+def _about(process: psutil.Process) -> str:
+    try:
+        return " ".join([*process.cmdline(), process.cwd()]) if process.status() != psutil.STATUS_ZOMBIE else ""
+    except psutil.Error:
+        return ""
+
+
+@pytest.fixture
+def launch(tmp_path: Path, processes: Callable[..., Process]) -> Iterator[Launch]:
+    launch = Launch(tmp_path, processes)
+    yield launch
+    for left in launch.running():
+        left.kill()
+
+
+def _said(process: Process, words: str) -> str:
+    return eventually(lambda: words in process.output() and process.output(), timeout=30) or ""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_it_starts_shows_where_to_look_and_ends_without_a_trace(launch: Launch, signum: int) -> None:
+    process = launch.start()
+    output = _said(process, "dashboard answers")
+    assert f"dashboard       http://127.0.0.1:{launch.ports['WEB_PORT']}" in output
+    assert f"Flower          http://127.0.0.1:{launch.ports['FLOWER_PORT']}" in output
+    waiter = eventually(launch.waiter)
+    assert launch.redis_url in eventually((launch.root / "var/run/logs/waiter.log").read_text)
+    process.send(signum)
+    assert process.wait() == 0
+    assert not waiter.is_running()
+    assert launch.running() == []
+
+
+def test_a_process_that_is_killed_is_started_again_and_the_others_go_on(launch: Launch) -> None:
+    process = launch.start()
+    first = eventually(launch.waiter)
+    _said(process, "dashboard answers")
+    with launch.client() as client:
+        before = client.info("server")["run_id"]
+        first.kill()
+        eventually(lambda: launch.waiter().pid != first.pid)
+        assert client.info("server")["run_id"] == before
+    assert "waiter ended" in _said(process, "waiter ended")
+    assert process.stop() == 0
+
+
+def test_a_redis_that_is_killed_comes_back_with_its_data(launch: Launch) -> None:
+    process = launch.start()
+    _said(process, "Redis answers")
+    with launch.client() as client:
+        client.set("kept", "1")
+        psutil.Process(client.info("server")["process_id"]).kill()
+        eventually(lambda: client.get("kept") == b"1")
+    assert process.stop() == 0
+
+
+def test_a_process_that_keeps_dying_is_named_with_its_last_words(launch: Launch) -> None:
+    (launch.root / "fail").touch()
+    process = launch.start()
+    assert "waiter.log, ends: told to fail" in _said(process, "waiter ended")
+    (launch.root / "fail").unlink()
+    eventually(launch.waiter, timeout=20)
+    assert process.stop() == 0
+
+
+def test_a_second_start_goes_on_from_the_data(launch: Launch) -> None:
+    first = launch.start()
+    _said(first, "Redis answers")
+    with launch.client() as client:
+        client.set("kept", "1")
+    assert first.stop() == 0
+    second = launch.start()
+    _said(second, "Redis answers")
+    with launch.client() as client:
+        assert client.get("kept") == b"1"
+    assert second.stop() == 0
+
+
+def test_nothing_is_left_when_the_launcher_itself_is_killed(launch: Launch) -> None:
+    process = launch.start()
+    _said(process, "dashboard answers")
+    eventually(launch.waiter)
+    assert len(launch.running()) > 3
+    process.send(signal.SIGKILL)
+    eventually(lambda: launch.running() == [], timeout=30)
+
+
+def test_nothing_is_left_when_supervisor_is_killed(launch: Launch) -> None:
+    process = launch.start()
+    _said(process, "dashboard answers")
+    psutil.Process(int((launch.root / "var/run/supervisord.pid").read_text())).kill()
+    assert process.wait() == 1
+    assert "Supervisor ended by itself" in process.output()
+    eventually(lambda: launch.running() == [], timeout=30)
+
+
+def test_a_taken_port_is_named_with_what_it_is_for_and_how_to_move_it(launch: Launch) -> None:
+    with socket.create_server(("127.0.0.1", int(launch.ports["FLOWER_PORT"]))):
+        process = launch.start()
+        assert process.wait() == 2
+    port = launch.ports["FLOWER_PORT"]
+    assert process.output() == (
+        f"cannot start: port {port} (Flower) is taken by another program; move it: FLOWER_PORT=<another port>\n"
+    )
+    assert launch.running() == []
+
+
+def test_one_port_for_two_processes_is_an_error(launch: Launch) -> None:
+    process = launch.start(FLOWER_PORT=launch.ports["WEB_PORT"])
+    assert process.wait() == 2
+    assert "is also that of dashboard and API (WEB_PORT)" in process.output()
+
+
+def test_a_folder_that_is_in_use_is_refused(launch: Launch) -> None:
+    first = launch.start()
+    _said(first, "Redis answers")
+    other = {name: str(free_port()) for name in launch.ports}
+    second = launch.start(**other)
+    assert second.wait() == 2
+    assert "is in use" in second.output()
+    assert first.stop() == 0
+
+
+def test_a_bad_setting_is_an_error_before_anything_starts(launch: Launch) -> None:
+    process = launch.start(WEB_PORT="never")
+    assert process.wait() == 2
+    assert "WEB_PORT" in process.output()
+    assert "Traceback" not in process.output()
+    assert not (launch.root / "var").exists()
+
+
+def test_invented_prices_never_join_real_ones(launch: Launch, redis_url: str) -> None:
+    first = launch.start(REDIS_URL=redis_url)
+    _said(first, "Redis answers")
+    assert first.stop() == 0
+    second = launch.start(REDIS_URL=redis_url, EXCHANGE_REST_URL="https://another.example")
+    assert second.wait() == 2
+    assert "holds prices of" in second.output()
+    assert launch.running() == []
+
+
+def test_a_redis_elsewhere_that_is_not_there_is_an_error(launch: Launch) -> None:
+    process = launch.start(REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
+    _said(process, "http://127.0.0.1")
+    assert process.stop() == 0  # it waits for that Redis, and can be ended meanwhile
+    assert launch.running() == []
+
+
+def test_a_redis_that_cannot_start_is_reported_with_its_last_words(launch: Launch) -> None:
+    (launch.root / "var/run/redis").mkdir(parents=True)
+    (launch.root / "var/run/redis/appendonlydir").write_text("in the way")
+    process = launch.start()
+    assert process.wait(40) == 1
+    assert "its log ends:" in process.output()
+    assert launch.running() == []

@@ -1,0 +1,44 @@
+import numpy as np
+
+from app.candles import State
+from app.continuity import contiguous_tail, recarried
+from app.timeframes import Timeframe
+from tests.build import B0, STEP, empty, records, run
+
+M5 = Timeframe.M5
+
+
+def test_the_tail_begins_behind_the_newest_hole() -> None:
+    both = np.concatenate([run(B0, 3), run(B0 + 5 * STEP, 4)])
+    assert contiguous_tail(both, M5)["start_s"].tolist() == run(B0 + 5 * STEP, 4)["start_s"].tolist()
+
+
+def test_without_a_hole_everything_is_the_tail() -> None:
+    assert len(contiguous_tail(run(B0, 5), M5)) == 5
+    assert len(contiguous_tail(run(B0, 0), M5)) == 0
+
+
+def test_empty_buckets_take_over_a_corrected_close() -> None:
+    before = np.concatenate([records((B0, State.CONFIRMED, 10.5, 70)), empty(B0 + STEP, 10), empty(B0 + 2 * STEP, 10)])
+    renewed = recarried(before, M5)
+    assert renewed["close"].tolist() == [10.5, 10.5]
+    assert renewed["open"].tolist() == renewed["high"].tolist() == renewed["low"].tolist() == [10.5, 10.5]
+    assert renewed["observed_ms"].tolist() == [70, 70], "as late as the candle that they carry, so that they are taken"
+
+
+def test_carrying_stops_at_a_trade_and_at_a_hole() -> None:
+    chain = np.concatenate(
+        [
+            records((B0, State.CLOSED, 10.5)),
+            records((B0 + STEP, State.CLOSED, 10.0)),
+            empty(B0 + 2 * STEP, 10.0),
+            empty(B0 + 4 * STEP, 7.0),
+        ]
+    )
+    assert len(recarried(chain, M5)) == 0
+
+
+def test_carried_twice_is_carried_once() -> None:
+    before = np.concatenate([records((B0, State.CONFIRMED, 10.5)), empty(B0 + STEP, 10)])
+    after = np.concatenate([before[:1], recarried(before, M5)])
+    assert len(recarried(after, M5)) == 0

@@ -1,0 +1,117 @@
+"""What a launch consists of."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.errors import InvalidInput
+from app.launch.plan import Market, Plan, make
+from app.launch.supervision import configuration, socket_path
+
+BASE = {"PATH": os.environ["PATH"], "HOME": "/nowhere"}
+
+
+@pytest.fixture
+def procfile(tmp_path: Path) -> Path:
+    path = tmp_path / "Procfile"
+    path.write_text("web: python -m app web -n a@%h\n")
+    return path
+
+
+def _plan(procfile: Path, environ: dict[str, str] | None = None, market: Market = Market.LOCAL) -> Plan:
+    return make(market, procfile, None, {**BASE, **(environ or {})})
+
+
+def test_the_demo_lives_off_its_own_exchange_whatever_the_environment_says(procfile: Path) -> None:
+    plan = _plan(procfile, {"EXCHANGE_WS_URL": "wss://elsewhere", "LAUNCH_EXCHANGE_PORT": "9001"})
+    assert plan.environ["EXCHANGE_WS_URL"] == "ws://127.0.0.1:9001"
+    assert plan.environ["EXCHANGE_REST_URL"] == "http://127.0.0.1:9001"
+    assert plan.environ["PRODUCTS"] == "all:USD"
+    assert "app.exchange.local --port 9001 --speed 60 --seed 7 --anchor-file" in plan.programs["exchange"]
+    assert [(p.number, p.variable) for p in plan.ports] == [
+        (8000, "WEB_PORT"),
+        (5555, "FLOWER_PORT"),
+        (9001, "LAUNCH_EXCHANGE_PORT"),
+        (6390, "LAUNCH_REDIS_PORT"),
+    ]
+
+
+def test_products_that_are_named_are_taken_in_the_demo(procfile: Path) -> None:
+    assert _plan(procfile, {"PRODUCTS": "BTC-USD, ETH-USD"}).environ["PRODUCTS"] == "BTC-USD,ETH-USD"
+
+
+def test_the_real_feed_has_no_exchange_of_ours_and_other_data(procfile: Path) -> None:
+    demo, run = _plan(procfile), _plan(procfile, market=Market.REAL)
+    assert set(run.programs) == {"web"}
+    assert run.environ["EXCHANGE_REST_URL"].startswith("https://")
+    assert run.environ["REDIS_URL"] == "redis://127.0.0.1:6391/0"
+    assert run.folder != demo.folder
+    assert run.origin != demo.origin
+
+
+def test_a_redis_that_is_named_is_used_as_it_is(procfile: Path) -> None:
+    plan = _plan(procfile, {"REDIS_URL": "redis://elsewhere:7000/3"})
+    assert plan.redis is None
+    assert plan.environ["REDIS_URL"] == "redis://elsewhere:7000/3"
+    assert "LAUNCH_REDIS_PORT" not in {port.variable for port in plan.ports}
+
+
+def test_programs_find_the_python_that_runs_the_launcher_first(procfile: Path) -> None:
+    assert _plan(procfile).environ["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
+
+
+@pytest.mark.parametrize(
+    ("environ", "why"),
+    [
+        ({"WEB_PORT": "none"}, "WEB_PORT"),
+        ({"LAUNCH_REDIS_PORT": "70000"}, "LAUNCH_REDIS_PORT"),
+        ({"LAUNCH_EXCHANGE_PORT": "x"}, "LAUNCH_EXCHANGE_PORT"),
+        ({"LAUNCH_REDIS_MAX_MEMORY": "much"}, "LAUNCH_REDIS_MAX_MEMORY"),
+        ({"LAUNCH_SPEED": "1"}, "LAUNCH_SPEED: no such setting"),
+        ({"REDIS_SERVER": "/none"}, "REDIS_SERVER"),
+    ],
+)
+def test_a_bad_setting_is_named_before_anything_starts(procfile: Path, environ: dict[str, str], why: str) -> None:
+    with pytest.raises(InvalidInput, match=why):
+        _plan(procfile, environ)
+    assert not (procfile.parent / "var").exists()
+
+
+def test_the_launchers_own_names_are_refused_in_the_procfile(procfile: Path) -> None:
+    procfile.write_text("redis: redis-server\n")
+    with pytest.raises(InvalidInput, match="'redis' is the launcher's own"):
+        _plan(procfile)
+
+
+@pytest.mark.parametrize(("host", "url"), [("0.0.0.0", "http://127.0.0.1:8000"), ("::1", "http://[::1]:8000")])
+def test_the_dashboards_address_can_be_opened(procfile: Path, host: str, url: str) -> None:
+    assert _plan(procfile, {"WEB_HOST": host}).web_url == url
+
+
+def test_supervisor_reads_back_every_command(procfile: Path) -> None:
+    plan = _plan(procfile)
+    parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"))
+    parser.read_string(configuration(plan.root, plan.folder, plan.programs, plan.redis))
+    for name, command in {**plan.programs, "redis": plan.redis or ""}.items():
+        words = shlex.split(parser[f"program:{name}"]["command"].replace("%%", "%"))
+        assert words[-3:] == ["/bin/sh", "-c", f"exec {command}"]
+    assert parser["group:app"]["programs"] == "exchange,web"
+    assert int(parser["program:redis"]["priority"]) < int(parser["group:app"]["priority"])
+
+
+def test_secrets_are_not_written_to_disk(procfile: Path) -> None:
+    plan = _plan(procfile, {"REDIS_URL": "redis://:hunter2@elsewhere:7000/3"})
+    assert "hunter2" not in configuration(plan.root, plan.folder, plan.programs, plan.redis)
+
+
+def test_a_socket_whose_name_would_be_too_long_goes_elsewhere() -> None:
+    deep = Path("/" + "a" * 120)
+    assert len(os.fsencode(socket_path(deep))) < 95
+    assert socket_path(deep) != socket_path(Path("/" + "b" * 120))
+    assert socket_path(Path("/var/demo")) == Path("/var/demo/supervisor.sock")

@@ -1,0 +1,86 @@
+"""What the launcher says while it waits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from app.launch.health import Watch
+from app.launch.progress import Progress, history, readiness
+from app.launch.supervision import ProcessState
+
+
+@pytest.mark.parametrize(
+    ("start", "line"),
+    [
+        (
+            {"series_ready": 30, "series_total": 150, "requests_left": 120, "seconds_left": 24.4},
+            "history: 30 of 150 series; left: 120 requests, 24 s",
+        ),
+        ({"series_ready": 30, "series_total": 150, "seconds_left": None}, "history: 30 of 150 series"),
+        ({"series_ready": 150, "series_total": 150}, "history is complete: 150 series"),
+        ({"series_ready": 0, "series_total": 0}, None),
+        ({"series_ready": "x"}, None),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_history(start: object, line: str | None) -> None:
+    assert history(start) == line
+
+
+@pytest.mark.parametrize(
+    ("answer", "line"),
+    [
+        ((200, {}), "ready"),
+        ((503, {"reason": "no network"}), "not ready: no network"),
+        ((503, {"reasons": ["a", "b"]}), "not ready: a; b"),
+        ((503, {}), None),
+        (None, None),
+    ],
+)
+def test_readiness(answer: tuple[int, Mapping[str, Any]] | None, line: str | None) -> None:
+    assert readiness(answer) == line
+
+
+def test_a_thing_is_said_once_and_changes_at_most_every_few_seconds() -> None:
+    answers: dict[str, tuple[int, Mapping[str, Any]]] = {}
+    progress = Progress("http://web", "http://flower", answers.get)
+    assert progress.lines(0.0) == []
+    answers["http://flower/healthcheck"] = (200, {})
+    answers["http://web/v1/status"] = (200, {"start": {"series_ready": 1, "series_total": 9}})
+    assert progress.lines(1.0) == [
+        "dashboard answers: http://web",
+        "Flower answers: http://flower",
+        "history: 1 of 9 series",
+    ]
+    answers["http://web/v1/status"] = (200, {"start": {"series_ready": 2, "series_total": 9}})
+    assert progress.lines(2.0) == []
+    assert progress.lines(7.0) == ["history: 2 of 9 series"]
+    assert progress.lines(99.0) == []
+
+
+def _state(pid: int, started_s: int) -> ProcessState:
+    return ProcessState("web", pid, "RUNNING" if pid else "BACKOFF", started_s, 0)
+
+
+def test_deaths_are_counted_and_told_now_and_then() -> None:
+    watch = Watch()
+
+    def told(pid: int, started_s: int, now_s: float) -> list[int]:
+        return [deaths for _, deaths in watch.deaths([_state(pid, started_s)], now_s)]
+
+    assert told(0, 0, 0.0) == []  # not started yet
+    assert told(10, 100, 1.0) == []
+    assert told(0, 100, 2.0) == [1]
+    assert told(11, 103, 3.0) == []  # the same death
+    assert told(12, 105, 4.0) == []  # died again unseen, but that was told of just now
+    assert told(12, 105, 20.0) == [2]
+    assert told(12, 105, 99.0) == []
+
+
+def test_a_process_that_dies_between_two_looks_is_counted() -> None:
+    watch = Watch()
+    assert [deaths for _, deaths in watch.deaths([_state(0, 100)], 0.0)] == [1]

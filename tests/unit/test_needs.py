@@ -1,0 +1,154 @@
+"""What is asked of REST, and what its answers prove."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.cache.model import View
+from app.candles import State
+from app.records import UNSETTLED, Records, has_trades, state_of
+from app.repair.needs import PAGE, Need, Rules, lacking, left_to_ask, need_of, page_of_reconciliation, prove
+from app.timeframes import Timeframe
+from tests.build import B0, STEP, candle, empty, records, run, series
+
+M5 = Timeframe.M5
+RULES = Rules(grace_s=2, settling_s=60)
+CLOSED, CONFIRMED, FORMING = State.CLOSED, State.CONFIRMED, State.FORMING
+
+
+def view(*parts: Records, origin_s: int = B0, from_s: int = B0 - 1000 * STEP) -> View:
+    return View(np.concatenate([run(B0, 0), *parts]), 1, origin_s, from_s)
+
+
+def at(bucket: int, seconds: float = 0.0) -> float:
+    """Exchange time, `seconds` after the start of bucket number `bucket`."""
+    return B0 + bucket * STEP + seconds
+
+
+def test_a_series_that_was_never_asked_for_needs_its_newest_page() -> None:
+    need = need_of(view(origin_s=0), M5, at(10, 30), RULES)
+    assert need == Need(B0 + (9 - PAGE + 1) * STEP, B0 + 9 * STEP, seed=True)
+
+
+def test_the_open_bucket_and_the_grace_are_left_to_the_stream() -> None:
+    known = view(run(B0, 9))
+    assert need_of(known, M5, at(10, 1.9), RULES) is None
+    assert need_of(known, M5, at(10, 2.0), RULES) == Need(B0 + 9 * STEP, B0 + 9 * STEP)
+
+
+def test_missing_and_forming_buckets_become_one_page_without_known_ones() -> None:
+    known = view(run(B0, 3), records((B0 + 4 * STEP, FORMING)), run(B0 + 6 * STEP, 2))
+    assert need_of(known, M5, at(8, 5), RULES) == Need(B0 + 3 * STEP, B0 + 5 * STEP)
+
+
+def test_a_page_has_at_most_350_buckets_and_the_oldest_come_first() -> None:
+    assert need_of(view(run(B0, 1)), M5, at(1000, 5), RULES) == Need(B0 + STEP, B0 + PAGE * STEP)
+
+
+def test_nothing_is_asked_that_the_ring_no_longer_reaches() -> None:
+    known = view(from_s=B0 + 50 * STEP)
+    assert need_of(known, M5, at(60, 5), RULES) == Need(B0 + 52 * STEP, B0 + 59 * STEP)
+
+
+def test_unsettled_candles_are_asked_for_once_more_when_they_have_settled() -> None:
+    early = run(B0 + 5 * STEP, 1, CLOSED)
+    early["flags"] |= UNSETTLED
+    known = view(run(B0, 5), early)
+    assert need_of(known, M5, at(6, 59), RULES) is None
+    assert left_to_ask(known, M5, at(6, 59), RULES) == at(6, 60)
+    assert need_of(known, M5, at(6, 60), RULES) == Need(B0 + 5 * STEP, B0 + 5 * STEP)
+
+
+def test_what_is_left_is_asked_for_when_it_has_settled() -> None:
+    assert left_to_ask(view(run(B0, 6)), M5, at(6, 30), RULES) is None
+    assert left_to_ask(view(run(B0, 5)), M5, at(6, 30), RULES) == at(6, 60)
+    assert left_to_ask(view(origin_s=0), M5, at(6, 30), RULES) == at(6, 60)
+
+
+def test_a_settled_answer_proves_candles_and_empty_buckets() -> None:
+    need = Need(B0, B0 + 3 * STEP)
+    page = [candle(B0, 10.5), candle(B0 + 2 * STEP, 10.2)]
+    proof = prove(series(), need, page, view(run(B0 - STEP, 1)), int(at(4, 60) * 1000), RULES)
+    found = proof.write.records
+    assert found["start_s"].tolist() == [B0 + i * STEP for i in range(4)]
+    assert set(state_of(found).tolist()) == {CONFIRMED}
+    assert has_trades(found).tolist() == [True, False, True, False]
+    assert found["close"].tolist() == [10.5, 10.5, 10.2, 10.2]
+    assert proof.write.origin_s is None
+
+
+def test_a_young_answer_closes_candles_and_proves_nothing_empty() -> None:
+    need = Need(B0, B0 + 2 * STEP)
+    proof = prove(series(), need, [candle(B0 + STEP)], view(run(B0 - STEP, 1)), int(at(3, 59) * 1000), RULES)
+    found = proof.write.records
+    assert found["start_s"].tolist() == [B0, B0 + STEP], "the newest bucket is absent, and that proves nothing"
+    assert state_of(found).tolist() == [CONFIRMED, CONFIRMED]
+    proof = prove(series(), need, [candle(B0 + 2 * STEP)], view(run(B0 - STEP, 1)), int(at(3, 59) * 1000), RULES)
+    newest = proof.write.records[-1]
+    assert newest["flags"] == CLOSED | UNSETTLED
+    assert newest["observed_ms"] == (B0 + 2 * STEP) * 1000, "any word of the stream replaces it"
+
+
+def test_a_young_answer_that_lags_behind_the_stream_is_not_taken() -> None:
+    seen = records((B0, FORMING))
+    seen["volume"] = 5
+    proof = prove(series(), Need(B0, B0), [candle(B0, volume=4.0)], view(seen), int(at(1, 30) * 1000), RULES)
+    assert len(proof.write.records) == 0
+
+
+def test_a_series_begins_with_its_first_trade() -> None:
+    need = Need(B0, B0 + 9 * STEP, seed=True)
+    proof = prove(series(), need, [candle(B0 + 4 * STEP)], view(origin_s=0), int(at(20) * 1000), RULES)
+    assert proof.write.origin_s == B0 + 4 * STEP
+    assert proof.write.records["start_s"].tolist() == [B0 + i * STEP for i in range(4, 10)]
+
+
+def test_a_series_without_any_trade_begins_behind_what_was_asked() -> None:
+    need = Need(B0, B0 + 9 * STEP, seed=True)
+    proof = prove(series(), need, [], view(origin_s=0), int(at(20) * 1000), RULES)
+    assert proof.write.origin_s == B0 + 10 * STEP
+    assert len(proof.write.records) == 0
+
+
+def test_an_answer_that_takes_trades_away_says_so() -> None:
+    proof = prove(series(), Need(B0, B0 + STEP), [candle(B0)], view(run(B0 - STEP, 3)), int(at(9) * 1000), RULES)
+    assert proof.emptied == [B0 + STEP]
+
+
+def test_reconciliation_asks_for_the_newest_settled_page_known_or_not() -> None:
+    whole = view(run(B0, 500))
+    settled = RULES.settled(M5, at(500, 61))
+    assert page_of_reconciliation(whole, M5, settled) == Need(B0 + 150 * STEP, B0 + 499 * STEP)
+    assert page_of_reconciliation(view(run(B0, 3)), M5, B0 + 2 * STEP) == Need(B0, B0 + 2 * STEP)
+    assert page_of_reconciliation(view(origin_s=0), M5, settled) is None
+
+
+held = st.sets(st.integers(0, 60))
+
+
+@given(held, held, st.integers(1, 59), st.integers(0, 299))
+def test_filling_needs_until_none_is_left_leaves_no_hole(
+    known: set[int], traded: set[int], bucket: int, seconds: int
+) -> None:
+    """Whatever is known, and whatever the exchange has: asking ends, and afterwards every settled bucket is there."""
+    now_s = at(bucket, seconds)
+    series_view = view(*(run(B0 + i * STEP, 1) for i in sorted(known) if i < bucket))
+    asked: list[int] = []
+    while need := need_of(series_view, M5, now_s, RULES):
+        buckets = range(need.first_s, need.last_s + 1, STEP)
+        if need.last_s > RULES.settled(M5, now_s) and not any((b - B0) // STEP in traded for b in buckets):
+            break
+        page = [candle(b) for b in buckets if (b - B0) // STEP in traded]
+        write = prove(series(), need, page, series_view, int(now_s * 1000), RULES).write
+        assert not set(buckets) & set(asked), "asked twice"
+        asked += buckets
+        merged = {int(r["start_s"]): r for r in [*series_view.records, *write.records]}
+        rows = [merged[start].reshape(1) for start in sorted(merged)]
+        series_view = view(*rows, origin_s=write.origin_s or series_view.origin_s)
+        if need.last_s > RULES.settled(M5, now_s):
+            break
+    missing = lacking(series_view, M5, now_s, RULES)
+    assert all(start > RULES.settled(M5, now_s) for start in missing)
+    assert empty(B0, 10.0)["start_s"][0] == B0

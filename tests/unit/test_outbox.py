@@ -1,0 +1,76 @@
+from app.candles import State
+from app.exchange.adapter import (
+    CandleClosed,
+    CandleUpdated,
+    ClockTick,
+    Connected,
+    Disconnected,
+    GapSuspected,
+    ProductRefused,
+)
+from app.ingest import outbox as module
+from app.ingest.outbox import Outbox
+from app.timeframes import Timeframe
+from tests.build import B0, STEP, candle
+
+
+def gap(first: int, last: int, *, settled_only: bool = False) -> GapSuspected:
+    return GapSuspected("BTC-USD", Timeframe.M5, B0 + first * STEP, B0 + last * STEP, "why", settled_only)
+
+
+def filled(*events: object) -> Outbox:
+    box = Outbox(lambda _: None)
+    for event in events:
+        box.put(event)  # type: ignore[arg-type]
+    return box
+
+
+def test_it_keeps_only_the_newest_word_on_a_bucket() -> None:
+    box = filled(CandleClosed(candle(close=10)), CandleClosed(candle(close=10.5)), CandleClosed(candle(B0 + STEP)))
+    batch = box.take(at_most_s=0)
+    assert [c.close for c in batch.closed.values()] == [10.5, 10.0]
+    assert not box.take(at_most_s=0)
+
+
+def test_forming_candles_coalesce() -> None:
+    forming = [CandleUpdated(candle(volume=v, state=State.FORMING)) for v in (1.0, 2.0, 3.0)]
+    assert [c.volume for c in filled(*forming).take(at_most_s=0).forming.values()] == [3.0]
+
+
+def test_the_clock_only_goes_forward() -> None:
+    assert filled(ClockTick(5), ClockTick(9), ClockTick(7)).take(at_most_s=0).exchange_ms == 9
+
+
+def test_gaps_of_a_product_become_one_and_urgent_ones_stay_urgent() -> None:
+    batch = filled(gap(3, 4), gap(0, 1), gap(6, 6, settled_only=True)).take(at_most_s=0)
+    assert batch.gaps["BTC-USD"].first_s == B0
+    assert batch.gaps["BTC-USD"].last_s == B0 + 4 * STEP
+    assert batch.quiet["BTC-USD"].first_s == B0 + 6 * STEP
+
+
+def test_what_could_not_be_written_comes_again_below_what_is_newer() -> None:
+    box = filled(CandleClosed(candle(close=10)), CandleClosed(candle(B0 + STEP)), gap(0, 0), ProductRefused("A-B", "x"))
+    batch = box.take(at_most_s=0)
+    box.put(CandleClosed(candle(close=10.5)))
+    box.put(gap(2, 2))
+    box.give_back(batch)
+    again = box.take(at_most_s=0)
+    assert [c.close for c in again.closed.values()] == [10.5, 10.0]
+    assert (again.gaps["BTC-USD"].first_s, again.gaps["BTC-USD"].last_s) == (B0, B0 + 2 * STEP)
+    assert again.refused == {"A-B": "x"}
+
+
+def test_it_is_bounded_and_counts_what_it_drops(monkeypatch: object) -> None:
+    monkeypatch.setattr(module, "CLOSED_KEPT", 3)  # type: ignore[attr-defined]
+    box = filled(*(CandleClosed(candle(B0 + i * STEP)) for i in range(5)))
+    assert [start for _, start in box.take(at_most_s=0).closed] == [B0 + i * STEP for i in (2, 3, 4)]
+    assert box.dropped == 2
+
+
+def test_connects_and_disconnects_go_past_the_queue() -> None:
+    seen: list[object] = []
+    box = Outbox(seen.append)
+    box.put(Connected("a", 1))
+    box.put(Disconnected("a", "why"))
+    assert seen == [Connected("a", 1), Disconnected("a", "why")]
+    assert not box.take(at_most_s=0)

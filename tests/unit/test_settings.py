@@ -1,0 +1,55 @@
+import pytest
+
+from app.errors import InvalidInput
+from app.settings import Settings
+from app.timeframes import Timeframe
+
+
+def test_defaults_need_no_environment() -> None:
+    settings = Settings.from_environment({})
+    assert settings.timeframes == (Timeframe.M5, Timeframe.M15, Timeframe.H1, Timeframe.H4, Timeframe.D1)
+    assert settings.web_host == "127.0.0.1"
+
+
+def test_lists_and_selections() -> None:
+    settings = Settings.from_environment({"PRODUCTS": "BTC-USD, ETH-USD,BTC-USD", "TIMEFRAMES": "1d,5m"})
+    assert settings.products == ("BTC-USD", "ETH-USD")
+    assert settings.timeframes == (Timeframe.M5, Timeframe.D1)
+    assert Settings.from_environment({"PRODUCTS": "top:25:USD"}).products == ("top:25:USD",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("PRODUCTS", "btc", "neither a product"),
+        ("PRODUCTS", "all:", "neither a product"),
+        ("PRODUCTS", ",", "at least one product"),
+        ("TIMEFRAMES", "5m,7m", "TIMEFRAMES: Input should be"),
+        ("TIMEFRAMES", "1h", "must contain 5m"),
+        ("EXCHANGE_WS_URL", "https://example.com", "starts with ws:// or wss://"),
+        ("EXCHANGE_REST_URL", "example.com", "starts with http:// or https://"),
+        ("WEB_PORT", "0", "WEB_PORT: Input should be greater"),
+        ("INGEST_SHARE", "3/2", "not a share"),
+        ("REST_REQUESTS_PER_SECOND", "nan", "REST_REQUESTS_PER_SECOND"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(name: str, value: str, complaint: str) -> None:
+    with pytest.raises(InvalidInput, match=name) as caught:
+        Settings.from_environment({name: value})
+    assert complaint in str(caught.value)
+
+
+def test_unknown_names_are_refused_with_a_suggestion_and_others_left_alone() -> None:
+    with pytest.raises(InvalidInput, match="EXCHANGE_WS_URLS: no such setting; did you mean EXCHANGE_WS_URL"):
+        Settings.from_environment({"EXCHANGE_WS_URLS": "wss://example.com"})
+    with pytest.raises(InvalidInput, match="GAP_WHATEVER: no such setting"):
+        Settings.from_environment({"GAP_WHATEVER": "1"})
+    Settings.from_environment({"PATH": "/bin", "WEB_CONCURRENCY": "2", "HOME": "/"})
+
+
+def test_all_problems_are_told_at_once_and_passwords_never() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        Settings.from_environment({"REDIS_URL": "http://user:secret@host", "WEB_PORT": "x"})
+    assert "REDIS_URL" in str(caught.value)
+    assert "WEB_PORT" in str(caught.value)
+    assert "secret" not in str(caught.value)
