@@ -1,0 +1,164 @@
+"""Starts a plan, shows how it goes, and ends it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.errors import InvalidInput, Unready
+from app.launch import ports
+from app.launch.claim import claim
+from app.launch.health import Watch
+from app.launch.plan import Market, Plan
+from app.launch.progress import Progress
+from app.launch.redis import shown, wait_ready
+from app.launch.supervision import ProcessState, Supervisor, configuration
+
+LOOK_EVERY_SECONDS = 1.0
+
+
+class Launcher:
+    """One launch, from the checks to the last process's end."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._began_s = time.monotonic()
+        self._stop = threading.Event()
+        self._watch = Watch()
+        self._progress = Progress(plan.web_url, plan.flower_url)
+
+    def run(self) -> int:
+        """Blocks until SIGINT, SIGTERM or SIGHUP; the exit code.
+
+        Raises `InvalidInput` where a port is taken, the folder is in use or Redis holds another market's prices, and
+        `Unready` where Supervisor or Redis does not come up or goes away. No process is left in either case.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: self._stop.set())
+        plan = self._plan
+        for folder in (plan.folder, plan.logs, plan.folder / "redis"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _sole_use(plan.folder):
+            ports.check(plan.ports)
+            print(_banner(plan), flush=True)
+            text = configuration(plan.root, plan.folder, plan.programs, plan.redis)
+            supervisor = Supervisor(plan.folder, text, plan.environ)
+            try:
+                self._start(supervisor)
+                self._attend(supervisor)
+            except Unready:
+                if not self._stop.is_set():  # what is being ended need not be ready
+                    raise
+            finally:
+                clean = self._end(supervisor)
+        return 0 if clean else 1
+
+    def _start(self, supervisor: Supervisor) -> None:
+        supervisor.wait_ready()
+        url = self._plan.settings.redis_url
+        try:
+            wait_ready(url, alive=lambda: not self._stop.is_set() and _redis_lives(supervisor))
+        except Unready as error:
+            why = f"; its log ends: {_last_line(self._plan.logs / 'redis.log')}" if self._plan.redis else ""
+            raise Unready(f"{error}{why}") from None
+        claim(url, self._plan.origin)
+        self._say(f"Redis answers: {shown(url)}")
+        supervisor.start_programs()
+
+    def _attend(self, supervisor: Supervisor) -> None:
+        """Show what happens, until somebody wants an end of it."""
+        while not self._stop.wait(LOOK_EVERY_SECONDS):
+            if not supervisor.is_alive:
+                raise Unready(f"Supervisor ended by itself, and every process with it: {supervisor.last_words()}")
+            self._look_after(supervisor)
+            for line in self._progress.lines(time.monotonic()):
+                self._say(line)
+
+    def _look_after(self, supervisor: Supervisor) -> None:
+        """Tell of processes that died, and bring back those that Supervisor has given up."""
+        try:
+            states = supervisor.states()
+            for state in states:
+                if state.state == "FATAL":
+                    supervisor.begin_again(state.name)
+        except Unready:
+            return  # busy, or just ending: the next look tells
+        for state, deaths in self._watch.deaths(states, time.monotonic()):
+            self._say(self._obituary(state, deaths))
+
+    def _obituary(self, state: ProcessState, deaths: int) -> str:
+        log = self._plan.logs / f"{state.name}.log"
+        how = {0: "", -1: ", by a signal"}.get(state.exit_code, f", exit code {state.exit_code}")
+        count = "" if deaths == 1 else f" {deaths} times"
+        return (
+            f"{state.name} ended{count}{how}; it is started again and the others go on. "
+            f"Its log, {_near(log)}, ends: {_last_line(log)}"
+        )
+
+    def _end(self, supervisor: Supervisor) -> bool:
+        self._say("ending every process, Redis last ...")
+        clean = supervisor.stop()
+        kept = f"its data is in {_near(self._plan.folder)}" if self._plan.redis else "Redis keeps its data"
+        self._say(f"ended; {kept}" if clean else f"ended, but not in good order: see {_near(self._plan.logs)}")
+        return clean
+
+    def _say(self, line: str) -> None:
+        print(f"[{time.monotonic() - self._began_s:5.1f} s] {line}", flush=True)
+
+
+def _redis_lives(supervisor: Supervisor) -> bool:
+    """False once an embedded Redis has ended by itself; it was the first program and nothing else runs yet."""
+    return all(state.state in ("STARTING", "RUNNING") for state in supervisor.states() if state.name == "redis")
+
+
+@contextmanager
+def _sole_use(folder: Path) -> Iterator[None]:
+    """Holds `folder`; `InvalidInput` where another launcher does."""
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InvalidInput(f"{_near(folder)} is in use: another launch runs from it; end that one first") from None
+        yield
+
+
+def _banner(plan: Plan) -> str:
+    local = plan.market is Market.LOCAL
+    settings = plan.settings
+    title = (
+        f"Candlewick demo: an invented market, {settings.launch_exchange_speed:g} times as fast as a real one"
+        if local
+        else f"Candlewick on {plan.exchange_url}"
+    )
+    places = {
+        "dashboard": plan.web_url,
+        "API": f"{plan.web_url}/docs",
+        "Flower": plan.flower_url,
+        **({"local exchange": plan.exchange_url} if local else {}),
+        "data": _near(plan.folder),
+        "logs": _near(plan.logs),
+    }
+    rows = "\n".join(f"  {name:<15} {place}" for name, place in places.items())
+    return f"{title}\n{rows}\n  Ctrl-C ends every process; started again, it goes on from its data."
+
+
+def _near(path: Path) -> str:
+    """`path` as somebody in the current folder would write it."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _last_line(log: Path) -> str:
+    """The last line of `log` that says something, shortened."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 4096))
+            lines = file.read().decode(errors="replace").split("\n")
+    except OSError:
+        return "(nothing)"
+    return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "(nothing)")

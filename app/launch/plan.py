@@ -1,0 +1,142 @@
+"""What a launch consists of, worked out before anything is started: programs, their environment, ports, folders."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from app.errors import InvalidInput
+from app.launch import procfile
+from app.launch.ports import Port
+from app.launch.redis import command_line, find_server
+from app.launch.settings import LaunchSettings
+
+REDIS_PORTS = {"demo": 6390, "run": 6391}
+LOOPBACK = "127.0.0.1"
+
+
+class Market(StrEnum):
+    """Where the prices come from."""
+
+    LOCAL = "demo"
+    REAL = "run"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A launch. `programs` are shell commands by name; `redis` is one too, None where Redis runs elsewhere."""
+
+    market: Market
+    origin: str
+    """What the prices in Redis are of: they must never mix with others."""
+    settings: LaunchSettings
+    root: Path
+    folder: Path
+    environ: Mapping[str, str]
+    programs: Mapping[str, str]
+    redis: str | None
+    ports: tuple[Port, ...]
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    @property
+    def web_url(self) -> str:
+        host = self.settings.web_host
+        reachable = LOOPBACK if host in ("0.0.0.0", "::") else host
+        return f"http://{f'[{reachable}]' if ':' in reachable else reachable}:{self.settings.web_port}"
+
+    @property
+    def flower_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.settings.flower_port}"
+
+    @property
+    def exchange_url(self) -> str:
+        return self.settings.exchange_rest_url
+
+
+def make(market: Market, procfile_path: Path, folder: Path | None, environ: Mapping[str, str]) -> Plan:
+    """The launch of `market`. Nothing is started or written.
+
+    Raises `InvalidInput` where a setting, the Procfile or the Redis server is wrong.
+    """
+    root = procfile_path.resolve().parent
+    programs = procfile.read(procfile_path)
+    folder = (folder or root / "var" / market).resolve()
+    local = market is Market.LOCAL
+    settings = LaunchSettings.from_environment({**environ, **(_demo(environ) if local else {})})
+    for name in {"redis", "exchange"} & set(programs):
+        raise InvalidInput(f"{procfile_path}: {name!r} is the launcher's own; call the process something else")
+    exchange = {"exchange": _exchange(settings, folder)} if local else {}
+    redis_port = settings.launch_redis_port or REDIS_PORTS[market]
+    embedded = not environ.get("REDIS_URL")
+    if embedded:
+        settings = settings.model_copy(update={"redis_url": f"redis://{LOOPBACK}:{redis_port}/0"})
+    return Plan(
+        market=market,
+        origin=f"local exchange, seed {settings.launch_exchange_seed}" if local else settings.exchange_rest_url,
+        settings=settings,
+        root=root,
+        folder=folder,
+        environ=_environment(environ, settings),
+        programs={**exchange, **programs},
+        redis=_redis(settings, redis_port, folder, environ) if embedded else None,
+        ports=_ports(settings, redis_port, local=local, embedded=embedded),
+    )
+
+
+def _demo(environ: Mapping[str, str]) -> dict[str, str]:
+    """The demo's own settings: its exchange, always, and all of its products unless some are named."""
+    port = environ.get("LAUNCH_EXCHANGE_PORT") or LaunchSettings.model_fields["launch_exchange_port"].default
+    return {
+        "EXCHANGE_WS_URL": f"ws://{LOOPBACK}:{port}",
+        "EXCHANGE_REST_URL": f"http://{LOOPBACK}:{port}",
+        "PRODUCTS": environ.get("PRODUCTS") or "all:USD",
+    }
+
+
+def _exchange(settings: LaunchSettings, folder: Path) -> str:
+    options = {
+        "port": settings.launch_exchange_port,
+        "speed": f"{settings.launch_exchange_speed:g}",
+        "seed": settings.launch_exchange_seed,
+        "anchor-file": folder / "market.json",
+    }
+    flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    return shlex.join(["python", "-m", "app.exchange.local", *flags])
+
+
+def _redis(settings: LaunchSettings, port: int, folder: Path, environ: Mapping[str, str]) -> str:
+    return shlex.join(command_line(find_server(environ), port, folder / "redis", settings.launch_redis_max_memory))
+
+
+def _environment(environ: Mapping[str, str], settings: LaunchSettings) -> dict[str, str]:
+    """The environment of every program: the launcher's, with the settings that it decided and its own Python first."""
+    return {
+        **environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environ.get('PATH', os.defpath)}",
+        "PYTHONUNBUFFERED": "1",
+        "REDIS_URL": settings.redis_url,
+        "EXCHANGE_WS_URL": settings.exchange_ws_url,
+        "EXCHANGE_REST_URL": settings.exchange_rest_url,
+        "PRODUCTS": ",".join(settings.products),
+        "FLOWER_PORT": str(settings.flower_port),
+    }
+
+
+def _ports(settings: LaunchSettings, redis_port: int, *, local: bool, embedded: bool) -> tuple[Port, ...]:
+    ports = [
+        Port(settings.web_host, settings.web_port, "dashboard and API", "WEB_PORT"),
+        Port(LOOPBACK, settings.flower_port, "Flower", "FLOWER_PORT"),
+    ]
+    if local:
+        ports.append(Port(LOOPBACK, settings.launch_exchange_port, "local exchange", "LAUNCH_EXCHANGE_PORT"))
+    if embedded:
+        ports.append(Port(LOOPBACK, redis_port, "embedded Redis", "LAUNCH_REDIS_PORT"))
+    return tuple(ports)

@@ -1,0 +1,47 @@
+"""Ports: what each is for, whether it is free, and which variable moves it."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from app.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port that one of the processes is going to listen on."""
+
+    host: str
+    number: int
+    purpose: str
+    variable: str
+
+
+def check(ports: Iterable[Port]) -> None:
+    """`InvalidInput` that names every port that cannot be listened on, or that two processes want."""
+    problems: list[str] = []
+    wanted: dict[int, Port] = {}
+    for port in ports:
+        other = wanted.setdefault(port.number, port)
+        problem = f"is also that of {other.purpose} ({other.variable})" if other is not port else _problem(port)
+        if problem:
+            problems.append(f"port {port.number} ({port.purpose}) {problem}; move it: {port.variable}=<another port>")
+    if problems:
+        raise InvalidInput("\n".join(problems))
+
+
+def _problem(port: Port) -> str | None:
+    """Why nobody can listen on `port` now."""
+    try:
+        address = socket.getaddrinfo(port.host, port.number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(address[0], socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that are just over do not count
+            probe.bind(address[4])
+            probe.listen(1)
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        return "is taken by another program" if taken else f"cannot be used on {port.host}: {error.strerror}"
+    return None

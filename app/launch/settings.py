@@ -1,0 +1,37 @@
+"""What can be set about a launch, on top of the settings that every process reads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Self
+
+from pydantic import Field
+
+from app.errors import InvalidInput
+from app.settings import Settings
+
+
+class LaunchSettings(Settings):
+    """One field a setting; the environment variable is the field's name in capitals."""
+
+    launch_redis_port: int | None = Field(
+        None, ge=1, le=65535, description="Port of the embedded Redis; 6390 for the demo and 6391 for the real feed."
+    )
+    launch_redis_max_memory: str = Field(
+        "1gb", pattern=r"^[1-9]\d*(mb|gb)$", description="Memory that the embedded Redis may use."
+    )
+    launch_exchange_port: int = Field(8900, ge=1, le=65535, description="Port of the demo's local exchange.")
+    launch_exchange_speed: float = Field(60.0, gt=0, le=3600, description="How much faster its market runs.")
+    launch_exchange_seed: int = Field(7, ge=0, description="Its market; another number, another market.")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """As every process does; `InvalidInput` also where a variable that starts with LAUNCH_ is no setting."""
+        environ = os.environ if environ is None else environ
+        settings = super().from_environment(environ)
+        known = {name.upper() for name in cls.model_fields}
+        if unknown := sorted(key for key in environ if key.startswith("LAUNCH_") and key not in known):
+            own = ", ".join(sorted(key for key in known if key.startswith("LAUNCH_")))
+            raise InvalidInput(f"settings are wrong:\n  {unknown[0]}: no such setting; there are {own}")
+        return settings

@@ -1,0 +1,221 @@
+"""Supervisor keeps the processes running: its configuration, its process, and what it says of the others."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import xmlrpc.client
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, cast
+
+from supervisor.xmlrpc import SupervisorTransport
+
+from app.errors import Unready
+from app.launch import leash
+
+STEADY_SECONDS = 10
+"""A process that ran for this long has started; one that ended earlier is started again after a pause."""
+
+MOST_RETRIES = 15
+"""The pause grows by 1 s a try; after this many Supervisor gives up, and the launcher has it begin again."""
+
+STOP_SECONDS = 25
+"""Longest wait for a process that was told to end: a worker's soft shutdown, and more."""
+
+_LONGEST_SOCKET = 90  # bytes; the system's limit is 108, and Supervisor adds its process id while it starts
+_APP = "app"
+
+_SUPERVISORD = """\
+[supervisord]
+nodaemon = true
+silent = true
+logfile = {logs}/supervisord.log
+logfile_maxbytes = 1MB
+logfile_backups = 1
+pidfile = {folder}/supervisord.pid
+childlogdir = {logs}
+strip_ansi = true
+
+[unix_http_server]
+file = {socket}
+chmod = 0700
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+
+[supervisorctl]
+serverurl = unix://{socket}
+"""
+
+_PROGRAM = """
+[program:{name}]
+command = {command}
+directory = {directory}
+priority = {priority}
+autostart = {autostart}
+autorestart = true
+startsecs = {steady}
+startretries = {retries}
+stopsignal = TERM
+stopasgroup = false
+killasgroup = true
+stopwaitsecs = {stop}
+redirect_stderr = true
+stdout_logfile = {logs}/{name}.log
+stdout_logfile_maxbytes = 5MB
+stdout_logfile_backups = 2
+"""
+
+_GROUP = """
+[group:{name}]
+programs = {programs}
+priority = 20
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessState:
+    """What Supervisor says of a process.
+
+    `pid` is 0 while it does not run; `state` is one of Supervisor's names; `started_s` is when it was started last,
+    in UNIX seconds, 0 where it never was; `exit_code` is that of its last end.
+    """
+
+    name: str
+    pid: int
+    state: str
+    started_s: int
+    exit_code: int
+
+
+def configuration(root: Path, folder: Path, programs: Mapping[str, str], redis: str | None) -> str:
+    """Supervisor's configuration: `redis` is started first and ended last, the others start when they are told to."""
+    logs = folder / "logs"
+    places = {"folder": folder, "logs": logs, "socket": socket_path(folder)}
+    parts = [_SUPERVISORD.format(**{name: _escaped(str(value)) for name, value in places.items()})]
+    if redis is not None:
+        parts.append(_program("redis", redis, root, logs, priority=10, autostart=True))
+    parts += [_program(name, command, root, logs, priority=20, autostart=False) for name, command in programs.items()]
+    parts.append(_GROUP.format(name=_APP, programs=",".join(programs)))
+    return "".join(parts)
+
+
+def _program(name: str, command: str, directory: Path, logs: Path, *, priority: int, autostart: bool) -> str:
+    leashed = shlex.join([sys.executable, "-I", leash.__file__, "/bin/sh", "-c", f"exec {command}"])
+    return _PROGRAM.format(
+        name=name,
+        command=_escaped(leashed),
+        directory=_escaped(str(directory)),
+        logs=_escaped(str(logs)),
+        priority=priority,
+        autostart=str(autostart).lower(),
+        steady=STEADY_SECONDS,
+        retries=MOST_RETRIES,
+        stop=STOP_SECONDS,
+    )
+
+
+def _escaped(value: str) -> str:
+    """`value` as the configuration spells it: a percent sign begins an expansion there."""
+    return value.replace("%", "%%")
+
+
+def socket_path(folder: Path) -> Path:
+    """Where Supervisor listens: in `folder`, or in the system's temporary one where the name would be too long."""
+    path = folder / "supervisor.sock"
+    if len(os.fsencode(path)) <= _LONGEST_SOCKET:
+        return path
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"candlewick-{os.getuid()}-{digest}.sock"
+
+
+class Supervisor:
+    """A running supervisord. Its folder must exist; `Unready` where it does not start."""
+
+    def __init__(self, folder: Path, text: str, environ: Mapping[str, str]) -> None:
+        self._folder = folder
+        config = folder / "supervisord.conf"
+        config.write_text(text, encoding="utf-8")
+        with (folder / "logs" / "supervisord.out").open("wb") as output:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-I",
+                    leash.__file__,
+                    sys.executable,
+                    "-m",
+                    "supervisor.supervisord",
+                    "-c",
+                    str(config),
+                ],
+                env=dict(environ),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C reaches the launcher alone, which ends the others in order
+            )
+        self._transport = SupervisorTransport(serverurl=f"unix://{socket_path(folder)}")
+        self._proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=self._transport)
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def start_programs(self) -> None:
+        """Start all but Redis; does not wait for them."""
+        self._call("startProcessGroup", _APP, False)
+
+    def begin_again(self, name: str) -> None:
+        """Start a process that Supervisor has given up."""
+        self._call("startProcess", name if name == "redis" else f"{_APP}:{name}", False)
+
+    def states(self) -> list[ProcessState]:
+        """Every process's state now; `Unready` where Supervisor does not answer."""
+        return [
+            ProcessState(info["name"], info["pid"], info["statename"], info["start"], info["exitstatus"])
+            for info in self._call("getAllProcessInfo")
+        ]
+
+    def stop(self) -> bool:
+        """End every process, Redis last, then Supervisor itself. Whether all of that happened in good order."""
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(timeout=2 * STOP_SECONDS + 10) == 0
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # the leash ends the others
+            self._process.wait()
+            return False
+
+    def last_words(self) -> str:
+        """The end of what supervisord printed itself."""
+        return (self._folder / "logs" / "supervisord.out").read_text(errors="replace")[-2000:].strip()
+
+    def wait_ready(self, seconds: float = 15.0) -> None:
+        """Returns when Supervisor answers; `Unready` with its last words where it ends instead."""
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                self.states()
+                return
+            except Unready as error:
+                if not self.is_alive or time.monotonic() > until:
+                    raise Unready(f"Supervisor did not start: {self.last_words() or error}") from None
+            time.sleep(0.05)
+
+    def _call(self, method: str, *arguments: object) -> list[dict[str, Any]]:
+        try:
+            return cast(list[dict[str, Any]], getattr(self._proxy.supervisor, method)(*arguments))
+        except (OSError, HTTPException, xmlrpc.client.Error) as error:
+            self._transport.close()  # it keeps its connection, and a broken one breaks every later call
+            raise Unready(f"Supervisor: {method}: {error}") from None
