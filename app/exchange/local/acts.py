@@ -1,0 +1,102 @@
+"""Carrying out faults: an act happens here and now, every other fault is put in force."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from app.exchange.local import faults as kinds
+from app.exchange.local.clock import ExchangeClock
+from app.exchange.local.faults import Fault, Faults
+from app.exchange.local.feed import Feed
+from app.exchange.local.frames import zulu
+from app.exchange.local.garbage import Raw, garbage
+from app.exchange.local.rest import Rest
+from app.exchange.local.tape import Tape
+
+log = logging.getLogger(__name__)
+
+
+class Acts:
+    """Injects faults. Belongs to the server's event loop."""
+
+    def __init__(self, feed: Feed, rest: Rest, tape: Tape, clock: ExchangeClock, faults: Faults) -> None:
+        self._feed = feed
+        self._rest = rest
+        self._tape = tape
+        self._clock = clock
+        self._faults = faults
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def inject(self, body: object) -> int | None:
+        """Carry out the fault that `body` describes; returns its number where it stays in force.
+
+        Raises `InvalidInput`.
+        """
+        fault = kinds.parse(body)
+        log.info("fault: %s", fault.model_dump_json(exclude_none=True))
+        if isinstance(fault, kinds.Act):
+            await self._act(fault)
+            return None
+        if isinstance(fault, kinds.HalfOpen):
+            self._go_half_open(fault)
+        return self._faults.add(fault).number
+
+    async def _act(self, fault: Fault) -> None:
+        now_ms = self._clock.now_ms()
+        match fault:
+            case kinds.Close():
+                await asyncio.gather(
+                    *(c.close(fault.code, fault.reason) for c in list(self._feed.connections.values()))
+                )
+            case kinds.Reset():
+                for connection in list(self._feed.connections.values()):
+                    connection.reset()
+            case kinds.Garbage():
+                self._send_garbage(fault, now_ms)
+            case kinds.SnapshotStorm():
+                for _ in range(fault.count):
+                    self._feed.candle_snapshots()
+            case kinds.StaleUpdate():
+                self._feed.send_stale(self._tape.known(fault.product), fault.buckets_back)
+            case kinds.Revise():
+                self._tape.print_late(fault.product, fault.start, now_ms, fault.price)
+                self._changed()
+                if fault.announce:
+                    self._feed.announce(fault.product, fault.start)
+            case kinds.ListProduct():
+                self._tape.list_product(fault.product, now_ms)
+                self._changed()
+            case kinds.DelistProduct():
+                self._tape.delist_product(fault.product, now_ms)
+                self._changed()
+
+    def _changed(self) -> None:
+        self._rest.forget()
+        self._feed.tape_changed()
+
+    def _send_garbage(self, fault: kinds.Garbage, now_ms: int) -> None:
+        for connection in list(self._feed.connections.values()):
+            product = next(iter(connection.subscriptions.get("candles", ())), "BTC-USD")
+            frame = garbage(fault.kind, product, now_ms)
+            for _ in range(fault.count):
+                if isinstance(frame, Raw):
+                    connection.send_raw(frame.data, binary=frame.binary)
+                else:
+                    connection.send(frame.channel, zulu(now_ms * 1_000_000), frame.events)
+
+    def _go_half_open(self, fault: kinds.HalfOpen) -> None:
+        connections = list(self._feed.connections.values())
+        for connection in connections:
+            connection.go_half_open()
+
+        async def end() -> None:
+            # Held until the fault is over, however it ends.
+            while self._faults.find(kinds.HalfOpen, lambda f: f is fault) is not None:
+                await asyncio.sleep(0.05)
+            for connection in connections:
+                connection.reset()
+
+        task = asyncio.create_task(end())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,43 @@
+"""What the exchange's documentation leaves open, or a test wants otherwise. The defaults are the likely truth."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Options(BaseModel):
+    """Times are real ones unless their name says otherwise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    update_ms: float | None = Field(
+        None,
+        ge=10,
+        le=60_000,
+        description="Shortest time between two updates of one product; by default 1000 / speed, and never below 250.",
+    )
+    heartbeat_ms: float = Field(1_000, ge=10, le=60_000, description="Time between two heartbeats.")
+    final_update: bool = Field(True, description="Send a bucket's last state at its boundary.")
+    snapshot_hole_rate: float = Field(0.38, ge=0, le=1, description="Share of the buckets that snapshots leave out.")
+    snapshot_order: Literal["newest", "oldest", "shuffled"] = Field("newest", description="What comes first in one.")
+    snapshot_includes_open: bool = Field(True, description="Whether a snapshot has the open bucket.")
+    heartbeat_text: bool = Field(False, description="Send the heartbeat counter as a string, as the old samples do.")
+    client_id: bool = Field(False, description="Add an empty `client_id` to every frame, as older servers do.")
+    subscribe_deadline_s: float = Field(5.0, gt=0, le=600, description="Time to the first subscribe message.")
+    deadline_code: int = Field(1008, ge=1000, le=4999, description="Close code after that; 1006: no close frame.")
+    idle_s: float = Field(75.0, gt=0, le=3_600, description="A connection without any frame for this long is dropped.")
+    messages_per_second: int = Field(8, ge=1, le=100_000, description="Messages of all connections of one address.")
+    over_messages: Literal["error", "close"] = Field("error", description="What a message too many leads to.")
+    connections_per_second: int = Field(8, ge=1, le=100_000, description="New connections of one address.")
+    requests_per_second: float = Field(10.0, gt=0, le=100_000, description="REST requests of one address.")
+    cache_exchange_ms: int = Field(1_000, ge=0, le=3_600_000, description="Exchange time that an answer is repeated.")
+    deflate: bool = Field(True, description="Compress frames for clients that ask for it.")
+    outbox_frames: int = Field(20_000, ge=10, le=1_000_000, description="Frames waiting for a slow reader; then drop.")
+
+    def update_seconds(self, speed: float) -> float:
+        """Real seconds between two updates of one product."""
+        if self.update_ms is not None:
+            return self.update_ms / 1000
+        return max(0.25, 1.0 / speed) if speed > 0 else 1.0
