@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from app.launch.leash import leashed
+
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -56,7 +58,7 @@ class Process:
         self.log = log
         with log.open("ab") as output:
             self._popen = subprocess.Popen(
-                self.command,
+                leashed(self.command),  # it goes too when the tests are killed
                 cwd=cwd,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
                 stdin=subprocess.DEVNULL,

@@ -21,6 +21,7 @@ import redis
 
 from app.cache.connection import UNAVAILABLE, connect
 from app.errors import InvalidInput, Unready
+from app.launch.leash import leashed
 
 OLDEST = (6, 2)
 READY_SECONDS = 30.0
@@ -133,7 +134,9 @@ def shown(url: str) -> str:
 
 
 class RedisServer:
-    """A server as a child of this process, for as long as the `with` block runs. Its log goes to `folder`/redis.log."""
+    """A server as a child of this process, for as long as the `with` block runs, and never longer than the thread
+    that started it. Its log goes to `folder`/redis.log.
+    """
 
     def __init__(self, folder: Path, port: int, environ: Mapping[str, str] = os.environ) -> None:
         self.url = f"redis://127.0.0.1:{port}/0"
@@ -161,7 +164,7 @@ class RedisServer:
         """Start it from what is on disk and wait until it answers; `Unready` with the end of its log if it does not."""
         with self.log.open("ab") as log:
             process = self._process = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                leashed(self._command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         try:
             wait_ready(self.url, alive=lambda: process.poll() is None)

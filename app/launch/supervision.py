@@ -21,7 +21,7 @@ from typing import Any, cast
 from supervisor.xmlrpc import SupervisorTransport
 
 from app.errors import Unready
-from app.launch import leash
+from app.launch.leash import leashed, leashed_supervisor
 
 STEADY_SECONDS = 10
 """A process that ran for this long has started; one that ended earlier is started again after a pause."""
@@ -111,10 +111,10 @@ def configuration(root: Path, folder: Path, programs: Mapping[str, str], redis: 
 
 
 def _program(name: str, command: str, directory: Path, logs: Path, *, priority: int, autostart: bool) -> str:
-    leashed = shlex.join([sys.executable, "-I", leash.__file__, "/bin/sh", "-c", f"exec {command}"])
+    line = shlex.join(leashed(["/bin/sh", "-c", f"exec {command}"]))
     return _PROGRAM.format(
         name=name,
-        command=_escaped(leashed),
+        command=_escaped(line),
         directory=_escaped(str(directory)),
         logs=_escaped(str(logs)),
         priority=priority,
@@ -148,16 +148,7 @@ class Supervisor:
         config.write_text(text, encoding="utf-8")
         with (folder / "logs" / "supervisord.out").open("wb") as output:
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-I",
-                    leash.__file__,
-                    sys.executable,
-                    "-m",
-                    "supervisor.supervisord",
-                    "-c",
-                    str(config),
-                ],
+                leashed_supervisor([sys.executable, "-m", "supervisor.supervisord", "-c", str(config)]),
                 env=dict(environ),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -189,7 +180,7 @@ class Supervisor:
     def stop(self) -> bool:
         """End every process, Redis last, then Supervisor itself. Whether all of that happened in good order."""
         with suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGTERM)
+            self._process.send_signal(signal.SIGINT)
         try:
             return self._process.wait(timeout=2 * STOP_SECONDS + 10) == 0
         except subprocess.TimeoutExpired:

@@ -82,7 +82,10 @@ def launch(tmp_path: Path, processes: Callable[..., Process]) -> Iterator[Launch
 
 
 def _said(process: Process, words: str) -> str:
-    return eventually(lambda: words in process.output() and process.output(), timeout=30) or ""
+    eventually(lambda: words in process.output() or process.returncode is not None, timeout=30)
+    output = process.output()
+    assert words in output
+    return output
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -160,6 +163,15 @@ def test_nothing_is_left_when_supervisor_is_killed(launch: Launch) -> None:
     assert process.wait() == 1
     assert "Supervisor ended by itself" in process.output()
     eventually(lambda: launch.running() == [], timeout=30)
+
+
+@pytest.mark.parametrize("again", range(3))
+def test_an_end_while_it_starts_is_not_missed(launch: Launch, again: int) -> None:
+    process = launch.start()
+    log = launch.root / "var/run/logs/supervisord.log"
+    eventually(lambda: "spawned: 'waiter'" in log.read_text(), timeout=30, interval=0.001 * again)
+    assert process.stop(timeout=12) == 0
+    assert launch.running() == []
 
 
 def test_a_taken_port_is_named_with_what_it_is_for_and_how_to_move_it(launch: Launch) -> None:
