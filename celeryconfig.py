@@ -88,7 +88,7 @@ worker_send_task_events = True
 task_send_sent_event = False  # costs half of a publish and tells Flower nothing more
 
 # Beat. The tasks ask the exchange's clock whether their time has come, and only one of several beats is heard
-beat_sync_every = 1  # a killed beat does not repeat its last tick
+beat_scheduler = "celery.beat:Scheduler"  # in memory: with intervals of seconds there is nothing to keep in a file
 beat_enable_remote_control = True  # `celery inspect ping -d celerybeat@host` is a true liveness probe
 beat_schedule = {
     "scan": _every(5, "workers.repair.scan", "backfill"),
