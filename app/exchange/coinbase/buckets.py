@@ -92,7 +92,7 @@ class BucketBook:
         assert self.next_s is not None
         if candle.start_s < self.next_s:
             return self._revise(candle)
-        events = self.decide(candle.start_s)
+        events = self.decide(candle.start_s) if candle.start_s > self.next_s else []
         held = self._held
         if held is not None and candle.volume < held.volume:
             self._contradict(candle.start_s)
@@ -160,4 +160,4 @@ class BucketBook:
 
 
 def _same(a: UnifiedCandle, b: UnifiedCandle) -> bool:
-    return (a.close, a.volume, a.high, a.low, a.open) == (b.close, b.volume, b.high, b.low, b.open)
+    return a.volume == b.volume and a.close == b.close and a.high == b.high and a.low == b.low and a.open == b.open

@@ -46,7 +46,7 @@ class Envelope(NamedTuple):
     def read(cls, frame: dict[str, Any]) -> Envelope:
         """The envelope of `frame`; `BadFrame` names the first field that is wrong.
 
-        By hand, as with `CandleRow`: these two are read some thousand times a second.
+        By hand: this is read some thousand times a second.
         """
         channel, timestamp = frame.get("channel"), frame.get("timestamp")
         number, events = frame.get("sequence_num"), frame.get("events")
@@ -107,47 +107,37 @@ def why(error: ValidationError) -> str:
     return ".".join(map(str, first["loc"][:4])) + " " + first["msg"].removeprefix("Value error, ")
 
 
-class CandleRow(NamedTuple):
-    """One candle as the exchange writes it, stream and REST alike, with its numbers read."""
-
-    start_s: int
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-
-    @classmethod
-    def read(cls, row: dict[str, Any]) -> CandleRow:
-        """The numbers of `row`; `BadFrame` where one is missing or no decimal text."""
-        try:
-            texts = (row["start"], row["open"], row["high"], row["low"], row["close"], row["volume"])
-            digits = "".join(texts).replace(".", "")
-            # Not float() alone: that takes "nan", "1_0", " 1" and the digits of every script as well.
-            if not (digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS):
-                raise ValueError
-            return cls(int(texts[0]), *map(float, texts[1:]))
-        except (KeyError, TypeError, ValueError):
-            raise BadFrame("bad candle", "a number is missing or not a decimal text") from None
-
-    def candle(self, product: str, timeframe: Timeframe, state: State, observed_ms: int) -> UnifiedCandle:
-        """This row as a checked candle; `BadFrame` where no candle can look like that."""
-        try:
-            return UnifiedCandle(
-                exchange=EXCHANGE,
-                product=product,
-                timeframe=timeframe,
-                start_s=self.start_s,
-                open=self.open,
-                high=self.high,
-                low=self.low,
-                close=self.close,
-                volume=self.volume,
-                state=state,
-                observed_ms=observed_ms,
-            )
-        except ValidationError as error:
-            raise BadFrame("bad candle", why(error)) from None
+def read_candle(
+    row: dict[str, Any], product: str, timeframe: Timeframe, state: State, observed_ms: int
+) -> UnifiedCandle:
+    """The candle that `row` is, stream and REST alike; `BadFrame` where it is none."""
+    try:
+        texts = (row["start"], row["open"], row["high"], row["low"], row["close"], row["volume"])
+        digits = "".join(texts).replace(".", "")
+        # Not float() alone: that takes "nan", "1_0", " 1" and the digits of every script as well.
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS):
+            raise ValueError("a number is not a decimal text")
+        return UnifiedCandle.model_validate(
+            {
+                "exchange": EXCHANGE,
+                "product": product,
+                "timeframe": timeframe,
+                "start_s": int(texts[0]),
+                "open": float(texts[1]),
+                "high": float(texts[2]),
+                "low": float(texts[3]),
+                "close": float(texts[4]),
+                "volume": float(texts[5]),
+                "state": state,
+                "observed_ms": observed_ms,
+            }
+        )
+    except ValidationError as error:
+        raise BadFrame("bad candle", why(error)) from None
+    except (KeyError, TypeError):
+        raise BadFrame("bad candle", "a number is missing or not a text") from None
+    except ValueError as error:
+        raise BadFrame("bad candle", str(error)) from None
 
 
 def is_product_id(text: str) -> bool:

@@ -17,7 +17,7 @@ from urllib3.exceptions import HTTPError
 
 from app.candles import State, UnifiedCandle
 from app.errors import InvalidInput, Refused, Throttled, Unavailable
-from app.exchange.coinbase.models import BadFrame, CandleRow, Product, is_product_id, why
+from app.exchange.coinbase.models import BadFrame, Product, is_product_id, read_candle, why
 from app.timeframes import Timeframe
 
 MAX_BUCKETS = 350
@@ -198,7 +198,7 @@ def _product_path(product: str) -> str:
 
 def _candle(row: dict[str, Any], product: str, timeframe: Timeframe, observed_ms: int) -> UnifiedCandle:
     try:
-        return CandleRow.read(row).candle(product, timeframe, State.CLOSED, observed_ms)
+        return read_candle(row, product, timeframe, State.CLOSED, observed_ms)
     except BadFrame as bad:
         raise Unavailable(f"candles of {product} {timeframe}: the reply holds a {bad}") from None
 

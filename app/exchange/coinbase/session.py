@@ -27,7 +27,7 @@ from app.exchange.adapter import (
 )
 from app.exchange.coinbase.buckets import STEP_S, BucketBook
 from app.exchange.coinbase.clock import Change, ExchangeClock
-from app.exchange.coinbase.models import Acknowledgement, BadFrame, CandleRow, Envelope, VenueError, decode
+from app.exchange.coinbase.models import Acknowledgement, BadFrame, Envelope, VenueError, decode, read_candle
 from app.exchange.coinbase.sequence import Order, Sequence
 from app.exchange.coinbase.silence import Silence
 from app.exchange.coinbase.subscriptions import Subscriptions
@@ -326,12 +326,12 @@ class CoinbaseSession:
         return book
 
     def _candle(self, book: BucketBook, row: dict[str, Any], time_ms: int) -> UnifiedCandle:
-        numbers = CandleRow.read(row)
         exchange_ms = self._clock.ms or 0
-        if numbers.start_s * 1000 > exchange_ms + _AHEAD_MS:
-            raise BadFrame("bad candle", "start is in the future")
         # A frame's time that the clock did not believe must not win over all later observations.
-        return numbers.candle(book.product, BASE, State.FORMING, min(time_ms, exchange_ms))
+        candle = read_candle(row, book.product, BASE, State.FORMING, min(time_ms, exchange_ms))
+        if candle.start_s * 1000 > exchange_ms + _AHEAD_MS:
+            raise BadFrame("bad candle", "start is in the future")
+        return candle
 
     def _began(self, stream: str) -> None:
         self._subscriptions.accept(stream)

@@ -18,7 +18,7 @@ class Silence:
         self.expected_ms = float(_FIRST_EXPECTED_MS)
         self._since_ms: int | None = None
         self._since_now_ms = 0
-        self._halved_ms: int | None = None
+        self._halve_at_ms: int | None = None
 
     @property
     def since_ms(self) -> int | None:
@@ -54,9 +54,9 @@ class Silence:
         self.expected_ms = min(_MOST_EXPECTED_MS, 2 * self.expected_ms)
 
     def _halve(self, exchange_ms: int) -> None:
-        if self._halved_ms is None or exchange_ms < self._halved_ms:
-            self._halved_ms = exchange_ms
-        hours = (exchange_ms - self._halved_ms) // _HALVING_MS
-        if hours:
-            self._halved_ms += hours * _HALVING_MS
-            self.expected_ms /= 2 ** min(hours, 64)
+        """Forget half of what was learnt, every hour."""
+        at_ms = self._halve_at_ms
+        if at_ms is None or not at_ms - _HALVING_MS <= exchange_ms < at_ms:
+            if at_ms is not None and exchange_ms >= at_ms:
+                self.expected_ms /= 2 ** min(1 + (exchange_ms - at_ms) // _HALVING_MS, 64)
+            self._halve_at_ms = exchange_ms + _HALVING_MS

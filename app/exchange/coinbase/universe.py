@@ -48,7 +48,7 @@ def _meant(part: str, ranked: Sequence[Product]) -> list[str]:
     if not rest:
         return [part]
     quoted = [p.product_id for p in ranked if p.quote_currency_id == rest[-1]]
-    if kind == "all" and len(rest) == 1:
+    if kind == "all" and len(rest) == 1 and rest[0]:
         return quoted
     if kind == "top" and len(rest) == 2 and rest[0].isdecimal():
         return quoted[: int(rest[0])]

@@ -1,0 +1,67 @@
+"""Frames that public projects captured on the live exchange, where they are at hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.exchange.adapter import ClockTick
+from app.exchange.coinbase.models import Envelope, Product, VenueError, decode
+from tests.support import ROOT
+from tests.unit.exchange.coinbase.venue import Venue, rejections, updates
+
+CAPTURED = ROOT.parent / "shared" / "coinbase" / "frames"
+
+pytestmark = pytest.mark.skipif(not CAPTURED.is_dir(), reason="no captured frames here")
+
+
+def files(pattern: str) -> list[Path]:
+    return sorted(CAPTURED.glob(pattern))
+
+
+def frames(path: Path) -> Iterator[dict[str, Any]]:
+    """Every frame from the exchange in `path`, whatever it is wrapped in."""
+    whole = json.loads(path.read_text("utf-8-sig"))
+    for item in whole if isinstance(whole, list) else [whole]:
+        frame = item.get("frame", item)
+        if item.get("dir", "server").startswith("server"):
+            yield frame
+
+
+@pytest.mark.parametrize("path", files("*/ws_*.json"), ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_every_captured_frame_is_understood(path: Path) -> None:
+    for frame in frames(path):
+        assert isinstance(decode(json.dumps(frame)), Envelope | VenueError)
+
+
+@pytest.mark.parametrize("path", files("*/ws_*.json"), ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_every_captured_recording_passes_through_a_session(path: Path) -> None:
+    venue = Venue("BTC-USD", "ETH-USD", "ETH-USDT")
+    heard = [event for frame in frames(path) for event in venue.deliver(frame)]
+    said = [reason for reason in rejections(heard) if not reason.startswith("the exchange says")]
+    assert all("bad candle" in reason for reason in said), "of documentation samples whose times do not fit together"
+    assert any(isinstance(event, ClockTick) for event in heard)
+
+
+def test_the_recorded_updates_become_candles() -> None:
+    recording = json.loads((CAPTURED / "livermore" / "candles-test-100-symbols.json").read_text("utf-8-sig"))
+    recorded = recording["updates"]
+    assert len(recorded) >= 10
+    events = [update["event"] for update in recorded]
+    candles = [c for e in events for c in e["candles"]]
+    venue = Venue(*{c["product_id"] for c in candles})
+    venue.time_s = int(candles[0]["start"]) + 10
+    shown = [c for event in events for c in updates(venue.send("candles", [event]))]
+    assert {(c.product, str(c.start_s), c.volume) for c in shown} == {
+        (c["product_id"], c["start"], float(c["volume"])) for c in candles
+    }
+
+
+def test_the_recorded_product_is_tradable() -> None:
+    product = Product.model_validate_json((CAPTURED / "nautilus" / "http_product.json").read_text())
+    assert product.tradable
+    assert product.quote_volume_24h == 758506771.41
