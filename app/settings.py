@@ -20,6 +20,9 @@ _SELECTION = re.compile(r"all:[A-Z0-9]{2,10}|top:[1-9][0-9]{0,3}:[A-Z0-9]{2,10}"
 OWN_PREFIXES = ("CANDLEWICK_", "EXCHANGE_", "REST_", "GAP_", "RECONCILE_", "CLOSE_", "SETTLING_")
 """A variable that starts with one of these is meant for this program: if it is no setting, it is refused."""
 
+PLATFORM_NAMES = {"PORT": "WEB_PORT"}
+"""What a hosting platform calls a setting of ours; ours wins where both are set."""
+
 MIN_CANDLES = 60
 """A series has an indicator from this many candles on."""
 
@@ -133,7 +136,7 @@ class Settings(BaseModel):
 
         Raises `InvalidInput`, which names each variable that is wrong or unknown, and says what would be right.
         """
-        environ = os.environ if environ is None else environ
+        environ = _with_platform_names(os.environ if environ is None else environ)
         known = {name.upper(): name for name in cls.model_fields}
         problems = [_unknown(key, known) for key in environ if key not in known]
         values = {known[key]: value for key, value in environ.items() if key in known and value != ""}
@@ -147,6 +150,12 @@ class Settings(BaseModel):
         if problems := [p for p in problems if p]:
             raise InvalidInput("settings are wrong:\n  " + "\n  ".join(problems))
         return settings
+
+
+def _with_platform_names(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """`environ` with the platform's word for every setting that has none of its own."""
+    told = {ours: environ[theirs] for theirs, ours in PLATFORM_NAMES.items() if environ.get(theirs)}
+    return {**environ, **{ours: value for ours, value in told.items() if not environ.get(ours)}}
 
 
 def _shown(value: object) -> str:

@@ -1,0 +1,53 @@
+"""The command line. Exit codes: 0 fine, 1 not ready or not found, 2 wrong input or settings, 3 Redis is not reachable.
+
+What a command needs is imported when it runs, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from app.cli.arguments import parser
+from app.errors import CandlewickError, InvalidInput
+
+OK, NOT_READY, WRONG, NO_REDIS = 0, 1, 2, 3
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code. Every error is one line on stderr."""
+    arguments = parser().parse_args(argv)
+    try:
+        from app.cli import commands
+
+        return commands.run(arguments)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except CandlewickError as error:
+        return _told(str(error), WRONG if _is_input(error) else NOT_READY)
+    except Exception as error:
+        if _is_redis(error):
+            return _told(f"Redis cannot be reached: {error}; is it running, and is REDIS_URL right?", NO_REDIS)
+        raise
+
+
+def _told(message: str, code: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+def _is_input(error: CandlewickError) -> bool:
+    from app.lookup import NotFollowed
+
+    return isinstance(error, InvalidInput) and not isinstance(error, NotFollowed)
+
+
+def _is_redis(error: Exception) -> bool:
+    from kombu.exceptions import OperationalError
+    from redis.exceptions import RedisError
+
+    return isinstance(error, RedisError | OperationalError)

@@ -1,0 +1,89 @@
+"""What can be typed: commands, their arguments, and what each says in `--help`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TypeVar
+
+from app.errors import InvalidInput
+from app.moments import parse_moment
+from app.timeframes import BASE, Timeframe
+
+T = TypeVar("T")
+
+EPILOG = """exit codes: 0 fine, 1 not ready or not found, 2 wrong input or settings, 3 Redis is not reachable.
+Settings come from the environment, as for every other process of this installation."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line. Parsing ends the process with code 2 where it is wrong."""
+    top = argparse.ArgumentParser(
+        prog="python -m app",
+        description="Candles and MACD-V of every followed product: what is there, and what is missing.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, about: str, *, json: bool = True) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
+        if json:
+            command.add_argument("--json", action="store_true", help="for programs: what the API answers")
+        return command
+
+    add("status", "is the data complete and current, and if not, what is wrong?")
+    add("products", "the followed products with their newest indicators")
+    _candles(add("candles", "candles of one product, oldest first"))
+    _indicators(add("indicators", "MACD-V of one product, oldest first"))
+    add("gaps", "which candles are missing, and what is being done about it")
+    _backfill(add("backfill", "fetch history of one product, and watch it arrive", json=False))
+    add("reconcile", "have the newest candles of all products compared with the exchange now", json=False)
+    add("ingest", "run an ingest process: from the exchange's stream to Redis", json=False)
+    add("web", "run a web process: the API and the pages", json=False)
+    return top
+
+
+def _candles(command: argparse.ArgumentParser) -> None:
+    _series(command)
+    moment = "UNIX seconds or ISO 8601, aligned to the timeframe"
+    command.add_argument("--start", type=_checked(parse_moment), metavar="TIME", help=f"first bucket: {moment}")
+    command.add_argument("--end", type=_checked(parse_moment), metavar="TIME", help="last bucket, inclusive")
+    command.add_argument(
+        "--limit", type=int, metavar="N", help="the newest N (500), or with --start the first N from there (all)"
+    )
+
+
+def _indicators(command: argparse.ArgumentParser) -> None:
+    _series(command)
+    command.add_argument("--limit", type=int, default=100, metavar="N", help="the newest N values (%(default)s)")
+
+
+def _backfill(command: argparse.ArgumentParser) -> None:
+    _series(command)
+    command.add_argument("--days", type=float, required=True, metavar="N", help="how far back from now")
+
+
+def _series(command: argparse.ArgumentParser) -> None:
+    command.add_argument("product", metavar="PRODUCT", help="for example BTC-USD")
+    command.add_argument(
+        "timeframe",
+        type=_checked(Timeframe.parse),
+        nargs="?",
+        default=BASE,
+        metavar="TIMEFRAME",
+        help=f"{', '.join(Timeframe)} (default: {BASE})",
+    )
+
+
+def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """`parse` as argparse wants it: with the reason, where it refuses."""
+
+    def checked(text: str) -> T:
+        try:
+            return parse(text)
+        except InvalidInput as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return checked

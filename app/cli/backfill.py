@@ -1,0 +1,112 @@
+"""Fetches the history of one series, through the same queue, budget and workers as every other gap."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from app import dispatch
+from app.context import Context
+from app.errors import InvalidInput, Unready
+from app.repair.needs import Rules, lacking
+from app.repair.queue import Kind, Request, Why
+from app.series import Series
+
+MOST_BUCKETS = 200_000
+"""Candles that one series may keep: 11 MB in Redis."""
+
+LOOK_EVERY_S = 0.25
+NUDGE_EVERY_S = 5.0
+"""How often a worker is asked to look at the queue, while nothing moves."""
+
+PATIENCE_S = 90.0
+"""Real seconds without a new candle after which this command gives up waiting; the request stays in the queue."""
+
+
+class Left(NamedTuple):
+    """Buckets that are lacking up to `newest`; `reason` says why no more of them will come."""
+
+    buckets: int
+    reason: str | None = None
+
+
+def backfill(context: Context, series: Series, days: float) -> bool:
+    """Have `series` reach `days` back from the exchange's now; returns whether it does in the end.
+
+    Raises `InvalidInput` where that is too far, `Unready` while the exchange's clock is not known.
+    """
+    newest = _ask(context, series, days)
+    request = Request(Kind.GAP, series.product, series.timeframe)
+    left = _wait(context, series, request, newest)
+    console = Console(stderr=left.reason is not None)
+    console.print(f"{series}: {left.reason}" if left.reason else f"{series}: complete for the last {days:g} days")
+    return left.reason is None
+
+
+def _ask(context: Context, series: Series, days: float) -> int:
+    """Move the series' origin back and queue the request; returns the newest bucket that is to be there."""
+    clock = context.clock.read()
+    if clock is None:
+        raise Unready("the exchange's clock has not been heard yet: is an ingest process running?")
+    timeframe, rules = series.timeframe, _rules(context)
+    newest = rules.newest(timeframe, clock.exchange_s)
+    origin_s = timeframe.bucket(clock.exchange_s - days * 86_400)
+    _check(series, days, (newest - origin_s) // timeframe.seconds)
+    known_s = context.candles.read(series, newest, newest).origin_s
+    context.candles.reach_back(series, min(origin_s, known_s or origin_s), newest)
+    context.queue.add([(Request(Kind.GAP, series.product, timeframe), Why.HISTORY)])
+    dispatch.drain(context.exchange)
+    return newest
+
+
+def _check(series: Series, days: float, buckets: int) -> None:
+    if buckets < 1:
+        raise InvalidInput(f"--days {days:g} holds no whole {series.timeframe} candle")
+    if buckets > MOST_BUCKETS:
+        most = MOST_BUCKETS * series.timeframe.seconds // 86_400
+        raise InvalidInput(f"--days {days:g} of {series.timeframe} are {buckets} candles; at most {most} days are kept")
+
+
+def _wait(context: Context, series: Series, request: Request, newest: int) -> Left:
+    """Show what is still lacking, until nothing is or nothing more will come."""
+    left = total = _left(context, series, newest)
+    moved_at = nudged_at = time.monotonic()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task(f"{series} candles", total=total)
+        while left:
+            time.sleep(LOOK_EVERY_S)
+            before, left, now = left, _left(context, series, newest), time.monotonic()
+            progress.update(bar, completed=total - left)
+            moved_at = now if left < before else moved_at
+            if reason := _why_not(context, request, now - moved_at):
+                return Left(left, reason)
+            if now - max(moved_at, nudged_at) > NUDGE_EVERY_S:
+                dispatch.drain(context.exchange)
+                nudged_at = now
+    return Left(0)
+
+
+def _left(context: Context, series: Series, newest: int) -> int:
+    rules = _rules(context)
+    view = context.candles.read(series, 0, newest)
+    # The moment at which `newest` was to be there: what closes meanwhile is not this command's business.
+    return len(lacking(view, series.timeframe, newest + series.timeframe.seconds + rules.grace_s, rules))
+
+
+def _why_not(context: Context, request: Request, still_s: float) -> str | None:
+    """Why no more candles will come; None while they may."""
+    if failure := context.queue.failures().get(request):
+        return f"given up: {failure['reason']}"
+    if still_s <= PATIENCE_S:
+        return None
+    if request not in context.queue.pending():
+        return "not complete, and no longer in the queue; run it again"
+    return f"nothing has arrived for {still_s:.0f} s: is a backfill worker running? The request stays in the queue"
+
+
+def _rules(context: Context) -> Rules:
+    return Rules(context.settings.close_grace_seconds, context.settings.settling_seconds)

@@ -1,0 +1,111 @@
+"""One function a command: each looks something up, shows it, and says with which code to end."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from app.cli import NOT_READY, OK
+from app.context import Context
+from app.lookup import Lookup
+
+
+def run(arguments: Namespace) -> int:
+    """Run the command that was typed. Raises what went wrong."""
+    return COMMANDS[arguments.command](Context.from_environment(), arguments)
+
+
+def status(context: Context, arguments: Namespace) -> int:
+    from app.cli import tables
+    from app.status import read_status
+
+    state = read_status(context)
+    _show(state.model_dump(mode="json"), arguments, lambda _: tables.status(state))
+    return OK if state.ready else NOT_READY
+
+
+def products(context: Context, arguments: Namespace) -> int:
+    from app.cli import tables
+
+    answer = Lookup(context).products()
+    _show(answer, arguments, tables.products)
+    return OK if answer["products"] else NOT_READY
+
+
+def candles(context: Context, arguments: Namespace) -> int:
+    from app.cli import tables
+
+    answer = Lookup(context).candles(
+        arguments.product,
+        arguments.timeframe,
+        start_s=arguments.start,
+        end_s=arguments.end,
+        limit=arguments.limit,
+    )
+    _show(answer, arguments, tables.candles)
+    return OK
+
+
+def indicators(context: Context, arguments: Namespace) -> int:
+    from app.cli import tables
+
+    answer = Lookup(context).indicators(arguments.product, arguments.timeframe, limit=arguments.limit)
+    _show(answer, arguments, tables.indicators)
+    return OK if answer["ready"] else NOT_READY
+
+
+def gaps(context: Context, arguments: Namespace) -> int:
+    from app.cli import tables
+    from app.cli.gaps import read_gaps
+
+    _show(read_gaps(context), arguments, tables.gaps)
+    return OK
+
+
+def backfill(context: Context, arguments: Namespace) -> int:
+    from app.cli.backfill import backfill
+
+    series = Lookup(context).series(arguments.product, arguments.timeframe)
+    return OK if backfill(context, series, arguments.days) else NOT_READY
+
+
+def reconcile(context: Context, _: Namespace) -> int:
+    from app.repair.service import Repair
+
+    queued = Repair(context).reconcile(now=True)
+    print(f"{queued} requests queued; `python -m app status` shows how many are pending, and what they corrected")
+    return OK if queued else NOT_READY
+
+
+def ingest(context: Context, arguments: Namespace) -> int:
+    from app import logs
+    from app.ingest.process import main
+
+    logs.configure(context.settings.log_level, arguments.command)
+    return main(context)
+
+
+def web(context: Context, arguments: Namespace) -> int:
+    from app import logs
+    from app.web.server import main
+
+    logs.configure(context.settings.log_level, arguments.command)
+    return main(context.settings)
+
+
+COMMANDS: dict[str, Callable[[Context, Namespace], int]] = {
+    f.__name__: f for f in (status, products, candles, indicators, gaps, backfill, reconcile, ingest, web)
+}
+
+
+def _show(answer: dict[str, Any], arguments: Namespace, table: Callable[[dict[str, Any]], None]) -> None:
+    """`answer` as JSON for programs, or as `table` draws it for people."""
+    if arguments.json:
+        sys.stdout.write(orjson.dumps(answer).decode() + "\n")
+    else:
+        table(answer)
+    sys.stdout.flush()

@@ -1,0 +1,24 @@
+"""Which candles are missing now, and what is being done about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.context import Context
+from app.repair.scan import Scanner
+
+
+def read_gaps(context: Context) -> dict[str, Any]:
+    """`lacking`: series that lack closed candles at this moment of the exchange's clock; `pending` and `failures`."""
+    clock = context.clock.read()
+    found = Scanner(context).scan(clock.exchange_ms) if clock else []
+    return {
+        "exchange_ms": clock.exchange_ms if clock else None,
+        "lacking": [
+            {"product": f.series.product, "timeframe": f.series.timeframe, "buckets": f.buckets}
+            for f in found
+            if f.buckets
+        ],
+        "pending": [r._asdict() for r in sorted(context.queue.pending())],
+        "failures": [{**r._asdict(), **failure} for r, failure in sorted(context.queue.failures().items())],
+    }

@@ -1,0 +1,173 @@
+"""Answers as tables, for people."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from app.moments import shown
+from app.status import Status
+
+WIDE = 240
+
+NAMED = 40
+"""Rows of one kind that are shown; the rest are counted, and `--json` has them all."""
+
+
+def status(state: Status) -> None:
+    """The summary first, then what it rests on, then the series that are not as they should be."""
+    console = _console()
+    console.print(escape(state.summary), style="bold green" if state.ready else "bold red", soft_wrap=True)
+    console.print(_facts(state))
+    troubled = [s for s in state.series if s.stale or not s.ready or s.reason]
+    _print(
+        console,
+        ("series that need a word", "candles", "newest", "age s", "why"),
+        [
+            (
+                f"{s.product} {s.timeframe}",
+                s.candles,
+                _time(s.newest),
+                _number(s.age_seconds, 0),
+                "out of date" if s.stale else s.reason,
+            )
+            for s in troubled
+        ],
+    )
+
+
+def _facts(state: Status) -> Table:
+    table = Table.grid(padding=(0, 2))
+    clock, redis, budget, gaps = state.feed.clock, state.redis, state.budget, state.gaps
+    connections = [c for i in state.feed.ingests for c in i.connections]
+    facts = {
+        "feed": f"{'connected' if state.feed.connected else 'not connected'}: {len(state.feed.ingests)} ingest "
+        f"process(es), {sum(c.is_open for c in connections)} of {len(connections)} connections open, "
+        f"{sum(c.sequence_gaps for c in connections)} sequence gaps",
+        "exchange time": f"{_time(clock.exchange_ms / 1000)} UTC, heard {clock.age_real_seconds:.1f} s ago"
+        if clock
+        else "never heard",
+        "start": f"{state.start.text}; {state.start.series_ready} of {state.start.series_total} series",
+        "requests": f"{gaps.total} pending ({gaps.settling} settle, {gaps.delayed} are tried again, "
+        f"{gaps.under_way} under way), {len(gaps.failures)} given up",
+        "budget": f"{budget.granted} granted, {budget.throttled} answers of 429, at most {budget.per_second:g} a second"
+        + (f", paused for {budget.paused_real_seconds:.0f} s" if budget.paused_real_seconds else ""),
+        "corrections": f"{state.corrections.total} "
+        + " ".join(f"({cause}: {sum(by.values())})" for cause, by in state.corrections.by_cause.items()),
+        "tasks waiting": ", ".join(f"{name} {n}" for name, n in state.queues.waiting.items())
+        + f"; with workers {state.queues.unacknowledged}",
+        "redis": f"{redis.version}, {redis.used_bytes / 1e6:.1f} MB of "
+        f"{f'{redis.max_bytes / 1e6:.0f} MB' if redis.max_bytes else 'no limit'}, {redis.policy}, "
+        f"append-only file {'on' if redis.append_only else 'OFF'}",
+    }
+    for name, fact in facts.items():
+        table.add_row(name, escape(fact))
+    return table
+
+
+def products(answer: dict[str, Any]) -> None:
+    timeframes = answer["timeframes"]
+    _print(
+        _console(),
+        ("product", "fed by", *(f"MACD-V {t}" for t in timeframes), "state"),
+        [
+            (
+                p["product"],
+                p["source"],
+                *(_macdv(p["latest"][t]) for t in timeframes),
+                f"refused: {p['refused']}" if p["refused"] else "followed",
+            )
+            for p in answer["products"]
+        ],
+        most=None,
+    )
+
+
+def candles(answer: dict[str, Any]) -> None:
+    _print(
+        _console(),
+        (f"{answer['product']} {answer['timeframe']}", "open", "high", "low", "close", "volume", "state"),
+        [
+            (
+                _time(c["start"]),
+                *(f"{c[k]:.10g}" for k in ("open", "high", "low", "close", "volume")),
+                c["state"] if c["trades"] else f"{c['state']}, no trades",
+            )
+            for c in answer["candles"]
+        ],
+        most=None,
+    )
+
+
+def indicators(answer: dict[str, Any]) -> None:
+    console = _console()
+    if not answer["ready"]:
+        console.print(f"not ready: {escape(str(answer['reason']))}")
+    _print(
+        console,
+        (f"{answer['product']} {answer['timeframe']}", "MACD-V", "signal", "histogram", "ATR", "stage"),
+        [
+            (
+                _time(v["start"]),
+                *(_number(v.get(k)) for k in ("macdv", "signal", "histogram")),
+                f"{v['atr']:.6g}",
+                v["stage"] or "",
+            )
+            for v in answer["series"]
+        ],
+        most=None,
+    )
+
+
+def gaps(answer: dict[str, Any]) -> None:
+    console = _console()
+    lacking, pending, failures = answer["lacking"], answer["pending"], answer["failures"]
+    buckets = sum(g["buckets"] for g in lacking)
+    console.print(f"{buckets} candles lacking, {len(pending)} requests pending, {len(failures)} given up")
+    _print(console, ("lacking", "candles"), [(_name(g), g["buckets"]) for g in lacking])
+    _print(console, ("pending", "kind"), [(_name(r), r["kind"]) for r in pending])
+    _print(console, ("given up", "kind", "reason"), [(_name(f), f["kind"], f["reason"]) for f in failures])
+
+
+def _console() -> Console:
+    """As wide as the terminal; into a file or pipe, wide enough for every row to be one line."""
+    return Console(width=None if sys.stdout.isatty() else WIDE)
+
+
+def _print(
+    console: Console, columns: Sequence[str], rows: Sequence[Sequence[object]], most: int | None = NAMED
+) -> None:
+    """A table of `rows`, the first column to the left; nothing where there are none."""
+    if not rows:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for i, name in enumerate(columns):
+        table.add_column(name, justify="left" if i in (0, len(columns) - 1) else "right", overflow="fold")
+    for row in rows[:most]:
+        table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
+    console.print(table)
+    if most and len(rows) > most:
+        console.print(f"… and {len(rows) - most} more; --json has them all")
+
+
+def _name(row: dict[str, Any]) -> str:
+    return f"{row['product']} {row['timeframe']}"
+
+
+def _time(seconds: float | None) -> str:
+    return "–" if seconds is None else shown(seconds)
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _macdv(latest: dict[str, Any] | None) -> str:
+    if latest is None or latest.get("macdv") is None:
+        return "–"
+    return f"{latest['macdv']:.1f} {latest.get('stage') or ''}".strip()

@@ -1,0 +1,188 @@
+"""Looking things up: what the API and the command line answer about products, candles and indicators.
+
+Answers are plain JSON-able dictionaries, made straight from the arrays. Reads only; every value is as it is in the
+cache, or computed from that by the one function that the workers use.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from app.cache.indicators import IndicatorValue
+from app.cache.model import NOTHING, View
+from app.cache.products import FollowedProduct
+from app.candles import State
+from app.context import Context
+from app.continuity import contiguous_tail
+from app.errors import InvalidInput, Unready
+from app.indicators.macdv import macdv_of
+from app.memo import Memo
+from app.records import Records, state_of
+from app.rows import candle_rows, indicator_rows
+from app.series import Series
+from app.settings import MIN_CANDLES, WINDOW
+from app.timeframes import BASE, Timeframe
+
+MOST_CANDLES = 100_000
+"""Candles in one answer."""
+
+FOLLOWED_FOR_S = 1.0
+"""How long (real time) the list of followed products is believed before it is read again."""
+
+CLOCK_FOR_S = 0.1
+"""The same for the exchange's clock, which only bounds what is read; it is told four times a second."""
+
+_PRODUCT = re.compile(r"[A-Z0-9.]{1,20}-[A-Z0-9]{2,10}")
+
+
+class NotFollowed(InvalidInput):
+    """A product or timeframe that this installation has nothing of."""
+
+
+class Lookup:
+    """Answers questions; safe to call from any number of threads."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._followed: Memo[dict[str, FollowedProduct]] = Memo(
+            lambda: {p.product: p for p in context.products.read()}, FOLLOWED_FOR_S
+        )
+        self._clock = Memo(context.clock.read, CLOCK_FOR_S)
+
+    def products(self) -> dict[str, Any]:
+        """Every followed product with the latest indicator of each timeframe, None where there is none."""
+        followed = self._context.products.read()
+        timeframes = self._context.settings.timeframes
+        many = [Series(self._context.exchange, p.product, t) for p in followed for t in timeframes]
+        latest = dict(zip(many, self._context.indicators.read_many(many), strict=True))
+        rows = [
+            {
+                "product": p.product,
+                "source": p.source,
+                "refused": p.refused,
+                "latest": {str(t): _brief(latest[Series(self._context.exchange, p.product, t)]) for t in timeframes},
+            }
+            for p in followed
+        ]
+        return {"exchange": self._context.exchange, "timeframes": [str(t) for t in timeframes], "products": rows}
+
+    def candles(
+        self,
+        product: str,
+        timeframe: Timeframe = BASE,
+        *,
+        start_s: int | None = None,
+        end_s: int | None = None,
+        limit: int | None = None,
+    ) -> dict[str, Any]:
+        """Candles whose bucket starts lie in `start_s` to `end_s` (inclusive), oldest first.
+
+        With a start, the first `limit` buckets from there on; without, the newest `limit` candles (500 if not said).
+        Buckets of which nothing is known are absent. Raises `InvalidInput`, `NotFollowed`, `Unready` (no clock yet).
+        """
+        series = self.series(product, timeframe)
+        _check_range(timeframe, start_s, end_s, limit)
+        step, wanted = timeframe.seconds, limit or (WINDOW if start_s is None else MOST_CANDLES)
+        # The candle of a bucket may be written a moment before the clock says that the bucket has begun.
+        last = timeframe.bucket(self._now_s()) + step
+        last = last if end_s is None else min(last, end_s)
+        if start_s is None:
+            first = max(0, last - (wanted + 1) * step)
+        else:
+            first, last = start_s, min(last, start_s + (wanted - 1) * step)
+        view = self._context.candles.read(series, first, last) if first <= last else NOTHING
+        self._check_delivered(series, view)
+        return {"product": series.product, "timeframe": timeframe, "candles": candle_rows(view.records[-wanted:])}
+
+    def indicators(self, product: str, timeframe: Timeframe = BASE, *, limit: int = 100) -> dict[str, Any]:
+        """MACD-V of the newest closed candles: the worker's `latest` value, and the newest `limit` of the `series`.
+
+        Raises `InvalidInput`, `NotFollowed`, `Unready` (no clock yet).
+        """
+        series = self.series(product, timeframe)
+        if not 1 <= limit <= WINDOW:
+            raise InvalidInput(f"limit is {limit}; it must be 1 to {WINDOW}")
+        newest = timeframe.bucket(self._now_s())
+        view = self._context.candles.read(series, newest - WINDOW * timeframe.seconds, newest)
+        self._check_delivered(series, view)
+        latest = self._context.indicators.read_many([series])[0]
+        tail = contiguous_tail(view.over, timeframe)[-WINDOW:]
+        reason = _why_not_ready(tail)
+        return {
+            "product": series.product,
+            "timeframe": timeframe,
+            "ready": reason is None,
+            "candles": len(tail),
+            "latest": _latest(latest, view),
+            "series": [] if reason else indicator_rows(macdv_of(tail), limit),
+            **({"reason": reason} if reason else {}),
+        }
+
+    def series(self, product: str, timeframe: Timeframe) -> Series:
+        """The series that is meant; `NotFollowed` says why there is none."""
+        product = product.upper()
+        if not _PRODUCT.fullmatch(product):
+            raise NotFollowed(f"{product[:40]!r} is no product: they are written like BTC-USD")
+        followed = self._followed.get()
+        if product not in followed:
+            raise NotFollowed(f"{product} is not followed here{_hint(product, followed)}")
+        if timeframe not in self._context.settings.timeframes:
+            kept = ", ".join(self._context.settings.timeframes)
+            raise NotFollowed(f"timeframe {timeframe} is not kept here: use one of {kept}")
+        return Series(self._context.exchange, product, timeframe)
+
+    def _check_delivered(self, series: Series, view: View) -> None:
+        """`NotFollowed` where there is nothing because the exchange refuses the product."""
+        product = self._followed.get().get(series.product)
+        if not view.revision and product and product.refused is not None:
+            raise NotFollowed(f"{series.product} is not delivered by the exchange: {product.refused}")
+
+    def _now_s(self) -> float:
+        clock = self._clock.get()
+        if clock is None:
+            raise Unready("the exchange's clock has not been heard yet: is an ingest process running?")
+        return clock.exchange_s
+
+
+def _hint(product: str, followed: Iterable[str]) -> str:
+    near = difflib.get_close_matches(product, followed, n=1)
+    return f"; did you mean {near[0]}?" if near else "; /v1/products and `python -m app products` list what is"
+
+
+def _check_range(timeframe: Timeframe, start_s: int | None, end_s: int | None, limit: int | None) -> None:
+    for name, value in (("start", start_s), ("end", end_s)):
+        if value is not None and not timeframe.is_aligned(value):
+            near = timeframe.bucket(value)
+            raise InvalidInput(
+                f"{name} is {value}, which is no start of a {timeframe} bucket: "
+                f"the nearest are {near} and {near + timeframe.seconds}"
+            )
+    if start_s is not None and end_s is not None and start_s > end_s:
+        raise InvalidInput(f"start ({start_s}) is after end ({end_s})")
+    if limit is not None and not 1 <= limit <= MOST_CANDLES:
+        raise InvalidInput(f"limit is {limit}; it must be 1 to {MOST_CANDLES}")
+
+
+def _why_not_ready(tail: Records) -> str | None:
+    """Why `tail`, closed candles without a hole, has no values yet; None where it has."""
+    return f"{len(tail)} of {MIN_CANDLES} candles" if len(tail) < MIN_CANDLES else None
+
+
+def _brief(value: IndicatorValue | None) -> dict[str, Any] | None:
+    """The part of an indicator that an overview shows."""
+    if value is None:
+        return None
+    shown = ("ready", "macdv", "signal", "histogram", "stage")
+    return {"start": value.start_s, **{k: value.data[k] for k in shown if k in value.data}}
+
+
+def _latest(value: IndicatorValue | None, view: View) -> dict[str, Any] | None:
+    """All of an indicator: the worker's words, the state of its candle now, the revision of the candles behind it."""
+    if value is None:
+        return None
+    candle = view.records[view.records["start_s"] == value.start_s]
+    state = State(int(state_of(candle)[0])).label if len(candle) else None
+    return {"start": value.start_s, **value.data, "state": state, "revision": value.revision}

@@ -1,0 +1,36 @@
+"""Points in time as people and programs write them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from app.errors import InvalidInput
+
+
+def parse_moment(text: str) -> int:
+    """UNIX seconds of `text`: a whole number of them, or ISO 8601 (`2025-01-31T12:00:00Z`; UTC where no zone is named).
+
+    Raises `InvalidInput` where it is neither, or not a whole second from 1970 to 2106.
+    """
+    seconds = int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else _from_iso(text)
+    if not 0 <= seconds < 2**32:
+        raise InvalidInput(f"{text[:40]!r} is out of range: use UNIX seconds (not milliseconds)")
+    return seconds
+
+
+def _from_iso(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if moment.microsecond:
+            raise ValueError
+        return int(moment.timestamp())
+    except (ValueError, OverflowError):
+        raise InvalidInput(
+            f"{text[:40]!r} is no time: use whole UNIX seconds (1738324800) or ISO 8601 (2025-01-31T12:00:00Z)"
+        ) from None
+
+
+def shown(seconds: float) -> str:
+    """`seconds` (UNIX) for people: `2025-01-31 12:00:00` in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,56 @@
+"""Arrays as the rows that programs read: lists of plain dictionaries, oldest first. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from app.candles import State
+from app.indicators.macdv import MacdvSeries
+from app.indicators.stages import STAGES
+from app.records import Records, has_trades, state_of
+
+LABELS = {int(state): state.label for state in State}
+
+ALWAYS = ("macdv", "fast_ema", "slow_ema", "atr")
+"""What every bar with a MACD-V has."""
+
+LATER = ("signal", "histogram")
+"""What exists only some bars later; until then a row does not have it."""
+
+
+def candle_rows(records: Records) -> list[dict[str, Any]]:
+    """One dictionary a record. Column by column, because that is ten times as fast as record by record."""
+    return [
+        {"start": s, "open": o, "high": h, "low": lo, "close": c, "volume": v, "trades": t, "state": LABELS[state]}
+        for s, o, h, lo, c, v, t, state in zip(
+            records["start_s"].tolist(),
+            records["open"].tolist(),
+            records["high"].tolist(),
+            records["low"].tolist(),
+            records["close"].tolist(),
+            records["volume"].tolist(),
+            has_trades(records).tolist(),
+            state_of(records).tolist(),
+            strict=True,
+        )
+    ]
+
+
+def indicator_rows(values: MacdvSeries, limit: int) -> list[dict[str, Any]]:
+    """The newest `limit` bars that have a MACD-V."""
+    bars = np.flatnonzero(np.isfinite(values.macdv))[-limit:]
+    columns = [getattr(values, name)[bars].tolist() for name in (*ALWAYS, *LATER)]
+    starts, stages = values.start_s[bars].tolist(), values.stages[bars].tolist()
+    return [
+        _indicator_row(start, row, STAGES[stage]) for start, stage, *row in zip(starts, stages, *columns, strict=True)
+    ]
+
+
+def _indicator_row(start: int, row: list[float], stage: object) -> dict[str, Any]:
+    macdv, fast_ema, slow_ema, atr, signal, histogram = row
+    known: dict[str, Any] = {"start": start, "macdv": macdv}
+    if signal == signal:  # a NaN is not equal to itself: there is no signal yet
+        known |= {"signal": signal, "histogram": histogram}
+    return {**known, "fast_ema": fast_ema, "slow_ema": slow_ema, "atr": atr, "stage": stage}

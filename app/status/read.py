@@ -1,0 +1,219 @@
+"""Reads the state of an installation from Redis: about a dozen round trips, and one more for every 64 series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import orjson
+
+from app.cache import keys
+from app.cache.clock import ExchangeTime
+from app.cache.health import HealthCache
+from app.cache.products import FollowedProduct
+from app.context import Context
+from app.repair.queue import Kind, Request
+from app.series import Series
+from app.status.model import (
+    BudgetInfo,
+    Clock,
+    Connection,
+    Corrections,
+    FailedRequest,
+    Feed,
+    Gaps,
+    Ingest,
+    Product,
+    Queues,
+    RedisInfo,
+    RequestInfo,
+    SeriesStatus,
+    Status,
+)
+from app.status.series import Seen, series_status
+from app.status.verdict import reasons_of, start_of, summary_of
+
+NEWEST = 3
+"""Buckets of each series that are looked at first: enough for one that is current."""
+
+LISTED = 500
+"""Pending requests that are named; the rest are counted."""
+
+
+def read_status(context: Context) -> Status:
+    """The installation's state now. Raises redis' errors where Redis cannot be reached."""
+    clock = context.clock.read()
+    followed = context.products.read()
+    pending = context.queue.pending()
+    seen = _look(context, followed, clock, pending)
+    now_s = clock.exchange_s if clock else None
+    series = [series_status(s, now_s, context.settings.settling_seconds) for s in seen]
+    budget = _budget(context)
+    start = start_of(series, _still_asking(seen, series), budget.per_second, budget.paused_real_seconds)
+    feed, gaps, products = _feed(context, clock), _gaps(context, pending), _products(followed, series)
+    reasons = reasons_of(feed, products, series, start)
+    rest = _rest(context)
+    return Status(
+        summary=summary_of(feed, products, gaps, reasons),
+        ready=not reasons,
+        reasons=reasons,
+        exchange=context.exchange,
+        feed=feed,
+        start=start,
+        products=products,
+        series=series,
+        gaps=gaps,
+        budget=budget,
+        corrections=rest.corrections,
+        queues=rest.queues,
+        redis=rest.redis,
+    )
+
+
+def _look(
+    context: Context, followed: Sequence[FollowedProduct], clock: ExchangeTime | None, pending: set[Request]
+) -> list[Seen]:
+    """Every series that the exchange delivers, as far as its newest buckets."""
+    many = [
+        Series(context.exchange, p.product, t) for p in followed if not p.refused for t in context.settings.timeframes
+    ]
+    if clock is None:  # Without a clock nobody knows which buckets are the newest; then those of the indicators are.
+        views = context.candles.read_many([(s, 0, 0) for s in many])
+    else:
+        newest = [s.timeframe.bucket(clock.exchange_s) for s in many]
+        steps = [s.timeframe.seconds for s in many]
+        views = context.candles.read_many(
+            [(s, last - NEWEST * step, last) for s, last, step in zip(many, newest, steps, strict=True)]
+        )
+        behind = [i for i, view in enumerate(views) if view.revision and not len(view.over)]
+        for i, view in zip(behind, context.candles.read_many([(many[i], 0, newest[i]) for i in behind]), strict=True):
+            views[i] = view
+    values = context.indicators.read_many(many)
+    return [
+        Seen(series, view, value, Request(Kind.GAP, series.product, series.timeframe) in pending)
+        for series, view, value in zip(many, views, values, strict=True)
+    ]
+
+
+def _still_asking(seen: Iterable[Seen], series: Iterable[SeriesStatus]) -> int:
+    """Requests that the first filling still needs: one for each series that waits for its candles."""
+    return sum(not s.ready and (was.pending or not was.view.origin_s) for was, s in zip(seen, series, strict=True))
+
+
+def _products(followed: Iterable[FollowedProduct], series: Iterable[SeriesStatus]) -> list[Product]:
+    waiting = {s.product for s in series if not s.ready}
+    return [
+        Product(
+            product=p.product,
+            source=p.source,
+            refused=p.refused,
+            ready=p.refused is None and p.product not in waiting,
+        )
+        for p in followed
+    ]
+
+
+def _feed(context: Context, clock: ExchangeTime | None) -> Feed:
+    rows = HealthCache(context.redis, context.exchange).read()
+    ingests = [
+        Ingest(
+            name=name,
+            age_ms=row["age_ms"],
+            dropped=row["dropped"],
+            connections=[_connection(c) for c in row["connections"]],
+        )
+        for name, row in sorted(rows.items())
+    ]
+    connections = [c for ingest in ingests for c in ingest.connections]
+    return Feed(
+        connected=bool(connections) and all(c.is_open for c in connections),
+        ingests=ingests,
+        clock=None if clock is None else Clock(exchange_ms=clock.exchange_ms, age_real_seconds=clock.age_ms / 1000),
+    )
+
+
+def _connection(told: dict[str, Any]) -> Connection:
+    """What an adapter tells of a connection, with what its session tells on the same level."""
+    return Connection(**told, **told.get("session", {}))
+
+
+def _gaps(context: Context, pending: set[Request]) -> Gaps:
+    state = context.queue.state()
+    return Gaps(
+        total=len(pending),
+        ready=state.ready,
+        settling=state.settling,
+        delayed=state.delayed,
+        under_way=state.leased,
+        pending=[RequestInfo(**request._asdict()) for request in sorted(pending)[:LISTED]],
+        failures=[
+            FailedRequest(**request._asdict(), **failure)
+            for request, failure in sorted(context.queue.failures().items())
+        ],
+    )
+
+
+def _budget(context: Context) -> BudgetInfo:
+    state = context.budget.state()
+    return BudgetInfo(
+        per_second=context.settings.rest_requests_per_second,
+        granted=state.granted,
+        throttled=state.throttled,
+        paused_real_seconds=state.paused_s,
+    )
+
+
+class _Rest(NamedTuple):
+    corrections: Corrections
+    queues: Queues
+    redis: RedisInfo
+
+
+def _rest(context: Context) -> _Rest:
+    """Counters, Celery's queues and Redis itself, in one round trip."""
+    prefix, names = celery_queues()
+    with context.redis.pipeline(transaction=False) as pipe:
+        pipe.hgetall(keys.COUNTERS)
+        pipe.info("server")
+        pipe.info("memory")
+        pipe.info("persistence")
+        pipe.hlen(f"{prefix}unacked")
+        for name in names:
+            pipe.llen(f"{prefix}{name}")
+        counters, server, memory, persistence, unacknowledged, *lengths = pipe.execute()
+    return _Rest(
+        _corrections(counters),
+        Queues(waiting=dict(zip(names, lengths, strict=True)), unacknowledged=unacknowledged),
+        RedisInfo(
+            version=str(server.get("valkey_version") or server.get("redis_version", "")),
+            used_bytes=memory["used_memory"],
+            max_bytes=memory.get("maxmemory", 0),
+            policy=memory.get("maxmemory_policy", ""),
+            append_only=bool(persistence.get("aof_enabled")),
+        ),
+    )
+
+
+def _corrections(counters: dict[bytes, bytes]) -> Corrections:
+    by_cause: dict[str, dict[str, int]] = {}
+    for name, count in sorted(counters.items()):
+        what, _, rest = name.decode().partition(":")
+        cause, _, timeframe = rest.partition(":")
+        if what == "corrections":
+            by_cause.setdefault(cause, {})[timeframe] = int(count)
+    return Corrections(total=sum(n for by in by_cause.values() for n in by.values()), by_cause=by_cause)
+
+
+@cache
+def celery_queues() -> tuple[str, tuple[str, ...]]:
+    """The prefix of Celery's keys, and the names of its queues."""
+    import celeryconfig  # here, because it costs a command line that never looks at queues a tenth of a second
+
+    prefix: Any = celeryconfig.broker_transport_options["global_keyprefix"]
+    return str(prefix), tuple(queue.name for queue in celeryconfig.task_queues)
+
+
+def to_json(status: Status) -> bytes:
+    """`status` as the API and `--json` give it."""
+    return orjson.dumps(status.model_dump(mode="json"))

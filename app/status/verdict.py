@@ -1,0 +1,86 @@
+"""From the parts to a verdict: is the data complete and current, and if not, what is wrong? Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from math import ceil
+
+from app.status.model import Clock, Feed, Gaps, Product, SeriesStatus, Start
+
+CLOCK_OLD_S = 15.0
+"""Real seconds after which a clock that nobody has heard makes everything else doubtful."""
+
+NAMED = 3
+"""Series that a sentence names before it says how many more there are."""
+
+
+def start_of(series: Sequence[SeriesStatus], asking: int, per_second: float, paused_s: float) -> Start:
+    """Progress of the first filling; `asking` requests of it are still to be made."""
+    by_product: defaultdict[str, list[bool]] = defaultdict(list)
+    for s in series:
+        by_product[s.product].append(s.ready)
+    products_ready = sum(map(all, by_product.values()))
+    seconds_left = ceil(asking / per_second + paused_s) if asking else 0
+    return Start(
+        series_ready=sum(s.ready for s in series),
+        series_total=len(series),
+        products_ready=products_ready,
+        products_total=len(by_product),
+        requests_left=asking,
+        seconds_left=seconds_left,
+        text=f"{products_ready} of {len(by_product)} products, {asking} requests left, about {seconds_left} s",
+    )
+
+
+def reasons_of(feed: Feed, products: Sequence[Product], series: Sequence[SeriesStatus], start: Start) -> list[str]:
+    """Everything that keeps the data from being ready; nothing where it is."""
+    if not products:
+        return ["no products are followed yet: is an ingest process running, and can it reach the exchange?"]
+    reasons = list(_about_clock(feed.clock))
+    if not series:
+        reasons.append(f"the exchange refuses all of the {len(products)} products")
+    if start.series_ready < start.series_total:
+        reasons.append(f"still starting: {start.text}")
+    if stale := [s for s in series if s.stale]:
+        reasons.append(f"{_count(len(stale), 'series is', 'series are')} out of date: {_names(stale)}")
+    return reasons
+
+
+def summary_of(feed: Feed, products: Sequence[Product], gaps: Gaps, reasons: Sequence[str]) -> str:
+    """One sentence for a person who looks for three seconds."""
+    if reasons:
+        return "Not ready: " + "; ".join(reasons)
+    delivered = {p.product for p in products if p.refused is None}
+    whole = delivered - {f.product for f in gaps.failures}
+    count = f"All {len(whole)}" if whole == delivered else f"{len(whole)} of {len(delivered)}"
+    asides = list(_asides(feed, products, gaps))
+    return f"{count} products complete and current" + (f" ({'; '.join(asides)})" if asides else "")
+
+
+def _about_clock(clock: Clock | None) -> Iterable[str]:
+    if clock is None:
+        yield "the exchange's clock has not been heard yet"
+    elif clock.age_real_seconds > CLOCK_OLD_S:
+        yield f"the exchange's clock was last heard {clock.age_real_seconds:.0f} s ago"
+
+
+def _asides(feed: Feed, products: Sequence[Product], gaps: Gaps) -> Iterable[str]:
+    """What does not make the data wrong now, but is worth a look."""
+    if not feed.connected:
+        yield "a connection to the exchange is down"
+    if urgent := gaps.ready + gaps.delayed + gaps.under_way:
+        yield f"{_count(urgent, 'request', 'requests')} under way"
+    if gaps.failures:
+        yield f"{_count(len(gaps.failures), 'request was', 'requests were')} given up: {gaps.failures[0].reason}"
+    if refused := [p for p in products if p.refused is not None]:
+        yield f"{_count(len(refused), 'product is', 'products are')} refused by the exchange"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def _names(series: Sequence[SeriesStatus]) -> str:
+    shown = ", ".join(f"{s.product} {s.timeframe}" for s in series[:NAMED])
+    return shown + (f" and {len(series) - NAMED} more" if len(series) > NAMED else "")

@@ -1,0 +1,41 @@
+"""The web application: its routes, its errors, and the bounds on what it takes on at once."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from app.context import Context
+from app.lookup import Lookup
+from app.memo import Memo
+from app.status import Status, read_status
+from app.web import data, docs, errors, health, landing
+from app.web.bounds import Bounds
+
+VERSION = "0.1.0"
+
+STATUS_FOR_S = 0.5
+"""Reading the whole state is work; many who ask at once get the same answer."""
+
+ABOUT = """Candles and MACD-V of every followed product, as they are in the cache. Times are UNIX seconds of the
+exchange's clock. Every error has the same shape; `503` comes with `Retry-After`."""
+
+
+def create_app(context: Context) -> FastAPI:
+    """An application that answers from the Redis of `context`, whose calls must end by themselves in a few seconds."""
+    app = FastAPI(
+        title="Candlewick",
+        version=VERSION,
+        description=ABOUT,
+        docs_url=None,  # they load from another host
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    lookup = Lookup(context)
+    status: Memo[Status] = Memo(lambda: read_status(context), STATUS_FOR_S)
+    errors.install(app)
+    app.add_middleware(Bounds)
+    app.include_router(data.router(lookup))
+    app.include_router(health.router(status))
+    app.include_router(landing.router(lookup, status, context.settings))
+    app.include_router(docs.router(app))
+    return app

@@ -1,0 +1,44 @@
+"""`/v1/products`, `/v1/candles`, `/v1/indicators`: the data itself."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Response
+
+from app.lookup import Lookup
+from app.web.answers import json_answer
+from app.web.queries import CandleQuery, IndicatorQuery
+from app.web.schemas import CandlesAnswer, ErrorAnswer, IndicatorsAnswer, ProductsAnswer
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorAnswer, "description": "A parameter is wrong; the message says which and why."},
+    404: {"model": ErrorAnswer, "description": "The product or timeframe is not followed here."},
+    503: {"model": ErrorAnswer, "description": "Redis cannot be read, or there is no data yet: try again."},
+    "default": {"model": ErrorAnswer, "description": "Any other error, in the same shape."},
+}
+
+Product = Annotated[str, Path(description="A followed product; case does not matter.", examples=["BTC-USD"])]
+
+
+def router(lookup: Lookup) -> APIRouter:
+    routes = APIRouter(prefix="/v1", tags=["data"])
+
+    @routes.get("/products", responses={200: {"model": ProductsAnswer}, 503: ERRORS[503]})
+    def products() -> Response:
+        """Every followed product, with its newest indicators in short."""
+        return json_answer(lookup.products())
+
+    @routes.get("/candles/{product}", responses={200: {"model": CandlesAnswer}, **ERRORS})
+    def candles(product: Product, query: Annotated[CandleQuery, Query()]) -> Response:
+        """Candles of one product, oldest first, the forming one included."""
+        return json_answer(
+            lookup.candles(product, query.timeframe, start_s=query.start, end_s=query.end, limit=query.limit)
+        )
+
+    @routes.get("/indicators/{product}", responses={200: {"model": IndicatorsAnswer}, **ERRORS})
+    def indicators(product: Product, query: Annotated[IndicatorQuery, Query()]) -> Response:
+        """MACD-V of one product's newest closed candles, oldest first, and what the values rest on."""
+        return json_answer(lookup.indicators(product, query.timeframe, limit=query.limit))
+
+    return routes

@@ -1,0 +1,125 @@
+"""`/docs`: every route of the API, made from its OpenAPI description, to read and to try; it asks no other host."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Response
+
+from app.web.page import page
+
+TRY = """
+for (const form of document.forms) form.addEventListener("submit", async event => {
+  event.preventDefault();
+  let path = form.dataset.path;
+  const query = new URLSearchParams();
+  for (const field of form.querySelectorAll("[name]")) {
+    if (field.dataset.in === "path") path = path.replace(`{${field.name}}`, encodeURIComponent(field.value));
+    else if (field.value) query.set(field.name, field.value);
+  }
+  const url = path + (query.size ? "?" + query : "");
+  const out = form.nextElementSibling;
+  out.hidden = false;
+  try {
+    const answer = await fetch(url);
+    out.textContent = `GET ${url}\\n${answer.status} ${answer.statusText}\\n\\n`
+      + JSON.stringify(await answer.json(), null, 2).slice(0, 20000);
+  } catch (error) { out.textContent = `GET ${url}\\n${error}`; }
+});
+"""
+
+
+def router(app: FastAPI) -> APIRouter:
+    routes = APIRouter(include_in_schema=False)
+
+    @routes.get("/docs")
+    def docs() -> Response:
+        return page("Candlewick API", render(app.openapi()), script=TRY)
+
+    return routes
+
+
+def render(description: dict[str, Any]) -> str:
+    """The body of the page for an OpenAPI `description`."""
+    info = description["info"]
+    operations = "".join(
+        _operation(path, operation) for path, methods in description["paths"].items() for operation in methods.values()
+    )
+    schemas = "".join(_schema(name, schema) for name, schema in description["components"]["schemas"].items())
+    return (
+        f"<h1>{escape(info['title'])} API {escape(info['version'])}</h1><nav><a href='/'>overview</a>"
+        f"<a href='/openapi.json'>openapi.json</a></nav><p>{escape(info['description'])}</p>"
+        f"<h2>Routes</h2>{operations}<h2>Answers</h2>{schemas}"
+    )
+
+
+def _operation(path: str, operation: dict[str, Any]) -> str:
+    parameters = operation.get("parameters", [])
+    about = "".join(_parameter(p) for p in parameters)
+    fields = "".join(_field(p) for p in parameters)
+    answers = "".join(_answer(code, answer) for code, answer in sorted(operation["responses"].items()))
+    return (
+        f"<details open><summary><b>GET</b> <code>{escape(path)}</code></summary>"
+        f"<p>{escape(operation.get('description', ''))}</p>"
+        + (f'<div class="scroll"><table><tbody>{about}</tbody></table></div>' if about else "")
+        + f'<form data-path="{escape(path)}">{fields}<button>try it</button></form><pre hidden></pre>'
+        f'<div class="scroll"><table><tbody>{answers}</tbody></table></div></details>'
+    )
+
+
+def _parameter(parameter: dict[str, Any]) -> str:
+    schema = parameter["schema"]
+    default = f", {schema['default']} if absent" if "default" in schema else ""
+    return (
+        f"<tr><td><code>{escape(parameter['name'])}</code></td><td class='text'>{escape(_type(schema) + default)}</td>"
+        f"<td class='text wrap'>{escape(parameter.get('description') or schema.get('description', ''))}</td></tr>"
+    )
+
+
+def _field(parameter: dict[str, Any]) -> str:
+    schema, name = parameter["schema"], escape(parameter["name"])
+    examples = schema.get("examples", [""])
+    value = escape(str(schema.get("default", examples[0] if parameter["in"] == "path" else "")))
+    return f'<label>{name}<input name="{name}" data-in="{escape(parameter["in"])}" value="{value}" size="12"></label>'
+
+
+def _answer(code: str, answer: dict[str, Any]) -> str:
+    schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
+    return (
+        f"<tr><td><code>{escape(code)}</code></td><td class='text wrap'>{escape(answer['description'])}</td>"
+        f"<td class='text'>{_link(_type(schema))}</td></tr>"
+    )
+
+
+def _schema(name: str, schema: dict[str, Any]) -> str:
+    rows = "".join(
+        f"<tr><td><code>{escape(field)}</code></td><td class='text wrap'>{_link(_type(about))}</td>"
+        f"<td class='text wrap'>{escape(about.get('description', ''))}</td></tr>"
+        for field, about in schema.get("properties", {}).items()
+    )
+    values = ", ".join(map(str, schema.get("enum", [])))
+    return (
+        f'<details id="{escape(name)}"><summary><code>{escape(name)}</code></summary>'
+        f"<p>{escape(values or schema.get('description', ''))}</p>"
+        f'<div class="scroll"><table><tbody>{rows}</tbody></table></div></details>'
+    )
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """A schema in a few words: `integer`, `list of Candle`, `string or null`."""
+    if "$ref" in schema:
+        return str(schema["$ref"]).rsplit("/", 1)[-1]
+    if "anyOf" in schema:
+        return " or ".join(_type(s) for s in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(map(str, schema["enum"]))
+    if schema.get("type") == "array":
+        return f"list of {_type(schema.get('items', {})) or 'anything'}"
+    return str(schema.get("type", ""))
+
+
+def _link(text: str) -> str:
+    """`text` with its last word as a link to that schema, where it is one's name."""
+    head, _, last = text.rpartition(" ")
+    return f'{escape(head)} <a href="#{escape(last)}">{escape(last)}</a>' if last[:1].isupper() else escape(text)

@@ -1,0 +1,88 @@
+"""Every error that a client can get, in one shape: `{"error": {"code", "message", "retry_after_s"?}}`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+
+from app.errors import CandlewickError, InvalidInput, Unready
+from app.lookup import NotFollowed
+from app.web.answers import json_answer
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 1
+"""When a client whose request met an outage may ask again."""
+
+
+def error_answer(
+    status: int, code: str, message: str, *, retry_after_s: int | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    error: dict[str, object] = {"code": code, "message": message}
+    all_headers = dict(headers or {})
+    if retry_after_s is not None:
+        error["retry_after_s"] = retry_after_s
+        all_headers["Retry-After"] = str(retry_after_s)
+    return json_answer({"error": error}, status, all_headers)
+
+
+def install(app: FastAPI) -> None:
+    """Have `app` answer every exception in the one shape."""
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(CandlewickError, _own_error)
+    app.add_exception_handler(RedisError, _redis_away)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _bug)
+
+
+def _invalid_request(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return error_answer(400, "invalid_input", "; ".join(_problem(e) for e in error.errors()[:5]))
+
+
+def _problem(error: Mapping[str, object]) -> str:
+    """One of pydantic's errors as a sentence that begins with the parameter's name."""
+    place = error["loc"]
+    name = str(place[-1]) if isinstance(place, tuple) and place else "request"
+    if error["type"] == "extra_forbidden":
+        return f"{name[:40]}: no such parameter; /docs lists them"
+    if error["type"] == "value_error":
+        return f"{name}: {str(error['msg']).removeprefix('Value error, ')}"
+    return f"{name}: {error['msg']} (it is {repr(error['input'])[:60]})"
+
+
+def _own_error(_: Request, error: Exception) -> Response:
+    if isinstance(error, NotFollowed):
+        return error_answer(404, "not_followed", str(error))
+    if isinstance(error, InvalidInput):
+        return error_answer(400, "invalid_input", str(error))
+    if isinstance(error, Unready):
+        return error_answer(503, "not_ready", str(error), retry_after_s=RETRY_AFTER_S)
+    return error_answer(503, "unavailable", str(error), retry_after_s=RETRY_AFTER_S)
+
+
+def _redis_away(_: Request, error: Exception) -> Response:
+    log.warning("Redis cannot be read: %s", error)
+    return error_answer(503, "redis_unavailable", "Redis cannot be read now", retry_after_s=RETRY_AFTER_S)
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    message = str(error.detail)
+    if error.status_code == 404:
+        message = f"there is nothing at {request.url.path[:80]}; /docs lists what there is"
+    if error.status_code == 405:
+        message = f"{request.method[:20]} is not possible here; data is only read"
+    return error_answer(error.status_code, code, message, headers=error.headers)
+
+
+def _bug(_: Request, error: Exception) -> Response:
+    # The server logs the traceback; a client learns nothing of the inside.
+    return error_answer(500, "internal_error", f"a bug in this program ({type(error).__name__}); its log says where")

@@ -1,0 +1,68 @@
+"""The web process: listens, serves until a signal, ends in order."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+
+import uvicorn
+
+from app.cache.connection import connect
+from app.context import Context
+from app.errors import InvalidInput
+from app.settings import Settings
+from app.web.app import create_app
+
+log = logging.getLogger(__name__)
+
+REDIS_TIMEOUT_S = 1.5
+"""An answer may take twice as long, when Redis hangs; a client waits for that, not for more."""
+
+BACKLOG = 1024
+
+
+def main(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT. Raises `InvalidInput` where the address cannot be listened on."""
+    with listen(settings.web_host, settings.web_port) as listener:
+        context = Context(settings, connect(settings.redis_url, timeout_s=REDIS_TIMEOUT_S))
+        config = uvicorn.Config(
+            create_app(context),
+            log_config=None,  # as every process of ours logs
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            timeout_graceful_shutdown=5,
+        )
+        # The server gives a signal back once it has ended; there is nothing left for it to do then.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        log.info("serving on http://%s:%d", settings.web_host, listener.getsockname()[1])
+        uvicorn.Server(config).run(sockets=[listener])
+        log.info("ended")
+    return 0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; `InvalidInput` says in one line why there is none."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
+        )[0]
+        # With its protocol named, or asyncio leaves Nagle's algorithm on, and every answer waits for 40 ms.
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+        return listener
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise InvalidInput(
+            f"cannot listen on {host} port {port}: {reason}; set WEB_HOST and WEB_PORT to an address that is free"
+        ) from None
