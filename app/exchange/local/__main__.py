@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from app.errors import InvalidInput
 from app.exchange.local.clock import ExchangeClock, anchored
@@ -33,13 +36,15 @@ def main(arguments: list[str] | None = None) -> int:
     except InvalidInput as problem:
         print(f"error: {problem}", file=sys.stderr)
     except OSError as problem:
-        print(f"error: cannot listen on {asked.host}:{asked.port}: {problem.strerror or problem}", file=sys.stderr)
+        why = os.strerror(problem.errno) if problem.errno else problem
+        print(f"error: cannot listen on {asked.host}:{asked.port}: {why}", file=sys.stderr)
     return 2
 
 
 async def _serve(asked: argparse.Namespace) -> int:
+    options = _options(asked.option)
     market, clock = _market_and_clock(asked)
-    server = Server(Tape(market), clock, Options())
+    server = Server(Tape(market), clock, options)
     stopped = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopped.set)
@@ -81,7 +86,20 @@ def _parser() -> argparse.ArgumentParser:
     add("--market-data", type=Path, metavar="DIR", help="replay candle files like ETH-BTC-5m.csv.gz instead")
     add("--start", type=_time_ms, metavar="TIME", help="exchange time at the start, such as 2021-03-04T00:00:00Z")
     add("--anchor-file", type=Path, metavar="FILE", help="remember the start there, so that a restart goes on in time")
+    add(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help=f"one of: {', '.join(Options.model_fields)}"
+    )
     return parser
+
+
+def _options(settings: list[str]) -> Options:
+    try:
+        return Options.model_validate_strings(dict(setting.split("=", 1) for setting in settings))
+    except ValidationError as problem:
+        details = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in problem.errors())
+        raise InvalidInput(f"--option: {details}; see --help") from None
+    except ValueError:
+        raise InvalidInput(f"--option: {settings} are not all NAME=VALUE") from None
 
 
 def _port(text: str) -> int:

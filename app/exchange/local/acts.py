@@ -35,12 +35,15 @@ class Acts:
         """
         fault = kinds.parse(body)
         log.info("fault: %s", fault.model_dump_json(exclude_none=True))
-        if isinstance(fault, kinds.Act):
-            await self._act(fault)
-            return None
-        if isinstance(fault, kinds.HalfOpen):
-            self._go_half_open(fault)
-        return self._faults.add(fault).number
+        try:
+            if isinstance(fault, kinds.Act):
+                await self._act(fault)
+                return None
+            if isinstance(fault, kinds.HalfOpen):
+                self._go_half_open(fault)
+            return self._faults.add(fault).number
+        finally:
+            self._rest.forget()
 
     async def _act(self, fault: Fault) -> None:
         now_ms = self._clock.now_ms()
@@ -61,19 +64,15 @@ class Acts:
                 self._feed.send_stale(self._tape.known(fault.product), fault.buckets_back)
             case kinds.Revise():
                 self._tape.print_late(fault.product, fault.start, now_ms, fault.price)
-                self._changed()
+                self._feed.tape_changed()
                 if fault.announce:
                     self._feed.announce(fault.product, fault.start)
             case kinds.ListProduct():
                 self._tape.list_product(fault.product, now_ms)
-                self._changed()
+                self._feed.tape_changed()
             case kinds.DelistProduct():
                 self._tape.delist_product(fault.product, now_ms)
-                self._changed()
-
-    def _changed(self) -> None:
-        self._rest.forget()
-        self._feed.tape_changed()
+                self._feed.tape_changed()
 
     def _send_garbage(self, fault: kinds.Garbage, now_ms: int) -> None:
         for connection in list(self._feed.connections.values()):

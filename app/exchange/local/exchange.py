@@ -31,12 +31,12 @@ class LocalExchange:
         self.tape = Tape(market)
         self.clock = ExchangeClock(start_ms, speed)
         self._server = Server(self.tape, self.clock, Options(**options))
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="local-exchange", daemon=True)
         self._wanted_port = port
         self.port = 0
 
     def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="local-exchange", daemon=True)
         self._thread.start()
         try:
             self.port = self._call(self._server.start(port=self._wanted_port))

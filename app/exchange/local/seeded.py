@@ -108,6 +108,7 @@ class SeededMarket:
         if products is not None and not 1 <= products <= MAX_PRODUCTS:
             raise InvalidInput(f"products: {products} is not between 1 and {MAX_PRODUCTS}")
         self.seed = seed
+        self._styles: dict[str, Style] = {}
         self._sources: dict[str, _Source] = {}
         self._products: dict[str, Product] = {}
         start_ms = start_s * 1000
@@ -122,7 +123,7 @@ class SeededMarket:
         name = style.name
         aliases = (f"{name}C",) if name.endswith("-USD") else ()
         self._products[name] = Product(name, style.price_decimals, 8, listed_ms, delisted_ms, aliases)
-        self._sources[name] = _Source(style, self.seed)
+        self._styles[name] = style
 
     @property
     def products(self) -> Mapping[str, Product]:
@@ -132,9 +133,13 @@ class SeededMarket:
         """Trades of `product` with ``start_ms <= time < end_ms``."""
         if end_ms <= start_ms:
             return Trades.none()
-        return (
-            self._sources[product].minutes(start_ms // _MINUTE_MS, -(-end_ms // _MINUTE_MS)).between(start_ms, end_ms)
-        )
+        whole_minutes = self._source(product).minutes(start_ms // _MINUTE_MS, -(-end_ms // _MINUTE_MS))
+        return whole_minutes.between(start_ms, end_ms)
+
+    def _source(self, product: str) -> _Source:
+        if product not in self._sources:
+            self._sources[product] = _Source(self._styles[product], self.seed)
+        return self._sources[product]
 
 
 class _Source:

@@ -17,7 +17,7 @@ PAGE_MS = 4 * 3_600_000
 """Recent trades are kept in pages of this length."""
 CHUNK_S = 32 * 86_400
 """Long ranges are computed in parts of this length: small enough for the processor's cache."""
-KEPT_BUCKETS = 1_000
+KEPT_BUCKETS = 500
 """A remembered series never has more candles."""
 MAX_LATE_PRINTS = 1_000
 _LATE_ID = 2**40  # late prints are numbered apart, so the ids of the others stay dense
@@ -35,7 +35,7 @@ class Series:
 class Tape:
     """A market with what happened to it since it opened. Times are exchange time; safe to use from any thread."""
 
-    def __init__(self, market: Market, *, pages: int = 4_096, series: int = 2_048) -> None:
+    def __init__(self, market: Market, *, pages: int = 4_096, series: int = 4_096) -> None:
         self._market = market
         self._products = dict(market.products)
         self._canonical = {alias: name for name, p in self._products.items() for alias in p.aliases}
@@ -152,11 +152,11 @@ class Tape:
         ]
 
     def _over(self, product: str, timeframe: Timeframe, first_s: int, end_s: int) -> Candles:
-        """Candles of buckets that are over. Those of long buckets are remembered, because they are costly."""
+        """Candles of buckets that are over. Remembered, except those of one minute."""
         end_s = -(-end_s // timeframe.seconds) * timeframe.seconds
         if end_s <= first_s:
             return np.zeros(0, CANDLE)
-        if timeframe.seconds < 3600:
+        if timeframe is Timeframe.M1:
             return self._computed(product, timeframe, first_s, end_s)
         key = (product, timeframe)
         with self._lock:
