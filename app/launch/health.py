@@ -7,15 +7,17 @@ from dataclasses import dataclass
 
 from app.launch.supervision import ProcessState
 
-TELL_EVERY_SECONDS = 15.0
+FIRST_PAUSE_SECONDS = 15.0
+LONGEST_PAUSE_SECONDS = 300.0
 
 
 @dataclass(slots=True)
 class _Seen:
     started_s: int = 0
     starts: int = 0
-    told_s: float = float("-inf")
     told_deaths: int = 0
+    next_s: float = float("-inf")
+    pause_s: float = FIRST_PAUSE_SECONDS
 
 
 class Watch:
@@ -25,7 +27,10 @@ class Watch:
         self._seen: dict[str, _Seen] = {}
 
     def deaths(self, states: Iterable[ProcessState], now_s: float) -> list[tuple[ProcessState, int]]:
-        """The processes that died since they were last told of, with how often in all; each at most every 15 s."""
+        """The processes that died since they were last told of, with how often in all.
+
+        Each is told of at once, then after 15 s, then ever more rarely.
+        """
         counted = [(state, self._count(state)) for state in states]
         return [(state, deaths) for state, deaths in counted if self._is_due(self._seen[state.name], deaths, now_s)]
 
@@ -37,7 +42,8 @@ class Watch:
         return seen.starts - (1 if state.pid else 0) if seen.starts else 0
 
     def _is_due(self, seen: _Seen, deaths: int, now_s: float) -> bool:
-        due = deaths > seen.told_deaths and now_s - seen.told_s >= TELL_EVERY_SECONDS
+        due = deaths > seen.told_deaths and now_s >= seen.next_s
         if due:
-            seen.told_s, seen.told_deaths = now_s, deaths
+            seen.told_deaths, seen.next_s = deaths, now_s + seen.pause_s
+            seen.pause_s = min(2 * seen.pause_s, LONGEST_PAUSE_SECONDS)
         return due

@@ -17,6 +17,7 @@ from app.launch.claim import claim
 from app.launch.health import Watch
 from app.launch.plan import Market, Plan
 from app.launch.progress import Progress
+from app.launch.reach import Reach
 from app.launch.redis import shown, wait_ready
 from app.launch.supervision import ProcessState, Supervisor, configuration
 
@@ -73,12 +74,20 @@ class Launcher:
 
     def _attend(self, supervisor: Supervisor) -> None:
         """Show what happens, until somebody wants an end of it."""
+        reach = Reach(self._outside())
         while not self._stop.wait(LOOK_EVERY_SECONDS):
             if not supervisor.is_alive:
                 raise Unready(f"Supervisor ended by itself, and every process with it: {supervisor.last_words()}")
             self._look_after(supervisor)
-            for line in self._progress.lines(time.monotonic()):
-                self._say(line)
+            for line in (reach.line(), *self._progress.lines(time.monotonic())):
+                if line:
+                    self._say(line)
+
+    def _outside(self) -> list[str]:
+        """The exchange's URLs, where it is not one of our own processes."""
+        settings = self._plan.settings
+        real = self._plan.market is Market.REAL
+        return [settings.exchange_rest_url, settings.exchange_ws_url] if real else []
 
     def _look_after(self, supervisor: Supervisor) -> None:
         """Tell of processes that died, and bring back those that Supervisor has given up."""

@@ -10,7 +10,9 @@ from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
 TIMEOUT_SECONDS = 2.0
-LINE_EVERY_SECONDS = 5.0
+HISTORY_EVERY_SECONDS = 5.0
+TROUBLE_EVERY_SECONDS = 30.0
+READY = "ready: every series is up to date"
 _opener = build_opener(ProxyHandler({}))  # these are this machine's own processes: no proxy stands between
 
 
@@ -53,17 +55,19 @@ class Progress:
     def lines(self, now_s: float) -> list[str]:
         """What is new at `now_s` (seconds of any steady clock)."""
         status = self._answer(f"{self._web}/v1/status")
-        found = {"web": f"dashboard answers: {self._web}" if status else None}
-        if "flower" not in self._said:
-            found["flower"] = f"Flower answers: {self._flower}" if self._answer(f"{self._flower}/healthcheck") else None
+        found: list[tuple[str, str | None, float]] = []
         if status:
-            found["start"] = history(status[1].get("start"))
-            found["ready"] = readiness(self._answer(f"{self._web}/readyz"))
-        return [line for topic, line in found.items() if line and self._is_news(topic, line, now_s)]
+            start = status[1].get("start")
+            found.append(("web", f"dashboard answers: {self._web}", 0.0))
+            found.append(("history", history(start), HISTORY_EVERY_SECONDS))
+            found.append(("trouble", readiness(self._answer(f"{self._web}/readyz"), start), TROUBLE_EVERY_SECONDS))
+        if "flower" not in self._said and self._answer(f"{self._flower}/healthcheck"):
+            found.append(("flower", f"Flower answers: {self._flower}", 0.0))
+        return [line for topic, line, every_s in found if line and self._is_news(topic, line, now_s, every_s)]
 
-    def _is_news(self, topic: str, line: str, now_s: float) -> bool:
-        recent = now_s - self._said_s.get(topic, float("-inf")) < LINE_EVERY_SECONDS
-        if self._said.get(topic) == line or recent:
+    def _is_news(self, topic: str, line: str, now_s: float, every_s: float) -> bool:
+        recent = now_s - self._said_s.get(topic, float("-inf")) < every_s
+        if self._said.get(topic) == line or (recent and line != READY):
             return False
         self._said[topic], self._said_s[topic] = line, now_s
         return True
@@ -85,14 +89,18 @@ def history(start: object) -> str | None:
 _LEFT = (("requests_left", "requests"), ("seconds_left", "s"))
 
 
-def readiness(answer: tuple[int, Mapping[str, Any]] | None) -> str | None:
-    """Whether the system is ready, or why not, from `/readyz`."""
+def readiness(answer: tuple[int, Mapping[str, Any]] | None, start: object = None) -> str | None:
+    """Whether the system is ready, or why not, from `/readyz`; what `start` says already is left out."""
     if answer is None:
         return None
     status, body = answer
     if status == 200:
-        return "ready"
-    reasons = next((body[key] for key in ("reasons", "reason", "detail", "problems") if body.get(key)), None)
-    if reasons is None:
-        return None
-    return "not ready: " + ("; ".join(map(str, reasons)) if isinstance(reasons, list) else str(reasons))
+        return READY
+    told = start.get("text") if isinstance(start, dict) else None
+    reasons = [reason for reason in _reasons(body) if not (told and str(told) in reason)]
+    return f"not ready: {'; '.join(reasons)}" if reasons else None
+
+
+def _reasons(body: Mapping[str, Any]) -> list[str]:
+    found: object = next((body[key] for key in ("reasons", "reason", "detail") if body.get(key)), [])
+    return [str(reason) for reason in found] if isinstance(found, list) else [str(found)]

@@ -47,7 +47,8 @@ class Launch:
 
     def start(self, *, market: str = "run", **environ: str) -> Process:
         command = [sys.executable, "-m", "app.launch", market, "--procfile", str(self.root / "Procfile")]
-        return self._processes(command, env={**self.ports, "REDIS_URL": "", **environ})
+        nowhere = {"EXCHANGE_WS_URL": "ws://127.0.0.1:1", "EXCHANGE_REST_URL": "http://127.0.0.1:1"}
+        return self._processes(command, env={**self.ports, **nowhere, "REDIS_URL": "", **environ})
 
     def waiter(self) -> Any:
         """The waiter that runs now, None where there is none."""
@@ -95,6 +96,7 @@ def test_it_starts_shows_where_to_look_and_ends_without_a_trace(launch: Launch, 
     assert f"dashboard       http://127.0.0.1:{launch.ports['WEB_PORT']}" in output
     assert f"Flower          http://127.0.0.1:{launch.ports['FLOWER_PORT']}" in output
     waiter = eventually(launch.waiter)
+    assert "cannot reach http://127.0.0.1:1 (" in _said(process, "every process keeps trying")
     assert launch.redis_url in eventually((launch.root / "var/run/logs/waiter.log").read_text)
     process.send(signum)
     assert process.wait() == 0

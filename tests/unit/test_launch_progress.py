@@ -34,7 +34,7 @@ def test_history(start: object, line: str | None) -> None:
 @pytest.mark.parametrize(
     ("answer", "line"),
     [
-        ((200, {}), "ready"),
+        ((200, {}), "ready: every series is up to date"),
         ((503, {"reason": "no network"}), "not ready: no network"),
         ((503, {"reasons": ["a", "b"]}), "not ready: a; b"),
         ((503, {}), None),
@@ -53,13 +53,34 @@ def test_a_thing_is_said_once_and_changes_at_most_every_few_seconds() -> None:
     answers["http://web/v1/status"] = (200, {"start": {"series_ready": 1, "series_total": 9}})
     assert progress.lines(1.0) == [
         "dashboard answers: http://web",
-        "Flower answers: http://flower",
         "history: 1 of 9 series",
+        "Flower answers: http://flower",
     ]
     answers["http://web/v1/status"] = (200, {"start": {"series_ready": 2, "series_total": 9}})
     assert progress.lines(2.0) == []
     assert progress.lines(7.0) == ["history: 2 of 9 series"]
     assert progress.lines(99.0) == []
+
+
+def test_what_the_start_says_already_is_not_said_again() -> None:
+    reasons = ["still starting: 1 of 9", "the exchange does not answer"]
+    answer = (503, {"reasons": reasons})
+    assert readiness(answer, {"text": "1 of 9"}) == "not ready: the exchange does not answer"
+    assert readiness((503, {"reasons": reasons[:1]}), {"text": "1 of 9"}) is None
+
+
+def test_trouble_is_said_now_and_then_and_its_end_at_once() -> None:
+    answers: dict[str, tuple[int, Mapping[str, Any]]] = {"http://web/v1/status": (200, {})}
+    progress = Progress("http://web", "http://flower", answers.get)
+    answers["http://web/readyz"] = (503, {"reasons": ["a"]})
+    assert progress.lines(0.0) == ["dashboard answers: http://web", "not ready: a"]
+    answers["http://web/readyz"] = (503, {"reasons": ["b"]})
+    assert progress.lines(1.0) == []
+    assert progress.lines(31.0) == ["not ready: b"]
+    answers["http://web/readyz"] = (200, {})
+    assert progress.lines(32.0) == ["ready: every series is up to date"]
+    answers["http://web/readyz"] = (503, {"reasons": ["b"]})
+    assert progress.lines(33.0) == []
 
 
 def _state(pid: int, started_s: int) -> ProcessState:
@@ -78,7 +99,9 @@ def test_deaths_are_counted_and_told_now_and_then() -> None:
     assert told(11, 103, 3.0) == []  # the same death
     assert told(12, 105, 4.0) == []  # died again unseen, but that was told of just now
     assert told(12, 105, 20.0) == [2]
-    assert told(12, 105, 99.0) == []
+    assert told(13, 125, 40.0) == []  # ever more rarely
+    assert told(13, 125, 50.0) == [3]
+    assert told(13, 125, 999.0) == []
 
 
 def test_a_process_that_dies_between_two_looks_is_counted() -> None:
