@@ -77,7 +77,7 @@ task_retry_on_worker_lost = True  # this one is bounded by the task's max_retrie
 task_soft_time_limit = 60  # below the visibility timeout
 task_time_limit = 90  # threads ignore the hard limit: their work has time-outs of its own
 worker_cancel_long_running_tasks_on_connection_loss = False  # would strand their messages
-worker_soft_shutdown_timeout = 10  # with REMAP_SIGTERM=SIGQUIT: a bounded stop that loses nothing
+worker_soft_shutdown_timeout = 3  # with REMAP_SIGTERM=SIGQUIT: what is not done by then is handed back, nothing is lost
 worker_disable_rate_limits = True  # Celery's limit counts per worker and stalls; the request budget is in Redis
 worker_max_tasks_per_child = 10_000  # insurance against leaks; a low number halves the throughput
 worker_max_memory_per_child = 400_000  # KiB; the same

@@ -13,6 +13,7 @@ TIMEOUT_SECONDS = 2.0
 HISTORY_EVERY_SECONDS = 5.0
 TROUBLE_EVERY_SECONDS = 30.0
 READY = "ready: every series is up to date"
+COMPLETE = "history is complete"
 _opener = build_opener(ProxyHandler({}))  # these are this machine's own processes: no proxy stands between
 
 
@@ -59,7 +60,8 @@ class Progress:
         if status:
             start = status[1].get("start")
             found.append(("web", f"dashboard answers: {self._web}", 0.0))
-            found.append(("history", history(start), HISTORY_EVERY_SECONDS))
+            if self._said.get("history") != COMPLETE:
+                found.append(("history", history(start), HISTORY_EVERY_SECONDS))
             found.append(("trouble", readiness(self._answer(f"{self._web}/readyz"), start), TROUBLE_EVERY_SECONDS))
         if "flower" not in self._said and self._answer(f"{self._flower}/healthcheck"):
             found.append(("flower", f"Flower answers: {self._flower}", 0.0))
@@ -67,7 +69,7 @@ class Progress:
 
     def _is_news(self, topic: str, line: str, now_s: float, every_s: float) -> bool:
         recent = now_s - self._said_s.get(topic, float("-inf")) < every_s
-        if self._said.get(topic) == line or (recent and line != READY):
+        if self._said.get(topic) == line or (recent and line not in (READY, COMPLETE)):
             return False
         self._said[topic], self._said_s[topic] = line, now_s
         return True
@@ -81,12 +83,10 @@ def history(start: object) -> str | None:
     if not isinstance(ready, int) or not isinstance(total, int) or total == 0:
         return None
     if ready >= total:
-        return f"history is complete: {total} series"
-    left = [f"{start[key]:.0f} {unit}" for key, unit in _LEFT if isinstance(start.get(key), int | float)]
-    return f"history: {ready} of {total} series" + (f"; left: {', '.join(left)}" if left else "")
-
-
-_LEFT = (("requests_left", "requests"), ("seconds_left", "s"))
+        return COMPLETE
+    seconds = start.get("seconds_left")
+    left = f", about {seconds:.0f} s left" if isinstance(seconds, int | float) else ""
+    return f"history: {ready} of {total} series{left}"
 
 
 def readiness(answer: tuple[int, Mapping[str, Any]] | None, start: object = None) -> str | None:

@@ -17,10 +17,10 @@ from app.launch.supervision import ProcessState
     [
         (
             {"series_ready": 30, "series_total": 150, "requests_left": 120, "seconds_left": 24.4},
-            "history: 30 of 150 series; left: 120 requests, 24 s",
+            "history: 30 of 150 series, about 24 s left",
         ),
         ({"series_ready": 30, "series_total": 150, "seconds_left": None}, "history: 30 of 150 series"),
-        ({"series_ready": 150, "series_total": 150}, "history is complete: 150 series"),
+        ({"series_ready": 150, "series_total": 150}, "history is complete"),
         ({"series_ready": 0, "series_total": 0}, None),
         ({"series_ready": "x"}, None),
         ([], None),
@@ -60,6 +60,10 @@ def test_a_thing_is_said_once_and_changes_at_most_every_few_seconds() -> None:
     assert progress.lines(2.0) == []
     assert progress.lines(7.0) == ["history: 2 of 9 series"]
     assert progress.lines(99.0) == []
+    answers["http://web/v1/status"] = (200, {"start": {"series_ready": 9, "series_total": 9}})
+    assert progress.lines(100.0) == ["history is complete"]
+    answers["http://web/v1/status"] = (200, {"start": {"series_ready": 8, "series_total": 9}})
+    assert progress.lines(200.0) == []
 
 
 def test_what_the_start_says_already_is_not_said_again() -> None:
