@@ -135,7 +135,9 @@ class CoinbaseRest:
             ) as response:
                 return response.status_code, response.headers, _body(path, response, deadline)
         except (requests.RequestException, HTTPError, OSError) as error:
-            raise Unavailable(f"{path}: {type(error).__name__}: {str(error)[:200]}") from None
+            # Of requests' nested texts only the last says what happened.
+            cause = str(error).rsplit("Caused by ", 1)[-1]
+            raise Unavailable(f"{path}: {type(error).__name__}: {cause[:200]}") from None
 
 
 def _body(path: str, response: requests.Response, deadline: float) -> bytes:

@@ -1,0 +1,427 @@
+"""The adapter over real sockets: against a scripted server, and against the local exchange at 60 times the pace."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import ServerConnection, serve
+
+from app.exchange.adapter import CandleClosed, CandleUpdated, Connected, Disconnected, Event, GapSuspected
+from app.exchange.coinbase.models import MAX_FRAME_BYTES
+from app.exchange.coinbase.pacing import Limiter
+from app.exchange.coinbase.websocket import CoinbaseAdapter
+from app.exchange.local import LocalExchange, SeededMarket
+from app.timeframes import BASE
+from tests.support import eventually
+from tests.unit.exchange.coinbase.venue import BTC, ETH, T, row, timestamp
+
+pytestmark = pytest.mark.integration
+
+Script = Callable[["Server", ServerConnection, int], None]
+
+
+class Server:
+    """A WebSocket server on loopback that runs a script for each connection; it knows what it saw."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._lock = threading.Lock()
+        self.received: list[tuple[float, int, dict[str, Any]]] = []
+        self.opened: list[float] = []
+        self.open_now = 0
+        self.most_open = 0
+        self.extensions: list[str | None] = []
+        self._server = serve(self._handle, "127.0.0.1", 0, max_size=None, close_timeout=1)
+        self.url = f"ws://127.0.0.1:{self._server.socket.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join(10)
+
+    def messages(self, number: int = 0) -> list[dict[str, Any]]:
+        return [message for _, at, message in self.received if at == number]
+
+    def _handle(self, wire: ServerConnection) -> None:
+        with self._lock:
+            number = len(self.opened)
+            self.opened.append(time.monotonic())
+            self.extensions.append(wire.request.headers.get("Sec-WebSocket-Extensions") if wire.request else None)
+            self.open_now += 1
+            self.most_open = max(self.most_open, self.open_now)
+        try:
+            self._script(self, wire, number)
+            for message in wire:
+                self.received.append((time.monotonic(), number, json.loads(message)))
+        except ConnectionClosed:
+            pass
+        finally:
+            with self._lock:
+                self.open_now -= 1
+
+    def read(self, wire: ServerConnection, number: int, count: int) -> None:
+        """Wait for `count` messages of the client."""
+        for _ in range(count):
+            self.received.append((time.monotonic(), number, json.loads(wire.recv(timeout=10))))
+
+
+def frame(number: int, channel: str, *events: Any, at: float = T + 10) -> str:
+    return json.dumps({"channel": channel, "timestamp": timestamp(at), "sequence_num": number, "events": list(events)})
+
+
+def update(number: int, volume: float = 1, product: str = BTC) -> str:
+    return frame(number, "candles", {"type": "update", "candles": [row(T, volume, product=product)]})
+
+
+@contextmanager
+def feed(server: Server, *products: str, **options: Any) -> Iterator[tuple[CoinbaseAdapter, list[Event]]]:
+    """A connected adapter and the list that its events go to."""
+    events: list[Event] = []
+    limits = {"connections_limiter": Limiter(100), "messages_limiter": Limiter(100)}
+    adapter = CoinbaseAdapter(server.url, options.pop("on_event", events.append), **(limits | options))
+    adapter.subscribe(products or (BTC,))
+    adapter.connect()
+    try:
+        yield adapter, events
+    finally:
+        adapter.disconnect()
+
+
+def of(kind: type[Any], events: list[Event]) -> list[Any]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def greet(server: Server, wire: ServerConnection, number: int) -> None:
+    server.read(wire, number, 2)
+    wire.send(update(0))
+    wire.send(frame(1, "heartbeats", {"heartbeat_counter": 1}))
+
+
+def test_it_subscribes_and_hands_over_events() -> None:
+    with closing(Server(greet)) as server, feed(server) as (adapter, events):
+        eventually(lambda: of(CandleUpdated, events))
+        assert adapter.is_connected
+        assert events[0] == Connected("coinbase-1", 1)
+        assert server.messages() == [
+            {"type": "subscribe", "product_ids": [BTC], "channel": "candles"},
+            {"type": "subscribe", "channel": "heartbeats"},
+        ]
+        assert server.extensions == [None], "compression is not offered"
+        [health] = adapter.health()
+        assert json.loads(json.dumps(health))["session"]["frames"] == 2
+    assert of(Disconnected, events) == [Disconnected("coinbase-1", "we disconnected")]
+
+
+def reset(wire: ServerConnection) -> None:
+    wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wire.socket.shutdown(socket.SHUT_RD)  # wakes the server's own reader, which would hold the socket open
+    wire.socket.close()
+
+
+def announce_too_much(wire: ServerConnection) -> None:
+    wire.socket.sendall(b"\x81\x7f" + (MAX_FRAME_BYTES + 1).to_bytes(8, "big"))
+
+
+def send_too_much_in_parts(wire: ServerConnection) -> None:
+    part = "[" * (MAX_FRAME_BYTES // 4)
+    wire.send(part for _ in range(5))
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (lambda wire: wire.close(1000, "too many products"), "1000 too many products"),
+        (lambda wire: wire.close(1001), "1001"),
+        (lambda wire: wire.close(1008, "no subscribe"), "1008"),
+        (reset, "reset|lost"),
+        (lambda wire: wire.socket.shutdown(socket.SHUT_RDWR), "lost"),
+        (lambda wire: wire.socket.sendall(b"\xf1\x02ab"), "rsv"),
+        (announce_too_much, "bytes was announced"),
+        (send_too_much_in_parts, "message of more than"),
+    ],
+    ids=["1000", "1001", "1008", "reset", "cut", "no protocol", "huge frame", "huge message"],
+)
+def test_quirks_02_and_03_it_reconnects_however_a_connection_ends(
+    end: Callable[[ServerConnection], None], reason: str
+) -> None:
+    def script(server: Server, wire: ServerConnection, number: int) -> None:
+        greet(server, wire, number)
+        if number == 0:
+            end(wire)
+
+    with closing(Server(script)) as server, feed(server) as (adapter, events):
+        eventually(lambda: Connected("coinbase-1", 2) in events and adapter.is_connected)
+        eventually(lambda: len(of(CandleUpdated, events)) == 2 or len(server.messages(1)) == 2)
+        assert re.search(reason, of(Disconnected, events)[0].reason)
+        assert server.most_open == 1
+
+
+def test_quirk_01_a_silent_socket_is_replaced() -> None:
+    def script(server: Server, wire: ServerConnection, number: int) -> None:
+        if number:
+            greet(server, wire, number)
+
+    with closing(Server(script)) as server, feed(server) as (_, events):
+        eventually(lambda: Connected("coinbase-1", 2) in events, timeout=15)
+        assert of(Disconnected, events) == [Disconnected("coinbase-1", "no frame within 5 s of opening")]
+        eventually(lambda: server.open_now == 1)
+        assert server.opened[1] - server.opened[0] > 4.9
+
+
+def test_it_comes_back_when_nobody_listened() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    events: list[Event] = []
+    adapter = CoinbaseAdapter(f"ws://127.0.0.1:{port}", events.append, connections_limiter=Limiter(100))
+    adapter.subscribe([BTC])
+    adapter.connect()
+    try:
+        eventually(lambda: adapter.health()[0]["attempts_failed"] >= 2)
+        assert "refused" in adapter.health()[0]["last_error"].lower()
+        assert not adapter.is_connected
+        assert events == []
+        before = time.monotonic()
+    finally:
+        adapter.disconnect()
+    assert time.monotonic() - before < 0.5, "a wait between two tries ends at once"
+    assert not any(t.name.startswith("coinbase-") for t in threading.enumerate())
+
+
+def test_disconnect_ends_a_handshake_that_never_ends() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        adapter = CoinbaseAdapter(f"ws://127.0.0.1:{listener.getsockname()[1]}", lambda _: None)
+        adapter.subscribe([BTC])
+        adapter.connect()
+        peer, _ = listener.accept()
+        with peer:
+            assert peer.recv(1) == b"G"
+            before = time.monotonic()
+            adapter.disconnect()
+            assert time.monotonic() - before < 1.0
+            listener.settimeout(0.7)
+            with pytest.raises(TimeoutError):
+                listener.accept()
+
+
+def test_nothing_comes_after_disconnect_and_it_can_connect_again() -> None:
+    def script(server: Server, wire: ServerConnection, number: int) -> None:
+        server.read(wire, number, 2)
+        for i in range(1_000_000):
+            wire.send(update(i, volume=i + 1))
+
+    with closing(Server(script)) as server, feed(server) as (adapter, events):
+        eventually(lambda: len(events) > 100)
+        adapter.disconnect()
+        heard = len(events)
+        assert isinstance(events[-1], Disconnected)
+        eventually(lambda: server.open_now == 0)
+        assert len(events) == heard
+        adapter.connect()
+        eventually(lambda: len(events) > heard + 10)
+        assert server.most_open == 1
+
+
+def test_a_callback_that_fails_does_not_end_the_feed(caplog: pytest.LogCaptureFixture) -> None:
+    heard: list[Event] = []
+
+    def fail(event: Event) -> None:
+        heard.append(event)
+        raise RuntimeError("the disk is full")
+
+    with closing(Server(greet)) as server, feed(server, on_event=fail) as (adapter, _):
+        eventually(lambda: of(CandleUpdated, heard))
+        assert adapter.is_connected
+        assert adapter.health()[0]["callback_errors"] >= 2
+        assert "the disk is full" in caplog.text
+
+
+def test_a_callback_may_disconnect() -> None:
+    adapters: list[CoinbaseAdapter] = []
+
+    def stop(event: Event) -> None:
+        if isinstance(event, CandleUpdated):
+            adapters[0].disconnect()
+
+    with closing(Server(greet)) as server:
+        adapters.append(CoinbaseAdapter(server.url, stop, connections_limiter=Limiter(100)))
+        adapters[0].subscribe([BTC])
+        adapters[0].connect()
+        eventually(lambda: server.opened and server.open_now == 0)
+        assert not adapters[0].is_connected
+
+
+def test_products_are_spread_evenly_and_move_in_and_out() -> None:
+    products = [f"P{i}-USD" for i in range(5)]
+    with closing(Server(greet)) as server, feed(server, *products, products_per_connection=2) as (adapter, _):
+        eventually(lambda: adapter.is_connected and len(server.received) == 6)
+        asked = sorted(len(m["product_ids"]) for _, _, m in server.received if m["channel"] == "candles")
+        assert asked == [1, 2, 2]
+        adapter.subscribe(["Q0-USD"])
+        eventually(lambda: [m for _, _, m in server.received if m.get("product_ids") == ["Q0-USD"]])
+        assert len(server.opened) == 3, "there was room"
+        adapter.subscribe(["Q1-USD"])
+        eventually(lambda: server.open_now == 4)
+        adapter.unsubscribe(["Q1-USD"])
+        eventually(lambda: server.open_now == 3)
+        adapter.unsubscribe([products[0]])
+        eventually(lambda: [m for _, _, m in server.received if m["type"] == "unsubscribe"])
+
+
+def test_an_alias_stays_with_its_stream() -> None:
+    aliases = {"BTC-USDC": BTC}
+    with (
+        closing(Server(greet)) as server,
+        feed(server, BTC, ETH, "BTC-USDC", aliases=aliases, products_per_connection=1) as (_, events),
+    ):
+        eventually(lambda: {e.candle.product for e in of(CandleUpdated, events)} == {BTC, "BTC-USDC"})
+        assert len(server.opened) == 2
+
+
+def test_connections_and_messages_are_paced_over_all_connections() -> None:
+    products = [f"P{i}-USD" for i in range(8)]
+    limits = {"connections_limiter": Limiter(4), "messages_limiter": Limiter(8)}
+    with closing(Server(greet)) as server, feed(server, *products, products_per_connection=1, **limits):
+        eventually(lambda: len(server.received) == 16, timeout=15)
+        for moments, most in ((server.opened, 4), (sorted(at for at, _, _ in server.received), 8)):
+            for i, at in enumerate(moments[most:]):
+                assert at - moments[i] > 0.9, "the network may shift a moment a little"
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        certificate = tmp_path / "certificate.pem"
+        certificate.write_text(self_signed())
+        context.load_cert_chain(certificate)
+
+        def answer() -> None:
+            wire, _ = listener.accept()
+            with pytest.raises(ssl.SSLError), wire:
+                context.wrap_socket(wire, server_side=True).recv(1)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        adapter = CoinbaseAdapter(f"wss://127.0.0.1:{listener.getsockname()[1]}", lambda _: None)
+        adapter.subscribe([BTC])
+        adapter.connect()
+        try:
+            eventually(lambda: "certificate" in str(adapter.health()[0]["last_error"]).lower())
+        finally:
+            adapter.disconnect()
+            thread.join(5)
+
+
+def self_signed() -> str:
+    """A fresh key and certificate for 127.0.0.1."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return private.decode() + certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+START = 1_769_093_400
+
+
+@contextmanager
+def local(*products: str, speed: float, **options: Any) -> Iterator[tuple[LocalExchange, CoinbaseAdapter, list[Event]]]:
+    """The local exchange and an adapter that is connected to it."""
+    market = SeededMarket(7, start_s=START)
+    with LocalExchange(market, speed=speed, start_ms=START * 1000 + 40_000, **options) as exchange:
+        events: list[Event] = []
+        adapter = CoinbaseAdapter(exchange.ws_url, events.append)
+        adapter.subscribe(products)
+        adapter.connect()
+        try:
+            yield exchange, adapter, events
+        finally:
+            adapter.disconnect()
+
+
+def check(exchange: LocalExchange, events: list[Event], products: tuple[str, ...]) -> int:
+    """Every closed candle is the truth, and each bucket that is over was decided. Returns how many closed."""
+    last = {(e.candle.product, e.candle.start_s): e.candle for e in of(CandleClosed, events)}
+    for product in products:
+        truth = {int(c["start"]): c for c in exchange.truth(product, BASE, START)}
+        for (name, start_s), candle in last.items():
+            if name == product:
+                wanted = truth[start_s]
+                for price in ("open", "high", "low", "close", "volume"):
+                    assert getattr(candle, price) == float(wanted[price]), (product, start_s, price)
+        spans = [(g.first_s, g.last_s) for g in of(GapSuspected, events) if g.product == product]
+        decided = {start for name, start in last if name == product}
+        decided |= {start for first, end in spans for start in range(first, end + 1, 300)}
+        assert decided == set(range(min(decided), max(decided) + 1, 300)), "no bucket is left out"
+    return len(last)
+
+
+PRODUCTS = (BTC, ETH, "SOL-USD", "XRP-USD", "DOGE-USD", "MLN-USD")
+
+
+@pytest.mark.parametrize(
+    ("fault", "parameters"),
+    [
+        ("drop_frames", {"count": 5}),
+        ("duplicate_frames", {"count": 20}),
+        ("reorder_frames", {"count": 6}),
+        ("garbage", {"kind": "nan", "count": 5}),
+        ("close", {"code": 1001}),
+        ("reset", {}),
+        ("snapshot_storm", {"count": 3}),
+        ("stale_update", {"product": BTC, "buckets_back": 1}),
+        ("no_final_update", {"for_seconds": 0.3}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_after_any_fault_every_close_is_the_truth(fault: str, parameters: dict[str, Any]) -> None:
+    # A bucket lasts half a second. Heartbeats and updates are as much faster, so all proportions are those of 60x.
+    with local(*PRODUCTS, speed=600, heartbeat_ms=100, update_ms=50) as (exchange, _, events):
+        eventually(lambda: len(of(CandleClosed, events)) >= 4, timeout=20)
+        exchange.inject(fault, **parameters)
+        begun = len(events)
+        eventually(lambda: len(of(CandleClosed, events[begun:])) >= 10, timeout=40)
+    assert check(exchange, events, PRODUCTS) >= 10
+
+
+def test_at_sixty_times_the_pace_every_close_is_the_truth_and_a_dead_channel_is_found() -> None:
+    with local(*PRODUCTS, speed=60) as (exchange, _, events):
+        eventually(lambda: len(of(CandleClosed, events)) >= 6, timeout=30)
+        assert of(Disconnected, events) == []
+        exchange.inject("freeze_channel", channel="candles")
+        eventually(lambda: of(Disconnected, events), timeout=30)
+        assert "no candle for" in of(Disconnected, events)[0].reason
+        exchange.clear()
+        begun = len(events)
+        eventually(lambda: len(of(CandleClosed, events[begun:])) >= 5, timeout=40)
+    assert check(exchange, events, PRODUCTS) >= 10
