@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -84,9 +85,13 @@ class Computer:
         ranges = [(s, (newest := s.timeframe.bucket(now_s)) - WINDOW * s.timeframe.seconds, newest) for s in many]
         views = self._candles.read_many(ranges)
         tails = [contiguous_tail(v.over, s.timeframe)[-WINDOW:] for (s, _, _), v in zip(ranges, views, strict=True)]
-        values = [
-            IndicatorValue(series, view.revision, int(tail["start_s"][-1]), value)
-            for (series, _, _), view, tail, value in zip(ranges, views, tails, latest_values(tails), strict=True)
-            if len(tail)
-        ]
-        return self._indicators.write(values)
+        values = latest_values(tails, [s.timeframe for s, _, _ in ranges])
+        return self._indicators.write(
+            IndicatorValue(series, view.revision, value["start"], _named(series, value))
+            for (series, _, _), view, value in zip(ranges, views, values, strict=True)
+            if value
+        )
+
+
+def _named(series: Series, value: dict[str, Any]) -> dict[str, Any]:
+    return {"exchange": series.exchange, "product": series.product, "timeframe": series.timeframe, **value}

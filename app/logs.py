@@ -8,6 +8,7 @@ import time
 
 QUIET = (
     "celery.app.trace",
+    "celery.worker.request",
     "celery.worker.strategy",
     "celery.beat",
     "kombu",

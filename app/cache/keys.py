@@ -37,9 +37,9 @@ def repair(exchange: str, part: str) -> str:
     return f"{PREFIX}:backfill:{exchange}:{part}"
 
 
-def slot(task: str, exchange: str, number: int) -> str:
-    """Held by whoever runs a periodic task for one slot of exchange time."""
-    return f"{PREFIX}:slot:{task}:{exchange}:{number}"
+def slot(task: str, exchange: str) -> str:
+    """The last slot of exchange time for which a periodic task was run."""
+    return f"{PREFIX}:slot:{task}:{exchange}"
 
 
 def close_channel(series: Series) -> str:

@@ -1,4 +1,4 @@
-"""Periodic work on the exchange's clock: beat ticks often, and one of all that hear it acts, once a slot."""
+"""Periodic work on the exchange's clock: beat ticks often, and of all that hear it one acts, once a slot."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from redis import Redis
 
 from app.cache import keys
 
-KEPT_S = 86_400
-
 
 def is_due(client: Redis, task: str, exchange: str, exchange_s: float, every_s: float) -> bool:
-    """Whether the caller is the first to ask for `task` in this slot of `every_s` exchange seconds."""
-    return bool(client.set(keys.slot(task, exchange, int(exchange_s // every_s)), 1, nx=True, ex=KEPT_S))
+    """Whether a new slot of `every_s` exchange seconds has begun, and the caller is the first to ask.
+
+    False at the very first call: what begins then has its own start.
+    """
+    slot = int(exchange_s // every_s)
+    before = client.set(keys.slot(task, exchange), slot, get=True)
+    return before is not None and int(before) != slot

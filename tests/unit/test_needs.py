@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from app.cache.model import View
 from app.candles import State
 from app.records import UNSETTLED, Records, has_trades, state_of
-from app.repair.needs import PAGE, Need, Rules, lacking, left_to_ask, need_of, page_of_reconciliation, prove
+from app.repair.needs import PAGE, Need, Rules, left_to_ask, need_of, page_of_reconciliation, prove
 from app.timeframes import Timeframe
-from tests.build import B0, STEP, candle, empty, records, run, series
+from tests.build import B0, STEP, candle, records, run, series
 
 M5 = Timeframe.M5
 RULES = Rules(grace_s=2, settling_s=60)
@@ -125,30 +125,38 @@ def test_reconciliation_asks_for_the_newest_settled_page_known_or_not() -> None:
     assert page_of_reconciliation(view(origin_s=0), M5, settled) is None
 
 
-held = st.sets(st.integers(0, 60))
+buckets = st.sets(st.integers(0, 59))
 
 
-@given(held, held, st.integers(1, 59), st.integers(0, 299))
-def test_filling_needs_until_none_is_left_leaves_no_hole(
-    known: set[int], traded: set[int], bucket: int, seconds: int
-) -> None:
-    """Whatever is known, and whatever the exchange has: asking ends, and afterwards every settled bucket is there."""
-    now_s = at(bucket, seconds)
-    series_view = view(*(run(B0 + i * STEP, 1) for i in sorted(known) if i < bucket))
-    asked: list[int] = []
-    while need := need_of(series_view, M5, now_s, RULES):
-        buckets = range(need.first_s, need.last_s + 1, STEP)
-        if need.last_s > RULES.settled(M5, now_s) and not any((b - B0) // STEP in traded for b in buckets):
+@given(buckets, buckets, st.integers(2, 299))
+def test_asking_ends_and_then_every_bucket_is_known_as_it_was(known: set[int], traded: set[int], seconds: int) -> None:
+    """Whatever the cache has and whatever the exchange has: asking ends, never twice for what was settled."""
+    traded |= known
+    end_s = now_s = at(60, seconds)
+    held = view(*(run(B0 + i * STEP, 1) for i in sorted(known)))
+    confirmed: set[int] = set()
+    while True:
+        need = _need(held, now_s, end_s)
+        if need is not None:
+            asked = set(range(need.first_s, need.last_s + 1, STEP))
+            assert not asked & confirmed, "a bucket was asked for after REST had confirmed it"
+            page = [candle(b) for b in sorted(asked) if (b - B0) // STEP in traded]
+            write = prove(series(), need, page, held, int(now_s * 1000), RULES).write
+            confirmed |= {int(r["start_s"]) for r in write.records if r["flags"] & 3 == CONFIRMED}
+            merged = {int(r["start_s"]): r for r in [*held.records, *write.records]}
+            held = view(*(merged[b].reshape(1) for b in sorted(merged)), origin_s=write.origin_s or held.origin_s)
+        due_s = left_to_ask(held, M5, end_s, RULES)
+        if due_s is None:
             break
-        page = [candle(b) for b in buckets if (b - B0) // STEP in traded]
-        write = prove(series(), need, page, series_view, int(now_s * 1000), RULES).write
-        assert not set(buckets) & set(asked), "asked twice"
-        asked += buckets
-        merged = {int(r["start_s"]): r for r in [*series_view.records, *write.records]}
-        rows = [merged[start].reshape(1) for start in sorted(merged)]
-        series_view = view(*rows, origin_s=write.origin_s or series_view.origin_s)
-        if need.last_s > RULES.settled(M5, now_s):
-            break
-    missing = lacking(series_view, M5, now_s, RULES)
-    assert all(start > RULES.settled(M5, now_s) for start in missing)
-    assert empty(B0, 10.0)["start_s"][0] == B0
+        assert need is not None or due_s > now_s, "nothing is asked and nothing is waited for"
+        now_s = max(now_s, due_s)
+    known_at_last = {int(r["start_s"]): bool(t) for r, t in zip(held.records, has_trades(held.records), strict=True)}
+    first = (held.origin_s - B0) // STEP
+    assert known_at_last == {B0 + i * STEP: i in traded for i in range(first, 60)}
+    assert not any(i < first for i in traded)
+
+
+def _need(held: View, now_s: float, end_s: float) -> Need | None:
+    """What is asked at `now_s` of the buckets that were over at `end_s`; the stream sees to those after."""
+    need, newest = need_of(held, M5, now_s, RULES), RULES.newest(M5, end_s)
+    return None if need is None or need.first_s > newest else Need(need.first_s, min(need.last_s, newest))

@@ -1,0 +1,106 @@
+"""The main job, end to end, with real processes: frames in, true candles and indicators out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.series import Series
+from tests.oracle import Exchange, none, wrong_candles, wrong_indicators
+from tests.support import ROOT, Process, eventually, free_port
+from tests.system import System
+
+pytestmark = pytest.mark.integration
+
+START = "2021-03-04T00:00:00Z"
+"""Years away from the machine's clock."""
+
+DATA = ROOT.parent / "shared" / "market-data"
+
+
+@pytest.fixture
+def start_exchange(processes: Callable[..., Process]) -> Callable[..., Exchange]:
+    """Starts a local exchange at 60 times real time, with more command-line options where given."""
+
+    def start(*options: str) -> Exchange:
+        port = free_port()
+        command = [sys.executable, "-m", "app.exchange.local", "--port", str(port), "--speed", "60", *options]
+        processes(command)
+        exchange = Exchange(port)
+        eventually(exchange.now_s, timeout=20)
+        return exchange
+
+    return start
+
+
+@pytest.fixture
+def start_system(processes: Callable[..., Process], redis_url: str) -> Iterator[Callable[..., System]]:
+    """Starts every process of an installation against an exchange."""
+    systems: list[System] = []
+
+    def start(exchange: Exchange, **env: str) -> System:
+        urls = {"EXCHANGE_WS_URL": exchange.ws_url, "EXCHANGE_REST_URL": exchange.rest_url}
+        system = System(processes, redis_url, {**urls, **env})
+        systems.append(system)
+        system.start_all()
+        return system
+
+    yield start
+    for system in systems:
+        system.context.redis.close()
+
+
+def wait_for_start(system: System, products: int) -> None:
+    """Until every followed series was asked for once, and nothing is left to ask at once."""
+
+    def started() -> bool:
+        followed = system.context.products.delivered()
+        many = [Series("coinbase", p, t) for p in followed for t in system.context.settings.timeframes]
+        views = system.context.candles.read_many([(s, 0, 0) for s in many])
+        state = system.context.queue.state()
+        return len(followed) >= products and all(v.origin_s for v in views) and not state.ready and not state.leased
+
+    eventually(started, timeout=60, interval=0.2)
+
+
+def assert_true(system: System, exchange: Exchange, products: list[str]) -> None:
+    """Soon, the cache holds the truth up to the present moment, and the indicators are what follows from it."""
+    now_s, timeframes = exchange.now_s(), system.context.settings.timeframes
+    system.wait_until(now_s + 120)
+    eventually(lambda: none(wrong_candles(system, exchange, products, timeframes, now_s)), timeout=20, interval=0.5)
+    eventually(lambda: none(wrong_indicators(system, products, timeframes)), timeout=10, interval=0.1)
+
+
+def test_every_candle_and_every_indicator_is_true(
+    start_exchange: Callable[..., Exchange], start_system: Callable[..., System]
+) -> None:
+    exchange = start_exchange("--seed", "7", "--start", START, "--option", "snapshot_order=shuffled")
+    products = ["BTC-USD", "ETH-USD", "SOL-USD"]
+    thin = [p["product_id"] for p in exchange.get("/api/v3/brokerage/market/products")["products"]][-6:-3]
+    system = start_system(exchange, PRODUCTS=",".join([*products, *thin, "NOPE-USD"]))
+    wait_for_start(system, len(products))
+    asked_by_the_start = len(exchange.requests_for_candles())
+    for _ in range(6):
+        exchange.inject("garbage")
+        system.wait_until(exchange.now_s() + 300)
+    followed = system.context.products.delivered()
+    assert set(products) <= set(followed)
+    assert "NOPE-USD" not in followed
+    assert_true(system, exchange, followed)
+    busy = [r for r in exchange.requests_for_candles()[asked_by_the_start:] if "/BTC-USD/" in r["path"]]
+    assert busy == [], "a product that always trades is closed by the stream alone"
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the folder with real candles is not here")
+def test_real_candles_come_out_as_they_went_in(
+    start_exchange: Callable[..., Exchange], start_system: Callable[..., System], tmp_path: Path
+) -> None:
+    exchange = start_exchange("--market-data", str(DATA), "--start", "2018-01-20T00:00:00Z")
+    products = ["ETH-BTC", "LTC-BTC", "XLM-BTC", "ETC-BTC"]
+    system = start_system(exchange, PRODUCTS=",".join(products))
+    wait_for_start(system, len(products))
+    system.wait_until(exchange.now_s() + 900)
+    assert_true(system, exchange, products)
