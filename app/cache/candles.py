@@ -10,7 +10,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 
-
 import numpy as np
 import orjson
 from redis import Redis

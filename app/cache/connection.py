@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
@@ -21,3 +23,8 @@ def connect(url: str, *, timeout_s: float = 5.0, tries: int = 1) -> Redis:
         health_check_interval=25,
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), tries),
     )
+
+
+def hash_at(client: Redis, key: str) -> dict[bytes, bytes]:
+    """The hash at `key`, empty where there is none."""
+    return cast("dict[bytes, bytes]", client.hgetall(key))

@@ -12,6 +12,7 @@ import orjson
 from redis import Redis
 
 from app.cache import keys
+from app.cache.connection import hash_at
 
 STALE_MS = 15_000
 """A process that has not said anything for so long is taken for gone."""
@@ -38,7 +39,7 @@ class HealthCache:
         seconds, micros = self._client.time()
         now_ms = seconds * 1000 + micros // 1000
         alive: dict[str, dict[str, Any]] = {}
-        for name, raw in self._client.hgetall(self._key).items():
+        for name, raw in hash_at(self._client, self._key).items():
             row = orjson.loads(raw)
             if now_ms - row["told_ms"] > STALE_MS:
                 self._client.hdel(self._key, name)

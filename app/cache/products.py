@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 from redis import Redis
 
 from app.cache import keys
+from app.cache.connection import hash_at
 
 
 class FollowedProduct(NamedTuple):
@@ -26,7 +27,7 @@ class ProductCache:
 
     def follow(self, products: Iterable[FollowedProduct]) -> None:
         """Make these the followed products, all of them and no others, in one step."""
-        rows = {p.product: orjson.dumps({"source": p.source, "refused": p.refused}) for p in products}
+        rows: dict[Any, Any] = {p.product: orjson.dumps({"source": p.source, "refused": p.refused}) for p in products}
         with self._client.pipeline(transaction=True) as pipe:
             pipe.delete(self._key)
             if rows:
@@ -36,7 +37,7 @@ class ProductCache:
     def refuse(self, reasons: Mapping[str, str]) -> None:
         """Record why the exchange does not deliver these products."""
         known = self.read()
-        rows = {
+        rows: dict[Any, Any] = {
             p.product: orjson.dumps({"source": p.source, "refused": reasons[p.product]})
             for p in known
             if p.product in reasons
@@ -46,7 +47,7 @@ class ProductCache:
 
     def read(self) -> list[FollowedProduct]:
         """All followed products, in alphabetical order."""
-        rows = self._client.hgetall(self._key)
+        rows = hash_at(self._client, self._key)
         return [
             FollowedProduct(name.decode(), (data := orjson.loads(raw))["source"], data["refused"])
             for name, raw in sorted(rows.items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import orjson
@@ -35,7 +35,7 @@ def record(client: Redis, written: Iterable[Written], *, cause: str, exchange_ms
 
 def latest(client: Redis, count: int = 100) -> list[dict[str, Any]]:
     """The newest corrections, newest first, each with its `cause`."""
-    rows = client.xrevrange(keys.MISMATCHES, count=count)
+    rows = cast("list[tuple[bytes, dict[bytes, bytes]]]", client.xrevrange(keys.MISMATCHES, count=count))
     return [{"cause": fields[b"cause"].decode(), **orjson.loads(fields[b"data"])} for _, fields in rows]
 
 

@@ -66,7 +66,8 @@ def lacking(view: View, timeframe: Timeframe, now_s: float, rules: Rules) -> Sta
     flags, starts = view.records["flags"], view.records["start_s"]
     early = ((flags & UNSETTLED) != 0) & (starts <= rules.settled(timeframe, now_s))
     known = view.records[~early]
-    return missing(known, step, origin, newest)
+    lost: Starts = missing(known, step, origin, newest)
+    return lost
 
 
 def need_of(view: View, timeframe: Timeframe, now_s: float, rules: Rules) -> Need | None:

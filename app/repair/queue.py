@@ -15,6 +15,7 @@ import orjson
 from redis import Redis
 
 from app.cache import keys
+from app.cache.connection import hash_at
 from app.cache.scripts import script
 from app.series import Series
 from app.timeframes import Timeframe
@@ -153,4 +154,4 @@ class RepairQueue:
 
     def failures(self) -> dict[Request, dict[str, Any]]:
         """Requests that were given up, each with its `reason` and the `exchange_ms` of that."""
-        return {Request.parse(raw): orjson.loads(data) for raw, data in self._client.hgetall(self._failures).items()}
+        return {Request.parse(raw): orjson.loads(data) for raw, data in hash_at(self._client, self._failures).items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -96,7 +95,7 @@ def test_every_candle_and_every_indicator_is_true(
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the folder with real candles is not here")
 def test_real_candles_come_out_as_they_went_in(
-    start_exchange: Callable[..., Exchange], start_system: Callable[..., System], tmp_path: Path
+    start_exchange: Callable[..., Exchange], start_system: Callable[..., System]
 ) -> None:
     exchange = start_exchange("--market-data", str(DATA), "--start", "2018-01-20T00:00:00Z")
     products = ["ETH-BTC", "LTC-BTC", "XLM-BTC", "ETC-BTC"]
