@@ -14,7 +14,7 @@ from app.exchange.local.clock import MAX_SPEED, ExchangeClock
 from app.exchange.local.faults import Faults, catalogue
 from app.exchange.local.frames import zulu
 from app.exchange.local.ledger import Ledger
-from app.exchange.local.rest import Reply
+from app.exchange.local.replies import Reply
 from app.exchange.local.tape import Tape
 from app.timeframes import Timeframe
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-
-import orjson
+from collections.abc import Callable
 
 from app.exchange.local import frames
 from app.exchange.local.clock import ExchangeClock
 from app.exchange.local.faults import Faults, RestLate
+from app.exchange.local.listing import Listing
 from app.exchange.local.market import Product
 from app.exchange.local.options import Options
-from app.exchange.local.stats import DayStats, book
+from app.exchange.local.queries import BadRequest, Internal, Query, one, whole
+from app.exchange.local.replies import Reply, as_json, error, unauthorized
+from app.exchange.local.stats import book
 from app.exchange.local.tape import Tape
 from app.timeframes import Timeframe
 
 PREFIX = "/api/v3/brokerage"
 MAX_BUCKETS = 350
 MAX_TRADES = 100
-MAX_CACHED = 2_000
+MAX_CACHED = 200
 
 GRANULARITIES = {
     "ONE_MINUTE": Timeframe.M1,
@@ -34,25 +34,6 @@ GRANULARITIES = {
     "SIX_HOUR": Timeframe.H6,
     "ONE_DAY": Timeframe.D1,
 }
-_PUBLIC = {"cache-control": "public, max-age=14400", "x-content-type-options": "nosniff"}
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An HTTP answer."""
-
-    status: int
-    body: bytes
-    content_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-Query = Mapping[str, Sequence[str]]
-"""Every value of every parameter."""
-
-
-class BadRequest(Exception):
-    """The exchange answers 400 with this detail."""
 
 
 class Rest:
@@ -62,7 +43,12 @@ class Rest:
         self._tape = tape
         self._clock = clock
         self._faults = faults
-        self._stats = DayStats(tape)
+        self._listing = Listing(tape, clock)
+        self._currencies = {
+            "/v2/currencies": self._listing.fiat,
+            "/v2/currencies/crypto": self._listing.crypto,
+            "/v2/exchange-rates": self._listing.rates,
+        }
         self._cache_ms = options.cache_exchange_ms
         self._cached: OrderedDict[tuple[str, str], tuple[int, Reply]] = OrderedDict()
         self._lock = threading.Lock()
@@ -89,16 +75,20 @@ class Rest:
             self._cached.clear()
 
     def _computed(self, path: str, query: Query) -> Reply:
+        if path in self._currencies:
+            return as_json(self._currencies[path]())
+        if not path.startswith(f"{PREFIX}/"):
+            return error(404, "NOT_FOUND", "not found")
         try:
             match path.removeprefix(PREFIX).strip("/").split("/"):
                 case ["time"]:
-                    return _json(self._time())
+                    return as_json(self._time())
                 case ["market", "products"]:
-                    return _json(self._listing(query))
+                    return as_json(self._listing.page(query))
                 case ["market", "product_book"]:
-                    return self._of(_one(query, "product_id", ""), self._book, query)
+                    return self._of(one(query, "product_id", ""), self._book, query)
                 case ["market", "products", name]:
-                    return self._of(name, lambda product, name, _: self._row(product, name), query)
+                    return self._of(name, lambda product, name, _: self._listing.row(product, name), query)
                 case ["market", "products", name, "candles"]:
                     return self._of(name, self._candles, query)
                 case ["market", "products", name, "ticker"]:
@@ -107,7 +97,7 @@ class Rest:
                     return error(404, "NOT_FOUND", "not found")
         except BadRequest as problem:
             return error(400, "INVALID_ARGUMENT", str(problem))
-        except _Internal as problem:
+        except Internal as problem:
             return error(500, "INTERNAL", str(problem))
         return unauthorized()
 
@@ -115,8 +105,8 @@ class Rest:
         """What `compute` says of the product called `name`, or 404."""
         canonical = self._tape.canonical(name)
         if canonical is None or self._tape.products[canonical].listed_ms > self._clock.now_ms():
-            return _json({"error": "NOT_FOUND", "message": f"Product {name} not supported"}, 404)
-        return _json(compute(self._tape.products[canonical], name, query))
+            return as_json({"error": "NOT_FOUND", "message": f"Product {name} not supported"}, 404)
+        return as_json(compute(self._tape.products[canonical], name, query))
 
     def _time(self) -> object:
         now_ms = self._clock.now_ms()
@@ -126,12 +116,12 @@ class Rest:
     # --- candles
 
     def _candles(self, product: Product, _name: str, query: Query) -> object:
-        timeframe = GRANULARITIES.get(_one(query, "granularity", ""))
+        timeframe = GRANULARITIES.get(one(query, "granularity", ""))
         if timeframe is None:
             raise BadRequest("granularity argument is invalid")
         now_ms = self._clock.now_ms()
         first_s, last_s = _span(query, timeframe, now_ms // 1000)
-        limit = _whole(query, "limit", MAX_BUCKETS)
+        limit = whole(query, "limit", MAX_BUCKETS)
         rows = self._tape.candles(product.name, timeframe, first_s, last_s + 1, now_ms)
         late = self._faults.find(RestLate, lambda fault: fault.product in (None, product.name))
         if late is not None:
@@ -153,84 +143,13 @@ class Rest:
             ]
         }
 
-    # --- products
-
-    def _listing(self, query: Query) -> object:
-        now_ms = self._clock.now_ms()
-        wanted = set(query.get("product_ids", ()))
-        if _one(query, "product_type", "SPOT") not in ("SPOT", "UNKNOWN_PRODUCT_TYPE", ""):
-            named: list[tuple[Product, str]] = []
-        else:
-            listed = [p for p in self._tape.products.values() if p.listed_ms <= now_ms]
-            named = [(p, name) for p in listed for name in (p.name, *p.aliases) if not wanted or name in wanted]
-        offset, limit = _whole(query, "offset", 0), _whole(query, "limit", 0)
-        if offset < 0 or limit < 0:
-            raise BadRequest("offset and limit must not be negative")
-        page = named[offset : offset + limit if limit else None]
-        return {
-            "products": [self._row(product, name) for product, name in page],
-            "num_products": len(named),
-            "pagination": {
-                "prev_cursor": "",
-                "next_cursor": "",
-                "has_next": offset + len(page) < len(named),
-                "has_prev": offset > 0,
-            },
-        }
-
-    def _row(self, product: Product, name: str) -> dict[str, object]:
-        now_ms, is_alias = self._clock.now_ms(), name != product.name
-        day, online = self._stats.of(product.name, now_ms), self._tape.is_online(product.name, now_ms)
-        quote = name.split("-")[1]
-        return {
-            "product_id": name,
-            "price": product.price(day.last) if day.last else "",
-            "price_percentage_change_24h": day.change_percent,
-            "volume_24h": product.size(day.volume),
-            "volume_percentage_change_24h": "0",
-            "base_increment": product.size(1),
-            "quote_increment": product.price(1),
-            "quote_min_size": "1",
-            "quote_max_size": "150000000",
-            "base_min_size": product.size(1),
-            "base_max_size": "3400000",
-            "base_name": product.base,
-            "quote_name": "US Dollar" if quote == "USD" else quote,
-            "watched": False,
-            "is_disabled": not online,
-            "new": now_ms - product.listed_ms < 30 * 86_400_000,
-            "status": "online" if online else "delisted",
-            "cancel_only": False,
-            "limit_only": False,
-            "post_only": False,
-            "trading_disabled": not online,
-            "auction_mode": False,
-            "product_type": "SPOT",
-            "quote_currency_id": quote,
-            "base_currency_id": product.base,
-            "fcm_trading_session_details": None,
-            "mid_market_price": "",
-            "alias": product.name if is_alias else "",
-            "alias_to": [] if is_alias else list(product.aliases),
-            "base_display_symbol": product.base,
-            "quote_display_symbol": quote,
-            "view_only": False,
-            "price_increment": product.price(1),
-            "display_name": name,
-            "product_venue": "CBE",
-            "approximate_quote_24h_volume": day.quote_volume(product),
-            "new_at": frames.zulu(max(0, product.listed_ms) * 1_000_000),
-            "best_bid_price": "",
-            "best_ask_price": "",
-        }
-
     # --- trades and book
 
     def _trades(self, product: Product, name: str, query: Query) -> object:
-        limit, now_ms = _whole(query, "limit", MAX_TRADES), self._clock.now_ms()
+        limit, now_ms = whole(query, "limit", MAX_TRADES), self._clock.now_ms()
         if limit > 1_000:
-            raise _Internal("limit too large")
-        start_s, end_s = _whole(query, "start", 0), _whole(query, "end", now_ms // 1000)
+            raise Internal("limit too large")
+        start_s, end_s = whole(query, "start", 0), whole(query, "end", now_ms // 1000)
         until_ms = min(end_s * 1000 + 999, now_ms) + 1
         trades = self._tape.last_trades(product.name, until_ms, max(1, min(limit, MAX_TRADES)))
         trades = trades.between(start_s * 1000, until_ms)
@@ -244,7 +163,7 @@ class Rest:
         }
 
     def _book(self, product: Product, name: str, query: Query) -> object:
-        now_ms, depth = self._clock.now_ms(), max(1, min(_whole(query, "limit", 50), 500))
+        now_ms, depth = self._clock.now_ms(), max(1, min(whole(query, "limit", 50), 500))
         last = self._tape.last_trades(product.name, now_ms + 1, 1)
         bids, asks = book(int(last.price[0]), depth, 10**product.size_decimals) if len(last) else ([], [])
         return {
@@ -258,66 +177,14 @@ class Rest:
         }
 
 
-class _Internal(Exception):
-    """The exchange answers 500 with this text."""
-
-
-def error(status: int, code: str, detail: str) -> Reply:
-    """An error as the exchange words it."""
-    return _json({"error": code, "error_details": detail, "message": detail}, status)
-
-
-def unauthorized() -> Reply:
-    return Reply(401, b"Unauthorized", "text/plain", {})
-
-
-def too_many(body: str = "json", retry_after: float | str | None = None) -> Reply:
-    """429 with a body of JSON or HTML, or none."""
-    headers = {} if retry_after is None else {"retry-after": f"{retry_after}"}
-    if body == "html":
-        return Reply(429, _page("429 Too Many Requests"), "text/html", headers)
-    if body == "empty":
-        return Reply(429, b"", "text/plain", headers)
-    content = orjson.dumps({"errors": [{"id": "rate_limit_exceeded", "message": "Too many requests"}]})
-    return Reply(429, content, "application/json", headers)
-
-
-def bad_gateway() -> Reply:
-    return Reply(502, _page("502 Bad Gateway"), "text/html", {})
-
-
-def _page(title: str) -> bytes:
-    """A page of several kilobytes, as proxies send them."""
-    return (
-        f"<!DOCTYPE html><html><head><title>{title}</title></head><body><h1>{title}</h1>{'<p>cloud</p>' * 300}".encode()
-    )
-
-
-def _json(content: object, status: int = 200) -> Reply:
-    return Reply(status, orjson.dumps(content), "application/json", {**_PUBLIC, "cf-cache-status": "MISS"})
-
-
-def _one(query: Query, name: str, default: str) -> str:
-    return query[name][0] if query.get(name) else default
-
-
-def _whole(query: Query, name: str, default: int) -> int:
-    text = _one(query, name, "")
-    if not text:
-        return default
-    if not text.lstrip("-").isdecimal() or len(text) > 15:
-        raise BadRequest(f"{name} argument is invalid")
-    return int(text)
-
-
 def _span(query: Query, timeframe: Timeframe, now_s: int) -> tuple[int, int]:
     """First and last second that a bucket may start at; without a range, the newest 350 buckets."""
     reach = (MAX_BUCKETS - 1) * timeframe.seconds
     if query.get("end") or not query.get("start"):
-        last_s = _whole(query, "end", timeframe.bucket(now_s))
-        first_s = _whole(query, "start", last_s - reach)
+        last_s = whole(query, "end", timeframe.bucket(now_s))
+        first_s = whole(query, "start", last_s - reach)
     else:
-        first_s = _whole(query, "start", 0)
+        first_s = whole(query, "start", 0)
         last_s = first_s + reach
     if last_s < first_s or first_s < 0:
         raise BadRequest("start and end argument is invalid - start must be before end")

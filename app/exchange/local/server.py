@@ -19,7 +19,8 @@ from app.exchange.local.feed import Feed
 from app.exchange.local.ledger import Ledger, Request
 from app.exchange.local.limits import TokenBuckets
 from app.exchange.local.options import Options
-from app.exchange.local.rest import Reply, Rest, bad_gateway, error, too_many, unauthorized
+from app.exchange.local.replies import Reply, bad_gateway, error, too_many, unauthorized
+from app.exchange.local.rest import Rest
 from app.exchange.local.subscribing import Subscriber
 from app.exchange.local.tape import Tape
 
@@ -178,7 +179,7 @@ class Server:
         path = self._acting_for_another(request.path) if other_product else request.path
         query = {name: request.query.getall(name) for name in request.query}
         fresh = "no-cache" in request.headers.get("cache-control", "")
-        if path.endswith("/products") or request.query.get("granularity") in _SLOW:
+        if path.endswith(("/products", "/exchange-rates")) or request.query.get("granularity") in _SLOW:
             # Up to a fraction of a second of arithmetic: not on the loop that feeds the sockets.
             return await asyncio.get_running_loop().run_in_executor(
                 self._pool, lambda: self.rest.answer(path, query, fresh=fresh)

@@ -10,7 +10,8 @@ import pytest
 from app.exchange.local.clock import ExchangeClock
 from app.exchange.local.faults import Faults, RestLate
 from app.exchange.local.options import Options
-from app.exchange.local.rest import GRANULARITIES, PREFIX, Reply, Rest
+from app.exchange.local.replies import Reply
+from app.exchange.local.rest import GRANULARITIES, PREFIX, Rest
 from app.exchange.local.seeded import SeededMarket
 from app.exchange.local.tape import Tape
 from app.timeframes import Timeframe
