@@ -19,11 +19,12 @@ from app.context import Context
 from app.continuity import contiguous_tail
 from app.errors import InvalidInput, Unready
 from app.indicators.macdv import macdv_of
+from app.indicators.readiness import readiness_of
 from app.memo import Memo
-from app.records import Records, state_of
+from app.records import state_of
 from app.rows import candle_rows, indicator_rows
 from app.series import Series
-from app.settings import MIN_CANDLES, WINDOW
+from app.settings import WINDOW
 from app.timeframes import BASE, Timeframe
 
 MOST_CANDLES = 100_000
@@ -80,22 +81,18 @@ class Lookup:
     ) -> dict[str, Any]:
         """Candles whose bucket starts lie in `start_s` to `end_s` (inclusive), oldest first.
 
-        With a start, the first `limit` buckets from there on; without, the newest `limit` candles (500 if not said).
+        With a start, the first `limit` candles from there on (all, if not said); without, the newest `limit` (500).
         Buckets of which nothing is known are absent. Raises `InvalidInput`, `NotFollowed`, `Unready` (no clock yet).
         """
         series = self.series(product, timeframe)
         _check_range(timeframe, start_s, end_s, limit)
-        step, wanted = timeframe.seconds, limit or (WINDOW if start_s is None else MOST_CANDLES)
         # The candle of a bucket may be written a moment before the clock says that the bucket has begun.
-        last = timeframe.bucket(self._now_s()) + step
+        last = timeframe.bucket(self._now_s()) + timeframe.seconds
         last = last if end_s is None else min(last, end_s)
-        if start_s is None:
-            first = max(0, last - (wanted + 1) * step)
-        else:
-            first, last = start_s, min(last, start_s + (wanted - 1) * step)
-        view = self._context.candles.read(series, first, last) if first <= last else NOTHING
-        self._check_delivered(series, view)
-        return {"product": series.product, "timeframe": timeframe, "candles": candle_rows(view.records[-wanted:])}
+        view = self._read(series, start_s, last, limit or (WINDOW if start_s is None else MOST_CANDLES))
+        if not view.revision:
+            self.check_delivered(series)
+        return {"product": series.product, "timeframe": timeframe, "candles": candle_rows(view.records)}
 
     def indicators(self, product: str, timeframe: Timeframe = BASE, *, limit: int = 100) -> dict[str, Any]:
         """MACD-V of the newest closed candles: the worker's `latest` value, and the newest `limit` of the `series`.
@@ -107,17 +104,19 @@ class Lookup:
             raise InvalidInput(f"limit is {limit}; it must be 1 to {WINDOW}")
         newest = timeframe.bucket(self._now_s())
         view = self._context.candles.read(series, newest - WINDOW * timeframe.seconds, newest)
-        self._check_delivered(series, view)
+        if not view.revision:
+            self.check_delivered(series)
         latest = self._context.indicators.read_many([series])[0]
         tail = contiguous_tail(view.over, timeframe)[-WINDOW:]
-        reason = _why_not_ready(tail)
+        values = macdv_of(tail)
+        reason = readiness_of(tail, values, timeframe).reason if len(tail) else "no closed candle yet"
         return {
             "product": series.product,
             "timeframe": timeframe,
             "ready": reason is None,
             "candles": len(tail),
             "latest": _latest(latest, view),
-            "series": [] if reason else indicator_rows(macdv_of(tail), limit),
+            "series": [] if reason else indicator_rows(values, limit),
             **({"reason": reason} if reason else {}),
         }
 
@@ -134,11 +133,21 @@ class Lookup:
             raise NotFollowed(f"timeframe {timeframe} is not kept here: use one of {kept}")
         return Series(self._context.exchange, product, timeframe)
 
-    def _check_delivered(self, series: Series, view: View) -> None:
-        """`NotFollowed` where there is nothing because the exchange refuses the product."""
+    def check_delivered(self, series: Series) -> None:
+        """`NotFollowed` where the exchange refuses the product of `series`."""
         product = self._followed.get().get(series.product)
-        if not view.revision and product and product.refused is not None:
+        if product and product.refused is not None:
             raise NotFollowed(f"{series.product} is not delivered by the exchange: {product.refused}")
+
+    def _read(self, series: Series, start_s: int | None, last: int, limit: int) -> View:
+        """The first `limit` candles from `start_s` on, or the newest `limit` of those up to `last`."""
+        reach = (limit + 1) * series.timeframe.seconds
+        ends = (max(0, last - reach), last) if start_s is None else (start_s, min(last, start_s + reach))
+        view = self._context.candles.read(series, *ends) if ends[0] <= ends[1] else NOTHING
+        if len(view.records) < limit and ends != (whole := (start_s or 0, last)) and whole[0] <= whole[1]:
+            view = self._context.candles.read(series, *whole)  # there are holes, or the series begins later
+        records = view.records[-limit:] if start_s is None else view.records[:limit]
+        return view._replace(records=records)
 
     def _now_s(self) -> float:
         clock = self._clock.get()
@@ -164,11 +173,6 @@ def _check_range(timeframe: Timeframe, start_s: int | None, end_s: int | None, l
         raise InvalidInput(f"start ({start_s}) is after end ({end_s})")
     if limit is not None and not 1 <= limit <= MOST_CANDLES:
         raise InvalidInput(f"limit is {limit}; it must be 1 to {MOST_CANDLES}")
-
-
-def _why_not_ready(tail: Records) -> str | None:
-    """Why `tail`, closed candles without a hole, has no values yet; None where it has."""
-    return f"{len(tail)} of {MIN_CANDLES} candles" if len(tail) < MIN_CANDLES else None
 
 
 def _brief(value: IndicatorValue | None) -> dict[str, Any] | None:

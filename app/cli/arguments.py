@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import TypeVar
+from math import isfinite
+from typing import NoReturn, TypeVar
 
 from app.errors import InvalidInput
 from app.moments import parse_moment
@@ -16,9 +17,16 @@ EPILOG = """exit codes: 0 fine, 1 not ready or not found, 2 wrong input or setti
 Settings come from the environment, as for every other process of this installation."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as every command does."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line. Parsing ends the process with code 2 where it is wrong."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="python -m app",
         description="Candles and MACD-V of every followed product: what is there, and what is missing.",
         epilog=EPILOG,
@@ -62,7 +70,7 @@ def _indicators(command: argparse.ArgumentParser) -> None:
 
 def _backfill(command: argparse.ArgumentParser) -> None:
     _series(command)
-    command.add_argument("--days", type=float, required=True, metavar="N", help="how far back from now")
+    command.add_argument("--days", type=_checked(_days), required=True, metavar="N", help="how far back from now")
 
 
 def _series(command: argparse.ArgumentParser) -> None:
@@ -75,6 +83,16 @@ def _series(command: argparse.ArgumentParser) -> None:
         metavar="TIMEFRAME",
         help=f"{', '.join(Timeframe)} (default: {BASE})",
     )
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = 0.0
+    if not (isfinite(days) and days > 0):
+        raise InvalidInput(f"{text[:40]!r} is no number of days above 0")
+    return days
 
 
 def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:

@@ -63,8 +63,6 @@ def _ask(context: Context, series: Series, days: float) -> int:
 
 
 def _check(series: Series, days: float, buckets: int) -> None:
-    if buckets < 1:
-        raise InvalidInput(f"--days {days:g} holds no whole {series.timeframe} candle")
     if buckets > MOST_BUCKETS:
         most = MOST_BUCKETS * series.timeframe.seconds // 86_400
         raise InvalidInput(f"--days {days:g} of {series.timeframe} are {buckets} candles; at most {most} days are kept")

@@ -11,6 +11,7 @@ import orjson
 
 from app.cli import NOT_READY, OK
 from app.context import Context
+from app.errors import Unready
 from app.lookup import Lookup
 
 
@@ -69,7 +70,9 @@ def gaps(context: Context, arguments: Namespace) -> int:
 def backfill(context: Context, arguments: Namespace) -> int:
     from app.cli.backfill import backfill
 
-    series = Lookup(context).series(arguments.product, arguments.timeframe)
+    lookup = Lookup(context)
+    series = lookup.series(arguments.product, arguments.timeframe)
+    lookup.check_delivered(series)
     return OK if backfill(context, series, arguments.days) else NOT_READY
 
 
@@ -77,8 +80,10 @@ def reconcile(context: Context, _: Namespace) -> int:
     from app.repair.service import Repair
 
     queued = Repair(context).reconcile(now=True)
+    if not queued:
+        raise Unready("there is nothing to compare yet: no products, or the exchange's clock has not been heard")
     print(f"{queued} requests queued; `python -m app status` shows how many are pending, and what they corrected")
-    return OK if queued else NOT_READY
+    return OK
 
 
 def ingest(context: Context, arguments: Namespace) -> int:

@@ -43,7 +43,7 @@ class CandleQuery(SeriesQuery):
         None,
         ge=1,
         le=MOST_CANDLES,
-        description="With `start`: the first so many buckets from there (all if absent). "
+        description="With `start`: the first so many candles from there (all if absent). "
         "Without: the newest so many candles (500 if absent).",
     )
 

@@ -1,0 +1,91 @@
+"""A small installation in a real Redis, on an exchange whose clock is years away from the machine's."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from app.cache.health import HealthCache
+from app.cache.model import Write
+from app.cache.products import FollowedProduct
+from app.candles import State
+from app.compute import Computer
+from app.context import Context
+from app.records import EMPTY, RECORD, Records
+from app.series import Series
+from app.settings import Settings
+from app.timeframes import Timeframe
+from app.touched import Touched
+
+NOW_S = 1_614_816_000 + 7 * 3600 + 130  # a Thursday of 2021, 130 s into a bucket of 5m
+OPEN_S = NOW_S // 300 * 300
+"""Start of the open bucket of 5m."""
+
+TIMEFRAMES = (Timeframe.M5, Timeframe.H1)
+CONNECTION = {"connection": "1", "is_open": True, "attempt": 2, "sequence_gaps": 1, "silent_ms": {"candles": 40}}
+
+
+def settings(redis_url: str) -> Settings:
+    return Settings(redis_url=redis_url, products=("BTC-USD",), timeframes=TIMEFRAMES, rest_requests_per_second=5)
+
+
+def walk(last_s: int, count: int, step: int, *, seed: int = 1) -> Records:
+    """`count` confirmed candles up to the bucket `last_s`: a random walk in which every ninth had no trades."""
+    random = np.random.default_rng(seed)
+    records = np.zeros(count, RECORD)
+    close = 100 * np.exp(np.cumsum(random.normal(0, 0.01, count)))
+    empty = np.arange(count) % 9 == 8
+    close[empty] = close[np.flatnonzero(empty) - 1]
+    opened = np.concatenate([close[:1], close[:-1]])
+    spread = np.where(empty, 1.0, 1.005)
+    records["start_s"] = last_s - step * np.arange(count - 1, -1, -1)
+    records["flags"] = State.CONFIRMED | np.where(empty, EMPTY, 0)
+    records["observed_ms"] = NOW_S * 1000
+    records["open"], records["close"] = opened, close
+    records["high"] = np.maximum(opened, close) * spread
+    records["low"] = np.minimum(opened, close) / spread
+    records["volume"] = np.where(empty, 0.0, random.uniform(1, 9, count))
+    return records
+
+
+def forming(start_s: int) -> Records:
+    return np.array([(start_s, State.FORMING, NOW_S * 1000, 100.0, 103.0, 99.0, 101.0, 2.5)], RECORD)
+
+
+def fill(context: Context, *, bars: int = 600, late: int = 0) -> dict[Series, Records]:
+    """Three products, one of them an alias, with `bars` candles each up to the last closed bucket but `late`.
+
+    A fourth one is refused by the exchange. Returns the closed candles of each series.
+    """
+    context.products.follow(
+        [
+            FollowedProduct("BTC-USD", "BTC-USD"),
+            FollowedProduct("BTC-USDC", "BTC-USD"),
+            FollowedProduct("SOL-USD", "SOL-USD"),
+            FollowedProduct("GONE-USD", "GONE-USD", "the exchange did not confirm its subscription"),
+        ]
+    )
+    held = {}
+    for number, product in enumerate(("BTC-USD", "BTC-USDC", "SOL-USD")):
+        for timeframe in TIMEFRAMES:
+            series = Series("coinbase", product, timeframe)
+            step = timeframe.seconds
+            held[series] = walk(NOW_S // step * step - (1 + late) * step, bars, step, seed=number)
+            context.candles.write([Write(series, held[series], int(held[series]["start_s"][0]))])
+    context.candles.write([Write(Series("coinbase", "BTC-USD", Timeframe.M5), forming(OPEN_S))])
+    compute(context, held)
+    hear(context)
+    return held
+
+
+def compute(context: Context, held: dict[Series, Records]) -> None:
+    """What a worker does after every close; one timeframe at a time, because the walks are not sums of each other."""
+    for timeframe in TIMEFRAMES:
+        newest = {s: int(records["start_s"][-1]) for s, records in held.items() if s.timeframe is timeframe}
+        touched = [Touched(s.product, timeframe, start_s, start_s) for s, start_s in newest.items()]
+        Computer(context.candles, context.indicators, "coinbase", (timeframe,)).update(touched, NOW_S)
+
+
+def hear(context: Context, exchange_ms: int = NOW_S * 1000) -> None:
+    """What an ingest process tells four times a second."""
+    context.clock.tell(exchange_ms)
+    HealthCache(context.redis, "coinbase").tell([CONNECTION], dropped=0)

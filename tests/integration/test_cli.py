@@ -1,0 +1,283 @@
+"""Every command as a process of its own: what it prints, and with which code it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from app.cache import keys
+from app.cache.connection import connect
+from app.cache.model import Write
+from app.context import Context
+from app.lookup import Lookup
+from app.repair.queue import Kind, Request
+from app.series import Series
+from app.status import read_status
+from app.timeframes import Timeframe
+from tests import filled
+from tests.support import ROOT, Process, eventually
+
+pytestmark = pytest.mark.integration
+
+BTC_5M = Series("coinbase", "BTC-USD", Timeframe.M5)
+
+
+@pytest.fixture
+def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:
+    del redis_client
+    with connect(redis_url) as client:
+        yield Context(filled.settings(redis_url), client)
+
+
+@pytest.fixture
+def full(context: Context) -> Context:
+    filled.fill(context)
+    return context
+
+
+def environment(redis_url: str, **more: str) -> dict[str, str]:
+    return {"REDIS_URL": redis_url, "PRODUCTS": "BTC-USD", "TIMEFRAMES": ",".join(filled.TIMEFRAMES), **more}
+
+
+def run(context: Context, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "app", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **environment(context.settings.redis_url, **env)},
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def as_json(context: Context, *arguments: str, code: int = 0) -> Any:
+    done = run(context, *arguments, "--json")
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout)
+
+
+def refused(context: Context, code: int, *arguments: str, **env: str) -> str:
+    """What a command says on stderr when it ends with `code`."""
+    done = run(context, *arguments, **env)
+    assert (done.returncode, done.stdout) == (code, "")
+    return done.stderr
+
+
+def test_help_is_quick_and_names_every_command(context: Context) -> None:
+    script = (
+        "import sys; from app.cli.arguments import parser; print(parser().format_help());"
+        "print(sorted({'numpy', 'redis', 'celery', 'fastapi', 'rich', 'kombu'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    for command in ("status", "products", "candles", "indicators", "gaps", "backfill", "reconcile", "ingest", "web"):
+        assert re.search(rf"^    {command}\b", done.stdout, re.MULTILINE)
+    assert done.stdout.endswith("[]\n")  # nothing heavy was imported for it
+    assert run(context, "--help").returncode == 0
+
+
+def test_status_prints_the_summary_first(full: Context) -> None:
+    done = run(full, "status")
+    first, *rest = done.stdout.splitlines()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert first == "All 3 products complete and current (1 product is refused by the exchange)"
+    assert any("2021-03-04 07:02:10 UTC" in line for line in rest)
+
+
+def test_status_as_json_is_that_of_the_api(full: Context) -> None:
+    state, here = as_json(full, "status"), read_status(full).model_dump(mode="json")
+    volatile = ("feed", "redis")  # ages and bytes move on
+    assert {k: v for k, v in state.items() if k not in volatile} == {k: v for k, v in here.items() if k not in volatile}
+    assert state.keys() == here.keys()
+
+
+def test_status_of_an_empty_installation_ends_with_1(context: Context) -> None:
+    done = run(context, "status")
+    assert done.returncode == 1
+    assert done.stdout.startswith("Not ready: no products are followed yet")
+    assert as_json(context, "status", code=1)["ready"] is False
+
+
+def test_status_names_the_series_that_need_a_word(context: Context) -> None:
+    filled.fill(context, late=4)
+    done = run(context, "status")
+    assert done.returncode == 1
+    assert re.search(r"^SOL-USD 1h +496 +2021-03-04 02:00:00 +14530 +out of date", done.stdout, re.MULTILINE)
+
+
+def test_products(full: Context) -> None:
+    assert as_json(full, "products") == Lookup(full).products()
+    table = run(full, "products").stdout
+    assert re.search(r"^BTC-USDC +BTC-USD +-?\d+\.\d \w+ .* followed", table, re.MULTILINE)
+    assert re.search(r"^GONE-USD .*refused: the exchange did not confirm", table, re.MULTILINE)
+
+
+def test_candles(full: Context) -> None:
+    answer = as_json(full, "candles", "btc-usd", "1h", "--limit", "3")
+    assert answer == Lookup(full).candles("BTC-USD", Timeframe.H1, limit=3)
+    table = run(full, "candles", "BTC-USD", "--start", str(filled.OPEN_S - 300)).stdout.splitlines()
+    assert len(table) == 3
+    assert re.match(r"2021-03-04 07:00:00 +100 +103 +99 +101 +2.5 +forming", table[2])
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(full: Context) -> None:
+    command = f"{sys.executable} -m app candles BTC-USD --json | head -c 20; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        capture_output=True,
+        cwd=ROOT,
+        env={**os.environ, **environment(full.settings.redis_url)},
+        check=False,
+    )
+    assert (done.returncode, len(done.stdout), done.stderr) == (0, 20, b"")
+
+
+def test_indicators(full: Context) -> None:
+    answer = as_json(full, "indicators", "BTC-USD", "1h", "--limit", "2")
+    assert answer == Lookup(full).indicators("BTC-USD", Timeframe.H1, limit=2)
+    table = run(full, "indicators", "BTC-USD", "1h", "--limit", "2").stdout.splitlines()
+    assert len(table) == 3
+    assert table[2].split()[-1] == answer["series"][-1]["stage"]
+
+
+def test_indicators_that_are_not_ready_end_with_1_and_the_reason(context: Context) -> None:
+    filled.fill(context, bars=59)
+    done = run(context, "indicators", "BTC-USD")
+    assert done.returncode == 1
+    assert done.stdout.startswith("not ready: ")
+    assert "59" in done.stdout
+
+
+def test_gaps_lists_what_lacks_what_is_pending_and_what_was_given_up(full: Context) -> None:
+    assert run(full, "gaps").stdout == "0 candles lacking, 0 requests pending, 0 given up\n"
+    sol = Series("coinbase", "SOL-USD", Timeframe.M5)
+    hole = filled.OPEN_S - 10 * 300
+    records = full.candles.read(sol, 0, filled.OPEN_S).records
+    full.redis.delete(keys.candles(sol))
+    full.candles.write([Write(sol, records[records["start_s"] != hole], int(records["start_s"][0]))])
+    failed = Request(Kind.GAP, "BTC-USDC", Timeframe.H1)
+    full.queue.fail(failed, "404 unknown product", filled.NOW_S * 1000)
+    assert run(full, "reconcile").returncode == 0
+    answer = as_json(full, "gaps")
+    assert answer["lacking"] == [{"product": "SOL-USD", "timeframe": "5m", "buckets": 1}]
+    assert len(answer["pending"]) == 6
+    assert [(f["product"], f["reason"]) for f in answer["failures"]] == [("BTC-USDC", "404 unknown product")]
+    assert run(full, "gaps").stdout.startswith("1 candles lacking, 6 requests pending, 1 given up\n")
+
+
+def test_reconcile_queues_the_newest_page_of_every_series(full: Context) -> None:
+    done = run(full, "reconcile")
+    assert (done.returncode, done.stdout.split(";")[0]) == (0, "6 requests queued")
+    assert {r.kind for r in full.queue.pending()} == {Kind.RECONCILE}
+    assert full.redis.llen("cw:1:celery:backfill") == 1
+
+
+def test_without_a_clock_there_is_nothing_to_reconcile(context: Context) -> None:
+    assert "clock has not been heard" in refused(context, 1, "reconcile")
+
+
+@pytest.mark.parametrize(
+    ("code", "line", "reason"),
+    [
+        (1, "candles BTC-EUR", "error: BTC-EUR is not followed here; did you mean BTC-USD?"),
+        (1, "candles BTC-USD 30m", "error: timeframe 30m is not kept here: use one of 5m, 1h"),
+        (1, "backfill GONE-USD --days 3", "error: GONE-USD is not delivered by the exchange"),
+        (2, "candles BTC-USD --start 301", "error: start is 301, which is no start of a 5m bucket"),
+        (2, "indicators BTC-USD --limit 501", "error: limit is 501; it must be 1 to 500"),
+        (2, "backfill BTC-USD --days 9999", "error: --days 9999 of 5m are 2879711 candles; at most 694 days are kept"),
+        (2, "backfill BTC-USD --days nan", "error: argument --days: 'nan' is no number of days above 0"),
+        (2, "backfill BTC-USD --days=-1", "error: argument --days: '-1' is no number of days above 0"),
+        (2, "candles BTC-USD 7m", "error: argument TIMEFRAME: unknown timeframe '7m'"),
+    ],
+)
+def test_an_error_is_one_line_on_stderr(full: Context, code: int, line: str, reason: str) -> None:
+    told = refused(full, code, *line.split())
+    assert told.count("\n") == 1
+    assert told.startswith(reason)
+
+
+def test_wrong_settings_end_with_2(context: Context) -> None:
+    told = refused(context, 2, "status", WEB_PORT="http", REST_REQUESTS_PER_SECOND="99")
+    assert "WEB_PORT" in told
+    assert "REST_REQUESTS_PER_SECOND" in told
+
+
+@pytest.mark.parametrize(
+    "line", ["status", "products", "candles BTC-USD", "gaps", "reconcile", "backfill BTC-USD --days 3"]
+)
+def test_a_redis_that_cannot_be_reached_ends_with_3(context: Context, line: str) -> None:
+    told = refused(context, 3, *line.split(), REDIS_URL="redis://:secret@127.0.0.1:1/0")
+    assert told.count("\n") == 1
+    assert "Redis cannot be reached" in told
+    assert "secret" not in told
+
+
+# Backfill
+
+
+def test_backfill_shows_progress_until_everything_has_arrived(full: Context) -> None:
+    """Whatever writes the candles: here it is this test, page by page, as a backfill worker would."""
+    first = filled.OPEN_S - 3 * 288 * 300
+    missing = filled.walk(filled.OPEN_S - 601 * 300, 3 * 288 - 600, 300)
+    stop = threading.Event()
+
+    def work() -> None:
+        eventually(lambda: full.queue.pending(), timeout=30)
+        for page in (missing[100:], missing[:100]):
+            full.candles.write([Write(BTC_5M, page)])
+            stop.wait(0.5)
+        stop.set()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    done = run(full, "backfill", "BTC-USD", "--days", "3")
+    worker.join()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "BTC-USD 5m: complete for the last 3 days\n"
+    assert full.candles.read(BTC_5M, 0, filled.OPEN_S).origin_s <= first
+    assert full.queue.pending() == {Request(Kind.GAP, "BTC-USD", Timeframe.M5)}
+
+
+def test_backfill_says_why_it_cannot(full: Context, processes: Callable[..., Process]) -> None:
+    process = processes(
+        [sys.executable, "-m", "app", "backfill", "BTC-USD", "--days", "3"],
+        env=environment(full.settings.redis_url),
+    )
+    request = Request(Kind.GAP, "BTC-USD", Timeframe.M5)
+    eventually(lambda: request in full.queue.pending(), timeout=30)
+    assert full.queue.claim(filled.NOW_S * 1000) == request
+    full.queue.fail(request, "the exchange said 404", filled.NOW_S * 1000)
+    assert process.wait() == 1
+    assert "BTC-USD 5m: given up: the exchange said 404" in process.output()
+
+
+def test_backfill_of_what_is_there_ends_at_once(full: Context) -> None:
+    started = time.monotonic()
+    done = run(full, "backfill", "BTC-USD", "--days", "1")
+    assert (done.returncode, done.stdout) == (0, "BTC-USD 5m: complete for the last 1 days\n")
+    assert time.monotonic() - started < 20
+    origin_s = full.candles.read(BTC_5M, 0, filled.OPEN_S).origin_s
+    assert origin_s == filled.OPEN_S - 600 * 300  # it was further back already
+
+
+# Processes
+
+
+def test_ingest_runs_until_sigterm(context: Context, processes: Callable[..., Process]) -> None:
+    nowhere = {"EXCHANGE_REST_URL": "http://127.0.0.1:1", "EXCHANGE_WS_URL": "ws://127.0.0.1:1"}
+    process = processes([sys.executable, "-m", "app", "ingest"], env=environment(context.settings.redis_url, **nowhere))
+    said = "ingest app.ingest.universe: products: cannot reach http://127.0.0.1:1"
+    eventually(lambda: said in process.output(), timeout=30)
+    assert process.stop() == 0

@@ -1,0 +1,474 @@
+"""The API over a real socket, from a real Redis: every route, every error, and what happens when Redis is away."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import redis
+import uvicorn
+
+from app.cache import keys
+from app.cache.connection import connect
+from app.cache.model import Write
+from app.context import Context
+from app.indicators.macdv import macdv_of
+from app.launch.redis import RedisServer
+from app.repair import mismatches
+from app.repair.queue import Kind, Request, Why
+from app.series import Series
+from app.timeframes import Timeframe
+from app.web.app import create_app
+from app.web.server import listen
+from tests import filled
+from tests.support import Process, eventually, free_port
+
+pytestmark = pytest.mark.integration
+
+BTC_5M, BTC_1H = (Series("coinbase", "BTC-USD", t) for t in filled.TIMEFRAMES)
+
+
+@contextmanager
+def serving(context: Context) -> Iterator[httpx.Client]:
+    """A client of a real server."""
+    listener = listen("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    config = uvicorn.Config(create_app(context), log_config=None, access_log=False, lifespan="off", loop="asyncio")
+    server = uvicorn.Server(config)
+    # Its own loop, closed by us: an exception in the server must fail the test, not vanish in a thread.
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
+    thread.start()
+    try:
+        eventually(lambda: server.started)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=15) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+@pytest.fixture
+def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:
+    made = Context(filled.settings(redis_url), redis_client)
+    made.redis = connect(redis_url)  # one pool for the server's threads
+    yield made
+    made.redis.close()
+
+
+@pytest.fixture
+def held(context: Context) -> dict[Series, Any]:
+    return filled.fill(context)
+
+
+@pytest.fixture
+def web(context: Context, held: dict[Series, Any]) -> Iterator[httpx.Client]:
+    del held
+    with serving(context) as client:
+        yield client
+
+
+def get(web: httpx.Client, path: str, **query: object) -> Any:
+    answer = web.get(path, params={k: str(v) for k, v in query.items()})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    return answer.json()
+
+
+def refused(web: httpx.Client, status: int, path: str, **query: object) -> dict[str, Any]:
+    answer = web.get(path, params={k: str(v) for k, v in query.items()})
+    assert answer.status_code == status, answer.text
+    body = answer.json()
+    assert set(body) == {"error"}
+    assert {"code", "message"} <= set(body["error"])
+    return dict(body["error"])
+
+
+# Candles
+
+
+def test_the_newest_candles_come_oldest_first_with_the_forming_one(web: httpx.Client, held: dict[Series, Any]) -> None:
+    answer = get(web, "/v1/candles/BTC-USD")
+    assert list(answer) == ["product", "timeframe", "candles"]
+    assert (answer["product"], answer["timeframe"], len(answer["candles"])) == ("BTC-USD", "5m", 500)
+    *closed, last = answer["candles"]
+    assert [c["start"] for c in closed] == held[BTC_5M]["start_s"][-499:].tolist()
+    for name in ("open", "high", "low", "close", "volume"):
+        assert [c[name] for c in closed] == held[BTC_5M][name][-499:].tolist()
+    assert {c["state"] for c in closed} == {"confirmed"}
+    assert sum(not c["trades"] for c in closed) > 50
+    assert last == {
+        "start": filled.OPEN_S,
+        "open": 100.0,
+        "high": 103.0,
+        "low": 99.0,
+        "close": 101.0,
+        "volume": 2.5,
+        "trades": True,
+        "state": "forming",
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "first", "last"),
+    [
+        ({"limit": 1}, 0, 0),
+        ({"limit": 3}, -2, 0),
+        ({"start": -9}, -9, 0),
+        ({"start": -9, "limit": 3}, -9, -7),
+        ({"start": -9, "end": -4}, -9, -4),
+        ({"start": -9, "end": -9}, -9, -9),
+        ({"end": -4, "limit": 3}, -6, -4),
+        ({"start": -9, "end": -4, "limit": 2}, -9, -8),
+        ({"start": -9, "end": 90_000}, -9, 0),
+        ({"limit": 100_000}, -600, 0),
+        ({"start": -200_000}, -600, 0),
+        ({"start": -200_000, "limit": 3}, -600, -598),
+        ({"start": -200_000, "end": -599, "limit": 3}, -600, -599),
+    ],
+)
+def test_ranges_are_inclusive_and_count_from_the_open_bucket(
+    web: httpx.Client, query: dict[str, int], first: int, last: int
+) -> None:
+    asked = {k: v if k == "limit" else filled.OPEN_S + 300 * v for k, v in query.items()}
+    starts = [c["start"] for c in get(web, "/v1/candles/BTC-USD", **asked)["candles"]]
+    assert starts == [filled.OPEN_S + 300 * i for i in range(first, last + 1)]
+
+
+def test_times_may_be_iso_8601_names_in_lower_case_and_parameters_empty(web: httpx.Client) -> None:
+    answer = get(web, "/v1/candles/btc-usd", timeframe="1h", start="2021-03-04T05:00:00Z", end="", limit="")
+    assert (answer["product"], [c["start"] for c in answer["candles"]]) == ("BTC-USD", [1_614_834_000, 1_614_837_600])
+
+
+def test_a_range_in_the_future_is_empty_and_a_gap_is_absent(web: httpx.Client, context: Context) -> None:
+    assert get(web, "/v1/candles/SOL-USD", start=filled.OPEN_S + 30_000)["candles"] == []
+    sol = Series("coinbase", "SOL-USD", Timeframe.M5)
+    context.candles.write([Write(sol, filled.forming(filled.OPEN_S + 300))])
+    starts = [c["start"] for c in get(web, "/v1/candles/SOL-USD", limit=2)["candles"]]
+    assert starts == [filled.OPEN_S - 300, filled.OPEN_S + 300]
+    starts = [c["start"] for c in get(web, "/v1/candles/SOL-USD", start=filled.OPEN_S - 300, limit=2)["candles"]]
+    assert starts == [filled.OPEN_S - 300, filled.OPEN_S + 300]
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"timeframe": "7m"}, "timeframe: .*'1h'.*it is '7m'"),
+        ({"timefame": "5m"}, "timefame: no such parameter"),
+        ({"limit": 0}, "limit: .*greater than or equal to 1"),
+        ({"limit": 100_001}, "limit: .*less than or equal to 100000"),
+        ({"limit": "many"}, "limit: .*integer.*'many'"),
+        ({"limit": "9" * 5000}, "limit: "),
+        ({"start": 301}, "start is 301, which is no start of a 5m bucket: the nearest are 300 and 600"),
+        ({"end": filled.OPEN_S + 1}, "end is .*no start of a 5m bucket"),
+        ({"start": filled.OPEN_S, "end": filled.OPEN_S - 300}, r"start \(.*\) is after end"),
+        ({"start": "yesterday"}, "start: 'yesterday' is no time"),
+        ({"start": filled.OPEN_S * 1000}, "start: .*not milliseconds"),
+        ({"start": -300}, "start: '-300' is no time"),
+        ({"start": "\x00\ud7ff"}, "start: "),
+    ],
+)
+def test_bad_input_is_refused_with_the_reason(web: httpx.Client, query: dict[str, object], message: str) -> None:
+    error = refused(web, 400, "/v1/candles/BTC-USD", **query)
+    assert error["code"] == "invalid_input"
+    assert re.search(message, error["message"])
+    assert len(error["message"]) < 200
+
+
+@pytest.mark.parametrize("route", ["candles", "indicators"])
+@pytest.mark.parametrize(
+    ("product", "message"),
+    [
+        ("BTC-EUR", "BTC-EUR is not followed here; did you mean BTC-USD?"),
+        ("ZZZZZZ-GBP", "/v1/products"),
+        ("GONE-USD", "the exchange did not confirm its subscription"),
+        ("btc", "written like BTC-USD"),
+        ("%00%0a<script>", "is no product"),
+        ("X" * 3000, "is no product"),
+    ],
+)
+def test_an_unknown_product_is_not_found(web: httpx.Client, route: str, product: str, message: str) -> None:
+    error = refused(web, 404, f"/v1/{route}/{product}")
+    assert message in error["message"]
+    assert len(error["message"]) < 200
+
+
+@pytest.mark.parametrize("route", ["candles", "indicators"])
+def test_a_timeframe_that_is_not_kept_is_not_found(web: httpx.Client, route: str) -> None:
+    assert refused(web, 404, f"/v1/{route}/BTC-USD", timeframe="30m")["message"].endswith("use one of 5m, 1h")
+
+
+# Indicators
+
+
+def test_indicators_are_those_of_the_newest_closed_candles(web: httpx.Client, held: dict[Series, Any]) -> None:
+    answer = get(web, "/v1/indicators/BTC-USD", timeframe="1h", limit=500)
+    assert list(answer) == ["product", "timeframe", "ready", "candles", "latest", "series"]
+    assert (answer["timeframe"], answer["ready"], answer["candles"]) == ("1h", True, 500)
+    values = macdv_of(held[BTC_1H][-500:])
+    defined = [p for p in values if p.macdv is not None]
+    assert [v["start"] for v in answer["series"]] == [p.start_s for p in defined]
+    for name in ("macdv", "signal", "histogram", "fast_ema", "slow_ema", "atr", "stage"):
+        assert [v.get(name) for v in answer["series"]] == [getattr(p, name) for p in defined]
+
+
+def test_latest_is_what_the_worker_stored_and_what_it_rests_on(web: httpx.Client, context: Context) -> None:
+    answer = get(web, "/v1/indicators/BTC-USD", timeframe="1h", limit=1)
+    latest, [newest] = answer["latest"], answer["series"]
+    assert {k: latest[k] for k in newest} == newest
+    assert (latest["ready"], latest["candles"], latest["state"]) == (True, 500, "confirmed")
+    assert latest["error"] >= 0
+    assert latest["revision"] == context.candles.read(BTC_1H, newest["start"], newest["start"]).revision
+
+
+def test_a_hundred_values_unless_said_otherwise(web: httpx.Client) -> None:
+    assert len(get(web, "/v1/indicators/BTC-USD")["series"]) == 100
+
+
+def test_behind_a_gap_there_are_too_few_candles(web: httpx.Client, context: Context) -> None:
+    sol = Series("coinbase", "SOL-USD", Timeframe.M5)
+    late = filled.walk(filled.OPEN_S + 300 * 60, 59, 300)
+    context.candles.write([Write(sol, late)])
+    filled.hear(context, int(late["start_s"][-1] + 300) * 1000)
+    answer = eventually(lambda: a if (a := get(web, "/v1/indicators/SOL-USD", limit=5))["candles"] == 59 else None)
+    assert list(answer) == ["product", "timeframe", "ready", "candles", "latest", "series", "reason"]
+    assert (answer["ready"], answer["series"]) == (False, [])
+    assert "59" in answer["reason"]
+
+
+@pytest.mark.parametrize("limit", [0, 501, "x"])
+def test_the_limit_of_indicators(web: httpx.Client, limit: object) -> None:
+    assert "limit" in refused(web, 400, "/v1/indicators/BTC-USD", limit=limit)["message"]
+
+
+# Products, status, health
+
+
+def test_products_say_what_is_followed_refused_and_newest(web: httpx.Client) -> None:
+    answer = get(web, "/v1/products")
+    assert (answer["exchange"], answer["timeframes"]) == ("coinbase", ["5m", "1h"])
+    rows = {p["product"]: p for p in answer["products"]}
+    assert list(rows) == ["BTC-USD", "BTC-USDC", "GONE-USD", "SOL-USD"]
+    assert rows["BTC-USDC"]["source"] == "BTC-USD"
+    assert rows["GONE-USD"]["refused"] == "the exchange did not confirm its subscription"
+    assert rows["GONE-USD"]["latest"] == {"5m": None, "1h": None}
+    newest = get(web, "/v1/indicators/SOL-USD", timeframe="1h", limit=1)["series"][0]
+    assert rows["SOL-USD"]["latest"]["1h"] == {
+        "ready": True,
+        **{k: newest[k] for k in ("start", "macdv", "signal", "histogram", "stage")},
+    }
+
+
+def test_status_of_an_installation_that_is_well(web: httpx.Client) -> None:
+    state = get(web, "/v1/status")
+    assert state["summary"] == "All 3 products complete and current (1 product is refused by the exchange)"
+    assert (state["ready"], state["reasons"]) == (True, [])
+    assert state["feed"]["clock"]["exchange_ms"] == filled.NOW_S * 1000
+    [ingest] = state["feed"]["ingests"]
+    assert ingest["connections"][0]["silent_ms"] == {"candles": 40}
+    assert (state["start"]["series_ready"], state["start"]["series_total"]) == (6, 6)
+    series = {(s["product"], s["timeframe"]): s for s in state["series"]}
+    assert series["BTC-USD", "1h"] == {
+        "product": "BTC-USD",
+        "timeframe": "1h",
+        "candles": 500,
+        "newest": filled.NOW_S // 3600 * 3600 - 3600,
+        "age_seconds": 130.0,
+        "ready": True,
+        "stale": False,
+        "reason": None,
+    }
+    assert state["redis"]["policy"] == "noeviction"
+    assert state["redis"]["append_only"] is True
+    assert state["redis"]["used_bytes"] > 0
+    assert set(state["queues"]["waiting"]) == {"indicators", "backfill", "reconcile", "alerts", "default"}
+    assert web.get("/readyz").json() == {"ready": True, "summary": state["summary"], "reasons": []}
+
+
+def test_status_shows_repairs_corrections_budget_and_queues(web: httpx.Client, context: Context) -> None:
+    pending, failed = (Request(Kind.GAP, "SOL-USD", t) for t in filled.TIMEFRAMES)
+    context.queue.add([(pending, Why.GAP), (failed, Why.GAP)])
+    context.queue.fail(failed, "404 unknown product", filled.NOW_S * 1000)
+    context.redis.zrem(keys.repair("coinbase", "ready"), str(failed))
+    corrected = filled.walk(filled.OPEN_S - 300, 1, 300)
+    corrected["observed_ms"] += 1
+    written = context.candles.write([Write(BTC_5M, corrected)])
+    mismatches.record(context.redis, written, cause="reconcile", exchange_ms=filled.NOW_S * 1000)
+    assert context.budget.try_acquire() == 0
+    context.budget.pause(30)
+    context.redis.rpush("cw:1:celery:indicators", b"{}", b"{}")
+    state = eventually(lambda: s if (s := get(web, "/v1/status"))["gaps"]["total"] else None)
+    assert state["gaps"]["pending"] == [{"kind": "gap", "product": "SOL-USD", "timeframe": "5m"}]
+    [failure] = state["gaps"]["failures"]
+    assert (failure["timeframe"], failure["reason"]) == ("1h", "404 unknown product")
+    assert state["corrections"] == {"total": 1, "by_cause": {"reconcile": {"5m": 1}}}
+    assert (state["budget"]["granted"], state["budget"]["throttled"]) == (1, 1)
+    assert 28 < state["budget"]["paused_real_seconds"] <= 30
+    assert state["queues"]["waiting"]["indicators"] == 2
+    assert state["summary"].startswith("2 of 3 products complete and current (")
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/"])
+def test_an_empty_installation_is_alive_but_not_ready(context: Context, path: str) -> None:
+    with serving(context) as web:
+        assert get(web, "/healthz") == {"status": "alive"}
+        assert web.get("/readyz").status_code == 503
+        assert "no products are followed yet" in web.get(path).text
+        assert get(web, "/v1/status")["ready"] is False
+        assert get(web, "/v1/products")["products"] == []
+        refused(web, 404, "/v1/candles/BTC-USD")
+
+
+def test_candles_without_a_clock_are_not_ready(context: Context) -> None:
+    filled.fill(context)
+    context.redis.delete(keys.clock("coinbase"))
+    with serving(context) as web:
+        error = refused(web, 503, "/v1/candles/BTC-USD")
+        assert (error["code"], error["retry_after_s"]) == ("not_ready", 1)
+        state = get(web, "/v1/status")
+        assert state["reasons"] == ["the exchange's clock has not been heard yet"]
+        assert state["start"]["series_ready"] == 6
+
+
+def test_stale_data_is_not_ready(context: Context) -> None:
+    filled.fill(context, late=4)
+    with serving(context) as web:
+        answer = web.get("/readyz")
+    assert answer.status_code == 503
+    assert "6 series are out of date: BTC-USD 5m, BTC-USD 1h, BTC-USDC 5m and 3 more" in answer.json()["reasons"]
+    assert answer.headers["retry-after"] == "1"
+
+
+def test_a_series_far_behind_is_found_all_the_same(context: Context) -> None:
+    filled.fill(context, late=300)
+    with serving(context) as web:
+        [btc] = [s for s in get(web, "/v1/status")["series"] if (s["product"], s["timeframe"]) == ("BTC-USD", "5m")]
+    assert (btc["newest"], btc["stale"]) == (filled.OPEN_S - 301 * 300, True)
+
+
+def test_a_start_says_how_far_it_has_come(context: Context) -> None:
+    filled.fill(context)
+    for product in ("BTC-USD", "SOL-USD"):
+        context.redis.delete(keys.candles(Series("coinbase", product, Timeframe.M5)))
+        context.redis.delete(keys.indicator(Series("coinbase", product, Timeframe.M5)))
+    with serving(context) as web:
+        state = get(web, "/v1/status")
+    assert state["start"]["text"] == "1 of 3 products, 2 requests left, about 1 s"
+    assert state["summary"] == "Not ready: still starting: 1 of 3 products, 2 requests left, about 1 s"
+
+
+# Pages and protocol
+
+
+def test_the_landing_page_shows_the_summary_and_every_product(web: httpx.Client) -> None:
+    html = web.get("/").text
+    assert "All 3 products complete and current" in html
+    assert all(f">{p}</a>" in html for p in ("BTC-USD", "BTC-USDC", "SOL-USD", "GONE-USD"))
+    assert "refused: the exchange did not confirm its subscription" in html
+    stage = get(web, "/v1/indicators/BTC-USD", limit=1)["series"][0]["stage"]
+    assert f'<td class="text">{stage}</td>' in html
+    assert ":5555" in html
+
+
+def test_what_the_exchange_said_cannot_become_html(context: Context) -> None:
+    filled.fill(context)
+    context.products.refuse({"SOL-USD": "<script>alert(1)</script>"})
+    with serving(context) as web:
+        assert "<script>alert" not in web.get("/").text
+
+
+def test_the_description_and_its_page_are_served(web: httpx.Client) -> None:
+    assert "/v1/candles/{product}" in web.get("/docs").text
+    assert web.get("/openapi.json").json()["info"]["title"] == "Candlewick"
+
+
+def test_an_unknown_route_and_a_wrong_method_have_the_same_shape(web: httpx.Client) -> None:
+    assert refused(web, 404, "/v2/candles")["code"] == "not_found"
+    answer = web.post("/v1/status")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+    assert answer.json()["error"]["code"] == "method_not_allowed"
+
+
+def test_small_answers_do_not_wait_for_an_acknowledgement(web: httpx.Client) -> None:
+    get(web, "/healthz")
+    seconds = [web.get("/healthz").elapsed.total_seconds() for _ in range(20)]
+    assert sorted(seconds)[10] < 0.03  # with Nagle's algorithm it is 0.04 at least
+
+
+# Redis away
+
+
+def test_without_redis_the_process_lives_and_says_so(tmp_path: Path) -> None:
+    with RedisServer(tmp_path, free_port()) as server:
+        context = Context(filled.settings(server.url), connect(server.url, timeout_s=0.5))
+        filled.fill(context)
+        with serving(context) as web:
+            get(web, "/v1/candles/BTC-USD")
+            server.kill()
+            for path in ("/v1/candles/BTC-USD", "/v1/indicators/BTC-USD", "/v1/products", "/v1/status", "/readyz"):
+                answer = eventually(lambda p=path: a if (a := web.get(p)).status_code == 503 else None)
+                assert answer.json()["error"]["code"] == "redis_unavailable"
+                assert answer.headers["retry-after"] == "1"
+            assert "Redis cannot be read now" in web.get("/").text
+            assert get(web, "/healthz") == {"status": "alive"}
+            server.start()
+            eventually(lambda: web.get("/v1/candles/BTC-USD").status_code == 200)
+        context.redis.close()
+
+
+def test_a_redis_that_hangs_holds_nobody_for_long(tmp_path: Path) -> None:
+    with RedisServer(tmp_path, free_port()) as server:
+        context = Context(filled.settings(server.url), connect(server.url, timeout_s=0.5))
+        filled.fill(context)
+        with serving(context) as web:
+            get(web, "/v1/candles/BTC-USD")
+            os.kill(server.pid, signal.SIGSTOP)
+            try:
+                with ThreadPoolExecutor(30) as pool:
+                    answers = list(pool.map(lambda _: web.get("/v1/candles/BTC-USD"), range(30)))
+                assert {a.status_code for a in answers} == {503}
+                assert max(a.elapsed.total_seconds() for a in answers) < 5
+                assert get(web, "/healthz") == {"status": "alive"}
+            finally:
+                os.kill(server.pid, signal.SIGCONT)
+            eventually(lambda: web.get("/v1/candles/BTC-USD").status_code == 200)
+        context.redis.close()
+
+
+# The process
+
+
+def web_process(processes: Callable[..., Process], redis_url: str, **env: str) -> Process:
+    return processes([sys.executable, "-m", "app", "web"], env={"REDIS_URL": redis_url, **env})
+
+
+def test_the_process_serves_on_the_platforms_port_and_ends_on_sigterm(
+    processes: Callable[..., Process], redis_url: str
+) -> None:
+    port = free_port()
+    process = web_process(processes, redis_url, PORT=str(port))
+    eventually(lambda: httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200, timeout=30)
+    assert f"Z INFO    web app.web.server: serving on http://127.0.0.1:{port}\n" in process.output()
+    assert process.stop() == 0
+    assert "Traceback" not in process.output()
+
+
+def test_a_taken_port_is_one_clear_line(processes: Callable[..., Process], redis_url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        process = web_process(processes, redis_url, WEB_PORT=str(other.getsockname()[1]))
+        assert process.wait() == 2
+    [line] = process.output().splitlines()
+    assert "Address already in use" in line
+    assert "WEB_PORT" in line

@@ -1,0 +1,27 @@
+"""A hosting platform's PORT is the web server's, unless WEB_PORT says otherwise."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.errors import InvalidInput
+from app.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("environ", "port"),
+    [
+        ({}, 8000),
+        ({"PORT": "5123"}, 5123),
+        ({"PORT": "5123", "WEB_PORT": "6000"}, 6000),
+        ({"PORT": "5123", "WEB_PORT": ""}, 5123),
+        ({"PORT": ""}, 8000),
+    ],
+)
+def test_which_port_is_taken(environ: dict[str, str], port: int) -> None:
+    assert Settings.from_environment(environ).web_port == port
+
+
+def test_a_port_that_is_none_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"WEB_PORT: .*'http'"):
+        Settings.from_environment({"PORT": "http"})

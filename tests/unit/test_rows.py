@@ -1,0 +1,54 @@
+"""Arrays as rows: every value as it is, and what does not exist is absent."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from app.candles import State
+from app.indicators.macdv import macdv_of
+from app.records import CORRECTED, EMPTY, RECORD
+from app.rows import candle_rows, indicator_rows
+from tests.filled import walk
+
+
+def test_a_candle_row_has_every_field_as_a_plain_value() -> None:
+    flags = [State.FORMING, State.CLOSED | CORRECTED, State.CONFIRMED | EMPTY]
+    records = np.array([(300 * i, f, 5, 1.5, 2.5, 0.5, 2.0, 7.25) for i, f in enumerate(flags, 1)], RECORD)
+    rows = candle_rows(records)
+    assert rows[0] == {
+        "start": 300,
+        "open": 1.5,
+        "high": 2.5,
+        "low": 0.5,
+        "close": 2.0,
+        "volume": 7.25,
+        "trades": True,
+        "state": "forming",
+    }
+    assert [(r["start"], r["trades"], r["state"]) for r in rows[1:]] == [
+        (600, True, "closed"),
+        (900, False, "confirmed"),
+    ]
+    assert {type(v) for v in rows[0].values()} == {int, float, bool, str}
+
+
+def test_indicator_rows_are_those_bars_that_have_a_value() -> None:
+    values = macdv_of(walk(300 * 100, 60, 300))
+    rows = indicator_rows(values, 500)
+    defined = [p for p in values if p.macdv is not None]
+    assert [(r["start"], r["macdv"], r["atr"], r["stage"]) for r in rows] == [
+        (p.start_s, p.macdv, p.atr, p.stage) for p in defined
+    ]
+
+
+def test_signal_and_histogram_are_absent_until_they_exist() -> None:
+    rows = indicator_rows(macdv_of(walk(300 * 100, 60, 300)), 500)
+    first = next(i for i, row in enumerate(rows) if "signal" in row)
+    assert first == 8
+    assert all("histogram" not in row for row in rows[:8])
+    assert all(row["histogram"] == row["macdv"] - row["signal"] for row in rows[8:])
+
+
+def test_the_newest_are_kept() -> None:
+    values = macdv_of(walk(300 * 100, 60, 300))
+    assert indicator_rows(values, 3) == indicator_rows(values, 500)[-3:]

@@ -1,0 +1,52 @@
+"""The pages ask no other host for anything, show all there is, and let nothing from outside become HTML."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from app.context import Context
+from app.settings import Settings
+from app.web.app import create_app
+from app.web.docs import render
+from app.web.page import page
+
+
+@pytest.fixture(scope="module")
+def description() -> dict[str, object]:
+    return create_app(Context(Settings())).openapi()
+
+
+def test_every_route_of_the_api_is_described(description: dict[str, dict[str, object]]) -> None:
+    assert set(description["paths"]) == {
+        "/healthz",
+        "/readyz",
+        "/v1/status",
+        "/v1/products",
+        "/v1/candles/{product}",
+        "/v1/indicators/{product}",
+    }
+
+
+def test_the_page_shows_every_route_parameter_and_schema(description: dict[str, dict[str, object]]) -> None:
+    html = render(description)
+    for path in description["paths"]:
+        assert f"<code>{path}</code>" in html
+    for name in ("timeframe", "start", "end", "limit", "product"):
+        assert f'name="{name}"' in html
+    links = set(re.findall(r'href="#(\w+)"', html))
+    assert links <= set(re.findall(r'<details id="(\w+)"', html))
+    assert {"CandlesAnswer", "IndicatorsAnswer", "ErrorAnswer", "Status"} <= links
+
+
+def test_no_page_names_another_host(description: dict[str, object]) -> None:
+    answer = page("API", render(description))
+    assert re.findall(rb"""(?:src|href|url)\s*[=(]\s*["']?(?:https?:)?//[^"')]*""", answer.body) == []
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_what_is_described_cannot_become_html(description: dict[str, dict[str, object]]) -> None:
+    hostile = {**description, "info": {"title": "<script>", "version": "1", "description": "<img>"}}
+    assert "<script>" not in render(hostile)
+    assert "<img>" not in render(hostile)
