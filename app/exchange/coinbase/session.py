@@ -161,7 +161,7 @@ class CoinbaseSession:
         except BadFrame as bad:
             return [self._reject(bad)]
         if isinstance(message, VenueError):
-            return [self._refuse(message, now_ms)]
+            return [self._failed(message, now_ms)]
         order = self._sequence.take(message.sequence_num)
         if order is Order.DUPLICATE:
             return []
@@ -179,7 +179,7 @@ class CoinbaseSession:
             return []
         events: list[Event] = []
         for stream in self._subscriptions.newly_refused(now_ms):
-            reason = "the exchange's acknowledgement does not list it"
+            reason = "the exchange was asked for it and does not list it among its subscriptions"
             events += [ProductRefused(name, reason) for name in self._subscriptions.names[stream]]
         if self.must_reconnect is None:
             self.must_reconnect = self._silent_socket(now_ms) or self._dead_channel(now_ms, events)
@@ -349,9 +349,9 @@ class CoinbaseSession:
             if stream in self._books and not self._books[stream].live:
                 self._began(stream)
 
-    def _refuse(self, error: VenueError, now_ms: int) -> Event:
-        """The exchange refuses a request, without saying which: what it does not acknowledge is refused."""
-        self._subscriptions.answered((), now_ms)
+    def _failed(self, error: VenueError, now_ms: int) -> Event:
+        """The exchange refuses a request, without saying which."""
+        self._subscriptions.failed(now_ms)
         self._rejected["error frame"] += 1
         return FrameRejected(self.connection, f"the exchange says: {error.message[:160]}")
 

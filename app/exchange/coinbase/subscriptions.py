@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import orjson
 
 _PATIENCE_MS = 2_000
-"""A product that an answer leaves out may still come, in another answer or as data."""
+"""A product that an answer leaves out may still come, with another answer or as data."""
 _FIRST_RETRY_MS = 10_000
 _LAST_RETRY_MS = 640_000
 
@@ -31,6 +31,8 @@ class Subscriptions:
         self._answers = 0
         self._asked: dict[str, int] = {}
         self._missing_since: dict[str, int] = {}
+        self._failed: set[str] = set()
+        self._once_more: set[str] = set()
         self._retry_ms = _FIRST_RETRY_MS
         self._retry_at_ms: int | None = None
 
@@ -84,6 +86,8 @@ class Subscriptions:
         self._to_send.clear()
         self._asked.clear()
         self._missing_since.clear()
+        self._failed.clear()
+        self._once_more.clear()
         self.accepted.clear()
         self._sent = self._answers = 0
 
@@ -101,43 +105,56 @@ class Subscriptions:
         self._to_send.clear()
         return [orjson.dumps(message).decode() for message in messages]
 
-    def answered(self, listed: Sequence[str], now_ms: int) -> list[str]:
-        """An answer came: `listed` are all stream ids of its candles channel. Returns those that are accepted by it."""
+    def answered(self, listed: Sequence[str], now_ms: int) -> None:
+        """An acknowledgement came: `listed` are all stream ids of its candles channel."""
+        for stream in listed:
+            self.accept(stream)
+        self._count_answer(now_ms)
+
+    def failed(self, now_ms: int) -> None:
+        """An error came instead of an acknowledgement. It may be about anything, so what it answers is asked again."""
+        self._failed.update(self._count_answer(now_ms))
+
+    def _count_answer(self, now_ms: int) -> list[str]:
+        """Messages are answered in their order. Returns what was asked for in those answered now, and is missing."""
         self._answers += 1
-        new = [stream for stream in listed if self.accept(stream)]
-        for stream, number in self._asked.items():
-            if number <= self._answers:
-                self._missing_since.setdefault(stream, now_ms)
+        answered = [stream for stream, number in self._asked.items() if number <= self._answers]
+        new = [stream for stream in answered if stream not in self._missing_since]
+        self._missing_since.update(dict.fromkeys(new, now_ms))
         return new
 
     def accept(self, stream: str) -> bool:
         """The exchange delivers `stream`; whether that is wanted, and news."""
         if stream not in self.names or stream in self.accepted:
             return False
+        self._forget(stream)
         self.accepted.add(stream)
-        self.refused.discard(stream)
-        self._asked.pop(stream, None)
-        self._missing_since.pop(stream, None)
         return True
 
     def newly_refused(self, now_ms: int) -> list[str]:
         """The stream ids that were asked for in vain; each is returned once, and asked for again now and then."""
         late = [stream for stream, since in self._missing_since.items() if now_ms - since >= _PATIENCE_MS]
+        new = []
         for stream in late:
             del self._missing_since[stream]
             self._asked.pop(stream, None)
-        new = [stream for stream in late if stream not in self.refused]
+            if stream in self._failed and stream not in self._once_more:
+                self._once_more.add(stream)
+            elif stream not in self.refused:
+                new.append(stream)
+            self._failed.discard(stream)
         self.refused.update(new)
         self._ask_again(now_ms)
         return new
 
     def _ask_again(self, now_ms: int) -> None:
-        if not self.refused:
+        waiting = self.refused | self._once_more
+        if not waiting:
             self._retry_at_ms, self._retry_ms = None, _FIRST_RETRY_MS
         elif self._retry_at_ms is None:
             self._retry_at_ms = now_ms + self._retry_ms
         elif now_ms >= self._retry_at_ms:
-            self._queue("subscribe", sorted(self.refused))
+            self._queue("subscribe", sorted(waiting))
             self._retry_ms = min(2 * self._retry_ms, _LAST_RETRY_MS)
             self._retry_at_ms = now_ms + self._retry_ms
 
@@ -148,5 +165,7 @@ class Subscriptions:
     def _forget(self, stream: str) -> None:
         self.accepted.discard(stream)
         self.refused.discard(stream)
+        self._failed.discard(stream)
+        self._once_more.discard(stream)
         self._asked.pop(stream, None)
         self._missing_since.pop(stream, None)

@@ -108,18 +108,31 @@ def test_quirk_08_an_unknown_product_is_refused_once_and_is_nobodys_gap() -> Non
 
 def test_quirk_09_authentication_failure_is_told_and_does_not_loop_hot() -> None:
     venue = Venue()
-    venue.beat()
-    events = venue.deliver({"type": "error", "message": "authentication failure"})
-    assert rejections(events) == ["the exchange says: authentication failure"]
-    venue.deliver({"type": "error", "message": "authentication failure"})
-    refused, asked = venue.pass_ms(2_000), []
-    assert [e.product for e in refused if isinstance(e, ProductRefused)] == [BTC]
+    refused, asked = [], 2
     for _ in range(600):
+        for _ in range(asked):
+            events = venue.deliver({"type": "error", "message": "authentication failure"})
+            assert rejections(events) == ["the exchange says: authentication failure"]
         venue.beat(venue.time_s + 1)
-        venue.pass_ms(1_000)
-        asked += venue.session.requests()
+        refused += [e.product for e in venue.pass_ms(1_000) if isinstance(e, ProductRefused)]
+        asked = len(venue.session.requests())
+    assert refused == [BTC]
     assert venue.session.must_reconnect is None
-    assert 3 <= len(asked) <= 7, "asked again, ever more rarely"
+    assert 4 <= venue.session.snapshot(0).rejected["error frame"] <= 8, "asked again, ever more rarely"
+
+
+def test_quirk_09_an_error_that_passes_refuses_nothing() -> None:
+    venue = Venue()
+    venue.deliver({"type": "error", "message": "too many messages"})
+    asked_after_s = 0
+    while not venue.session.requests():
+        asked_after_s += 1
+        venue.beat(venue.time_s + 1)
+        assert venue.pass_ms(1_000) == []
+    assert 10 <= asked_after_s <= 13
+    venue.ack(BTC)
+    assert venue.pass_ms(3_000) == []
+    assert venue.session.snapshot(0).accepted == 1
 
 
 def test_quirk_10_data_comes_before_the_acknowledgement() -> None:
