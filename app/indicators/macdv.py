@@ -1,0 +1,219 @@
+"""MACD-V (Spiroglou, 2022): the distance of two averages of the close, in hundredths of the average true range.
+
+    MACD-V = 100 · (EMA12 − EMA26) / ATR26        signal = EMA9 of MACD-V        histogram = MACD-V − signal
+
+An EMA starts as the mean of its first n values, then moves by 2/(n+1) towards each next one. ATR is Wilder's: the mean
+of the first 26 true ranges, then 1/26 towards each next one; bars without trades have no true range and carry it on.
+MACD-V is undefined while ATR is zero; the signal counts from the first value that MACD-V has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from app.indicators.stages import STAGES, Codes, Stage, stage_codes
+from app.records import Records, has_trades
+
+BLOCK = 128
+"""Series computed at a time: enough to hide the cost of a call, few enough for the processor's cache."""
+
+STRETCH = 1024
+"""Bars that one running sum covers: within it, the gain stays far below what a float holds."""
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Bools: TypeAlias = npt.NDArray[np.bool_]
+
+
+class Smoothing:
+    """An average that starts as the mean of its first `n` values, then moves by `alpha` towards each next one.
+
+    It is a running sum, `average = scale[k] · Σ gain[k] · x`, where k counts the values so far: what would decay in the
+    average grows in the gain instead. So a whole batch needs no loop over time, and it is as exact as the recurrence:
+    the last terms weigh most in either. Gains grow for `STRETCH` bars at most; then a new sum goes on from the average.
+    """
+
+    def __init__(self, n: int, alpha: float) -> None:
+        decay = (1 - alpha) ** np.arange(1, STRETCH + 1)
+        self.n = n
+        self.alpha = alpha
+        self.gain: Floats = np.concatenate([np.ones(n + 1), alpha * n / decay])
+        self.scale: Floats = np.concatenate([np.full(n, np.nan), [1 / n], decay / n])
+
+    def average(self, x: Floats, counts: Bools, out: Floats) -> None:
+        """Write the average of each bar (series × bars) over those that count; the others carry it on.
+
+        NaN before the n-th value. `counts` may be one row for all series; `out` may be `x`.
+        """
+        seen, carried = np.zeros((1, 1), dtype=np.intp), np.zeros(len(x))
+        for first in range(0, x.shape[1], STRETCH):
+            part = np.s_[:, first : first + STRETCH]
+            sums = out[part]
+            beyond = np.maximum(seen - self.n, 0)  # so that the gain starts at 1 in each stretch
+            k = _count(counts[part]) + (seen - beyond)
+            np.multiply(x[part], self.gain.take(k), out=sums)
+            np.copyto(sums, 0, where=~counts[part])
+            sums[:, 0] += carried
+            np.add.accumulate(sums, axis=1, out=sums)
+            seen, last = k[:, -1:] + beyond, sums[:, -1].copy()
+            sums *= self.scale.take(k)
+            carried = np.where(seen[:, 0] < self.n, last, sums[:, -1] * self.n)
+
+
+def _count(flags: Bools) -> npt.NDArray[np.intp]:
+    """How many flags are set so far, along each row; one row for all where every flag is."""
+    if flags.all():
+        return np.arange(1, flags.shape[1] + 1)[None]
+    return np.add.accumulate(flags, axis=1, dtype=np.intp)
+
+
+FAST, SLOW, SIGNAL = (Smoothing(n, 2 / (n + 1)) for n in (12, 26, 9))
+ATR = Smoothing(26, 1 / 26)
+
+
+@dataclass(frozen=True, slots=True)
+class MacdvArrays:
+    """Every value of a batch: arrays of the shape of the input (series × bars), NaN where a value does not exist."""
+
+    fast_ema: Floats
+    slow_ema: Floats
+    atr: Floats
+    macdv: Floats
+    signal: Floats
+    histogram: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class MacdvPoint:
+    """One bar. Averages and ATR in quote currency, the others in points; None where a value does not exist."""
+
+    start_s: int
+    macdv: float | None
+    signal: float | None
+    histogram: float | None
+    fast_ema: float | None
+    slow_ema: float | None
+    atr: float | None
+    stage: Stage | None
+
+
+@dataclass(frozen=True, slots=True)
+class MacdvSeries:
+    """Every bar of one series: one-dimensional arrays of equal length, NaN where a value does not exist.
+
+    `stages` holds codes, see `app.indicators.stages.STAGES`.
+    """
+
+    start_s: npt.NDArray[np.uint32]
+    fast_ema: Floats
+    slow_ema: Floats
+    atr: Floats
+    macdv: Floats
+    signal: Floats
+    histogram: Floats
+    stages: Codes
+
+    def __len__(self) -> int:
+        return len(self.start_s)
+
+    def __iter__(self) -> Iterator[MacdvPoint]:
+        return map(self.point, range(len(self)))
+
+    def point(self, bar: int) -> MacdvPoint:
+        """The values of `bar`; -1 is the newest. `IndexError` where there is no such bar."""
+        return MacdvPoint(
+            start_s=int(self.start_s[bar]),
+            macdv=_known(self.macdv[bar]),
+            signal=_known(self.signal[bar]),
+            histogram=_known(self.histogram[bar]),
+            fast_ema=_known(self.fast_ema[bar]),
+            slow_ema=_known(self.slow_ema[bar]),
+            atr=_known(self.atr[bar]),
+            stage=STAGES[self.stages[bar]],
+        )
+
+    @property
+    def latest(self) -> MacdvPoint | None:
+        """The newest bar, or None where there is none."""
+        return self.point(-1) if len(self) else None
+
+
+def macdv(high: Floats, low: Floats, close: Floats, traded: Bools) -> MacdvArrays:
+    """MACD-V of a batch of series.
+
+    All arguments are series × bars, oldest bar first, each series without holes. `traded` is false for bars without
+    trades, whose prices are the close before. Shorter series are left-aligned; behind their end prices are NaN and
+    `traded` is true, and every value is NaN. A series has the same bits in any batch.
+    """
+    fast, slow, atr, macdv, signal, histogram = out = np.empty((6, *close.shape))
+    every_bar = np.ones((1, close.shape[1]), dtype=bool)
+    later = np.s_[:, SLOW.n - 1 :]  # the bars that can have a MACD-V
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what is not finite is undefined
+        FAST.average(close, every_bar, fast)
+        SLOW.average(close, every_bar, slow)
+        ATR.average(true_range(high, low, close), traded, atr)
+        np.subtract(fast, slow, out=macdv)
+        macdv *= 100
+        macdv /= atr
+        defined = np.isfinite(macdv)
+        macdv[~defined] = np.nan
+        SIGNAL.average(macdv[later], defined[later], signal[later])
+        signal[~defined] = np.nan
+        np.subtract(macdv, signal, out=histogram)
+    return MacdvArrays(*out)
+
+
+def macdv_of(records: Records) -> MacdvSeries:
+    """MACD-V of one series: records without holes, oldest first, forming ones included if they are given."""
+    return macdv_of_many([records])[0]
+
+
+def macdv_of_many(batch: Sequence[Records]) -> list[MacdvSeries]:
+    """MACD-V of each series of `batch` (see `macdv_of`), bit for bit as it would be alone."""
+    blocks = (batch[first : first + BLOCK] for first in range(0, len(batch), BLOCK))
+    return [series for block in blocks for series in _of_block(block)]
+
+
+def _of_block(batch: Sequence[Records]) -> Iterator[MacdvSeries]:
+    values = macdv(*_aligned(batch))
+    codes = stage_codes(values.macdv, values.signal)
+    for i, records in enumerate(batch):
+        bars = np.s_[i, : len(records)]
+        yield MacdvSeries(
+            start_s=records["start_s"],
+            fast_ema=values.fast_ema[bars],
+            slow_ema=values.slow_ema[bars],
+            atr=values.atr[bars],
+            macdv=values.macdv[bars],
+            signal=values.signal[bars],
+            histogram=values.histogram[bars],
+            stages=codes[bars],
+        )
+
+
+def true_range(high: Floats, low: Floats, close: Floats) -> Floats:
+    """The span of each bar and the close before it, of the first bar alone; bars along the last axis."""
+    spans = high - low
+    np.maximum(high[..., 1:], close[..., :-1], out=spans[..., 1:])
+    spans[..., 1:] -= np.minimum(low[..., 1:], close[..., :-1])
+    return spans
+
+
+def _aligned(batch: Sequence[Records]) -> tuple[Floats, Floats, Floats, Bools]:
+    """High, low, close and whether there were trades, as `macdv` takes them."""
+    bars = max(map(len, batch), default=0)
+    prices = np.full((3, len(batch), bars), np.nan)
+    traded = np.ones((len(batch), bars), dtype=bool)
+    for i, records in enumerate(batch):
+        for rows, field in zip(prices, ("high", "low", "close"), strict=True):
+            rows[i, : len(records)] = records[field]
+        traded[i, : len(records)] = has_trades(records)
+    return prices[0], prices[1], prices[2], traded
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
