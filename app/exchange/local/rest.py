@@ -44,7 +44,8 @@ class Rest:
         self._clock = clock
         self._faults = faults
         self._listing = Listing(tape, clock)
-        self._currencies = {
+        self._version_2 = {
+            "/v2/time": self._time_2,
             "/v2/currencies": self._listing.fiat,
             "/v2/currencies/crypto": self._listing.crypto,
             "/v2/exchange-rates": self._listing.rates,
@@ -75,8 +76,8 @@ class Rest:
             self._cached.clear()
 
     def _computed(self, path: str, query: Query) -> Reply:
-        if path in self._currencies:
-            return as_json(self._currencies[path]())
+        if path in self._version_2:
+            return as_json(self._version_2[path]())
         if not path.startswith(f"{PREFIX}/"):
             return error(404, "NOT_FOUND", "not found")
         try:
@@ -110,8 +111,12 @@ class Rest:
 
     def _time(self) -> object:
         now_ms = self._clock.now_ms()
-        iso = f"{frames.zulu(now_ms // 1000 * 1_000_000_000)[:-1]}Z"
+        iso = frames.zulu(now_ms // 1000 * 1_000_000_000)
         return {"iso": iso, "epochSeconds": str(now_ms // 1000), "epochMillis": str(now_ms)}
+
+    def _time_2(self) -> object:
+        now_s = self._clock.now_ms() // 1000
+        return {"data": {"iso": frames.zulu(now_s * 1_000_000_000), "epoch": now_s}}
 
     # --- candles
 
