@@ -3,53 +3,72 @@
 from __future__ import annotations
 
 from math import fsum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from app.candles import State
+from app.errors import InvalidInput
 from app.records import EMPTY, RECORD, Records, has_trades, over, state_of
 from app.timeframes import Timeframe
 
 
-def parents_of(starts: npt.NDArray[np.integer], target: Timeframe) -> npt.NDArray[np.int64]:
+def parents_of(starts: npt.NDArray[np.integer[Any]], target: Timeframe) -> npt.NDArray[np.int64]:
     """Starts of the buckets of `target` that hold the buckets `starts`, ascending, each once."""
-    return np.unique(np.asarray(starts, dtype=np.int64) // target.seconds * target.seconds)
+    return np.unique(_parents(starts, target))
 
 
 def aggregate(
     records: Records, source: Timeframe, target: Timeframe, parents: npt.NDArray[np.int64] | None = None
 ) -> Records:
-    """The candles of `target` whose buckets are complete in `records` (of `source`, oldest first).
+    """The candles of `target`, oldest first, whose buckets are complete in `records` (of `source`, in any order).
 
-    `parents`: the buckets to build, all of them if not given. Prices come from the children with trades, as the exchange
-    reports them; the volume is summed exactly, then rounded once. A parent of empty children only is empty. Its state is
-    the lowest of its children's, its observation the latest, so that it does not depend on the order of arrival.
+    Complete: each child is there once, closed or confirmed. `parents`: starts of the buckets to build, all if not
+    given. Prices come from the children with trades, as the exchange reports them; the volume is summed exactly, then
+    rounded once. A parent of empty children only is empty and carries their close. The state is the lowest of the
+    children's, the observation the latest: so the same children give the same candle in whichever order they came.
+
+    `InvalidInput` where a bucket of `target` is not a number of buckets of `source`.
     """
-    closed = over(records)
-    starts = closed["start_s"].astype(np.int64)
-    wanted = parents_of(starts, target) if parents is None else np.asarray(parents, dtype=np.int64)
-    first = np.searchsorted(starts, wanted)
-    last = np.searchsorted(starts, wanted + target.seconds)
-    whole = last - first == target.seconds // source.seconds
-    groups = zip(wanted[whole], first[whole], last[whole], strict=True)
-    return np.array([_one(int(start), closed[i:j]) for start, i, j in groups], dtype=RECORD)
+    if not target.contains(source):
+        raise InvalidInput(
+            f"{target} candles cannot be built from {source} ones: use a longer timeframe that they divide"
+        )
+    children = _complete_groups(over(records), source, target, parents)
+    traded = has_trades(children)
+    empty = ~traded.any(axis=1)
+    group, last_child = np.arange(len(children)), children.shape[1] - 1
+    first, last = traded.argmax(axis=1), last_child - traded[:, ::-1].argmax(axis=1)
+
+    built = np.zeros(len(children), RECORD)
+    built["start_s"] = children["start_s"][:, 0]
+    built["flags"] = state_of(children).min(axis=1) | np.where(empty, EMPTY, 0)
+    built["observed_ms"] = children["observed_ms"].max(axis=1)
+    built["open"] = children["open"][group, first]
+    built["high"] = np.where(traded, children["high"], -np.inf).max(axis=1)
+    built["low"] = np.where(traded, children["low"], np.inf).min(axis=1)
+    built["close"] = children["close"][group, last]
+    built["volume"] = [fsum(volumes) for volumes in np.where(traded, children["volume"], 0).tolist()]
+    for price in ("open", "high", "low"):
+        built[price][empty] = built["close"][empty]
+    return built
 
 
-def _one(start_s: int, children: Records) -> tuple[int | float, ...]:
-    state = State(int(state_of(children).min()))
-    observed_ms = int(children["observed_ms"].max())
-    traded = children[has_trades(children)]
-    if not len(traded):
-        close = float(children["close"][-1])
-        return start_s, state | EMPTY, observed_ms, close, close, close, close, 0.0
-    return (
-        start_s,
-        state,
-        observed_ms,
-        float(traded["open"][0]),
-        float(traded["high"].max()),
-        float(traded["low"].min()),
-        float(traded["close"][-1]),
-        fsum(traded["volume"].tolist()),
-    )
+def _complete_groups(
+    closed: Records, source: Timeframe, target: Timeframe, parents: npt.NDArray[np.int64] | None
+) -> Records:
+    """The children of each complete parent: parents × children, both oldest first."""
+    if parents is not None:
+        closed = closed[np.isin(_parents(closed["start_s"], target), parents)]
+    closed = closed[np.argsort(closed["start_s"], kind="stable")]
+    starts, size = closed["start_s"].astype(np.int64), target.seconds // source.seconds
+    parent, first, found = np.unique(_parents(starts, target), return_index=True, return_counts=True)
+    full = found == size
+    index = first[full, None] + np.arange(size)
+    expected = parent[full, None] + np.arange(size) * source.seconds
+    children: Records = closed[index[(starts[index] == expected).all(axis=1)]]
+    return children
+
+
+def _parents(starts: npt.NDArray[np.integer[Any]], target: Timeframe) -> npt.NDArray[np.int64]:
+    return np.asarray(starts, dtype=np.int64) // target.seconds * target.seconds
