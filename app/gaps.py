@@ -33,8 +33,8 @@ def missing_many(
 ) -> tuple[npt.NDArray[np.intp], Starts]:
     """`missing` of every series of one timeframe at once: which series, which bucket; by series, oldest first.
 
-    `starts`, `flags`: series × slots, as they stand in the rings, where slot = (start // step) % slots. `origins_s`: one
-    for each series, or one for all. A bucket whose slot holds a later one has left the ring and is not missing.
+    `starts`, `flags`: series × slots, as they stand in the rings, where slot = (start // step) % slots. `origins_s`:
+    one for each series, or one for all. A bucket whose slot holds a later one has left the ring and is not missing.
     """
     slots, newest = starts.shape[1], last_over_s // step
     buckets = newest - slots + 1 + np.arange(slots)
