@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 
 from app.context import Context
+from app.series import Series
 from app.settings import Settings
 from tests.support import Process, eventually
 
@@ -45,6 +46,14 @@ class System:
             case "beat":
                 return [*celery, "beat", "--schedule", os.devnull, "--scheduler", "celery.beat:Scheduler"]
         raise ValueError(f"no process is called {name}")
+
+    def has_started(self, products: int) -> bool:
+        """Whether every followed series was asked for once, and nothing is left to ask at once."""
+        followed = self.context.products.delivered()
+        many = [Series("coinbase", p, t) for p in followed for t in self.context.settings.timeframes]
+        views = self.context.candles.read_many([(s, 0, 0) for s in many])
+        queue = self.context.queue.state()
+        return len(followed) >= products and all(v.origin_s for v in views) and not queue.ready and not queue.leased
 
     def now_s(self) -> float:
         """The exchange's time as the system knows it."""

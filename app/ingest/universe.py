@@ -26,14 +26,11 @@ def resolve(context: Context, stop: threading.Event) -> list[FollowedProduct]:
     delay_s = 0.5
     while not stop.is_set():
         try:
-            if context.budget.acquire(timeout_s=30, stop=stop):
-                followed = _chosen(context.settings.products, context.rest.products())
-                context.budget.answered()
+            if listing := _listing(context, stop):
+                followed = _chosen(context.settings.products, listing)
                 context.products.follow(followed)
                 return followed
         except ExchangeError as error:
-            if isinstance(error, Throttled):
-                context.budget.pause(error.retry_after_s)
             if known := context.products.read():
                 log.warning("products: %s; going on with the %d known ones", error, len(known))
                 return known
@@ -41,6 +38,23 @@ def resolve(context: Context, stop: threading.Event) -> list[FollowedProduct]:
             stop.wait(delay_s * random.uniform(0.5, 1.0))
             delay_s = min(LONGEST_DELAY_S, 2 * delay_s)
     return []
+
+
+def _listing(context: Context, stop: threading.Event) -> list[Product]:
+    """The exchange's listing; nothing where the budget had no permit in time."""
+    permit = context.budget.acquire(timeout_s=30, stop=stop)
+    if permit is None:
+        return []
+    answered = False
+    try:
+        listing = context.rest.products()
+        answered = True
+        return listing
+    except Throttled as error:
+        context.budget.pause(error.retry_after_s)
+        raise
+    finally:
+        permit.give_back(answered=answered)
 
 
 def _chosen(selection: Sequence[str], listing: Sequence[Product]) -> list[FollowedProduct]:

@@ -1,8 +1,8 @@
 """One request budget for the fleet: every REST request of every process passes here first.
 
-Permits are spaced evenly (GCRA with a burst of one) on the clock of the Redis server, so that hosts with wrong clocks
-share it exactly. The interval is 3 % longer than the limit asks for: that absorbs the jitter between the permit and
-the arrival of the request at the exchange.
+A permit counts against the budget until a second after the answer has come, not after the request was sent: so however
+long a busy machine or a slow network holds a request up, the exchange never sees more of them in any second than
+allowed. All times are the Redis server's, so that hosts with wrong clocks share the budget exactly.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import random
 import threading
 import time
+import uuid
+from collections.abc import Callable
 from typing import NamedTuple
 
 from redis import Redis
@@ -17,12 +19,14 @@ from redis import Redis
 from app.cache import keys
 from app.cache.scripts import script
 
-MARGIN = 1.03
-CATCH_UP_S = 0.02
-"""A caller that woke up late may be followed this much sooner; must stay below the second's margin."""
+WINDOW_S = 1.005
+"""A second, and a little for the rounding of clocks."""
 
 LONGEST_PAUSE_S = 300.0
 """A Retry-After above this is not believed."""
+
+HELD_S = 60.0
+"""A permit that was not given back for so long belonged to a process that died: longer than any request takes."""
 
 
 class BudgetState(NamedTuple):
@@ -33,41 +37,68 @@ class BudgetState(NamedTuple):
     paused_s: float
 
 
+class Permit:
+    """The right to one request. Give it back when the answer is there, whatever it was."""
+
+    def __init__(self, give_back: Callable[[bool], None], cancel: Callable[[], None]) -> None:
+        self._give_back = give_back
+        self._cancel = cancel
+
+    def give_back(self, *, answered: bool) -> None:
+        """The request is over. `answered`: properly, so that the next pause starts small again."""
+        self._give_back(answered)
+
+    def cancel(self) -> None:
+        """No request was made."""
+        self._cancel()
+
+
 class Budget:
-    """At most `per_second` permits in any second, over all processes that use the same Redis."""
+    """At most `per_second` requests in any second, over all processes that use the same Redis."""
 
     def __init__(self, client: Redis, exchange: str, per_second: float) -> None:
         self._client = client
-        self._key = f"{keys.BUDGET}:{exchange}"
-        self._interval_us = int(MARGIN * 1_000_000 / per_second)
+        self._permits = f"{keys.BUDGET}:{exchange}:permits"
+        self._state = f"{keys.BUDGET}:{exchange}"
+        self._at_once = max(1, int(per_second))
+        self._window_us = int(WINDOW_S * 1e6 * self._at_once / per_second)
         self._acquire = script(client, "acquire")
+        self._give_back = script(client, "give_back")
         self._pause = script(client, "pause")
 
-    def try_acquire(self) -> float:
-        """0.0 for a permit, else the seconds to wait before the next try."""
-        return int(self._acquire(keys=[self._key], args=[self._interval_us, int(CATCH_UP_S * 1e6)])) / 1e6
+    def try_acquire(self) -> Permit | float:
+        """A permit, or the seconds to wait before the next try."""
+        name = uuid.uuid4().hex
+        args = [self._at_once, name, int(HELD_S * 1e6)]
+        wait_us = int(self._acquire(keys=[self._permits, self._state], args=args))
+        return wait_us / 1e6 if wait_us else self._permit(name)
 
-    def acquire(self, *, timeout_s: float = 60.0, stop: threading.Event | None = None) -> bool:
-        """Wait for a permit; False where none came within `timeout_s` or `stop` was set."""
+    def acquire(self, *, timeout_s: float = 60.0, stop: threading.Event | None = None) -> Permit | None:
+        """Wait for a permit; None where none came within `timeout_s` or `stop` was set."""
         stop = stop or threading.Event()
         deadline = time.monotonic() + timeout_s
-        while wait_s := self.try_acquire():
-            if time.monotonic() + wait_s > deadline or stop.wait(wait_s):
-                return False
-        return True
+        while not isinstance(permit := self.try_acquire(), Permit):
+            if time.monotonic() + permit > deadline or stop.wait(permit):
+                return None
+        return permit
+
+    def _permit(self, name: str) -> Permit:
+        def give_back(answered: bool) -> None:
+            self._give_back(keys=[self._permits, self._state], args=[name, self._window_us, int(answered)])
+
+        def cancel() -> None:
+            self._client.zrem(self._permits, name)
+
+        return Permit(give_back, cancel)
 
     def pause(self, retry_after_s: float | None = None) -> float:
         """Nobody asks for `retry_after_s`, or for exponentially longer times; returns the pause in seconds."""
         named_us = int(min(retry_after_s or 0.0, LONGEST_PAUSE_S) * 1e6)
         jitter = random.uniform(0.5, 1.0)
-        return int(self._pause(keys=[self._key], args=[named_us, jitter])) / 1e6
-
-    def answered(self) -> None:
-        """A request was answered: the next pause starts small again."""
-        self._client.hset(self._key, "throttled_in_a_row", 0)
+        return int(self._pause(keys=[self._state], args=[named_us, jitter])) / 1e6
 
     def state(self) -> BudgetState:
-        granted, throttled, paused_until_us = self._client.hmget(self._key, "granted", "throttled", "paused_until_us")
+        granted, throttled, paused_until_us = self._client.hmget(self._state, "granted", "throttled", "paused_until_us")
         seconds, micros = self._client.time()
         paused_us = int(paused_until_us or 0) - seconds * 1_000_000 - micros
         return BudgetState(int(granted or 0), int(throttled or 0), max(0.0, paused_us / 1e6))

@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable
 
 from app.context import Context
-from app.errors import CandlewickError
+from app.errors import ExchangeError, Throttled
+from app.repair.budget import Permit
 from app.repair.filler import Filler
+from app.repair.queue import Request
 from app.touched import Touched
 
 log = logging.getLogger(__name__)
@@ -37,16 +39,31 @@ class Drain:
             request = None if exchange_ms is None else self._context.queue.claim(exchange_ms)
             if request is None or exchange_ms is None:
                 break
+            if self._filler.need(request, exchange_ms) is None:
+                self._filler.release(request, exchange_ms)
+                continue
+            permit = self._context.budget.acquire(timeout_s=LONGEST_WAIT_S, stop=stop)
+            if permit is None:
+                self._context.queue.settle(request, exchange_ms)
+                break
+            pages += self._ask(request, permit, exchange_ms)
+        return pages
+
+    def _ask(self, request: Request, permit: Permit, exchange_ms: int) -> int:
+        """Use `permit` for `request`, unless what it lacked has come while we waited; returns the pages asked for."""
+        answered = False
+        try:
+            # The later the time of asking, the more buckets have settled.
+            exchange_ms = self._exchange_ms() or exchange_ms
             need = self._filler.need(request, exchange_ms)
             if need is None:
                 self._filler.release(request, exchange_ms)
-            elif self._context.budget.acquire(timeout_s=LONGEST_WAIT_S, stop=stop):
-                self._filler.work(request, need, exchange_ms)
-                pages += 1
-            else:
-                self._context.queue.settle(request, exchange_ms)
-                break
-        return pages
+                permit.cancel()
+                return 0
+            answered = self._filler.work(request, need, exchange_ms)
+        finally:
+            permit.give_back(answered=answered)
+        return 1
 
     def _exchange_ms(self) -> int | None:
         """The exchange's time; too early rather than too late, so that nothing settles too soon."""
@@ -55,12 +72,20 @@ class Drain:
             return known.exchange_ms
         if not self._context.queue.state().total:
             return None
-        if not self._context.budget.acquire(timeout_s=LONGEST_WAIT_S):
+        permit = self._context.budget.acquire(timeout_s=LONGEST_WAIT_S)
+        if permit is None:
             return None
+        answered = False
         try:
             exchange_ms = self._context.rest.time_ms()
-        except CandlewickError as error:
+            answered = True
+        except Throttled as error:
+            self._context.budget.pause(error.retry_after_s)
+            return None
+        except ExchangeError as error:
             log.warning("the exchange's time is not known: %s", error)
             return known.exchange_ms if known else None
+        finally:
+            permit.give_back(answered=answered)
         self._context.clock.tell(exchange_ms)
         return exchange_ms

@@ -44,17 +44,17 @@ class Filler:
             return page_of_reconciliation(view, series.timeframe, self._rules.settled(series.timeframe, now_s))
         return need_of(view, series.timeframe, now_s, self._rules)
 
-    def work(self, request: Request, need: Need, exchange_ms: int) -> None:
-        """Ask for `need`, one page, and write the answer. A permit of the budget must have been taken.
+    def work(self, request: Request, need: Need, exchange_ms: int) -> bool:
+        """Ask for `need`, one page, and write the answer; whether there was one. It needs a permit of the budget.
 
         `exchange_ms`: the exchange's time, not later than the moment of asking.
         """
         series = request.series(self._context.exchange)
         try:
             page = self._context.rest.candles(series.product, series.timeframe, need.first_s, need.last_s)
-            self._context.budget.answered()
             self._write(request, series, need, page, exchange_ms)
             self.release(request, exchange_ms)
+            return True
         except Throttled as error:
             pause_s = self._context.budget.pause(error.retry_after_s)
             self._queue.settle(request, exchange_ms)
@@ -64,6 +64,7 @@ class Filler:
         except Refused as error:
             self._queue.fail(request, str(error), exchange_ms)
             log.error("%s: given up: %s", series, error)
+        return False
 
     def release(self, request: Request, exchange_ms: int) -> None:
         """Give `request` back: what is left of it waits for its turn, or until it has settled."""

@@ -125,7 +125,7 @@ def _early(records: Records, known: Records) -> Records:
     """Unsettled candles as closed ones that every other word on them replaces; without those that lag behind."""
     seen = {int(r["start_s"]): float(r["volume"]) for r in known}
     keep = [r["volume"] >= seen.get(int(r["start_s"]), 0.0) for r in records]
-    early = records[np.array(keep, dtype=bool)]
+    early: Records = records[np.array(keep, dtype=bool)]
     early["flags"] = State.CLOSED | UNSETTLED
     early["observed_ms"] = early["start_s"].astype(np.uint64) * 1000
     return early

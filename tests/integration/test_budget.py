@@ -9,22 +9,33 @@ import time
 import pytest
 import redis
 
-from app.repair.budget import Budget
+from app.repair.budget import Budget, Permit
 from tests.support import Process
 
 pytestmark = pytest.mark.integration
 
 CALLER = """
-import sys, time
+import random, sys, time
 from redis import Redis
 from app.repair.budget import Budget
 client = Redis.from_url(sys.argv[1])
 budget = Budget(client, "coinbase", float(sys.argv[2]))
 until = time.monotonic() + float(sys.argv[3])
 while time.monotonic() < until:
-    if budget.acquire(timeout_s=until - time.monotonic()):
+    permit = budget.acquire(timeout_s=until - time.monotonic())
+    if permit:
+        time.sleep(random.choice([0, 0, 0, 0.05]))  # a request that is held up on its way
         print(time.monotonic(), flush=True)
+        permit.give_back(answered=True)
 """
+
+
+PERMITS = "cw:1:budget:coinbase:permits"
+
+
+def now_us(client: redis.Redis) -> int:
+    seconds, micros = client.time()
+    return seconds * 1_000_000 + micros
 
 
 def most_in_any_second(times: list[float]) -> int:
@@ -51,18 +62,51 @@ def test_four_processes_share_it_exactly_and_use_it(redis_url: str, processes: o
 
 def test_a_429_pauses_everybody_and_the_restart_is_slow(redis_client: redis.Redis) -> None:
     one, other = Budget(redis_client, "coinbase", 50), Budget(redis_client, "coinbase", 50)
-    assert one.try_acquire() == 0
+    first = one.try_acquire()
+    assert isinstance(first, Permit)
+    first.give_back(answered=True)
     assert one.pause(retry_after_s=0.3) == pytest.approx(0.3, abs=0.05)
     assert other.try_acquire() == pytest.approx(0.3, abs=0.1)
-    assert not other.acquire(timeout_s=0.05)
-    assert other.acquire(timeout_s=5)
-    assert one.try_acquire() > 1.5 / 50, "the first permits after a pause are further apart"
+    assert other.acquire(timeout_s=0.05) is None
+    after = other.acquire(timeout_s=5)
+    assert after is not None
+    after.give_back(answered=True)
+    assert redis_client.zscore(PERMITS, next(iter(redis_client.zrange(PERMITS, -1, -1)))) > 2.5e6 + now_us(
+        redis_client
+    ), "the first permits after a pause count for longer"
     assert one.state().throttled == 1
+
+
+def test_a_permit_counts_until_a_second_after_it_was_given_back(redis_client: redis.Redis) -> None:
+    budget = Budget(redis_client, "coinbase", 1)
+    permit = budget.try_acquire()
+    assert isinstance(permit, Permit)
+    assert budget.acquire(timeout_s=1.2) is None, "in use"
+    permit.give_back(answered=True)
+    given_back = time.monotonic()
+    assert budget.acquire(timeout_s=10) is not None
+    assert time.monotonic() - given_back >= 1.0
+
+
+def test_a_permit_that_was_not_used_costs_nothing(redis_client: redis.Redis) -> None:
+    budget = Budget(redis_client, "coinbase", 1)
+    permit = budget.try_acquire()
+    assert isinstance(permit, Permit)
+    permit.cancel()
+    permit.give_back(answered=False)
+    assert isinstance(budget.try_acquire(), Permit)
+
+
+def test_the_permit_of_a_process_that_died_runs_out(redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.repair.budget.HELD_S", 0.1)
+    budget = Budget(redis_client, "coinbase", 1)
+    assert isinstance(budget.try_acquire(), Permit)
+    assert budget.acquire(timeout_s=5) is not None
 
 
 def test_pauses_grow_until_an_answer_comes(redis_client: redis.Redis) -> None:
     budget = Budget(redis_client, "coinbase", 50)
-    key = next(iter(redis_client.keys("cw:1:budget*")), b"cw:1:budget:coinbase")
+    key = "cw:1:budget:coinbase"
 
     def pause_after_the_last() -> float:
         redis_client.hset(key, "paused_until_us", 0)
@@ -70,7 +114,10 @@ def test_pauses_grow_until_an_answer_comes(redis_client: redis.Redis) -> None:
 
     pauses = [pause_after_the_last() for _ in range(4)]
     assert all(0.5 * 2**i <= pause <= 2**i + 0.01 for i, pause in enumerate(pauses)), pauses
-    budget.answered()
+    redis_client.hset(key, "paused_until_us", 0)
+    permit = budget.try_acquire()
+    assert isinstance(permit, Permit)
+    permit.give_back(answered=True)
     assert pause_after_the_last() <= 1.01
 
 
@@ -89,5 +136,5 @@ def test_waiting_ends_when_it_is_told_to(redis_client: redis.Redis) -> None:
     budget.pause(retry_after_s=60)
     threading.Timer(0.05, stop.set).start()
     started = time.monotonic()
-    assert not budget.acquire(timeout_s=120, stop=stop)
+    assert budget.acquire(timeout_s=120, stop=stop) is None
     assert time.monotonic() - started < 30

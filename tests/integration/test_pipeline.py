@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from app.series import Series
 from tests.oracle import Exchange, none, wrong_candles, wrong_indicators
 from tests.support import ROOT, Process, eventually, free_port
 from tests.system import System
@@ -52,19 +51,6 @@ def start_system(processes: Callable[..., Process], redis_url: str) -> Iterator[
         system.context.redis.close()
 
 
-def wait_for_start(system: System, products: int) -> None:
-    """Until every followed series was asked for once, and nothing is left to ask at once."""
-
-    def started() -> bool:
-        followed = system.context.products.delivered()
-        many = [Series("coinbase", p, t) for p in followed for t in system.context.settings.timeframes]
-        views = system.context.candles.read_many([(s, 0, 0) for s in many])
-        state = system.context.queue.state()
-        return len(followed) >= products and all(v.origin_s for v in views) and not state.ready and not state.leased
-
-    eventually(started, timeout=60, interval=0.2)
-
-
 def assert_true(system: System, exchange: Exchange, products: list[str]) -> None:
     """Soon, the cache holds the truth up to the present moment, and the indicators are what follows from it."""
     now_s, timeframes = exchange.now_s(), system.context.settings.timeframes
@@ -80,7 +66,7 @@ def test_every_candle_and_every_indicator_is_true(
     products = ["BTC-USD", "ETH-USD", "SOL-USD"]
     thin = [p["product_id"] for p in exchange.get("/api/v3/brokerage/market/products")["products"]][-6:-3]
     system = start_system(exchange, PRODUCTS=",".join([*products, *thin, "NOPE-USD"]))
-    wait_for_start(system, len(products))
+    eventually(lambda: system.has_started(len(products)), timeout=60, interval=0.2)
     asked_by_the_start = len(exchange.requests_for_candles())
     for _ in range(6):
         exchange.inject("garbage")
@@ -100,6 +86,6 @@ def test_real_candles_come_out_as_they_went_in(
     exchange = start_exchange("--market-data", str(DATA), "--start", "2018-01-20T00:00:00Z")
     products = ["ETH-BTC", "LTC-BTC", "XLM-BTC", "ETC-BTC"]
     system = start_system(exchange, PRODUCTS=",".join(products))
-    wait_for_start(system, len(products))
+    eventually(lambda: system.has_started(len(products)), timeout=60, interval=0.2)
     system.wait_until(exchange.now_s() + 900)
     assert_true(system, exchange, products)

@@ -1,17 +1,22 @@
--- One permit of the fleet's request budget (GCRA without a burst, on the server's own clock).
--- KEYS[1] budget   ARGV: interval between two permits in us, how far a late caller may catch up in us
+-- One permit of the fleet's request budget, on the server's own clock.
+-- KEYS: permits, state   ARGV: permits in a window, name of the new permit, us after which its holder is taken for dead
 -- Answer: 0 for a permit, else the microseconds to wait before asking again.
+--
+-- A permit counts from its grant until a whole window after it was given back, so until a window after the request it
+-- was for has certainly arrived. However long a request was delayed on its way, no window holds more than allowed.
 
+local permits, state = KEYS[1], KEYS[2]
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local state = redis.call('HMGET', KEYS[1], 'next_us', 'slow')
-local next_us, slow = tonumber(state[1] or 0), tonumber(state[2] or 0)
+local paused_until = tonumber(redis.call('HGET', state, 'paused_until_us') or 0)
+if paused_until > now then return paused_until - now end
 
-if next_us > now then return next_us - now end
-
--- After a pause the first permits are further apart: up to four times the interval, shrinking with each.
-local interval = tonumber(ARGV[1]) * (1 + slow / 4)
-redis.call('HSET', KEYS[1], 'next_us', math.floor(math.max(next_us, now - ARGV[2]) + interval),
-  'slow', math.max(0, slow - 1))
-redis.call('HINCRBY', KEYS[1], 'granted', 1)
-return 0
+redis.call('ZREMRANGEBYSCORE', permits, '-inf', now)
+if redis.call('ZCARD', permits) < tonumber(ARGV[1]) then
+  redis.call('ZADD', permits, now + ARGV[3], ARGV[2])
+  redis.call('PEXPIRE', permits, 3600000)
+  redis.call('HINCRBY', state, 'granted', 1)
+  return 0
+end
+local first = tonumber(redis.call('ZRANGE', permits, 0, 0, 'WITHSCORES')[2])
+return math.max(1000, math.min(first - now, 50000)) -- one that is in use may be given back sooner than it runs out

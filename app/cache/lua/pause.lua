@@ -1,12 +1,11 @@
 -- The exchange said "too many requests": nobody asks for a while.
--- KEYS[1] budget   ARGV: pause in us that the exchange named (0: none), jitter between 0.5 and 1
+-- KEYS: state   ARGV: pause in us that the exchange named (0: none), jitter between 0.5 and 1
 -- Answer: the pause in microseconds.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local state = redis.call('HMGET', KEYS[1], 'next_us', 'paused_until_us', 'throttled_in_a_row')
-local next_us, paused_until = tonumber(state[1] or 0), tonumber(state[2] or 0)
-local row = tonumber(state[3] or 0)
+local known = redis.call('HMGET', KEYS[1], 'paused_until_us', 'throttled_in_a_row')
+local paused_until, row = tonumber(known[1] or 0), tonumber(known[2] or 0)
 
 -- Answers to requests that were under way when the pause began say nothing new.
 if now >= paused_until then row = row + 1 end
@@ -14,7 +13,6 @@ local pause = tonumber(ARGV[1])
 if pause == 0 then pause = math.min(60000000, 1000000 * 2 ^ (row - 1)) * ARGV[2] end
 local paused = math.floor(math.max(paused_until, now + pause))
 
-redis.call('HSET', KEYS[1], 'next_us', math.max(next_us, paused), 'paused_until_us', paused,
-  'throttled_in_a_row', row, 'slow', 12)
+redis.call('HSET', KEYS[1], 'paused_until_us', paused, 'throttled_in_a_row', row, 'slow', 12)
 redis.call('HINCRBY', KEYS[1], 'throttled', 1)
 return math.max(0, paused - now)
