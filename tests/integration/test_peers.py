@@ -65,7 +65,7 @@ def test_the_official_rest_client(exchange: LocalExchange) -> None:
     rest: Any = pytest.importorskip("coinbase.rest", reason="coinbase-advanced-py is not installed")
     adapters: Any = pytest.importorskip("requests.adapters")
 
-    class WithoutTls(adapters.HTTPAdapter):  # type: ignore[misc, name-defined]
+    class WithoutTls(adapters.HTTPAdapter):  # type: ignore[misc]
         """The client insists on https://; the local exchange has no certificate."""
 
         def send(self, request: Any, **options: Any) -> Any:

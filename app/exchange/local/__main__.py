@@ -53,7 +53,8 @@ async def _serve(asked: argparse.Namespace) -> int:
         "local exchange: ws://%s:%d and http://%s:%d, %d products, %s at speed %g",
         asked.host, port, asked.host, port, len(market.products), zulu(clock.now_ns()), clock.speed,
     )  # fmt: skip
-    await stopped.wait()
+    told = asyncio.create_task(stopped.wait())
+    await asyncio.wait({told, *filter(None, [server.feeding])}, return_when=asyncio.FIRST_COMPLETED)
     await server.stop()
     log.info("local exchange: stopped")
     return 0

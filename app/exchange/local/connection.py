@@ -44,6 +44,8 @@ class Connection:
         self._ledger = ledger
         self._sequence = 0
         self._outbox: deque[tuple[bytes, WSMsgType]] = deque()
+        self._waiting_bytes = 0
+        self._closing = False
         self._held: str | None = None
         self._wake = asyncio.Event()
 
@@ -59,7 +61,7 @@ class Connection:
             return
         sequence = self._sequence
         self._sequence += 1
-        if len(self._outbox) >= self._options.outbox_frames or self._toll(DropFrames, wanted):
+        if self._is_full() or self._toll(DropFrames, wanted):
             self._ledger.frames_dropped += 1
             return
         client_id = self._options.client_id or self._faults.find(ClientId) is not None
@@ -76,15 +78,21 @@ class Connection:
 
     def send_raw(self, data: bytes, *, binary: bool = False) -> None:
         """Queue a frame without a sequence number."""
-        if not self._faults.find(FreezeSocket):
-            self._outbox.append((data, WSMsgType.BINARY if binary else WSMsgType.TEXT))
-            self._wake.set()
+        if not self._is_full() and not self._faults.find(FreezeSocket):
+            self._put(data, WSMsgType.BINARY if binary else WSMsgType.TEXT)
 
     def _queue(self, frame: str) -> None:
         self._ledger.frames_total += 1
         self.last_frame_s = time.monotonic()
-        self._outbox.append((frame.encode(), WSMsgType.TEXT))
+        self._put(frame.encode(), WSMsgType.TEXT)
+
+    def _put(self, data: bytes, kind: WSMsgType) -> None:
+        self._outbox.append((data, kind))
+        self._waiting_bytes += len(data)
         self._wake.set()
+
+    def _is_full(self) -> bool:
+        return self._waiting_bytes >= self._options.outbox_bytes
 
     def _is_frozen(self, channel: str, product: str) -> bool:
         if not self._faults:
@@ -104,12 +112,15 @@ class Connection:
                 self._wake.clear()
                 while self._outbox and not self.half_open:
                     data, kind = self._outbox.popleft()
+                    self._waiting_bytes -= len(data)
                     await self.ws.send_frame(data, kind)
         except ConnectionError:
-            self.abort()
+            if not self._closing:
+                self.abort()
 
     async def close(self, code: int, reason: str = "") -> None:
         """Close the connection; `code` 1006 cuts it."""
+        self._closing = True
         self._ledger.socket(self.number, "closing", f"{code} {reason}".strip())
         if code == _ABRUPT or self.half_open:
             self.abort()

@@ -34,7 +34,7 @@ class Options(BaseModel):
     requests_per_second: float = Field(10.0, gt=0, le=100_000, description="REST requests of one address.")
     cache_exchange_ms: int = Field(1_000, ge=0, le=3_600_000, description="Exchange time that an answer is repeated.")
     deflate: bool = Field(True, description="Compress frames for clients that ask for it.")
-    outbox_frames: int = Field(20_000, ge=10, le=1_000_000, description="Frames waiting for a slow reader; then drop.")
+    outbox_bytes: int = Field(64 << 20, ge=1_000, le=1 << 32, description="Waiting for a slow reader; more is dropped.")
 
     def update_seconds(self, speed: float) -> float:
         """Real seconds between two updates of one product."""

@@ -56,7 +56,8 @@ class Server:
         self._messages = TokenBuckets(self.options.messages_per_second)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="local-exchange")
         self._runner: web.AppRunner | None = None
-        self._loop: asyncio.Task[None] | None = None
+        self.feeding: asyncio.Task[None] | None = None
+        """The loop of the feed; it ends by itself only with an error."""
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
         """Listen; returns the port. Raises `OSError` where it is taken."""
@@ -70,20 +71,20 @@ class Server:
         except OSError:
             await self._runner.cleanup()
             raise
-        self._loop = asyncio.create_task(self.feed.run())
+        self.feeding = asyncio.create_task(self.feed.run())
         return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:
-        """Close every connection and the port."""
-        if self._loop is not None:
-            self._loop.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._loop
+        """Close every connection and the port. Raises what ended the feed, if something did."""
         closing = [c.close(1001, "going away") for c in list(self.feed.connections.values())]
         await asyncio.gather(*closing, return_exceptions=True)
         if self._runner is not None:
             await self._runner.cleanup()
         self._pool.shutdown(wait=False, cancel_futures=True)
+        if self.feeding is not None:
+            self.feeding.cancel()
+            with suppress(asyncio.CancelledError):
+                await self.feeding
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if request.path.startswith("/local/"):
