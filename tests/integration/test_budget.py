@@ -82,8 +82,8 @@ def test_a_permit_counts_until_a_second_after_it_was_given_back(redis_client: re
     permit = budget.try_acquire()
     assert isinstance(permit, Permit)
     assert budget.acquire(timeout_s=1.2) is None, "in use"
-    permit.give_back(answered=True)
     given_back = time.monotonic()
+    permit.give_back(answered=True)
     assert budget.acquire(timeout_s=10) is not None
     assert time.monotonic() - given_back >= 1.0
 
