@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
+
+import numpy as np
 
 from app.cache.indicators import IndicatorValue
 from app.cache.model import NOTHING, View
@@ -18,10 +21,10 @@ from app.candles import State
 from app.context import Context
 from app.continuity import contiguous_tail
 from app.errors import InvalidInput, Unready
-from app.indicators.macdv import macdv_of
+from app.indicators.macdv import MacdvSeries, macdv_of
 from app.indicators.readiness import readiness_of
 from app.memo import Memo
-from app.records import state_of
+from app.records import RECORD, Records, state_of
 from app.rows import candle_rows, indicator_rows
 from app.series import Series
 from app.settings import WINDOW
@@ -78,11 +81,13 @@ class Lookup:
         start_s: int | None = None,
         end_s: int | None = None,
         limit: int | None = None,
+        rows: Callable[[Records], Any] = candle_rows,
     ) -> dict[str, Any]:
         """Candles whose bucket starts lie in `start_s` to `end_s` (inclusive), oldest first.
 
         With a start, the first `limit` candles from there on (all, if not said); without, the newest `limit` (500).
-        Buckets of which nothing is known are absent. Raises `InvalidInput`, `NotFollowed`, `Unready` (no clock yet).
+        Buckets of which nothing is known are absent; `rows` makes the answer's form of the others.
+        Raises `InvalidInput`, `NotFollowed`, `Unready` (no clock yet).
         """
         series = self.series(product, timeframe)
         _check_range(timeframe, start_s, end_s, limit)
@@ -92,7 +97,7 @@ class Lookup:
         view = self._read(series, start_s, last, limit or (WINDOW if start_s is None else MOST_CANDLES))
         if not view.revision:
             self.check_delivered(series)
-        return {"product": series.product, "timeframe": timeframe, "candles": candle_rows(view.records)}
+        return {"product": series.product, "timeframe": timeframe, "candles": rows(view.records)}
 
     def indicators(self, product: str, timeframe: Timeframe = BASE, *, limit: int = 100) -> dict[str, Any]:
         """MACD-V of the newest closed candles: the worker's `latest` value, and the newest `limit` of the `series`.
@@ -108,8 +113,7 @@ class Lookup:
             self.check_delivered(series)
         latest = self._context.indicators.read_many([series])[0]
         tail = contiguous_tail(view.over, timeframe)[-WINDOW:]
-        values = macdv_of(tail)
-        reason = readiness_of(tail, values, timeframe).reason if len(tail) else "no closed candle yet"
+        values, reason = _macdv(tail.tobytes(), timeframe)
         return {
             "product": series.product,
             "timeframe": timeframe,
@@ -173,6 +177,14 @@ def _check_range(timeframe: Timeframe, start_s: int | None, end_s: int | None, l
         raise InvalidInput(f"start ({start_s}) is after end ({end_s})")
     if limit is not None and not 1 <= limit <= MOST_CANDLES:
         raise InvalidInput(f"limit is {limit}; it must be 1 to {MOST_CANDLES}")
+
+
+@lru_cache(maxsize=256)
+def _macdv(packed: bytes, timeframe: Timeframe) -> tuple[MacdvSeries, str | None]:
+    """The values of packed records, and why they are not ready, if so. Remembered (15 MB): they seldom change."""
+    tail = np.frombuffer(packed, RECORD)
+    values = macdv_of(tail)
+    return values, readiness_of(tail, values, timeframe).reason if len(tail) else "no closed candle yet"
 
 
 def _brief(value: IndicatorValue | None) -> dict[str, Any] | None:

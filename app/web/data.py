@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Response
 
 from app.lookup import Lookup
+from app.rows import candle_json
 from app.web.answers import json_answer
 from app.web.queries import CandleQuery, IndicatorQuery
 from app.web.schemas import CandlesAnswer, ErrorAnswer, IndicatorsAnswer, ProductsAnswer
@@ -33,7 +34,9 @@ def router(lookup: Lookup) -> APIRouter:
     def candles(product: Product, query: Annotated[CandleQuery, Query()]) -> Response:
         """Candles of one product, oldest first, the forming one included."""
         return json_answer(
-            lookup.candles(product, query.timeframe, start_s=query.start, end_s=query.end, limit=query.limit)
+            lookup.candles(
+                product, query.timeframe, start_s=query.start, end_s=query.end, limit=query.limit, rows=candle_json
+            )
         )
 
     @routes.get("/indicators/{product}", responses={200: {"model": IndicatorsAnswer}, **ERRORS})

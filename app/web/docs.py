@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import Any
 
@@ -49,7 +50,7 @@ def render(description: dict[str, Any]) -> str:
     schemas = "".join(_schema(name, schema) for name, schema in description["components"]["schemas"].items())
     return (
         f"<h1>{escape(info['title'])} API {escape(info['version'])}</h1><nav><a href='/'>overview</a>"
-        f"<a href='/openapi.json'>openapi.json</a></nav><p>{escape(info['description'])}</p>"
+        f"<a href='/openapi.json'>openapi.json</a></nav><p>{_prose(info['description'])}</p>"
         f"<h2>Routes</h2>{operations}<h2>Answers</h2>{schemas}"
     )
 
@@ -61,7 +62,7 @@ def _operation(path: str, operation: dict[str, Any]) -> str:
     answers = "".join(_answer(code, answer) for code, answer in sorted(operation["responses"].items()))
     return (
         f"<details open><summary><b>GET</b> <code>{escape(path)}</code></summary>"
-        f"<p>{escape(operation.get('description', ''))}</p>"
+        f"<p>{_prose(operation.get('description', ''))}</p>"
         + (f'<div class="scroll"><table><tbody>{about}</tbody></table></div>' if about else "")
         + f'<form data-path="{escape(path)}">{fields}<button>try it</button></form><pre hidden></pre>'
         f'<div class="scroll"><table><tbody>{answers}</tbody></table></div></details>'
@@ -73,7 +74,7 @@ def _parameter(parameter: dict[str, Any]) -> str:
     default = f", {schema['default']} if absent" if "default" in schema else ""
     return (
         f"<tr><td><code>{escape(parameter['name'])}</code></td><td class='text'>{escape(_type(schema) + default)}</td>"
-        f"<td class='text wrap'>{escape(parameter.get('description') or schema.get('description', ''))}</td></tr>"
+        f"<td class='text wrap'>{_prose(parameter.get('description') or schema.get('description', ''))}</td></tr>"
     )
 
 
@@ -95,15 +96,20 @@ def _answer(code: str, answer: dict[str, Any]) -> str:
 def _schema(name: str, schema: dict[str, Any]) -> str:
     rows = "".join(
         f"<tr><td><code>{escape(field)}</code></td><td class='text wrap'>{_link(_type(about))}</td>"
-        f"<td class='text wrap'>{escape(about.get('description', ''))}</td></tr>"
+        f"<td class='text wrap'>{_prose(about.get('description', ''))}</td></tr>"
         for field, about in schema.get("properties", {}).items()
     )
     values = ", ".join(map(str, schema.get("enum", [])))
     return (
         f'<details id="{escape(name)}"><summary><code>{escape(name)}</code></summary>'
-        f"<p>{escape(values or schema.get('description', ''))}</p>"
+        f"<p>{_prose(values or schema.get('description', ''))}</p>"
         f'<div class="scroll"><table><tbody>{rows}</tbody></table></div></details>'
     )
+
+
+def _prose(text: str) -> str:
+    """`text` as HTML, with what stands between backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _type(schema: dict[str, Any]) -> str:

@@ -60,7 +60,7 @@ def _main(status: Status, products: Iterable[dict[str, Any]]) -> str:
     rows = "".join(_row(p, newest.get(p["product"])) for p in products)
     return (
         f'<p class="say{" ready" if status.ready else ""}">{escape(status.summary)}</p>'
-        f'<p class="dim">{escape(_clock(status))} · {status.start.text} · {status.gaps.total} requests pending</p>'
+        f'<p class="dim">{escape(_clock(status))} · {status.gaps.total} requests pending</p>'
         f'<div class="scroll"><table><thead><tr><th>product</th><th>newest {BASE} candle</th><th>age</th>'
         '<th>MACD-V</th><th>signal</th><th class="text">stage</th><th class="text">state</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"

@@ -18,7 +18,7 @@ a { color: inherit } nav a { margin-right: 1rem } code { font-size: .92em }
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap }
-th:first-child, td:first-child, .text { text-align: left } .wrap { white-space: normal }
+th:first-child, td:first-child, .text { text-align: left } .wrap { white-space: normal; min-width: 14rem }
 .dim { color: var(--dim) } .up { color: var(--good) } .down { color: var(--bad) }
 details { border: 1px solid var(--line); border-radius: .4rem; margin: .5rem 0; padding: .4rem .8rem }
 summary { cursor: pointer }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import orjson
+import pytest
 
 from app.candles import State
 from app.indicators.macdv import macdv_of
 from app.records import CORRECTED, EMPTY, RECORD
-from app.rows import candle_rows, indicator_rows
+from app.rows import candle_json, candle_rows, indicator_rows
 from tests.filled import walk
 
 
@@ -30,6 +32,14 @@ def test_a_candle_row_has_every_field_as_a_plain_value() -> None:
         (900, False, "confirmed"),
     ]
     assert {type(v) for v in rows[0].values()} == {int, float, bool, str}
+
+
+@pytest.mark.parametrize("bars", [0, 1, 500, 501])
+def test_candles_as_json_are_the_rows_and_follow_every_change(bars: int) -> None:
+    records = walk(300 * 1000, bars, 300)
+    for _ in range(2):
+        assert orjson.loads(orjson.dumps(candle_json(records))) == candle_rows(records)
+        records["volume"] += 1
 
 
 def test_indicator_rows_are_those_bars_that_have_a_value() -> None:
