@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from tests.oracle import Exchange, none, wrong_candles, wrong_indicators
-from tests.support import ROOT, Process, eventually, free_port
+from tests.support import ROOT, eventually
 from tests.system import System
 
 pytestmark = pytest.mark.integration
@@ -17,38 +16,6 @@ START = "2021-03-04T00:00:00Z"
 """Years away from the machine's clock."""
 
 DATA = ROOT.parent / "shared" / "market-data"
-
-
-@pytest.fixture
-def start_exchange(processes: Callable[..., Process]) -> Callable[..., Exchange]:
-    """Starts a local exchange at 60 times real time, with more command-line options where given."""
-
-    def start(*options: str) -> Exchange:
-        port = free_port()
-        command = [sys.executable, "-m", "app.exchange.local", "--port", str(port), "--speed", "60", *options]
-        processes(command)
-        exchange = Exchange(port)
-        eventually(exchange.now_s, timeout=20)
-        return exchange
-
-    return start
-
-
-@pytest.fixture
-def start_system(processes: Callable[..., Process], redis_url: str) -> Iterator[Callable[..., System]]:
-    """Starts every process of an installation against an exchange."""
-    systems: list[System] = []
-
-    def start(exchange: Exchange, **env: str) -> System:
-        urls = {"EXCHANGE_WS_URL": exchange.ws_url, "EXCHANGE_REST_URL": exchange.rest_url}
-        system = System(processes, redis_url, {**urls, **env})
-        systems.append(system)
-        system.start_all()
-        return system
-
-    yield start
-    for system in systems:
-        system.context.redis.close()
 
 
 def assert_true(system: System, exchange: Exchange, products: list[str]) -> None:

@@ -1,0 +1,44 @@
+"""Fixtures that start the whole system."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.oracle import Exchange
+from tests.support import Process, eventually, free_port
+from tests.system import System
+
+
+@pytest.fixture
+def start_exchange(processes: Callable[..., Process]) -> Callable[..., Exchange]:
+    """Starts a local exchange at 60 times real time, with more command-line options where given."""
+
+    def start(*options: str) -> Exchange:
+        port = free_port()
+        command = [sys.executable, "-m", "app.exchange.local", "--port", str(port), "--speed", "60", *options]
+        processes(command)
+        exchange = Exchange(port)
+        eventually(exchange.now_s, timeout=20)
+        return exchange
+
+    return start
+
+
+@pytest.fixture
+def start_system(processes: Callable[..., Process], redis_url: str) -> Iterator[Callable[..., System]]:
+    """Starts every process of an installation against an exchange."""
+    systems: list[System] = []
+
+    def start(exchange: Exchange, **env: str) -> System:
+        urls = {"EXCHANGE_WS_URL": exchange.ws_url, "EXCHANGE_REST_URL": exchange.rest_url}
+        system = System(processes, redis_url, {**urls, **env})
+        systems.append(system)
+        system.start_all()
+        return system
+
+    yield start
+    for system in systems:
+        system.context.redis.close()
