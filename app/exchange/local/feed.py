@@ -29,7 +29,7 @@ SNAPSHOT_TRADES = 100
 TICKER_BATCH_S = 5.0
 MAX_JUMP_MS = 3_600_000
 """A clock that moves further than this between two looks was set; nothing of the time between is sent."""
-_WORK_AHEAD_S = 0.008
+_WORK_AHEAD_S = 0.02
 
 
 class Feed:
