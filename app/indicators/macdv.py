@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.indicators.stages import STAGES, Codes, Stage, stage_codes
-from app.records import Records, has_trades
+from app.records import EMPTY, Records
 
 BLOCK = 128
 """Series computed at a time: enough to hide the cost of a call, few enough for the processor's cache."""
@@ -205,14 +205,14 @@ def true_range(high: Floats, low: Floats, close: Floats) -> Floats:
 
 def _aligned(batch: Sequence[Records]) -> tuple[Floats, Floats, Floats, Bools]:
     """High, low, close and whether there were trades, as `macdv` takes them."""
-    bars = max(map(len, batch), default=0)
-    prices = np.full((3, len(batch), bars), np.nan)
-    traded = np.ones((len(batch), bars), dtype=bool)
+    shape = len(batch), max(map(len, batch), default=0)
+    high, low, close = np.full((3, *shape), np.nan)
+    flags = np.zeros(shape, dtype=np.uint32)
+    columns = (("high", high), ("low", low), ("close", close), ("flags", flags))
     for i, records in enumerate(batch):
-        for rows, field in zip(prices, ("high", "low", "close"), strict=True):
+        for field, rows in columns:
             rows[i, : len(records)] = records[field]
-        traded[i, : len(records)] = has_trades(records)
-    return prices[0], prices[1], prices[2], traded
+    return high, low, close, (flags & EMPTY) == 0
 
 
 def _known(value: float) -> float | None:

@@ -1,0 +1,37 @@
+"""The reference values that lie beside the repository; a test that needs them is skipped where they are absent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.candles import State
+from app.records import EMPTY, RECORD, Records
+
+FOLDER = Path(__file__).resolve().parents[2] / "shared" / "macdv"
+
+
+def shared(name: str) -> Any:
+    """The content of one file of reference values."""
+    path = FOLDER / f"{name}.json"
+    if not path.exists():
+        pytest.skip(f"{path.name} is not here")
+    return json.loads(path.read_text())
+
+
+def records_of(bars: list[dict[str, Any]]) -> Records:
+    """Bars of a reference file as confirmed candles."""
+    rows = [
+        (
+            bar["t"] // 1000,
+            State.CONFIRMED | (EMPTY if bar.get("synthetic") else 0),
+            1,
+            *(bar[name] for name in "ohlcv"),
+        )
+        for bar in bars
+    ]
+    return np.array(rows, dtype=RECORD)

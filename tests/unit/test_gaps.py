@@ -1,0 +1,163 @@
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.candles import State
+from app.gaps import fill_empty, merge, missing, missing_many
+from app.records import EMPTY, RECORD, Records, has_trades, state_of
+from tests.build import B0, STEP, records, run
+
+STATES = st.sampled_from([State.FORMING, State.CLOSED, State.CONFIRMED])
+BUCKETS = st.integers(0, 60)
+
+
+def at(*buckets: int) -> list[int]:
+    """Starts of the buckets with these numbers."""
+    return [B0 + bucket * STEP for bucket in buckets]
+
+
+def test_missing_is_what_has_no_closed_record() -> None:
+    known = records((at(0)[0], State.CLOSED), (at(2)[0], State.FORMING), (at(3)[0], State.CONFIRMED))
+    assert missing(known, STEP, *at(0, 4)).tolist() == at(1, 2, 4)
+    assert missing(known, STEP, *at(3, 3)).tolist() == []
+    assert missing(known[:0], STEP, *at(0, 1)).tolist() == at(0, 1)
+
+
+def test_nothing_is_missing_outside_the_range() -> None:
+    assert missing(run(B0, 3), STEP, *at(0, 2)).tolist() == []
+    assert missing(run(B0, 3), STEP, *at(5, 2)).tolist() == []
+    assert missing(run(B0, 0), STEP, B0 + 1, B0 + 2 * STEP - 1).tolist() == at(1), "buckets that begin in the range"
+
+
+@given(st.dictionaries(BUCKETS, STATES), BUCKETS, BUCKETS, st.randoms(use_true_random=False))
+def test_missing_and_closed_share_the_range(states: dict[int, State], first: int, last: int, random: Random) -> None:
+    rows = [(at(bucket)[0], state) for bucket, state in states.items()]
+    random.shuffle(rows)
+    lost = missing(records(*rows), STEP, *at(first, last)).tolist()
+    closed = {bucket for bucket, state in states.items() if state >= State.CLOSED}
+    assert lost == at(*(bucket for bucket in range(first, last + 1) if bucket not in closed))
+
+
+def ring_of(known: Records, capacity: int) -> Records:
+    """The ring in which `known` were written, oldest first."""
+    ring = np.zeros(capacity, RECORD)
+    for record in known:
+        ring[int(record["start_s"]) // STEP % capacity] = record
+    return ring
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.dictionaries(BUCKETS, STATES), BUCKETS), min_size=1, max_size=5),
+    st.integers(3, 20),
+    st.integers(0, 70),
+)
+def test_many_rings_at_once_miss_what_each_misses(
+    many: list[tuple[dict[int, State], int]], capacity: int, last: int
+) -> None:
+    histories = [records(*((at(b)[0], s) for b, s in sorted(states.items()))) for states, _ in many]
+    rings = np.stack([ring_of(history, capacity) for history in histories])
+    origins, (last_s,) = np.array(at(*(origin for _, origin in many))), at(last)
+    series, starts = missing_many(rings["start_s"], rings["flags"], STEP, origins, last_s)
+    for i, history in enumerate(histories):
+        # What the ring cannot hold, or holds a later bucket instead of, has left it.
+        newest = {int(start) // STEP % capacity: int(start) for start in history["start_s"]}
+        first_s = max(int(origins[i]), last_s - (capacity - 1) * STEP)
+        lost = missing(history, STEP, first_s, last_s).tolist()
+        assert starts[series == i].tolist() == [s for s in lost if newest.get(s // STEP % capacity, 0) <= s]
+    assert (np.diff(series) >= 0).all()
+
+
+def test_one_origin_may_serve_all_and_unwritten_slots_are_no_buckets() -> None:
+    rings = np.zeros((2, 5), RECORD)
+    series, starts = missing_many(rings["start_s"], rings["flags"], STEP, 0, 2 * STEP)
+    assert series.tolist() == [0, 0, 1, 1]
+    assert starts.tolist() == [STEP, 2 * STEP] * 2, "the bucket that would start at 0, and those before, never were"
+
+
+def test_the_open_bucket_in_the_slot_of_the_oldest_hides_it() -> None:
+    known = np.concatenate([run(B0 + STEP, 4), records((at(5)[0], State.FORMING))])
+    ring = ring_of(known, 5)[None]
+    assert missing_many(ring["start_s"], ring["flags"], STEP, B0, at(4)[0])[1].tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("buckets", "limit", "ranges"),
+    [
+        ([], 350, []),
+        ([4], 350, [(4, 4)]),
+        ([3, 1, 2, 2, 1], 350, [(1, 3)]),
+        ([1, 2, 4, 5], 350, [(1, 2), (4, 5)]),
+        ([1, 2, 3, 4, 5], 2, [(1, 2), (3, 4), (5, 5)]),
+        (list(range(350)), 350, [(0, 349)]),
+        (list(range(351)), 350, [(0, 349), (350, 350)]),
+    ],
+)
+def test_adjacent_and_repeated_buckets_become_ranges(
+    buckets: list[int], limit: int, ranges: list[tuple[int, int]]
+) -> None:
+    assert merge(at(*buckets), STEP, limit) == [tuple(at(*pair)) for pair in ranges]
+
+
+@given(st.lists(BUCKETS), st.integers(1, 7))
+def test_ranges_cover_exactly_what_is_missing(buckets: list[int], limit: int) -> None:
+    ranges = merge(np.array(at(*buckets), dtype=np.int64), STEP, limit)
+    covered = [start for first, last in ranges for start in range(first, last + 1, STEP)]
+    assert covered == sorted(set(at(*buckets))), "all of them, once each, nothing else, oldest first"
+    assert all((last - first) // STEP < limit for first, last in ranges)
+
+
+@given(st.lists(BUCKETS), st.integers(1, 7))
+def test_there_are_no_more_ranges_than_needed(buckets: list[int], limit: int) -> None:
+    needed, end = 0, -1
+    for bucket in sorted(set(buckets)):  # each range reaches as far as it can
+        if bucket > end:
+            needed += 1
+            end = bucket
+            while end + 1 in buckets and end + 1 < bucket + limit:
+                end += 1
+    assert len(merge(at(*buckets), STEP, limit)) == needed
+
+
+def filled(page: Records, first: int, last: int, previous_close: float | None) -> Records:
+    first_s, last_s = at(first, last)
+    return fill_empty(page, first_s, last_s, STEP, previous_close, State.CONFIRMED, 99)
+
+
+def test_what_rest_leaves_out_is_empty_and_carries_the_close_before() -> None:
+    page = records((at(1)[0], State.CLOSED, 10.5, 7), (at(3)[0], State.CONFIRMED, 9.5, 8))
+    every = filled(page, 0, 5, 12.0)
+    assert every["start_s"].tolist() == at(0, 1, 2, 3, 4, 5)
+    assert every[[1, 3]].tobytes() == page.tobytes(), "as they are"
+    empty = every[[0, 2, 4, 5]]
+    for price in ("open", "high", "low", "close"):
+        assert empty[price].tolist() == [12.0, 10.5, 9.5, 9.5]
+    assert empty["volume"].tolist() == [0.0] * 4
+    assert empty["flags"].tolist() == [State.CONFIRMED | EMPTY] * 4
+    assert empty["observed_ms"].tolist() == [99] * 4
+
+
+def test_leading_buckets_with_nothing_to_carry_are_left_out() -> None:
+    assert filled(run(at(2)[0], 1), 0, 3, None)["start_s"].tolist() == at(2, 3)
+    assert len(filled(run(B0, 0), 0, 3, None)) == 0
+    assert filled(run(B0, 0), 0, 3, 5.0)["close"].tolist() == [5.0] * 4
+    assert len(filled(run(B0, 0), 3, 2, 5.0)) == 0
+
+
+@given(st.dictionaries(BUCKETS, st.floats(0.01, 1e6)), BUCKETS, BUCKETS, st.none() | st.floats(0.01, 1e6))
+def test_every_bucket_from_the_first_known_close_on_has_a_record(
+    closes: dict[int, float], first: int, last: int, previous_close: float | None
+) -> None:
+    traded = {bucket: close for bucket, close in sorted(closes.items()) if first <= bucket <= last}
+    page = records(*((at(bucket)[0], State.CONFIRMED, close) for bucket, close in traded.items()))
+    every, close, expected = filled(page, first, last, previous_close), previous_close, []
+    for bucket in range(first, last + 1):
+        close = traded.get(bucket, close)
+        if close is not None:
+            expected.append((at(bucket)[0], close, bucket in traded))
+    assert list(zip(every["start_s"], every["close"], has_trades(every), strict=True)) == expected
+    assert (state_of(every) == State.CONFIRMED).all()
+    assert missing(every, STEP, expected[0][0] if expected else B0, at(last)[0]).tolist() == [] or not expected
