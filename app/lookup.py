@@ -200,5 +200,5 @@ def _latest(value: IndicatorValue | None, view: View) -> dict[str, Any] | None:
     if value is None:
         return None
     candle = view.records[view.records["start_s"] == value.start_s]
-    state = State(int(state_of(candle)[0])).label if len(candle) else None
-    return {"start": value.start_s, **value.data, "state": state, "revision": value.revision}
+    now = {"state": State(int(state_of(candle)[0])).label} if len(candle) else {}
+    return {"start": value.start_s, **value.data, **now, "revision": value.revision}

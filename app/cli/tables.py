@@ -46,8 +46,9 @@ def _facts(state: Status) -> Table:
     clock, redis, budget, gaps = state.feed.clock, state.redis, state.budget, state.gaps
     connections = [c for i in state.feed.ingests for c in i.connections]
     facts = {
-        "feed": f"{'connected' if state.feed.connected else 'not connected'}: {len(state.feed.ingests)} ingest "
-        f"process(es), {sum(c.is_open for c in connections)} of {len(connections)} connections open, "
+        "feed": f"{'connected' if state.feed.connected else 'not connected'}: "
+        f"ingest processes {len(state.feed.ingests)}, "
+        f"{sum(c.is_open for c in connections)} of {len(connections)} connections open, "
         f"{sum(c.sequence_gaps for c in connections)} sequence gaps",
         "exchange time": f"{_time(clock.exchange_ms / 1000)} UTC, heard {clock.age_real_seconds:.1f} s ago"
         if clock

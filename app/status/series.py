@@ -24,7 +24,7 @@ def series_status(seen: Seen, now_s: float | None, settling_s: float) -> SeriesS
     """`now_s`: the exchange's clock, None while it is not known."""
     newest = newest_closed(seen)
     step = seen.series.timeframe.seconds
-    age_s = None if now_s is None or newest is None else max(0.0, now_s - newest - step)
+    age_s = None if now_s is None or newest is None else max(0.0, round(now_s - newest - step, 3))
     ready, reason = _readiness(seen, newest)
     return SeriesStatus(
         product=seen.series.product,

@@ -29,7 +29,8 @@ def start_of(series: Sequence[SeriesStatus], asking: int, per_second: float, pau
         products_total=len(by_product),
         requests_left=asking,
         seconds_left=seconds_left,
-        text=f"{products_ready} of {len(by_product)} products, {asking} requests left, about {seconds_left} s",
+        text=f"{products_ready} of {_count(len(by_product), 'product', 'products')}, "
+        f"{_count(asking, 'request', 'requests')} left, about {_count(seconds_left, 'second', 'seconds')}",
     )
 
 
@@ -39,7 +40,7 @@ def reasons_of(feed: Feed, products: Sequence[Product], series: Sequence[SeriesS
         return ["no products are followed yet: is an ingest process running, and can it reach the exchange?"]
     reasons = list(_about_clock(feed.clock))
     if not series:
-        reasons.append(f"the exchange refuses all of the {len(products)} products")
+        reasons.append("the exchange delivers none of the products")
     if start.series_ready < start.series_total:
         reasons.append(f"still starting: {start.text}")
     if stale := [s for s in series if s.stale]:

@@ -367,8 +367,8 @@ def test_a_start_says_how_far_it_has_come(context: Context) -> None:
         context.redis.delete(keys.indicator(Series("coinbase", product, Timeframe.M5)))
     with serving(context) as web:
         state = get(web, "/v1/status")
-    assert state["start"]["text"] == "1 of 3 products, 2 requests left, about 1 s"
-    assert state["summary"] == "Not ready: still starting: 1 of 3 products, 2 requests left, about 1 s"
+    assert state["start"]["text"] == "1 of 3 products, 2 requests left, about 1 second"
+    assert state["summary"] == "Not ready: still starting: 1 of 3 products, 2 requests left, about 1 second"
 
 
 # Pages and protocol

@@ -117,10 +117,10 @@ def reasons(feed_: Feed, products: Sequence[Product], all_series: Sequence[Serie
         (reasons(feed(), [], []), "no products are followed yet"),
         (reasons(feed(None), [product()], [series()]), "the exchange's clock has not been heard yet"),
         (reasons(feed(16), [product()], [series()]), "the exchange's clock was last heard 16 s ago"),
-        (reasons(feed(), [product(refused="unknown")], []), "the exchange refuses all of the 1 products"),
+        (reasons(feed(), [product(refused="unknown")], []), "the exchange delivers none of the products"),
         (
             reasons(feed(), [product()], [series(ready=False)]),
-            "still starting: 0 of 1 products, 1 requests left, about 1 s",
+            "still starting: 0 of 1 product, 1 request left, about 1 second",
         ),
         (reasons(feed(), [product()], [series(stale=True)]), "1 series is out of date: BTC-USD 5m"),
         (
@@ -138,7 +138,7 @@ def test_every_reason_not_to_be_ready(seen: str, reason: str) -> None:
 def test_the_start_counts_series_products_requests_and_seconds() -> None:
     start = start_of([series(), series("ETH-USD"), series("ETH-USD", ready=False)], 12, per_second=5, paused_s=1.5)
     assert (start.series_ready, start.series_total, start.products_ready, start.products_total) == (2, 3, 1, 2)
-    assert start.text == "1 of 2 products, 12 requests left, about 4 s"
+    assert start.text == "1 of 2 products, 12 requests left, about 4 seconds"
     assert start_of([series()], 0, per_second=5, paused_s=30).seconds_left == 0
 
 
