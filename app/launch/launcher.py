@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -145,11 +146,13 @@ def _banner(plan: Plan) -> str:
         if local
         else f"Candlewick on {plan.exchange_url}"
     )
+    redis = f"REDIS_URL={settings.redis_url} " if plan.redis else ""  # one that is set already needs no telling
     places = {
         "dashboard": plan.web_url,
         "API": f"{plan.web_url}/docs",
         "Flower": plan.flower_url,
         **({"local exchange": plan.exchange_url} if local else {}),
+        "command line": f"{redis}{_near(Path(sys.executable))} -m app status",
         "data": _near(plan.folder),
         "logs": _near(plan.logs),
     }

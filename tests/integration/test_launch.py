@@ -96,6 +96,7 @@ def test_it_starts_shows_where_to_look_and_ends_without_a_trace(launch: Launch, 
     assert f"dashboard       http://127.0.0.1:{launch.ports['WEB_PORT']}" in output
     assert f"Flower          http://127.0.0.1:{launch.ports['FLOWER_PORT']}" in output
     waiter = eventually(launch.waiter)
+    assert f"command line    REDIS_URL={launch.redis_url} " in output
     assert "cannot reach http://127.0.0.1:1 (" in _said(process, "every process keeps trying")
     assert launch.redis_url in eventually((launch.root / "var/run/logs/waiter.log").read_text)
     process.send(signum)
