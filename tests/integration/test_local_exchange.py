@@ -10,7 +10,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from itertools import pairwise
@@ -133,6 +132,7 @@ def client(exchange: LocalExchange) -> Iterator[Client]:
 def connected(exchange: LocalExchange) -> Iterator[Client]:
     before = exchange.connections
     client = Client(exchange)
+    eventually(lambda: exchange.connections > before)
     try:
         yield client
     finally:
@@ -309,19 +309,23 @@ def test_frames_are_compressed_for_who_asks_for_it(exchange: LocalExchange) -> N
 
 
 def test_a_reader_that_is_too_slow_loses_frames_and_stops_nobody() -> None:
-    with running(outbox_bytes=50_000) as exchange, connected(exchange) as slow, connected(exchange) as quick:
+    with (
+        running(outbox_bytes=4_000_000, update_ms=50) as exchange,
+        connected(exchange) as slow,
+        connected(exchange) as quick,
+    ):
         for client in (slow, quick):
-            client.send("subscribe", "candles", *MARKET.products)
-        slow.until(lambda: slow.of("subscriptions"))
-        quick.until(lambda: quick.of("subscriptions"))
-        with ThreadPoolExecutor(1) as pool:
-            storm = pool.submit(exchange.inject, "snapshot_storm", count=20)
-            quick.until(storm.done, timeout=30)
-        assert exchange.ledger().frames_dropped > 0
-        told = len(quick.of("candles", "update"))
-        quick.until(lambda: len(quick.of("candles", "update")) > told)
+            client.subscribe("candles", "BTC-USD", "ETH-USD", "SOL-USD")
+        for _ in range(5):  # more than the line and the queue hold
+            told = len(quick.texts)
+            exchange.inject("garbage", kind="five_megabytes")
+            quick.until(partial(lambda n: any("unheard_of" in text for text in quick.texts[n:]), told))
+        quick.until(lambda: exchange.ledger().frames_dropped >= 3)
+        seen = len(quick.of("candles", "update"))
+        quick.until(lambda: len(quick.of("candles", "update")) > seen)
         slow.until(lambda: max(steps(slow.sequences())) > 1)
         assert slow.sequences() == sorted(set(slow.sequences()))
+        assert quick.sequences() == list(range(len(quick.sequences())))
 
 
 # --- faults of the feed
