@@ -38,7 +38,8 @@ EMPTY = 0b100
 CORRECTED = 0b1000
 """Bit of `flags`: another closed candle of this bucket was here before. Set by the cache."""
 UNSETTLED = 0b10000
-"""Bit of `flags`: closed on REST's word before the bucket had settled; to be asked for once more."""
+"""Bit of `flags`: closed, but in doubt: on REST's word before it had settled, or by a stream that
+turned out to have been deaf. REST is to be asked once more."""
 
 
 def state_of(records: Records) -> npt.NDArray[np.integer[Any]]:

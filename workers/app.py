@@ -15,6 +15,9 @@ from app.context import Context
 app = Celery("candlewick", include=["workers.indicators", "workers.repair"])
 app.config_from_object("celeryconfig")
 
+ONCE_MORE = {"max_retries": 3, "default_retry_delay": 2}
+"""For each task: how it is tried again when the process that ran it died."""
+
 
 @cache
 def context() -> Context:

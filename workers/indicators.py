@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from app.compute import Computer
-from workers.app import app, context
+from workers.app import ONCE_MORE, app, context
 from workers.arguments import UpdateWork, parsed
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ def _computer() -> Computer:
     return Computer(c.candles, c.indicators, c.exchange, c.settings.timeframes)
 
 
-@app.task(name="workers.indicators.update")
+@app.task(name="workers.indicators.update", **ONCE_MORE)
 def update(**arguments: Any) -> None:
     """Aggregates and indicators of a batch of touched series."""
     work: UpdateWork = parsed(UpdateWork, arguments)

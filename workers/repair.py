@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from app.repair.service import Repair
-from workers.app import app, context
+from workers.app import ONCE_MORE, app, context
 from workers.arguments import ScanWork, Work, parsed
 
 
@@ -15,21 +15,21 @@ def _repair() -> Repair:
     return Repair(context())
 
 
-@app.task(name="workers.repair.scan")
+@app.task(name="workers.repair.scan", **ONCE_MORE)
 def scan(**arguments: Any) -> None:
     """Look for missing buckets, if it is time to on the exchange's clock."""
     work: ScanWork = parsed(ScanWork, arguments)
     _repair().scan(now=work.now)
 
 
-@app.task(name="workers.repair.reconcile")
+@app.task(name="workers.repair.reconcile", **ONCE_MORE)
 def reconcile(**arguments: Any) -> None:
     """Have everything compared with REST, if it is time to on the exchange's clock."""
     work: ScanWork = parsed(ScanWork, arguments)
     _repair().reconcile(now=work.now)
 
 
-@app.task(name="workers.repair.drain")
+@app.task(name="workers.repair.drain", **ONCE_MORE)
 def drain(**arguments: Any) -> None:
     """Work on the repair queue until nothing in it is due."""
     parsed(Work, arguments)

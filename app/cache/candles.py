@@ -36,6 +36,7 @@ class CandleCache:
         self._write = script(client, "write_candles")
         self._read = script(client, "read_candles")
         self._grow = script(client, "grow_ring")
+        self._doubt = script(client, "doubt_candles")
 
     def write(self, writes: Iterable[Write], *, announce: bool = True) -> list[Written]:
         """Compare-and-set of every record; new and corrected candles are announced with the same atomic step."""
@@ -74,6 +75,17 @@ class CandleCache:
     def read(self, series: Series, first_s: int, last_s: int) -> View:
         """The records of the buckets from `first_s` to `last_s` (starts, inclusive)."""
         return self.read_many([(series, first_s, last_s)])[0]
+
+    def doubt(self, ranges: Sequence[tuple[Series, int, int]]) -> int:
+        """Have REST asked for the closed candles of each (series, first bucket, last bucket) that it has not confirmed.
+
+        Returns how many there are. They stay as they are until the answer comes.
+        """
+        marked = 0
+        for some in batched(ranges, SERIES_A_CALL):
+            args = [n for series, first_s, last_s in some for n in (series.timeframe.seconds, first_s, last_s)]
+            marked += int(self._doubt(keys=[keys.candles(series) for series, _, _ in some], args=args))
+        return marked
 
     def reach_back(self, series: Series, origin_s: int, last_s: int) -> None:
         """Make room for every bucket from `origin_s` to `last_s` and move the origin there."""

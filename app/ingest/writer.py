@@ -71,6 +71,11 @@ class Writer:
         if batch.gaps:
             for gap in batch.gaps.values():
                 log.info("%s %s: gap suspected: %s", gap.product, gap.timeframe, gap.reason)
+            exchange = self._context.exchange
+            # A stream that turns out to have been deaf may have closed some of them already.
+            self._context.candles.doubt(
+                [(Series(exchange, g.product, g.timeframe), g.first_s, g.last_s) for g in batch.gaps.values()]
+            )
             self._context.queue.add((_request(gap), Why.GAP) for gap in batch.gaps.values())
             dispatch.drain(self._context.exchange)
             batch.gaps.clear()

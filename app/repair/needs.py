@@ -10,7 +10,7 @@ import numpy.typing as npt
 from app.cache.model import View, Write
 from app.candles import State, UnifiedCandle
 from app.gaps import fill_empty, merge, missing
-from app.records import UNSETTLED, Records, has_trades, over, to_records
+from app.records import UNSETTLED, Records, has_trades, over, state_of, to_records
 from app.series import Series
 from app.timeframes import Timeframe
 
@@ -76,7 +76,19 @@ def need_of(view: View, timeframe: Timeframe, now_s: float, rules: Rules) -> Nee
     if not view.origin_s:
         return Need(newest - (PAGE - 1) * timeframe.seconds, newest, seed=True)
     pages = merge(lacking(view, timeframe, now_s, rules), timeframe.seconds, PAGE)
-    return Need(*pages[0]) if pages else None
+    return _with_the_one_before(view, *pages[0], timeframe.seconds) if pages else None
+
+
+def _with_the_one_before(view: View, first_s: int, last_s: int, step: int) -> Need:
+    """The page, and the bucket before it if only the stream has vouched for that: the trouble may have begun there.
+
+    It costs no request of its own.
+    """
+    before = view.records[view.records["start_s"] == first_s - step]
+    if not len(before) or state_of(before)[0] != State.CLOSED or first_s - step < view.origin_s:
+        return Need(first_s, last_s)
+    full = (last_s - first_s) // step + 1 == PAGE
+    return Need(first_s - step, last_s - step if full else last_s)
 
 
 def left_to_ask(view: View, timeframe: Timeframe, now_s: float, rules: Rules) -> float | None:

@@ -15,7 +15,7 @@ from app.cache import keys
 from app.cache.candles import CandleCache
 from app.cache.model import Outcome, Write
 from app.candles import State
-from app.records import CORRECTED, RECORD, Records
+from app.records import CORRECTED, RECORD, UNSETTLED, Records
 from tests.build import B0, STEP, candle, empty, records, run, series
 
 pytestmark = pytest.mark.integration
@@ -90,6 +90,17 @@ def test_the_ring_forgets_the_oldest_and_refuses_what_is_older(cache: CandleCach
     assert view.records["start_s"].tolist() == [B0 + i * STEP for i in range(3, CAPACITY + 3)]
     assert view.from_s == B0 + 3 * STEP
     assert put(cache, records((B0, CONFIRMED))) == [Outcome.REFUSED]
+
+
+def test_doubt_marks_what_only_the_stream_vouched_for_and_an_answer_ends_it(cache: CandleCache) -> None:
+    put(cache, run(B0, 2, CONFIRMED), run(B0 + 2 * STEP, 2, CLOSED), records((B0 + 4 * STEP, FORMING)))
+    revision = cache.read(series(), B0, B0).revision
+    assert cache.doubt([(series(), B0, B0 + 9 * STEP), (series("NEW-USD"), B0, B0)]) == 2
+    view = cache.read(series(), B0, B0 + 9 * STEP)
+    assert (view.records["flags"] & UNSETTLED != 0).tolist() == [False, False, True, True, False]
+    assert view.revision == revision
+    assert put(cache, run(B0 + 2 * STEP, 1, CONFIRMED)) == [Outcome.CONFIRMED]
+    assert not cache.read(series(), B0 + 2 * STEP, B0 + 2 * STEP).records["flags"][0] & UNSETTLED
 
 
 def test_the_revision_tells_of_news_and_of_nothing_else(cache: CandleCache) -> None:

@@ -52,6 +52,13 @@ def test_nothing_is_asked_that_the_ring_no_longer_reaches() -> None:
     assert need_of(known, M5, at(60, 5), RULES) == Need(B0 + 52 * STEP, B0 + 59 * STEP)
 
 
+def test_the_bucket_before_a_gap_is_confirmed_with_it_if_only_the_stream_vouched_for_it() -> None:
+    known = view(run(B0, 3), run(B0 + 3 * STEP, 1, CLOSED))
+    assert need_of(known, M5, at(6, 5), RULES) == Need(B0 + 3 * STEP, B0 + 5 * STEP)
+    long = view(run(B0, 1, CLOSED))
+    assert need_of(long, M5, at(1000, 5), RULES) == Need(B0, B0 + (PAGE - 1) * STEP), "never more than a page"
+
+
 def test_unsettled_candles_are_asked_for_once_more_when_they_have_settled() -> None:
     early = run(B0 + 5 * STEP, 1, CLOSED)
     early["flags"] |= UNSETTLED
