@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from app.candles import State
-from app.records import EMPTY, RECORD, STATE_MASK, Records, over
+from app.records import EMPTY, RECORD, Records, over
 
 Starts: TypeAlias = npt.NDArray[np.int64]
 """Bucket starts, UNIX seconds, ascending."""
@@ -18,34 +18,17 @@ Starts: TypeAlias = npt.NDArray[np.int64]
 def missing(records: Records, step: int, origin_s: int, last_over_s: int) -> Starts:
     """Starts of the buckets from `origin_s` to `last_over_s` (inclusive) without a closed or confirmed record.
 
-    `records` may be in any order. `step`: length of a bucket in seconds.
+    `records` may be in any order, one for a bucket. `step`: length of a bucket in seconds.
     """
-    wanted = np.arange(-(-origin_s // step) * step, last_over_s + 1, step, dtype=np.int64)
-    return wanted[~np.isin(wanted, over(records)["start_s"].astype(np.int64))]
-
-
-def missing_many(
-    starts: npt.NDArray[np.integer[Any]],
-    flags: npt.NDArray[np.integer[Any]],
-    step: int,
-    origins_s: npt.NDArray[np.integer[Any]] | int,
-    last_over_s: int,
-) -> tuple[npt.NDArray[np.intp], Starts]:
-    """`missing` of every series of one timeframe at once: which series, which bucket; by series, oldest first.
-
-    `starts`, `flags`: series × slots, as they stand in the rings, where slot = (start // step) % slots. `origins_s`:
-    one for each series, or one for all. A bucket whose slot holds a later one has left the ring and is not missing.
-    """
-    slots, newest = starts.shape[1], last_over_s // step
-    buckets = newest - slots + 1 + np.arange(slots)
-    wanted, slot = buckets * step, buckets % slots
-    due = np.empty(slots, dtype=np.int64)
-    due[slot] = wanted  # in the order of the rings
-    open_ = (flags & STATE_MASK) < State.CLOSED
-    lacking = (starts < due) | (open_ & (starts == due))
-    lacking &= due >= np.maximum(np.atleast_1d(origins_s), 1)[:, None]  # a slot that was never written has start 0
-    series, position = np.nonzero(lacking[:, slot])
-    return series, wanted[position]
+    first = -(-origin_s // step) * step
+    wanted = max(0, (last_over_s - first) // step + 1)
+    known = over(records)["start_s"]
+    known = known[(known >= first) & (known <= last_over_s)]
+    if len(known) == wanted:  # as almost always
+        return np.empty(0, dtype=np.int64)
+    absent = np.ones(wanted, dtype=bool)
+    absent[(known.astype(np.int64) - first) // step] = False
+    return first + step * np.flatnonzero(absent)
 
 
 def merge(starts: Starts | Sequence[int], step: int, limit: int = 350) -> list[tuple[int, int]]:

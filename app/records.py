@@ -55,7 +55,8 @@ def has_trades(records: Records) -> npt.NDArray[np.bool_]:
 
 def over(records: Records) -> Records:
     """Those of `records` that are closed or confirmed."""
-    return records[state_of(records) >= State.CLOSED]
+    closed = state_of(records) >= State.CLOSED
+    return records if closed.all() else records[closed]
 
 
 def to_records(candles: Iterable[UnifiedCandle]) -> Records:

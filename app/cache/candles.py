@@ -19,12 +19,14 @@ from app.cache import keys
 from app.cache.model import NOTHING, Outcome, View, Write, Written
 from app.cache.scripts import script
 from app.candles import State
-from app.records import EMPTY, RECORD, STATE_MASK
+from app.records import EMPTY, RECORD, STATE_MASK, Records
 from app.series import Series
 
 TRAILER = struct.Struct("<QII")
 SERIES_A_CALL = 64
 """Series in one script call: enough to save the round trips, few enough not to keep Redis from others."""
+RINGS_A_READ = 32
+"""Whole rings in one answer: some megabytes."""
 
 
 class CandleCache:
@@ -33,6 +35,7 @@ class CandleCache:
     def __init__(self, client: Redis, *, capacity: int, events_kept: int) -> None:
         self._capacity = capacity
         self._events_kept = events_kept
+        self._client = client
         self._write = script(client, "write_candles")
         self._read = script(client, "read_candles")
         self._grow = script(client, "grow_ring")
@@ -75,6 +78,19 @@ class CandleCache:
     def read(self, series: Series, first_s: int, last_s: int) -> View:
         """The records of the buckets from `first_s` to `last_s` (starts, inclusive)."""
         return self.read_many([(series, first_s, last_s)])[0]
+
+    def read_rings(self, wanted: Sequence[tuple[Series, int]]) -> list[View]:
+        """All that the rings hold of the buckets up to the given last one, for each (series, last bucket).
+
+        Much cheaper than `read_many` where everything is wanted: the server only copies.
+        """
+        views: list[View] = []
+        for some in batched(wanted, RINGS_A_READ):
+            with self._client.pipeline(transaction=False) as pipe:
+                for series, _ in some:
+                    pipe.get(keys.candles(series))
+                views += [_ring_view(raw, *asked) for raw, asked in zip(pipe.execute(), some, strict=True)]
+        return views
 
     def doubt(self, ranges: Sequence[tuple[Series, int, int]]) -> int:
         """Have REST asked for the closed candles of each (series, first bucket, last bucket) that it has not confirmed.
@@ -125,13 +141,28 @@ def _split(writes: Sequence[Write], answer: list[int | bytes]) -> Iterable[Writt
         yield Written(series, records, outcomes, before)
 
 
+def _ring_view(raw: bytes | None, series: Series, last_s: int) -> View:
+    if not raw:
+        return NOTHING
+    capacity = (len(raw) - TRAILER.size) // RECORD.itemsize
+    revision, origin_s, _ = TRAILER.unpack_from(raw, capacity * RECORD.itemsize)
+    slots = np.frombuffer(raw, RECORD, count=capacity)
+    oldest = (last_s // series.timeframe.seconds + 1) % capacity
+    return _held(np.concatenate((slots[oldest:], slots[:oldest])), revision, origin_s, series, 0, last_s)
+
+
 def _view(raw: bytes, series: Series, first_s: int, last_s: int) -> View:
     if not raw:
         return NOTHING
     revision, origin_s, _ = TRAILER.unpack_from(raw)
-    slots = np.frombuffer(raw, RECORD, offset=TRAILER.size)
+    return _held(np.frombuffer(raw, RECORD, offset=TRAILER.size), revision, origin_s, series, first_s, last_s)
+
+
+def _held(slots: Records, revision: int, origin_s: int, series: Series, first_s: int, last_s: int) -> View:
+    """The view of `slots`, in the order of their buckets up to `last_s`: those that hold what they should."""
     step = series.timeframe.seconds
     newest = last_s // step * step
     expected = newest - step * np.arange(len(slots) - 1, -1, -1, dtype=np.int64)
     held = (slots["start_s"] == expected) & (expected >= first_s)
-    return View(slots[held], revision, origin_s, newest - step * (len(slots) - 1))
+    records = slots if held.all() else slots[held]
+    return View(records, revision, origin_s, newest - step * (len(slots) - 1))

@@ -65,7 +65,7 @@ def lacking(view: View, timeframe: Timeframe, now_s: float, rules: Rules) -> Sta
     origin = max(view.origin_s, view.from_s + 2 * step)
     flags, starts = view.records["flags"], view.records["start_s"]
     early = ((flags & UNSETTLED) != 0) & (starts <= rules.settled(timeframe, now_s))
-    known = view.records[~early]
+    known = view.records[~early] if early.any() else view.records
     lost: Starts = missing(known, step, origin, newest)
     return lost
 

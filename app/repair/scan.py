@@ -59,7 +59,7 @@ class Scanner:
     def _scan_some(self, products: list[str], exchange_ms: int) -> Iterator[Found]:
         now_s = exchange_ms / 1000
         many = [Series(self._context.exchange, p, t) for p in products for t in self._timeframes]
-        views = self._context.candles.read_many([(s, 0, self._rules.newest(s.timeframe, now_s)) for s in many])
+        views = self._context.candles.read_rings([(s, self._rules.newest(s.timeframe, now_s)) for s in many])
         values = self._context.indicators.read_revisions(many)
         base = {s.product: v for s, v in zip(many, views, strict=True) if s.timeframe == BASE}
         for series, view, computed in zip(many, views, values, strict=True):

@@ -126,7 +126,7 @@ def strike(exchange: Exchange, chance: random.Random) -> str:
 def run(hours: float, products: int, seed: int, folder: Path, say: Callable[[str], None]) -> Result:
     """`hours` of market time."""
     chance = random.Random(seed)
-    with _running(products, seed, folder) as (exchange, system):
+    with running(products, seed, folder) as (exchange, system):
         timeframes = system.context.settings.timeframes
         eventually(lambda: system.has_started(products), timeout=60 + 2 * products, interval=0.5)
         followed = system.context.products.delivered()
@@ -147,7 +147,8 @@ def run(hours: float, products: int, seed: int, folder: Path, say: Callable[[str
 
 
 @contextmanager
-def _running(products: int, seed: int, folder: Path) -> Iterator[tuple[Exchange, System]]:
+def running(products: int, seed: int, folder: Path, **env: str) -> Iterator[tuple[Exchange, System]]:
+    """The whole system against an exchange with so many products, its logs and data in `folder`."""
     started: list[Process] = []
 
     def start(command: list[str], env: dict[str, str] | None = None) -> Process:
@@ -163,7 +164,7 @@ def _running(products: int, seed: int, folder: Path) -> Iterator[tuple[Exchange,
             start([*command, "--speed", str(SPEED), "--seed", str(seed), "--products", str(products)])
             eventually(exchange.now_s, timeout=20)
             urls = {"EXCHANGE_WS_URL": exchange.ws_url, "EXCHANGE_REST_URL": exchange.rest_url}
-            system = System(start, server.url, {**urls, "PRODUCTS": "all:USD"})
+            system = System(start, server.url, {**urls, "PRODUCTS": "all:USD", **env})
             system.start_all()
             yield exchange, system
         finally:

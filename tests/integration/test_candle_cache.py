@@ -176,6 +176,16 @@ def test_a_range_that_wraps_around_the_ring_is_read_in_order(cache: CandleCache)
         assert starts.tolist() == list(range(last - (count - 1) * STEP, last + 1, STEP))
 
 
+def test_whole_rings_are_read_as_ranges_are(cache: CandleCache) -> None:
+    put(cache, run(B0, 13), run(B0 + 15 * STEP, 17))
+    for last in (B0 + 20 * STEP, B0 + 31 * STEP, B0 + 40 * STEP):
+        (ring, nothing) = cache.read_rings([(series(), last), (series("NEW-USD"), last)])
+        view = cache.read(series(), 0, last)
+        assert ring.records.tolist() == view.records.tolist()
+        assert ring[1:] == view[1:]
+        assert nothing.revision == 0
+
+
 words = st.tuples(
     st.integers(0, 3), st.sampled_from([FORMING, CLOSED, CONFIRMED]), st.integers(0, 3), st.integers(1, 3)
 )

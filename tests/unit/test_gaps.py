@@ -2,12 +2,12 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.candles import State
-from app.gaps import fill_empty, merge, missing, missing_many
-from app.records import EMPTY, RECORD, Records, has_trades, state_of
+from app.gaps import fill_empty, merge, missing
+from app.records import EMPTY, Records, has_trades, state_of
 from tests.build import B0, STEP, records, run
 
 STATES = st.sampled_from([State.FORMING, State.CLOSED, State.CONFIRMED])
@@ -39,49 +39,6 @@ def test_missing_and_closed_share_the_range(states: dict[int, State], first: int
     lost = missing(records(*rows), STEP, *at(first, last)).tolist()
     closed = {bucket for bucket, state in states.items() if state >= State.CLOSED}
     assert lost == at(*(bucket for bucket in range(first, last + 1) if bucket not in closed))
-
-
-def ring_of(known: Records, capacity: int) -> Records:
-    """The ring in which `known` were written, oldest first."""
-    ring = np.zeros(capacity, RECORD)
-    for record in known:
-        ring[int(record["start_s"]) // STEP % capacity] = record
-    return ring
-
-
-@settings(deadline=None)
-@given(
-    st.lists(st.tuples(st.dictionaries(BUCKETS, STATES), BUCKETS), min_size=1, max_size=5),
-    st.integers(3, 20),
-    st.integers(0, 70),
-)
-def test_many_rings_at_once_miss_what_each_misses(
-    many: list[tuple[dict[int, State], int]], capacity: int, last: int
-) -> None:
-    histories = [records(*((at(b)[0], s) for b, s in sorted(states.items()))) for states, _ in many]
-    rings = np.stack([ring_of(history, capacity) for history in histories])
-    origins, (last_s,) = np.array(at(*(origin for _, origin in many))), at(last)
-    series, starts = missing_many(rings["start_s"], rings["flags"], STEP, origins, last_s)
-    for i, history in enumerate(histories):
-        # What the ring cannot hold, or holds a later bucket instead of, has left it.
-        newest = {int(start) // STEP % capacity: int(start) for start in history["start_s"]}
-        first_s = max(int(origins[i]), last_s - (capacity - 1) * STEP)
-        lost = missing(history, STEP, first_s, last_s).tolist()
-        assert starts[series == i].tolist() == [s for s in lost if newest.get(s // STEP % capacity, 0) <= s]
-    assert (np.diff(series) >= 0).all()
-
-
-def test_one_origin_may_serve_all_and_unwritten_slots_are_no_buckets() -> None:
-    rings = np.zeros((2, 5), RECORD)
-    series, starts = missing_many(rings["start_s"], rings["flags"], STEP, 0, 2 * STEP)
-    assert series.tolist() == [0, 0, 1, 1]
-    assert starts.tolist() == [STEP, 2 * STEP] * 2, "the bucket that would start at 0, and those before, never were"
-
-
-def test_the_open_bucket_in_the_slot_of_the_oldest_hides_it() -> None:
-    known = np.concatenate([run(B0 + STEP, 4), records((at(5)[0], State.FORMING))])
-    ring = ring_of(known, 5)[None]
-    assert missing_many(ring["start_s"], ring["flags"], STEP, B0, at(4)[0])[1].tolist() == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,179 @@
+"""What repair promises, measured: python -m benchmarks.bench_repair [start] [budget] [disconnect] [scan]
+
+Each runs real processes against a local exchange; one table at the end. Without arguments: all of them.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from redis import Redis
+from rich.console import Console
+from rich.table import Table
+
+from app.cache.model import Write
+from app.cache.products import FollowedProduct
+from app.candles import State
+from app.context import Context
+from app.launch.redis import RedisServer
+from app.records import RECORD
+from app.repair.scan import Scanner
+from app.series import Series
+from app.settings import Settings
+from tests.faults.soak import most_in_a_second, running
+from tests.oracle import wrong_candles
+from tests.support import Process, eventually, free_port
+
+BUDGET = 5
+PRODUCTS = 25
+
+
+class Row(NamedTuple):
+    what: str
+    seen: str
+    to_reach: str
+
+
+def bench_start(folder: Path) -> Iterable[Row]:
+    """25 products in six timeframes, from nothing."""
+    with running(PRODUCTS, 1, folder, TIMEFRAMES="1m,5m,15m,1h,4h,1d") as (exchange, system):
+        eventually(lambda: system.has_started(PRODUCTS), timeout=120, interval=0.1)
+        ledger = exchange.get("/local/ledger")["requests"]
+        asked = [r for r in ledger if r["path"].endswith("/candles")]
+        series = {(r["path"], r["query"].split("granularity=")[1]) for r in asked}
+        first = {
+            key: next(r for r in asked if (r["path"], r["query"].split("granularity=")[1]) == key) for key in series
+        }
+        times = sorted(r["monotonic_s"] for r in first.values())
+        floor = len(series) / BUDGET
+        yield Row("start: series asked for", str(len(series)), str(PRODUCTS * 6))
+        yield Row("start: time, of the budget's floor", f"{(times[-1] - times[0]) / floor:.2f}", "≤ 1.10")
+        yield Row("start: requests in all by then", str(len([r for r in asked if r["monotonic_s"] <= times[-1]])), "")
+        yield Row("start: answers of 429", str(sum(r["status"] == 429 for r in ledger)), "0")
+        yield Row("start: busiest second", str(most_in_a_second([r["monotonic_s"] for r in asked])), f"≤ {BUDGET}")
+        many = [Series("coinbase", p, t) for p in system.context.products.delivered() for t in Settings().timeframes]
+        values = [v for v in system.context.indicators.read_many(many) if v is not None]
+        yield Row("start: series with 60 candles or a reason", f"{len(values)} of {len(many)}", "all")
+
+
+CALLER = """
+import sys, time
+from redis import Redis
+from app.repair.budget import Budget
+budget = Budget(Redis.from_url(sys.argv[1]), "coinbase", float(sys.argv[2]))
+until = time.monotonic() + float(sys.argv[3])
+while (left := until - time.monotonic()) > 0:
+    if permit := budget.acquire(timeout_s=left):
+        print(time.monotonic(), flush=True)
+        permit.give_back(answered=True)
+"""
+
+
+def bench_budget(folder: Path) -> Iterable[Row]:
+    """Four processes that want as much as they can get, for a minute."""
+    seconds = 60
+    (folder / "redis").mkdir()
+    with RedisServer(folder / "redis", free_port()) as server:
+        command = [sys.executable, "-c", CALLER, server.url, str(BUDGET), str(seconds)]
+        callers = [Process(command, folder / f"caller{i}.log") for i in range(4)]
+        for caller in callers:
+            caller.wait(seconds + 30)
+        times = [float(line) for caller in callers for line in caller.output().split()]
+    yield Row("budget: busiest second of a minute, four processes", str(most_in_a_second(times)), f"≤ {BUDGET}")
+    yield Row("budget: share used", f"{len(times) / (BUDGET * seconds):.3f}", "≥ 0.95")
+
+
+def bench_disconnect(folder: Path) -> Iterable[Row]:
+    """Twenty minutes of market without a connection."""
+    with running(PRODUCTS, 1, folder) as (exchange, system):
+        eventually(lambda: system.has_started(PRODUCTS), timeout=120, interval=0.1)
+        system.wait_until(system.now_s() + 60)
+        before = len(exchange.requests_for_candles())
+        # The connection comes back half-way through a bucket, when the last one has settled.
+        eventually(lambda: 100 < exchange.now_s() % 300 < 160, timeout=10, interval=0.02)
+        exchange.inject("refuse_connections", for_seconds=20)
+        exchange.inject("reset")
+        gone_s = exchange.now_s()
+        eventually(lambda: exchange.now_s() > gone_s + 1200, timeout=40, interval=0.05)
+        eventually(lambda: system.now_s() > gone_s + 1200, timeout=40, interval=0.02)
+        back, products = time.monotonic(), system.context.products.delivered()
+        timeframes = system.context.settings.timeframes
+        until_s = gone_s + 1200
+        eventually(lambda: not wrong_candles(system, exchange, products, timeframes, until_s), timeout=60, interval=0.1)
+        took_s = time.monotonic() - back
+        asked = len(exchange.requests_for_candles()) - before
+        limit_s = 5 + PRODUCTS / BUDGET
+        yield Row("disconnect of 20 min: seconds to the truth", f"{took_s:.1f}", f"≤ {limit_s:g}")
+        yield Row("disconnect of 20 min: requests", str(asked), str(PRODUCTS))
+
+
+def bench_scan(folder: Path) -> Iterable[Row]:
+    """700 products, five timeframes, 1,000 buckets each."""
+    (folder / "redis").mkdir()
+    with RedisServer(folder / "redis", free_port()) as server:
+        client = Redis.from_url(server.url)
+        context = Context(Settings(redis_url=server.url), client)
+        now_s = 1_700_000_000 // 86_400 * 86_400 + 250
+        products = [f"P{i}-USD" for i in range(700)]
+        context.products.follow(FollowedProduct(p, p) for p in products)
+        for product in products:
+            context.candles.write(_full(product, context.settings, now_s), announce=False)
+        context.redis.execute_command("MEMORY", "PURGE")
+        scanner = Scanner(context)
+        took = []
+        for _ in range(5):
+            began = time.perf_counter()
+            found = scanner.scan(now_s * 1000)
+            took.append(time.perf_counter() - began)
+        yield Row("scan: 3,500 series × 1,000 buckets, seconds (median of 5)", f"{statistics.median(took):.2f}", "≤ 1")
+        yield Row("scan: series without an indicator found", str(sum(f.touched is not None for f in found)), "3500")
+        memory = int(client.info("memory")["used_memory"])  # type: ignore[index]
+        yield Row("Redis: bytes a candle", f"{memory / 3_500_000:.1f}", "")
+
+
+def _full(product: str, settings: Settings, now_s: int) -> list[Write]:
+    writes = []
+    for timeframe in settings.timeframes:
+        records = np.zeros(998, RECORD)
+        last = timeframe.last_over(now_s)
+        records["start_s"] = last - timeframe.seconds * np.arange(997, -1, -1)
+        records["flags"] = State.CONFIRMED
+        for price in ("open", "high", "low", "close"):
+            records[price] = 10
+        writes.append(Write(Series("coinbase", product, timeframe), records, int(records["start_s"][0])))
+    return writes
+
+
+BENCHES: dict[str, Callable[[Path], Iterable[Row]]] = {
+    "start": bench_start,
+    "budget": bench_budget,
+    "disconnect": bench_disconnect,
+    "scan": bench_scan,
+}
+
+
+def main() -> int:
+    names = sys.argv[1:] or list(BENCHES)
+    if unknown := [n for n in names if n not in BENCHES]:
+        print(f"no such benchmark: {unknown[0]}; there are {', '.join(BENCHES)}", file=sys.stderr)
+        return 2
+    table = Table(title="repair")
+    for column in ("what", "seen", "to reach"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            for row in BENCHES[name](Path(folder)):
+                table.add_row(*row)
+    Console().print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
