@@ -8,7 +8,7 @@ that the exchange is known to have had; 0 while nothing was asked), reserved (u3
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import orjson
@@ -16,10 +16,10 @@ from redis import Redis
 
 from app.batches import batched
 from app.cache import keys
-from app.cache.model import NOTHING, Outcome, View, Write, Written
+from app.cache.model import NOTHING, Outcome, Ring, View, Write, Written
 from app.cache.scripts import script
 from app.candles import State
-from app.records import EMPTY, RECORD, STATE_MASK, Records
+from app.records import EMPTY, RECORD, STATE_MASK
 from app.series import Series
 
 TRAILER = struct.Struct("<QII")
@@ -79,18 +79,17 @@ class CandleCache:
         """The records of the buckets from `first_s` to `last_s` (starts, inclusive)."""
         return self.read_many([(series, first_s, last_s)])[0]
 
-    def read_rings(self, wanted: Sequence[tuple[Series, int]]) -> list[View]:
-        """All that the rings hold of the buckets up to the given last one, for each (series, last bucket).
-
-        Much cheaper than `read_many` where everything is wanted: the server only copies.
-        """
-        views: list[View] = []
-        for some in batched(wanted, RINGS_A_READ):
+    def read_rings(self, many: Sequence[Series]) -> Iterator[Ring]:
+        """The whole ring of each series, much cheaper than `read_many`: the server only copies."""
+        for some in batched(many, RINGS_A_READ):
             with self._client.pipeline(transaction=False) as pipe:
-                for series, _ in some:
+                for series in some:
                     pipe.get(keys.candles(series))
-                views += [_ring_view(raw, *asked) for raw, asked in zip(pipe.execute(), some, strict=True)]
-        return views
+                yield from map(_ring, pipe.execute())
+
+    def read_whole(self, series: Series, last_s: int) -> View:
+        """All that is held of `series` up to the bucket `last_s`."""
+        return next(self.read_rings([series])).view(series.timeframe.seconds, last_s)
 
     def doubt(self, ranges: Sequence[tuple[Series, int, int]]) -> int:
         """Have REST asked for the closed candles of each (series, first bucket, last bucket) that it has not confirmed.
@@ -141,28 +140,17 @@ def _split(writes: Sequence[Write], answer: list[int | bytes]) -> Iterable[Writt
         yield Written(series, records, outcomes, before)
 
 
-def _ring_view(raw: bytes | None, series: Series, last_s: int) -> View:
+def _ring(raw: bytes | None) -> Ring:
     if not raw:
-        return NOTHING
+        return Ring(NOTHING.records, 0, 0)
     capacity = (len(raw) - TRAILER.size) // RECORD.itemsize
     revision, origin_s, _ = TRAILER.unpack_from(raw, capacity * RECORD.itemsize)
-    slots = np.frombuffer(raw, RECORD, count=capacity)
-    oldest = (last_s // series.timeframe.seconds + 1) % capacity
-    return _held(np.concatenate((slots[oldest:], slots[:oldest])), revision, origin_s, series, 0, last_s)
+    return Ring(np.frombuffer(raw, RECORD, count=capacity), revision, origin_s)
 
 
 def _view(raw: bytes, series: Series, first_s: int, last_s: int) -> View:
     if not raw:
         return NOTHING
     revision, origin_s, _ = TRAILER.unpack_from(raw)
-    return _held(np.frombuffer(raw, RECORD, offset=TRAILER.size), revision, origin_s, series, first_s, last_s)
-
-
-def _held(slots: Records, revision: int, origin_s: int, series: Series, first_s: int, last_s: int) -> View:
-    """The view of `slots`, in the order of their buckets up to `last_s`: those that hold what they should."""
-    step = series.timeframe.seconds
-    newest = last_s // step * step
-    expected = newest - step * np.arange(len(slots) - 1, -1, -1, dtype=np.int64)
-    held = (slots["start_s"] == expected) & (expected >= first_s)
-    records = slots if held.all() else slots[held]
-    return View(records, revision, origin_s, newest - step * (len(slots) - 1))
+    slots = np.frombuffer(raw, RECORD, offset=TRAILER.size)
+    return View.of(slots, revision, origin_s, series.timeframe.seconds, first_s, last_s)

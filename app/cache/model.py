@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -70,6 +70,30 @@ class View(NamedTuple):
     @property
     def over(self) -> Records:
         return over(self.records)
+
+    @classmethod
+    def of(cls, slots: Records, revision: int, origin_s: int, step: int, first_s: int, last_s: int) -> Self:
+        """Those of `slots`, in the order of their buckets up to `last_s`, that hold what they should."""
+        newest = last_s // step * step
+        expected = newest - step * np.arange(len(slots) - 1, -1, -1, dtype=np.int64)
+        held = (slots["start_s"] == expected) & (expected >= first_s)
+        return cls(slots if held.all() else slots[held], revision, origin_s, newest - step * (len(slots) - 1))
+
+
+class Ring(NamedTuple):
+    """A whole ring as it is stored: slot = (start // step) mod the number of slots."""
+
+    slots: Records
+    revision: int
+    origin_s: int
+
+    def view(self, step: int, last_s: int) -> View:
+        """All that it holds of the buckets up to `last_s`."""
+        if not len(self.slots):
+            return NOTHING
+        oldest = (last_s // step + 1) % len(self.slots)
+        in_order = np.concatenate((self.slots[oldest:], self.slots[:oldest]))
+        return View.of(in_order, self.revision, self.origin_s, step, 0, last_s)
 
 
 NOTHING = View(np.empty(0, RECORD), 0, 0, 0)

@@ -39,7 +39,7 @@ class Filler:
         """The next page that `request` stands for; None where there is nothing to ask (any more)."""
         series, now_s = request.series(self._context.exchange), exchange_ms / 1000
         newest = self._rules.newest(series.timeframe, now_s)
-        (view,) = self._context.candles.read_rings([(series, newest)])
+        view = self._context.candles.read_whole(series, newest)
         if request.kind is Kind.RECONCILE:
             return page_of_reconciliation(view, series.timeframe, self._rules.settled(series.timeframe, now_s))
         return need_of(view, series.timeframe, now_s, self._rules)
@@ -73,7 +73,7 @@ class Filler:
             return
         series, now_s = request.series(self._context.exchange), exchange_ms / 1000
         newest = self._rules.newest(series.timeframe, now_s)
-        (view,) = self._context.candles.read_rings([(series, newest)])
+        view = self._context.candles.read_whole(series, newest)
         due_s = left_to_ask(view, series.timeframe, now_s, self._rules)
         if due_s is None:
             self._queue.done(request)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from app.batches import batched
-from app.cache.model import View
+from app.cache.model import Ring, View
+from app.candles import State
 from app.context import Context
 from app.continuity import recarried
+from app.records import EMPTY, STATE_MASK, UNSETTLED
 from app.repair.needs import Rules, Starts, lacking
 from app.repair.queue import Kind, Request, Why
 from app.series import Series
@@ -59,21 +62,21 @@ class Scanner:
     def _scan_some(self, products: list[str], exchange_ms: int) -> Iterator[Found]:
         now_s = exchange_ms / 1000
         many = [Series(self._context.exchange, p, t) for p in products for t in self._timeframes]
-        views = self._context.candles.read_rings([(s, self._rules.newest(s.timeframe, now_s)) for s in many])
-        values = self._context.indicators.read_revisions(many)
-        base = {s.product: v for s, v in zip(many, views, strict=True) if s.timeframe == BASE}
-        for series, view, computed in zip(many, views, values, strict=True):
-            yield from self._look_at(series, view, base[series.product], now_s)
-            if view.revision > computed and len(view.over):
-                newest = int(view.over["start_s"][-1])
-                yield Found(series, 0, touched=Touched(series.product, series.timeframe, newest, newest))
+        rings = dict(zip(many, self._context.candles.read_rings(many), strict=True))
+        computed = self._context.indicators.read_revisions(many)
+        for (series, ring), revision in zip(rings.items(), computed, strict=True):
+            step, newest = series.timeframe.seconds, self._rules.newest(series.timeframe, now_s)
+            complete = bool(ring.origin_s) and is_complete(ring, step, newest)
+            if not ring.origin_s:
+                yield Found(series, 0, request=(Request(Kind.GAP, series.product, series.timeframe), Why.START, None))
+            elif not complete:
+                base = rings[series.at(BASE)].view(BASE.seconds, self._rules.newest(BASE, now_s))
+                yield from self._look_at(series, ring.view(step, newest), base, now_s)
+            if ring.revision > revision and (start := newest if complete else _newest(ring.view(step, newest))):
+                yield Found(series, 0, touched=Touched(series.product, series.timeframe, start, start))
 
     def _look_at(self, series: Series, view: View, base: View, now_s: float) -> Iterator[Found]:
         product, timeframe = series.product, series.timeframe
-        request = Request(Kind.GAP, product, timeframe)
-        if not view.origin_s:
-            yield Found(series, 0, request=(request, Why.START, None))
-            return
         lost = lacking(view, timeframe, now_s, self._rules)
         if timeframe.contains(BASE) and len(lost):
             buildable = built_from(lost, base, timeframe)
@@ -83,10 +86,40 @@ class Scanner:
         if len(lost):
             settles_ms = int(self._rules.settles_s(timeframe, int(lost[0])) * 1000)
             later = settles_ms if settles_ms > now_s * 1000 else None
-            yield Found(series, len(lost), request=(request, Why.GAP, later))
+            yield Found(series, len(lost), request=(Request(Kind.GAP, product, timeframe), Why.GAP, later))
         if timeframe == BASE and len(stale := recarried(view.over, BASE)):
             first, last = int(stale["start_s"][0]), int(stale["start_s"][-1])
             yield Found(series, len(stale), touched=Touched(product, BASE, first, last))
+
+
+def _newest(view: View) -> int:
+    """Start of the newest closed candle; 0 where there is none."""
+    return int(view.over["start_s"][-1]) if len(view.over) else 0
+
+
+def is_complete(ring: Ring, step: int, newest_s: int) -> bool:
+    """Whether every bucket up to `newest_s` has a closed candle with trades that nobody doubts: nothing to look at.
+
+    Judges the ring where it lies, since this is so for most series at most times.
+    """
+    due = _due(len(ring.slots), step, newest_s)
+    held = (ring.slots["start_s"] == due) & _sure(ring.slots["flags"])
+    oldest = max(ring.origin_s, newest_s - (len(ring.slots) - 3) * step)
+    return bool((held | (due < oldest)).all())
+
+
+def _sure(flags: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+    sure: npt.NDArray[np.bool_] = ((flags & STATE_MASK) >= State.CLOSED) & ((flags & (EMPTY | UNSETTLED)) == 0)
+    return sure
+
+
+@lru_cache(maxsize=64)
+def _due(slots: int, step: int, newest_s: int) -> Starts:
+    """The bucket that each slot of a ring is to hold, when `newest_s` is the newest."""
+    buckets = newest_s // step - np.arange(slots)
+    due = np.empty(slots, dtype=np.int64)
+    due[buckets % slots] = buckets * step
+    return due
 
 
 def built_from(parents: Starts, base: View, timeframe: Timeframe) -> npt.NDArray[np.bool_]:

@@ -179,11 +179,10 @@ def test_a_range_that_wraps_around_the_ring_is_read_in_order(cache: CandleCache)
 def test_whole_rings_are_read_as_ranges_are(cache: CandleCache) -> None:
     put(cache, run(B0, 13), run(B0 + 15 * STEP, 17))
     for last in (B0 + 20 * STEP, B0 + 31 * STEP, B0 + 40 * STEP):
-        (ring, nothing) = cache.read_rings([(series(), last), (series("NEW-USD"), last)])
-        view = cache.read(series(), 0, last)
-        assert ring.records.tolist() == view.records.tolist()
-        assert ring[1:] == view[1:]
-        assert nothing.revision == 0
+        whole, view = cache.read_whole(series(), last), cache.read(series(), 0, last)
+        assert whole.records.tolist() == view.records.tolist()
+        assert whole[1:] == view[1:]
+    assert cache.read_whole(series("NEW-USD"), B0).revision == 0
 
 
 words = st.tuples(
