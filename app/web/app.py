@@ -8,7 +8,7 @@ from app.context import Context
 from app.lookup import Lookup
 from app.memo import Memo
 from app.status import Status, read_status
-from app.web import data, docs, errors, health, landing
+from app.web import corrections, data, docs, errors, health, overview, pages
 from app.web.bounds import Bounds
 
 VERSION = "0.1.0"
@@ -36,6 +36,8 @@ def create_app(context: Context) -> FastAPI:
     app.add_middleware(Bounds)
     app.include_router(data.router(lookup))
     app.include_router(health.router(status))
-    app.include_router(landing.router(lookup, status, context.settings))
+    app.include_router(overview.router(context, status))
+    app.include_router(corrections.router(context))
     app.include_router(docs.router(app))
+    pages.install(app, context.settings)
     return app

@@ -10,33 +10,13 @@ from fastapi import APIRouter, FastAPI, Response
 
 from app.web.page import page
 
-TRY = """
-for (const form of document.forms) form.addEventListener("submit", async event => {
-  event.preventDefault();
-  let path = form.dataset.path;
-  const query = new URLSearchParams();
-  for (const field of form.querySelectorAll("[name]")) {
-    if (field.dataset.in === "path") path = path.replace(`{${field.name}}`, encodeURIComponent(field.value));
-    else if (field.value) query.set(field.name, field.value);
-  }
-  const url = path + (query.size ? "?" + query : "");
-  const out = form.nextElementSibling;
-  out.hidden = false;
-  try {
-    const answer = await fetch(url);
-    out.textContent = `GET ${url}\\n${answer.status} ${answer.statusText}\\n\\n`
-      + JSON.stringify(await answer.json(), null, 2).slice(0, 20000);
-  } catch (error) { out.textContent = `GET ${url}\\n${error}`; }
-});
-"""
-
 
 def router(app: FastAPI) -> APIRouter:
     routes = APIRouter(include_in_schema=False)
 
     @routes.get("/docs")
     def docs() -> Response:
-        return page("Candlewick API", render(app.openapi()), script=TRY)
+        return page("Candlewick API", render(app.openapi()), here="/docs", modules=["docs.js"])
 
     return routes
 
@@ -49,8 +29,8 @@ def render(description: dict[str, Any]) -> str:
     )
     schemas = "".join(_schema(name, schema) for name, schema in description["components"]["schemas"].items())
     return (
-        f"<h1>{escape(info['title'])} API {escape(info['version'])}</h1><nav><a href='/'>overview</a>"
-        f"<a href='/openapi.json'>openapi.json</a></nav><p>{_prose(info['description'])}</p>"
+        f"<h1>{escape(info['title'])} API {escape(info['version'])}</h1>"
+        f"<p><a href='/openapi.json'>openapi.json</a></p><p>{_prose(info['description'])}</p>"
         f"<h2>Routes</h2>{operations}<h2>Answers</h2>{schemas}"
     )
 

@@ -1,48 +1,63 @@
-"""The frame of every page: no build step, no other host, dark and light, phone to wide screen."""
+"""The frame of every page: no build step, no other host, no inline script or style, phone to wide screen."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from html import escape
 
 from fastapi import Response
 
-STYLE = """
-:root { color-scheme: light dark; --good: #1a8754; --bad: #c4352b;
-  --line: color-mix(in srgb, currentColor 18%, transparent); --dim: color-mix(in srgb, currentColor 62%, transparent) }
-* { box-sizing: border-box }
-body { margin: 0 auto; max-width: 72rem; padding: 1rem; font: 15px/1.5 system-ui, sans-serif }
-h1 { font-size: 1.3rem; margin: .2rem 0 } h2 { font-size: 1.05rem; margin: 1.6rem 0 .4rem }
-a { color: inherit } nav a { margin-right: 1rem } code { font-size: .92em }
-.say { font-size: 1.1rem; padding: .5rem .8rem; border-left: 4px solid var(--bad); margin: 1rem 0 }
-.say.ready { border-color: var(--good) }
-.scroll { overflow-x: auto }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
-th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap }
-th:first-child, td:first-child, .text { text-align: left } .wrap { white-space: normal; min-width: 14rem }
-.dim { color: var(--dim) } .up { color: var(--good) } .down { color: var(--bad) }
-details { border: 1px solid var(--line); border-radius: .4rem; margin: .5rem 0; padding: .4rem .8rem }
-summary { cursor: pointer }
-form { display: flex; flex-wrap: wrap; gap: .6rem; align-items: end; margin: .6rem 0 }
-label { display: flex; flex-direction: column; font-size: .85em }
-input, button { font: inherit; padding: .2rem .4rem }
-pre { overflow: auto; max-height: 24rem; padding: .6rem; border: 1px solid var(--line); border-radius: .4rem }
-"""
-
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
 """The browser itself sees to it that a page asks no other host for anything."""
 
+NAVIGATION = {"/": "Overview", "/alerts": "Alerts", "/health": "Health", "/docs": "API"}
 
-def page(title: str, body: str, *, script: str = "", status: int = 200) -> Response:
-    """A whole page; `body` is HTML in which everything from outside has been escaped."""
+
+def page(
+    title: str,
+    main: str,
+    *,
+    here: str = "",
+    modules: Iterable[str] = (),
+    scripts: Iterable[str] = (),
+    data: Mapping[str, str] | None = None,
+) -> Response:
+    """A whole page around `main`, HTML in which everything from outside has been escaped.
+
+    `here`: the entry of the navigation that it belongs to. `modules` and `scripts`: names in /static/. `data`: what the
+    modules are told, as attributes of the body.
+    """
+    told = "".join(f' data-{name}="{escape(value)}"' for name, value in (data or {}).items())
+    loaded = "".join(f'<script src="/static/{name}" defer></script>' for name in scripts)
+    loaded += "".join(f'<script type="module" src="/static/{name}"></script>' for name in modules)
     html = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="data:,">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head>"
-        f"<body>{body}<script>{script}</script></body></html>"
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{escape(title)}</title>"
+        '<link rel="icon" href="/static/icon.svg" type="image/svg+xml"><link rel="stylesheet" href="/static/app.css">'
+        f'<script src="/static/theme.js"></script>{loaded}</head>'
+        f'<body{told}><a class="skip" href="#main">Skip to the content</a>{_header(here)}'
+        f'<main id="main" tabindex="-1">{main}</main></body></html>'
     )
-    return Response(html, status_code=status, media_type="text/html", headers=HEADERS)
+    return Response(html, media_type="text/html", headers=HEADERS)
+
+
+def _header(here: str) -> str:
+    links = "".join(
+        f'<a href="{path}"{" aria-current=page" if path == here else ""}>{name}</a>'
+        for path, name in NAVIGATION.items()
+    )
+    return (
+        '<header><a class="brand" href="/"><img src="/static/icon.svg" alt="" width="22" height="22">'
+        f'<span>Candlewick</span></a><nav aria-label="Pages">{links}</nav>'
+        '<span id="live" class="live" role="status"></span><span id="clock" class="clock" title="The exchange\'s time">'
+        '</span><button id="theme" type="button" class="quiet" aria-label="Switch between dark and light">◐</button>'
+        "</header>"
+    )

@@ -29,6 +29,7 @@ class Candle(BaseModel):
     volume: float = Field(description="In base currency.")
     trades: bool = Field(description="False: the exchange has proven that the bucket had no trades.")
     state: Literal["forming", "closed", "confirmed"]
+    corrected: bool = Field(description="Another closed candle of this bucket was here before.")
 
 
 class CandlesAnswer(BaseModel):

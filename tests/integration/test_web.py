@@ -118,6 +118,7 @@ def test_the_newest_candles_come_oldest_first_with_the_forming_one(web: httpx.Cl
         "volume": 2.5,
         "trades": True,
         "state": "forming",
+        "corrected": False,
     }
 
 
@@ -320,9 +321,14 @@ def test_status_shows_repairs_corrections_budget_and_queues(web: httpx.Client, c
     assert 28 < state["budget"]["paused_real_seconds"] <= 30
     assert state["queues"]["waiting"]["indicators"] == 2
     assert state["summary"].startswith("2 of 3 products complete and current (")
+    answer = get(web, "/v1/corrections")
+    assert (answer["reconciled_ms"], answer["scanned_ms"]) == (None, None)
+    [correction] = answer["corrections"]
+    assert (correction["cause"], correction["product"], correction["timeframe"]) == ("reconcile", "BTC-USD", "5m")
+    assert "close" in correction["fields"]
 
 
-@pytest.mark.parametrize("path", ["/readyz", "/"])
+@pytest.mark.parametrize("path", ["/readyz", "/v1/summary"])
 def test_an_empty_installation_is_alive_but_not_ready(context: Context, path: str) -> None:
     with serving(context) as web:
         assert get(web, "/healthz") == {"status": "alive"}
@@ -330,6 +336,7 @@ def test_an_empty_installation_is_alive_but_not_ready(context: Context, path: st
         assert "no products are followed yet" in web.get(path).text
         assert get(web, "/v1/status")["ready"] is False
         assert get(web, "/v1/products")["products"] == []
+        assert get(web, "/v1/overview")["products"] == []
         refused(web, 404, "/v1/candles/BTC-USD")
 
 
@@ -374,21 +381,53 @@ def test_a_start_says_how_far_it_has_come(context: Context) -> None:
 # Pages and protocol
 
 
-def test_the_landing_page_shows_the_summary_and_every_product(web: httpx.Client) -> None:
-    html = web.get("/").text
-    assert "All 3 products complete and current" in html
-    assert all(f">{p}</a>" in html for p in ("BTC-USD", "BTC-USDC", "SOL-USD", "GONE-USD"))
-    assert "refused: the exchange did not confirm its subscription" in html
-    stage = get(web, "/v1/indicators/BTC-USD", limit=1)["series"][0]["stage"]
-    assert f'<td class="text">{stage}</td>' in html
-    assert ":5555" in html
+def test_the_overview_has_price_change_and_newest_value_of_every_product(
+    web: httpx.Client, held: dict[Series, Any]
+) -> None:
+    answer = get(web, "/v1/overview")
+    assert answer["exchange_ms"] == filled.NOW_S * 1000
+    assert answer["timeframes"] == [{"name": "5m", "seconds": 300}, {"name": "1h", "seconds": 3600}]
+    rows = {row["product"]: row for row in answer["products"]}
+    assert list(rows) == ["BTC-USD", "BTC-USDC", "GONE-USD", "SOL-USD"]
+    btc = held[BTC_5M]
+    day_ago = btc["open"][btc["start_s"] == filled.OPEN_S - 86_400]
+    assert rows["BTC-USD"]["price"] == 101.0  # of the forming candle
+    assert rows["BTC-USD"]["change"] == pytest.approx(101.0 / day_ago[0] - 1)
+    assert rows["BTC-USD"]["newest"] == filled.OPEN_S - 300
+    newest = get(web, "/v1/indicators/BTC-USD", timeframe="1h", limit=1)["series"][0]
+    assert rows["BTC-USD"]["latest"]["1h"] == {k: newest[k] for k in ("start", "macdv", "histogram", "stage")}
+    gone = rows["GONE-USD"]
+    assert (gone["price"], gone["latest"]) == (None, {"5m": None, "1h": None})
+    assert gone["refused"] == "the exchange did not confirm its subscription"
 
 
-def test_what_the_exchange_said_cannot_become_html(context: Context) -> None:
-    filled.fill(context)
-    context.products.refuse({"SOL-USD": "<script>alert(1)</script>"})
+def test_without_recent_candles_the_price_is_that_of_the_indicator(context: Context) -> None:
+    held = filled.fill(context, late=9)
     with serving(context) as web:
-        assert "<script>alert" not in web.get("/").text
+        row = get(web, "/v1/overview")["products"][-1]
+    sol = held[Series("coinbase", "SOL-USD", Timeframe.M5)]
+    assert (row["price"], row["newest"]) == (sol["close"][-1], sol["start_s"][-1])
+
+
+def test_the_summary_is_the_status_in_short(web: httpx.Client) -> None:
+    short, state = get(web, "/v1/summary"), get(web, "/v1/status")
+    assert (short["summary"], short["ready"], short["connected"]) == (state["summary"], True, True)
+    assert (short["exchange_ms"], short["start"]) == (filled.NOW_S * 1000, state["start"])
+
+
+@pytest.mark.parametrize("path", ["/", "/product/BTC-USD", "/health", "/alerts", "/docs"])
+def test_a_page_is_a_frame_without_inline_scripts_and_styles(web: httpx.Client, path: str) -> None:
+    answer = web.get(path)
+    assert answer.status_code == 200
+    assert "unsafe-inline" not in answer.headers["content-security-policy"]
+    assert re.findall(r"<style|style=|<script(?![^>]* src=)| on\w+=", answer.text) == []
+    for file in re.findall(r'(?:src|href)="(/static/[^"]+)"', answer.text):
+        loaded = web.get(file)
+        assert (loaded.status_code, loaded.headers["cache-control"]) == (200, "no-cache")
+
+
+def test_what_is_asked_for_cannot_become_html(web: httpx.Client) -> None:
+    assert "<script>alert" not in web.get("/product/<script>alert(1)<").text
 
 
 def test_the_description_and_its_page_are_served(web: httpx.Client) -> None:
@@ -419,11 +458,12 @@ def test_without_redis_the_process_lives_and_says_so(tmp_path: Path) -> None:
         with serving(context) as web:
             get(web, "/v1/candles/BTC-USD")
             server.kill()
-            for path in ("/v1/candles/BTC-USD", "/v1/indicators/BTC-USD", "/v1/products", "/v1/status", "/readyz"):
+            paths = ("candles/BTC-USD", "indicators/BTC-USD", "products", "overview", "summary", "status")
+            for path in ("/readyz", *(f"/v1/{path}" for path in paths)):
                 answer = eventually(lambda p=path: a if (a := web.get(p)).status_code == 503 else None)
                 assert answer.json()["error"]["code"] == "redis_unavailable"
                 assert answer.headers["retry-after"] == "1"
-            assert "Redis cannot be read now" in web.get("/").text
+            assert web.get("/").status_code == 200  # and its script says what is wrong, and keeps trying
             assert get(web, "/healthz") == {"status": "alive"}
             server.start()
             eventually(lambda: web.get("/v1/candles/BTC-USD").status_code == 200)

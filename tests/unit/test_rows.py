@@ -26,10 +26,11 @@ def test_a_candle_row_has_every_field_as_a_plain_value() -> None:
         "volume": 7.25,
         "trades": True,
         "state": "forming",
+        "corrected": False,
     }
-    assert [(r["start"], r["trades"], r["state"]) for r in rows[1:]] == [
-        (600, True, "closed"),
-        (900, False, "confirmed"),
+    assert [(r["start"], r["trades"], r["state"], r["corrected"]) for r in rows[1:]] == [
+        (600, True, "closed", True),
+        (900, False, "confirmed", False),
     ]
     assert {type(v) for v in rows[0].values()} == {int, float, bool, str}
 

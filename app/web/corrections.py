@@ -1,0 +1,56 @@
+"""`/v1/corrections`: which candles had to be replaced, and when everything was last compared with REST."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+
+from app.cache import keys
+from app.context import Context
+from app.repair import mismatches
+from app.timeframes import Timeframe
+from app.web.answers import json_answer
+from app.web.schemas import ErrorAnswer
+
+
+class Correction(BaseModel):
+    cause: str
+    product: str
+    timeframe: Timeframe
+    start: int
+    exchange_ms: int = Field(description="When it was noticed, on the exchange's clock.")
+    fields: list[str] = Field(description="What differs.")
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+class CorrectionsAnswer(BaseModel):
+    scanned_ms: int | None = Field(description="Slot of exchange time of the last scan; null before the first.")
+    reconciled_ms: int | None = Field(description="The same of the last comparison with REST.")
+    corrections: list[Correction] = Field(description="Newest first.")
+
+
+def router(context: Context) -> APIRouter:
+    routes = APIRouter(prefix="/v1", tags=["health"])
+    away: dict[int | str, dict[str, Any]] = {503: {"model": ErrorAnswer, "description": "Redis cannot be read."}}
+
+    @routes.get("/corrections", responses={200: {"model": CorrectionsAnswer}, **away})
+    def corrections(limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Response:
+        """The newest candles that were replaced, with what was there before and why."""
+        settings = context.settings
+        return json_answer(
+            {
+                "scanned_ms": _slot_ms(context, "scan", settings.gap_scan_seconds),
+                "reconciled_ms": _slot_ms(context, "reconcile", settings.reconcile_seconds),
+                "corrections": mismatches.latest(context.redis, limit),
+            }
+        )
+
+    return routes
+
+
+def _slot_ms(context: Context, task: str, every_s: float) -> int | None:
+    slot: Any = context.redis.get(keys.slot(task, context.exchange))
+    return None if slot is None else int(int(slot) * every_s * 1000)

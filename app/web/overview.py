@@ -1,0 +1,85 @@
+"""`/v1/overview` and `/v1/summary`: what a page needs at once, in one cheap answer each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from app.context import Context
+from app.memo import Memo
+from app.overview import read_overview
+from app.status import Status
+from app.status.model import Start
+from app.timeframes import Timeframe
+from app.web.answers import json_answer
+from app.web.schemas import ErrorAnswer
+
+OVERVIEW_FOR_S = 0.5
+"""Many who look at once get the same answer."""
+
+
+class OverviewTimeframe(BaseModel):
+    name: Timeframe
+    seconds: int
+
+
+class OverviewRow(BaseModel):
+    product: str = Field(examples=["BTC-USD"])
+    refused: str | None = Field(description="Why the exchange does not deliver it.")
+    price: float | None = Field(description="Newest known price, of the forming candle where there is one.")
+    change: float | None = Field(description="Against the price of 24 hours ago: 0.01 is one per cent up.")
+    newest: int | None = Field(description="Start of the newest closed candle of 5m, UNIX seconds.")
+    latest: dict[str, dict[str, Any] | None] = Field(
+        description="By timeframe: `start`, `macdv`, `histogram` and `stage`, as far as they exist."
+    )
+
+
+class OverviewAnswer(BaseModel):
+    exchange: str
+    exchange_ms: int | None = Field(description="The exchange's clock, UNIX milliseconds; null until it was heard.")
+    settling_seconds: float
+    timeframes: list[OverviewTimeframe]
+    products: list[OverviewRow]
+
+
+class Summary(BaseModel):
+    """The state of the data in short."""
+
+    summary: str = Field(description="One sentence.")
+    ready: bool
+    exchange_ms: int | None
+    clock_age_real_seconds: float | None
+    connected: bool = Field(description="Every connection to the exchange is open.")
+    start: Start
+
+
+def router(context: Context, status: Memo[Status]) -> APIRouter:
+    routes = APIRouter(prefix="/v1", tags=["data"])
+    overview: Memo[dict[str, Any]] = Memo(lambda: read_overview(context), OVERVIEW_FOR_S)
+    away: dict[int | str, dict[str, Any]] = {503: {"model": ErrorAnswer, "description": "Redis cannot be read."}}
+
+    @routes.get("/overview", responses={200: {"model": OverviewAnswer}, **away})
+    def every_product() -> Response:
+        """Every product with price, change of a day, and the newest MACD-V of each timeframe."""
+        return json_answer(overview.get())
+
+    @routes.get("/summary", responses={200: {"model": Summary}, **away})
+    def in_short() -> Response:
+        """The sentence of `/v1/status`, the clock, and how far the first filling has come. Always 200, ready or not."""
+        return json_answer(_summary(status.get()))
+
+    return routes
+
+
+def _summary(status: Status) -> dict[str, Any]:
+    clock = status.feed.clock
+    return {
+        "summary": status.summary,
+        "ready": status.ready,
+        "exchange_ms": clock.exchange_ms if clock else None,
+        "clock_age_real_seconds": clock.age_real_seconds if clock else None,
+        "connected": status.feed.connected,
+        "start": status.start.model_dump(),
+    }

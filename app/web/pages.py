@@ -1,0 +1,88 @@
+"""The pages for people, and the files that they load. Each is a frame that its ES module fills from the API."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import distribution
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from app.settings import Settings
+from app.web.page import page
+
+STATIC = Path(__file__).parent / "static"
+
+CHART_LIBRARY = "vendor/lightweight-charts.js"
+
+FILE_HEADERS = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+
+BANNER = (
+    '<p id="summary" class="say" role="status">Reading the state of the data …</p>'
+    '<div id="start" class="start" hidden><progress></progress><span></span></div>'
+    "<noscript>These pages need JavaScript; /v1/status and /v1/overview say the same as JSON.</noscript>"
+)
+
+
+def install(app: FastAPI, settings: Settings) -> None:
+    """Add the pages and their files to `app`."""
+    app.include_router(_router(app, settings))
+    app.mount("/static", _Files(directory=STATIC), name="static")
+
+
+class _Files(StaticFiles):
+    """Files that a browser may keep, but asks about each time: after an upgrade nobody runs half of the old pages."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        answer = await super().get_response(path, scope)
+        answer.headers.update(FILE_HEADERS)
+        return answer
+
+
+def _router(app: FastAPI, settings: Settings) -> APIRouter:
+    routes = APIRouter(include_in_schema=False)
+
+    def told() -> dict[str, str]:
+        """Which parts of the API there are: a page never asks for one that there is not."""
+        paths = {getattr(route, "path", "") for route in app.routes}
+        known = {"stream": "/v1/stream", "alerts": "/v1/alerts"}
+        return {"flower": str(settings.flower_port), **{n: path for n, path in known.items() if path in paths}}
+
+    @routes.get("/")
+    def overview() -> Response:
+        return page("Candlewick", f'{BANNER}<div id="page"></div>', here="/", modules=["overview.js"], data=told())
+
+    @routes.get("/product/{product}")
+    def product(product: str) -> Response:
+        return page(
+            f"{product[:40]} · Candlewick",
+            f'{BANNER}<div id="page"></div>',
+            scripts=[CHART_LIBRARY],
+            modules=["product.js"],
+            data={**told(), "product": product.upper()[:40]},
+        )
+
+    @routes.get("/health")
+    def health() -> Response:
+        main = f'{BANNER}<div id="page"></div>'
+        return page("Health · Candlewick", main, here="/health", modules=["health.js"], data=told())
+
+    @routes.get("/alerts")
+    def alerts() -> Response:
+        main = f'{BANNER}<div id="page"></div>'
+        return page("Alerts · Candlewick", main, here="/alerts", modules=["alerts.js"], data=told())
+
+    @routes.get(f"/static/{CHART_LIBRARY}")
+    def chart_library() -> Response:
+        return FileResponse(_chart_library(), media_type="text/javascript", headers=FILE_HEADERS)
+
+    return routes
+
+
+@cache
+def _chart_library() -> Path:
+    """TradingView's Lightweight Charts, as the package `litecharts` ships it; nothing else of that package is used."""
+    return Path(str(distribution("litecharts").locate_file("litecharts/js/lightweight-charts.js")))

@@ -1,0 +1,42 @@
+// Asking the API. Every error is one `ApiError` with a sentence for people.
+
+export class ApiError extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** The JSON at `path` with `query`; `undefined` parameters are left out. */
+export async function get(path, query = {}) {
+  const told = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
+  const url = path + (told.length ? `?${new URLSearchParams(told)}` : "");
+  let answer;
+  try {
+    answer = await fetch(url, { signal: AbortSignal.timeout(10_000) });
+  } catch {
+    throw new ApiError(0, "The server cannot be reached; this page keeps trying.");
+  }
+  const body = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new ApiError(answer.status, body.error?.message ?? `The server answered ${answer.status}.`);
+  return body;
+}
+
+/**
+ * Run `work` now, then `everyMs` after it has ended, but only while the page can be seen. Returns `poke`, which runs
+ * it again at once (once more if it is running just now).
+ */
+export function repeat(work, everyMs) {
+  let timer = 0, running = false, again = false;
+  const run = async () => {
+    if (running) { again = true; return; }
+    running = true;
+    clearTimeout(timer);
+    do { again = false; await work(); } while (again);
+    running = false;
+    if (!document.hidden) timer = setTimeout(run, everyMs());
+  };
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) run(); });
+  run();
+  return run;
+}

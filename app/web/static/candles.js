@@ -1,0 +1,62 @@
+// What is known of one series: candles by bucket, and the buckets of which nothing is known. Pure.
+
+export class Candles {
+  constructor(step) {
+    this.step = step;
+    this.by = new Map();
+  }
+
+  /** Take `rows`, whatever is there already; returns those that are new or different. */
+  take(rows) {
+    const changed = rows.filter(row => !same(this.by.get(row.start), row));
+    for (const row of changed) this.by.set(row.start, row);
+    return changed;
+  }
+
+  /** Forget what the answer that reaches from its first row on no longer has. Returns whether there was any. */
+  forget(rows) {
+    if (!rows.length) return false;
+    const there = new Set(rows.map(row => row.start));
+    const gone = [...this.by.keys()].filter(start => start >= rows[0].start && !there.has(start)
+      && start <= rows.at(-1).start);
+    for (const start of gone) this.by.delete(start);
+    return gone.length > 0;
+  }
+
+  get first() { return this.by.size ? Math.min(...this.by.keys()) : null; }
+  get last() { return this.by.size ? Math.max(...this.by.keys()) : null; }
+
+  /** Every bucket from the first to the last one, or to `until`: a candle, or `{start}` where nothing is known. */
+  buckets(until = null) {
+    if (!this.by.size) return [];
+    const last = Math.max(this.last, until ?? 0), all = [];
+    for (let start = this.first; start <= last; start += this.step) all.push(this.by.get(start) ?? { start });
+    return all;
+  }
+
+  /** Runs of buckets of which nothing is known: `[first, last]` each. */
+  gaps(until = null) {
+    const runs = [];
+    for (const bucket of this.buckets(until)) {
+      if (isKnown(bucket)) continue;
+      const run = runs.at(-1);
+      if (run && run[1] === bucket.start - this.step) run[1] = bucket.start;
+      else runs.push([bucket.start, bucket.start]);
+    }
+    return runs;
+  }
+}
+
+export const isKnown = bucket => bucket.close !== undefined;
+
+/** Everything that is to be said of a bucket, in words. */
+export function words(bucket) {
+  if (!isKnown(bucket)) return ["gap: nothing is known yet"];
+  return [bucket.state, bucket.trades ? null : "no trades", bucket.corrected ? "corrected" : null].filter(Boolean);
+}
+
+const FIELDS = ["open", "high", "low", "close", "volume", "trades", "state", "corrected"];
+
+function same(a, b) {
+  return a !== undefined && FIELDS.every(field => a[field] === b[field]);
+}

@@ -1,0 +1,53 @@
+// What every page has: the sentence on the state of the data, the exchange's clock, and progress of the start.
+
+import { get, repeat } from "./api.js";
+import { setText } from "./dom.js";
+import { moment } from "./format.js";
+
+const EVERY_MS = 2000;
+const CLOCK_OLD_S = 15;
+
+const by = id => document.getElementById(id);
+
+/** Keep the frame current; `onSummary` gets each answer. */
+export function startFrame(onSummary = () => {}) {
+  repeat(async () => {
+    try {
+      const summary = await get("/v1/summary");
+      show(summary);
+      onSummary(summary);
+    } catch (error) {
+      say(error.message, false);
+      document.body.dataset.server = "away";
+    }
+  }, () => EVERY_MS);
+}
+
+function show(summary) {
+  document.body.dataset.server = "there";
+  say(summary.summary, summary.ready);
+  const heard = summary.exchange_ms !== null;
+  const old = heard && summary.clock_age_real_seconds > CLOCK_OLD_S;
+  setText(by("clock"), heard ? `${moment(summary.exchange_ms / 1000, true)} UTC` : "");
+  by("clock").classList.toggle("bad", old);
+  const live = document.body.dataset.live === "stream";
+  setText(by("live"), !summary.connected ? "feed down" : live ? "live" : "polling");
+  by("live").dataset.state = !summary.connected ? "down" : live ? "live" : "poll";
+  progress(summary.start);
+}
+
+function say(text, ready) {
+  setText(by("summary"), text);
+  by("summary").classList.toggle("ready", ready);
+}
+
+function progress(start) {
+  const under_way = start.series_ready < start.series_total;
+  by("start").hidden = !under_way;
+  if (!under_way) return;
+  const bar = by("start").querySelector("progress");
+  bar.max = start.series_total;
+  bar.value = start.series_ready;
+  bar.setAttribute("aria-label", "Progress of the first filling");
+  setText(by("start").querySelector("span"), `First filling: ${start.text}`);
+}

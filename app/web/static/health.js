@@ -1,0 +1,184 @@
+// Can the data be trusted, and if not, where is the trouble? The whole of /v1/status, for who operates it.
+
+import { get, repeat } from "./api.js";
+import { h, table } from "./dom.js";
+import { bytes, count, duration, moment } from "./format.js";
+import { startFrame } from "./frame.js";
+
+const POLL_MS = 2000;
+const LISTED = 50; // rows of a list; the rest is counted
+const CLOCK_OLD_S = 15;
+
+const page = document.getElementById("page");
+const cards = new Map();
+
+/** A card that is only laid out again when what it says has changed. */
+function card(name, told, trouble, ...content) {
+  const text = JSON.stringify(told);
+  if (cards.get(name)?.text === text) return cards.get(name).element;
+  const wide = content.some(part => part instanceof Element && (part.matches(".scroll") || part.querySelector(".scroll")));
+  const element = h("section", { class: `card${trouble ? " trouble" : ""}${wide ? " wide" : ""}`, "aria-label": name, id: name.toLowerCase().replaceAll(" ", "-") },
+    h("h2", {}, name), ...content);
+  cards.set(name, { text, element });
+  return element;
+}
+
+function facts(pairs) {
+  return h("dl", {}, pairs.flatMap(([name, value, trouble]) => [h("dt", {}, name), h("dd", { class: trouble ? "bad" : null }, value)]));
+}
+
+const connectionColumns = [
+  { name: "ingest", text: true }, { name: "connection", text: true }, { name: "state", text: true }, { name: "products" },
+  { name: "frames" }, { name: "connects" }, { name: "last frame by channel", text: true }, { name: "sequence gaps" },
+  { name: "late updates" }, { name: "rejected" }, { name: "last error", text: true },
+];
+
+function feed(status) {
+  const ingests = status.feed.ingests;
+  const rows = ingests.flatMap(ingest => ingest.connections.map(c => [
+    ingest.name, c.connection, h("span", { class: c.is_open ? "up" : "bad" }, c.is_open ? "open" : "down"), count(c.products),
+    count(c.frames), count(c.attempt), channels(c.silent_ms), count(c.sequence_gaps), count(c.late_updates),
+    count(Object.values(c.rejected).reduce((a, b) => a + b, 0)), c.last_error ?? "–",
+  ]));
+  const dropped = ingests.reduce((sum, ingest) => sum + ingest.dropped, 0);
+  return card("Feed", [status.feed.connected, ingests], !status.feed.connected,
+    rows.length ? table(connectionColumns, rows, "Connections to the exchange") : h("p", { class: "bad" }, "No ingest process is running."),
+    dropped ? h("p", { class: "warn" }, `${count(dropped)} candles were dropped while Redis was away; the scan asks for them again.`) : null);
+}
+
+function channels(silent) {
+  return Object.entries(silent).map(([name, ms]) => `${name} ${duration(ms / 1000)}`).join(", ") || "–";
+}
+
+function clock(status) {
+  const told = status.feed.clock;
+  if (!told) return card("Clock", null, true, h("p", { class: "bad" }, "The exchange's clock has not been heard yet."));
+  const old = told.age_real_seconds > CLOCK_OLD_S;
+  const offset = Date.now() / 1000 - told.age_real_seconds - told.exchange_ms / 1000;
+  return card("Clock", [told, Math.round(offset)], old, facts([
+    ["exchange time (UTC)", moment(told.exchange_ms / 1000, true)],
+    ["heard", `${duration(told.age_real_seconds)} ago`, old],
+    ["this browser is", Math.abs(offset) < 1 ? "in step" : `${duration(Math.abs(offset))} ${offset > 0 ? "ahead" : "behind"}`],
+  ]));
+}
+
+function start(status) {
+  const s = status.start;
+  const bar = h("progress", { max: s.series_total || 1, value: s.series_ready, "aria-label": "Series ready" });
+  return card("Start", s, s.series_ready < s.series_total, bar, facts([
+    ["series ready", `${count(s.series_ready)} of ${count(s.series_total)}`],
+    ["products ready", `${count(s.products_ready)} of ${count(s.products_total)}`],
+    ["requests left", count(s.requests_left)],
+    ["time left", s.requests_left ? `about ${duration(s.seconds_left)}` : "–"],
+  ]));
+}
+
+function gaps(status) {
+  const g = status.gaps;
+  const pending = g.pending.slice(0, LISTED).map(r => [r.product, r.timeframe, r.kind]);
+  const columns = [{ name: "product", text: true }, { name: "timeframe", text: true }, { name: "for", text: true }];
+  return card("Gaps and repairs", g, g.failures.length > 0, facts([
+    ["under way", count(g.under_way)], ["waiting for a permit", count(g.ready)],
+    ["waiting for the bucket to settle", count(g.settling)], ["to be tried again", count(g.delayed), g.delayed > 0],
+    ["given up", count(g.failures.length), g.failures.length > 0],
+  ]),
+  pending.length ? table(columns, pending, "Pending requests") : h("p", { class: "dim" }, "Nothing is missing, nothing is being asked for."),
+  g.total > pending.length ? h("p", { class: "dim" }, `and ${count(g.total - pending.length)} more`) : null);
+}
+
+function failures(status) {
+  const rows = status.gaps.failures.slice(0, LISTED).map(f => [f.product, f.timeframe, f.kind, moment(f.exchange_ms / 1000), f.reason]);
+  const columns = ["product", "timeframe", "for", "given up (UTC)", "reason"].map(name => ({ name, text: true }));
+  return rows.length ? card("Given up", status.gaps.failures, true, table(columns, rows, "Requests that were given up")) : null;
+}
+
+function budget(status) {
+  const b = status.budget;
+  return card("Request budget", b, b.paused_real_seconds > 0, facts([
+    ["limit, whole fleet", `${b.per_second} a second`], ["requests granted", count(b.granted)],
+    ["requests waiting", count(status.gaps.ready)], ["answers of 429", count(b.throttled), b.throttled > 0],
+    ["paused for", b.paused_real_seconds ? duration(b.paused_real_seconds) : "–", b.paused_real_seconds > 0],
+    ...Object.entries(b).filter(([name, value]) => !BUDGET_SHOWN.has(name) && typeof value === "number")
+      .map(([name, value]) => [name.replaceAll("_", " "), count(value)]),
+  ]));
+}
+const BUDGET_SHOWN = new Set(["per_second", "granted", "throttled", "paused_real_seconds"]);
+
+function reconciliation(status, corrections) {
+  const causes = Object.entries(status.corrections.by_cause);
+  const timeframes = [...new Set(causes.flatMap(([, by]) => Object.keys(by)))];
+  const last = corrections.reconciled_ms;
+  const rows = corrections.corrections.slice(0, 20).map(c => [
+    moment(c.exchange_ms / 1000), h("a", { href: `/product/${encodeURIComponent(c.product)}?timeframe=${c.timeframe}` }, c.product),
+    c.timeframe, moment(c.start), c.cause, c.fields.map(f => `${f} ${c.before[f]} → ${c.after[f]}`).join(", ") || "trades",
+  ]);
+  return card("Reconciliation", [status.corrections, corrections], false, facts([
+    ["last run (UTC)", last ? moment(last / 1000) : "not yet"],
+    ["last scan for gaps (UTC)", corrections.scanned_ms ? moment(corrections.scanned_ms / 1000) : "not yet"],
+    ["candles corrected", count(status.corrections.total)],
+    ...causes.map(([cause, by]) => [`by ${cause}`, timeframes.filter(t => by[t]).map(t => `${t}: ${count(by[t])}`).join(", ")]),
+  ]),
+  rows.length ? table(["noticed (UTC)", "product", "timeframe", "bucket (UTC)", "cause", "what changed"].map(name => ({ name, text: true })),
+    rows, "Newest corrections") : h("p", { class: "dim" }, "No closed candle had to be replaced."));
+}
+
+function queues(status) {
+  const waiting = Object.entries(status.queues.waiting);
+  const flower = document.body.dataset.flower;
+  const link = `${location.protocol}//${location.hostname}:${flower}`;
+  return card("Queues", status.queues, false, facts([
+    ...waiting.map(([name, length]) => [name, `${count(length)} waiting`, length > 1000]),
+    ["held by workers", count(status.queues.unacknowledged)],
+  ]), h("p", {}, h("a", { href: link, rel: "noreferrer" }, "Flower: workers and queues")));
+}
+
+function redis(status) {
+  const r = status.redis;
+  const full = r.max_bytes > 0 && r.used_bytes > 0.9 * r.max_bytes;
+  const evicts = r.policy !== "noeviction";
+  return card("Redis", r, full || evicts || !r.append_only,
+    r.max_bytes ? h("meter", { max: r.max_bytes, high: 0.9 * r.max_bytes, value: r.used_bytes, "aria-label": "Memory used" }) : null,
+    facts([
+      ["version", r.version], ["memory used", r.max_bytes ? `${bytes(r.used_bytes)} of ${bytes(r.max_bytes)}` : bytes(r.used_bytes), full],
+      ["when it is full", evicts ? `${r.policy}: loses data` : "refuses (noeviction)", evicts],
+      ["append-only file", r.append_only ? "on" : "off: a crash loses data", !r.append_only],
+    ]));
+}
+
+function troubled(status) {
+  const rows = status.series.filter(s => s.stale || !s.ready || s.reason);
+  if (!rows.length) return null;
+  const shown = rows.slice(0, LISTED).map(s => [
+    h("a", { href: `/product/${encodeURIComponent(s.product)}?timeframe=${s.timeframe}` }, s.product), s.timeframe,
+    s.stale ? h("span", { class: "bad" }, "out of date") : s.ready ? "as ready as can be" : h("span", { class: "warn" }, "not ready"),
+    count(s.candles), moment(s.newest), duration(s.age_seconds), s.reason ?? "–",
+  ]);
+  const columns = [{ name: "product", text: true }, { name: "timeframe", text: true }, { name: "state", text: true },
+    { name: "candles" }, { name: "newest (UTC)" }, { name: "age" }, { name: "reason", text: true }];
+  return card("Series to look at", rows, rows.some(s => s.stale || !s.ready), table(columns, shown, "Series that are not as they should be"),
+    rows.length > LISTED ? h("p", { class: "dim" }, `and ${count(rows.length - LISTED)} more`) : null);
+}
+
+function refused(status) {
+  const rows = status.products.filter(p => p.refused !== null).slice(0, LISTED).map(p => [p.product, p.refused]);
+  const columns = [{ name: "product", text: true }, { name: "reason", text: true }];
+  return rows.length ? card("Refused by the exchange", rows, false, table(columns, rows, "Products that the exchange refuses")) : null;
+}
+
+const box = h("div", { class: "cards" });
+const problem = h("p", { class: "say", role: "alert", hidden: true });
+page.replaceChildren(h("h1", {}, "Health"), h("br"), problem, box);
+
+startFrame();
+repeat(async () => {
+  try {
+    const [status, corrections] = await Promise.all([get("/v1/status"), get("/v1/corrections", { limit: 20 })]);
+    problem.hidden = true;
+    const wanted = [clock(status), start(status), budget(status), queues(status), redis(status), gaps(status),
+      feed(status), troubled(status), failures(status), reconciliation(status, corrections), refused(status)].filter(Boolean);
+    if (wanted.length !== box.children.length || wanted.some((element, i) => box.children[i] !== element)) box.replaceChildren(...wanted);
+  } catch (error) {
+    problem.hidden = false;
+    problem.textContent = error.message;
+  }
+}, () => POLL_MS);

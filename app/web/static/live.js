@@ -1,0 +1,55 @@
+// What happens now: the event stream where there is one, and the knowledge of whether it can be relied on.
+
+const KINDS = ["close", "correction", "indicator", "alert", "forming"];
+
+export class Live {
+  /** `filter`: query of the stream, `{products, timeframes, kinds}`. `onEvent(kind, data)`; `onLost()` after a break. */
+  constructor(filter, onEvent, onLost) {
+    this.isOpen = false;
+    this.onEvent = onEvent;
+    this.onLost = onLost;
+    this.path = document.body.dataset.stream;
+    if (!this.path) return;
+    this.url = `${this.path}?${new URLSearchParams(filter)}`;
+    this.open();
+    // A phone that sleeps keeps no connection; a page that nobody sees needs none.
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.close() : this.open()));
+    addEventListener("pagehide", () => this.close());
+  }
+
+  open() {
+    if (!this.path || this.source) return;
+    this.source = new EventSource(this.url);
+    this.source.addEventListener("open", () => { this.show(true); this.onLost(); });
+    this.source.addEventListener("error", () => this.failed());
+    for (const kind of KINDS) this.source.addEventListener(kind, event => this.received(kind, event));
+    // The server says so when it had to leave something out.
+    for (const kind of ["reset", "gap", "lagged", "lost"]) this.source.addEventListener(kind, () => this.onLost());
+  }
+
+  close() {
+    this.source?.close();
+    this.source = null;
+    clearTimeout(this.retry);
+    this.isOpen = false;
+  }
+
+  received(kind, event) {
+    let data;
+    try { data = JSON.parse(event.data); } catch { return; }
+    if (data && typeof data === "object") this.onEvent(kind, data);
+  }
+
+  failed() {
+    this.show(false);
+    // The browser reconnects by itself, except after an answer that is no stream.
+    if (this.source?.readyState !== EventSource.CLOSED) return;
+    this.close();
+    this.retry = setTimeout(() => this.open(), 5000);
+  }
+
+  show(isOpen) {
+    this.isOpen = isOpen;
+    document.body.dataset.live = isOpen ? "stream" : "poll";
+  }
+}

@@ -1,0 +1,233 @@
+// The market at a glance: one row a product. Only the rows that can be seen are in the document.
+
+import { get, repeat } from "./api.js";
+import { h, setText } from "./dom.js";
+import { change, count, duration, points, price } from "./format.js";
+import { startFrame } from "./frame.js";
+import { Live } from "./live.js";
+import { bySearch, bySort, heat, isStale } from "./market.js";
+
+const SPARE = 12; // rows above and below what can be seen
+const POLL_MS = 2000, POLL_WITH_STREAM_MS = 5000;
+
+const state = { answer: null, rows: [], sort: "product", down: false, search: "", ...fromUrl() };
+const page = document.getElementById("page");
+let view = null;
+
+function fromUrl() {
+  const query = new URLSearchParams(location.search);
+  const told = {};
+  if (query.has("q")) told.search = query.get("q");
+  if (query.has("sort")) { told.sort = query.get("sort").replace(/^-/, ""); told.down = query.get("sort").startsWith("-"); }
+  return told;
+}
+
+function toUrl() {
+  const query = new URLSearchParams();
+  if (state.search) query.set("q", state.search);
+  if (state.sort !== "product" || state.down) query.set("sort", (state.down ? "-" : "") + state.sort);
+  history.replaceState(null, "", query.size ? `?${query}` : location.pathname);
+}
+
+/** The document's part of the page, built once, as soon as the timeframes are known. */
+class View {
+  constructor(timeframes) {
+    this.timeframes = timeframes;
+    this.pool = [];
+    const columns = [
+      ["product", "Product"], ["price", "Price"], ["change", "24 h"],
+      ...timeframes.map(t => [t.name, t.name]), ["age", "Age"],
+    ];
+    this.search = h("input", {
+      type: "search", id: "search", placeholder: "Search (press /)", "aria-label": "Search products", autocomplete: "off",
+      spellcheck: "false", value: state.search, oninput: () => { state.search = this.search.value; toUrl(); update(); },
+    });
+    this.found = h("span", { class: "dim", role: "status", id: "found" });
+    this.choice = h("select", { "aria-label": "Sort by", class: "narrow", onchange: () => sortBy(this.choice.value) },
+      columns.map(([key, name]) => h("option", { value: key, selected: key === state.sort }, `sort: ${name}`)));
+    this.headings = new Map(columns.map(([key, name]) => [key,
+      h("th", { scope: "col", class: `col-${columnClass(key)}` },
+        h("button", { type: "button", onclick: () => sortBy(key), title: `Sort by ${name}` }, name))]));
+    this.above = h("tr", { class: "spacer", "aria-hidden": "true" }, h("td"));
+    this.below = h("tr", { class: "spacer", "aria-hidden": "true" }, h("td"));
+    this.body = h("tbody", { onkeydown: moveFocus }, this.above, this.below);
+    this.table = h("table", { class: "market", "aria-label": "Products" },
+      h("thead", {}, h("tr", {}, [...this.headings.values()])), this.body);
+    this.empty = h("p", { class: "dim", hidden: true });
+    page.replaceChildren(
+      h("div", { class: "tools" }, this.search, this.choice, this.found, legend()), this.table, this.empty);
+    addEventListener("scroll", () => this.schedule(), { passive: true });
+    addEventListener("resize", () => this.schedule(), { passive: true });
+  }
+
+  schedule() {
+    this.frame ??= requestAnimationFrame(() => { this.frame = null; this.paint(); });
+  }
+
+  /** Fill the rows that can be seen. */
+  paint() {
+    const height = this.rowHeight();
+    const top = this.body.getBoundingClientRect().top;
+    const total = state.rows.length;
+    const first = Math.max(0, Math.min(total, Math.floor(-top / height) - SPARE));
+    const last = Math.min(total, Math.ceil((innerHeight - top) / height) + SPARE);
+    this.first = first;
+    const needed = Math.max(0, last - first);
+    while (this.pool.length < needed) this.pool.push(new Row(this.timeframes));
+    const wanted = this.pool.slice(0, needed);
+    wanted.forEach((row, i) => row.show(state.rows[first + i], first + i, state.answer));
+    if (this.shown !== needed) {
+      this.body.replaceChildren(this.above, ...wanted.map(row => row.element), this.below);
+      this.shown = needed;
+    }
+    this.above.firstChild.style.height = `${first * height}px`;
+    this.below.firstChild.style.height = `${Math.max(0, total - last) * height}px`;
+    this.table.setAttribute("aria-rowcount", total + 1);
+  }
+
+  rowHeight() {
+    return parseFloat(getComputedStyle(this.table).getPropertyValue("--row")) || 40;
+  }
+
+  headings_() {
+    for (const [key, heading] of this.headings) {
+      const order = key !== state.sort ? null : state.down ? "descending" : "ascending";
+      if (order) heading.setAttribute("aria-sort", order); else heading.removeAttribute("aria-sort");
+    }
+    this.choice.value = state.sort;
+  }
+}
+
+/** One row of the table, filled again and again with whatever product is there. */
+class Row {
+  constructor(timeframes) {
+    this.link = h("a", {});
+    this.under = h("span", { class: "under" });
+    this.price = h("td", { class: "col-price" });
+    this.change = h("td", { class: "col-change" });
+    this.age = h("td", { class: "col-age" });
+    this.cells = timeframes.map(timeframe => {
+      const value = h("b"), stage = h("i");
+      return { timeframe, value, stage, element: h("td", { class: "heat" }, h("a", { tabindex: -1 }, value, stage)) };
+    });
+    this.element = h("tr", {}, h("th", { scope: "row" }, this.link, this.under), this.price, this.change,
+      this.cells.map(cell => cell.element), this.age);
+  }
+
+  show(row, index, answer) {
+    this.element.setAttribute("aria-rowindex", index + 2);
+    this.element.dataset.product = row.product;
+    setText(this.link, row.product);
+    this.link.setAttribute("href", `/product/${encodeURIComponent(row.product)}`);
+    setText(this.price, price(row.price));
+    setText(this.change, change(row.change));
+    setText(this.under, row.refused ? "refused" : `${price(row.price)} ${change(row.change)}`);
+    const direction = row.change > 0 ? "up" : row.change < 0 ? "down" : "";
+    this.change.className = `col-change ${direction}`;
+    this.under.className = `under ${direction}`;
+    this.element.classList.toggle("refused", row.refused !== null);
+    this.element.title = row.refused ? `Refused by the exchange: ${row.refused}` : "";
+    setText(this.age, row.refused ? "refused" : duration(row.age));
+    this.age.classList.toggle("bad", row.stale);
+    for (const cell of this.cells) this.showCell(cell, row, answer);
+  }
+
+  showCell({ timeframe, value, stage, element }, row, answer) {
+    const latest = row.latest[timeframe.name];
+    setText(value, points(latest?.macdv, 0));
+    setText(stage, latest?.stage ?? (latest ? "warming up" : ""));
+    element.dataset.heat = heat(latest?.macdv);
+    const stale = latest !== null && isStale(latest.start, timeframe.seconds, answer);
+    element.classList.toggle("stale", stale);
+    element.title = latest ? `${timeframe.name}: MACD-V ${points(latest.macdv)}, ${latest.stage ?? "no stage yet"}${stale ? ", out of date" : ""}` : "";
+    element.firstChild.setAttribute("href", `/product/${encodeURIComponent(row.product)}?timeframe=${timeframe.name}`);
+  }
+}
+
+function columnClass(key) {
+  return ["product", "price", "change", "age"].includes(key) ? key : "heat";
+}
+
+function legend() {
+  const steps = [[-160, "below −150"], [-100, "−150 to −50"], [0, "−50 to 50"], [100, "50 to 150"], [160, "above 150"]];
+  return h("span", { class: "legend", "aria-label": "Colours of the heat map, by MACD-V" },
+    steps.map(([value, text]) => h("span", { "data-heat": heat(value), title: `MACD-V ${text}` }, points(value, 0))));
+}
+
+function sortBy(key) {
+  state.down = key === state.sort ? !state.down : key !== "product";
+  state.sort = key;
+  toUrl();
+  update();
+}
+
+/** Arrow keys go from product to product, also to those that are not in the document yet. */
+function moveFocus(event) {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const row = event.target.closest("tr[data-product]");
+  if (!step || !row) return;
+  event.preventDefault();
+  const index = Number(row.getAttribute("aria-rowindex")) - 2 + step;
+  if (index < 0 || index >= state.rows.length) return;
+  const product = state.rows[index].product;
+  const find = () => view.body.querySelector(`tr[data-product="${CSS.escape(product)}"] th a`);
+  find()?.scrollIntoView({ block: "nearest" });
+  view.paint();
+  find()?.focus({ preventScroll: false });
+}
+
+/** Bring what is shown in line with the answer, the search and the order. */
+function update() {
+  if (!state.answer) return;
+  view ??= new View(state.answer.timeframes);
+  state.rows = bySort(bySearch(state.answer.products, state.search), state.sort, state.down);
+  const all = state.answer.products.length;
+  setText(view.found, state.search ? `${count(state.rows.length)} of ${count(all)} products` : `${count(all)} products`);
+  view.empty.hidden = state.rows.length > 0;
+  setText(view.empty, all ? "No product matches the search." : "No products are followed yet.");
+  view.headings_();
+  view.paint();
+}
+
+function accept(answer) {
+  const nowS = answer.exchange_ms === null ? null : answer.exchange_ms / 1000;
+  const base = answer.timeframes.find(t => t.name === "5m");
+  for (const row of answer.products) {
+    row.age = nowS === null || row.newest === null ? null : Math.max(0, nowS - row.newest - base.seconds);
+    row.stale = !row.refused && isStale(row.newest, base.seconds, answer);
+  }
+  state.answer = answer;
+  update();
+}
+
+/** An event changes the one row that it is about; the next poll makes sure of the rest. */
+function onEvent(kind, event) {
+  const row = state.answer?.products.find(r => r.product === event.product);
+  if (!row) return;
+  const data = event.data ?? event;
+  if (kind === "indicator" && event.timeframe in row.latest && (row.latest[event.timeframe]?.start ?? 0) <= data.start)
+    row.latest[event.timeframe] = data;
+  if ((kind === "forming" || kind === "close") && event.timeframe === "5m" && Number.isFinite(data.close)
+      && data.start > (row.newest ?? 0)) row.price = data.close;
+  view?.schedule();
+}
+
+document.addEventListener("keydown", event => {
+  if (event.key === "/" && view && !/INPUT|SELECT|TEXTAREA/.test(event.target.tagName)) {
+    event.preventDefault();
+    view.search.focus();
+  }
+});
+
+let refresh = () => {};
+const live = new Live({ kinds: "close,indicator,forming" }, onEvent, () => refresh());
+let framed = false;
+refresh = repeat(async () => {
+  try {
+    accept(await get("/v1/overview"));
+  } catch (error) {
+    if (!state.answer) page.textContent = error.message;
+  }
+  // The state of everything takes longer to read than the market: it is asked for once the market is painted.
+  if (!framed) { framed = true; requestAnimationFrame(() => startFrame()); }
+}, () => (live.isOpen ? POLL_WITH_STREAM_MS : POLL_MS));
