@@ -16,6 +16,7 @@ from app.cache.products import ProductCache
 from app.exchange.coinbase.rest import CoinbaseRest
 from app.repair.budget import Budget
 from app.repair.queue import RepairQueue
+from app.repair.trust import StreamTrust
 from app.settings import Settings
 
 
@@ -57,6 +58,10 @@ class Context:
     @cached_property
     def budget(self) -> Budget:
         return Budget(self.redis, self.exchange, self.settings.rest_requests_per_second)
+
+    @cached_property
+    def trust(self) -> StreamTrust:
+        return StreamTrust(self.redis, self.exchange)
 
     @property
     def rest(self) -> CoinbaseRest:

@@ -47,13 +47,17 @@ class System:
                 return [*celery, "beat", "--schedule", os.devnull, "--scheduler", "celery.beat:Scheduler"]
         raise ValueError(f"no process is called {name}")
 
-    def has_started(self, products: int) -> bool:
-        """Whether every followed series was asked for once, and nothing is left to ask at once."""
+    def knows_every_series(self, products: int) -> bool:
+        """Whether every followed series was asked for once."""
         followed = self.context.products.delivered()
         many = [Series("coinbase", p, t) for p in followed for t in self.context.settings.timeframes]
         views = self.context.candles.read_many([(s, 0, 0) for s in many])
+        return len(followed) >= products and all(v.origin_s for v in views)
+
+    def has_started(self, products: int) -> bool:
+        """Whether every followed series was asked for once, and nothing is left to ask at once."""
         queue = self.context.queue.state()
-        return len(followed) >= products and all(v.origin_s for v in views) and not queue.ready and not queue.leased
+        return self.knows_every_series(products) and not queue.ready and not queue.leased
 
     def now_s(self) -> float:
         """The exchange's time as the system knows it."""

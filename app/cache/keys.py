@@ -37,6 +37,11 @@ def repair(exchange: str, part: str) -> str:
     return f"{PREFIX}:backfill:{exchange}:{part}"
 
 
+def trust(exchange: str) -> str:
+    """How many more closes REST must confirm before the stream is believed again; absent or 0: it is."""
+    return f"{PREFIX}:trust:{exchange}"
+
+
 def slot(task: str, exchange: str) -> str:
     """The last slot of exchange time for which a periodic task was run."""
     return f"{PREFIX}:slot:{task}:{exchange}"

@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 from collections.abc import Sequence
+from itertools import count
 
 from app.cache.products import FollowedProduct
 from app.context import Context
@@ -17,27 +18,42 @@ log = logging.getLogger(__name__)
 
 LONGEST_DELAY_S = 30.0
 
+ATTEMPTS = 3
+"""To get the listing, before products that the settings name one by one are followed without it."""
+
 
 def resolve(context: Context, stop: threading.Event) -> list[FollowedProduct]:
     """The products to follow, also written to the cache. Tries until the exchange answers or `stop` is set.
 
     An installation that was here before goes on with the products it had, if the exchange cannot be reached.
     """
-    delay_s = 0.5
-    while not stop.is_set():
+    for attempt in count(1):
+        if stop.is_set():
+            return []
         try:
             if listing := _listing(context, stop):
                 followed = _chosen(context.settings.products, listing)
                 context.products.follow(followed)
                 return followed
         except ExchangeError as error:
-            if known := context.products.read():
-                log.warning("products: %s; going on with the %d known ones", error, len(known))
-                return known
+            if followed := _without_listing(context, attempt):
+                log.warning("products: %s; going on with %d without the listing", error, len(followed))
+                return followed
             log.warning("products: cannot reach %s: %s; trying again", context.settings.exchange_rest_url, error)
-            stop.wait(delay_s * random.uniform(0.5, 1.0))
-            delay_s = min(LONGEST_DELAY_S, 2 * delay_s)
+            stop.wait(min(LONGEST_DELAY_S, 0.5 * 2 ** min(attempt, 10)) * random.uniform(0.5, 1.0))
     return []
+
+
+def _without_listing(context: Context, attempt: int) -> list[FollowedProduct]:
+    """Products to follow unlisted: those of before, or, after some attempts, those that are named one by one."""
+    named = context.settings.products
+    if known := context.products.read():
+        return known
+    if attempt < ATTEMPTS or any(":" in part for part in named):
+        return []
+    followed = [FollowedProduct(p, p) for p in named]
+    context.products.follow(followed)
+    return followed
 
 
 def _listing(context: Context, stop: threading.Event) -> list[Product]:

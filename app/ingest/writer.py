@@ -12,10 +12,11 @@ from app.candles import UnifiedCandle
 from app.context import Context
 from app.exchange.adapter import GapSuspected
 from app.ingest.outbox import Batch
-from app.records import to_records
+from app.records import UNSETTLED, to_records
 from app.repair import mismatches
 from app.repair.queue import Kind, Request, Why
 from app.series import Series
+from app.timeframes import Timeframe
 from app.touched import touched_by
 
 log = logging.getLogger(__name__)
@@ -50,10 +51,26 @@ class Writer:
     def _write_closed(self, batch: Batch) -> None:
         if not batch.closed:
             return
-        written = self._context.candles.write(self._writes(batch.closed.values()))
+        writes = self._writes(batch.closed.values())
+        if not self._context.trust.is_given:
+            self._confirm(writes)
+        written = self._context.candles.write(writes)
         batch.touched += touched_by(written)
         batch.closed.clear()
         mismatches.record(self._context.redis, written, cause="revision", exchange_ms=batch.exchange_ms)
+
+    def _confirm(self, writes: list[Write]) -> None:
+        """Have REST asked for these closes too, once they have settled."""
+        for series, records, _ in writes:
+            records["flags"] |= UNSETTLED
+            settles_ms = self._settles_ms(int(records["start_s"].min()), series.timeframe)
+            request = Request(Kind.GAP, series.product, series.timeframe)
+            self._context.queue.add([(request, Why.GAP)], not_before_ms=settles_ms)
+            self._note_wake_up(settles_ms)
+
+    def _settles_ms(self, start_s: int, timeframe: Timeframe) -> int:
+        """Exchange time from which REST's word on the bucket is final."""
+        return int((start_s + timeframe.seconds + self._settling_s) * 1000)
 
     def _write_forming(self, batch: Batch) -> None:
         if batch.forming:
@@ -80,7 +97,7 @@ class Writer:
             dispatch.drain(self._context.exchange)
             batch.gaps.clear()
         for gap in batch.quiet.values():
-            settles_ms = int((gap.first_s + gap.timeframe.seconds + self._settling_s) * 1000)
+            settles_ms = self._settles_ms(gap.first_s, gap.timeframe)
             self._context.queue.add([(_request(gap), Why.GAP)], not_before_ms=settles_ms)
             self._note_wake_up(settles_ms)
         batch.quiet.clear()

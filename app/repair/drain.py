@@ -22,6 +22,9 @@ CLOCK_TOO_OLD_MS = 10_000
 LONGEST_WAIT_S = 2.0
 """A permit further away than this is not waited for: the next call will see."""
 
+WORTH_A_LINE = 10
+"""Requests left, from which on progress is logged."""
+
 
 class Drain:
     """What a backfill worker does. Any number may run at the same time, on any host."""
@@ -47,7 +50,14 @@ class Drain:
                 self._context.queue.settle(request, exchange_ms)
                 break
             pages += self._ask(request, permit, exchange_ms)
+        self._report(pages)
         return pages
+
+    def _report(self, pages: int) -> None:
+        left = self._context.queue.state()
+        if pages and left.total >= WORTH_A_LINE:
+            seconds = left.total / self._context.settings.rest_requests_per_second
+            log.info("repair: %d pages read, %d requests left, about %.0f s", pages, left.total, seconds)
 
     def _ask(self, request: Request, permit: Permit, exchange_ms: int) -> int:
         """Use `permit` for `request`, unless what it lacked has come while we waited; returns the pages asked for."""

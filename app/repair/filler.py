@@ -13,6 +13,7 @@ from app.repair import mismatches
 from app.repair.needs import Need, Proof, Rules, left_to_ask, need_of, page_of_reconciliation, prove
 from app.repair.queue import Kind, Request
 from app.series import Series
+from app.timeframes import BASE
 from app.touched import Touched, touched_by
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,8 @@ class Filler:
         self._doubt(request, series, proof)
         written = self._context.candles.write([proof.write], announce=not need.seed)
         mismatches.record(self._context.redis, written, cause=str(request.kind), exchange_ms=exchange_ms)
+        if series.timeframe == BASE:
+            self._context.trust.learn(written)
         if touched := touched_by(written):
             self._on_news(touched)
 

@@ -130,6 +130,27 @@ def test_a_revision_that_was_not_told_reaches_every_timeframe(
     assert kept[0]["before"]["high"] < kept[0]["after"]["high"] == float(record["high"])
 
 
+def test_a_venue_that_never_sends_a_last_update_is_seen_through(
+    start_exchange: StartExchange, start_system: StartSystem
+) -> None:
+    exchange = start_exchange(
+        "--products",
+        "4",
+        "--start",
+        "2021-03-04T00:00:00Z",
+        "--option",
+        "final_update=false",
+        "--option",
+        "update_ms=900",
+    )
+    system = start_system(exchange, PRODUCTS="all:USD", RECONCILE_SECONDS="600")
+    eventually(lambda: system.has_started(4), timeout=60, interval=0.2)
+    eventually(lambda: not system.context.trust.is_given, timeout=40, interval=0.2)
+    now_s = exchange.now_s()
+    system.wait_until(now_s + 900)
+    assert_true(system, exchange, timeout=60)
+
+
 @pytest.mark.parametrize(
     "faults",
     [
