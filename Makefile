@@ -11,7 +11,7 @@ DEV := $(VENV)/.dev
 PIP := $(PY) -m pip --disable-pip-version-check --quiet --quiet install
 SOURCES := app workers tests celeryconfig.py
 
-.PHONY: help demo run test check clean
+.PHONY: help demo run test check soak bench clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,13 @@ check: $(DEV) ## format, lint and types, in seconds
 	$(VENV)/bin/ruff format --check $(SOURCES)
 	$(VENV)/bin/ruff check $(SOURCES)
 	$(VENV)/bin/mypy
+
+soak: $(DEV) ## 24 market hours with a fault in each, in 25 minutes; fewer: make soak HOURS=2 SEED=7
+	$(PY) -m tests.faults.soak --hours $(or $(HOURS),24) --seed $(or $(SEED),1)
+
+bench: $(DEV) ## what this project promises, measured on this machine
+	$(PY) -m benchmarks.bench_macdv
+	$(PY) -m benchmarks.bench_repair
 
 clean: ## removes the virtual environment, caches and the demo's data; the data of `make run` stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis var/demo
