@@ -1,18 +1,21 @@
-"""From touched buckets to aggregates and indicators: what an indicator worker does with one batch."""
+"""From touched buckets to aggregates, indicators and alerts: what an indicator worker does with one batch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from app.aggregate import aggregate, parents_of
+from app.alerts.evaluate import Evaluator, Look
+from app.alerts.watch import Watched
 from app.cache.candles import CandleCache
 from app.cache.indicators import IndicatorCache, IndicatorValue
 from app.cache.model import View, Write
 from app.continuity import contiguous_tail, recarried
 from app.indicators.latest import latest_values
+from app.indicators.macdv import macdv_of_many
 from app.series import Series
 from app.settings import WINDOW
 from app.timeframes import BASE, Timeframe
@@ -20,11 +23,22 @@ from app.touched import Touched, touched_by
 
 
 class Computer:
-    """Reads and writes candles and indicators of one exchange. Doing the same work twice changes nothing."""
+    """Reads and writes candles and indicators of one exchange. Doing the same work twice changes nothing.
+
+    `evaluator` looks for alerts, if there is one; `on_messages` is told how many of theirs now wait for delivery.
+    """
 
     def __init__(
-        self, candles: CandleCache, indicators: IndicatorCache, exchange: str, timeframes: Sequence[Timeframe]
+        self,
+        candles: CandleCache,
+        indicators: IndicatorCache,
+        exchange: str,
+        timeframes: Sequence[Timeframe],
+        evaluator: Evaluator | None = None,
+        on_messages: Callable[[int], None] = lambda _: None,
     ) -> None:
+        self._evaluator = evaluator
+        self._on_messages = on_messages
         self._candles = candles
         self._indicators = indicators
         self._exchange = exchange
@@ -81,16 +95,33 @@ class Computer:
         return touched_by(self._candles.write(writes))
 
     def _compute(self, many: Iterable[Series], now_s: float) -> int:
-        """Compute and store the indicator of each series from its newest candles without a hole."""
-        ranges = [(s, (newest := s.timeframe.bucket(now_s)) - WINDOW * s.timeframe.seconds, newest) for s in many]
+        """Compute and store the indicator of each series from its newest candles without a hole, with its alerts."""
+        many = list(many)
+        watched = self._indicators.read_watched(many) if self._evaluator else [None] * len(many)
+        ranges = [self._range(s, before, s.timeframe.bucket(now_s)) for s, before in zip(many, watched, strict=True)]
         views = self._candles.read_many(ranges)
-        tails = [contiguous_tail(v.over, s.timeframe)[-WINDOW:] for (s, _, _), v in zip(ranges, views, strict=True)]
-        values = latest_values(tails, [s.timeframe for s, _, _ in ranges])
-        return self._indicators.write(
-            IndicatorValue(series, view.revision, value["start"], _named(series, value))
-            for (series, _, _), view, value in zip(ranges, views, values, strict=True)
-            if value
+        closed = [view.over for view in views]
+        tails = [contiguous_tail(records, s.timeframe)[-WINDOW:] for s, records in zip(many, closed, strict=True)]
+        computed = macdv_of_many(tails)
+        values = latest_values(tails, [s.timeframe for s in many], computed)
+        looks = [Look(*look) for look in zip(many, closed, computed, watched, strict=True)]
+        changes = self._evaluator.evaluate(looks) if self._evaluator else [None] * len(many)
+        stored = self._indicators.write(
+            (
+                IndicatorValue(series, view.revision, value["start"], _named(series, value), change)
+                for series, view, value, change in zip(many, views, values, changes, strict=True)
+                if value
+            ),
+            now_s,
         )
+        if stored.messages:
+            self._on_messages(stored.messages)
+        return stored.values
+
+    def _range(self, series: Series, watched: Watched | None, newest_s: int) -> tuple[Series, int, int]:
+        """The buckets to read: a window, and what the alerts need beyond it."""
+        extra = self._evaluator.extra(watched, series.timeframe, newest_s) if self._evaluator else 0
+        return series, newest_s - (WINDOW + extra) * series.timeframe.seconds, newest_s
 
 
 def _named(series: Series, value: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from typing import Self
 
 from redis import Redis
 
+from app.alerts.evaluate import Evaluator
+from app.alerts.settings import AlertSettings
+from app.cache.alerts import AlertCache
 from app.cache.candles import CandleCache
 from app.cache.clock import ClockCache
 from app.cache.connection import connect
@@ -42,6 +45,19 @@ class Context:
     @cached_property
     def indicators(self) -> IndicatorCache:
         return IndicatorCache(self.redis, events_kept=self.settings.events_kept)
+
+    @cached_property
+    def alerts(self) -> AlertCache:
+        return AlertCache(self.redis)
+
+    @cached_property
+    def alert_settings(self) -> AlertSettings:
+        """The rules and channels of the alerts file."""
+        return AlertSettings.load(self.settings.alerts_file)
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        return Evaluator(self.candles, self.alerts, self.alert_settings, self.settings.timeframes)
 
     @cached_property
     def clock(self) -> ClockCache:

@@ -87,6 +87,9 @@ class Settings(BaseModel):
         description="Which share of the products this ingest takes.",
     )
     events_kept: int = Field(20_000, ge=100, le=10_000_000, description="Entries kept in the event stream in Redis.")
+    alerts_file: str = Field(
+        "", description="The file (TOML) with alert rules and channels; without one, the built-in rules, to the log."
+    )
     web_host: str = Field("127.0.0.1", description="Address that the web server listens on.")
     web_port: int = Field(8000, ge=1, le=65535, description="Port of the web server.")
     flower_port: int = Field(5555, ge=1, le=65535, description="Port of Flower (always on loopback).")
@@ -121,6 +124,14 @@ class Settings(BaseModel):
         if BASE not in value:
             raise ValueError(f"must contain {BASE}: the stream delivers it and the longer ones are built from it")
         return tuple(sorted(set(value), key=lambda t: t.seconds))
+
+    @field_validator("alerts_file")
+    @classmethod
+    def _is_alerts_file(cls, value: str) -> str:
+        from app.alerts.settings import AlertSettings  # here: its rules stand above what they look at, and this below
+
+        AlertSettings.load(value)
+        return value
 
     @field_validator("ingest_share")
     @classmethod

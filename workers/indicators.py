@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 @cache
 def _computer() -> Computer:
     c = context()
-    return Computer(c.candles, c.indicators, c.exchange, c.settings.timeframes)
+    return Computer(c.candles, c.indicators, c.exchange, c.settings.timeframes, c.evaluator)
 
 
 @app.task(name="workers.indicators.update", **ONCE_MORE)

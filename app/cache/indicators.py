@@ -1,4 +1,4 @@
-"""The latest indicator value of each series, with the revision of the candles that it was computed from."""
+"""The latest indicator value of each series, with the revision of its candles and the alerts that follow from it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import orjson
 from redis import Redis
 
+from app.alerts.change import AlertChange
+from app.alerts.watch import Watched
 from app.batches import batched
 from app.cache import keys
 from app.cache.candles import SERIES_A_CALL
@@ -16,30 +18,49 @@ from app.series import Series
 
 
 class IndicatorValue(NamedTuple):
-    """`data` is the JSON-able value of the newest bar, `start_s` that bar, `revision` that of its candles."""
+    """`data` is the JSON-able value of the newest bar, `start_s` that bar, `revision` that of its candles.
+
+    `change`: what follows for the alerts of the series; None where nobody watches them.
+    """
 
     series: Series
     revision: int
     start_s: int
     data: dict[str, Any]
+    change: AlertChange | None = None
+
+
+class Stored(NamedTuple):
+    """How many values were new, and how many messages of alerts now wait for delivery."""
+
+    values: int
+    messages: int
 
 
 class IndicatorCache:
-    def __init__(self, client: Redis, *, events_kept: int) -> None:
+    def __init__(self, client: Redis, *, events_kept: int, alerts_kept: int = 10_000) -> None:
         self._client = client
-        self._events_kept = events_kept
+        self._kept = (events_kept, alerts_kept)
         self._write = script(client, "write_indicators")
 
-    def write(self, values: Iterable[IndicatorValue]) -> int:
-        """Store and publish each value unless one of the same or newer candles is there; returns how many were new."""
-        return sum(self._write_some(some) for some in batched(values, SERIES_A_CALL))
+    def write(self, values: Iterable[IndicatorValue], now_s: float = 0) -> Stored:
+        """Store and publish each value, with its alerts, unless one of the same or newer candles is there.
 
-    def _write_some(self, values: Sequence[IndicatorValue]) -> int:
-        args: list[object] = [self._events_kept]
-        for series, revision, start_s, data in values:
+        `now_s`: exchange time.
+        """
+        answers = [self._write_some(some, now_s) for some in batched(values, SERIES_A_CALL)]
+        return Stored(sum(sum(a[::2]) for a in answers), sum(sum(a[1::2]) for a in answers))
+
+    def _write_some(self, values: Sequence[IndicatorValue], now_s: float) -> list[int]:
+        args: list[object] = [*self._kept, int(now_s)]
+        for series, revision, start_s, data, change in values:
             name = f"{series.exchange}:{series.product}:{series.timeframe}"
             args += [revision, start_s, keys.indicator_channel(series), name, orjson.dumps(data)]
-        return sum(self._write(keys=[keys.EVENTS, *(keys.indicator(v.series) for v in values)], args=args))
+            args += _arguments(series, change)
+        answer: list[int] = self._write(
+            keys=[keys.EVENTS, keys.ALERTS, *(keys.indicator(v.series) for v in values)], args=args
+        )
+        return answer
 
     def read_many(self, many: Sequence[Series]) -> list[IndicatorValue | None]:
         """The latest value of each series; None where none was computed."""
@@ -58,3 +79,26 @@ class IndicatorCache:
             for series in many:
                 pipe.hget(keys.indicator(series), "revision")
             return [int(raw or 0) for raw in pipe.execute()]
+
+    def read_watched(self, many: Sequence[Series]) -> list[Watched | None]:
+        """How far the alerts of each series have come; None where they were never looked at."""
+        with self._client.pipeline(transaction=False) as pipe:
+            for series in many:
+                pipe.hmget(keys.indicator(series), "floor", "evaluated", "basis")
+            rows = pipe.execute()
+        return [Watched(*map(int, row)) if row[0] else None for row in rows]
+
+
+def _arguments(series: Series, change: AlertChange | None) -> list[object]:
+    """`change` as the script takes it."""
+    if change is None:
+        return [0]
+    flat: list[object] = [1, *change.watched, int(change.is_first), change.from_s, keys.alerts_of(series)]
+    flat.append(len(change.alerts))
+    for alert in change.alerts:
+        data = orjson.dumps(alert.fact)
+        flat += [alert.id, alert.start_s, alert.fact["end"], alert.event, data, ",".join(alert.channels)]
+    flat.append(len(change.verdicts))
+    for identity, holds in change.verdicts:
+        flat += [identity, int(holds)]
+    return flat

@@ -9,6 +9,8 @@ EVENTS = f"{PREFIX}:events"
 BUDGET = f"{PREFIX}:budget"
 MISMATCHES = f"{PREFIX}:mismatches"
 COUNTERS = f"{PREFIX}:counters"
+ALERTS = f"{PREFIX}:alerts"
+"""Identities of alerts, by the end of their bar."""
 
 
 def candles(series: Series) -> str:
@@ -47,6 +49,21 @@ def slot(task: str, exchange: str) -> str:
     return f"{PREFIX}:slot:{task}:{exchange}"
 
 
+def alert(identity: str) -> str:
+    """A hash: the alert as JSON, whether it was withdrawn, and what became of each of its messages."""
+    return f"{PREFIX}:alert:{identity}"
+
+
+def alerts_of(series: Series) -> str:
+    """Identities of the alerts of one series, by the start of their bar."""
+    return f"{PREFIX}:alerts:{{{series.exchange}:{series.product}}}:{series.timeframe}"
+
+
+def deliveries(channel: str, part: str) -> str:
+    """Messages of one delivery channel: those that are `waiting`, those that are `claimed`, its `state`."""
+    return f"{PREFIX}:deliveries:{channel}:{part}"
+
+
 def close_channel(series: Series) -> str:
     return f"candle:close:{series.exchange}:{series.product}:{series.timeframe}"
 
@@ -55,5 +72,14 @@ def correction_channel(series: Series) -> str:
     return f"candle:correction:{series.exchange}:{series.product}:{series.timeframe}"
 
 
+def forming_channel(exchange: str) -> str:
+    """Candles that are still open, all that changed in one message; the other channels have one a series."""
+    return f"candle:forming:{exchange}"
+
+
 def indicator_channel(series: Series, name: str = "macdv") -> str:
     return f"indicator:{series.exchange}:{series.product}:{series.timeframe}:{name}"
+
+
+def alert_channel(series: Series) -> str:
+    return f"alert:{series.exchange}:{series.product}:{series.timeframe}"

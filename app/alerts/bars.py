@@ -1,0 +1,58 @@
+"""What alert rules look at: the newest bars of one series, as plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.indicators.macdv import MacdvPoint, MacdvSeries
+from app.indicators.stages import STAGES, Stage
+from app.records import Records
+from app.settings import MIN_CANDLES
+
+HISTORY = 200
+"""Bars before the newest one that can matter for it: many times the longest cooldown, and past the warm-up's error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Columns of equal length, oldest bar first: bucket start (UNIX seconds), close, and MACD-V in points.
+
+    A value is None where it does not exist, or is not ready: such a bar is no base for a crossing.
+    """
+
+    start_s: Sequence[int]
+    close: Sequence[float]
+    macdv: Sequence[float | None]
+    histogram: Sequence[float | None]
+    stage: Sequence[Stage | None]
+
+    def __len__(self) -> int:
+        return len(self.start_s)
+
+    def before(self, bar: int) -> int | None:
+        """The newest bar before `bar` that has a MACD-V."""
+        return next((i for i in range(bar - 1, -1, -1) if self.macdv[i] is not None), None)
+
+
+def newest_bars(window: Records, values: MacdvSeries, count: int = HISTORY) -> Bars:
+    """The last `count` bars of `window` (closed candles without a hole) and of the `values` computed from it."""
+    first = max(0, len(window) - count)
+    unready = max(0, MIN_CANDLES - 1 - first)  # bars that rest on too few candles
+
+    def known(column: Sequence[float]) -> list[float | None]:
+        return [value if i >= unready and value == value else None for i, value in enumerate(column)]
+
+    stages = values.stages[first:].tolist()
+    return Bars(
+        start_s=window["start_s"][first:].tolist(),
+        close=window["close"][first:].tolist(),
+        macdv=known(values.macdv[first:].tolist()),
+        histogram=known(values.histogram[first:].tolist()),
+        stage=[STAGES[code] if i >= unready else None for i, code in enumerate(stages)],
+    )
+
+
+def ready_point(window: Records, values: MacdvSeries) -> MacdvPoint | None:
+    """The values of the last bar of `window`; None where they are not ready."""
+    return values.point(-1) if len(window) >= MIN_CANDLES and values.macdv[-1] == values.macdv[-1] else None

@@ -1,0 +1,22 @@
+"""What one look at a series changes: what the cache stores, in the same step as the indicator. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from app.alerts.facts import Alert
+from app.alerts.watch import Watched
+
+
+class AlertChange(NamedTuple):
+    """`alerts` are all that hold from the bar `from_s` on; a stored one that is not among them no longer does.
+
+    `is_first`: nobody had looked before; then there is nothing else. `verdicts`: identities of older alerts, and
+    whether they still hold.
+    """
+
+    watched: Watched
+    is_first: bool
+    from_s: int
+    alerts: list[Alert]
+    verdicts: list[tuple[str, bool]]

@@ -1,0 +1,138 @@
+"""From candles to alerts: reads what the rules need besides the newest window, and what was said before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from app.aggregate import aggregate
+from app.alerts.bars import ready_point
+from app.alerts.change import AlertChange
+from app.alerts.facts import Alert, alert_of, as_of
+from app.alerts.settings import AlertSettings
+from app.alerts.watch import LATE_BARS, Finding, Seen, Watch, Watched, happened, window_at
+from app.cache.alerts import AlertCache, StoredAlert
+from app.cache.candles import CandleCache
+from app.continuity import contiguous_tail
+from app.indicators.macdv import MacdvPoint, MacdvSeries, macdv_of_many
+from app.records import Records
+from app.series import Series
+from app.settings import WINDOW
+from app.timeframes import BASE, Timeframe
+
+FEWEST_EXTRA = 8
+"""Bars read beyond a window, so that one that is not over yet does not shorten it."""
+
+
+class Look(NamedTuple):
+    """A series whose candles are new: the closed ones, the values of the newest window, and the last look."""
+
+    series: Series
+    records: Records
+    values: MacdvSeries
+    before: Watched | None
+
+
+class Evaluator:
+    """The rules of an installation, on its candles."""
+
+    def __init__(
+        self, candles: CandleCache, alerts: AlertCache, settings: AlertSettings, timeframes: Sequence[Timeframe]
+    ) -> None:
+        self._candles = candles
+        self._alerts = alerts
+        self._watch = Watch(settings)
+        self._channels = tuple(settings.channels)
+        self._timeframes = timeframes
+
+    def extra(self, before: Watched | None, timeframe: Timeframe, newest_s: int) -> int:
+        """How many bars beyond a window have to be read to look at all that is due."""
+        late = 0 if before is None else (newest_s - before.evaluated_s) // timeframe.seconds
+        return min(max(FEWEST_EXTRA, late + 2), LATE_BARS)
+
+    def evaluate(self, looks: Sequence[Look]) -> list[AlertChange | None]:
+        """What each look changes; None where there is no candle."""
+        seen = [
+            self._watch.look(s.product, s.timeframe, records, values, before) if len(records) else None
+            for s, records, values, before in looks
+        ]
+        verdicts = self._judge(looks, seen)
+        alerts = self._alerts_of(
+            [(look, finding) for look, s in zip(looks, seen, strict=True) if s for finding in s.findings]
+        )
+        return [
+            AlertChange(
+                s.watched, look.before is None, s.from_s, [next(alerts) for _ in s.findings], verdicts.get(i, [])
+            )
+            if s
+            else None
+            for i, (look, s) in enumerate(zip(looks, seen, strict=True))
+        ]
+
+    def _alerts_of(self, found: Sequence[tuple[Look, Finding]]) -> Iterator[Alert]:
+        points = self._as_of([(look.series, f.start_s + look.series.timeframe.seconds) for look, f in found])
+        windows = [window_at(look.records, f.bar, look.series.timeframe) for look, f in found]
+        values = macdv_of_many(windows)
+        for (look, finding), window, of_window, others in zip(found, windows, values, points, strict=True):
+            point = ready_point(window, of_window)
+            yield alert_of(finding, look.series, window[-1], point, len(window), others, self._channels)
+
+    def _as_of(self, moments: Sequence[tuple[Series, int]]) -> list[dict[Timeframe, MacdvPoint | None]]:
+        """The newest point of every timeframe of each product, as of an exchange time."""
+        asked = [(series.at(t), *as_of(t, end_s)) for series, end_s in moments for t in self._timeframes]
+        views = self._candles.read_many(asked)
+        tails = [
+            contiguous_tail(self._completed(series, last_s, view.over), series.timeframe)
+            for (series, _, last_s), view in zip(asked, views, strict=True)
+        ]
+        points = [ready_point(tail, values) for tail, values in zip(tails, macdv_of_many(tails), strict=True)]
+        each = len(self._timeframes)
+        return [
+            dict(zip(self._timeframes, points[i * each : (i + 1) * each], strict=True)) for i in range(len(moments))
+        ]
+
+    def _completed(self, series: Series, last_s: int, records: Records) -> Records:
+        """`records` up to the bucket `last_s`, with what can be built: another worker may be about to write it."""
+        step = series.timeframe.seconds
+        if not series.timeframe.contains(BASE) or not len(records):
+            return records
+        missing = np.setdiff1d(np.arange(int(records["start_s"][0]), last_s + 1, step), records["start_s"])
+        if not len(missing):
+            return records
+        base = self._candles.read(series.at(BASE), int(missing[0]), last_s + step - BASE.seconds)
+        return np.sort(np.concatenate([records, aggregate(base.records, BASE, series.timeframe, missing)]))
+
+    def _judge(self, looks: Sequence[Look], seen: Sequence[Seen | None]) -> dict[int, list[tuple[str, bool]]]:
+        """Whether the older alerts of each look still hold, for those looks whose history has changed."""
+        changed = [
+            (i, look.series, s.from_s - LATE_BARS * look.series.timeframe.seconds, s.from_s - 1)
+            for i, (look, s) in enumerate(zip(looks, seen, strict=True))
+            if s and look.before and look.before.basis != s.watched.basis
+        ]
+        if not changed:
+            return {}
+        stored = self._alerts.of_series([(series, first_s, last_s) for _, series, first_s, last_s in changed])
+        return {
+            i: self._verdicts(series, alerts)
+            for (i, series, _, _), alerts in zip(changed, stored, strict=True)
+            if alerts
+        }
+
+    def _verdicts(self, series: Series, alerts: Sequence[StoredAlert]) -> list[tuple[str, bool]]:
+        """Silent on an alert whose rule has changed, or whose candles are no longer all there."""
+        step, starts = series.timeframe.seconds, [alert.fact["start"] for alert in alerts]
+        records = self._candles.read(series, starts[0] - WINDOW * step, starts[-1]).over
+        bars = {int(start): bar for bar, start in enumerate(records["start_s"])}
+        verdicts = []
+        for alert, start_s in zip(alerts, starts, strict=True):
+            fact = alert.fact
+            rule = self._watch.holds(series.product, series.timeframe, fact["rule"], fact["definition"])
+            if rule is None or start_s not in bars:
+                continue
+            window = window_at(records, bars[start_s], series.timeframe)
+            if len(window) >= fact["candles"]:
+                (values,) = macdv_of_many([window])
+                verdicts.append((alert.id, happened(rule, window, values) == alert.event))
+        return verdicts

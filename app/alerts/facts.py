@@ -1,0 +1,84 @@
+"""An alert as a stored fact: everything that it says, as of the moment at which its bar closed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from app.alerts.bias import bias_of
+from app.alerts.watch import Finding
+from app.candles import State
+from app.indicators.macdv import MacdvPoint
+from app.indicators.stages import Stage
+from app.records import STATE_MASK
+from app.series import Series
+from app.settings import WINDOW
+from app.timeframes import Timeframe
+
+Fact: TypeAlias = dict[str, Any]
+"""JSON-able. Times are UNIX seconds of the exchange's clock, MACD-V in points, prices in quote currency."""
+
+
+class Alert(NamedTuple):
+    """`event` names what happened; it is what a correction can make wrong. `channels`: who is to carry it."""
+
+    id: str
+    start_s: int
+    event: str
+    channels: tuple[str, ...]
+    fact: Fact
+
+
+def identity(rule: str, series: Series, start_s: int) -> str:
+    """One alert for each rule and bar, however often it is found."""
+    return f"{rule}|{series.product}|{series.timeframe}|{start_s}"
+
+
+def alert_of(
+    finding: Finding,
+    series: Series,
+    candle: np.void,
+    point: MacdvPoint | None,
+    candles: int,
+    others: Mapping[Timeframe, MacdvPoint | None],
+    channels: tuple[str, ...],
+) -> Alert:
+    """The alert that `finding` leads to.
+
+    `candle`: the record of its bar. `point`: the bar's values, which rest on `candles` bars; None where they are not
+    ready. `others`: the newest values of the product's timeframes as of the end of the bar. `channels`: all there are.
+    """
+    settings, event, _, start_s = finding
+    identified = identity(settings.name, series, start_s)
+    others = {**others, series.timeframe: point}
+    fact = {
+        "id": identified,
+        "rule": settings.name,
+        "kind": settings.kind,  # type: ignore[attr-defined]
+        "exchange": series.exchange,
+        "product": series.product,
+        "timeframe": str(series.timeframe),
+        "start": start_s,
+        "end": start_s + series.timeframe.seconds,
+        "event": event.detail,
+        "price": float(candle["close"]),
+        **{name: getattr(point, name, None) for name in ("macdv", "signal", "histogram", "stage")},
+        "timeframes": {str(t): _brief(p) for t, p in others.items()},
+        "bias": bias_of({t: p.stage if p else None for t, p in others.items()}),
+        "confirmed": int(candle["flags"]) & STATE_MASK >= State.CONFIRMED,
+        "candles": candles,
+        "definition": settings.definition,
+    }
+    return Alert(identified, start_s, event.name, settings.channels or channels, fact)
+
+
+def as_of(timeframe: Timeframe, end_s: int) -> tuple[int, int]:
+    """The buckets (first, last) whose candles say what `timeframe` showed at `end_s`, a moment of exchange time."""
+    last = timeframe.last_over(end_s)
+    return last - (WINDOW - 1) * timeframe.seconds, last
+
+
+def _brief(point: MacdvPoint | None) -> dict[str, float | Stage | None] | None:
+    return None if point is None or point.macdv is None else {"macdv": point.macdv, "stage": point.stage}

@@ -1,0 +1,152 @@
+"""The alert rules. Pure: bars in, what is to be said of the newest one out.
+
+A rule keeps no state. What it says of a bar follows from the bars up to it, so that a restart, a replay, several
+workers and any speed say the same. Cooldowns count bars, that is, exchange time that grows with the timeframe.
+
+An *event* is something that a bar shows, such as a level crossed. A rule *tells* an event unless it is a repetition:
+the same was told less than the cooldown before.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from app.alerts.bars import Bars
+from app.indicators.stages import Stage
+
+
+class Event(NamedTuple):
+    """`name`: what happened, such as `-150 down`; two events of one rule that are the same have one name.
+
+    `detail`: the same in parts, for programs and texts. JSON-able.
+    """
+
+    name: str
+    detail: dict[str, Any]
+
+
+class Rule(ABC):
+    """One kind of event. `cooldown_s`: exchange seconds for which a repetition is not told."""
+
+    @abstractmethod
+    def event(self, bars: Bars, bar: int) -> Event | None:
+        """What `bar` shows, compared with the bars before it."""
+
+    def told(self, bars: Bars, cooldown_s: int) -> Event | None:
+        """What is to be told of the newest bar."""
+        return list(self.tell(bars, cooldown_s))[-1] if len(bars) else None
+
+    def tell(self, bars: Bars, cooldown_s: int) -> Iterable[Event | None]:
+        """What is to be told of each bar."""
+        last: dict[str, int] = {}
+        for bar, start_s in enumerate(bars.start_s):
+            event = self.event(bars, bar)
+            if event and start_s - last.get(event.name, -cooldown_s) < cooldown_s:
+                event = None
+            if event:
+                last[event.name] = start_s
+            yield event
+
+
+class LevelRule(Rule):
+    """MACD-V falls below a level under zero, or rises above one over zero; of several, the furthest is told."""
+
+    def __init__(self, levels: Sequence[float]) -> None:
+        self._levels = sorted(levels)
+
+    def event(self, bars: Bars, bar: int) -> Event | None:
+        value, before = bars.macdv[bar], bars.before(bar)
+        if value is None or before is None:
+            return None
+        previous = bars.macdv[before]
+        assert previous is not None
+        level, direction = _crossed(self._levels, previous, value)
+        if level is None or (level < 0) != (direction == "down"):
+            return None
+        return Event(f"{level:g} {direction}", {"level": level, "direction": direction})
+
+
+class ReversalRule(Rule):
+    """MACD-V stays beyond ±`zone`, and its histogram says that it turns back.
+
+    Told once a visit: what was told ends when the zone is left. Buffers: percent of MACD-V that the histogram has to
+    exceed in either zone.
+    """
+
+    def __init__(self, zone: float, oversold_percent: float, overbought_percent: float) -> None:
+        self._zone = zone
+        self._percent = {"oversold": oversold_percent, "overbought": overbought_percent}
+
+    def event(self, bars: Bars, bar: int) -> Event | None:
+        value, histogram, before = bars.macdv[bar], bars.histogram[bar], bars.before(bar)
+        if value is None or histogram is None or before is None:
+            return None
+        zone = self._zone_of(value)
+        if zone is None or zone != self._zone_of(bars.macdv[before]):
+            return None
+        buffer = abs(value) * self._percent[zone] / 100
+        if (histogram if zone == "oversold" else -histogram) <= buffer:
+            return None
+        return Event(zone, {"zone": zone, "buffer": buffer})
+
+    def tell(self, bars: Bars, cooldown_s: int) -> Iterable[Event | None]:
+        last: dict[str, int] = {}
+        visit, told = None, False
+        for bar, start_s in enumerate(bars.start_s):
+            if bars.macdv[bar] is not None and (zone := self._zone_of(bars.macdv[bar])) != visit:
+                visit, told = zone, False
+            event = self.event(bars, bar)
+            if event and (told or start_s - last.get(event.name, -cooldown_s) < cooldown_s):
+                event = None
+            if event:
+                told, last[event.name] = True, start_s
+            yield event
+
+    def _zone_of(self, value: float | None) -> str | None:
+        if value is None or abs(value) <= self._zone:
+            return None
+        return "oversold" if value < 0 else "overbought"
+
+
+class StageRule(Rule):
+    """The stage changes: from any of `come_from`, to any of `go_to`."""
+
+    def __init__(self, come_from: Iterable[Stage], go_to: Iterable[Stage]) -> None:
+        self._from, self._to = frozenset(come_from), frozenset(go_to)
+
+    def event(self, bars: Bars, bar: int) -> Event | None:
+        stage, before = bars.stage[bar], bars.before(bar)
+        previous = None if before is None else bars.stage[before]
+        if stage is None or previous is None or stage == previous:
+            return None
+        if previous not in self._from or stage not in self._to:
+            return None
+        return Event(f"{previous} to {stage}", {"from": previous, "to": stage})
+
+
+class PriceRule(Rule):
+    """The close crosses one of `prices` (quote currency) in one of `directions`; of several, the furthest is told."""
+
+    def __init__(self, prices: Sequence[float], directions: Iterable[str]) -> None:
+        self._prices = sorted(prices)
+        self._directions = frozenset(directions)
+
+    def event(self, bars: Bars, bar: int) -> Event | None:
+        if not bar:
+            return None
+        price, direction = _crossed(self._prices, bars.close[bar - 1], bars.close[bar])
+        if price is None or direction not in self._directions:
+            return None
+        return Event(f"{price:.12g} {direction}", {"price": price, "direction": direction})
+
+
+def _crossed(lines: Sequence[float], previous: float, value: float) -> tuple[float | None, str]:
+    """The furthest of `lines` (ascending) that lies between two values, and which way it was crossed.
+
+    To touch a line is not to cross it; to leave it is.
+    """
+    if value < previous:
+        return next((line for line in lines if value < line <= previous), None), "down"
+    return next((line for line in reversed(lines) if previous <= line < value), None), "up"

@@ -1,0 +1,312 @@
+"""The alerts file: which rules there are, and which channels carry what they say. Validated before anything runs.
+
+Secrets are not in it: it names the environment variables that hold them.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from app.alerts.rules import LevelRule, PriceRule, ReversalRule, Rule, StageRule
+from app.alerts.toml_lines import line_of, parse
+from app.errors import InvalidInput
+from app.indicators.stages import Stage
+from app.timeframes import Timeframe
+
+MOST_BYTES = 256 * 1024
+LONGEST_COOLDOWN = 48
+"""Bars; so that the history that a rule looks at holds several cooldowns."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+Product = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9.]{1,20}-[A-Z0-9]{2,10}$")]
+
+
+def _variable(value: str) -> str:
+    if not _VARIABLE.fullmatch(value):
+        raise ValueError("must be the name of an environment variable, such as DISCORD_WEBHOOK, not the secret itself")
+    return value
+
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+Variable = Annotated[str, AfterValidator(_variable)]
+Address = Annotated[str, StringConstraints(pattern=r"^[^@\s<>,]+@[^@\s<>,]+$", max_length=254)]
+Percent = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
+Level = Annotated[float, Field(ge=-10_000, le=10_000, allow_inf_nan=False)]
+Price = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RuleSettings(Part):
+    """What every rule has. An empty list of products, timeframes or channels means all of them."""
+
+    name: Name
+    products: tuple[Product, ...] = ()
+    except_products: tuple[Product, ...] = ()
+    timeframes: tuple[Timeframe, ...] = ()
+    cooldown_bars: int = Field(3, ge=0, le=LONGEST_COOLDOWN)
+    channels: tuple[Name, ...] = ()
+
+    def covers(self, product: str, timeframe: Timeframe) -> bool:
+        return (
+            (not self.products or product in self.products)
+            and product not in self.except_products
+            and (not self.timeframes or timeframe in self.timeframes)
+        )
+
+    def cooldown_s(self, timeframe: Timeframe) -> int:
+        return self.cooldown_bars * timeframe.seconds
+
+    @property
+    def definition(self) -> str:
+        """Changes when what the rule says may change."""
+        shown = self.model_dump_json(exclude={"channels", "products", "except_products", "timeframes"})
+        return f"{zlib.crc32(shown.encode()):08x}"
+
+    def rule(self) -> Rule:
+        raise NotImplementedError
+
+
+class LevelSettings(RuleSettings):
+    kind: Literal["level"]
+    levels: tuple[Level, ...] = Field((-400, -350, -300, -250, -200, -150, 150, 200, 250, 300, 350, 400), min_length=1)
+
+    @model_validator(mode="after")
+    def _has_no_zero(self) -> Self:
+        if 0 in self.levels:
+            raise ValueError("levels must not be 0: those below it are crossed downwards, those above it upwards")
+        return self
+
+    def rule(self) -> Rule:
+        return LevelRule(self.levels)
+
+
+class ReversalSettings(RuleSettings):
+    kind: Literal["reversal"]
+    zone: float = Field(150, gt=0, le=10_000)
+    oversold_percent: Percent = 5
+    overbought_percent: Percent = 3
+
+    def rule(self) -> Rule:
+        return ReversalRule(self.zone, self.oversold_percent, self.overbought_percent)
+
+
+class StageSettings(RuleSettings):
+    kind: Literal["stage"]
+    from_: tuple[Stage, ...] = Field(tuple(Stage), alias="from", min_length=1)
+    to: tuple[Stage, ...] = Field(tuple(Stage), min_length=1)
+
+    def rule(self) -> Rule:
+        return StageRule(self.from_, self.to)
+
+
+class PriceSettings(RuleSettings):
+    kind: Literal["price"]
+    products: tuple[Product, ...] = Field(min_length=1)
+    prices: tuple[Price, ...] = Field(min_length=1)
+    direction: Literal["up", "down", "both"] = "both"
+
+    def rule(self) -> Rule:
+        return PriceRule(self.prices, ("up", "down") if self.direction == "both" else (self.direction,))
+
+
+AnyRule: TypeAlias = Annotated[
+    LevelSettings | ReversalSettings | StageSettings | PriceSettings, Field(discriminator="kind")
+]
+
+
+class ChannelSettings(Part):
+    """What every channel has. `at_once`: messages under way at the same time."""
+
+    @property
+    def at_once(self) -> int:
+        return 1
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The environment variables that have to be set."""
+        return tuple(getattr(self, f) for f in type(self).model_fields if f.endswith("_env") and getattr(self, f))
+
+
+class LogSettings(ChannelSettings):
+    kind: Literal["log"]
+
+
+class DiscordSettings(ChannelSettings):
+    kind: Literal["discord"]
+    url_env: Variable
+    chart: bool = True
+    allow_private: bool = False
+
+
+class WebhookSettings(ChannelSettings):
+    kind: Literal["webhook"]
+    url_env: Variable
+    secret_env: Variable | None = None
+    allow_private: bool = False
+
+    @property
+    def at_once(self) -> int:
+        return 4
+
+
+class TelegramSettings(ChannelSettings):
+    kind: Literal["telegram"]
+    token_env: Variable
+    chat: Annotated[str, StringConstraints(pattern=r"^(-?[0-9]{1,20}|@[A-Za-z0-9_]{4,40})$")]
+    chart: bool = True
+    api_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/?#@]+$")] = "https://api.telegram.org"
+    allow_private: bool = False
+
+
+class EmailSettings(ChannelSettings):
+    kind: Literal["email"]
+    host: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:_-]+$", max_length=253)]
+    port: int = Field(587, ge=1, le=65535)
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    sender: Address
+    to: tuple[Address, ...] = Field(min_length=1, max_length=50)
+    user_env: Variable | None = None
+    password_env: Variable | None = None
+    chart: bool = True
+
+    @model_validator(mode="after")
+    def _names_both_or_none(self) -> Self:
+        if (self.user_env is None) != (self.password_env is None):
+            raise ValueError("name both user_env and password_env, or none of them")
+        return self
+
+
+AnyChannel: TypeAlias = Annotated[
+    LogSettings | DiscordSettings | WebhookSettings | TelegramSettings | EmailSettings, Field(discriminator="kind")
+]
+
+
+class DeliverySettings(Part):
+    """Real time. A claim that runs out is taken over, so it has to outlast one try."""
+
+    timeout_seconds: float = Field(10, gt=0, le=60)
+    lease_seconds: float = Field(45, gt=0, le=600)
+    max_age_hours: float = Field(24, gt=0, le=24 * 30)
+
+    @model_validator(mode="after")
+    def _outlasts_a_try(self) -> Self:
+        if self.lease_seconds < 3 * self.timeout_seconds:
+            raise ValueError("lease_seconds must be at least three times timeout_seconds")
+        return self
+
+
+class AlertSettings(Part):
+    """The whole file. `rule`: by their order in it; `channel`: by name."""
+
+    rule: tuple[AnyRule, ...] = ()
+    channel: dict[Name, AnyChannel] = Field({}, max_length=20)
+    delivery: DeliverySettings = DeliverySettings(timeout_seconds=10, lease_seconds=45, max_age_hours=24)
+
+    @classmethod
+    def load(cls, path: str | None) -> AlertSettings:
+        """The settings in the file at `path`, or the built-in ones. `InvalidInput` names line and reason."""
+        if not path:
+            return BUILT_IN
+        try:
+            raw = Path(path).read_bytes()
+            text = raw.decode("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise InvalidInput(f"cannot read {path}: {reason}") from None
+        if len(raw) > MOST_BYTES:
+            raise InvalidInput(f"{path} is larger than {MOST_BYTES} bytes")
+        return cls.parse(text, path)
+
+    @classmethod
+    def parse(cls, text: str, name: str = "alerts file") -> AlertSettings:
+        try:
+            table = parse(text)
+        except InvalidInput as error:
+            raise InvalidInput(f"{name}, {error}") from None
+        _fill_kinds(table)
+        try:
+            settings = cls.model_validate(table)
+        except ValidationError as error:
+            problems = [_problem(text, e) for e in error.errors(include_url=False)[:10]]
+        else:
+            problems = [(line_of(text, path), why) for path, why in settings._contradictions()]
+        if problems:
+            told = "\n  ".join(f"{name}, line {line}: {why}" for line, why in sorted(set(problems)))
+            raise InvalidInput(told)
+        return settings
+
+    def _contradictions(self) -> list[tuple[tuple[str | int, ...], str]]:
+        found: list[tuple[tuple[str | int, ...], str]] = []
+        names = [rule.name for rule in self.rule]
+        for i, rule in enumerate(self.rule):
+            if rule.name in names[:i]:
+                found.append((("rule", i, "name"), f"there is another rule called {rule.name!r}"))
+            if unknown := [c for c in rule.channels if c not in self.channels]:
+                known = ", ".join(self.channels)
+                found.append((("rule", i, "channels"), f"no channel is called {unknown[0]!r}; there are: {known}"))
+        return found
+
+    @property
+    def channels(self) -> Mapping[str, AnyChannel]:
+        """Every channel; the log, where the file names none."""
+        return self.channel or {"log": LogSettings(kind="log")}
+
+    @property
+    def rules(self) -> tuple[AnyRule, ...]:
+        """Every rule; the built-in ones, where the file has none."""
+        return self.rule or BUILT_IN.rule
+
+
+def _fill_kinds(table: dict[str, Any]) -> None:
+    """A channel that is called like a kind of channel is of that kind, unless it says otherwise."""
+    channels = table.get("channel")
+    if isinstance(channels, dict):
+        for name, channel in channels.items():
+            if isinstance(channel, dict):
+                channel.setdefault("kind", name)
+
+
+def _problem(text: str, error: Any) -> tuple[int, str]:
+    """Line and reason of one of pydantic's errors. The value is not shown: it may be a secret in the wrong place."""
+    place = tuple(error["loc"])
+    place = place[:2] + place[3:] if place[2:3] and place[2] in (*_KINDS, "[key]") else place
+    said = error["msg"].removeprefix("Value error, ")
+    where = ".".join(str(part) for part in place)
+    if error["type"] == "extra_forbidden":
+        said = "there is no such setting"
+    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        known = ", ".join(_RULE_KINDS if place[:1] == ("rule",) else _CHANNEL_KINDS)
+        said = f"kind must be one of {known}"
+    return line_of(text, place), f"{where}: {said}" if where else said
+
+
+_RULE_KINDS = ("level", "reversal", "stage", "price")
+_CHANNEL_KINDS = ("log", "discord", "webhook", "telegram", "email")
+_KINDS = frozenset((*_RULE_KINDS, *_CHANNEL_KINDS))
+
+BUILT_IN = AlertSettings(
+    rule=tuple(
+        TypeAdapter(list[AnyRule]).validate_python(
+            [{"name": "levels", "kind": "level"}, {"name": "reversals", "kind": "reversal"}]
+        )
+    )
+)
+"""What holds without a file: today's levels and reversals, said in the log."""

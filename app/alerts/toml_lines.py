@@ -1,0 +1,54 @@
+"""Where in a TOML file a key stands: parsers forget it, and an error has to name the line."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+
+from app.errors import InvalidInput
+
+Path = tuple[str | int, ...]
+
+_TABLE = re.compile(r"\s*(\[\[?)\s*([^\[\]#]+?)\s*\]\]?\s*(?:#.*)?$")
+_KEY = re.compile(r"\s*((?:[\w-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[\w-]+|\"[^\"]*\"|'[^']*'))*)\s*=")
+_PART = re.compile(r"[\w-]+|\"[^\"]*\"|'[^']*'")
+
+
+def parse(text: str) -> dict[str, object]:
+    """The table that `text` holds; `InvalidInput` says in which line it is no TOML."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        reason = re.sub(r" \(at .*\)$", "", str(error))
+        where = f"line {line[1]}" if line else f"line {text.count(chr(10)) + 1}"
+        raise InvalidInput(f"{where}: {reason[:1].lower()}{reason[1:]}") from None
+
+
+def line_of(text: str, path: Path) -> int:
+    """The line (from 1) of the key at `path`, or of the nearest table around it; 1 where there is none."""
+    lines = dict(_lines(text))
+    for length in range(len(path), 0, -1):
+        if path[:length] in lines:
+            return lines[path[:length]]
+    return 1
+
+
+def _lines(text: str) -> Iterator[tuple[Path, int]]:
+    """Each key and table with its line. Keys inside of inline tables count for their first one."""
+    table: Path = ()
+    seen: dict[Path, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _TABLE.match(line):
+            table = _parts(header[2])
+            if header[1] == "[[":
+                seen[table] = seen.get(table, -1) + 1
+                table = (*table, seen[table])
+            yield table, number
+        elif key := _KEY.match(line):
+            yield table + _parts(key[1]), number
+
+
+def _parts(name: str) -> Path:
+    return tuple(part.strip("\"'") for part in _PART.findall(name))

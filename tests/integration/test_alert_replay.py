@@ -1,0 +1,234 @@
+"""Real market data through the cache and the computation: the same alerts, whatever happens on the way."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import random
+import threading
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.alerts.evaluate import Evaluator
+from app.alerts.settings import AlertSettings
+from app.cache.alerts import AlertCache, StoredAlert
+from app.cache.candles import CandleCache
+from app.cache.clock import ClockCache
+from app.cache.connection import connect
+from app.cache.indicators import IndicatorCache
+from app.cache.model import Write
+from app.candles import State
+from app.compute import Computer
+from app.records import RECORD, Records
+from app.series import Series
+from app.timeframes import Timeframe
+from app.touched import Touched, touched_by
+from tests.alerts_reference import RULES, Expected, Row, expected_alerts, rows_of
+from tests.support import ROOT, eventually
+
+DATA = ROOT.parent / "shared" / "market-data"
+PRODUCTS = ("ETH-BTC", "LTC-BTC", "XLM-BTC", "ETC-BTC")
+TIMEFRAMES = (Timeframe.M5, Timeframe.M15, Timeframe.H1, Timeframe.H4, Timeframe.D1)
+SEEDED = 12 * 24 * 2
+"""Bars of 5m that are there before anybody watches: some of every timeframe."""
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(not DATA.is_dir(), reason="the folder with real candles is not here"),
+]
+
+Market = dict[str, Records]
+
+
+@pytest.fixture(scope="module")
+def market() -> Market:
+    """20 days of 5m candles by product; a bucket that is missing is filled without trades, as REST would prove it."""
+    return {product: _read(product) for product in PRODUCTS}
+
+
+def _read(product: str) -> Records:
+    with gzip.open(DATA / f"{product}-5m.csv.gz", "rt") as file:
+        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    records = np.zeros(len(rows), RECORD)
+    records["start_s"] = [row["start"] for row in rows]
+    for field in ("open", "high", "low", "close", "volume"):
+        records[field] = [row[field] for row in rows]
+    records["flags"], records["observed_ms"] = State.CLOSED, (records["start_s"].astype(np.uint64) + 300) * 1000
+    return records[: np.flatnonzero(np.append(np.diff(records["start_s"]) != 300, True))[0] + 1]
+
+
+class Worker:
+    """What an indicator worker is made of, on a connection of its own."""
+
+    def __init__(self, url: str) -> None:
+        self.client = connect(url)
+        self.clock = ClockCache(self.client, "coinbase")
+        self.candles = CandleCache(self.client, capacity=1000, events_kept=1000)
+        self.alerts = AlertCache(self.client)
+        indicators = IndicatorCache(self.client, events_kept=1000)
+        evaluator = Evaluator(self.candles, self.alerts, AlertSettings.parse(RULES), TIMEFRAMES)
+        self.computer = Computer(self.candles, indicators, "coinbase", TIMEFRAMES, evaluator)
+
+    def put(self, batch: dict[str, Records]) -> list[Touched]:
+        """Write candles of 5m; what they touch."""
+        writes = [Write(Series("coinbase", p, Timeframe.M5), records) for p, records in batch.items() if len(records)]
+        touched = touched_by(self.candles.write(writes))
+        self.clock.tell(max((t.last_s + 300 for t in touched), default=0) * 1000)
+        return touched
+
+    def update(self, touched: list[Touched]) -> None:
+        clock = self.clock.read()
+        assert clock
+        self.computer.update(touched, clock.exchange_s)
+
+    def all_alerts(self) -> list[StoredAlert]:
+        return self.alerts.newest(100_000, lambda _: True)[0]
+
+
+@pytest.fixture
+def start_worker(redis_url: str) -> Iterator[Callable[[], Worker]]:
+    workers: list[Worker] = []
+
+    def start() -> Worker:
+        workers.append(Worker(redis_url))
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        worker.client.close()
+
+
+def pieces(market: Market, seed: int, longest: int) -> Iterator[dict[str, Records]]:
+    """The market in pieces of random length; the first one is what was there before."""
+    chance, at, size = random.Random(seed), 0, SEEDED
+    while at < max(map(len, market.values())):
+        yield {product: records[at : at + size] for product, records in market.items()}
+        at, size = at + size, chance.randint(1, longest)
+
+
+def facts(alerts: list[StoredAlert]) -> list[dict[str, Any]]:
+    return [alert.fact for alert in alerts]
+
+
+@pytest.fixture(scope="module")
+def kept() -> dict[str, list[dict[str, Any]]]:
+    """The lists of the runs so far, by name: all of them have to be the same."""
+    return {}
+
+
+def assert_same(kept: dict[str, list[dict[str, Any]]], name: str, found: list[dict[str, Any]]) -> None:
+    for other, alerts in kept.items():
+        assert [f["id"] for f in found] == [f["id"] for f in alerts], f"{name} is not {other}"
+        assert found == alerts, f"{name} is not {other}"
+    kept[name] = found
+
+
+@pytest.fixture(scope="module")
+def orders() -> dict[str, Any]:
+    """What the runs with corrections in other orders left."""
+    return {}
+
+
+@pytest.mark.parametrize(("seed", "longest"), [(1, 30), (2, 80)])
+def test_a_replay_gives_what_an_independent_computation_expects_at_any_speed(
+    start_worker: Callable[[], Worker],
+    market: Market,
+    kept: dict[str, list[dict[str, Any]]],
+    seed: int,
+    longest: int,
+) -> None:
+    worker = start_worker()
+    for piece in pieces(market, seed, longest):
+        worker.update(worker.put(piece))
+    found = worker.all_alerts()
+    assert_same(kept, f"pieces of {longest}", facts(found))
+    by_series: dict[tuple[str, str], list[StoredAlert]] = {}
+    for alert in reversed(found):
+        by_series.setdefault((alert.fact["product"], alert.fact["timeframe"]), []).append(alert)
+    for product, records in market.items():
+        rows = [Row(int(r["start_s"]), *(float(r[f]) for f in ("high", "low", "close"))) for r in records]
+        for timeframe in TIMEFRAMES:
+            step = timeframe.seconds
+            candles = rows if timeframe is Timeframe.M5 else rows_of(rows, step)
+            expected = expected_alerts(product, candles, step, after=timeframe.last_over(rows[SEEDED].start))
+            alerts = by_series.get((product, timeframe), [])
+            assert_expected(alerts, expected)
+    assert len(found) > 500
+
+
+def assert_expected(alerts: list[StoredAlert], expected: list[Expected]) -> None:
+    alerts = sorted(alerts, key=lambda a: (a.fact["start"], a.fact["rule"]))
+    expected = sorted(expected, key=lambda e: (e.start, e.rule))
+    assert [(a.fact["rule"], a.fact["start"], a.event) for a in alerts] == [(e.rule, e.start, e.what) for e in expected]
+    for alert, e in zip(alerts, expected, strict=True):
+        assert alert.withdrawn is None
+        assert alert.fact["price"] == e.price
+        assert alert.fact["macdv"] == (None if e.macdv is None else pytest.approx(e.macdv, rel=1e-6, abs=1e-6))
+        assert alert.fact["histogram"] == (e.histogram and pytest.approx(e.histogram, rel=1e-6, abs=1e-6))
+
+
+def test_three_workers_that_race_give_the_same(
+    start_worker: Callable[[], Worker], market: Market, kept: dict[str, list[dict[str, Any]]]
+) -> None:
+    first, tasks = start_worker(), SimpleQueue[list[Touched] | None]()
+    iterator = pieces(market, 3, 60)
+    first.update(first.put(next(iterator)))
+
+    def work(worker: Worker) -> None:
+        while (touched := tasks.get()) is not None:
+            worker.update(touched)
+
+    threads = [threading.Thread(target=work, args=(start_worker(),)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for piece in iterator:
+        for touched in first.put(piece):  # a task for each product, so that every worker has something to do
+            tasks.put([touched])
+        eventually(lambda: tasks.qsize() < 20, timeout=60)
+    for _ in threads:
+        tasks.put(None)
+    for thread in threads:
+        thread.join()
+    assert_same(kept, "three workers", facts(first.all_alerts()))
+
+
+@pytest.mark.parametrize("seed", [4, 5])
+def test_corrections_in_any_order_leave_the_same_alerts(
+    start_worker: Callable[[], Worker], market: Market, seed: int, orders: dict[str, Any]
+) -> None:
+    """Each newest candle arrives wrong first; then come, in any order, its correction and those of older ones."""
+    worker, order, wrong = start_worker(), random.Random(seed), random.Random(0)
+    records = market["XLM-BTC"][: SEEDED + 300]
+    for bar in range(SEEDED, len(records)):
+        touched = worker.put({"XLM-BTC": records[:SEEDED] if bar == SEEDED else spoiled(records[bar], wrong)})
+        worker.update(touched)
+        parts = [records[bar : bar + 1], *(later(records[bar - n], wrong) for n in (3, 40) if wrong.random() < 0.1)]
+        order.shuffle(parts)
+        for part in parts:
+            if bar > SEEDED:
+                worker.update(worker.put({"XLM-BTC": part}))
+    standing = [a for a in worker.all_alerts() if a.withdrawn is None]
+    withdrawn = [a for a in worker.all_alerts() if a.withdrawn is not None]
+    assert withdrawn
+    orders.setdefault("standing", facts(standing))
+    assert facts(standing) == orders["standing"]
+
+
+def spoiled(record: np.void, chance: random.Random) -> Records:
+    """The candle as somebody saw it who missed the last trades."""
+    wrong = np.array([record], RECORD)
+    wrong["observed_ms"] -= 1
+    wrong["close"] = wrong["low"] if chance.random() < 0.5 else wrong["high"]
+    return wrong
+
+
+def later(record: np.void, chance: random.Random) -> Records:
+    """A correction of the candle: its close was the low after all."""
+    corrected = np.array([record], RECORD)
+    corrected["observed_ms"] += 1 + chance.randrange(1000)
+    corrected["close"] = corrected["low"]
+    return corrected
