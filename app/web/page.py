@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from fastapi import Response
@@ -24,18 +24,22 @@ def page(
     main: str,
     *,
     here: str = "",
-    modules: Iterable[str] = (),
+    modules: Sequence[str] = (),
     scripts: Iterable[str] = (),
+    asks: Iterable[str] = (),
     data: Mapping[str, str] | None = None,
 ) -> Response:
     """A whole page around `main`, HTML in which everything from outside has been escaped.
 
-    `here`: the entry of the navigation that it belongs to. `modules` and `scripts`: names in /static/. `data`: what the
-    modules are told, as attributes of the body.
+    `here`: the entry of the navigation that it belongs to. `scripts` and `modules`: names in /static/; the first of the
+    modules is run, the others are what it imports. `asks`: what it will ask for first: all of that is fetched at the
+    same time. `data`: what the modules are told, as attributes of the body.
     """
     told = "".join(f' data-{name}="{escape(value)}"' for name, value in (data or {}).items())
     loaded = "".join(f'<script src="/static/{name}" defer></script>' for name in scripts)
-    loaded += "".join(f'<script type="module" src="/static/{name}"></script>' for name in modules)
+    loaded += "".join(f'<link rel="preload" as="fetch" href="{path}" crossorigin>' for path in asks)
+    loaded += "".join(f'<script type="module" src="/static/{name}"></script>' for name in modules[:1])
+    loaded += "".join(f'<link rel="modulepreload" href="/static/{name}">' for name in modules[1:])
     html = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
@@ -58,6 +62,6 @@ def _header(here: str) -> str:
         '<header><a class="brand" href="/"><img src="/static/icon.svg" alt="" width="22" height="22">'
         f'<span>Candlewick</span></a><nav aria-label="Pages">{links}</nav>'
         '<span id="live" class="live" role="status"></span><span id="clock" class="clock" title="The exchange\'s time">'
-        '</span><button id="theme" type="button" class="quiet" aria-label="Switch between dark and light">◐</button>'
-        "</header>"
+        '<span id="date"></span> <span id="time"></span></span>'
+        '<button id="theme" type="button" class="quiet" aria-label="Switch between dark and light">◐</button></header>'
     )

@@ -18,6 +18,9 @@ STATIC = Path(__file__).parent / "static"
 
 CHART_LIBRARY = "vendor/lightweight-charts.js"
 
+SHARED = ("api.js", "dom.js", "format.js", "frame.js", "live.js")
+"""Modules that nearly every page imports."""
+
 FILE_HEADERS = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
 
 BANNER = (
@@ -47,13 +50,14 @@ def _router(app: FastAPI, settings: Settings) -> APIRouter:
 
     def told() -> dict[str, str]:
         """Which parts of the API there are: a page never asks for one that there is not."""
-        paths = {getattr(route, "path", "") for route in app.routes}
+        paths = app.openapi()["paths"]
         known = {"stream": "/v1/stream", "alerts": "/v1/alerts"}
         return {"flower": str(settings.flower_port), **{n: path for n, path in known.items() if path in paths}}
 
     @routes.get("/")
     def overview() -> Response:
-        return page("Candlewick", f'{BANNER}<div id="page"></div>', here="/", modules=["overview.js"], data=told())
+        main, modules = f'{BANNER}<div id="page"></div>', ["overview.js", "market.js", *SHARED]
+        return page("Candlewick", main, here="/", modules=modules, asks=["/v1/overview"], data=told())
 
     @routes.get("/product/{product}")
     def product(product: str) -> Response:
@@ -61,19 +65,21 @@ def _router(app: FastAPI, settings: Settings) -> APIRouter:
             f"{product[:40]} · Candlewick",
             f'{BANNER}<div id="page"></div>',
             scripts=[CHART_LIBRARY],
-            modules=["product.js"],
+            modules=["product.js", "candles.js", "chart.js", "alert.js", *SHARED],
             data={**told(), "product": product.upper()[:40]},
         )
 
     @routes.get("/health")
     def health() -> Response:
         main = f'{BANNER}<div id="page"></div>'
-        return page("Health · Candlewick", main, here="/health", modules=["health.js"], data=told())
+        return page("Health · Candlewick", main, here="/health", modules=["health.js", *SHARED[:-1]], data=told())
 
     @routes.get("/alerts")
     def alerts() -> Response:
         main = f'{BANNER}<div id="page"></div>'
-        return page("Alerts · Candlewick", main, here="/alerts", modules=["alerts.js"], data=told())
+        return page(
+            "Alerts · Candlewick", main, here="/alerts", modules=["alerts.js", "alert.js", *SHARED], data=told()
+        )
 
     @routes.get(f"/static/{CHART_LIBRARY}")
     def chart_library() -> Response:

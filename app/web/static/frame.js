@@ -28,7 +28,9 @@ function show(summary) {
   say(summary.summary, summary.ready);
   const heard = summary.exchange_ms !== null;
   const old = heard && summary.clock_age_real_seconds > CLOCK_OLD_S;
-  setText(by("clock"), heard ? `${moment(summary.exchange_ms / 1000, true)} UTC` : "");
+  const [date, time] = heard ? moment(summary.exchange_ms / 1000, true).split(" ") : ["", ""];
+  setText(by("date"), date);
+  setText(by("time"), heard ? `${time} UTC` : "");
   by("clock").classList.toggle("bad", old);
   const live = document.body.dataset.live === "stream";
   setText(by("live"), !summary.connected ? "feed down" : live ? "live" : "polling");

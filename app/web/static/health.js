@@ -2,7 +2,7 @@
 
 import { get, repeat } from "./api.js";
 import { h, table } from "./dom.js";
-import { bytes, count, duration, moment } from "./format.js";
+import { bytes, count, duration, moment, price, volume } from "./format.js";
 import { startFrame } from "./frame.js";
 
 const POLL_MS = 2000;
@@ -110,7 +110,7 @@ function reconciliation(status, corrections) {
   const last = corrections.reconciled_ms;
   const rows = corrections.corrections.slice(0, 20).map(c => [
     moment(c.exchange_ms / 1000), h("a", { href: `/product/${encodeURIComponent(c.product)}?timeframe=${c.timeframe}` }, c.product),
-    c.timeframe, moment(c.start), c.cause, c.fields.map(f => `${f} ${c.before[f]} → ${c.after[f]}`).join(", ") || "trades",
+    c.timeframe, moment(c.start), c.cause, c.fields.map(f => `${f} ${(f === "volume" ? volume : price)(c.before[f])} → ${(f === "volume" ? volume : price)(c.after[f])}`).join(", ") || "trades",
   ]);
   return card("Reconciliation", [status.corrections, corrections], false, facts([
     ["last run (UTC)", last ? moment(last / 1000) : "not yet"],
@@ -167,7 +167,7 @@ function refused(status) {
 
 const box = h("div", { class: "cards" });
 const problem = h("p", { class: "say", role: "alert", hidden: true });
-page.replaceChildren(h("h1", {}, "Health"), h("br"), problem, box);
+page.replaceChildren(h("h1", {}, "Health"), problem, box);
 
 startFrame();
 repeat(async () => {

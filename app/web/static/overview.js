@@ -39,7 +39,7 @@ class View {
       ...timeframes.map(t => [t.name, t.name]), ["age", "Age"],
     ];
     this.search = h("input", {
-      type: "search", id: "search", placeholder: "Search (press /)", "aria-label": "Search products", autocomplete: "off",
+      type: "search", id: "search", placeholder: "Search", title: "Press / to search", "aria-label": "Search products", autocomplete: "off",
       spellcheck: "false", value: state.search, oninput: () => { state.search = this.search.value; toUrl(); update(); },
     });
     this.found = h("span", { class: "dim", role: "status", id: "found" });
@@ -89,7 +89,7 @@ class View {
     return parseFloat(getComputedStyle(this.table).getPropertyValue("--row")) || 40;
   }
 
-  headings_() {
+  showOrder() {
     for (const [key, heading] of this.headings) {
       const order = key !== state.sort ? null : state.down ? "descending" : "ascending";
       if (order) heading.setAttribute("aria-sort", order); else heading.removeAttribute("aria-sort");
@@ -185,8 +185,9 @@ function update() {
   setText(view.found, state.search ? `${count(state.rows.length)} of ${count(all)} products` : `${count(all)} products`);
   view.empty.hidden = state.rows.length > 0;
   setText(view.empty, all ? "No product matches the search." : "No products are followed yet.");
-  view.headings_();
+  view.showOrder();
   view.paint();
+  if (!performance.getEntriesByName("market").length) requestAnimationFrame(() => performance.mark("market"));
 }
 
 function accept(answer) {

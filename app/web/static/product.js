@@ -53,7 +53,7 @@ function build() {
   page.replaceChildren(
     h("div", { class: "product-head" }, h("h1", {}, product), parts.price, parts.change, parts.stage),
     h("div", { class: "bar" }, parts.tabs, h("span", { class: "spring" }),
-      h("button", { type: "button", class: "button", id: "newest", onclick: toNewest }, "Newest ⇥"),
+      h("button", { type: "button", class: "button", id: "newest", onclick: toNewest, "aria-label": "To the newest candle" }, "Newest"),
       h("button", { type: "button", class: "button", "aria-label": "Zoom in", onclick: () => chart?.zoom(0.7) }, "+"),
       h("button", { type: "button", class: "button", "aria-label": "Zoom out", onclick: () => chart?.zoom(1.4) }, "−")),
     parts.problem,
@@ -322,6 +322,10 @@ async function start() {
     try {
       const answer = await get("/v1/overview");
       day = answer.products.find(row => row.product === product) ?? null;
+      const none = !day ? `${product} is not followed here.` : day.refused ? `${product} is refused by the exchange: ${day.refused}` : "";
+      parts.problem.hidden = !none;
+      setText(parts.problem, none);
+      if (none) return;
       nowS = answer.exchange_ms === null ? null : answer.exchange_ms / 1000;
       if (!timeframes.length) {
         timeframes = answer.timeframes;
