@@ -132,10 +132,14 @@ class Lookup:
         followed = self._followed.get()
         if product not in followed:
             raise NotFollowed(f"{product} is not followed here{_hint(product, followed)}")
+        self.check_timeframe(timeframe)
+        return Series(self._context.exchange, product, timeframe)
+
+    def check_timeframe(self, timeframe: Timeframe) -> None:
+        """`NotFollowed` where there are no candles of that length."""
         if timeframe not in self._context.settings.timeframes:
             kept = ", ".join(self._context.settings.timeframes)
             raise NotFollowed(f"timeframe {timeframe} is not kept here: use one of {kept}")
-        return Series(self._context.exchange, product, timeframe)
 
     def check_delivered(self, series: Series) -> None:
         """`NotFollowed` where the exchange refuses the product of `series`."""

@@ -7,7 +7,8 @@ import logging
 from collections.abc import Iterable
 
 from app import dispatch
-from app.cache.model import Write
+from app.cache.forming import FormingFeed
+from app.cache.model import Outcome, Write
 from app.candles import UnifiedCandle
 from app.context import Context
 from app.exchange.adapter import GapSuspected
@@ -29,6 +30,7 @@ class Writer:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._forming = FormingFeed(context.redis, context.exchange)
         self._settling_s = context.settings.settling_seconds
         self._wake_ups: list[int] = []
 
@@ -74,7 +76,9 @@ class Writer:
 
     def _write_forming(self, batch: Batch) -> None:
         if batch.forming:
-            self._context.candles.write(self._writes(batch.forming.values()), announce=False)
+            written = self._context.candles.write(self._writes(batch.forming.values()), announce=False)
+            newer = {w.series.product for w in written if Outcome.UPDATED in w.outcomes}
+            self._forming.tell(candle for candle in batch.forming.values() if candle.product in newer)
             batch.forming.clear()
 
     def _writes(self, candles: Iterable[UnifiedCandle]) -> list[Write]:

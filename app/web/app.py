@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
+from app.cache.events import EventStream
+from app.cache.forming import FormingFeed
 from app.context import Context
 from app.lookup import Lookup
 from app.memo import Memo
 from app.status import Status, read_status
 from app.web import corrections, data, docs, errors, health, overview, pages
 from app.web.bounds import Bounds
+from app.web.stream import route as stream
+from app.web.stream.hub import Hub
 
 VERSION = "0.1.0"
 
@@ -31,10 +35,12 @@ def create_app(context: Context) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     lookup = Lookup(context)
+    app.state.hub = Hub(EventStream(context.redis), FormingFeed(context.redis, context.exchange))
     status: Memo[Status] = Memo(lambda: read_status(context), STATUS_FOR_S)
     errors.install(app)
     app.add_middleware(Bounds)
     app.include_router(data.router(lookup))
+    app.include_router(stream.router(app.state.hub, lookup))
     app.include_router(health.router(status))
     app.include_router(overview.router(context, status))
     app.include_router(corrections.router(context))

@@ -12,6 +12,9 @@ AT_ONCE = 80
 ALWAYS = ("/healthz",)
 """What is answered without Redis, and however busy the process is."""
 
+ENDLESS = ("/v1/stream",)
+"""What takes no thread while it lasts, and has a bound of its own."""
+
 
 class Bounds:
     """Middleware that refuses what comes on top of `at_once` unfinished requests."""
@@ -22,7 +25,7 @@ class Bounds:
         self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in ALWAYS:
+        if scope["type"] != "http" or scope["path"] in ALWAYS + ENDLESS:
             await self._app(scope, receive, send)
         elif self._running >= self._at_once:
             busy = error_answer(503, "busy", "too many requests at once", retry_after_s=RETRY_AFTER_S)

@@ -38,20 +38,31 @@ def render(description: dict[str, Any]) -> str:
 def _operation(path: str, operation: dict[str, Any]) -> str:
     parameters = operation.get("parameters", [])
     about = "".join(_parameter(p) for p in parameters)
-    fields = "".join(_field(p) for p in parameters)
     answers = "".join(_answer(code, answer) for code, answer in sorted(operation["responses"].items()))
     return (
         f"<details open><summary><b>GET</b> <code>{escape(path)}</code></summary>"
         f"<p>{_prose(operation.get('description', ''))}</p>"
         + (f'<div class="scroll"><table><tbody>{about}</tbody></table></div>' if about else "")
-        + f'<form data-path="{escape(path)}">{fields}<button>try it</button></form><pre hidden></pre>'
-        f'<div class="scroll"><table><tbody>{answers}</tbody></table></div></details>'
+        + (_example(operation) or _form(path, parameters))
+        + f'<div class="scroll"><table><tbody>{answers}</tbody></table></div></details>'
     )
+
+
+def _form(path: str, parameters: list[dict[str, Any]]) -> str:
+    fields = "".join(_field(p) for p in parameters)
+    return f'<form data-path="{escape(path)}">{fields}<button>try it</button></form><pre hidden></pre>'
+
+
+def _example(operation: dict[str, Any]) -> str:
+    """An answer that is no JSON, where there is one: it may be without end, so it is shown and not tried."""
+    kinds = operation["responses"]["200"].get("content", {})
+    texts = [kind["example"] for name, kind in kinds.items() if name != "application/json" and "example" in kind]
+    return "".join(f"<pre>{escape(text)}</pre>" for text in texts)
 
 
 def _parameter(parameter: dict[str, Any]) -> str:
     schema = parameter["schema"]
-    default = f", {schema['default']} if absent" if "default" in schema else ""
+    default = f", {schema['default']} if absent" if schema.get("default") not in (None, "", []) else ""
     return (
         f"<tr><td><code>{escape(parameter['name'])}</code></td><td class='text'>{escape(_type(schema) + default)}</td>"
         f"<td class='text wrap'>{_prose(parameter.get('description') or schema.get('description', ''))}</td></tr>"

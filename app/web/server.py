@@ -8,12 +8,14 @@ import signal
 import socket
 
 import uvicorn
+from fastapi import FastAPI
 
 from app.cache.connection import connect
 from app.context import Context
 from app.errors import InvalidInput
 from app.settings import Settings
 from app.web.app import create_app
+from app.web.stream.hub import Hub
 
 log = logging.getLogger(__name__)
 
@@ -22,27 +24,43 @@ REDIS_TIMEOUT_S = 1.5
 
 BACKLOG = 1024
 
+DEAF_MS = 60_000
+"""A client that takes nothing of what was sent to it for so long is cut off (by the kernel, where it knows how to)."""
+
 
 def main(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT. Raises `InvalidInput` where the address cannot be listened on."""
     with listen(settings.web_host, settings.web_port) as listener:
         context = Context(settings, connect(settings.redis_url, timeout_s=REDIS_TIMEOUT_S))
-        config = uvicorn.Config(
-            create_app(context),
-            log_config=None,  # as every process of ours logs
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            lifespan="off",
-            timeout_graceful_shutdown=5,
-        )
         # The server gives a signal back once it has ended; there is nothing left for it to do then.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         log.info("serving on http://%s:%d", settings.web_host, listener.getsockname()[1])
-        uvicorn.Server(config).run(sockets=[listener])
+        Server(create_app(context)).run(sockets=[listener])
         log.info("ended")
     return 0
+
+
+class Server(uvicorn.Server):
+    """Serves the application of `create_app`; once it is to stop, it ends the streams, which would never end."""
+
+    def __init__(self, app: FastAPI) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,  # as every process of ours logs
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                lifespan="off",
+                timeout_graceful_shutdown=5,
+            )
+        )
+        self._hub: Hub = app.state.hub
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._hub.close()
+        await super().shutdown(sockets)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -56,6 +74,8 @@ def listen(host: str, port: int) -> socket.socket:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAF_MS)
             listener.listen(BACKLOG)
         except OSError:
             listener.close()

@@ -23,6 +23,7 @@ def test_every_route_of_the_api_is_described(description: dict[str, dict[str, ob
         "/healthz",
         "/readyz",
         "/v1/status",
+        "/v1/stream",
         "/v1/summary",
         "/v1/overview",
         "/v1/corrections",

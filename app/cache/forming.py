@@ -1,0 +1,61 @@
+"""Candles that are still forming, told to who listens: one message for all that changed, nothing is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import orjson
+from redis import Redis
+
+from app.cache import keys
+from app.candles import UnifiedCandle
+from app.events import BEFORE_ALL, FORMING, Event
+
+
+class FormingFeed:
+    def __init__(self, client: Redis, exchange: str) -> None:
+        self._client = client
+        self._channel = keys.forming_channel(exchange)
+
+    def tell(self, candles: Iterable[UnifiedCandle]) -> None:
+        """Publish `candles` in one message: a JSON list of what a close would tell."""
+        if rows := [_row(candle) for candle in candles]:
+            self._client.publish(self._channel, orjson.dumps(rows))
+
+    @contextmanager
+    def listen(self) -> Iterator[Listener]:
+        """A listener from now on; it keeps one connection to Redis."""
+        pubsub = self._client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+        try:
+            pubsub.subscribe(self._channel)
+            yield Listener(pubsub)
+        finally:
+            pubsub.close()
+
+
+class Listener:
+    def __init__(self, pubsub: object) -> None:
+        self._pubsub = pubsub
+
+    def next(self, timeout_s: float) -> list[Event]:
+        """The candles of the next message, as events without an id; none where there is no message in time."""
+        message = self._pubsub.get_message(timeout=timeout_s)  # type: ignore[attr-defined]
+        rows = orjson.loads(message["data"]) if message else []
+        return [Event(BEFORE_ALL, FORMING, row["product"], row["timeframe"], orjson.dumps(row)) for row in rows]
+
+
+def _row(candle: UnifiedCandle) -> dict[str, object]:
+    return {
+        "exchange": candle.exchange,
+        "product": candle.product,
+        "timeframe": candle.timeframe,
+        "start": candle.start_s,
+        "open": candle.open,
+        "high": candle.high,
+        "low": candle.low,
+        "close": candle.close,
+        "volume": candle.volume,
+        "trades": candle.trades,
+        "state": candle.state.label,
+    }

@@ -1,0 +1,94 @@
+"""Candles that are still forming, for the clients that want them: only the newest of each, because they replace one
+another. A client that is slow gets fewer of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from redis.exceptions import RedisError
+
+from app.cache.forming import FormingFeed
+from app.events import Event, Wanted
+from app.web.stream.frames import event_frame
+
+log = logging.getLogger(__name__)
+
+WAIT_S = 0.5
+RETRY_S = 1.0
+
+
+class Forming:
+    """Listens while somebody watches; `on_news` is called after each message."""
+
+    def __init__(self, feed: FormingFeed, on_news: Callable[[], None]) -> None:
+        self._feed = feed
+        self._on_news = on_news
+        self._newest: dict[tuple[str, str], tuple[int, Event, bytes]] = {}  # the one that changed last stands last
+        self._count = 0
+        self._watchers = 0
+        self._listening: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def watching(self, wants: bool) -> Iterator[Watcher]:
+        """A client's own view, empty for one that does not want any."""
+        if not wants:
+            yield Watcher(None, 0)
+            return
+        self._watchers += 1
+        if self._listening is None or self._listening.done():
+            self._listening = asyncio.create_task(self._listen())
+        try:
+            yield Watcher(self, self._count)
+        finally:
+            self._watchers -= 1
+            if not self._watchers:
+                self._listening.cancel()
+                self._newest.clear()
+
+    def since(self, count: int, wanted: Wanted) -> tuple[int, bytes]:
+        """The candles that changed after the `count`th message and are wanted, and the number of the newest message."""
+        changed = []
+        for number, event, frame in reversed(self._newest.values()):
+            if number <= count:
+                break
+            if wanted.takes(event):
+                changed.append(frame)
+        return self._count, b"".join(changed)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                with self._feed.listen() as listener:
+                    while True:
+                        self._keep(await asyncio.to_thread(listener.next, WAIT_S))
+            except RedisError as error:
+                log.debug("forming candles cannot be heard: %s", error)
+                await asyncio.sleep(RETRY_S)
+
+    def _keep(self, events: list[Event]) -> None:
+        if not events:
+            return
+        self._count += 1
+        for event in events:
+            name = (event.product, event.timeframe)
+            self._newest.pop(name, None)
+            self._newest[name] = (self._count, event, event_frame(event))
+        self._on_news()
+
+
+class Watcher:
+    """What one client has seen of the forming candles."""
+
+    def __init__(self, forming: Forming | None, seen: int) -> None:
+        self._forming = forming
+        self._seen = seen
+
+    def take(self, wanted: Wanted) -> bytes:
+        """What is new to it."""
+        if self._forming is None:
+            return b""
+        self._seen, body = self._forming.since(self._seen, wanted)
+        return body

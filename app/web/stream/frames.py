@@ -1,0 +1,39 @@
+"""Events as server-sent events spells them: blocks of lines with an empty line behind each. Pure."""
+
+from __future__ import annotations
+
+import orjson
+
+from app.events import BEFORE_ALL, Event, EventId, Page
+
+RETRY_MS = 1000
+"""How long a browser waits before it connects again."""
+
+
+def event_frame(event: Event) -> bytes:
+    """`event` with its id, where it has one to go on from."""
+    head = b"" if event.id == BEFORE_ALL else b"id: %d-%d\n" % event.id
+    return b"%bevent: %b\ndata: %b\n\n" % (head, event.kind.encode(), event.data.translate(None, b"\r\n"))
+
+
+def opening_frame(position: EventId) -> bytes:
+    """The first words to a client: from where it gets everything, whatever happens to this connection."""
+    return b"retry: %d\nid: %d-%d\n\n" % (RETRY_MS, *position)
+
+
+def heartbeat_frame(position: EventId) -> bytes:
+    """Says that the connection lives, and moves the client's id past events that it did not want.
+
+    A block without data is no event for a client, but its id counts.
+    """
+    return b": heartbeat\nid: %d-%d\n\n" % position
+
+
+def gap_frame(after: EventId, page: Page) -> bytes:
+    """Tells a client that it missed events which nobody can give it any more."""
+    told = {
+        "after": str(after),
+        "oldest": str(page.oldest) if page.oldest else None,
+        "message": "events after this id are no longer kept: read the candles and indicators again",
+    }
+    return b"id: %d-%d\nevent: gap\ndata: %b\n\n" % (*min(after, page.position), orjson.dumps(told))
