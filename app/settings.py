@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
 from app.errors import InvalidInput
 from app.timeframes import BASE, Timeframe
@@ -22,6 +23,9 @@ OWN_PREFIXES = ("CANDLEWICK_", "EXCHANGE_", "REST_", "GAP_", "RECONCILE_", "CLOS
 
 PLATFORM_NAMES = {"PORT": "WEB_PORT"}
 """What a hosting platform calls a setting of ours; ours wins where both are set."""
+
+SECRETS = ("web_token", "flower_basic_auth")
+"""Settings whose value is never shown."""
 
 MIN_CANDLES = 60
 """A series has an indicator from this many candles on."""
@@ -92,8 +96,23 @@ class Settings(BaseModel):
     )
     web_host: str = Field("127.0.0.1", description="Address that the web server listens on.")
     web_port: int = Field(8000, ge=1, le=65535, description="Port of the web server.")
-    flower_port: int = Field(5555, ge=1, le=65535, description="Port of Flower (always on loopback).")
+    web_token: str = Field(
+        "",
+        pattern=r"^([!-~]{16,200})?$",
+        repr=False,
+        description="What a client of the web server must know (16 to 200 visible characters); needed to listen on an "
+        "address that other machines can reach.",
+    )
+    flower_address: str = Field("127.0.0.1", description="Address that Flower listens on.")
+    flower_port: int = Field(5555, ge=1, le=65535, description="Port of Flower.")
+    flower_basic_auth: str = Field(
+        "",
+        pattern=r"^([^:,\s]+:[^:,\s]{8,})?$",
+        repr=False,
+        description="`user:password` of Flower; needed to listen on an address that other machines can reach.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Log level.")
+    log_format: Literal["text", "json"] = Field("text", description="Log lines for people, or one JSON object each.")
 
     @field_validator("exchange_ws_url", "exchange_rest_url", "redis_url")
     @classmethod
@@ -155,7 +174,7 @@ class Settings(BaseModel):
             settings = cls(**values)
         except ValidationError as error:
             problems += [
-                f"{str(e['loc'][0]).upper()}: {e['msg'].removeprefix('Value error, ')} (it is {_shown(e['input'])})"
+                f"{str(e['loc'][0]).upper()}: {e['msg'].removeprefix('Value error, ')} (it is {_shown(e)})"
                 for e in error.errors()
             ]
         if problems := [p for p in problems if p]:
@@ -169,9 +188,11 @@ def _with_platform_names(environ: Mapping[str, str]) -> Mapping[str, str]:
     return {**environ, **{ours: value for ours, value in told.items() if not environ.get(ours)}}
 
 
-def _shown(value: object) -> str:
-    """`value` as an error may show it: a URL without its user and password."""
-    return re.sub(r"//[^/@]*@", "//***@", repr(value))
+def _shown(error: ErrorDetails) -> str:
+    """The wrong value as an error may show it: no secret, and a URL without its user and password."""
+    if error["loc"][0] in SECRETS:
+        return "a secret"
+    return re.sub(r"//[^/@]*@", "//***@", repr(error["input"]))
 
 
 def _unknown(key: str, known: Mapping[str, str]) -> str:

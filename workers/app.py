@@ -27,7 +27,7 @@ def context() -> Context:
 
 @setup_logging.connect
 def _log_as_everybody(**_: Any) -> None:
-    logs.configure(Context.from_environment().settings.log_level, "worker")
+    logs.configure(Context.from_environment().settings, "worker")
 
 
 @worker_process_init.connect

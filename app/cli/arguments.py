@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     add("reconcile", "have the newest candles of all products compared with the exchange now", json=False)
     add("ingest", "run an ingest process: from the exchange's stream to Redis", json=False)
     add("web", "run a web process: the API and the pages", json=False)
+    add("flower", "run Flower: workers and queues in a browser", json=False)
     return top
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable
@@ -90,7 +91,7 @@ def ingest(context: Context, arguments: Namespace) -> int:
     from app import logs
     from app.ingest.process import main
 
-    logs.configure(context.settings.log_level, arguments.command)
+    logs.configure(context.settings, arguments.command)
     return main(context)
 
 
@@ -98,12 +99,22 @@ def web(context: Context, arguments: Namespace) -> int:
     from app import logs
     from app.web.server import main
 
-    logs.configure(context.settings.log_level, arguments.command)
+    logs.configure(context.settings, arguments.command)
     return main(context.settings)
 
 
+def flower(context: Context, _: Namespace) -> int:
+    """Becomes Flower: there is no other process between it and whoever supervises."""
+    from app.exposure import check_flower
+
+    settings = context.settings
+    check_flower(settings)
+    options = [f"--address={settings.flower_address}", f"--port={settings.flower_port}", "--max-tasks=5000"]
+    os.execv(sys.executable, [sys.executable, "-m", "celery", "-A", "workers.app", "flower", *options])
+
+
 COMMANDS: dict[str, Callable[[Context, Namespace], int]] = {
-    f.__name__: f for f in (status, products, candles, indicators, gaps, backfill, reconcile, ingest, web)
+    f.__name__: f for f in (status, products, candles, indicators, gaps, backfill, reconcile, ingest, web, flower)
 }
 
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from app.errors import InvalidInput
+from app.exposure import check_flower, check_web
 from app.launch import procfile
 from app.launch.ports import Port
 from app.launch.redis import command_line, find_server
@@ -48,17 +49,21 @@ class Plan:
 
     @property
     def web_url(self) -> str:
-        host = self.settings.web_host
-        reachable = LOOPBACK if host in ("0.0.0.0", "::") else host
-        return f"http://{f'[{reachable}]' if ':' in reachable else reachable}:{self.settings.web_port}"
+        return _url(self.settings.web_host, self.settings.web_port)
 
     @property
     def flower_url(self) -> str:
-        return f"http://{LOOPBACK}:{self.settings.flower_port}"
+        return _url(self.settings.flower_address, self.settings.flower_port)
 
     @property
     def exchange_url(self) -> str:
         return self.settings.exchange_rest_url
+
+
+def _url(host: str, port: int) -> str:
+    """Where this machine finds what listens on `host`."""
+    reachable = LOOPBACK if host in ("0.0.0.0", "::") else host
+    return f"http://{f'[{reachable}]' if ':' in reachable else reachable}:{port}"
 
 
 def make(market: Market, procfile_path: Path, folder: Path | None, environ: Mapping[str, str]) -> Plan:
@@ -71,6 +76,8 @@ def make(market: Market, procfile_path: Path, folder: Path | None, environ: Mapp
     folder = (folder or root / "var" / market).resolve()
     local = market is Market.LOCAL
     settings = LaunchSettings.from_environment({**environ, **(_demo(environ) if local else {})})
+    check_web(settings)
+    check_flower(settings)
     for name in {"redis", "exchange"} & set(programs):
         raise InvalidInput(f"{procfile_path}: {name!r} is the launcher's own; call the process something else")
     exchange = {"exchange": _exchange(settings, folder)} if local else {}
@@ -133,7 +140,7 @@ def _environment(environ: Mapping[str, str], settings: LaunchSettings) -> dict[s
 def _ports(settings: LaunchSettings, redis_port: int, *, local: bool, embedded: bool) -> tuple[Port, ...]:
     ports = [
         Port(settings.web_host, settings.web_port, "dashboard and API", "WEB_PORT"),
-        Port(LOOPBACK, settings.flower_port, "Flower", "FLOWER_PORT"),
+        Port(settings.flower_address, settings.flower_port, "Flower", "FLOWER_PORT"),
     ]
     if local:
         ports.append(Port(LOOPBACK, settings.launch_exchange_port, "local exchange", "LAUNCH_EXCHANGE_PORT"))

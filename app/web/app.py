@@ -12,6 +12,7 @@ from app.memo import Memo
 from app.status import Status, read_status
 from app.web import corrections, data, docs, errors, health, overview, pages
 from app.web.bounds import Bounds
+from app.web.guard import Guard
 from app.web.stream import route as stream
 from app.web.stream.hub import Hub
 
@@ -39,6 +40,8 @@ def create_app(context: Context) -> FastAPI:
     status: Memo[Status] = Memo(lambda: read_status(context), STATUS_FOR_S)
     errors.install(app)
     app.add_middleware(Bounds)
+    if context.settings.web_token:
+        app.add_middleware(Guard, token=context.settings.web_token)
     app.include_router(data.router(lookup))
     app.include_router(stream.router(app.state.hub, lookup))
     app.include_router(health.router(status))

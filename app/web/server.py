@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from app.cache.connection import connect
 from app.context import Context
 from app.errors import InvalidInput
+from app.exposure import check_web
 from app.settings import Settings
 from app.web.app import create_app
 from app.web.stream.hub import Hub
@@ -29,7 +30,8 @@ DEAF_MS = 60_000
 
 
 def main(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT. Raises `InvalidInput` where the address cannot be listened on."""
+    """Serve until SIGTERM or SIGINT. Raises `InvalidInput` where the address cannot, or must not, be listened on."""
+    check_web(settings)
     with listen(settings.web_host, settings.web_port) as listener:
         context = Context(settings, connect(settings.redis_url, timeout_s=REDIS_TIMEOUT_S))
         # The server gives a signal back once it has ended; there is nothing left for it to do then.

@@ -80,8 +80,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 class Follower:
     """A client on a thread of its own, which keeps what it got."""
 
-    def __init__(self, url: str, *, after: str | None = None, **wanted: Sequence[str]) -> None:
-        self.client = Client(url)
+    def __init__(
+        self, url: str, *, after: str | None = None, token: str | None = None, **wanted: Sequence[str]
+    ) -> None:
+        self.client = Client(url, token)
         self.events: list[Event] = []
         self.error: Exception | None = None
         self._thread = threading.Thread(target=self._run, args=(wanted, after))
@@ -119,11 +121,12 @@ def follow(web: str, context: Context) -> Iterator[Callable[..., Follower]]:
 
 
 @contextmanager
-def following(url: str, context: Context) -> Iterator[Callable[..., Follower]]:
+def following(url: str, context: Context, **always: str) -> Iterator[Callable[..., Follower]]:
+    """Starts followers of `url`; in the end they have ended too."""
     followers: list[Follower] = []
 
     def start(**options: object) -> Follower:
-        followers.append(Follower(url, **options))  # type: ignore[arg-type]
+        followers.append(Follower(url, **always, **options))  # type: ignore[arg-type]
         return followers[-1]
 
     try:

@@ -75,6 +75,8 @@ def test_programs_find_the_python_that_runs_the_launcher_first(procfile: Path) -
         ({"LAUNCH_REDIS_MAX_MEMORY": "much"}, "LAUNCH_REDIS_MAX_MEMORY"),
         ({"LAUNCH_SPEED": "1"}, "LAUNCH_SPEED: no such setting"),
         ({"REDIS_SERVER": "/none"}, "REDIS_SERVER"),
+        ({"WEB_HOST": "0.0.0.0"}, "WEB_HOST is 0.0.0.0, which other machines can reach.*WEB_TOKEN"),
+        ({"FLOWER_ADDRESS": "::"}, "FLOWER_ADDRESS is ::, .*FLOWER_BASIC_AUTH"),
     ],
 )
 def test_a_bad_setting_is_named_before_anything_starts(procfile: Path, environ: dict[str, str], why: str) -> None:
@@ -91,7 +93,7 @@ def test_the_launchers_own_names_are_refused_in_the_procfile(procfile: Path) -> 
 
 @pytest.mark.parametrize(("host", "url"), [("0.0.0.0", "http://127.0.0.1:8000"), ("::1", "http://[::1]:8000")])
 def test_the_dashboards_address_can_be_opened(procfile: Path, host: str, url: str) -> None:
-    assert _plan(procfile, {"WEB_HOST": host}).web_url == url
+    assert _plan(procfile, {"WEB_HOST": host, "WEB_TOKEN": "a-secret-of-16-characters"}).web_url == url
 
 
 def test_supervisor_reads_back_every_command(procfile: Path) -> None:

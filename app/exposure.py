@@ -1,0 +1,41 @@
+"""Who can reach what we serve: beyond this machine only with a secret."""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import ip_address
+
+from app.errors import InvalidInput
+from app.settings import Settings
+
+
+def check_web(settings: Settings) -> None:
+    """`InvalidInput` where the API would be open to other machines without a token."""
+    _check(settings.web_host, bool(settings.web_token), "WEB_HOST", "WEB_TOKEN to a secret of at least 16 characters")
+
+
+def check_flower(settings: Settings) -> None:
+    """`InvalidInput` where Flower, which can stop workers, would be open to other machines without a password."""
+    _check(
+        settings.flower_address,
+        bool(settings.flower_basic_auth),
+        "FLOWER_ADDRESS",
+        "FLOWER_BASIC_AUTH to user:password",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens on `host`; in doubt it is not so."""
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return all(ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)
+
+
+def _check(host: str, has_secret: bool, variable: str, remedy: str) -> None:
+    if not has_secret and not is_loopback(host):
+        raise InvalidInput(
+            f"{variable} is {host}, which other machines can reach, and there is no secret: set {remedy}, "
+            f"or {variable}=127.0.0.1"
+        )

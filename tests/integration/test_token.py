@@ -1,0 +1,92 @@
+"""With a token, nobody gets anything without it; and nothing starts open to other machines."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+import redis
+
+from app.client import ApiError, Client
+from app.context import Context
+from tests import filled
+from tests.integration.test_stream import add, following, serving
+from tests.support import Process, eventually, free_port
+
+pytestmark = pytest.mark.integration
+
+TOKEN = "a token".replace(" ", "-") + "-of-enough-characters"
+
+
+@pytest.fixture
+def context(redis_client: redis.Redis, redis_url: str) -> Context:
+    return Context(filled.settings(redis_url).model_copy(update={"web_token": TOKEN}), redis_client)
+
+
+@pytest.fixture
+def web(context: Context) -> Iterator[str]:
+    filled.fill(context)
+    with serving(context) as url:
+        yield url
+
+
+def test_every_route_but_that_of_life_needs_the_token(web: str) -> None:
+    paths = [*httpx.get(f"{web}/openapi.json", headers={"Authorization": f"Bearer {TOKEN}"}).json()["paths"]]
+    for path in [*paths, "/", "/docs", "/openapi.json", "/static/app.css", "/no/such"]:
+        answer = httpx.get(web + path)
+        assert answer.status_code == (200 if path == "/healthz" else 401), path
+    assert answer.json()["error"]["code"] == "unauthorized"
+    assert answer.headers["www-authenticate"].startswith("Basic ")
+
+
+def test_the_token_comes_as_bearer_or_as_a_password(web: str) -> None:
+    for headers in ({"Authorization": f"Bearer {TOKEN}"}, {"authorization": f"bearer {TOKEN}"}):
+        assert httpx.get(f"{web}/v1/products", headers=headers).status_code == 200
+    assert httpx.get(f"{web}/v1/products", auth=("anybody", TOKEN)).status_code == 200
+    assert Client(web, TOKEN).status()["ready"] is True
+
+
+@pytest.mark.parametrize(
+    "value", ["Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Digest {TOKEN}", "Basic !", "Basic YQ==", TOKEN]
+)
+def test_anything_else_is_refused(web: str, value: str) -> None:
+    assert httpx.get(f"{web}/v1/products", headers={"Authorization": value}).status_code == 401
+
+
+def test_only_the_stream_takes_it_from_the_query_and_nothing_repeats_it(web: str) -> None:
+    assert httpx.get(f"{web}/v1/products", params={"token": TOKEN}).status_code == 401
+    with httpx.stream("GET", f"{web}/v1/stream", params={"token": TOKEN}) as answer:
+        assert answer.status_code == 200
+        assert next(answer.iter_bytes()).startswith(b"retry")
+    wrong = httpx.get(f"{web}/v1/stream", params={"token": TOKEN, "kinds": "nonsense", "x": "y"})
+    assert wrong.status_code == 400
+    assert TOKEN not in wrong.text
+
+
+def test_a_client_with_a_wrong_token_gives_up_and_one_with_the_right_one_follows(web: str, context: Context) -> None:
+    with pytest.raises(ApiError, match="this token is wrong"):
+        next(Client(web, "wrong").events())
+    with following(web, context, token=TOKEN) as follow:
+        follower = follow()
+        add(context, [1])
+        assert follower.has(1)[0].data["n"] == 1
+
+
+def test_nothing_starts_open_to_other_machines(redis_url: str, processes: Callable[..., Process]) -> None:
+    web = processes([sys.executable, "-m", "app", "web"], env={"REDIS_URL": redis_url, "WEB_HOST": "0.0.0.0"})
+    flower = processes([sys.executable, "-m", "app", "flower"], env={"REDIS_URL": redis_url, "FLOWER_ADDRESS": "::"})
+    assert (web.wait(), flower.wait()) == (2, 2)
+    assert web.output().startswith("error: WEB_HOST is 0.0.0.0, which other machines can reach")
+    assert flower.output().startswith("error: FLOWER_ADDRESS is ::, which other machines can reach")
+
+
+def test_flower_asks_for_its_password(redis_url: str, processes: Callable[..., Process]) -> None:
+    port = free_port()
+    env = {"REDIS_URL": redis_url, "FLOWER_PORT": str(port), "FLOWER_BASIC_AUTH": "me:password"}
+    process = processes([sys.executable, "-m", "app", "flower"], env=env)
+    url = f"http://127.0.0.1:{port}/workers"
+    assert eventually(lambda: httpx.get(url), timeout=30).status_code == 401
+    assert httpx.get(url, auth=("me", "password")).status_code == 200
+    assert process.stop() == 0

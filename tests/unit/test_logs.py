@@ -1,0 +1,60 @@
+"""One line an event, for people or for programs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import orjson
+import pytest
+
+from app import logs
+from app.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _loggers_as_they_were() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    levels = {name: logging.getLogger(name).level for name in logs.QUIET}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, was in levels.items():
+        logging.getLogger(name).setLevel(was)
+
+
+def test_json_is_one_object_a_line_with_everything_that_was_said(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Settings(log_format="json"), "ingest")
+    log = logging.getLogger("app.some")
+    log.info("gap of %d\nbuckets", 3, extra={"product": "BTC-USD"})
+    try:
+        raise ValueError("no")
+    except ValueError:
+        log.exception("failed")
+    log.debug("not said")
+    first, second = map(orjson.loads, capsys.readouterr().err.splitlines())
+    assert first.pop("time").endswith("+00:00")
+    assert first == {
+        "level": "INFO",
+        "process": "ingest",
+        "logger": "app.some",
+        "message": "gap of 3\nbuckets",
+        "product": "BTC-USD",
+    }
+    assert (second["level"], second["message"]) == ("ERROR", "failed")
+    assert second["traceback"].endswith("ValueError: no")
+
+
+def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Settings(log_level="WARNING"), "worker")
+    logging.getLogger("app.some").info("not said")
+    logging.getLogger("app.some").warning("said")
+    assert capsys.readouterr().err[24:] == " WARNING worker app.some: said\n"
+
+
+def test_what_would_be_a_line_for_each_task_or_request_is_not_said(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Settings(), "worker")
+    for name in logs.QUIET:
+        logging.getLogger(name).info("task received")
+    assert capsys.readouterr().err == ""
