@@ -1,0 +1,122 @@
+"""What an indicator worker does, on a real Redis: a change reaches everything that it touches, and nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import redis
+
+from app.cache.model import Write
+from app.candles import State
+from app.compute import Computer
+from app.context import Context
+from app.records import Records, has_trades
+from app.series import Series
+from app.settings import Settings
+from app.timeframes import BASE, Timeframe
+from app.touched import Touched
+from tests.build import empty, records, run, series
+
+pytestmark = pytest.mark.integration
+
+DAY_S = 1_700_006_400
+"""Start of a day, UTC."""
+COUNT = 400
+NOW_S = DAY_S + COUNT * 300
+TIMEFRAMES = Settings().timeframes
+
+
+@pytest.fixture
+def context(redis_client: redis.Redis) -> Context:
+    return Context(Settings(), redis_client)
+
+
+def write(context: Context, product: str, *parts: Records) -> None:
+    context.candles.write([Write(series(product), np.concatenate(parts), DAY_S)])
+
+
+def update(context: Context, product: str, first: int, last: int) -> int:
+    touched = Touched(product, BASE, DAY_S + first * 300, DAY_S + last * 300)
+    computer = Computer(context.candles, context.indicators, context.exchange, TIMEFRAMES)
+    return computer.update([touched], NOW_S)
+
+
+def revisions(context: Context, product: str) -> dict[Timeframe, int]:
+    many = [series(product, t) for t in TIMEFRAMES]
+    return dict(zip(TIMEFRAMES, context.indicators.read_revisions(many), strict=True))
+
+
+def held(context: Context, of: Series) -> Records:
+    return context.candles.read(of, 0, of.timeframe.bucket(NOW_S)).over
+
+
+def test_the_longer_candles_that_are_complete_are_built_and_computed(context: Context) -> None:
+    write(context, "A-USD", run(DAY_S, COUNT))
+    assert update(context, "A-USD", 0, COUNT - 1) == len(TIMEFRAMES)
+    counts = {t: len(held(context, series("A-USD", t))) for t in TIMEFRAMES}
+    assert counts == {t: COUNT * 300 // t.seconds for t in TIMEFRAMES}
+    m5, m15 = context.indicators.read_many([series("A-USD"), series("A-USD", Timeframe.M15)])
+    assert m5 is not None
+    assert m5.data["ready"]
+    assert m5.data["candles"] == COUNT
+    assert m15 is not None
+    assert m15.data["candles"] == COUNT // 3
+
+
+def test_the_same_work_again_changes_nothing(context: Context) -> None:
+    write(context, "A-USD", run(DAY_S, COUNT))
+    update(context, "A-USD", 0, COUNT - 1)
+    before = revisions(context, "A-USD")
+    events = context.redis.xlen("cw:1:events")
+    assert update(context, "A-USD", 0, COUNT - 1) == 0
+    assert revisions(context, "A-USD") == before
+    assert context.redis.xlen("cw:1:events") == events
+
+
+def test_a_correction_reaches_its_longer_candles_and_no_other_product(context: Context) -> None:
+    for product in ("A-USD", "B-USD"):
+        write(context, product, run(DAY_S, COUNT))
+        update(context, product, 0, COUNT - 1)
+    before = {p: revisions(context, p) for p in ("A-USD", "B-USD")}
+    write(context, "A-USD", records((DAY_S + 10 * 300, State.CONFIRMED, 99.0, 7)))
+    assert update(context, "A-USD", 10, 10) == len(TIMEFRAMES)
+    after = {p: revisions(context, p) for p in ("A-USD", "B-USD")}
+    assert after["B-USD"] == before["B-USD"]
+    assert all(after["A-USD"][t] == before["A-USD"][t] + 1 for t in TIMEFRAMES)
+    for timeframe in TIMEFRAMES:
+        bucket = timeframe.bucket(DAY_S + 10 * 300)
+        (candle,) = context.candles.read(series("A-USD", timeframe), bucket, bucket).records
+        assert candle["high"] == 99.0
+
+
+def test_empty_buckets_carry_a_corrected_close_and_their_longer_candles_too(context: Context) -> None:
+    hour = [empty(DAY_S + (60 + i) * 300, 13.0) for i in range(12)]
+    write(context, "A-USD", run(DAY_S, 60), *hour, run(DAY_S + 72 * 300, COUNT - 72))
+    update(context, "A-USD", 0, COUNT - 1)
+    write(context, "A-USD", records((DAY_S + 59 * 300, State.CONFIRMED, 15.5, 9)))
+    update(context, "A-USD", 59, 59)
+    quiet = context.candles.read(series("A-USD"), DAY_S + 60 * 300, DAY_S + 71 * 300).records
+    assert quiet["close"].tolist() == [15.5] * 12
+    bucket = DAY_S + 60 * 300
+    (hourly,) = context.candles.read(series("A-USD", Timeframe.H1), bucket, bucket).records
+    assert not has_trades(hourly.reshape(1))[0]
+    assert hourly["close"] == 15.5
+
+
+def test_a_value_rests_on_the_candles_behind_the_newest_hole(context: Context) -> None:
+    write(context, "A-USD", run(DAY_S, COUNT - 80), run(DAY_S + (COUNT - 70) * 300, 70))
+    update(context, "A-USD", COUNT - 1, COUNT - 1)
+    (value,) = context.indicators.read_many([series("A-USD")])
+    assert value is not None
+    assert value.data["candles"] == 70
+    assert value.data["ready"]
+
+
+def test_fewer_than_sixty_candles_give_a_reason_and_no_number(context: Context) -> None:
+    write(context, "A-USD", run(DAY_S + (COUNT - 59) * 300, 59))
+    update(context, "A-USD", COUNT - 1, COUNT - 1)
+    (value,) = context.indicators.read_many([series("A-USD")])
+    assert value is not None
+    assert not value.data["ready"]
+    assert "59 of 60" in value.data["reason"]
+    assert "macdv" not in value.data
