@@ -55,6 +55,18 @@ export function words(bucket) {
   return [bucket.state, bucket.trades ? null : "no trades", bucket.corrected ? "corrected" : null].filter(Boolean);
 }
 
+/** The candle of a longer bucket that is still open, from the candles of the short ones in it; null while there is none. */
+export function formingOf(rows, start, step) {
+  const inside = rows.filter(row => row.start >= start && row.start < start + step).sort((a, b) => a.start - b.start);
+  if (!inside.length) return null;
+  return {
+    start, open: inside[0].open, close: inside.at(-1).close,
+    high: Math.max(...inside.map(row => row.high)), low: Math.min(...inside.map(row => row.low)),
+    volume: inside.reduce((sum, row) => sum + row.volume, 0),
+    trades: inside.some(row => row.trades), state: "forming", corrected: false,
+  };
+}
+
 const FIELDS = ["open", "high", "low", "close", "volume", "trades", "state", "corrected"];
 
 function same(a, b) {

@@ -32,8 +32,8 @@ export class Chart {
     this.gap = this.chart.addSeries(HistogramSeries, { ...SILENT, priceScaleId: "gap", base: 0 });
     this.volume = this.chart.addSeries(HistogramSeries, { ...SILENT, priceScaleId: "volume", priceFormat: { type: "volume" } });
     this.candles = this.chart.addSeries(CandlestickSeries, { borderVisible: true });
-    this.histogram = this.chart.addSeries(HistogramSeries, { ...SILENT }, 1);
-    this.signal = this.chart.addSeries(LineSeries, { ...SILENT, lineWidth: 1 }, 1);
+    this.histogram = this.chart.addSeries(HistogramSeries, { ...SILENT, priceFormat: POINTS }, 1);
+    this.signal = this.chart.addSeries(LineSeries, { ...SILENT, lineWidth: 1, priceFormat: POINTS }, 1);
     this.macdv = this.chart.addSeries(
       LineSeries, { lineWidth: 2, priceLineVisible: false, priceFormat: POINTS, autoscaleInfoProvider: withLevels }, 1);
     this.gap.priceScale().applyOptions({ scaleMargins: { top: 0, bottom: 0 } });
@@ -63,10 +63,10 @@ export class Chart {
     this.macdv.setData(values.map(v => ({ time: v.start, value: v.macdv })));
     this.signal.setData(values.filter(hasSignal).map(v => ({ time: v.start, value: v.signal })));
     this.histogram.setData(values.filter(hasSignal).map(v => this.histogramPoint(v)));
-    this.markers.setMarkers([...this.correctedMarks(), ...this.alertMarks()].sort((a, b) => a.time - b.time));
+    this.mark();
   }
 
-  /** Draw only these buckets again; all of them are in the chart, or follow its last one. */
+  /** Draw only these buckets again; all of them are in the chart. */
   update(changed) {
     for (const bucket of changed) {
       const old = bucket.start < this.buckets.at(-1).start;
@@ -74,6 +74,13 @@ export class Chart {
       this.volume.update(this.volumePoint(bucket), old);
       this.candles.update(this.candlePoint(bucket), old);
     }
+    const by = new Map(changed.map(bucket => [bucket.start, bucket]));
+    this.buckets = this.buckets.map(bucket => by.get(bucket.start) ?? bucket);
+    this.mark();
+  }
+
+  mark() {
+    this.markers.setMarkers([...this.correctedMarks(), ...this.alertMarks()].sort((a, b) => a.time - b.time));
   }
 
   candlePoint(bucket) {

@@ -1,7 +1,7 @@
 // One product: its chart by timeframe, live; the link holds what is seen.
 
 import { get, repeat } from "./api.js";
-import { Candles, isKnown, words } from "./candles.js";
+import { Candles, formingOf, isKnown, words } from "./candles.js";
 import { Chart } from "./chart.js";
 import { h, setText } from "./dom.js";
 import { change, moment, points, price, volume } from "./format.js";
@@ -9,9 +9,11 @@ import { startFrame } from "./frame.js";
 import { Live } from "./live.js";
 import { fromAlert } from "./alert.js";
 
+const BASE = { name: "5m", seconds: 300 }; // what the stream delivers: longer candles form from it
 const PAGE = 500; // candles in one request
 const MOST = 5000; // candles that a page holds
 const POLL_MS = 1000, POLL_WITH_STREAM_MS = 5000;
+const GRACE_S = 10; // exchange seconds that REST has for its answer
 const BARS_SEEN = 120, PHONE_BARS_SEEN = 55;
 const NEAR_THE_START = 30; // buckets from the oldest one at which older ones are asked for
 
@@ -24,6 +26,7 @@ let shown = null; // the series that is shown, as a `Shown`
 let chart = null;
 let live = null;
 let nowS = null;
+let settlingS = 0;
 let hovered = null;
 let quiet = false; // the range changes because of us, not because of the reader
 
@@ -41,6 +44,7 @@ class Shown {
   constructor(timeframe) {
     this.timeframe = timeframe;
     this.candles = new Candles(timeframe.seconds);
+    this.short = new Candles(BASE.seconds); // what the open bucket of a longer timeframe forms from
     this.values = new Map();
     this.latest = null;
     this.alerts = [];
@@ -105,7 +109,9 @@ function choose(name) {
     tab.tabIndex = selected ? 0 : -1;
   }
   live?.close();
-  live = new Live({ products: product, timeframes: timeframe.name }, onEvent, () => refresh());
+  const timeframesHeard = [...new Set([timeframe.name, BASE.name])].join(",");
+  const kinds = "close,correction,indicator,alert,forming";
+  live = new Live({ products: product, timeframes: timeframesHeard, kinds }, onEvent, () => refresh());
   refresh();
 }
 
@@ -141,10 +147,11 @@ async function read() {
       get(`/v1/candles/${encodeURIComponent(product)}`, { timeframe, limit: PAGE }),
       get(`/v1/indicators/${encodeURIComponent(product)}`, { timeframe, limit: PAGE }),
     ]);
+    if (timeframe !== BASE.name && nowS !== null) await readShort(mine);
     if (mine !== shown) return;
     parts.problem.hidden = true;
     const forgot = mine.candles.forget(candles.candles);
-    const changed = mine.candles.take(candles.candles);
+    const changed = mine.candles.take([...candles.candles, ...openOne(mine)]);
     const values = takeValues(mine, indicators.series);
     mine.latest = indicators;
     if (document.body.dataset.alerts) await readAlerts(mine);
@@ -156,6 +163,26 @@ async function read() {
     parts.problem.hidden = false;
     setText(parts.problem, error.message);
   }
+}
+
+/** The short candles of the bucket that is open now. */
+async function readShort(mine) {
+  const start = openBucket(mine);
+  const answer = await get(`/v1/candles/${encodeURIComponent(product)}`, { timeframe: BASE.name, start });
+  mine.short.by.clear();
+  mine.short.take(answer.candles);
+}
+
+const openBucket = mine => Math.floor(nowS / mine.timeframe.seconds) * mine.timeframe.seconds;
+
+/** The candle of the open bucket of a longer timeframe, as a list of one, or of none where it is not known. */
+function openOne(mine) {
+  if (mine.timeframe.name === BASE.name || nowS === null) return [];
+  const start = openBucket(mine);
+  const known = mine.candles.by.get(start);
+  if (known && known.state !== "forming") return [];
+  const forming = formingOf([...mine.short.by.values()], start, mine.timeframe.seconds);
+  return forming ? [forming] : [];
 }
 
 /** Take the newest values; what they no longer have (behind a new gap) is gone. Returns whether anything changed. */
@@ -174,14 +201,15 @@ async function readAlerts(mine) {
   } catch { /* the chart is worth showing without them */ }
 }
 
-/** The bucket that is open at the exchange, if its clock is known. */
-function openBucket() {
+/** The newest bucket that should be known by now; null while the exchange's clock is not. */
+function due() {
   const step = shown.timeframe.seconds;
-  return nowS === null ? null : Math.floor(nowS / step) * step - step; // an open one without trades is no gap yet
+  // Whether a bucket had no trades is only known when it has settled; until then it is no gap.
+  return nowS === null ? null : Math.floor((nowS - settlingS - GRACE_S) / step) * step - step;
 }
 
 function draw() {
-  const buckets = shown.candles.buckets(openBucket());
+  const buckets = shown.candles.buckets(due());
   if (!buckets.length) return;
   chart ??= new Chart(parts.box, onHover, onRange);
   quiet = true;
@@ -193,7 +221,6 @@ function draw() {
   quiet = false;
   shown.fitted = true;
   page.dataset.ready = shown.timeframe.name;
-  page.dataset.bars = buckets.length;
   gapsText();
 }
 
@@ -206,7 +233,7 @@ function fit() {
 }
 
 function gapsText() {
-  const gaps = shown.candles.gaps(openBucket());
+  const gaps = shown.candles.gaps(due());
   const step = shown.timeframe.seconds;
   const first = gaps.slice(-3).map(([a, b]) => (a === b ? moment(a) : `${moment(a)} – ${moment(b + step)}`)).join(", ");
   setText(parts.gaps, gaps.length ? `${gaps.length === 1 ? "1 gap" : `${gaps.length} gaps`}: ${first}` : "No gaps");
@@ -289,18 +316,30 @@ async function readOlder() {
 
 /** An event is drawn at once; reading again makes sure of the rest (the values behind it, its final state). */
 function onEvent(kind, event) {
-  if (!shown || event.product !== product || event.timeframe !== shown.timeframe.name) return;
-  const data = event.data ?? event;
-  if ((kind === "close" || kind === "correction" || kind === "forming") && Number.isFinite(data.close) && shown.fitted) {
-    const known = shown.candles.by.get(data.start);
-    const row = { ...known, ...pick(data), corrected: kind === "correction" || (known?.corrected ?? false) };
-    if (kind === "forming" && known && known.state !== "forming") return;
-    const changed = shown.candles.take([row]);
-    const next = data.start <= shown.candles.last && chart.buckets.some(b => b.start === data.start);
-    if (changed.length && next) chart.update(changed); else if (changed.length) draw();
-    about();
+  if (!shown?.fitted || event.product !== product) return;
+  const isCandle = Number.isFinite(event.close) && ["close", "correction", "forming"].includes(kind);
+  if (event.timeframe === shown.timeframe.name) {
+    if (isCandle) drawAtOnce(withFlags(kind, event));
+    if (kind !== "forming") refresh();
+  } else if (isCandle && event.timeframe === BASE.name) {
+    nowS = Math.max(nowS ?? 0, event.start);
+    shown.short.take([pick(event)]);
+    openOne(shown).forEach(drawAtOnce);
   }
-  if (kind !== "forming") refresh();
+}
+
+/** The candle of an event, with what is known of its bucket already. */
+function withFlags(kind, event) {
+  const known = shown.candles.by.get(event.start);
+  if (kind === "forming" && known && known.state !== "forming") return known;
+  return { ...pick(event), corrected: kind === "correction" || (known?.corrected ?? false) };
+}
+
+function drawAtOnce(row) {
+  const changed = shown.candles.take([row]);
+  if (!changed.length) return;
+  if (chart.buckets.at(-1).start >= row.start) chart.update(changed); else draw();
+  about();
 }
 
 function pick({ start, open, high, low, close, volume, trades = true, state }) {
@@ -327,6 +366,7 @@ async function start() {
       setText(parts.problem, none);
       if (none) return;
       nowS = answer.exchange_ms === null ? null : answer.exchange_ms / 1000;
+      settlingS = answer.settling_seconds;
       if (!timeframes.length) {
         timeframes = answer.timeframes;
         tabs();

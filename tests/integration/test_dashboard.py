@@ -1,0 +1,516 @@
+"""The pages in a real browser, from a real server and a real Redis: what people see, and that it is true."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import numpy as np
+import pytest
+import redis
+
+from app.cache import keys
+from app.cache.connection import connect
+from app.cache.forming import FormingFeed
+from app.cache.indicators import IndicatorValue
+from app.cache.model import Write
+from app.cache.products import FollowedProduct
+from app.candles import State, UnifiedCandle
+from app.context import Context
+from app.records import EMPTY, Records
+from app.repair import mismatches
+from app.repair.queue import Kind, Request, Why
+from app.series import Series
+from app.settings import Settings
+from app.timeframes import Timeframe
+from tests import filled
+from tests.integration.test_web import serving
+from tests.support import eventually
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(CHROMIUM is None, reason="the browser tests need Debian's chromium: apt install chromium"),
+]
+
+ARGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+DESK, PHONE = (1280, 800), (390, 844)
+OPEN_S, M5 = filled.OPEN_S, Timeframe.M5
+SOL = Series("coinbase", "SOL-USD", M5)
+
+Page = Any
+Open = Callable[..., Page]
+
+PAINTED = "performance.getEntriesByName('market').map(mark => mark.startTime)"
+
+COUNT_PIXELS = """([name, near]) => {
+  const probe = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  const style = getComputedStyle(document.documentElement);
+  probe.fillStyle = style.getPropertyValue("--panel"); probe.fillRect(0, 0, 1, 1);
+  probe.fillStyle = style.getPropertyValue(name); probe.fillRect(0, 0, 1, 1);
+  const wanted = probe.getImageData(0, 0, 1, 1).data;
+  let count = 0;
+  for (const canvas of document.querySelectorAll("#chart canvas")) {
+    if (!canvas.width || !canvas.height) continue;
+    const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+    copy.drawImage(canvas, 0, 0);
+    const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+    for (let i = 0; i < data.length; i += 4)
+      if (data[i + 3] === 255 && [0, 1, 2].every(c => Math.abs(data[i + c] - wanted[c]) <= near)) count++;
+  }
+  return count;
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:
+    made = Context(filled.settings(redis_url), redis_client)
+    made.redis = connect(redis_url)  # one pool for the server's threads
+    yield made
+    made.redis.close()
+
+
+@pytest.fixture
+def web(context: Context) -> Iterator[httpx.Client]:
+    with serving(context) as client:
+        yield client
+
+
+@pytest.fixture
+def visit(browser: Any, web: httpx.Client) -> Iterator[Open]:
+    """Opens a page. When the test is over: nothing may be in any console, and no other host may have been asked."""
+    contexts: list[Any] = []
+    problems: list[str] = []
+    asked: list[str] = []
+
+    def look(path: str, size: tuple[int, int] = DESK, scheme: str = "light") -> Page:
+        made = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+        contexts.append(made)
+        page = made.new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", lambda message: problems.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(str(web.base_url.join(path)))
+        return page
+
+    yield look
+    for made in contexts:
+        made.close()
+    assert problems == []
+    ours = f"{web.base_url.host}:{web.base_url.port}"
+    assert {urlsplit(url).netloc for url in asked if not url.startswith("data:")} <= {ours}
+
+
+@pytest.fixture
+def held(context: Context) -> dict[Series, Records]:
+    return filled.fill(context)
+
+
+def text(page: Page, selector: str) -> str:
+    return str(page.locator(selector).first.inner_text())
+
+
+def query_of(page: Page) -> dict[str, list[str]]:
+    """The query of the page's address; asked of the browser, because `page.url` may be older."""
+    return parse_qs(page.evaluate("location.search.slice(1)"))
+
+
+def products(page: Page) -> list[str]:
+    return list(page.locator(".market tbody th a").all_inner_texts())
+
+
+def bar(start_s: int, close: float, state: State = State.CLOSED, *, later_ms: int = 1) -> Records:
+    """One candle of 5m, observed `later_ms` after what is there."""
+    record = filled.forming(start_s)
+    record["flags"], record["close"], record["high"] = state, close, max(103.0, close)
+    record["observed_ms"] += later_ms
+    return record
+
+
+def chart(page: Page, timeframe: str = "5m") -> None:
+    page.wait_for_selector(f'#page[data-ready="{timeframe}"]')
+
+
+def pixels(page: Page, name: str, near: int = 2) -> int:
+    """How many pixels of the chart have a colour of the style sheet, on its background."""
+    return int(page.evaluate(COUNT_PIXELS, [name, near]))
+
+
+# Overview
+
+
+def test_the_overview_shows_every_product_with_its_heat(
+    visit: Open, context: Context, held: dict[Series, Records]
+) -> None:
+    page = visit("/")
+    page.wait_for_selector(".market tbody th a")
+    assert products(page) == ["BTC-USD", "BTC-USDC", "GONE-USD", "SOL-USD"]
+    row = page.locator('tr[data-product="BTC-USD"]')
+    day_ago = held[Series("coinbase", "BTC-USD", M5)]["open"][-288]
+    assert row.locator(".col-price").inner_text() == "101.00"
+    assert row.locator(".col-change").inner_text().replace("−", "-") == f"{(101 / day_ago - 1) * 100:+.2f} %"
+    assert row.locator(".col-age").inner_text() == "2 m 10 s"
+    for cell, timeframe in zip(row.locator(".heat").all(), filled.TIMEFRAMES, strict=True):
+        (value,) = context.indicators.read_many([Series("coinbase", "BTC-USD", timeframe)])
+        assert value is not None
+        macdv, stage = cell.inner_text().replace("−", "-").split("\n")
+        assert (int(macdv), stage) == (pytest.approx(value.data["macdv"], abs=0.51), value.data["stage"])
+        assert float(macdv) * float(cell.get_attribute("data-heat") or "nan") >= 0
+    assert page.locator('tr[data-product="GONE-USD"]').get_attribute("title").startswith("Refused by the exchange")
+    page.wait_for_selector("#summary.ready")
+    assert text(page, "#summary") == "All 3 products complete and current (1 product is refused by the exchange)"
+    assert text(page, "#clock") == "2021-03-04 07:02:10 UTC"
+
+
+@pytest.mark.usefixtures("held")
+def test_search_and_sort_are_in_the_link(visit: Open) -> None:
+    page = visit("/")
+    page.wait_for_selector(".market tbody th a")
+    page.keyboard.press("/")
+    page.keyboard.type("btc")
+    eventually(lambda: products(page) == ["BTC-USD", "BTC-USDC"])
+    assert text(page, "#found") == "2 of 4 products"
+    page.get_by_role("button", name="Price").click()
+    assert query_of(page) == {"q": ["btc"], "sort": ["-price"]}
+    prices = [float(p) for p in page.locator(".market tbody .col-price").all_inner_texts()]
+    assert prices == sorted(prices, reverse=True)
+    page.get_by_role("button", name="Price").click()
+    again = visit(f"/?{page.evaluate('location.search.slice(1)')}")
+    again.wait_for_selector(".market tbody th a")
+    assert again.locator('th[aria-sort="ascending"]').inner_text().startswith("Price")
+    assert products(again) == products(page)
+    page.fill("#search", "nothing like it")
+    eventually(lambda: page.get_by_text("No product matches the search.").is_visible())
+
+
+@pytest.mark.usefixtures("held")
+def test_the_overview_can_be_used_with_the_keyboard(visit: Open) -> None:
+    page = visit("/")
+    page.locator(".market tbody th a").first.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/product/SOL-USD")
+    chart(page)
+
+
+def many(context: Context, count: int) -> list[str]:
+    """`count` products in all timeframes, as far as an overview looks at them."""
+    names = [f"P{number:03}-USD" for number in range(count)]
+    timeframes = context.settings.timeframes
+    context.products.follow(FollowedProduct(name, name) for name in names)
+    candles = [
+        Write(Series("coinbase", n, M5), np.concatenate([filled.walk(OPEN_S - 86_400, 1, 300), bar(OPEN_S, 80.0 + i)]))
+        for i, n in enumerate(names)
+    ]
+    context.candles.write(candles, announce=False)
+    random = np.random.default_rng(3)
+    for timeframe in timeframes:
+        start_s = timeframe.last_over(filled.NOW_S)
+        values = {"start": start_s, "close": 100.0, "ready": True, "candles": 500, "stage": "rallying"}
+        context.indicators.write(
+            IndicatorValue(Series("coinbase", n, timeframe), 1, start_s, {**values, "macdv": random.normal(0, 90)})
+            for n in names
+        )
+    filled.hear(context)
+    return names
+
+
+def test_seven_hundred_products_are_painted_within_a_second_and_stay_fluid(
+    context: Context, redis_url: str, browser: Any
+) -> None:
+    context.settings = Settings(redis_url=redis_url, products=("BTC-USD",))
+    names = many(context, 700)
+    painted: list[float] = []
+    with serving(context) as web:
+        for _ in range(5):  # other tests may run on this machine
+            page = browser.new_page(viewport={"width": DESK[0], "height": DESK[1]})
+            page.goto(str(web.base_url))
+            page.wait_for_selector(".market tbody th a")
+            painted += eventually(lambda p=page: p.evaluate(PAINTED))
+            if painted[-1] < 1000:
+                break
+            page.close()
+        assert min(painted) < 1000, painted
+        assert text(page, "#found") == "700 products"
+        assert page.locator(".market tbody tr").count() < 60
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        eventually(lambda: products(page)[-1:] == names[-1:])
+        assert page.locator(".market tbody tr").count() < 60
+        page.fill("#search", "P35")
+        eventually(lambda: products(page) == names[350:360])
+        page.close()
+
+
+# Product
+
+
+def test_the_chart_shows_all_that_is_known_of_a_bucket(visit: Open, held: dict[Series, Records]) -> None:
+    page = visit("/product/SOL-USD")
+    chart(page)
+    newest = held[SOL][-1]
+    shown = text(page, "#readout")
+    assert "2021-03-04 06:55 UTC" in shown
+    assert f"{newest['close']:.3f}"[:5] in shown
+    assert "confirmed" in shown
+    assert text(page, "#gaps") == "No gaps"
+    for name in ("--candle-up", "--candle-down", "--macdv", "--signal", "--candle-empty"):
+        assert pixels(page, name) > 10, name
+    assert pixels(page, "--corrected") == 0
+    box = page.locator("#chart").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 100)
+    eventually(lambda: "06:55" not in text(page, "#readout"))
+    words = set()
+    for x in range(40):  # every ninth bucket had no trades
+        page.mouse.move(box["x"] + box["width"] / 2 + 4 * x, box["y"] + 100)
+        words |= set(text(page, "#readout").split("\n"))
+    assert {"confirmed", "no trades"} <= words
+
+
+def test_timeframes_are_tabs_with_links(visit: Open, held: dict[Series, Records]) -> None:
+    page = visit("/product/SOL-USD?timeframe=1h")
+    chart(page, "1h")
+    assert page.get_by_role("tab", selected=True).inner_text() == "1h"
+    newest = held[Series("coinbase", "SOL-USD", Timeframe.H1)][-1]
+    page.get_by_role("tab", name="5m").click()
+    chart(page)
+    assert query_of(page)["timeframe"] == ["5m"]
+    page.keyboard.press("ArrowRight")
+    chart(page, "1h")
+    page.go_back()
+    chart(page)
+    page.go_back()
+    chart(page, "1h")
+    assert f"MACD-V rests on {500} candles" in text(page, "#rests")
+    assert newest["start_s"] == Timeframe.H1.last_over(filled.NOW_S)
+
+
+@pytest.mark.usefixtures("held")
+def test_what_is_seen_is_in_the_link(visit: Open) -> None:
+    page = visit("/product/SOL-USD")
+    chart(page)
+    page.locator("#chart").focus()
+    for _ in range(12):
+        page.keyboard.press("ArrowLeft")
+    page.keyboard.press("+")
+    query = eventually(lambda: q if "from" in (q := query_of(page)) else None)
+    again = visit(f"/product/SOL-USD?{page.evaluate('location.search.slice(1)')}")
+    chart(again)
+    again.mouse.move(640, 400)
+    page.mouse.move(640, 400)
+    assert eventually(lambda: text(again, "#readout") == text(page, "#readout"))
+    assert int(query["to"][0]) < OPEN_S
+    page.get_by_role("button", name="To the newest candle").click()
+    eventually(lambda: "from" not in query_of(page))
+
+
+@pytest.mark.usefixtures("held")
+def test_older_candles_come_when_the_reader_goes_back(visit: Open) -> None:
+    page = visit("/product/SOL-USD")
+    chart(page)
+    page.locator("#chart").focus()
+
+    def first_seen() -> int:
+        page.keyboard.press("ArrowLeft")
+        return int(query_of(page).get("from", ["0"])[0]) or OPEN_S
+
+    eventually(lambda: first_seen() < OPEN_S - 590 * 300, timeout=30)  # the page began with 500
+
+
+@pytest.mark.usefixtures("held")
+def test_a_close_is_seen_within_a_second(visit: Open, context: Context) -> None:
+    product, overview = visit("/product/SOL-USD"), visit("/")
+    chart(product)
+    for page in (product, overview):
+        page.wait_for_selector('#live[data-state="live"]')
+    context.candles.write([Write(SOL, bar(OPEN_S, 111.25))])
+    written = time.monotonic()
+    cell = overview.locator('tr[data-product="SOL-USD"] .col-price')
+    eventually(lambda: "111.25" in text(product, "#readout") and "07:00" in text(product, "#readout"))
+    eventually(lambda: cell.inner_text() == "111.25")
+    assert time.monotonic() - written < 1
+    assert "closed" in text(product, "#readout")
+
+
+@pytest.mark.usefixtures("held")
+def test_the_forming_candle_moves(visit: Open, context: Context) -> None:
+    five, hour = visit("/product/SOL-USD"), visit("/product/SOL-USD?timeframe=1h")
+    chart(five)
+    chart(hour, "1h")
+    for page in (five, hour):
+        page.wait_for_selector('#live[data-state="live"]')
+    for close in (100.5, 104.75, 98.25):
+        candle = UnifiedCandle(
+            exchange="coinbase", product="SOL-USD", timeframe=M5, start_s=OPEN_S,
+            open=100.0, high=105.0, low=98.0, close=close, volume=3.0,
+        )  # fmt: skip
+        FormingFeed(context.redis, "coinbase").tell([candle])
+        for page in (five, hour):
+            eventually(lambda p=page, c=close: f"C {c:.2f}" in text(p, "#readout").replace("\n", " "))
+            assert "forming" in text(page, "#readout")
+
+
+def test_a_correction_is_redrawn_and_marked(visit: Open, context: Context, held: dict[Series, Records]) -> None:
+    page = visit("/product/SOL-USD")
+    chart(page)
+    page.wait_for_selector('#live[data-state="live"]')
+    before = text(page, "#page .product-head .dim")
+    newest = held[SOL][-1:].copy()
+    newest["close"], newest["high"], newest["observed_ms"] = 150.5, 151.0, newest["observed_ms"] + 1
+    context.candles.write([Write(SOL, newest)])
+    eventually(lambda: "150.50" in text(page, "#readout") and "corrected" in text(page, "#readout"))
+    eventually(lambda: pixels(page, "--corrected") > 5)
+    eventually(lambda: text(page, "#page .product-head .dim") != before)
+
+
+def test_a_gap_is_drawn_and_a_late_bar_fills_it(visit: Open, context: Context, held: dict[Series, Records]) -> None:
+    missing = OPEN_S + 300
+    context.candles.write([Write(SOL, np.concatenate([bar(OPEN_S, 101.0), bar(OPEN_S + 600, 102.0)]))])
+    filled.hear(context, (OPEN_S + 900 + 30) * 1000)
+    page = visit("/product/SOL-USD")
+    chart(page)
+    assert text(page, "#gaps") == "1 gap: 2021-03-04 07:05"
+    assert pixels(page, "--gap") > 500
+    empty = bar(missing, 101.0, State.CONFIRMED)
+    empty["flags"] |= EMPTY
+    empty["open"] = empty["high"] = empty["low"] = 101.0
+    empty["volume"] = 0
+    context.candles.write([Write(SOL, empty)])
+    eventually(lambda: text(page, "#gaps") == "No gaps")
+    assert pixels(page, "--gap") == 0
+    assert len(held[SOL]) == 600
+
+
+@pytest.mark.usefixtures("held")
+@pytest.mark.parametrize(
+    ("product", "message"),
+    [("NONE-USD", "NONE-USD is not followed here."), ("GONE-USD", "refused by the exchange: the exchange did not")],
+)
+def test_a_product_without_data_says_why(visit: Open, product: str, message: str) -> None:
+    page = visit(f"/product/{product}")
+    eventually(lambda: message in text(page, '[role="alert"]'))
+
+
+# Health, alerts, frame
+
+
+@pytest.mark.usefixtures("held")
+def test_the_health_page_shows_where_the_trouble_is(visit: Open, context: Context) -> None:
+    pending, failed = (Request(Kind.GAP, "SOL-USD", t) for t in filled.TIMEFRAMES)
+    context.queue.add([(pending, Why.GAP), (failed, Why.GAP)])
+    context.queue.fail(failed, "404 unknown product", filled.NOW_S * 1000)
+    written = context.candles.write([Write(SOL, bar(OPEN_S - 300, 102.5, State.CONFIRMED))])
+    mismatches.record(context.redis, written, cause="reconcile", exchange_ms=filled.NOW_S * 1000)
+    context.redis.set(keys.slot("reconcile", "coinbase"), filled.NOW_S // 3600)
+    context.budget.pause(60)
+    page = visit("/health")
+    page.wait_for_selector("#redis")
+    shown = {
+        name: text(page, f"#{name}") for name in ("feed", "clock", "gaps-and-repairs", "given-up", "queues", "redis")
+    }
+    assert re.search(r"1\s+open\s.*candles 0 s", shown["feed"].replace("\n", " "))
+    assert "2021-03-04 07:02:10" in shown["clock"]
+    assert "SOL-USD\t5m\tgap" in shown["gaps-and-repairs"]
+    assert "404 unknown product" in shown["given-up"]
+    assert "indicators\n0 waiting" in shown["queues"]
+    assert "refuses (noeviction)" in shown["redis"]
+    assert "answers of 429\n1" in text(page, "#request-budget")
+    reconciliation = text(page, "#reconciliation")
+    assert "last run (UTC)\n2021-03-04 07:00" in reconciliation
+    assert "→ 102.50" in reconciliation
+    assert "the exchange did not confirm its subscription" in text(page, "#refused-by-the-exchange")
+
+
+def test_a_start_shows_how_far_it_has_come(visit: Open, context: Context) -> None:
+    filled.fill(context)
+    for product in ("BTC-USD", "SOL-USD"):
+        context.redis.delete(keys.candles(Series("coinbase", product, M5)))
+        context.redis.delete(keys.indicator(Series("coinbase", product, M5)))
+    page = visit("/")
+    page.wait_for_selector("#start:not([hidden])")
+    assert text(page, "#start") == "First filling: 1 of 3 products, 2 requests left, about 1 second"
+    assert page.locator("#start progress").evaluate("bar => bar.value / bar.max") == pytest.approx(4 / 6)
+
+
+def test_an_installation_without_products_says_so(visit: Open) -> None:
+    page = visit("/")
+    eventually(lambda: "No products are followed yet." in text(page, "#page"))
+    eventually(lambda: "no products are followed yet" in text(page, "#summary"))
+
+
+@pytest.mark.usefixtures("held")
+def test_the_alerts_page_says_that_there_are_none(visit: Open) -> None:
+    page = visit("/alerts")
+    eventually(lambda: text(page, "h1") == "Alerts" and re.search("No alert has|not part of", text(page, "#page")))
+
+
+@pytest.mark.usefixtures("held")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("path", "there"),
+    [
+        ("/", ".market tbody th a"),
+        ("/product/BTC-USD", '#page[data-ready="5m"]'),
+        ("/health", "#redis"),
+        ("/alerts", "h1"),
+        ("/docs", "details"),
+    ],
+)
+def test_every_page_fits_a_phone(visit: Open, path: str, there: str, scheme: str) -> None:
+    page = visit(path, PHONE, scheme)
+    page.wait_for_selector(there)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+    assert page.evaluate("document.documentElement.dataset.theme") == scheme
+
+
+@pytest.mark.usefixtures("held")
+def test_the_theme_can_be_switched_and_is_kept(visit: Open) -> None:
+    page = visit("/product/BTC-USD")
+    chart(page)
+    light = pixels(page, "--panel", 0)
+    page.get_by_role("button", name="Switch between dark and light").click()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    eventually(lambda: pixels(page, "--panel", 0) > light / 2)
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    with suppress(sync_api.Error):
+        page.evaluate("localStorage.clear()")
+
+
+@pytest.mark.usefixtures("held")
+def test_a_route_can_be_tried_from_its_description(visit: Open) -> None:
+    page = visit("/docs")
+    form = page.locator('form[data-path="/v1/candles/{product}"]')
+    form.get_by_role("button").click()
+    eventually(
+        lambda: '"product": "BTC-USD"' in page.locator('form[data-path="/v1/candles/{product}"] + pre').inner_text()
+    )
