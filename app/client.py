@@ -59,7 +59,9 @@ class Candle:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`kind`: close, correction, indicator, alert, forming (has no id), or gap (has neither product nor timeframe).
+    """`kind`: close, correction, indicator, alert, alert_state, forming (has no id), or gap.
+
+    A gap has neither product nor timeframe, an alert_state (withdrawn or restored) only the id of its alert.
 
     `data` is what the event tells: a candle, an indicator value, an alert.
     """
@@ -129,7 +131,7 @@ class Client:
     ) -> Iterator[Event]:
         """Events as they happen, from behind the event `after`, or from now on.
 
-        `products` and `timeframes` default to all, `kinds` to close, correction, indicator and alert. Raises `ApiError`
+        `products` and `timeframes` default to all, `kinds` to all but forming. Raises `ApiError`
         only where trying again cannot help (a product that is not followed, a wrong token).
         """
         query = {"products": products, "timeframes": timeframes, "kinds": kinds}

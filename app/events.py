@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 
 from app.errors import InvalidInput
 
-KEPT_KINDS = ("close", "correction", "indicator", "alert")
+KEPT_KINDS = ("close", "correction", "indicator", "alert", "alert_state")
 """Kinds of events that are kept for a while, so that a reader who was away can go on."""
 
 FORMING = "forming"

@@ -64,6 +64,11 @@ def deliveries(channel: str, part: str) -> str:
     return f"{PREFIX}:deliveries:{channel}:{part}"
 
 
+def delivery_channels() -> str:
+    """A set: the delivery channels that ever got a message."""
+    return f"{PREFIX}:deliveries:channels"
+
+
 def close_channel(series: Series) -> str:
     return f"candle:close:{series.exchange}:{series.product}:{series.timeframe}"
 

@@ -13,6 +13,7 @@ from app.context import Context
 from app.errors import ExchangeError, Throttled
 from app.exchange.coinbase.models import Product
 from app.exchange.coinbase.universe import aliases, doubts, select_products
+from app.repair.tally import counted
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,8 @@ def _listing(context: Context, stop: threading.Event) -> list[Product]:
         return []
     answered = False
     try:
-        listing = context.rest.products()
+        with counted(context.redis, "products"):
+            listing = context.rest.products()
         answered = True
         return listing
     except Throttled as error:

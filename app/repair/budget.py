@@ -30,11 +30,15 @@ HELD_S = 60.0
 
 
 class BudgetState(NamedTuple):
-    """`granted` and `throttled` count since the budget was made; `paused_s` is what is left of a pause."""
+    """`granted` and `throttled` count since the budget was made; `paused_s` is what is left of a pause.
+
+    `in_use`: permits that count against the budget now.
+    """
 
     granted: int
     throttled: int
     paused_s: float
+    in_use: int
 
 
 class Permit:
@@ -100,5 +104,7 @@ class Budget:
     def state(self) -> BudgetState:
         granted, throttled, paused_until_us = self._client.hmget(self._state, "granted", "throttled", "paused_until_us")
         seconds, micros = self._client.time()
-        paused_us = int(paused_until_us or 0) - seconds * 1_000_000 - micros
-        return BudgetState(int(granted or 0), int(throttled or 0), max(0.0, paused_us / 1e6))
+        now_us = seconds * 1_000_000 + micros
+        in_use = int(self._client.zcount(self._permits, f"({now_us}", "+inf"))
+        paused_s = max(0.0, (int(paused_until_us or 0) - now_us) / 1e6)
+        return BudgetState(int(granted or 0), int(throttled or 0), paused_s, in_use)

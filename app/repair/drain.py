@@ -12,6 +12,7 @@ from app.errors import ExchangeError, Throttled
 from app.repair.budget import Permit
 from app.repair.filler import Filler
 from app.repair.queue import Request
+from app.repair.tally import counted
 from app.touched import Touched
 
 log = logging.getLogger(__name__)
@@ -87,7 +88,8 @@ class Drain:
             return None
         answered = False
         try:
-            exchange_ms = self._context.rest.time_ms()
+            with counted(self._context.redis, "clock"):
+                exchange_ms = self._context.rest.time_ms()
             answered = True
         except Throttled as error:
             self._context.budget.pause(error.retry_after_s)

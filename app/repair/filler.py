@@ -12,6 +12,7 @@ from app.errors import Refused, Throttled, Unavailable
 from app.repair import mismatches
 from app.repair.needs import Need, Proof, Rules, left_to_ask, need_of, page_of_reconciliation, prove
 from app.repair.queue import Kind, Request
+from app.repair.tally import counted
 from app.series import Series
 from app.timeframes import BASE
 from app.touched import Touched, touched_by
@@ -52,7 +53,8 @@ class Filler:
         """
         series = request.series(self._context.exchange)
         try:
-            page = self._context.rest.candles(series.product, series.timeframe, need.first_s, need.last_s)
+            with counted(self._context.redis, "start" if need.seed else str(request.kind)):
+                page = self._context.rest.candles(series.product, series.timeframe, need.first_s, need.last_s)
             self._write(request, series, need, page, exchange_ms)
             self.release(request, exchange_ms)
             return True

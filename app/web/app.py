@@ -13,6 +13,7 @@ from app.status import Status, read_status
 from app.web import corrections, data, docs, errors, health, overview, pages
 from app.web.bounds import Bounds
 from app.web.guard import Guard
+from app.web.metrics import route as metrics
 from app.web.stream import route as stream
 from app.web.stream.hub import Hub
 
@@ -45,6 +46,7 @@ def create_app(context: Context) -> FastAPI:
     app.include_router(data.router(lookup))
     app.include_router(stream.router(app.state.hub, lookup))
     app.include_router(health.router(status))
+    app.include_router(metrics.router(context, status, app.state.hub))
     app.include_router(overview.router(context, status))
     app.include_router(corrections.router(context))
     app.include_router(docs.router(app))

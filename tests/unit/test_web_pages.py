@@ -22,6 +22,7 @@ def test_every_route_of_the_api_is_described(description: dict[str, dict[str, ob
     assert set(description["paths"]) == {
         "/healthz",
         "/readyz",
+        "/metrics",
         "/v1/status",
         "/v1/stream",
         "/v1/summary",

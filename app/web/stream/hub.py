@@ -104,7 +104,7 @@ class Hub:
         """How far (real seconds) the slowest client stands behind the newest event that was read."""
         if self._tail is None or not self._positions:
             return 0.0
-        return max(0.0, (self._tail.position.ms - min(self._positions.values()).ms) / 1000)
+        return max(0.0, (self._tail.position.ms - min(list(self._positions.values())).ms) / 1000)
 
     async def _look_back(self, position: EventId, wanted: Wanted) -> tuple[bytes, Chunk]:
         """From Redis: what a client is to be told first, and its next chunk."""

@@ -49,7 +49,7 @@ def _split(value: object) -> object:
 
 
 Names = Annotated[frozenset[str], BeforeValidator(_split)]
-Kind = Literal["close", "correction", "indicator", "alert", "forming"]
+Kind = Literal["close", "correction", "indicator", "alert", "alert_state", "forming"]
 Kinds = Annotated[frozenset[Kind], BeforeValidator(_split)]
 Timeframes = Annotated[frozenset[Timeframe], BeforeValidator(_split)]
 
@@ -63,7 +63,8 @@ class StreamQuery(BaseModel):
     timeframes: Timeframes = Field(frozenset(), description="Comma separated (`5m,1h`); all if absent.")
     kinds: Kinds = Field(
         frozenset(),
-        description="Comma separated: `close`, `correction`, `indicator`, `alert` (these four if absent), `forming`.",
+        description="Comma separated: `close`, `correction`, `indicator`, `alert`, `alert_state` (withdrawn or "
+        "restored); these if absent; and `forming`.",
     )
     last_event_id: str = Field("", description="For a client that cannot send the header `Last-Event-ID`.")
 

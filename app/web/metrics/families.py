@@ -1,0 +1,186 @@
+"""Metrics by name, with their help, from what was read. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from app.status.model import Connection, Status
+from app.web.metrics.latency import CloseToIndicator
+from app.web.metrics.sources import Sources
+
+PREFIX = "candlewick_"
+QUANTILES = (0.5, 0.9, 0.99, 1.0)
+
+Rows = Mapping[Any, float]
+"""Values by their labels' values, which are tuples of strings."""
+
+
+def families(sources: Sources, latency: CloseToIndicator, clients: int, lag_s: float) -> Iterator[Metric]:
+    """`clients`: of the stream, of this process; `lag_s`: how far the slowest of them is behind."""
+    yield from _of_data(sources.status)
+    yield from _of_repair(sources)
+    yield from _of_feed(sources.status)
+    yield from _of_machinery(sources)
+    yield gauge("stream_clients", "Clients of the live stream, of this process.", clients)
+    yield gauge("stream_lag_seconds", "How far the slowest of these clients is behind the newest event.", lag_s)
+    yield _latency(latency)
+
+
+def gauge(name: str, about: str, value: float | Rows, labels: Iterable[str] = ()) -> Metric:
+    return _filled(GaugeMetricFamily(PREFIX + name, about, labels=list(labels)), value)
+
+
+def counter(name: str, about: str, value: float | Rows, labels: Iterable[str] = ()) -> Metric:
+    return _filled(CounterMetricFamily(PREFIX + name, about, labels=list(labels)), value)
+
+
+def _filled(family: GaugeMetricFamily | CounterMetricFamily, value: float | Rows) -> Metric:
+    rows = value if isinstance(value, Mapping) else {(): value}
+    for labels, one in rows.items():
+        family.add_metric(list(labels), one)
+    return family
+
+
+def _of_data(status: Status) -> Iterator[Metric]:
+    yield gauge("ready", "1 while the data is complete and current (what /readyz says).", status.ready)
+    yield gauge(
+        "candle_age_seconds",
+        "Exchange seconds since the end of the newest closed candle's bucket, over all products; quantile 1 is the "
+        "worst. Less than one timeframe and the settling time where all is well.",
+        _ages(status),
+        ["timeframe", "quantile"],
+    )
+    yield gauge("products", "Followed products by state.", _products(status), ["state"])
+    yield gauge("series", "Series (one timeframe of one product) by state.", _series(status), ["state"])
+    yield counter(
+        "corrections",
+        "Closed candles that were replaced, by what found the difference.",
+        {(cause, t): n for cause, by in status.corrections.by_cause.items() for t, n in by.items()},
+        ["cause", "timeframe"],
+    )
+
+
+def _ages(status: Status) -> Rows:
+    ages: defaultdict[str, list[float]] = defaultdict(list)
+    for s in status.series:
+        if s.age_seconds is not None:
+            ages[s.timeframe].append(s.age_seconds)
+    return {
+        (timeframe, f"{q:g}"): float(value)
+        for timeframe, some in ages.items()
+        for q, value in zip(QUANTILES, np.quantile(some, QUANTILES, method="higher"), strict=True)
+    }
+
+
+def _products(status: Status) -> Rows:
+    refused = sum(p.refused is not None for p in status.products)
+    ready = sum(p.ready for p in status.products)
+    return {("ready",): ready, ("starting",): len(status.products) - ready - refused, ("refused",): refused}
+
+
+def _series(status: Status) -> Rows:
+    stale, starting = sum(s.stale for s in status.series), sum(not s.ready and not s.stale for s in status.series)
+    return {("current",): len(status.series) - stale - starting, ("starting",): starting, ("stale",): stale}
+
+
+def _of_repair(sources: Sources) -> Iterator[Metric]:
+    gaps, budget = sources.status.gaps, sources.status.budget
+    rows = {(t,): float(n) for t, n in sources.open_gaps.items()}
+    yield gauge("open_gaps", "Series that lack candles, which are being asked for.", rows, ["timeframe"])
+    states = {"ready": gaps.ready, "settling": gaps.settling, "delayed": gaps.delayed, "under_way": gaps.under_way}
+    yield gauge(
+        "repair_requests",
+        "Requests for candles: ready waits for a permit, settling for the exchange's last word, delayed for another "
+        "try, given_up for the next scan.",
+        {(state,): n for state, n in {**states, "given_up": len(gaps.failures)}.items()},
+        ["state"],
+    )
+    yield counter("rest_requests", "REST requests by reason and status.", sources.rest, ["reason", "status"])
+    yield gauge("budget_per_second", "REST requests that are allowed in any second.", budget.per_second)
+    yield gauge("budget_in_use", "Permits that count against the budget now.", sources.permits_in_use)
+    yield gauge("budget_paused_seconds", "What is left of a pause after an answer of 429.", budget.paused_real_seconds)
+    yield counter("budget_granted", "Permits given.", budget.granted)
+    yield counter("budget_throttled", "Answers of 429.", budget.throttled)
+
+
+def _of_feed(status: Status) -> Iterator[Metric]:
+    clock = status.feed.clock
+    connections = {(i.name, c.connection): c for i in status.feed.ingests for c in i.connections}
+
+    def each(value: str) -> Rows:
+        return {name: float(getattr(c, value)) for name, c in connections.items()}
+
+    labels = ("ingest", "connection")
+    yield gauge("feed_connected", "1 while every connection of every ingest process is open.", status.feed.connected)
+    yield gauge("feed_ingests", "Live ingest processes.", len(status.feed.ingests))
+    yield gauge(
+        "clock_age_seconds",
+        "Real seconds since the exchange's clock was heard; absent if never.",
+        {(): clock.age_real_seconds} if clock else {},
+    )
+    yield gauge("connection_open", "1 while the connection is open.", each("is_open"), labels)
+    yield counter("connection_frames", "Frames received.", each("frames"), labels)
+    yield counter("connection_sequence_gaps", "Holes in the sequence numbers.", each("sequence_gaps"), labels)
+    yield counter("connection_late_updates", "Updates of buckets that were closed.", each("late_updates"), labels)
+    yield counter(
+        "connection_reconnects",
+        "Times that it was opened again.",
+        {name: max(0, c.attempt - 1) for name, c in connections.items()},
+        labels,
+    )
+    yield counter(
+        "connection_rejected",
+        "Frames that were not understood, by reason.",
+        _rejected(connections),
+        (*labels, "reason"),
+    )
+    yield gauge(
+        "channel_silent_seconds", "Real seconds since the last frame.", _silent(connections), (*labels, "channel")
+    )
+    yield counter(
+        "ingest_dropped",
+        "Candles that could not be kept while Redis was away; a scan finds them.",
+        {(i.name,): i.dropped for i in status.feed.ingests},
+        ["ingest"],
+    )
+
+
+def _rejected(connections: Mapping[tuple[str, str], Connection]) -> Rows:
+    return {(*name, reason): n for name, c in connections.items() for reason, n in c.rejected.items()}
+
+
+def _silent(connections: Mapping[tuple[str, str], Connection]) -> Rows:
+    return {(*name, channel): ms / 1000 for name, c in connections.items() for channel, ms in c.silent_ms.items()}
+
+
+def _of_machinery(sources: Sources) -> Iterator[Metric]:
+    queues, redis = sources.status.queues, sources.status.redis
+    waiting = {(name,): n for name, n in queues.waiting.items()}
+    yield gauge("tasks_waiting", "Tasks in Celery's queues.", waiting, ["queue"])
+    yield gauge("tasks_unacknowledged", "Tasks that a worker holds.", queues.unacknowledged)
+    yield gauge("events_kept", "Entries of the event stream.", sources.events)
+    yield gauge("alerts_kept", "Alerts that are stored.", sources.alerts)
+    yield gauge(
+        "alert_messages",
+        "Messages of alerts on their way, by delivery channel.",
+        sources.messages,
+        ["channel", "state"],
+    )
+    yield gauge("redis_used_bytes", "Memory that Redis uses.", redis.used_bytes)
+    yield gauge("redis_max_bytes", "Memory that Redis may use; 0: no limit.", redis.max_bytes)
+
+
+def _latency(latency: CloseToIndicator) -> Metric:
+    family = HistogramMetricFamily(
+        PREFIX + "close_to_indicator_seconds",
+        "Real seconds from a close to the indicator of that bar, since this process was first asked.",
+        labels=["timeframe"],
+    )
+    for timeframe, histogram in latency.by_timeframe.items():
+        family.add_metric([timeframe], histogram.cumulative(), histogram.sum_s)
+    return family

@@ -1,0 +1,65 @@
+"""The route `/metrics`, in Prometheus' text format."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+from fastapi import APIRouter, Response
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from app.cache.events import EventStream
+from app.context import Context
+from app.memo import Memo
+from app.status import Status
+from app.web.metrics.families import families
+from app.web.metrics.sources import LatencyWatch, read_sources
+from app.web.schemas import ErrorAnswer
+from app.web.stream.hub import Hub
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+EXAMPLE = """candlewick_ready 1.0
+candlewick_candle_age_seconds{quantile="1",timeframe="5m"} 131.2
+candlewick_rest_requests_total{reason="gap",status="ok"} 412.0
+"""
+
+
+class _Installation(Collector):
+    """Reads everything anew at each scrape, one scrape at a time."""
+
+    def __init__(self, context: Context, status: Memo[Status], hub: Hub) -> None:
+        self._context = context
+        self._status = status
+        self._hub = hub
+        self._watch = LatencyWatch(EventStream(context.redis))
+        self._one = threading.Lock()
+
+    def collect(self) -> Iterator[Metric]:
+        with self._one:
+            sources = read_sources(self._context, self._status.get())
+            yield from families(sources, self._watch.look(), self._hub.clients, self._hub.lag_s)
+
+
+def router(context: Context, status: Memo[Status], hub: Hub) -> APIRouter:
+    routes = APIRouter(tags=["health"])
+    registry = CollectorRegistry(auto_describe=False)
+    ProcessCollector(registry=registry)
+    registry.register(_Installation(context, status, hub))
+
+    @routes.get(
+        "/metrics",
+        response_class=Response,
+        responses={
+            200: {"description": "Prometheus' text format.", "content": {"text/plain": {"example": EXAMPLE}}},
+            503: {"model": ErrorAnswer, "description": "Redis cannot be read."},
+        },
+    )
+    def metrics() -> Response:
+        """The state of the data, the feed, repairs, queues and Redis, for Prometheus."""
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
+
+    return routes

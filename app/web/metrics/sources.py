@@ -1,0 +1,85 @@
+"""What the metrics are made of, read from Redis in one go."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple, cast
+
+from app.cache import keys
+from app.cache.connection import hash_at
+from app.cache.events import EventStream
+from app.context import Context
+from app.events import EventId
+from app.repair.queue import Kind
+from app.repair.tally import PREFIX
+from app.status import Status
+from app.web.metrics.latency import CloseToIndicator
+
+MOST_PAGES = 100
+"""Pages of events in one look; more of them wait for the next."""
+
+
+class Sources(NamedTuple):
+    """`rest`: requests by (reason, status). `open_gaps`: series that lack candles, by timeframe.
+
+    `messages`: those of alerts that are on their way, by (delivery channel, waiting or claimed).
+    """
+
+    status: Status
+    rest: dict[tuple[str, str], int]
+    open_gaps: dict[str, int]
+    permits_in_use: int
+    events: int
+    alerts: int
+    messages: dict[tuple[str, str], int]
+
+
+def read_sources(context: Context, status: Status) -> Sources:
+    """Raises redis' errors where Redis cannot be read."""
+    channels = sorted(raw.decode() for raw in cast("set[bytes]", context.redis.smembers(keys.delivery_channels())))
+    parts = [(channel, part) for channel in channels for part in ("waiting", "claimed")]
+    with context.redis.pipeline(transaction=False) as pipe:
+        pipe.xlen(keys.EVENTS)
+        pipe.zcard(keys.ALERTS)
+        for channel, part in parts:
+            pipe.zcard(keys.deliveries(channel, part))
+        events, alerts, *waiting = pipe.execute()
+    gaps = Counter(str(r.timeframe) for r in context.queue.pending() if r.kind is Kind.GAP)
+    return Sources(
+        status=status,
+        rest=_rest(hash_at(context.redis, keys.COUNTERS)),
+        open_gaps={str(t): gaps[str(t)] for t in context.settings.timeframes},
+        permits_in_use=context.budget.state().in_use,
+        events=events,
+        alerts=alerts,
+        messages=dict(zip(parts, waiting, strict=True)),
+    )
+
+
+def _rest(counters: dict[bytes, bytes]) -> dict[tuple[str, str], int]:
+    found = {}
+    for name, count in counters.items():
+        what, _, rest = name.decode().partition(":")
+        if what == PREFIX:
+            reason, _, status = rest.partition(":")
+            found[reason, status] = int(count)
+    return found
+
+
+class LatencyWatch:
+    """Follows the event stream from one look to the next. Begins at its first look; not thread-safe."""
+
+    def __init__(self, stream: EventStream) -> None:
+        self.latency = CloseToIndicator()
+        self._stream = stream
+        self._position: EventId | None = None
+
+    def look(self) -> CloseToIndicator:
+        """The histograms with everything that is new in them. What was trimmed meanwhile is not counted."""
+        for _ in range(MOST_PAGES):
+            page = self._stream.read(self._position)
+            self.latency.take(page.events)
+            if page.position == self._position:
+                break
+            self._position = page.position
+        return self.latency
