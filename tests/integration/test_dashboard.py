@@ -514,3 +514,16 @@ def test_a_route_can_be_tried_from_its_description(visit: Open) -> None:
     eventually(
         lambda: '"product": "BTC-USD"' in page.locator('form[data-path="/v1/candles/{product}"] + pre').inner_text()
     )
+
+
+def test_with_a_token_every_page_works_for_who_knows_it(browser: Any, context: Context, redis_url: str) -> None:
+    filled.fill(context)
+    context.settings = filled.settings(redis_url).model_copy(update={"web_token": "a-long-enough-token"})
+    with serving(context) as web:
+        assert web.get("/static/app.css").status_code == 401
+        known = {"username": "any", "password": "a-long-enough-token", "send": "always"}
+        page = browser.new_page(http_credentials=known)
+        page.goto(f"{web.base_url}/product/SOL-USD")
+        chart(page)
+        page.wait_for_selector('#live[data-state="live"]')
+        page.close()

@@ -32,8 +32,9 @@ export function repeat(work, everyMs) {
     if (running) { again = true; return; }
     running = true;
     clearTimeout(timer);
-    do { again = false; await work(); } while (again);
-    running = false;
+    try {
+      do { again = false; await work(); } while (again);
+    } finally { running = false; }
     if (!document.hidden) timer = setTimeout(run, everyMs());
   };
   document.addEventListener("visibilitychange", () => { if (!document.hidden) run(); });

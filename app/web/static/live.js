@@ -13,8 +13,17 @@ export class Live {
     this.url = `${this.path}?${new URLSearchParams(filter)}`;
     this.open();
     // A phone that sleeps keeps no connection; a page that nobody sees needs none.
-    document.addEventListener("visibilitychange", () => (document.hidden ? this.close() : this.open()));
-    addEventListener("pagehide", () => this.close());
+    this.ended = new AbortController();
+    const { signal } = this.ended;
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.close() : this.open()), { signal });
+    addEventListener("pagehide", () => this.close(), { signal });
+    addEventListener("pageshow", () => this.open(), { signal });
+  }
+
+  /** Close it for good. */
+  end() {
+    this.ended?.abort();
+    this.close();
   }
 
   open() {
@@ -23,8 +32,7 @@ export class Live {
     this.source.addEventListener("open", () => { this.show(true); this.onLost(); });
     this.source.addEventListener("error", () => this.failed());
     for (const kind of KINDS) this.source.addEventListener(kind, event => this.received(kind, event));
-    // The server says so when it had to leave something out.
-    for (const kind of ["reset", "gap", "lagged", "lost"]) this.source.addEventListener(kind, () => this.onLost());
+    this.source.addEventListener("gap", () => this.onLost()); // what the server no longer had
   }
 
   close() {

@@ -10,7 +10,7 @@ import { bySearch, bySort, heat, isStale } from "./market.js";
 const SPARE = 12; // rows above and below what can be seen
 const POLL_MS = 2000, POLL_WITH_STREAM_MS = 5000;
 
-const state = { answer: null, rows: [], sort: "product", down: false, search: "", ...fromUrl() };
+const state = { answer: null, by: new Map(), rows: [], sort: "product", down: false, search: "", ...fromUrl() };
 const page = document.getElementById("page");
 let view = null;
 
@@ -198,18 +198,18 @@ function accept(answer) {
     row.stale = !row.refused && isStale(row.newest, base.seconds, answer);
   }
   state.answer = answer;
+  state.by = new Map(answer.products.map(row => [row.product, row]));
   update();
 }
 
 /** An event changes the one row that it is about; the next poll makes sure of the rest. */
 function onEvent(kind, event) {
-  const row = state.answer?.products.find(r => r.product === event.product);
+  const row = state.by.get(event.product);
   if (!row) return;
-  const data = event.data ?? event;
-  if (kind === "indicator" && event.timeframe in row.latest && (row.latest[event.timeframe]?.start ?? 0) <= data.start)
-    row.latest[event.timeframe] = data;
-  if ((kind === "forming" || kind === "close") && event.timeframe === "5m" && Number.isFinite(data.close)
-      && data.start > (row.newest ?? 0)) row.price = data.close;
+  if (kind === "indicator" && event.timeframe in row.latest && (row.latest[event.timeframe]?.start ?? 0) <= event.start)
+    row.latest[event.timeframe] = event;
+  if ((kind === "forming" || kind === "close") && event.timeframe === "5m" && Number.isFinite(event.close)
+      && event.start > (row.newest ?? 0)) row.price = event.close;
   view?.schedule();
 }
 

@@ -108,7 +108,7 @@ function choose(name) {
     tab.setAttribute("aria-selected", selected);
     tab.tabIndex = selected ? 0 : -1;
   }
-  live?.close();
+  live?.end();
   const timeframesHeard = [...new Set([timeframe.name, BASE.name])].join(",");
   const kinds = "close,correction,indicator,alert,forming";
   live = new Live({ products: product, timeframes: timeframesHeard, kinds }, onEvent, () => refresh());
@@ -196,7 +196,7 @@ function takeValues(mine, rows) {
 
 async function readAlerts(mine) {
   try {
-    const answer = await get(document.body.dataset.alerts, { product, timeframe: mine.timeframe.name });
+    const answer = await get(document.body.dataset.alerts);
     mine.alerts = (answer.alerts ?? []).map(fromAlert).filter(a => a.product === product && a.timeframe === mine.timeframe.name);
   } catch { /* the chart is worth showing without them */ }
 }
