@@ -94,4 +94,5 @@ beat_schedule = {
     "scan": _every(5, "workers.repair.scan", "backfill"),
     "reconcile": _every(5, "workers.repair.reconcile", "reconcile"),
     "drain": _every(2, "workers.repair.drain", "backfill"),
+    "deliver": _every(3, "workers.alerts.deliver", "alerts"),
 }

@@ -14,6 +14,7 @@ from app.cache.alerts import AlertCache
 from app.cache.candles import CandleCache
 from app.cache.clock import ClockCache
 from app.cache.connection import connect
+from app.cache.deliveries import Deliveries
 from app.cache.indicators import IndicatorCache
 from app.cache.products import ProductCache
 from app.exchange.coinbase.rest import CoinbaseRest
@@ -49,6 +50,10 @@ class Context:
     @cached_property
     def alerts(self) -> AlertCache:
         return AlertCache(self.redis)
+
+    @cached_property
+    def deliveries(self) -> Deliveries:
+        return Deliveries(self.redis)
 
     @cached_property
     def alert_settings(self) -> AlertSettings:

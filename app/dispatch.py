@@ -14,6 +14,7 @@ from app.touched import Touched
 UPDATE = "workers.indicators.update"
 DRAIN = "workers.repair.drain"
 SCAN = "workers.repair.scan"
+DELIVER = "workers.alerts.deliver"
 
 SERIES_A_TASK = 64
 """A task costs about as much as thirty series; a batch larger than this only delays its first series."""
@@ -41,6 +42,11 @@ def drain(exchange: str) -> None:
 def scan(exchange: str) -> None:
     """Have everything looked through for gaps now."""
     _send(SCAN, queue="backfill", expires=60, exchange=exchange, now=True)
+
+
+def deliver(exchange: str, channel: str | None = None) -> None:
+    """Have the messages of alerts that wait for `channel`, or for any, sent now."""
+    _send(DELIVER, queue="alerts", expires=10, exchange=exchange, channel=channel)
 
 
 def _send(name: str, *, queue: str, expires: float | None = None, **kwargs: Any) -> None:

@@ -25,13 +25,13 @@ class System:
         self.processes: dict[str, Process] = {}
 
     def start(self, *names: str) -> None:
-        """Start processes by name: ingest, indicators, backfill, beat, web; `ingest2` is another ingest."""
+        """Start processes by name: ingest, indicators, backfill, alerts, beat, web; `ingest2` is another ingest."""
         for name in names:
             command = self._command(name.rstrip("0123456789"), name)
             self.processes[name] = self._start(command, env=self.env)
 
     def start_all(self) -> None:
-        self.start("ingest", "indicators", "backfill", "beat")
+        self.start("ingest", "indicators", "backfill", "alerts", "beat")
 
     def _command(self, kind: str, name: str) -> list[str]:
         celery = [PYTHON, "-m", "celery", "-A", "workers.app:app"]
@@ -42,6 +42,9 @@ class System:
                 return [*celery, "worker", "-Q", "indicators", "-c", "1", "-n", f"{name}@%h", *WORKER]
             case "backfill":
                 queues = ["-Q", "backfill,reconcile", "-P", "threads", "-c", "4"]
+                return [*celery, "worker", *queues, "-n", f"{name}@%h", *WORKER]
+            case "alerts":
+                queues = ["-Q", "alerts", "-P", "threads", "-c", "4"]
                 return [*celery, "worker", *queues, "-n", f"{name}@%h", *WORKER]
             case "beat":
                 return [*celery, "beat", "--schedule", os.devnull, "--scheduler", "celery.beat:Scheduler"]

@@ -29,6 +29,10 @@ class UpdateWork(Work):
         return [Touched(*t) for t in self.touched]
 
 
+class DeliverWork(Work):
+    channel: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")] | None = None
+
+
 class ScanWork(Work):
     now: bool = False
 

@@ -7,6 +7,9 @@ import time
 from functools import cache
 from typing import Any
 
+from kombu.exceptions import OperationalError
+
+from app import dispatch
 from app.compute import Computer
 from workers.app import ONCE_MORE, app, context
 from workers.arguments import UpdateWork, parsed
@@ -17,7 +20,15 @@ log = logging.getLogger(__name__)
 @cache
 def _computer() -> Computer:
     c = context()
-    return Computer(c.candles, c.indicators, c.exchange, c.settings.timeframes, c.evaluator)
+    return Computer(c.candles, c.indicators, c.exchange, c.settings.timeframes, c.evaluator, _have_delivered)
+
+
+def _have_delivered(messages: int) -> None:
+    log.debug("%d messages of alerts to deliver", messages)
+    try:
+        dispatch.deliver(context().exchange)
+    except OperationalError as error:  # they are stored; the next sweep finds them
+        log.warning("delivery could not be asked for: %s", error)
 
 
 @app.task(name="workers.indicators.update", **ONCE_MORE)

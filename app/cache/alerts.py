@@ -63,14 +63,15 @@ class AlertCache:
                 for identity in some:
                     pipe.hgetall(keys.alert(identity))
                 rows = pipe.execute()
-            alerts += [_alert(identity, row) for identity, row in zip(some, rows, strict=True) if b"data" in row]
+            alerts += [alert_of_row(identity, row) for identity, row in zip(some, rows, strict=True) if b"data" in row]
         return alerts
 
     def count(self) -> int:
         return self._client.zcard(keys.ALERTS)
 
 
-def _alert(identity: str, row: dict[bytes, bytes]) -> StoredAlert:
+def alert_of_row(identity: str, row: dict[bytes, bytes]) -> StoredAlert:
+    """The alert that a hash holds."""
     said = {}
     for name, raw in row.items():
         what, _, rest = name.decode().partition(":")

@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     _indicators(add("indicators", "MACD-V of one product, oldest first"))
     add("gaps", "which candles are missing, and what is being done about it")
     _backfill(add("backfill", "fetch history of one product, and watch it arrive", json=False))
+    _alerts(add("alerts", "what the alert rules found, newest first, and the channels that carry it"))
     add("reconcile", "have the newest candles of all products compared with the exchange now", json=False)
     add("ingest", "run an ingest process: from the exchange's stream to Redis", json=False)
     add("web", "run a web process: the API and the pages", json=False)
@@ -84,6 +85,24 @@ def _series(command: argparse.ArgumentParser) -> None:
         metavar="TIMEFRAME",
         help=f"{', '.join(Timeframe)} (default: {BASE})",
     )
+
+
+def _alerts(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(dest="action", metavar="[test|enable CHANNEL]")
+    for name, about in (
+        ("test", "send an example over a channel; where that works, a disabled channel is enabled"),
+        ("enable", "have a disabled or paused channel try again"),
+    ):
+        action = actions.add_parser(name, help=about, description=about, allow_abbrev=False)
+        action.add_argument("channel", metavar="CHANNEL", help="as the alerts file calls it")
+    command.add_argument("--product", metavar="PRODUCT", help="only this product")
+    command.add_argument("--timeframe", type=_checked(Timeframe.parse), metavar="TIMEFRAME", help="only this timeframe")
+    command.add_argument("--rule", metavar="NAME", help="only what this rule found")
+    command.add_argument(
+        "--since", type=_checked(parse_moment), metavar="TIME", help="only bars that ended then or later"
+    )
+    command.add_argument("--limit", type=int, default=50, metavar="N", help="the newest N (%(default)s)")
+    command.add_argument("--cursor", metavar="CURSOR", help="go on where the last answer ended")
 
 
 def _days(text: str) -> float:

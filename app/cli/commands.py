@@ -77,6 +77,20 @@ def backfill(context: Context, arguments: Namespace) -> int:
     return OK if backfill(context, series, arguments.days) else NOT_READY
 
 
+def alerts(context: Context, arguments: Namespace) -> int:
+    from app import logs
+    from app.cli import alerts, tables
+
+    if arguments.action == "test":
+        logs.configure(context.settings, arguments.command)
+        print(alerts.test(context, arguments.channel))
+    elif arguments.action == "enable":
+        print(alerts.enable(context, arguments.channel))
+    else:
+        _show(alerts.listed(context, arguments), arguments, tables.alerts)
+    return OK
+
+
 def reconcile(context: Context, _: Namespace) -> int:
     from app.repair.service import Repair
 
@@ -114,7 +128,8 @@ def flower(context: Context, _: Namespace) -> int:
 
 
 COMMANDS: dict[str, Callable[[Context, Namespace], int]] = {
-    f.__name__: f for f in (status, products, candles, indicators, gaps, backfill, reconcile, ingest, web, flower)
+    f.__name__: f
+    for f in (status, products, candles, indicators, gaps, alerts, backfill, reconcile, ingest, web, flower)
 }
 
 

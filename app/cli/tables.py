@@ -135,6 +135,28 @@ def gaps(answer: dict[str, Any]) -> None:
     _print(console, ("given up", "kind", "reason"), [(_name(f), f["kind"], f["reason"]) for f in failures])
 
 
+def alerts(answer: dict[str, Any]) -> None:
+    console = _console()
+    found = answer["alerts"]
+    _print(
+        console,
+        ("bar ended", "alert", "price", "MACD-V", "bias", "state"),
+        [
+            (_time(a["end"]), a["title"], f"{a['price']:.10g}", _number(a["macdv"]), a["bias"], a["state"])
+            for a in found
+        ],
+        most=None,
+    )
+    if not found:
+        console.print("no alerts")
+    if answer["next"]:
+        console.print(f"older ones: --cursor {answer['next']}", soft_wrap=True)
+    for c in answer["channels"]:
+        reason = f": {c['reason']}" if c["reason"] else ""
+        text = f"channel {c['channel']} ({c['kind']}) {c['state']}, {c['waiting']} waiting, {c['done']} done{reason}"
+        console.print(escape(text), style=None if c["state"] == "working" else "bold red", soft_wrap=True)
+
+
 def _console() -> Console:
     """As wide as the terminal; into a file or pipe, wide enough for every row to be one line."""
     return Console(width=None if sys.stdout.isatty() else WIDE)

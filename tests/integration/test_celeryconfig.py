@@ -53,6 +53,7 @@ def test_beat_sends_nothing_that_piles_up() -> None:
         "workers.repair.scan",
         "workers.repair.reconcile",
         "workers.repair.drain",
+        "workers.alerts.deliver",
     }
     assert all(0 < entry["options"]["expires"] < entry["schedule"] for entry in schedule.values())
 

@@ -28,6 +28,8 @@ def test_every_route_of_the_api_is_described(description: dict[str, dict[str, ob
         "/v1/summary",
         "/v1/overview",
         "/v1/corrections",
+        "/v1/alerts",
+        "/v1/alert-channels",
         "/v1/products",
         "/v1/candles/{product}",
         "/v1/indicators/{product}",

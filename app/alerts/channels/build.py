@@ -1,0 +1,71 @@
+"""From settings to channels. The secrets come from the environment, and go nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from app.alerts.channels.channel import Channel, ChannelBroken, Message
+from app.alerts.channels.discord import DiscordChannel
+from app.alerts.channels.email import EmailChannel
+from app.alerts.channels.http import Http
+from app.alerts.channels.log import LogChannel
+from app.alerts.channels.telegram import TelegramChannel
+from app.alerts.channels.webhook import WebhookChannel
+from app.alerts.settings import (
+    AlertSettings,
+    AnyChannel,
+    DiscordSettings,
+    EmailSettings,
+    TelegramSettings,
+    WebhookSettings,
+)
+from app.errors import InvalidInput
+
+
+class MisconfiguredChannel(Channel):
+    """Stands in for a channel that cannot be made, so that the others work and its messages wait."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+    @property
+    def target(self) -> str:
+        return "none"
+
+    def send(self, message: Message) -> float:
+        del message
+        raise ChannelBroken(self.reason)
+
+
+def build_channels(settings: AlertSettings, environ: Mapping[str, str]) -> dict[str, Channel]:
+    """Every channel of `settings`, by name; a `MisconfiguredChannel` where one cannot be made."""
+    return {name: _build(name, s, environ, settings.delivery.timeout_seconds) for name, s in settings.channels.items()}
+
+
+def _build(name: str, settings: AnyChannel, environ: Mapping[str, str], timeout_s: float) -> Channel:
+    if missing := [variable for variable in settings.secrets if not environ.get(variable)]:
+        return MisconfiguredChannel(f"channel {name}: the environment variable {missing[0]} is not set")
+    try:
+        return _made(settings, environ, timeout_s)
+    except InvalidInput as error:
+        return MisconfiguredChannel(f"channel {name}: {', '.join(settings.secrets)}: {error}")
+
+
+def _made(settings: AnyChannel, environ: Mapping[str, str], timeout_s: float) -> Channel:
+    def http(url: str, s: DiscordSettings | WebhookSettings | TelegramSettings) -> Http:
+        return Http(url, timeout_s=timeout_s, allow_private=s.allow_private, at_once=s.at_once)
+
+    match settings:
+        case DiscordSettings():
+            return DiscordChannel(http(environ[settings.url_env], settings), chart=settings.chart)
+        case WebhookSettings():
+            secret = environ[settings.secret_env] if settings.secret_env else None
+            return WebhookChannel(http(environ[settings.url_env], settings), secret, settings.at_once)
+        case TelegramSettings():
+            url = f"{settings.api_url}/bot{environ[settings.token_env]}"
+            return TelegramChannel(http(url, settings), settings.chat, chart=settings.chart)
+        case EmailSettings():
+            user, password = settings.user_env, settings.password_env
+            return EmailChannel(settings, (environ[user], environ[password]) if user and password else None, timeout_s)
+        case _:
+            return LogChannel()

@@ -1,0 +1,80 @@
+"""E-mail over SMTP, with the chart attached."""
+
+from __future__ import annotations
+
+import hashlib
+import smtplib
+import ssl
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.utils import format_datetime
+
+from app.alerts.channels.channel import Channel, ChannelBroken, DeliveryError, Message, MessageRefused
+from app.alerts.settings import EmailSettings
+from app.alerts.texts import grid_of
+
+
+class EmailChannel(Channel):
+    """One connection a message: they are rare."""
+
+    def __init__(self, settings: EmailSettings, login: tuple[str, str] | None, timeout_s: float) -> None:
+        self._settings = settings
+        self._login = login
+        self._timeout_s = timeout_s
+
+    @property
+    def target(self) -> str:
+        where = self._settings.model_dump_json() + (self._login[0] if self._login else "")
+        return hashlib.sha256(where.encode()).hexdigest()[:12]
+
+    def send(self, message: Message) -> float:
+        letter = letter_of(message, self._settings, message.picture() if self._settings.chart else None)
+        try:
+            with self._connection() as smtp:
+                if self._settings.security == "starttls":
+                    smtp.starttls(context=ssl.create_default_context())
+                if self._login:
+                    smtp.login(*self._login)
+                smtp.send_message(letter)
+        except smtplib.SMTPException as error:
+            raise meaning(error) from None
+        except OSError as error:
+            raise DeliveryError(f"the mail server: {type(error).__name__}") from None
+        return 0
+
+    def _connection(self) -> smtplib.SMTP:
+        s = self._settings
+        if s.security == "tls":
+            return smtplib.SMTP_SSL(s.host, s.port, timeout=self._timeout_s, context=ssl.create_default_context())
+        return smtplib.SMTP(s.host, s.port, timeout=self._timeout_s)
+
+
+def letter_of(message: Message, settings: EmailSettings, picture: bytes | None) -> EmailMessage:
+    """The mail; its Message-ID is the identity, so that a second copy can be told from the first."""
+    letter = EmailMessage()
+    letter["Subject"] = message.title
+    letter["From"] = settings.sender
+    letter["To"] = ", ".join(settings.to)
+    letter["Date"] = format_datetime(datetime.fromtimestamp(message.fact["end"], UTC))
+    letter["Message-ID"] = f"<{hashlib.sha256(message.id.encode()).hexdigest()[:32]}@candlewick>"
+    letter.set_content("\n".join([*message.lines, "", *grid_of(message.fact), "", message.id]) + "\n")
+    if picture:
+        letter.add_attachment(picture, maintype="image", subtype="png", filename="chart.png")
+    return letter
+
+
+def meaning(error: smtplib.SMTPException) -> DeliveryError:
+    """What a mail server's refusal means; its own words are not passed on, they may repeat what it was sent."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        codes = [code for code, _ in error.recipients.values()]
+        if all(code >= 500 for code in codes):
+            return ChannelBroken(f"the mail server refused every recipient ({codes[0]})")
+        return DeliveryError(f"the mail server put off the recipients ({codes[0]})")
+    if isinstance(error, smtplib.SMTPNotSupportedError):
+        return ChannelBroken("the mail server does not support what the settings ask for")
+    code = error.smtp_code if isinstance(error, smtplib.SMTPResponseException) else 0
+    if isinstance(error, smtplib.SMTPAuthenticationError | smtplib.SMTPSenderRefused) and code >= 500:
+        return ChannelBroken(f"the mail server refused the login or the sender ({code})")
+    if isinstance(error, smtplib.SMTPDataError) and code >= 500:
+        return MessageRefused(f"the mail server refused the message ({code})")
+    return DeliveryError(f"the mail server: {type(error).__name__} ({code})")

@@ -1,0 +1,216 @@
+"""One HTTP request to a service that is not ours: bounded, without redirects, and never to a private address.
+
+urllib3 without requests on top: a proxy, a redirect or a cookie from the environment has no business here, and the
+address has to be checked when it is connected to, not when it is looked up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import socket
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from app.alerts.channels.channel import ChannelBroken, DeliveryError, MessageRefused, TooMany
+from app.errors import InvalidInput
+
+MOST_BYTES = 64 * 1024
+"""Of an answer; the rest is of no interest."""
+
+LONGEST_PAUSE_S = 3600.0
+DEFAULT_PAUSE_S = 5.0
+PERMANENT = (401, 403, 404, 410)
+
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (NameResolutionError, "its host name cannot be resolved"),
+    (ConnectTimeoutError, "no connection in time"),
+    (ReadTimeoutError, "no answer in time"),
+    (SSLError, "TLS failed"),
+    (NewConnectionError, "no connection"),
+)
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class PrivateAddress(Exception):
+    """A connection to an address that is not on the public internet was asked for, and refused."""
+
+
+class Reply(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> dict[str, Any]:
+        """The body as an object; empty where it is none."""
+        try:
+            value = json.loads(self.body)
+        except ValueError:
+            return {}
+        return value if isinstance(value, dict) else {}
+
+
+class Http:
+    """POSTs to one URL, which is a secret: no error of this class shows it."""
+
+    def __init__(self, url: str, *, timeout_s: float, allow_private: bool, at_once: int = 1) -> None:
+        """Raises `InvalidInput` where `url` is no address that may be sent to; the text does not show it."""
+        check_url(url, allow_private=allow_private)
+        self._url = url
+        pools = {"http": urllib3.HTTPConnectionPool, "https": urllib3.HTTPSConnectionPool}
+        if not allow_private:
+            pools = {"http": _PublicHttpPool, "https": _PublicHttpsPool}
+        self._manager = urllib3.PoolManager(
+            num_pools=2, maxsize=at_once, timeout=urllib3.Timeout(total=timeout_s), retries=False
+        )
+        self._manager.pool_classes_by_scheme = pools
+        self.target = hashlib.sha256(url.encode()).hexdigest()[:12]
+
+    def post(self, body: bytes, headers: Mapping[str, str], path: str = "") -> Reply:
+        """The service's answer, whatever its status. Raises `DeliveryError`, `ChannelBroken`."""
+        try:
+            response = self._manager.request(
+                "POST", self._url + path, body=body, headers=headers, redirect=False, preload_content=False
+            )
+            try:
+                return Reply(response.status, response.headers, response.read(MOST_BYTES, decode_content=True))
+            finally:
+                response.release_conn()
+        except PrivateAddress as error:
+            raise ChannelBroken(str(error)) from None
+        except (HTTPError, OSError) as error:
+            cause = getattr(error, "reason", error)
+            reason = next((text for kind, text in _REASONS if isinstance(cause, kind)), "the connection broke")
+            raise DeliveryError(reason) from None
+
+
+def check(reply: Reply) -> None:
+    """Raises what an answer means that is no success."""
+    status = reply.status
+    if 200 <= status < 300:
+        return
+    if status == 429:
+        raise TooMany("429: too many requests", pause_of(reply))
+    if status in PERMANENT:
+        raise ChannelBroken(f"the service answered {status}")
+    if 300 <= status < 500 and status not in (408, 425):
+        raise MessageRefused(f"the service answered {status}")
+    raise DeliveryError(f"the service answered {status}")
+
+
+def pause_of(reply: Reply) -> float:
+    """Seconds that the service asks to wait: in a header, or in the body, as Discord and Telegram say it."""
+    said = reply.json()
+    parameters = said.get("parameters")
+    inside = parameters.get("retry_after") if isinstance(parameters, dict) else None
+    for value in (said.get("retry_after"), inside, reply.headers.get("Retry-After")):
+        try:
+            seconds = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            continue
+        if seconds >= 0:
+            return min(seconds, LONGEST_PAUSE_S)
+    return DEFAULT_PAUSE_S
+
+
+def check_url(url: str, *, allow_private: bool) -> None:
+    """Raises `InvalidInput`, without showing `url`, where it cannot be sent to."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise InvalidInput("it is no URL") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise InvalidInput("it must be a URL that starts with https:// (or http://)")
+    if parts.username or parts.password:
+        raise InvalidInput("the URL must not hold a user or a password")
+    if not allow_private and (host == "localhost" or host.endswith(".localhost") or _is_private_literal(host)):
+        raise InvalidInput("its host is a private address; allow_private = true allows that")
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the public internet, also where another one is hidden in it."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(str(inner))
+    return ip.is_global and not ip.is_multicast
+
+
+def _is_private_literal(host: str) -> bool:
+    try:
+        return not is_public(host)
+    except ValueError:
+        return False
+
+
+def connect_publicly(host: str, port: int, timeout_s: float | None) -> socket.socket:
+    """A connection to the first public address of `host` that answers; the address checked is the one connected to."""
+    last: Exception = OSError("no address")
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        if not is_public(str(address[0])):
+            last = PrivateAddress("its host has a private address; allow_private = true allows that")
+            continue
+        connection = socket.socket(family, kind, protocol)
+        try:
+            connection.settimeout(timeout_s)
+            connection.connect(address)
+        except OSError as error:
+            connection.close()
+            last = error
+        else:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return connection
+    raise last
+
+
+class _Public:
+    """Mixed into a connection: its socket only ever leads to a public address."""
+
+    host: str
+    port: int
+    timeout: Any
+
+    def _new_conn(self) -> socket.socket:
+        seconds = self.timeout if isinstance(self.timeout, int | float) else None
+        try:
+            return connect_publicly(self.host, self.port, seconds)
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from None  # type: ignore[arg-type]
+        except TimeoutError:
+            raise ConnectTimeoutError(self, "no connection in time") from None
+        except OSError as error:
+            raise NewConnectionError(self, str(error)) from None  # type: ignore[arg-type]
+
+
+class _PublicHttp(_Public, HTTPConnection):
+    pass
+
+
+class _PublicHttps(_Public, HTTPSConnection):
+    pass
+
+
+class _PublicHttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _PublicHttp
+
+
+class _PublicHttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _PublicHttps

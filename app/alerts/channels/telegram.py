@@ -1,0 +1,37 @@
+"""A Telegram bot: a photo with a caption, or a text."""
+
+from __future__ import annotations
+
+import uuid
+
+from app.alerts.channels.channel import Channel, ChannelBroken, Message
+from app.alerts.channels.http import Http, check
+from app.alerts.channels.multipart import File, multipart
+from app.alerts.texts import grid_of
+
+LONGEST_CAPTION = 1024
+
+
+class TelegramChannel(Channel):
+    def __init__(self, http: Http, chat: str, *, chart: bool) -> None:
+        """`http`: posts below `https://api.telegram.org/bot<token>`."""
+        self._http = http
+        self._chat = chat
+        self._chart = chart
+
+    @property
+    def target(self) -> str:
+        return f"{self._http.target}:{self._chat}"
+
+    def send(self, message: Message) -> float:
+        picture = message.picture() if self._chart and message.kind == "raised" else None
+        text = "\n".join([message.title, *message.lines, *grid_of(message.fact), message.id])[:LONGEST_CAPTION]
+        fields = {"chat_id": self._chat.encode(), "caption" if picture else "text": text.encode()}
+        files = [File("photo", "chart.png", "image/png", picture)] if picture else []
+        body, content_type = multipart(fields, files, boundary=uuid.uuid4().hex)
+        path = "/sendPhoto" if picture else "/sendMessage"
+        reply = self._http.post(body, {"Content-Type": content_type, "User-Agent": "candlewick"}, path)
+        if reply.status == 400 and "chat not found" in str(reply.json().get("description", "")):
+            raise ChannelBroken("the service answered 400: chat not found")
+        check(reply)
+        return 0

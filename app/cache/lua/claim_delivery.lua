@@ -1,0 +1,43 @@
+-- The next message of a channel, claimed for a while: nobody else gets it until the claim runs out.
+--
+-- KEYS[1] waiting   KEYS[2] claimed   KEYS[3] state of the channel
+-- ARGV[1] messages that may be under way at once   ARGV[2] ms of a claim   ARGV[3] the channel's target
+-- ARGV[4] channel name
+-- Answer: nothing, or kind, identity, end of the claim in ms, tries so far, Redis' time in ms, the alert's fields.
+
+local ALERT, LOOK_AT = 'cw:1:alert:', 50
+local time = redis.call('TIME')
+local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local state = redis.call('HMGET', KEYS[3], 'disabled', 'target', 'paused_until_ms')
+if state[1] and state[2] == ARGV[3] then return {} end
+if state[3] and tonumber(state[3]) > now_ms then return {} end
+
+for _, message in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now_ms)) do -- whoever had it is gone
+  redis.call('ZREM', KEYS[2], message)
+  redis.call('ZADD', KEYS[1], 0, message)
+end
+if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[1]) then return {} end
+
+local function is_pending(message)
+  return redis.call('ZSCORE', KEYS[1], message) or redis.call('ZSCORE', KEYS[2], message)
+end
+
+-- What was withdrawn must have been said before; and what holds again, withdrawn.
+local function must_wait(kind, id)
+  return kind ~= 'raised' and (is_pending('raised|' .. id) or (kind == 'restored' and is_pending('withdrawn|' .. id)))
+end
+
+for _, message in ipairs(redis.call('ZRANGE', KEYS[1], 0, LOOK_AT - 1)) do
+  local kind, id = string.match(message, '^(%a+)|(.*)$')
+  if redis.call('EXISTS', ALERT .. id) == 0 then
+    redis.call('ZREM', KEYS[1], message)
+  elseif not must_wait(kind, id) then
+    local until_ms = now_ms + tonumber(ARGV[2])
+    redis.call('ZREM', KEYS[1], message)
+    redis.call('ZADD', KEYS[2], until_ms, message)
+    local tries = redis.call('HINCRBY', ALERT .. id, 'tries:' .. ARGV[4] .. ':' .. kind, 1)
+    return {kind, id, until_ms, tries, now_ms, redis.call('HGETALL', ALERT .. id)}
+  end
+end
+return {}

@@ -1,0 +1,107 @@
+"""`python -m app alerts`: list them, try a channel, enable one that was disabled."""
+
+from __future__ import annotations
+
+import math
+from argparse import Namespace
+from typing import Any
+
+import numpy as np
+
+from app.alerts.channels.build import MisconfiguredChannel
+from app.alerts.channels.channel import Channel, Message
+from app.alerts.listing import channel_rows, page_of_alerts
+from app.alerts.texts import lines_of
+from app.context import Context
+from app.errors import InvalidInput
+from app.records import RECORD, Records
+
+EXAMPLE_S = 1_735_689_600
+
+
+def listed(context: Context, arguments: Namespace) -> dict[str, Any]:
+    page = page_of_alerts(
+        context,
+        product=arguments.product,
+        timeframe=arguments.timeframe,
+        rule=arguments.rule,
+        since_s=arguments.since,
+        limit=arguments.limit,
+        cursor=arguments.cursor,
+    )
+    return {**page, "channels": channel_rows(context)}
+
+
+def test(context: Context, name: str) -> str:
+    """Send an example over the channel `name`, past its queue; returns what to say.
+
+    A channel that was disabled and works again is enabled. Raises `InvalidInput`, and `DeliveryError` where it fails.
+    """
+    channel = _channel(context, name)
+    if isinstance(channel, MisconfiguredChannel):
+        raise InvalidInput(channel.reason)
+    channel.send(example())
+    context.deliveries.enable(name)
+    return f"sent: channel {name} took an example"
+
+
+def enable(context: Context, name: str) -> str:
+    """Have a channel that was disabled or paused try again."""
+    _channel(context, name)
+    context.deliveries.enable(name)
+    return f"channel {name} tries again"
+
+
+def _channel(context: Context, name: str) -> Channel:
+    from app.alerts.service import channels_of
+
+    channels = channels_of(context)
+    if name not in channels:
+        raise InvalidInput(f"no channel is called {name[:40]!r}; there are: {', '.join(channels)}")
+    return channels[name]
+
+
+def example() -> Message:
+    """An alert that nobody can take for a real one, with a chart."""
+    fact = {
+        "id": "test",
+        "rule": "test",
+        "kind": "level",
+        "exchange": "example",
+        "product": "TEST-USD",
+        "timeframe": "5m",
+        "start": EXAMPLE_S,
+        "end": EXAMPLE_S + 300,
+        "event": {"level": -150.0, "direction": "down"},
+        "price": float(_candles()["close"][-1]),
+        "macdv": -163.3,
+        "signal": -121.0,
+        "histogram": -42.3,
+        "stage": "oversold",
+        "timeframes": {"5m": {"macdv": -163.3, "stage": "oversold"}, "1h": {"macdv": 102.0, "stage": "rallying"}},
+        "bias": "Bullish",
+        "confirmed": True,
+        "candles": 500,
+        "definition": "test",
+    }
+    title = "This is only a test: TEST-USD: MACD-V crossed below -150 (5m)"
+    return Message("test|raised", "raised", fact, title, lines_of(fact), lambda: _chart(fact))
+
+
+def _chart(fact: dict[str, Any]) -> bytes:
+    from app.alerts.chart import draw
+    from app.indicators.macdv import macdv_of
+
+    return draw(_candles(), macdv_of(_candles()), fact)
+
+
+def _candles() -> Records:
+    """A made-up market that falls at its end."""
+    records = np.zeros(200, RECORD)
+    close = [100 + 4 * math.sin(i / 9) + math.sin(i / 2.3) - max(0, i - 185) * 0.9 for i in range(201)]
+    records["start_s"] = EXAMPLE_S - 300 * np.arange(199, -1, -1)
+    records["open"], records["close"] = close[:-1], close[1:]
+    records["high"] = np.maximum(records["open"], records["close"]) + 0.4
+    records["low"] = np.minimum(records["open"], records["close"]) - 0.4
+    records["volume"] = 1
+    return records

@@ -1,0 +1,149 @@
+"""Alerts without a market, and an HTTP server that answers as it is told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+
+import orjson
+
+from app.alerts.change import AlertChange
+from app.alerts.facts import Alert, identity
+from app.alerts.watch import Watched
+from app.cache.indicators import IndicatorCache, IndicatorValue
+from app.series import Series
+from app.timeframes import Timeframe
+
+B0 = 1_614_816_000
+SERIES = Series("coinbase", "BTC-USD", Timeframe.M5)
+
+
+def fact(number: int, series: Series = SERIES, **changes: Any) -> dict[str, Any]:
+    start_s = B0 + number * series.timeframe.seconds
+    return {
+        "id": identity("levels", series, start_s),
+        "rule": "levels",
+        "kind": "level",
+        "exchange": "coinbase",
+        "product": series.product,
+        "timeframe": str(series.timeframe),
+        "start": start_s,
+        "end": start_s + series.timeframe.seconds,
+        "event": {"level": -150.0, "direction": "down"},
+        "price": 89_110.93,
+        "macdv": -163.3,
+        "signal": -140.0,
+        "histogram": -23.3,
+        "stage": "oversold",
+        "timeframes": {
+            "5m": {"macdv": -163.3, "stage": "oversold"},
+            "1h": {"macdv": 102.0, "stage": "rallying"},
+            "1d": None,
+        },
+        "bias": "Bullish",
+        "confirmed": False,
+        "candles": 500,
+        "definition": "00000000",
+        **changes,
+    }
+
+
+def raise_alerts(
+    cache: IndicatorCache,
+    numbers: Iterable[int],
+    channels: tuple[str, ...],
+    *,
+    series: Series = SERIES,
+    revision: int = 1,
+) -> list[str]:
+    """Store alerts of one bar each; their identities. Those of the same bars that are not among them are withdrawn."""
+    numbers = list(numbers)
+    facts = [fact(n, series) for n in numbers]
+    alerts = [Alert(f["id"], f["start"], "-150 down", channels, f) for f in facts]
+    first_s, last_s = B0 - 300, B0 + 300 * max([0, *numbers])
+    if cache.read_watched([series])[0] is None:
+        change = AlertChange(Watched(first_s, first_s, 0), True, B0, [], [])
+        cache.write([IndicatorValue(series, revision, first_s, {}, change)])
+    change = AlertChange(Watched(first_s, last_s, revision), False, B0, alerts, [])
+    cache.write([IndicatorValue(series, revision + 1, last_s, {}, change)], last_s + 300)
+    return [f["id"] for f in facts]
+
+
+class Got(NamedTuple):
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def id(self) -> str:
+        return str(orjson.loads(self.body)["id"])
+
+
+Answer = tuple[int, dict[str, str], bytes]
+OK: Answer = (200, {}, b"{}")
+
+
+class Service:
+    """What it was sent, and how it answers: `answer` gets the number of the request, from 0."""
+
+    def __init__(self, answer: Callable[[int], Answer]) -> None:
+        self.answer = answer
+        self.got: list[Got] = []
+        self.accepted: list[str] = []
+        self.port = 0
+        self._lock = threading.Lock()
+
+    def take(self, path: str, headers: dict[str, str], body: bytes) -> Answer:
+        with self._lock:
+            number = len(self.got)
+            self.got.append(Got(path, headers, body))
+        answer = self.answer(number)
+        if answer[0] < 300 and body[:1] == b"{":
+            with self._lock:
+                self.accepted.append(str(orjson.loads(body)["id"]))
+        return answer
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@contextmanager
+def service(answer: Callable[[int], Answer] = lambda _: OK) -> Iterator[Service]:
+    """A real HTTP server on loopback."""
+    state = Service(answer)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            status, headers, content = state.take(self.path, dict(self.headers), body)
+            try:
+                self.send_response(status)
+                for name, value in {**headers, "Content-Length": str(len(content))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(content)
+            except OSError:  # whoever asked has gone
+                self.close_connection = True
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+    server = Server(("127.0.0.1", 0), Handler)
+    state.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

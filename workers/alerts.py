@@ -1,0 +1,53 @@
+"""Tasks that deliver alerts."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from celery.signals import celeryd_after_setup
+
+from app import dispatch
+from app.alerts.channels.channel import Channel
+from app.alerts.delivery import Delivery
+from app.alerts.service import channels_of, delivery_of, tell_misconfigured
+from workers.app import ONCE_MORE, app, context
+from workers.arguments import DeliverWork, parsed
+
+A_TASK = 8
+"""Messages for which another task is worth it, where a channel takes several at once."""
+
+
+@cache
+def _channels() -> dict[str, Channel]:
+    return channels_of(context())
+
+
+@cache
+def _delivery() -> Delivery:
+    return delivery_of(context(), _channels())
+
+
+@celeryd_after_setup.connect
+def _tell_what_is_missing(instance: Any, **_: Any) -> None:
+    if "alerts" in instance.app.amqp.queues.consume_from:
+        tell_misconfigured(context(), _channels())
+
+
+@app.task(name="workers.alerts.deliver", **ONCE_MORE)
+def deliver(**arguments: Any) -> None:
+    """Send what waits for one channel; or see which channels have something to send, and share that out."""
+    work: DeliverWork = parsed(DeliverWork, arguments)
+    if work.channel is not None:
+        if work.channel in _channels():
+            _delivery().drain(work.channel)
+        return
+    shares = [
+        channel
+        for channel, count in _delivery().waiting().items()
+        for _ in range(min(_channels()[channel].at_once, 1 + count // A_TASK))
+    ]
+    for channel in shares[1:]:
+        dispatch.deliver(work.exchange, channel)
+    for channel in shares[:1]:
+        _delivery().drain(channel)
