@@ -49,7 +49,7 @@ class AlertRow(BaseModel):
     histogram: float | None
     stage: Stage | None
     timeframes: dict[str, dict[str, Any] | None] = Field(description="MACD-V and stage of each, as the bar ended.")
-    bias: Literal["Bullish", "Bearish", "Neutral"]
+    bias: str = Field(description="Bullish, Bearish or Neutral: which way the timeframes lean together.")
     confirmed: bool = Field(description="Whether REST had confirmed the bar when the alert was raised.")
     candles: int = Field(description="Candles that the values rest on.")
     definition: str = Field(description="Changes with the settings of the rule.")
