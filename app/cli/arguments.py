@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from math import isfinite
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from app.errors import InvalidInput
@@ -41,10 +42,13 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--json", action="store_true", help="for programs: what the API answers")
         return command
 
-    add("status", "is the data complete and current, and if not, what is wrong?")
+    status = add("status", "is the data complete and current, and if not, what is wrong?")
+    status.add_argument("--watch", action="store_true", help="keep it on the screen until Ctrl-C")
     add("products", "the followed products with their newest indicators")
     _candles(add("candles", "candles of one product, oldest first"))
     _indicators(add("indicators", "MACD-V of one product, oldest first"))
+    _series(add("watch", "candles and indicators of one product as they come; into a pipe one line an event"))
+    _export(add("export", "closed candles of one product, as CSV or Parquet", json=False))
     add("gaps", "which candles are missing, and what is being done about it")
     _backfill(add("backfill", "fetch history of one product, and watch it arrive", json=False))
     _alerts(add("alerts", "what the alert rules found, newest first, and the channels that carry it"))
@@ -57,9 +61,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _candles(command: argparse.ArgumentParser) -> None:
     _series(command)
-    moment = "UNIX seconds or ISO 8601, aligned to the timeframe"
-    command.add_argument("--start", type=_checked(parse_moment), metavar="TIME", help=f"first bucket: {moment}")
-    command.add_argument("--end", type=_checked(parse_moment), metavar="TIME", help="last bucket, inclusive")
+    _range(command)
     command.add_argument(
         "--limit", type=int, metavar="N", help="the newest N (500), or with --start the first N from there (all)"
     )
@@ -68,6 +70,19 @@ def _candles(command: argparse.ArgumentParser) -> None:
 def _indicators(command: argparse.ArgumentParser) -> None:
     _series(command)
     command.add_argument("--limit", type=int, default=100, metavar="N", help="the newest N values (%(default)s)")
+
+
+def _export(command: argparse.ArgumentParser) -> None:
+    _series(command)
+    _range(command)
+    command.add_argument("--format", choices=("csv", "parquet"), default="csv", help="default: %(default)s")
+    command.add_argument("--output", type=Path, metavar="FILE", help="default: stdout")
+
+
+def _range(command: argparse.ArgumentParser) -> None:
+    moment = "UNIX seconds or ISO 8601, aligned to the timeframe"
+    command.add_argument("--start", type=_checked(parse_moment), metavar="TIME", help=f"first bucket: {moment}")
+    command.add_argument("--end", type=_checked(parse_moment), metavar="TIME", help="last bucket, inclusive")
 
 
 def _backfill(command: argparse.ArgumentParser) -> None:

@@ -25,6 +25,11 @@ def status(context: Context, arguments: Namespace) -> int:
     from app.cli import tables
     from app.status import read_status
 
+    if arguments.watch:
+        from app.cli.watch import watch_status
+
+        watch_status(context)
+        return OK
     state = read_status(context)
     _show(state.model_dump(mode="json"), arguments, lambda _: tables.status(state))
     return OK if state.ready else NOT_READY
@@ -58,6 +63,26 @@ def indicators(context: Context, arguments: Namespace) -> int:
     answer = Lookup(context).indicators(arguments.product, arguments.timeframe, limit=arguments.limit)
     _show(answer, arguments, tables.indicators)
     return OK if answer["ready"] else NOT_READY
+
+
+def watch(context: Context, arguments: Namespace) -> int:
+    from app.cli.watch import watch_series
+
+    lookup = Lookup(context)
+    series = lookup.series(arguments.product, arguments.timeframe)
+    lookup.check_delivered(series)
+    watch_series(context, series, as_json=arguments.json)
+    return OK
+
+
+def export(context: Context, arguments: Namespace) -> int:
+    from app.cli.export import export
+
+    lookup = Lookup(context)
+    series = lookup.series(arguments.product, arguments.timeframe)
+    count = export(lookup, series, arguments)
+    print(f"{series}: {count} candles", file=sys.stderr)
+    return OK
 
 
 def gaps(context: Context, arguments: Namespace) -> int:
@@ -129,7 +154,21 @@ def flower(context: Context, _: Namespace) -> int:
 
 COMMANDS: dict[str, Callable[[Context, Namespace], int]] = {
     f.__name__: f
-    for f in (status, products, candles, indicators, gaps, alerts, backfill, reconcile, ingest, web, flower)
+    for f in (
+        status,
+        products,
+        candles,
+        indicators,
+        watch,
+        export,
+        gaps,
+        alerts,
+        backfill,
+        reconcile,
+        ingest,
+        web,
+        flower,
+    )
 }
 
 

@@ -19,9 +19,9 @@ NAMED = 40
 """Rows of one kind that are shown; the rest are counted, and `--json` has them all."""
 
 
-def status(state: Status) -> None:
+def status(state: Status, console: Console | None = None) -> None:
     """The summary first, then what it rests on, then the series that are not as they should be."""
-    console = _console()
+    console = console or _console()
     console.print(escape(state.summary), style="bold green" if state.ready else "bold red", soft_wrap=True)
     console.print(_facts(state))
     troubled = [s for s in state.series if s.stale or not s.ready or s.reason]

@@ -82,7 +82,8 @@ def test_help_is_quick_and_names_every_command(context: Context) -> None:
         "print(sorted({'numpy', 'redis', 'celery', 'fastapi', 'rich', 'kombu'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
-    for command in ("status", "products", "candles", "indicators", "gaps", "backfill", "reconcile", "ingest", "web"):
+    commands = "status products candles indicators watch export gaps backfill alerts reconcile ingest web flower"
+    for command in commands.split():
         assert re.search(rf"^    {command}\b", done.stdout, re.MULTILINE)
     assert done.stdout.endswith("[]\n")  # nothing heavy was imported for it
     assert run(context, "--help").returncode == 0
