@@ -288,13 +288,15 @@ def _problem(text: str, error: Any) -> tuple[int, str]:
     """Line and reason of one of pydantic's errors. The value is not shown: it may be a secret in the wrong place."""
     place = tuple(error["loc"])
     place = place[:2] + place[3:] if place[2:3] and place[2] in (*_KINDS, "[key]") else place
+    if error["type"] == "union_tag_invalid":
+        place = (*place, "kind")
     said = error["msg"].removeprefix("Value error, ")
     where = ".".join(str(part) for part in place)
     if error["type"] == "extra_forbidden":
         said = "there is no such setting"
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         known = ", ".join(_RULE_KINDS if place[:1] == ("rule",) else _CHANNEL_KINDS)
-        said = f"kind must be one of {known}"
+        said = f"it must be one of {known}" if place[-1:] == ("kind",) else f"kind must be one of {known}"
     return line_of(text, place), f"{where}: {said}" if where else said
 
 

@@ -1,0 +1,265 @@
+"""Each kind of channel against a real server: what it is sent, and what its answers mean."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Any
+
+import orjson
+import pytest
+from PIL import Image
+
+from app.alerts.channels.build import build_channels
+from app.alerts.channels.channel import Channel, ChannelBroken, DeliveryError, Message, MessageRefused, TooMany
+from app.alerts.settings import AlertSettings
+from app.alerts.texts import lines_of, title_of
+from app.cli.alerts import example
+from tests.alerting import OK, Answer, Service, fact, service
+
+pytestmark = pytest.mark.integration
+
+CANARY = "canary-77aa"
+FILE = """
+[channel.discord]
+url_env = "URL"
+allow_private = true
+[channel.telegram]
+token_env = "TOKEN"
+chat = "-100123"
+api_url = "{url}"
+allow_private = true
+[delivery]
+timeout_seconds = 1
+"""
+
+
+def message(picture: bytes | None = None, **changes: Any) -> Message:
+    said = fact(1, **changes)
+    return Message(f"{said['id']}|raised", "raised", said, title_of(said), lines_of(said), lambda: picture)
+
+
+def channels(url: str) -> dict[str, Channel]:
+    environ = {"URL": f"{url}/api/webhooks/1/{CANARY}", "TOKEN": f"12:{CANARY}"}
+    return build_channels(AlertSettings.parse(FILE.format(url=url)), environ)
+
+
+def parts_of(content_type: str, body: bytes) -> dict[str, Any]:
+    """The parts of a form, by name."""
+    head = f"Content-Type: {content_type}\r\n\r\n".encode()
+    form = email.message_from_bytes(head + body, policy=email.policy.HTTP)
+    return {p.get_param("name", header="content-disposition"): p for p in form.iter_parts()}  # type: ignore[attr-defined]
+
+
+def sent(name: str, what: Message, answer: Answer = OK) -> tuple[Service, dict[str, Any]]:
+    with service(lambda _: answer) as state:
+        channels(state.url)[name].send(what)
+    (got,) = state.got
+    return state, parts_of(got.headers["Content-Type"], got.body)
+
+
+def test_discord_gets_an_embed_with_the_chart() -> None:
+    state, parts = sent("discord", message(b"\x89PNG"), (204, {}, b""))
+    payload = orjson.loads(parts["payload_json"].get_payload(decode=True))
+    (embed,) = payload["embeds"]
+    assert state.got[0].path == f"/api/webhooks/1/{CANARY}"
+    assert embed["title"] == "BTC-USD: MACD-V crossed below -150 (5m)"
+    assert embed["footer"]["text"] == f"{fact(1)['id']}|raised"
+    assert embed["image"]["url"] == "attachment://chart.png"
+    for part in (
+        "Entering oversold territory",
+        "89110.93",
+        "-163.3",
+        "-140.0",
+        "-23.3",
+        "oversold",
+        "Bullish",
+        "closed",
+    ):
+        assert part in embed["description"]
+    assert "5m: -163  |  1h: +102\n 1d: N/A" in embed["description"]
+    assert parts["files[0]"].get_payload(decode=True) == b"\x89PNG"
+    assert payload["allowed_mentions"] == {"parse": []}
+
+
+def test_discord_without_candles_gets_the_text_alone() -> None:
+    _, parts = sent("discord", message())
+    assert list(parts) == ["payload_json"]
+    assert "image" not in orjson.loads(parts["payload_json"].get_payload(decode=True))["embeds"][0]
+
+
+def test_discord_says_how_long_it_wants_no_further_message() -> None:
+    headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset-After": "1.5"}
+    with service(lambda _: (204, headers, b"")) as state:
+        assert channels(state.url)["discord"].send(message()) == 1.5
+
+
+def test_telegram_gets_a_photo_with_a_caption() -> None:
+    state, parts = sent("telegram", message(b"\x89PNG"))
+    assert state.got[0].path == f"/bot12:{CANARY}/sendPhoto"
+    assert parts["chat_id"].get_payload(decode=True) == b"-100123"
+    caption = parts["caption"].get_payload(decode=True).decode()
+    assert caption.startswith("BTC-USD: MACD-V crossed below -150 (5m)\n")
+    assert caption.endswith(f"{fact(1)['id']}|raised")
+    state, parts = sent("telegram", message())
+    assert state.got[0].path.endswith("/sendMessage")
+    assert set(parts) == {"chat_id", "text"}
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "error", "pause_s"),
+    [
+        ("discord", (429, {"Retry-After": "2"}, b'{"retry_after": 1.25}'), TooMany, 1.25),
+        ("discord", (429, {"Retry-After": "2"}, b"<html>"), TooMany, 2.0),
+        ("discord", (429, {}, b""), TooMany, 5.0),
+        ("discord", (429, {"Retry-After": "nan"}, b'{"retry_after": -1}'), TooMany, 5.0),
+        ("telegram", (429, {}, b'{"ok":false,"parameters":{"retry_after":7}}'), TooMany, 7.0),
+        ("telegram", (400, {}, b'{"ok":false,"description":"Bad Request: chat not found"}'), ChannelBroken, None),
+        ("telegram", (400, {}, b'{"ok":false,"description":"Bad Request"}'), MessageRefused, None),
+        ("discord", (400, {}, b""), MessageRefused, None),
+        ("discord", (302, {"Location": "http://127.0.0.1:1/"}, b""), MessageRefused, None),
+        *(("discord", (status, {}, b""), ChannelBroken, None) for status in (401, 403, 404, 410)),
+        *(("discord", (status, {}, b""), DeliveryError, None) for status in (408, 500, 502, 503)),
+    ],
+)
+def test_what_an_answer_means(name: str, answer: Answer, error: type[DeliveryError], pause_s: float | None) -> None:
+    with service(lambda _: answer) as state, pytest.raises(error) as caught:
+        channels(state.url)[name].send(message())
+    assert type(caught.value) is error
+    assert caught.value.retry_after_s == pause_s
+    assert CANARY not in str(caught.value)
+
+
+def test_a_service_that_is_away_or_silent_is_tried_again() -> None:
+    hang = threading.Event()
+
+    def answer(_: int) -> Answer:
+        hang.wait(5)
+        return OK
+
+    with service(answer) as state:
+        with pytest.raises(DeliveryError, match="no answer in time") as caught:
+            channels(state.url)["discord"].send(message())
+        hang.set()
+    assert type(caught.value) is DeliveryError
+    with pytest.raises(DeliveryError, match="no connection"):
+        channels(state.url)["discord"].send(message())
+
+
+class Mail:
+    """A mail server that takes letters, unless told otherwise."""
+
+    def __init__(self, replies: dict[str, bytes]) -> None:
+        self.replies, self.port = replies, 0
+        self.letters: list[bytes] = []
+
+
+@contextmanager
+def mail(**replies: bytes) -> Iterator[Mail]:
+    """`replies`: what it says to a command, where not the usual."""
+    state = Mail(replies)
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(b"220 here\r\n")
+            while line := self.rfile.readline():
+                command = line.split()[0].upper().decode()
+                usual = {"EHLO": b"250-here\r\n250 AUTH PLAIN", "DATA": b"354 go on", "QUIT": b"221 bye"}
+                reply = state.replies.get(command, usual.get(command, b"250 fine"))
+                self.wfile.write(reply + b"\r\n")
+                if command == "DATA" and reply.startswith(b"354"):
+                    lines = iter(self.rfile.readline, b".\r\n")
+                    state.letters.append(b"".join(lines))
+                    self.wfile.write(state.replies.get("END", b"250 taken") + b"\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        state.port = server.server_address[1]
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield state
+        server.shutdown()
+        thread.join()
+
+
+def mailbox(port: int, login: bool = False) -> Channel:
+    text = f'[channel.email]\nhost = "127.0.0.1"\nport = {port}\nsecurity = "none"\nsender = "a@example.com"\n'
+    text += 'to = ["b@example.com"]\n' + ('user_env = "U"\npassword_env = "P"\n' if login else "")
+    environ = {"U": "me", "P": CANARY}
+    return build_channels(AlertSettings.parse(text + "[delivery]\ntimeout_seconds = 1\n"), environ)["email"]
+
+
+def test_a_letter_has_the_identity_as_its_message_id_and_the_chart_attached() -> None:
+    with mail() as server:
+        for _ in range(2):
+            mailbox(server.port).send(message(b"\x89PNG"))
+    first, second = (email.message_from_bytes(raw, policy=email.policy.default) for raw in server.letters)
+    assert first["Message-ID"] == second["Message-ID"]
+    assert first["Subject"] == "BTC-USD: MACD-V crossed below -150 (5m)"
+    assert [p.get_content_type() for p in first.walk()] == ["multipart/mixed", "text/plain", "image/png"]
+    body = first.get_body()
+    assert body is not None
+    assert f"{fact(1)['id']}|raised" in body.get_content()
+
+
+@pytest.mark.parametrize(
+    ("replies", "error"),
+    [
+        ({"AUTH": b"535 no " + CANARY.encode()}, ChannelBroken),
+        ({"AUTH": b"454 later"}, DeliveryError),
+        ({"RCPT": b"550 nobody"}, ChannelBroken),
+        ({"RCPT": b"451 later"}, DeliveryError),
+        ({"END": b"554 spam"}, MessageRefused),
+        ({"END": b"452 full"}, DeliveryError),
+    ],
+)
+def test_what_a_mail_server_says(replies: dict[str, bytes], error: type[DeliveryError]) -> None:
+    with mail(**replies) as server, pytest.raises(DeliveryError) as caught:
+        mailbox(server.port, login="AUTH" in replies).send(message())
+    assert type(caught.value) is error
+    assert CANARY not in str(caught.value)
+
+
+def test_a_chart_is_a_picture_for_a_phone() -> None:
+    picture = example().picture()
+    assert picture is not None
+    image = Image.open(BytesIO(picture))
+    assert (image.format, image.size) == ("PNG", (1200, 800))
+    colors = {color for _, color in image.convert("RGB").getcolors(1_000_000) or []}
+    for mark in ("#26a69a", "#ef5350", "#4d9fff", "#ff9f43", "#ffd54f"):  # candles, MACD-V, signal, the alert
+        assert tuple(bytes.fromhex(mark[1:])) in colors
+    assert len(picture) < 500_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "event", "title"),
+    [
+        ("reversal", {"zone": "overbought", "buffer": 6.0}, "BTC-USD: Potential reversal down from overbought (5m)"),
+        ("reversal", {"zone": "oversold", "buffer": 9.0}, "BTC-USD: Potential reversal up from oversold (5m)"),
+        ("stage", {"from": "rallying", "to": "retracing"}, "BTC-USD: Stage changed from rallying to retracing (5m)"),
+        ("price", {"price": 3.5e-05, "direction": "up"}, "BTC-USD: Price crossed above 0.000035 (5m)"),
+        ("price", {"price": 100000.0, "direction": "down"}, "BTC-USD: Price crossed below 100000 (5m)"),
+    ],
+)
+def test_titles(kind: str, event: dict[str, Any], title: str) -> None:
+    assert title_of(fact(1, kind=kind, event=event)) == title
+
+
+def test_an_alert_without_values_says_so() -> None:
+    lines = lines_of(
+        fact(
+            1,
+            kind="price",
+            event={"price": 1.0, "direction": "up"},
+            macdv=None,
+            signal=None,
+            histogram=None,
+            stage=None,
+        )
+    )
+    assert "MACD-V N/A, signal N/A, histogram N/A" in lines

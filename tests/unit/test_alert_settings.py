@@ -1,0 +1,125 @@
+"""The alerts file: what it may say, and how an error names its line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app.alerts.channels.build import MisconfiguredChannel, build_channels
+from app.alerts.settings import AlertSettings
+from app.errors import InvalidInput
+from app.settings import Settings
+from app.timeframes import Timeframe
+from tests.support import ROOT
+
+
+def test_without_a_file_levels_and_reversals_go_to_the_log() -> None:
+    settings = AlertSettings.load("")
+    assert [r.name for r in settings.rules] == ["levels", "reversals"]
+    assert list(settings.channels) == ["log"]
+
+
+def test_the_example_of_the_documentation_is_valid_and_shows_every_setting() -> None:
+    text = (ROOT / "docs" / "alerts.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    settings = AlertSettings.parse(example)
+    for part in (*settings.rule, *settings.channel.values(), settings.delivery):
+        names = {field.alias or name for name, field in type(part).model_fields.items()} - {"kind"}
+        assert not {n for n in names if not re.search(rf"^{n} = ", example, re.MULTILINE)}
+    assert {r.kind for r in settings.rule} == {"level", "reversal", "stage", "price"}
+    assert {c.kind for c in settings.channel.values()} == {"log", "discord", "webhook", "telegram", "email"}
+
+
+def test_a_rule_covers_what_it_names() -> None:
+    settings = AlertSettings.parse(
+        '[[rule]]\nname = "a"\nkind = "level"\nexcept_products = ["X-USD"]\ntimeframes = ["1h"]\ncooldown_bars = 2\n'
+    )
+    (rule,) = settings.rules
+    assert rule.covers("BTC-USD", Timeframe.H1)
+    assert not rule.covers("X-USD", Timeframe.H1)
+    assert not rule.covers("BTC-USD", Timeframe.M5)
+    assert rule.cooldown_s(Timeframe.H1) == 7200
+
+
+RULE = '[[rule]]\nname = "first"\nkind = "level"\n\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[[rule]\n", "line 1: "),
+        ('a = 1\nb = "x\n', "line 2: "),
+        (
+            RULE + '[[rule]]\nname = "second"\nkind = "lvl"\n',
+            "line 7: rule.1.kind: it must be one of level, reversal",
+        ),
+        (RULE + "[[rule]]\nkind = 'level'\n", "line 5: rule.1.name: Field required"),
+        (RULE + '[[rule]]\nname = "second"\nkind = "level"\nlevls = [1]\n', "line 8: rule.1.levls: there is no such"),
+        (
+            RULE + '[[rule]]\nname = "x"\nkind = "level"\nlevels = [\n  -150,\n  0,\n]\n',
+            "line 5: rule.1: levels must not",
+        ),
+        (RULE + '[[rule]]\nname = "first"\nkind = "level"\n', "line 6: there is another rule called 'first'"),
+        (RULE + '[[rule]]\nname = "x"\nkind = "price"\nprices = [1]\n', "line 5: rule.1.products: Field required"),
+        ('[[rule]]\nname = "x"\nkind = "level"\n# why\ntimeframes = ["7m"]\n', "line 5: rule.0.timeframes.0: "),
+        ('[[rule]]\nname = "x"\nkind = "level"\nchannels = ["me"]\n', "line 4: no channel is called 'me'; there are: "),
+        ('[[rule]]\nname = "x"\nkind = "level"\ncooldown_bars = 500\n', "line 4: rule.0.cooldown_bars: "),
+        (
+            '[channel.discord]\nurl = "https://x"\nurl_env = "A"\n',
+            "line 2: channel.discord.url: there is no such setting",
+        ),
+        (
+            '\n[channel.discord]\nurl_env = "https://x/canary"\n',
+            "line 3: channel.discord.url_env: must be the name of an",
+        ),
+        ('[channel.mine]\nurl_env = "A"\n', "line 1: channel.mine.kind: it must be one of log, discord"),
+        (
+            '[channel.email]\nhost = "h"\nsender = "a@b"\nto = ["a@b"]\nuser_env = "A"\n',
+            "line 1: channel.email: name both",
+        ),
+        ("[delivery]\nlease_seconds = 1\n", "line 1: delivery: lease_seconds must be at least three times"),
+    ],
+)
+def test_an_error_names_line_and_reason(text: str, complaint: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        AlertSettings.parse(text, "alerts.toml")
+    assert f"alerts.toml, {complaint}" in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+def test_all_errors_are_told_at_once() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        AlertSettings.parse('[[rule]]\nname = "A B"\nkind = "level"\n[delivery]\ntimeout_seconds = 0\n')
+    assert re.findall(r"line (\d+)", str(caught.value)) == ["2", "5"]
+
+
+def test_every_process_checks_the_file_at_its_start(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.toml"
+    path.write_text("[[rule]]\nkind = 'level'\n")
+    with pytest.raises(InvalidInput, match=r"ALERTS_FILE: .*alerts\.toml, line 1: rule\.0\.name: Field required"):
+        Settings.from_environment({"ALERTS_FILE": str(path)})
+    with pytest.raises(InvalidInput, match="cannot read /no/where: No such file"):
+        Settings.from_environment({"ALERTS_FILE": "/no/where"})
+
+
+@pytest.mark.parametrize(
+    ("environ", "complaint"),
+    [
+        ({}, "the environment variable HOOK is not set"),
+        ({"HOOK": "canary"}, "HOOK: it must be a URL"),
+        ({"HOOK": "https://user:canary@example.com"}, "must not hold a user or a password"),
+        ({"HOOK": "http://192.168.1.1/canary"}, "a private address"),
+        ({"HOOK": "http://[::ffff:10.0.0.1]/canary"}, "a private address"),
+        ({"HOOK": "http://[64:ff9b::a00:1]/canary"}, "a private address"),
+        ({"HOOK": "http://[canary"}, "no URL"),
+    ],
+)
+def test_a_channel_that_cannot_work_says_why_without_its_secret(environ: dict[str, str], complaint: str) -> None:
+    settings = AlertSettings.parse('[channel.webhook]\nurl_env = "HOOK"\n[channel.log]\n')
+    channels = build_channels(settings, environ)
+    assert isinstance(channels["webhook"], MisconfiguredChannel)
+    assert complaint in channels["webhook"].reason
+    assert "canary" not in channels["webhook"].reason
+    assert not isinstance(channels["log"], MisconfiguredChannel)
