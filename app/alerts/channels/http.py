@@ -37,11 +37,12 @@ PERMANENT = (401, 403, 404, 410)
 
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (NameResolutionError, "its host name cannot be resolved"),
+    (NewConnectionError, "no connection"),
     (ConnectTimeoutError, "no connection in time"),
     (ReadTimeoutError, "no answer in time"),
     (SSLError, "TLS failed"),
-    (NewConnectionError, "no connection"),
 )
+"""The narrower ones first: some are kinds of others."""
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
