@@ -15,6 +15,9 @@ import numpy as np
 import pytest
 import redis
 
+from app.alerts.change import AlertChange
+from app.alerts.facts import Alert
+from app.alerts.watch import Watched
 from app.cache import keys
 from app.cache.connection import connect
 from app.cache.forming import FormingFeed
@@ -30,6 +33,7 @@ from app.series import Series
 from app.settings import Settings
 from app.timeframes import Timeframe
 from tests import filled
+from tests.alerting import B0, fact
 from tests.integration.test_web import serving
 from tests.support import eventually
 
@@ -109,7 +113,7 @@ def visit(browser: Any, web: httpx.Client) -> Iterator[Open]:
     problems: list[str] = []
     asked: list[str] = []
 
-    def look(path: str, size: tuple[int, int] = DESK, scheme: str = "light") -> Page:
+    def show(path: str, size: tuple[int, int] = DESK, scheme: str = "light") -> Page:
         made = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
         contexts.append(made)
         page = made.new_page()
@@ -120,7 +124,7 @@ def visit(browser: Any, web: httpx.Client) -> Iterator[Open]:
         page.goto(str(web.base_url.join(path)))
         return page
 
-    yield look
+    yield show
     for made in contexts:
         made.close()
     assert problems == []
@@ -362,6 +366,23 @@ def test_a_close_is_seen_within_a_second(visit: Open, context: Context) -> None:
 
 
 @pytest.mark.usefixtures("held")
+def test_who_sees_the_newest_candle_goes_on_seeing_the_newest(visit: Open, context: Context) -> None:
+    page = visit("/product/SOL-USD")
+    chart(page)
+    for number in range(12):
+        context.candles.write([Write(SOL, bar(OPEN_S + 300 * number, 100.0 + number))])
+        filled.hear(context, (OPEN_S + 300 * number + 300) * 1000)
+        eventually(lambda n=number: f"{100 + n:.2f}" in text(page, "#readout"))
+    box = page.locator("#chart").bounding_box()
+    seen = set()
+    for x in range(60):
+        page.mouse.move(box["x"] + box["width"] - 70 - 4 * x, box["y"] + 100)
+        seen.add(text(page, "#readout").split(" UTC")[0])
+    assert {f"2021-03-04 07:{5 * n:02}" for n in range(4, 12)} <= seen
+    assert "from" not in query_of(page)
+
+
+@pytest.mark.usefixtures("held")
 def test_the_forming_candle_moves(visit: Open, context: Context) -> None:
     five, hour = visit("/product/SOL-USD"), visit("/product/SOL-USD?timeframe=1h")
     chart(five)
@@ -470,7 +491,41 @@ def test_an_installation_without_products_says_so(visit: Open) -> None:
 @pytest.mark.usefixtures("held")
 def test_the_alerts_page_says_that_there_are_none(visit: Open) -> None:
     page = visit("/alerts")
-    eventually(lambda: text(page, "h1") == "Alerts" and re.search("No alert has|not part of", text(page, "#page")))
+    eventually(lambda: "No alert has been raised yet." in text(page, "#page"))
+
+
+def raise_alerts(context: Context, numbers: list[int]) -> None:
+    """Alerts of SOL-USD 5m for the bars `numbers` before the open one; those of others are withdrawn."""
+    first_s = OPEN_S - 300 * 100
+    facts = [fact((OPEN_S - B0) // 300 - n, SOL) for n in numbers]
+    alerts = [Alert(f["id"], f["start"], "-150 down", ("desk",), f) for f in facts]
+    if context.indicators.read_watched([SOL])[0] is None:
+        look(context, AlertChange(Watched(first_s, first_s, 0), True, first_s, [], []))
+    look(context, AlertChange(Watched(first_s, first_s, 1), False, first_s, alerts, []))
+
+
+def look(context: Context, change: AlertChange) -> None:
+    """The same indicator once more, with what it changes for the alerts."""
+    (value,) = context.indicators.read_many([SOL])
+    assert value is not None
+    context.indicators.write([value._replace(revision=value.revision + 1, change=change)], filled.NOW_S)
+
+
+@pytest.mark.usefixtures("held")
+def test_an_alert_is_listed_and_marked_as_soon_as_it_is_raised(visit: Open, context: Context) -> None:
+    listed, product = visit("/alerts"), visit("/product/SOL-USD")
+    chart(product)
+    for page in (listed, product):
+        page.wait_for_selector('#live[data-state="live"]')
+    before = pixels(product, "--warn")
+    raise_alerts(context, [5, 9])
+    title = "SOL-USD: MACD-V crossed below -150 (5m)"
+    eventually(lambda: listed.get_by_text(title).count() == 2)
+    eventually(lambda: pixels(product, "--warn") > before + 20)
+    raise_alerts(context, [5])
+    eventually(lambda: listed.get_by_text("withdrawn after a correction").count() == 1)
+    listed.get_by_role("link", name=title).first.click()
+    chart(listed)
 
 
 @pytest.mark.usefixtures("held")

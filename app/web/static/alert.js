@@ -1,25 +1,27 @@
-// An alert as the API tells of it, in the words of a chart and of a table.
+// An alert as the API tells of it, in the words of a chart and of a table. Pure.
 
-import { points } from "./format.js";
+import { points, price } from "./format.js";
 
-/** The alert with `text` (short, for a chart), `up` (towards higher values) and `note` (what happened since). */
+/** The alert with `mark` (short, for a chart) and `up` (whether it tells of rising values). */
 export function fromAlert(alert) {
-  const detail = alert.event && typeof alert.event === "object" ? alert.event : {};
-  const level = alert.level ?? detail.level ?? null;
-  const direction = alert.direction ?? detail.direction ?? (alert.histogram >= 0 ? "up" : "down");
-  const note = alert.withdrawn ? "withdrawn after a correction" : alert.confirmed ? "confirmed" : "";
-  return { ...alert, level, up: /up|bull|above/.test(direction), direction, note, text: short(alert, level) };
+  return { ...alert, up: isUp(alert.event), mark: mark(alert) };
 }
 
-function short(alert, level) {
-  return level === null ? String(alert.kind ?? alert.rule ?? "alert") : points(level, 0);
+function isUp({ direction, zone, to }) {
+  if (direction) return direction === "up";
+  if (zone) return zone === "oversold"; // a reversal leads out of its zone
+  return ["rebounding", "rallying", "overbought"].includes(to);
 }
 
-/** What became of its messages, in a few words. */
+function mark({ kind, event }) {
+  if (kind === "level") return points(event.level, 0);
+  if (kind === "price") return price(event.price);
+  return kind === "stage" ? event.to : "reversal";
+}
+
+/** What became of its messages: `discord sent, team waiting`; a dash where no channel carries it. */
 export function delivery(alert) {
-  const told = alert.deliveries ?? alert.delivery ?? alert.state ?? null;
-  if (told === null) return "–";
-  if (typeof told === "string") return told;
-  const rows = Array.isArray(told) ? told : Object.entries(told).map(([channel, state]) => ({ channel, state }));
-  return rows.map(row => `${row.channel ?? row.name ?? ""} ${row.state?.state ?? row.state ?? row.status ?? ""}`.trim()).join(", ") || "–";
+  const rows = Object.entries(alert.deliveries).flatMap(([channel, kinds]) =>
+    Object.entries(kinds).map(([kind, outcome]) => `${channel}${kind === "raised" ? "" : ` (${kind})`} ${outcome.state}`));
+  return rows.join(", ") || "–";
 }

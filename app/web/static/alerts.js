@@ -1,48 +1,67 @@
-// The alerts that were raised, newest first.
+// The alerts that were raised, newest first, and the channels that carry them.
 
 import { fromAlert, delivery } from "./alert.js";
 import { get, repeat } from "./api.js";
 import { h, table } from "./dom.js";
-import { moment, points, price } from "./format.js";
+import { count, duration, moment, points, price } from "./format.js";
 import { startFrame } from "./frame.js";
 import { Live } from "./live.js";
 
 const POLL_MS = 3000;
+const PAGE = 100;
 const COLUMNS = [
-  { name: "bar (UTC)", text: true }, { name: "product", text: true }, { name: "timeframe", text: true },
-  { name: "alert", text: true }, { name: "price" }, { name: "MACD-V" }, { name: "stage", text: true },
-  { name: "bias", text: true }, { name: "delivery", text: true },
+  { name: "bar (UTC)", text: true }, { name: "alert", text: true }, { name: "price" }, { name: "MACD-V" }, { name: "stage", text: true },
+  { name: "bias", text: true }, { name: "state", text: true }, { name: "delivery", text: true },
+];
+const CHANNEL_COLUMNS = [
+  { name: "channel", text: true }, { name: "kind", text: true }, { name: "state", text: true }, { name: "waiting" },
+  { name: "done" }, { name: "dropped" }, { name: "paused for" }, { name: "what went wrong last", text: true },
 ];
 
 const page = document.getElementById("page");
 const path = document.body.dataset.alerts;
+let asked = PAGE;
 let shown = "";
 
 function row(alert) {
   const link = `/product/${encodeURIComponent(alert.product)}?timeframe=${encodeURIComponent(alert.timeframe)}`;
+  const withdrawn = alert.state === "withdrawn";
   return [
-    moment(alert.start), h("a", { href: link }, alert.product), alert.timeframe,
-    h("span", { class: alert.up ? "up" : "down" }, `${alert.up ? "▲" : "▼"} ${what(alert)}`),
-    price(alert.price), points(alert.macdv), alert.stage ?? "–", alert.bias ?? "–",
-    [delivery(alert), alert.note].filter(text => text && text !== "–").join(" · ") || "–",
+    moment(alert.start),
+    h("span", {}, h("span", { class: alert.up ? "up" : "down" }, alert.up ? "▲ " : "▼ "),
+      h("a", { href: link, class: withdrawn ? "withdrawn" : null }, alert.title)),
+    price(alert.price), points(alert.macdv), alert.stage ?? "–", alert.bias,
+    withdrawn ? "withdrawn after a correction" : "stands", delivery(alert),
   ];
 }
 
-function what(alert) {
-  const kind = String(alert.rule ?? alert.kind ?? "alert").replaceAll("_", " ");
-  return alert.level === null ? kind : `${kind} ${points(alert.level, 0)}`;
+function channelRow(channel) {
+  const state = h("span", { class: { working: "up", paused: "warn", disabled: "bad" }[channel.state] }, channel.state);
+  return [
+    channel.channel, channel.kind, state, count(channel.waiting), count(channel.done), count(channel.dropped),
+    channel.paused_real_seconds ? duration(channel.paused_real_seconds) : "–", channel.reason ?? "–",
+  ];
+}
+
+function more() {
+  asked = Math.min(500, asked + 100); // what the API gives on one page
+  refresh();
 }
 
 async function read() {
   try {
-    const answer = await get(path);
-    const text = JSON.stringify(answer);
+    const [answer, { channels }] = await Promise.all([get(path, { limit: asked }), get("/v1/alert-channels")]);
+    const text = JSON.stringify([answer, channels]);
     if (text === shown) return;
     shown = text;
-    const alerts = (answer.alerts ?? []).map(fromAlert);
+    const alerts = answer.alerts.map(fromAlert);
     page.replaceChildren(h("h1", {}, "Alerts"), alerts.length
-      ? h("div", { class: "card wide" }, table(COLUMNS, alerts.map(row), "Alerts, newest first"))
-      : h("p", { class: "dim" }, "No alert has been raised yet."));
+      ? h("section", { class: "card", id: "alerts" }, table(COLUMNS, alerts.map(row), "Alerts, newest first"),
+        answer.next && asked < 500 ? h("p", {}, h("button", { type: "button", class: "button", onclick: more }, "More")) : null)
+      : h("p", { class: "dim" }, "No alert has been raised yet."),
+    channels.length ? h("section", { class: "card below", id: "channels" }, h("h2", {}, "Channels"),
+      table(CHANNEL_COLUMNS, channels.map(channelRow), "Channels"))
+      : h("p", { class: "dim" }, "No channel is set up: alerts are stored and shown, and nobody is told."));
   } catch (error) {
     page.replaceChildren(h("h1", {}, "Alerts"), h("p", { class: "say", role: "alert" }, error.message));
     shown = "";
@@ -50,8 +69,9 @@ async function read() {
 }
 
 startFrame();
+let refresh = () => {};
 if (path) {
-  const refresh = repeat(read, () => POLL_MS);
+  refresh = repeat(read, () => POLL_MS);
   new Live({ kinds: "alert" }, () => refresh(), () => refresh());
 } else {
   page.replaceChildren(h("h1", {}, "Alerts"), h("p", { class: "dim" }, "Alerts are not part of this installation."));

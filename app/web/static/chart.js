@@ -50,8 +50,13 @@ export class Chart {
     this.recolour();
   }
 
-  /** Draw `buckets` (whole, oldest first, `{start}` for a gap), keeping what is seen where it is. */
+  /**
+   * Draw `buckets` (whole, oldest first, `{start}` for a gap). What is seen stays, whatever came before it; who sees
+   * the newest bucket goes on seeing the newest.
+   */
   show(buckets, values, alerts) {
+    const range = this.chart.timeScale().getVisibleLogicalRange();
+    const shift = this.shift(buckets, range);
     this.buckets = buckets;
     this.values = values;
     this.alerts = alerts;
@@ -64,6 +69,17 @@ export class Chart {
     this.signal.setData(values.filter(hasSignal).map(v => ({ time: v.start, value: v.signal })));
     this.histogram.setData(values.filter(hasSignal).map(v => this.histogramPoint(v)));
     this.mark();
+    if (shift) this.chart.timeScale().setVisibleLogicalRange({ from: range.from + shift, to: range.to + shift });
+  }
+
+  /** By how many buckets what is seen has to move when `buckets` take the place of the present ones. */
+  shift(buckets, range) {
+    if (!range || !this.buckets.length) return 0;
+    const [first, last] = [this.buckets[0].start, this.buckets.at(-1).start];
+    const before = buckets.findIndex(bucket => bucket.start === first);
+    const newest = buckets.findIndex(bucket => bucket.start === last);
+    if (before < 0 || newest < 0) return 0; // another series
+    return before + (range.to >= this.buckets.length - 1 ? buckets.length - 1 - newest : 0);
   }
 
   /** Draw only these buckets again; all of them are in the chart. */
@@ -112,7 +128,7 @@ export class Chart {
   alertMarks() {
     const there = new Set(this.buckets.map(b => b.start));
     return this.alerts.filter(a => there.has(a.start)).map(a => (
-      { time: a.start, position: "aboveBar", shape: a.up ? "arrowUp" : "arrowDown", color: this.colours.warn, text: a.text }));
+      { time: a.start, position: "aboveBar", shape: a.up ? "arrowUp" : "arrowDown", color: this.colours.warn, text: a.mark }));
   }
 
   recolour() {

@@ -32,10 +32,16 @@ function show(summary) {
   setText(by("date"), date);
   setText(by("time"), heard ? `${time} UTC` : "");
   by("clock").classList.toggle("bad", old);
-  const live = document.body.dataset.live === "stream";
-  setText(by("live"), !summary.connected ? "feed down" : live ? "live" : "polling");
-  by("live").dataset.state = !summary.connected ? "down" : live ? "live" : "poll";
+  const [text, state] = feed(summary.connected, document.body.dataset.live);
+  setText(by("live"), text);
+  by("live").dataset.state = state;
   progress(summary.start);
+}
+
+/** What the dot in the head says; a page that needs no stream has no `live`. */
+function feed(connected, live) {
+  if (!connected) return ["feed down", "down"];
+  return { stream: ["live", "live"], poll: ["polling", "poll"] }[live] ?? ["feed up", "live"];
 }
 
 function say(text, ready) {

@@ -127,7 +127,7 @@ function link(step = false) {
 
 function followsNewest() {
   const seen = chart.seen();
-  return !seen || seen.to >= (shown.candles.last ?? 0);
+  return !seen || seen.to >= chart.buckets.at(-1).start;
 }
 
 function toNewest() {
@@ -154,9 +154,9 @@ async function read() {
     const changed = mine.candles.take([...candles.candles, ...openOne(mine)]);
     const values = takeValues(mine, indicators.series);
     mine.latest = indicators;
-    if (document.body.dataset.alerts) await readAlerts(mine);
+    const alerts = document.body.dataset.alerts && await readAlerts(mine);
     if (mine !== shown) return;
-    if (changed.length || values || forgot || !mine.fitted) draw();
+    if (changed.length || values || forgot || alerts || !mine.fitted) draw();
     about();
   } catch (error) {
     if (mine !== shown) return;
@@ -194,11 +194,15 @@ function takeValues(mine, rows) {
   return JSON.stringify([...mine.values.values()].slice(-PAGE)) !== before;
 }
 
+/** Take the alerts of the series that still stand; returns whether they differ. */
 async function readAlerts(mine) {
   try {
-    const answer = await get(document.body.dataset.alerts);
-    mine.alerts = (answer.alerts ?? []).map(fromAlert).filter(a => a.product === product && a.timeframe === mine.timeframe.name);
-  } catch { /* the chart is worth showing without them */ }
+    const answer = await get(document.body.dataset.alerts, { product, timeframe: mine.timeframe.name, limit: PAGE });
+    const stand = answer.alerts.filter(alert => alert.state === "stands").map(fromAlert);
+    const differ = JSON.stringify(stand) !== JSON.stringify(mine.alerts);
+    mine.alerts = stand;
+    return differ;
+  } catch { return false; } // the chart is worth showing without them
 }
 
 /** The newest bucket that should be known by now; null while the exchange's clock is not. */
@@ -213,11 +217,8 @@ function draw() {
   if (!buckets.length) return;
   chart ??= new Chart(parts.box, onHover, onRange);
   quiet = true;
-  const held = shown.fitted && !followsNewest() ? chart.seen() : null;
-  const grown = buckets.length - chart.buckets.length;
   chart.show(buckets, [...shown.values.values()].sort((a, b) => a.start - b.start), shown.alerts);
   if (!shown.fitted) fit();
-  else if (held && grown) chart.see(held.from, held.to);
   quiet = false;
   shown.fitted = true;
   page.dataset.ready = shown.timeframe.name;
@@ -306,11 +307,7 @@ async function readOlder() {
     const end = mine.candles.first - mine.timeframe.seconds;
     const answer = await get(`/v1/candles/${encodeURIComponent(product)}`, { timeframe: mine.timeframe.name, end, limit: PAGE });
     mine.whole = answer.candles.length === 0;
-    if (mine.candles.take(answer.candles).length && mine === shown) {
-      const seen = chart.seen();
-      draw();
-      if (seen) chart.see(seen.from, seen.to);
-    }
+    if (mine.candles.take(answer.candles).length && mine === shown) draw();
   } catch { mine.whole = false; } finally { older = false; }
 }
 
