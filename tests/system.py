@@ -20,7 +20,7 @@ class System:
 
     def __init__(self, start: Callable[..., Process], redis_url: str, env: Mapping[str, str]) -> None:
         self._start = start
-        self.env = {"REDIS_URL": redis_url, "REMAP_SIGTERM": "SIGQUIT", **env}
+        self.env = {"REDIS_URL": redis_url, **env}
         self.context = Context(Settings.from_environment(self.env))
         self.processes: dict[str, Process] = {}
 
@@ -39,6 +39,7 @@ class System:
             case "ingest" | "web":
                 return [PYTHON, "-m", "app", kind]
             case "indicators":
+                celery = ["env", "REMAP_SIGTERM=SIGQUIT", *celery]
                 return [*celery, "worker", "-Q", "indicators", "-c", "1", "-n", f"{name}@%h", *WORKER]
             case "backfill":
                 queues = ["-Q", "backfill,reconcile", "-P", "threads", "-c", "4"]

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from typing import Any
+
+from celery.signals import worker_shutting_down
 
 from app.repair.service import Repair
 from workers.app import ONCE_MORE, app, context
 from workers.arguments import ScanWork, Work, parsed
+
+_stopping = threading.Event()
+
+
+@worker_shutting_down.connect
+def _let_go(**_: Any) -> None:
+    # A thread cannot be ended from outside: it ends after the page that it is asking for.
+    _stopping.set()
 
 
 @cache
@@ -33,4 +44,4 @@ def reconcile(**arguments: Any) -> None:
 def drain(**arguments: Any) -> None:
     """Work on the repair queue until nothing in it is due."""
     parsed(Work, arguments)
-    _repair().drain()
+    _repair().drain(stop=_stopping)

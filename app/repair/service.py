@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter
 
 from app import dispatch
@@ -62,9 +63,9 @@ class Repair:
         log.info("reconciliation: %d requests queued (5m and %s)", len(requests), turn)
         return len(requests)
 
-    def drain(self, *, max_s: float = 20.0) -> int:
-        """Work on the queue until nothing is due, or `max_s` have passed."""
-        return self._drain.run(max_s=max_s)
+    def drain(self, *, max_s: float = 20.0, stop: threading.Event | None = None) -> int:
+        """Work on the queue until nothing is due, `max_s` have passed, or `stop` is set."""
+        return self._drain.run(max_s=max_s, stop=stop)
 
     def _on_news(self, touched: list[Touched]) -> None:
         dispatch.update(self._context.exchange, touched)

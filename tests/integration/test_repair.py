@@ -208,6 +208,20 @@ def test_redis_may_be_away_and_nothing_restarts(
     assert {name: p.pid for name, p in system.processes.items() if p.returncode is None} == pids
 
 
+def test_a_backfill_worker_ends_cleanly_in_the_middle_of_its_work(
+    start_exchange: StartExchange, start_system: StartSystem
+) -> None:
+    exchange = start_exchange("--products", "10", "--start", "2021-03-04T00:00:00Z")
+    system = start_system(exchange, PRODUCTS="all:USD")
+    eventually(lambda: len(exchange.requests_for_candles()) > 5, timeout=40)
+    assert system.context.queue.state().total > 5
+    worker = system.processes["backfill"]
+    assert worker.stop(timeout=20) == 0
+    assert "Traceback" not in worker.output()
+    system.start("backfill")
+    eventually(lambda: system.has_started(10), timeout=60, interval=0.2)
+
+
 def test_a_dead_worker_and_a_dead_ingest_lose_nothing(start_exchange: StartExchange, start_system: StartSystem) -> None:
     exchange, system = started(start_exchange, start_system, 4)
     for name in ("indicators", "backfill", "ingest"):
