@@ -118,6 +118,7 @@ def service(answer: Callable[[int], Answer] = lambda _: OK) -> Iterator[Service]
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -136,6 +137,9 @@ def service(answer: Callable[[int], Answer] = lambda _: OK) -> Iterator[Service]
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """Somebody who was killed leaves a broken connection: that is what some tests are about."""
 
     server = Server(("127.0.0.1", 0), Handler)
     state.port = server.server_address[1]

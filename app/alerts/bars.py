@@ -10,8 +10,8 @@ from app.indicators.stages import STAGES, Stage
 from app.records import Records
 from app.settings import MIN_CANDLES
 
-HISTORY = 200
-"""Bars before the newest one that can matter for it: many times the longest cooldown, and past the warm-up's error."""
+FEW, MANY = 32, 100
+"""Bounds of a span of history, in bars. Two spans of many bars stay clear of the error of a window's warm-up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,15 @@ class Bars:
         return next((i for i in range(bar - 1, -1, -1) if self.macdv[i] is not None), None)
 
 
-def newest_bars(window: Records, values: MacdvSeries, count: int = HISTORY) -> Bars:
+def history_of(start_s: int, step: int, span: int) -> int:
+    """How many bars to look at for a bar: one to two spans.
+
+    They begin at a multiple of the span, so that neighbouring bars see the same past and agree on what it told.
+    """
+    return span + start_s // step % span + 1
+
+
+def newest_bars(window: Records, values: MacdvSeries, count: int) -> Bars:
     """The last `count` bars of `window` (closed candles without a hole) and of the `values` computed from it."""
     first = max(0, len(window) - count)
     unready = max(0, MIN_CANDLES - 1 - first)  # bars that rest on too few candles

@@ -80,27 +80,30 @@ class Evaluator:
             yield alert_of(finding, look.series, window[-1], point, len(window), others, self._channels)
 
     def _as_of(self, moments: Sequence[tuple[Series, int]]) -> list[dict[Timeframe, MacdvPoint | None]]:
-        """The newest point of every timeframe of each product, as of an exchange time."""
-        asked = [(series.at(t), *as_of(t, end_s)) for series, end_s in moments for t in self._timeframes]
+        """The newest point of every other timeframe of each product, as of an exchange time."""
+        others = [[t for t in self._timeframes if t != series.timeframe] for series, _ in moments]
+        asked = [
+            (series.at(t), *as_of(t, end_s))
+            for (series, end_s), each in zip(moments, others, strict=True)
+            for t in each
+        ]
         views = self._candles.read_many(asked)
         tails = [
             contiguous_tail(self._completed(series, last_s, view.over), series.timeframe)
             for (series, _, last_s), view in zip(asked, views, strict=True)
         ]
-        points = [ready_point(tail, values) for tail, values in zip(tails, macdv_of_many(tails), strict=True)]
-        each = len(self._timeframes)
-        return [
-            dict(zip(self._timeframes, points[i * each : (i + 1) * each], strict=True)) for i in range(len(moments))
-        ]
+        points = (ready_point(tail, values) for tail, values in zip(tails, macdv_of_many(tails), strict=True))
+        return [{t: next(points) for t in each} for each in others]
 
     def _completed(self, series: Series, last_s: int, records: Records) -> Records:
         """`records` up to the bucket `last_s`, with what can be built: another worker may be about to write it."""
         step = series.timeframe.seconds
         if not series.timeframe.contains(BASE) or not len(records):
             return records
-        missing = np.setdiff1d(np.arange(int(records["start_s"][0]), last_s + 1, step), records["start_s"])
-        if not len(missing):
+        expected = np.arange(int(records["start_s"][0]), last_s + 1, step)
+        if len(expected) == len(records):
             return records
+        missing = np.setdiff1d(expected, records["start_s"])
         base = self._candles.read(series.at(BASE), int(missing[0]), last_s + step - BASE.seconds)
         return np.sort(np.concatenate([records, aggregate(base.records, BASE, series.timeframe, missing)]))
 

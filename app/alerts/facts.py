@@ -48,11 +48,12 @@ def alert_of(
     """The alert that `finding` leads to.
 
     `candle`: the record of its bar. `point`: the bar's values, which rest on `candles` bars; None where they are not
-    ready. `others`: the newest values of the product's timeframes as of the end of the bar. `channels`: all there are.
+    ready. `others`: the newest values of the product's other timeframes as of the end of the bar. `channels`: all
+    there are.
     """
     settings, event, _, start_s = finding
     identified = identity(settings.name, series, start_s)
-    others = {**others, series.timeframe: point}
+    points = dict(sorted({**others, series.timeframe: point}.items(), key=lambda item: item[0].seconds))
     fact = {
         "id": identified,
         "rule": settings.name,
@@ -65,8 +66,8 @@ def alert_of(
         "event": event.detail,
         "price": float(candle["close"]),
         **{name: getattr(point, name, None) for name in ("macdv", "signal", "histogram", "stage")},
-        "timeframes": {str(t): _brief(p) for t, p in others.items()},
-        "bias": bias_of({t: p.stage if p else None for t, p in others.items()}),
+        "timeframes": {str(t): _brief(p) for t, p in points.items()},
+        "bias": bias_of({t: p.stage if p else None for t, p in points.items()}),
         "confirmed": int(candle["flags"]) & STATE_MASK >= State.CONFIRMED,
         "candles": candles,
         "definition": settings.definition,

@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from app.alerts.bars import FEW, MANY
 from app.alerts.rules import LevelRule, PriceRule, ReversalRule, Rule, StageRule
 from app.alerts.toml_lines import line_of, parse
 from app.errors import InvalidInput
@@ -71,6 +72,11 @@ class RuleSettings(Part):
             and (not self.timeframes or timeframe in self.timeframes)
         )
 
+    @property
+    def span(self) -> int:
+        """Bars of a span of history that what it tells may depend on; 0 where only the bar itself matters."""
+        return min(max(16 * self.cooldown_bars, FEW), MANY) if self.cooldown_bars else 0
+
     def cooldown_s(self, timeframe: Timeframe) -> int:
         return self.cooldown_bars * timeframe.seconds
 
@@ -103,6 +109,10 @@ class ReversalSettings(RuleSettings):
     zone: float = Field(150, gt=0, le=10_000)
     oversold_percent: Percent = 5
     overbought_percent: Percent = 3
+
+    @property
+    def span(self) -> int:
+        return MANY  # a visit of the zone may be long
 
     def rule(self) -> Rule:
         return ReversalRule(self.zone, self.oversold_percent, self.overbought_percent)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from app.alerts.bars import HISTORY, newest_bars
+from app.alerts.bars import history_of, newest_bars
 from app.alerts.rules import Event, Rule
 from app.alerts.settings import AlertSettings, RuleSettings
 from app.continuity import contiguous_tail
@@ -96,12 +96,15 @@ class Watch:
         if not rules:
             return []
         two = newest_bars(window, values, 2)
-        happened = [(settings, rule) for settings, rule in rules if rule.event(two, len(two) - 1)]
-        if not happened:  # as a rule; only an event needs the history that may hide it
-            return []
-        bars = newest_bars(window, values, HISTORY)
-        told = [(settings, rule.told(bars, settings.cooldown_s(timeframe))) for settings, rule in happened]
-        return [(settings, event) for settings, event in told if event]
+        told = []
+        for settings, rule in rules:
+            event = rule.event(two, len(two) - 1)
+            if event and settings.span:  # only what happened needs the history that may hide it
+                count = history_of(int(window["start_s"][-1]), timeframe.seconds, settings.span)
+                event = rule.told(newest_bars(window, values, count), settings.cooldown_s(timeframe))
+            if event:
+                told.append((settings, event))
+        return told
 
     def holds(self, product: str, timeframe: Timeframe, rule: str, definition: str) -> Rule | None:
         """The rule that is called `rule`, if it still is what it was; else nobody can say whether an alert holds."""

@@ -175,7 +175,7 @@ def test_three_workers_that_race_give_the_same(
     start_worker: Callable[[], Worker], market: Market, kept: dict[str, list[dict[str, Any]]]
 ) -> None:
     first, tasks = start_worker(), SimpleQueue[list[Touched] | None]()
-    iterator = pieces(market, 3, 60)
+    iterator = pieces(market, 3, 120)
     first.update(first.put(next(iterator)))
 
     def work(worker: Worker) -> None:
@@ -202,7 +202,7 @@ def test_corrections_in_any_order_leave_the_same_alerts(
 ) -> None:
     """Each newest candle arrives wrong first; then come, in any order, its correction and those of older ones."""
     worker, order, wrong = start_worker(), random.Random(seed), random.Random(0)
-    records = market["XLM-BTC"][: SEEDED + 300]
+    records = market["XLM-BTC"][: SEEDED + 160]
     for bar in range(SEEDED, len(records)):
         touched = worker.put({"XLM-BTC": records[:SEEDED] if bar == SEEDED else spoiled(records[bar], wrong)})
         worker.update(touched)

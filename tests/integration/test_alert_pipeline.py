@@ -1,0 +1,75 @@
+"""Alerts end to end, with real processes: frames in at one end, requests at a webhook out at the other."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.cache.alerts import StoredAlert
+from app.series import Series
+from app.timeframes import Timeframe
+from tests.alerting import service
+from tests.alerts_reference import RULES, Row, expected_alerts
+from tests.oracle import Exchange, held
+from tests.support import eventually
+from tests.system import System
+
+pytestmark = pytest.mark.integration
+
+PRODUCTS = ["BTC-USD", "ETH-USD", "SOL-USD"]
+TIMEFRAMES = (Timeframe.M5, Timeframe.M15)
+CHANNEL = '[channel.hook]\nkind = "webhook"\nurl_env = "HOOK"\nallow_private = true\n'
+DELIVERY = "[delivery]\ntimeout_seconds = 1\nlease_seconds = 3\n"
+
+
+def expected(system: System, series: Series) -> tuple[list[str], int]:
+    """What an independent computation makes of the cached candles since watching began, and the last bar looked at."""
+    watched = system.context.indicators.read_watched([series])[0]
+    assert watched is not None
+    bars = held(system.context.candles.read(series, 0, watched.evaluated_s))
+    rows = [Row(start, bar.high, bar.low, bar.close) for start, bar in sorted(bars.items())]
+    assert all(bar.trades for bar in bars.values())
+    assert len(rows) > 100
+    assert rows[-1].start - rows[0].start == (len(rows) - 1) * series.timeframe.seconds, "without a hole"
+    alerts = expected_alerts(series.product, rows, series.timeframe.seconds, watched.floor_s)
+    return [f"{a.rule}|{series.product}|{series.timeframe}|{a.start}" for a in alerts], watched.evaluated_s
+
+
+def test_every_alert_of_a_running_market_arrives_although_workers_are_killed(
+    start_exchange: Callable[..., Exchange], start_system: Callable[..., System], tmp_path: Path
+) -> None:
+    (tmp_path / "alerts.toml").write_text(RULES + CHANNEL + DELIVERY)
+    exchange = start_exchange("--seed", "7", "--start", "2021-03-04T00:00:00Z", "--speed", "200")
+    with service() as hook:
+        system = start_system(
+            exchange,
+            PRODUCTS=",".join(PRODUCTS),
+            TIMEFRAMES=",".join(TIMEFRAMES),
+            ALERTS_FILE=str(tmp_path / "alerts.toml"),
+            HOOK=hook.url,
+        )
+        system.start("indicators2", "alerts2")
+        eventually(lambda: system.has_started(len(PRODUCTS)), timeout=60, interval=0.2)
+        for victims in (("indicators", "alerts"), ("indicators2", "alerts2")):
+            system.wait_until(exchange.now_s() + 2400)
+            for victim in victims:
+                system.processes[victim].send(signal.SIGKILL)
+            system.start(*victims)
+        system.wait_until(exchange.now_s() + 1200)
+        system.processes["ingest"].send(signal.SIGSTOP)  # the market stands still for those who look at it
+
+        def all_arrived() -> list[StoredAlert]:
+            stored, _ = system.context.alerts.newest(10_000, lambda _: True)
+            many = [Series("coinbase", p, t) for p in PRODUCTS for t in TIMEFRAMES]
+            wanted = [identity for series in many for identity in expected(system, series)[0]]
+            assert sorted(alert.id for alert in stored) == sorted(wanted)
+            assert set(hook.accepted) == {f"{identity}|raised" for identity in wanted}
+            return stored
+
+        stored = eventually(all_arrived, timeout=30, interval=0.5)
+    assert len(stored) >= 5
+    assert not [alert for alert in stored if alert.withdrawn]
+    assert len(hook.accepted) <= len(stored) + 2, "at most one a killed worker twice"
