@@ -256,7 +256,7 @@ def test_seven_hundred_products_are_painted_within_a_second_and_stay_fluid(
     names = many(context, 700)
     painted: list[float] = []
     with serving(context) as web:
-        for _ in range(5):  # other tests may run on this machine
+        for _ in range(10):  # other work may be going on on this machine
             page = browser.new_page(viewport={"width": DESK[0], "height": DESK[1]})
             page.goto(str(web.base_url))
             page.wait_for_selector(".market tbody th a")
