@@ -22,6 +22,9 @@ from app.cache.scripts import script
 WINDOW_S = 1.005
 """A second, and a little for the rounding of clocks."""
 
+SPACING = 0.8
+"""Permits are at least this part of their even distance apart: a burst would only queue up at the exchange."""
+
 LONGEST_PAUSE_S = 300.0
 """A Retry-After above this is not believed."""
 
@@ -73,7 +76,7 @@ class Budget:
     def try_acquire(self) -> Permit | float:
         """A permit, or the seconds to wait before the next try."""
         name = uuid.uuid4().hex
-        args = [self._at_once, name, int(HELD_S * 1e6)]
+        args = [self._at_once, name, int(HELD_S * 1e6), int(SPACING * self._window_us / self._at_once)]
         wait_us = int(self._acquire(keys=[self._permits, self._state], args=args))
         return wait_us / 1e6 if wait_us else self._permit(name)
 
@@ -92,6 +95,7 @@ class Budget:
 
         def cancel() -> None:
             self._client.zrem(self._permits, name)
+            self._client.hdel(self._state, "next_us")
 
         return Permit(give_back, cancel)
 

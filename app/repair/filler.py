@@ -78,7 +78,9 @@ class Filler:
         newest = self._rules.newest(series.timeframe, now_s)
         view = self._context.candles.read_whole(series, newest)
         due_s = left_to_ask(view, series.timeframe, now_s, self._rules)
-        if due_s is None:
+        # What the stream does not deliver is left to the scan, which asks for several buckets at once.
+        is_streamed = series.timeframe.seconds >= BASE.seconds
+        if due_s is None or (due_s > now_s and not is_streamed and view.origin_s):
             self._queue.done(request)
         else:
             self._queue.settle(request, max(exchange_ms, int(due_s * 1000)))

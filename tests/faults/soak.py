@@ -147,7 +147,9 @@ def run(hours: float, products: int, seed: int, folder: Path, say: Callable[[str
 
 
 @contextmanager
-def running(products: int, seed: int, folder: Path, **env: str) -> Iterator[tuple[Exchange, System]]:
+def running(
+    products: int, seed: int, folder: Path, speed: int = SPEED, **env: str
+) -> Iterator[tuple[Exchange, System]]:
     """The whole system against an exchange with so many products, its logs and data in `folder`."""
     started: list[Process] = []
 
@@ -161,7 +163,7 @@ def running(products: int, seed: int, folder: Path, **env: str) -> Iterator[tupl
         try:
             exchange = Exchange(free_port())
             command = [sys.executable, "-m", "app.exchange.local", "--port", str(exchange.port), "--start", START]
-            start([*command, "--speed", str(SPEED), "--seed", str(seed), "--products", str(products)])
+            start([*command, "--speed", str(speed), "--seed", str(seed), "--products", str(products)])
             eventually(exchange.now_s, timeout=20)
             urls = {"EXCHANGE_WS_URL": exchange.ws_url, "EXCHANGE_REST_URL": exchange.rest_url}
             system = System(start, server.url, {**urls, "PRODUCTS": "all:USD", **env})

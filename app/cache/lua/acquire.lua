@@ -1,5 +1,6 @@
 -- One permit of the fleet's request budget, on the server's own clock.
--- KEYS: permits, state   ARGV: permits in a window, name of the new permit, us after which its holder is taken for dead
+-- KEYS: permits, state
+-- ARGV: permits in a window, name of the new permit, us after which its holder is taken for dead, us between two grants
 -- Answer: 0 for a permit, else the microseconds to wait before asking again.
 --
 -- A permit counts from its grant until a whole window after it was given back, so until a window after the request it
@@ -8,13 +9,15 @@
 local permits, state = KEYS[1], KEYS[2]
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local paused_until = tonumber(redis.call('HGET', state, 'paused_until_us') or 0)
-if paused_until > now then return paused_until - now end
+local known = redis.call('HMGET', state, 'paused_until_us', 'next_us')
+local not_before = math.max(tonumber(known[1] or 0), tonumber(known[2] or 0))
+if not_before > now then return not_before - now end
 
 redis.call('ZREMRANGEBYSCORE', permits, '-inf', now)
 if redis.call('ZCARD', permits) < tonumber(ARGV[1]) then
   redis.call('ZADD', permits, now + ARGV[3], ARGV[2])
   redis.call('PEXPIRE', permits, 3600000)
+  redis.call('HSET', state, 'next_us', now + ARGV[4])
   redis.call('HINCRBY', state, 'granted', 1)
   return 0
 end
