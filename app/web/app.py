@@ -10,7 +10,7 @@ from app.context import Context
 from app.lookup import Lookup
 from app.memo import Memo
 from app.status import Status, read_status
-from app.web import alerts, corrections, data, docs, errors, health, overview, pages
+from app.web import alerts, corrections, data, docs, errors, health, openapi, overview, pages
 from app.web.bounds import Bounds
 from app.web.guard import Guard
 from app.web.metrics import route as metrics
@@ -52,4 +52,5 @@ def create_app(context: Context) -> FastAPI:
     app.include_router(alerts.router(context))
     app.include_router(docs.router(app))
     pages.install(app, context.settings)
+    openapi.install(app, needs_token=bool(context.settings.web_token))
     return app

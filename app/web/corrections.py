@@ -37,7 +37,7 @@ def router(context: Context) -> APIRouter:
     away: dict[int | str, dict[str, Any]] = {503: {"model": ErrorAnswer, "description": "Redis cannot be read."}}
 
     @routes.get("/corrections", responses={200: {"model": CorrectionsAnswer}, **away})
-    def corrections(limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Response:
+    def corrections(limit: Annotated[int, Query(ge=1, le=1000, description="The newest so many.")] = 100) -> Response:
         """The newest candles that were replaced, with what was there before and why."""
         settings = context.settings
         return json_answer(

@@ -1,0 +1,59 @@
+"""The description of the API is whole, and its examples are what is really answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from app.context import Context
+from app.settings import Settings
+from app.web.app import create_app
+from app.web.openapi import examples
+
+APP = create_app(Context(Settings()))
+DESCRIPTION: dict[str, Any] = APP.openapi()
+OPERATIONS = [(path, o) for path, methods in DESCRIPTION["paths"].items() for o in methods.values()]
+
+
+def _models() -> dict[str, type[BaseModel]]:
+    """Every model of an answer, by its name."""
+    contexts = [c for r in APP.routes for c in getattr(r, "effective_route_contexts", list)()]
+    routes = [*APP.routes, *(c.original_route for c in contexts)]
+    answers = [a for r in routes if isinstance(r, APIRoute) for a in r.responses.values()]
+    return {a["model"].__name__: a["model"] for a in answers if "model" in a}
+
+
+@pytest.mark.parametrize(("path", "operation"), OPERATIONS, ids=[path for path, _ in OPERATIONS])
+def test_every_route_says_what_it_does_and_shows_an_answer(path: str, operation: dict[str, Any]) -> None:
+    del path
+    assert len(operation["description"]) > 20
+    assert operation["tags"][0] in {tag["name"] for tag in DESCRIPTION["tags"]}
+    assert "422" not in operation["responses"]
+    for parameter in operation.get("parameters", []):
+        assert parameter.get("description") or parameter["schema"].get("description"), parameter["name"]
+    content = operation["responses"]["200"]["content"]
+    for kind, answer in content.items():
+        if kind == "application/json":
+            schema = DESCRIPTION["components"]["schemas"][answer["schema"]["$ref"].rsplit("/", 1)[-1]]
+            assert schema["examples"]
+        else:
+            assert answer["example"]
+
+
+@pytest.mark.parametrize("name", examples())
+def test_an_example_is_a_whole_answer(name: str) -> None:
+    model = _models()[name]
+    example = examples()[name]
+    assert set(example) <= set(model.model_fields)
+    answered = model.model_validate(example).model_dump(mode="json", exclude_unset=True)
+    assert answered == example
+
+
+def test_how_to_authenticate_is_said_where_it_is_needed() -> None:
+    assert "security" not in DESCRIPTION
+    guarded = create_app(Context(Settings(web_token="sixteen-or-more-characters"))).openapi()
+    assert set(guarded["components"]["securitySchemes"]) == {"token", "password"}
+    assert guarded["paths"]["/healthz"]["get"]["security"] == []
