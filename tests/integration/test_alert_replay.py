@@ -188,7 +188,7 @@ def test_three_workers_that_race_give_the_same(
     for piece in iterator:
         for touched in first.put(piece):  # a task for each product, so that every worker has something to do
             tasks.put([touched])
-        eventually(lambda: tasks.qsize() < 20, timeout=60)
+        eventually(lambda: tasks.qsize() < 8, timeout=60)
     for _ in threads:
         tasks.put(None)
     for thread in threads:
@@ -202,7 +202,7 @@ def test_corrections_in_any_order_leave_the_same_alerts(
 ) -> None:
     """Each newest candle arrives wrong first; then come, in any order, its correction and those of older ones."""
     worker, order, wrong = start_worker(), random.Random(seed), random.Random(0)
-    records = market["XLM-BTC"][: SEEDED + 160]
+    records = market["XLM-BTC"][: SEEDED + 300]
     for bar in range(SEEDED, len(records)):
         touched = worker.put({"XLM-BTC": records[:SEEDED] if bar == SEEDED else spoiled(records[bar], wrong)})
         worker.update(touched)
