@@ -36,6 +36,7 @@ soak: $(DEV) ## 24 market hours with a fault in each, in 25 minutes; fewer: make
 bench: $(DEV) ## what this project promises, measured on this machine
 	$(PY) -m benchmarks.bench_macdv
 	$(PY) -m benchmarks.bench_repair
+	$(PY) -m benchmarks.bench_dashboard
 
 clean: ## removes the virtual environment, caches and the demo's data; the data of `make run` stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis var/demo
