@@ -261,10 +261,11 @@ def start_worker(processes: Callable[..., Process], redis_url: str, tmp_path: Pa
             "ALERTS_FILE": str(tmp_path / "alerts.toml"),
             "HOOK_URL": url,
             "HOOK_SECRET": SECRET,
+            "LOG_LEVEL": "DEBUG",
         }
         command = [sys.executable, "-m", "celery", "-A", "workers.app:app", "worker", "-Q", "alerts", "-P", "threads"]
         command += ["-c", "4", "-n", f"alerts{time.monotonic_ns()}@%h", "--without-gossip", "--without-mingle"]
-        return processes([*command, "-l", "INFO"], env=env)
+        return processes([*command, "-l", "DEBUG"], env=env)
 
     return start
 
@@ -287,7 +288,7 @@ def test_workers_killed_at_any_moment_lose_nothing(
 
     products = [Series("coinbase", f"P{n}-USD", Timeframe.M5) for n in range(10)]
     with service(slowly) as hook:
-        workers = [start_worker(hook.url) for _ in range(2)]
+        workers = [start_worker(f"{hook.url}/{SECRET}") for _ in range(2)]
         ids = [i for s in products for i in raise_alerts(indicators, range(1, 11), ("hook",), series=s)]
         kills = 0
 
@@ -297,7 +298,7 @@ def test_workers_killed_at_any_moment_lose_nothing(
             if kills < 3 and len(hook.got) > 20 * (kills + 1):
                 kills += 1
                 workers[kills % 2].send(signal.SIGKILL)
-                workers[kills % 2] = start_worker(hook.url)
+                workers[kills % 2] = start_worker(f"{hook.url}/{SECRET}")
             return not any(deliveries.waiting(["hook"]).values())
 
         eventually(swept, timeout=60, interval=0.3)

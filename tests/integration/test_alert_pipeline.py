@@ -21,7 +21,16 @@ pytestmark = pytest.mark.integration
 
 PRODUCTS = ["BTC-USD", "ETH-USD", "SOL-USD"]
 TIMEFRAMES = (Timeframe.M5, Timeframe.M15)
-CHANNEL = '[channel.hook]\nkind = "webhook"\nurl_env = "HOOK"\nallow_private = true\n'
+CHANNEL = """
+[channel.hook]
+kind = "webhook"
+url_env = "HOOK"
+allow_private = true
+
+[channel.discord]
+url_env = "DISCORD"
+allow_private = true
+"""
 DELIVERY = "[delivery]\ntimeout_seconds = 1\nlease_seconds = 3\n"
 
 
@@ -50,6 +59,7 @@ def test_every_alert_of_a_running_market_arrives_although_workers_are_killed(
             TIMEFRAMES=",".join(TIMEFRAMES),
             ALERTS_FILE=str(tmp_path / "alerts.toml"),
             HOOK=hook.url,
+            DISCORD=f"{hook.url}/discord",
         )
         system.start("indicators2", "alerts2")
         eventually(lambda: system.has_started(len(PRODUCTS)), timeout=60, interval=0.2)
@@ -67,9 +77,13 @@ def test_every_alert_of_a_running_market_arrives_although_workers_are_killed(
             wanted = [identity for series in many for identity in expected(system, series)[0]]
             assert sorted(alert.id for alert in stored) == sorted(wanted)
             assert set(hook.accepted) == {f"{identity}|raised" for identity in wanted}
+            assert not any(system.context.deliveries.waiting(["hook", "discord"]).values())
             return stored
 
         stored = eventually(all_arrived, timeout=30, interval=0.5)
     assert len(stored) >= 5
     assert not [alert for alert in stored if alert.withdrawn]
+    charts = [got.body for got in hook.got if got.path == "/discord"]
+    assert len(charts) >= len(stored)
+    assert all(b"\x89PNG" in body for body in charts)
     assert len(hook.accepted) <= len(stored) + 2, "at most one a killed worker twice"
