@@ -45,7 +45,10 @@ class ApiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Candle:
-    """One bucket. `start`: UNIX seconds; `trades` false: proven to be empty; `state`: forming, closed or confirmed."""
+    """One bucket. `start`: UNIX seconds; `trades` false: proven to be empty; `state`: forming, closed or confirmed.
+
+    `corrected`: it replaced another closed candle (known only of those that were asked for, not of events).
+    """
 
     start: int
     open: float
@@ -55,6 +58,12 @@ class Candle:
     volume: float
     trades: bool
     state: str
+    corrected: bool = False
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Candle:
+        """The candle in `row`, whatever else is there."""
+        return cls(**{name: row[name] for name in cls.__slots__ if name in row})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,7 @@ class Event:
     @property
     def candle(self) -> Candle:
         """The candle of a close, a correction or a forming event."""
-        return Candle(**{name: self.data[name] for name in Candle.__slots__})
+        return Candle.of(self.data)
 
 
 class Client:
@@ -115,7 +124,7 @@ class Client:
     ) -> list[Candle]:
         """Candles, oldest first: the newest `limit` (500), or from `start` to `end` (inclusive, UNIX seconds)."""
         query = {"timeframe": timeframe, "start": start, "end": end, "limit": limit}
-        return [Candle(**row) for row in self._get(f"/v1/candles/{product}", **query)["candles"]]
+        return [Candle.of(row) for row in self._get(f"/v1/candles/{product}", **query)["candles"]]
 
     def indicators(self, product: str, timeframe: str = "5m", *, limit: int = 100) -> dict[str, Any]:
         """MACD-V of the newest closed candles: `latest`, and `series` (oldest first)."""

@@ -24,7 +24,7 @@ from app.cache.connection import connect
 from app.cache.forming import FormingFeed
 from app.cache.model import Write
 from app.candles import State, UnifiedCandle
-from app.client import ApiError, Client, Event
+from app.client import ApiError, Candle, Client, Event
 from app.context import Context
 from app.launch.redis import RedisServer
 from app.series import Series
@@ -33,7 +33,9 @@ from app.web import server
 from app.web.app import create_app
 from app.web.stream import hub as hub_module
 from tests import filled
+from tests.oracle import Exchange
 from tests.support import Process, eventually, free_port
+from tests.system import System
 
 pytestmark = pytest.mark.integration
 
@@ -219,6 +221,34 @@ def test_forming_candles_come_only_to_who_wants_them_and_have_no_id(
     add(context, [5])
     assert eventually(lambda: other.numbers()) == [5]
     assert {e.kind for e in other.events} == {"close"}
+
+
+def test_everything_of_a_whole_system_comes(
+    start_exchange: Callable[..., Exchange], start_system: Callable[..., System]
+) -> None:
+    system = start_system(start_exchange("--products", "3"), PRODUCTS="all:USD", TIMEFRAMES="5m,15m")
+    with serving(system.context) as url:
+        client, seen = Client(url), set[tuple[str, str]]()
+        closed: dict[tuple[str, str], Candle] = {}
+        for event in client.events(kinds=["close", "indicator", "forming"]):
+            seen.add((event.kind, event.timeframe))
+            if event.kind == "close":
+                closed[event.product, event.timeframe] = event.candle
+            if seen >= {
+                ("close", "5m"),
+                ("close", "15m"),
+                ("indicator", "5m"),
+                ("indicator", "15m"),
+                ("forming", "5m"),
+            }:
+                break
+        for (product, timeframe), candle in closed.items():
+            [kept] = client.candles(product, timeframe, start=candle.start, end=candle.start)
+            assert kept.start == candle.start
+            assert kept.corrected or (kept.close, kept.volume) == (candle.close, pytest.approx(candle.volume))
+        assert {row["product"] for row in client.products()} >= {product for product, _ in closed}
+        assert client.indicators(product, timeframe, limit=5)["product"] == product
+        client.close()
 
 
 # Going on
