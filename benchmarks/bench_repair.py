@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import parse_qs
 
 import numpy as np
 from redis import Redis
@@ -110,10 +111,19 @@ def bench_disconnect(folder: Path) -> Iterable[Row]:
         until_s = gone_s + 1200
         eventually(lambda: not wrong_candles(system, exchange, products, timeframes, until_s), timeout=60, interval=0.1)
         took_s = time.monotonic() - back
-        asked = len(exchange.requests_for_candles()) - before
+        after = exchange.requests_for_candles()[before:]
+        # Thin products go on having empty buckets meanwhile; those requests are not the disconnect's.
+        missed_s = (gone_s // 300 + 1) * 300
+        covering = [r for r in after if r["status"] == 200 and _covers(r["query"], missed_s)]
         limit_s = 5 + PRODUCTS / BUDGET
         yield Row("disconnect of 20 min: seconds to the truth", f"{took_s:.1f}", f"≤ {limit_s:g}")
-        yield Row("disconnect of 20 min: requests", str(asked), str(PRODUCTS))
+        yield Row("disconnect of 20 min: requests for what was missed", str(len(covering)), str(PRODUCTS))
+        yield Row("disconnect of 20 min: other requests meanwhile", str(len(after) - len(covering)), "")
+
+
+def _covers(query: str, bucket_s: float) -> bool:
+    asked = parse_qs(query)
+    return asked["granularity"] == ["FIVE_MINUTE"] and int(asked["start"][0]) <= bucket_s <= int(asked["end"][0])
 
 
 def bench_scan(folder: Path) -> Iterable[Row]:
