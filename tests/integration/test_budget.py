@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from app.repair.budget import Budget, Permit
+from tests.faults.soak import most_in_a_second
 from tests.support import Process
 
 pytestmark = pytest.mark.integration
@@ -38,16 +39,6 @@ def now_us(client: redis.Redis) -> int:
     return seconds * 1_000_000 + micros
 
 
-def most_in_any_second(times: list[float]) -> int:
-    """The largest number of `times` (ascending) within any window of one second."""
-    first, most = 0, 0
-    for last, time_s in enumerate(times):
-        while time_s - times[first] >= 1.0:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
-
-
 def test_four_processes_share_it_exactly_and_use_it(redis_url: str, processes: object) -> None:
     rate, seconds = 20, 3
     command = [sys.executable, "-c", CALLER, redis_url, str(rate), str(seconds)]
@@ -55,7 +46,7 @@ def test_four_processes_share_it_exactly_and_use_it(redis_url: str, processes: o
     for caller in callers:
         assert caller.wait(30) == 0, caller.output()
     times = sorted(float(line) for caller in callers for line in caller.output().split())
-    assert most_in_any_second(times) <= rate
+    assert most_in_a_second(times) <= rate
     assert len(times) >= 0.8 * rate * (times[-1] - times[0]), "most of the budget is used"
     assert min(len(caller.output().split()) for caller in callers) > 0, "nobody starves"
 
