@@ -405,6 +405,28 @@ def test_connections_can_be_reset(client: Client, exchange: LocalExchange) -> No
         deque(iter(lambda: line.recv(4_096), b""), maxlen=0)  # would end without an error at an ordinary close
 
 
+def test_a_line_can_end_in_the_middle_of_a_frame(client: Client, exchange: LocalExchange) -> None:
+    client.subscribe("heartbeats")
+    exchange.inject("cut_frame")
+    line = client.ws.sock
+    assert line is not None
+    line.settimeout(5)
+    received = b"".join(iter(lambda: line.recv(4_096), b""))
+    begun = received.rfind(b"\x81\x7e\x10\x00")
+    assert begun >= 0, "a frame of 4,096 bytes was announced"
+    assert 4 < len(received) - begun < 4_096
+
+
+def test_a_line_can_be_throttled_to_a_trickle(exchange: LocalExchange) -> None:
+    with connected(exchange) as client:
+        client.subscribe("heartbeats")
+        exchange.inject("trickle", bytes_per_second=50_000)
+        began, seen = time.monotonic(), len("".join(client.texts))
+        client.subscribe("candles", *"BTC-USD", "ETH-USD", "SOL-USD", "ADA-USD")
+        client.until(lambda: len("".join(client.texts)) - seen > 30_000)
+        assert time.monotonic() - began > 0.5
+
+
 def test_new_connections_can_be_refused(exchange: LocalExchange) -> None:
     exchange.inject("refuse_connections", status=503)
     with pytest.raises(websocket.WebSocketBadStatusException, match="503"):

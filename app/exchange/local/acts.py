@@ -55,6 +55,9 @@ class Acts:
             case kinds.Reset():
                 for connection in list(self._feed.connections.values()):
                     connection.reset()
+            case kinds.CutFrame():
+                for connection in list(self._feed.connections.values()):
+                    connection.cut_frame()
             case kinds.Garbage():
                 self._send_garbage(fault, now_ms)
             case kinds.SnapshotStorm():

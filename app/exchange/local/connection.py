@@ -20,6 +20,7 @@ from app.exchange.local.faults import (
     FreezeChannel,
     FreezeSocket,
     ReorderFrames,
+    Trickle,
 )
 from app.exchange.local.ledger import Ledger
 from app.exchange.local.options import Options
@@ -113,6 +114,8 @@ class Connection:
                 while self._outbox and not self.half_open:
                     data, kind = self._outbox.popleft()
                     self._waiting_bytes -= len(data)
+                    if slow := self._faults.find(Trickle):
+                        await asyncio.sleep(len(data) / slow.bytes_per_second)
                     await self.ws.send_frame(data, kind)
         except ConnectionError:
             if not self._closing:
@@ -138,6 +141,13 @@ class Connection:
         if transport is not None and (line := transport.get_extra_info("socket")) is not None:
             line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.abort()
+
+    def cut_frame(self) -> None:
+        """Announce a frame of 4,096 bytes, send its beginning, and end the line."""
+        transport = self._request.transport
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.write(struct.pack("!BBH", 0x81, 126, 4096) + b'{"channel":"candles","client_id":"')
+            transport.close()
 
     def go_half_open(self) -> None:
         """Neither send nor read from now on."""

@@ -101,6 +101,13 @@ class RefuseConnections(State):
     status: int = Field(503, ge=0, le=599)
 
 
+class Trickle(State):
+    """Every connection carries no more than so many bytes a second."""
+
+    fault: Literal["trickle"]
+    bytes_per_second: int = Field(2_000, ge=1, le=10_000_000)
+
+
 class Snapshot(State):
     """Snapshots of candles have other holes, another order, or no open bucket."""
 
@@ -140,6 +147,12 @@ class Reset(Act):
     """Reset the TCP connection of every WebSocket."""
 
     fault: Literal["reset"]
+
+
+class CutFrame(Act):
+    """Begin a frame on every WebSocket, and end the line in the middle of it."""
+
+    fault: Literal["cut_frame"]
 
 
 class Garbage(Act):
@@ -251,11 +264,20 @@ class RestLate(State):
     product: str | None = None
 
 
+class RestStale(State):
+    """REST tells a closed bucket as it was at its half, until `seconds` of exchange time after its end."""
+
+    fault: Literal["rest_stale"]
+    seconds: float = Field(30.0, gt=0, le=86_400)
+    product: str | None = None
+
+
 AnyFault = Annotated[
     DropFrames | DuplicateFrames | ReorderFrames | FreezeChannel | FreezeSocket | HalfOpen | RefuseConnections
-    | Snapshot | HeartbeatText | ClientId | NoFinalUpdate | Close | Reset | Garbage | SnapshotStorm | StaleUpdate
+    | Trickle | Snapshot | HeartbeatText | ClientId | NoFinalUpdate | Close | Reset | CutFrame | Garbage
+    | SnapshotStorm | StaleUpdate
     | Revise | ListProduct | DelistProduct | RestThrottle | RestUnauthorized | RestInternal | RestBadGateway | RestHang
-    | RestTruncated | RestWrongProduct | RestLate,
+    | RestTruncated | RestWrongProduct | RestLate | RestStale,
     Field(discriminator="fault"),
 ]  # fmt: skip
 _ADAPTER: TypeAdapter[Fault] = TypeAdapter(AnyFault)

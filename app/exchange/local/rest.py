@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 from app.exchange.local import frames
 from app.exchange.local.clock import ExchangeClock
-from app.exchange.local.faults import Faults, RestLate
+from app.exchange.local.faults import Faults, RestLate, RestStale
 from app.exchange.local.listing import Listing
-from app.exchange.local.market import Product
+from app.exchange.local.market import Candles, Product
 from app.exchange.local.options import Options
 from app.exchange.local.queries import BadRequest, Internal, Query, one, whole
 from app.exchange.local.replies import Reply, as_json, error, unauthorized
@@ -132,6 +132,7 @@ class Rest:
         if late is not None:
             ends_ms = (rows["start_s"] + timeframe.seconds) * 1000
             rows = rows[(ends_ms > now_ms) | (ends_ms + late.seconds * 1000 <= now_ms)]
+        rows = self._stale(product.name, timeframe, rows, now_ms)
         price, size = product.price, product.size
         newest_first = rows[::-1][: max(0, limit)].tolist()
         return {
@@ -147,6 +148,20 @@ class Rest:
                 for start_s, opening, high, low, close, volume in newest_first
             ]
         }
+
+    def _stale(self, name: str, timeframe: Timeframe, rows: Candles, now_ms: int) -> Candles:
+        """`rows`, but the newest closed bucket as it was at its half where that fault is in force."""
+        stale = self._faults.find(RestStale, lambda fault: fault.product in (None, name))
+        newest = timeframe.last_over(now_ms / 1000)
+        if stale is None or newest + timeframe.seconds + stale.seconds <= now_ms / 1000:
+            return rows
+        half_ms = newest * 1000 + timeframe.seconds * 500
+        early = self._tape.candles(name, timeframe, newest, newest + 1, half_ms)
+        if not len(early):
+            return rows
+        rows = rows.copy()
+        rows[rows["start_s"] == newest] = early[0]
+        return rows
 
     # --- trades and book
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.exchange.local.clock import ExchangeClock
-from app.exchange.local.faults import Faults, RestLate
+from app.exchange.local.faults import Faults, RestLate, RestStale
 from app.exchange.local.options import Options
 from app.exchange.local.replies import Reply
 from app.exchange.local.rest import GRANULARITIES, PREFIX, Rest
@@ -166,3 +166,16 @@ def test_late_rest_leaves_the_newest_closed_bucket_out_until_its_time(exchange: 
     assert exchange.starts(**query) == [open_s, open_s - 600]
     exchange.clock.set((open_s + 200) * 1000)
     assert exchange.starts(**query) == [open_s, open_s - 300, open_s - 600]
+
+
+def test_stale_rest_tells_the_newest_closed_bucket_as_it_was_at_its_half(exchange: Exchange) -> None:
+    open_s = Timeframe.M5.bucket(NOW_S)
+    query = {"granularity": "FIVE_MINUTE", "start": open_s - 600, "end": open_s - 300}
+    newest, older = exchange.get(CANDLES, **query)["candles"]
+    exchange.faults.add(RestStale(fault="rest_stale", seconds=200))
+    stale, other = exchange.get(CANDLES, **{**query, "limit": 9})["candles"]
+    assert other == older
+    assert stale["open"] == newest["open"]
+    assert float(stale["volume"]) < float(newest["volume"])
+    exchange.clock.set((open_s + 200) * 1000)
+    assert exchange.get(CANDLES, **query)["candles"] == [newest, older]
