@@ -28,12 +28,14 @@ from app.records import RECORD
 from app.repair.scan import Scanner
 from app.series import Series
 from app.settings import Settings
-from tests.faults.soak import most_in_a_second, running
+from tests.faults.ledger import most_in_a_second
+from tests.faults.world import world
 from tests.oracle import wrong_candles
 from tests.support import Process, eventually, free_port
 
 BUDGET = 5
 PRODUCTS = 25
+PROCESSES = ("ingest", "indicators", "backfill", "alerts", "beat")
 
 
 class Row(NamedTuple):
@@ -45,7 +47,9 @@ class Row(NamedTuple):
 def bench_start(folder: Path) -> Iterable[Row]:
     """25 products in six timeframes, from nothing."""
     # In real time: at 60 times the pace, the minutes alone would need the whole budget.
-    with running(PRODUCTS, 1, folder, speed=1, TIMEFRAMES="1m,5m,15m,1h,4h,1d") as (exchange, system):
+    timeframes = "1m,5m,15m,1h,4h,1d"
+    with world(folder, PRODUCTS, 1, *PROCESSES, speed=1, TIMEFRAMES=timeframes) as everything:
+        exchange, system = everything.exchange, everything.system
         eventually(lambda: system.knows_every_series(PRODUCTS), timeout=120, interval=0.1)
         ledger = exchange.get("/local/ledger")["requests"]
         asked = [r for r in ledger if r["path"].endswith("/candles")]
@@ -95,7 +99,8 @@ def bench_budget(folder: Path) -> Iterable[Row]:
 
 def bench_disconnect(folder: Path) -> Iterable[Row]:
     """Twenty minutes of market without a connection."""
-    with running(PRODUCTS, 1, folder) as (exchange, system):
+    with world(folder, PRODUCTS, 1, *PROCESSES) as everything:
+        exchange, system = everything.exchange, everything.system
         eventually(lambda: system.has_started(PRODUCTS), timeout=120, interval=0.1)
         system.wait_until(system.now_s() + 60)
         before = len(exchange.requests_for_candles())

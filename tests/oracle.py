@@ -52,6 +52,11 @@ class Exchange:
         """Switch all faults off."""
         requests.delete(f"{self.rest_url}/local/faults", timeout=30).raise_for_status()
 
+    def jump(self, seconds: float) -> None:
+        """Set its clock forward, or back."""
+        body = {"jump_ms": int(seconds * 1000)}
+        requests.post(f"{self.rest_url}/local/clock", json=body, timeout=30).raise_for_status()
+
     def now_s(self) -> float:
         return float(self.get("/local/clock")["exchange_ms"]) / 1000
 

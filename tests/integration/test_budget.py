@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from app.repair.budget import Budget, Permit
-from tests.faults.soak import most_in_a_second
+from tests.faults.ledger import most_in_a_second
 from tests.support import Process
 
 pytestmark = pytest.mark.integration

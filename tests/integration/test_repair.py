@@ -15,7 +15,7 @@ from app.records import CORRECTED, RECORD
 from app.repair import mismatches
 from app.series import Series
 from app.timeframes import Timeframe
-from tests.faults.soak import most_in_a_second
+from tests.faults.ledger import most_in_a_second
 from tests.oracle import Exchange, none, wrong_candles, wrong_indicators
 from tests.support import eventually
 from tests.system import System

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.soak import asked_again, most_in_a_second, run
+from tests.faults.ledger import asked_again, most_in_a_second
+from tests.faults.soak import run
 
 pytestmark = pytest.mark.integration
 

@@ -1,0 +1,153 @@
+"""The judge of a run with faults: cache, indicators, alerts, the request budget, and whether everything goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import requests
+
+from app.cache.indicators import IndicatorValue
+from app.context import Context
+from app.series import Series
+from tests.alerts_reference import Row, expected_alerts
+from tests.faults.ledger import busiest_second, refused
+from tests.faults.world import World
+from tests.oracle import held, wrong_candles, wrong_indicators
+
+RECONCILED_S = 3_600 + 900
+"""Exchange time in which what the exchange changed without telling anybody has been found."""
+
+BROKER_PREFIX = "cw:1:celery:"
+
+FEW = 20
+"""Tasks of a running market that may just be waiting."""
+
+IDLE_S = 30.0
+"""Real seconds in which queues must have become empty, once the truth is there."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found. Only `to_truth_s` (real seconds from the end of the last fault) may be other than empty or 0."""
+
+    lost: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    alerts: list[str] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
+    throttled: int = 0
+    busiest: int = 0
+    budget: int = 5
+    to_truth_s: float = 0.0
+
+    @property
+    def broken(self) -> list[str]:
+        lines = [*self.lost, *self.wrong, *self.alerts, *self.stuck]
+        if self.throttled:
+            lines.append(f"{self.throttled} answers of 429 that nobody injected")
+        if self.busiest > self.budget:
+            lines.append(f"{self.busiest} requests in the busiest second")
+        return lines
+
+
+def judge(world: World) -> Verdict:
+    """Wait until everything that was over by now is true, at most until the next reconciliation has ended."""
+    ended, end_s = time.monotonic(), world.exchange.now_s()
+    problems = _until_none(lambda: _untrue(world, end_s), world, end_s + RECONCILED_S)
+    to_truth_s = time.monotonic() - ended
+    alerts = _until_none(lambda: _wrong_alerts(world), world, world.exchange.now_s() + 900)
+    until = time.monotonic() + IDLE_S
+    while (stuck := _stuck(world)) and time.monotonic() < until:
+        time.sleep(0.3)
+    ledger = world.exchange.get("/local/ledger")
+    return Verdict(
+        lost=[p for p in problems if "missing" in p or "hole" in p or "nothing is known" in p],
+        wrong=[p for p in problems if not ("missing" in p or "hole" in p or "nothing is known" in p)],
+        alerts=alerts,
+        stuck=stuck,
+        throttled=refused(ledger)[0],
+        busiest=busiest_second(ledger),
+        to_truth_s=to_truth_s,
+    )
+
+
+def _until_none(look: Callable[[], list[str]], world: World, until_s: float) -> list[str]:
+    """What `look` still finds at `until_s` (exchange time)."""
+    while True:
+        try:
+            problems = look()
+        except Exception as error:  # Redis may just be coming back
+            problems = [f"cannot look: {type(error).__name__}: {error}"]
+        if not problems or world.exchange.now_s() > until_s:
+            return problems
+        time.sleep(0.3)
+
+
+def _untrue(world: World, end_s: float) -> list[str]:
+    system, timeframes = world.system, world.system.context.settings.timeframes
+    products = system.context.products.delivered()
+    if not products:
+        return ["nothing is known of any product"]
+    return wrong_candles(system, world.exchange, products, timeframes, end_s) or wrong_indicators(
+        system, products, timeframes
+    )
+
+
+def _wrong_alerts(world: World) -> list[str]:
+    """Alerts that stand and should not, that should and do not, or that nobody was told of."""
+    context = world.system.context
+    many = [Series("coinbase", p, t) for p in context.products.delivered() for t in context.settings.timeframes]
+    stored, _ = context.alerts.newest(10_000, lambda _: True)
+    standing = {a.id for a in stored if not a.withdrawn}
+    problems = [f"{i}: nobody was told" for i in standing if f"{i}|raised" not in world.hook.accepted]
+    for series, value in zip(many, context.indicators.read_many(many), strict=True):
+        problems += _wrong_alerts_of(world, series, value, standing)
+    return problems
+
+
+def _wrong_alerts_of(world: World, series: Series, value: IndicatorValue | None, standing: set[str]) -> list[str]:
+    watched = world.system.context.indicators.read_watched([series])[0]
+    if watched is None or value is None:
+        return []
+    bars = held(world.system.context.candles.read(series, 0, watched.evaluated_s))
+    rows = [Row(start, bar.high, bar.low, bar.close) for start, bar in sorted(bars.items())]
+    whole = all(b.start - a.start == series.timeframe.seconds for a, b in pairwise(rows))
+    if not whole or len(rows) < 100 or not all(bar.trades for bar in bars.values()):
+        return []  # the plain reference knows neither holes nor empty buckets
+    wanted = _expected(series, rows, watched.floor_s)
+    mine = {i for i in standing if f"|{series.product}|{series.timeframe}|" in i}
+    wrong = [f"{i}: stands, and should not" for i in mine - wanted if int(i.rsplit("|", 1)[1]) > watched.floor_s]
+    return wrong + [f"{i}: should stand, and does not" for i in wanted - mine]
+
+
+def _expected(series: Series, rows: Sequence[Row], floor_s: int) -> set[str]:
+    alerts = expected_alerts(series.product, rows, series.timeframe.seconds, floor_s)
+    return {f"{a.rule}|{series.product}|{series.timeframe}|{a.start}" for a in alerts}
+
+
+def _stuck(world: World) -> list[str]:
+    """What does not go on although nothing is wrong any more."""
+    dead = [f"{n} does not run" for n, p in world.system.processes.items() if p.returncode is not None]
+    try:
+        return [*dead, *_waiting(world.system.context), *_unready(world.system.context.settings.web_port)]
+    except Exception as error:
+        return [*dead, f"cannot look: {type(error).__name__}: {error}"]
+
+
+def _waiting(context: Context) -> Iterator[str]:
+    repairs = context.queue.state()
+    if repairs.ready or repairs.leased:
+        yield f"repair requests do not end: {repairs}"
+    for name in ("indicators", "backfill", "reconcile", "alerts"):
+        if (tasks := int(context.redis.llen(f"{BROKER_PREFIX}{name}"))) > FEW:
+            yield f"{tasks} tasks wait in {name}"
+    if untold := sum(context.deliveries.waiting(["hook"]).values()):
+        yield f"{untold} alerts wait to be told"
+
+
+def _unready(port: int) -> Iterator[str]:
+    answer = requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5)
+    if answer.status_code != 200:
+        yield f"/readyz: {answer.text[:300]}"

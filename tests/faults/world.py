@@ -1,0 +1,167 @@
+"""The whole system as real processes, and the handles by which faults get at it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from app.launch.redis import RedisServer
+from tests.alerting import Service, service
+from tests.alerts_reference import RULES
+from tests.oracle import Exchange
+from tests.support import Process, eventually, free_port
+from tests.system import System
+
+SPEED = 60
+START = "2021-03-04T00:00:00Z"
+PROCESSES = ("ingest", "indicators", "backfill", "alerts", "beat", "web")
+
+RESTART_EVERY_S = 0.5
+"""How soon the supervisor of a real installation starts a dead process again."""
+
+CHANNEL = """
+[channel.hook]
+kind = "webhook"
+url_env = "HOOK"
+allow_private = true
+"""
+LIBRARIES = ("/usr/lib/*/faketime/libfaketime.so.1", "/usr/local/lib/faketime/libfaketime.so.1")
+
+
+class World:
+    """One installation, its exchange, and a receiver of its alerts. `folder` holds data and logs."""
+
+    def __init__(self, folder: Path, exchange: Exchange, venue: Process, server: RedisServer, hook: Service) -> None:
+        self.folder = folder
+        self.exchange = exchange
+        self.venue = venue
+        self.server = server
+        self.hook = hook
+        self.system: System
+        self.clock_file = folder / "clock"
+
+    def process(self, name: str) -> psutil.Process:
+        """The process that runs `name` now."""
+        return psutil.Process(self.system.processes[name].pid)
+
+    def child(self, name: str) -> psutil.Process | None:
+        """The newest child of `name`; None where it has none at the moment."""
+        return max(self.process(name).children(), key=lambda p: p.create_time(), default=None)
+
+    def send(self, process: psutil.Process | None, signum: int) -> None:
+        """A signal, unless the process has gone already."""
+        with suppress(psutil.NoSuchProcess):
+            if process is not None:
+                process.send_signal(signum)
+
+    def forget(self) -> None:
+        """Redis is killed, and comes back without its file."""
+        self.server.kill()
+        shutil.rmtree(self.folder / "redis" / "appendonlydir", ignore_errors=True)
+        self.server.start()
+
+    def set_clock(self, hours: float) -> None:
+        """The clock of every machine but the exchange's is set, relative to the true time."""
+        self.clock_file.write_text(f"{hours:+g}h\n")
+
+
+@contextmanager
+def world(
+    folder: Path, products: int, seed: int, *names: str, speed: int = SPEED, faked_clock: bool = False, **env: str
+) -> Iterator[World]:
+    """A `World` whose processes `names` run, and are started again when they die, until the end of the block."""
+    (folder / "redis").mkdir(parents=True, exist_ok=True)
+    (folder / "alerts.toml").write_text(RULES + CHANNEL)
+    started: list[Process] = []
+
+    def start(command: list[str], env: dict[str, str] | None = None) -> Process:
+        process = Process(command, folder / f"{len(started):03}.log", env=env)
+        started.append(process)
+        return process
+
+    with ExitStack() as stack:
+        exchange = Exchange(free_port())
+        market = ["--start", START, "--speed", str(speed), "--seed", str(seed), "--products", str(products)]
+        stack.callback(_end, started)
+        venue = start([sys.executable, "-m", "app.exchange.local", "--port", str(exchange.port), *market])
+        eventually(exchange.now_s, timeout=30)
+        hook = stack.enter_context(service())
+        if faked_clock:
+            stack.enter_context(_clock_from(folder / "clock"))
+        server = stack.enter_context(RedisServer(folder / "redis", free_port()))
+        everything = World(folder, exchange, venue, server, hook)
+        urls = {"EXCHANGE_WS_URL": exchange.ws_url, "EXCHANGE_REST_URL": exchange.rest_url}
+        alerts = {"ALERTS_FILE": str(folder / "alerts.toml"), "HOOK": hook.url}
+        more = {"PRODUCTS": "all:USD", "WEB_PORT": str(free_port()), **urls, **alerts, **env}
+        everything.system = System(start, server.url, more)
+        stack.callback(everything.system.context.redis.close)
+        stack.enter_context(_supervised(everything.system, names))
+        yield everything
+
+
+def _end(started: list[Process]) -> None:
+    for process in started:
+        process.end()
+
+
+def clock_library() -> Path | None:
+    """The library that shows a process another time (Debian: faketime), where it is installed."""
+    return next((path for pattern in LIBRARIES for path in sorted(Path("/").glob(pattern.lstrip("/")))), None)
+
+
+@contextmanager
+def _clock_from(file: Path) -> Iterator[None]:
+    """Every process that is started meanwhile takes its wall clock from `file`; its monotonic clock stays true."""
+    file.write_text("+0h\n")
+    faked = {
+        "LD_PRELOAD": str(clock_library()),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    os.environ.update(faked)
+    try:
+        yield
+    finally:
+        for name in faked:
+            del os.environ[name]
+
+
+@contextmanager
+def _supervised(system: System, names: tuple[str, ...]) -> Iterator[None]:
+    """Start `names` and start again who dies. Their parent is one thread, which lives until the end."""
+    ended, up = threading.Event(), threading.Event()
+
+    def supervise() -> None:
+        system.start(*names)
+        up.set()
+        while not ended.wait(RESTART_EVERY_S):
+            system.start(*(n for n in names if system.processes[n].returncode is not None))
+
+    thread = threading.Thread(target=supervise, name="supervisor", daemon=True)
+    thread.start()
+    try:
+        assert up.wait(30), "the processes were not started"
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+Waits = Iterator[float]
+"""A fault as it happens: real seconds to wait until its next step; when it is over, it is healed."""
+
+
+def frozen(world: World, process: psutil.Process | None, seconds: float) -> Waits:
+    """A process stands still for a while."""
+    world.send(process, signal.SIGSTOP)
+    yield seconds
+    world.send(process, signal.SIGCONT)
