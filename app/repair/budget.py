@@ -2,7 +2,8 @@
 
 A permit counts against the budget until a second after the answer has come, not after the request was sent: so however
 long a busy machine or a slow network holds a request up, the exchange never sees more of them in any second than
-allowed. All times are the Redis server's, so that hosts with wrong clocks share the budget exactly.
+allowed. All times are the Redis server's, so that hosts with wrong clocks share the budget exactly. After a Redis that
+lost its data or whose clock was set, the first permit comes a second later.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ class Budget:
     def try_acquire(self) -> Permit | float:
         """A permit, or the seconds to wait before the next try."""
         name = uuid.uuid4().hex
-        args = [self._at_once, name, int(HELD_S * 1e6), int(SPACING * self._window_us / self._at_once)]
+        spacing_us = int(SPACING * self._window_us / self._at_once)
+        args = [self._at_once, name, int(HELD_S * 1e6), spacing_us, self._window_us]
         wait_us = int(self._acquire(keys=[self._permits, self._state], args=args))
         return wait_us / 1e6 if wait_us else self._permit(name)
 

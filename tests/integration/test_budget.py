@@ -39,6 +39,12 @@ def now_us(client: redis.Redis) -> int:
     return seconds * 1_000_000 + micros
 
 
+def in_use(client: redis.Redis, per_second: float) -> Budget:
+    """A budget that was in use a moment ago, so that nobody has to wait for its first second."""
+    client.hset("cw:1:budget:coinbase", "seen_us", now_us(client))
+    return Budget(client, "coinbase", per_second)
+
+
 def test_four_processes_share_it_exactly_and_use_it(redis_url: str, processes: object) -> None:
     rate, seconds = 20, 3
     command = [sys.executable, "-c", CALLER, redis_url, str(rate), str(seconds)]
@@ -52,7 +58,7 @@ def test_four_processes_share_it_exactly_and_use_it(redis_url: str, processes: o
 
 
 def test_a_429_pauses_everybody_and_the_restart_is_slow(redis_client: redis.Redis) -> None:
-    one, other = Budget(redis_client, "coinbase", 50), Budget(redis_client, "coinbase", 50)
+    one, other = in_use(redis_client, 50), in_use(redis_client, 50)
     first = one.try_acquire()
     assert isinstance(first, Permit)
     first.give_back(answered=True)
@@ -69,7 +75,7 @@ def test_a_429_pauses_everybody_and_the_restart_is_slow(redis_client: redis.Redi
 
 
 def test_a_permit_counts_until_a_second_after_it_was_given_back(redis_client: redis.Redis) -> None:
-    budget = Budget(redis_client, "coinbase", 1)
+    budget = in_use(redis_client, 1)
     permit = budget.try_acquire()
     assert isinstance(permit, Permit)
     assert budget.acquire(timeout_s=1.2) is None, "in use"
@@ -80,7 +86,7 @@ def test_a_permit_counts_until_a_second_after_it_was_given_back(redis_client: re
 
 
 def test_a_permit_that_was_not_used_costs_nothing(redis_client: redis.Redis) -> None:
-    budget = Budget(redis_client, "coinbase", 1)
+    budget = in_use(redis_client, 1)
     permit = budget.try_acquire()
     assert isinstance(permit, Permit)
     permit.cancel()
@@ -90,13 +96,13 @@ def test_a_permit_that_was_not_used_costs_nothing(redis_client: redis.Redis) -> 
 
 def test_the_permit_of_a_process_that_died_runs_out(redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.repair.budget.HELD_S", 0.1)
-    budget = Budget(redis_client, "coinbase", 1)
+    budget = in_use(redis_client, 1)
     assert isinstance(budget.try_acquire(), Permit)
     assert budget.acquire(timeout_s=5) is not None
 
 
 def test_pauses_grow_until_an_answer_comes(redis_client: redis.Redis) -> None:
-    budget = Budget(redis_client, "coinbase", 50)
+    budget = in_use(redis_client, 50)
     key = "cw:1:budget:coinbase"
 
     def pause_after_the_last() -> float:
@@ -113,7 +119,7 @@ def test_pauses_grow_until_an_answer_comes(redis_client: redis.Redis) -> None:
 
 
 def test_several_429s_of_one_moment_count_once(redis_client: redis.Redis) -> None:
-    budget = Budget(redis_client, "coinbase", 50)
+    budget = in_use(redis_client, 50)
     pauses = [budget.pause() for _ in range(5)]
     assert max(pauses) <= 1.01
 
@@ -129,3 +135,27 @@ def test_waiting_ends_when_it_is_told_to(redis_client: redis.Redis) -> None:
     started = time.monotonic()
     assert budget.acquire(timeout_s=120, stop=stop) is None
     assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("moved_s", [-7200.0, 7200.0], ids=["back", "on"])
+def test_a_clock_that_was_set_neither_stops_the_budget_nor_breaks_it(redis_client: redis.Redis, moved_s: float) -> None:
+    budget = in_use(redis_client, 5)
+    held = [budget.acquire(timeout_s=5) for _ in range(5)]
+    assert all(held)
+    # As if the server's clock had been set by `moved_s` just now.
+    for permit, until_us in redis_client.zrange(PERMITS, 0, -1, withscores=True):
+        redis_client.zadd(PERMITS, {permit: until_us - moved_s * 1e6})
+    for name in ("seen_us", "next_us"):
+        redis_client.hset("cw:1:budget:coinbase", name, int(now_us(redis_client) - moved_s * 1e6))
+    began = time.monotonic()
+    assert budget.acquire(timeout_s=5) is not None
+    assert time.monotonic() - began >= 1.0
+
+
+def test_a_budget_of_which_nothing_is_known_waits_a_second_first(redis_client: redis.Redis) -> None:
+    budget = in_use(redis_client, 5)
+    assert isinstance(budget.try_acquire(), Permit)
+    redis_client.flushall()
+    began = time.monotonic()
+    assert budget.acquire(timeout_s=5) is not None
+    assert time.monotonic() - began >= 1.0

@@ -1,15 +1,26 @@
 -- One permit of the fleet's request budget, on the server's own clock.
 -- KEYS: permits, state
--- ARGV: permits in a window, name of the new permit, us after which its holder is taken for dead, us between two grants
+-- ARGV: permits in a window, name of the new permit, us after which its holder is taken for dead, us between two grants,
+--       us of a window
 -- Answer: 0 for a permit, else the microseconds to wait before asking again.
 --
 -- A permit counts from its grant until a whole window after it was given back, so until a window after the request it
 -- was for has certainly arrived. However long a request was delayed on its way, no window holds more than allowed.
+--
+-- Where nothing is known of the last window, since the data was lost, or this server's clock was set, nobody asks for one.
 
 local permits, state = KEYS[1], KEYS[2]
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local known = redis.call('HMGET', state, 'paused_until_us', 'next_us')
+local known = redis.call('HMGET', state, 'paused_until_us', 'next_us', 'seen_us')
+local seen = tonumber(known[3] or 0)
+redis.call('HSET', state, 'seen_us', now)
+if now < seen or now - seen > 3600000000 then
+  redis.call('DEL', permits)
+  redis.call('HDEL', state, 'paused_until_us')
+  redis.call('HSET', state, 'next_us', now + ARGV[5])
+  return tonumber(ARGV[5])
+end
 local not_before = math.max(tonumber(known[1] or 0), tonumber(known[2] or 0))
 if not_before > now then return not_before - now end
 
