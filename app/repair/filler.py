@@ -25,7 +25,7 @@ TRIES = 8
 LONGEST_DELAY_S = 60.0
 
 BELIEVED_AT = 2
-"""Tries after which REST is believed that buckets are empty although trades of them were seen."""
+"""Tries after which an answer is believed although it contradicts what was certain."""
 
 
 class Filler:
@@ -97,9 +97,9 @@ class Filler:
             self._on_news(touched)
 
     def _doubt(self, request: Request, series: Series, proof: Proof) -> None:
-        """One answer is not enough to take candles with trades for empty buckets: it may be a broken one."""
-        if len(proof.emptied) and self._queue.attempts(request) < BELIEVED_AT:
-            raise Unavailable(f"the answer lacks {len(proof.emptied)} candles of {series} that had trades")
+        """One answer is not enough to change what was certain: it may be of another product, or a broken one."""
+        if proof.contradicted and self._queue.attempts(request) < BELIEVED_AT:
+            raise Unavailable(f"the answer contradicts {len(proof.contradicted)} candles of {series} that were certain")
 
     def _try_again(self, request: Request, reason: str, exchange_ms: int) -> None:
         tries = self._queue.attempts(request) + 1

@@ -20,6 +20,13 @@ Starts: TypeAlias = npt.NDArray[np.int64]
 PAGE = 350
 """Buckets in one REST request, at most."""
 
+ANCHOR = 5
+"""Buckets before what is lacking, among which one is looked for that the answer must agree with."""
+
+
+VOLUME_ROUNDING = 1e-9
+"""Relative difference of two sums of the same volumes."""
+
 
 class Rules(NamedTuple):
     """How long after its end a bucket is left to the stream, and how long REST may still change it."""
@@ -49,10 +56,13 @@ class Need(NamedTuple):
 
 
 class Proof(NamedTuple):
-    """What an answer proves: the `write` for the cache, and those buckets that lose their trades by it."""
+    """What an answer proves: the `write` for the cache, and the buckets in which it contradicts what was certain.
+
+    Certain is what REST itself confirmed, and that there were trades where some were seen.
+    """
 
     write: Write
-    emptied: list[int]
+    contradicted: list[int]
 
 
 def lacking(view: View, timeframe: Timeframe, now_s: float, rules: Rules) -> Starts:
@@ -76,19 +86,21 @@ def need_of(view: View, timeframe: Timeframe, now_s: float, rules: Rules) -> Nee
     if not view.origin_s:
         return Need(newest - (PAGE - 1) * timeframe.seconds, newest, seed=True)
     pages = merge(lacking(view, timeframe, now_s, rules), timeframe.seconds, PAGE)
-    return _with_the_one_before(view, *pages[0], timeframe.seconds) if pages else None
+    return _with_an_anchor(view, *pages[0], timeframe.seconds) if pages else None
 
 
-def _with_the_one_before(view: View, first_s: int, last_s: int, step: int) -> Need:
-    """The page, and the bucket before it if only the stream has vouched for that: the trouble may have begun there.
+def _with_an_anchor(view: View, first_s: int, last_s: int, step: int) -> Need:
+    """The page, and what is known just before it: back to a candle that REST has confirmed, at most `ANCHOR` buckets.
 
-    It costs no request of its own.
+    An answer that is of something else contradicts it; and where only the stream has vouched for what comes after it,
+    the trouble may have begun there. It costs no request of its own.
     """
-    before = view.records[view.records["start_s"] == first_s - step]
-    if not len(before) or state_of(before)[0] != State.CLOSED or first_s - step < view.origin_s:
-        return Need(first_s, last_s)
-    full = (last_s - first_s) // step + 1 == PAGE
-    return Need(first_s - step, last_s - step if full else last_s)
+    near = view.records[(view.records["start_s"] < first_s) & (view.records["start_s"] >= first_s - ANCHOR * step)]
+    near = near[near["start_s"] >= view.origin_s]
+    anchors = near["start_s"][(state_of(near) == State.CONFIRMED) & has_trades(near)]
+    closed = near["start_s"][(state_of(near) == State.CLOSED) & (near["start_s"] == first_s - step)]
+    begin_s = int(min([first_s, *anchors[-1:], *closed]))
+    return Need(begin_s, min(last_s, begin_s + (PAGE - 1) * step))
 
 
 def left_to_ask(view: View, timeframe: Timeframe, now_s: float, rules: Rules) -> float | None:
@@ -130,7 +142,7 @@ def prove(series: Series, need: Need, page: list[UnifiedCandle], view: View, ask
             origin_s = int(found["start_s"][0])
         elif settled_s >= need.first_s:
             origin_s = settled_s + step
-    return Proof(Write(series, found, origin_s), _emptied(proven, over(view.records)))
+    return Proof(Write(series, found, origin_s), _contradicted(proven, over(view.records)))
 
 
 def _early(records: Records, known: Records) -> Records:
@@ -143,8 +155,14 @@ def _early(records: Records, known: Records) -> Records:
     return early
 
 
-def _emptied(proven: Records, known: Records) -> list[int]:
-    """Buckets that `proven` calls empty although a closed candle with trades is known."""
-    empty = proven["start_s"][~has_trades(proven)]
-    traded = known["start_s"][has_trades(known)]
-    return [int(s) for s in np.intersect1d(empty, traded)]
+def _contradicted(proven: Records, known: Records) -> list[int]:
+    """Buckets that were confirmed and differ, or had trades and are empty."""
+    _, new, old = np.intersect1d(proven["start_s"], known["start_s"], assume_unique=True, return_indices=True)
+    proven, known = proven[new], known[old]
+    differ = np.zeros(len(proven), dtype=bool)
+    for field in ("open", "high", "low", "close"):
+        differ |= proven[field] != known[field]
+    differ |= np.abs(proven["volume"] - known["volume"]) > VOLUME_ROUNDING * known["volume"]
+    emptied = has_trades(known) & ~has_trades(proven)
+    wrong = emptied | (differ & (state_of(known) == State.CONFIRMED) & has_trades(known))
+    return [int(s) for s in proven["start_s"][wrong]]

@@ -30,7 +30,7 @@ def refused(ledger: dict[str, Any]) -> tuple[int, int]:
 
 
 def asked_again(requests: list[dict[str, Any]]) -> int:
-    """Buckets that were asked for although a settled answer on them had come; reconciliations are left out."""
+    """Requests whose every bucket had a settled answer already; reconciliations are left out."""
     answered: set[tuple[str, int]] = set()
     again = 0
     for r in requests:
@@ -40,10 +40,9 @@ def asked_again(requests: list[dict[str, Any]]) -> int:
         first, last = int(query["start"][0]), int(query["end"][0])
         if query["granularity"] != ["FIVE_MINUTE"]:
             continue
-        settled = {
-            (r["path"], b) for b in range(first, last + 1, 300) if b + 300 + SETTLED_S <= r["exchange_ms"] / 1000
-        }
-        if len(settled) < 300:  # more is a start or a reconciliation
-            again += len(settled & answered)
+        buckets = range(first, last + 1, 300)
+        settled = {(r["path"], b) for b in buckets if b + 300 + SETTLED_S <= r["exchange_ms"] / 1000}
+        if len(buckets) < 300:  # more is a start or a reconciliation
+            again += len(settled) == len(buckets) and settled <= answered
         answered |= settled
     return again

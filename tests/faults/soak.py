@@ -133,7 +133,7 @@ def report(result: Result, budget: int) -> Table:
         ("answers of 429 that were not injected", result.throttled, "0"),
         ("answers of 429 that were injected", result.injected_429, ""),
         ("requests in the busiest second", result.most_in_a_second, f"≤ {budget}"),
-        ("settled buckets asked for again", result.asked_again, "0"),
+        ("requests for what had been answered", result.asked_again, "0"),
         ("requests in all", result.requests, ""),
         ("real seconds from the end to the truth", f"{result.recovery_s:.1f}", ""),
         *((f"corrections: {k}", v, "") for k, v in sorted(result.corrections.items())),

@@ -27,10 +27,11 @@ def test_the_busiest_second_is_found_wherever_it_begins() -> None:
     assert most_in_a_second([5.0, 4.0, 3.0]) == 1
 
 
-def test_a_settled_bucket_that_is_asked_for_twice_is_counted() -> None:
+def test_a_request_that_asks_only_for_what_is_known_is_counted() -> None:
     def request(first: int, last: int, at_s: int) -> dict[str, object]:
         query = f"start={first}&end={last}&granularity=FIVE_MINUTE"
         return {"path": "/x/BTC-USD/candles", "query": query, "status": 200, "note": "", "exchange_ms": at_s * 1000}
 
-    assert asked_again([request(300, 600, 1_000), request(600, 900, 2_000)]) == 1
-    assert asked_again([request(300, 600, 630), request(600, 900, 2_000)]) == 0, "it had not settled the first time"
+    assert asked_again([request(300, 600, 1_000), request(600, 600, 2_000)]) == 1
+    assert asked_again([request(300, 600, 1_000), request(600, 900, 2_000)]) == 0, "one of them is new"
+    assert asked_again([request(300, 600, 630), request(600, 600, 2_000)]) == 0, "it had not settled the first time"

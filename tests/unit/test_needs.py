@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from app.cache.model import View
 from app.candles import State
 from app.records import UNSETTLED, Records, has_trades, state_of
-from app.repair.needs import PAGE, Need, Rules, left_to_ask, need_of, page_of_reconciliation, prove
+from app.repair.needs import ANCHOR, PAGE, Need, Rules, left_to_ask, need_of, page_of_reconciliation, prove
 from app.timeframes import Timeframe
-from tests.build import B0, STEP, candle, records, run, series
+from tests.build import B0, STEP, candle, empty, records, run, series
 
 M5 = Timeframe.M5
 RULES = Rules(grace_s=2, settling_s=60)
@@ -35,16 +35,16 @@ def test_a_series_that_was_never_asked_for_needs_its_newest_page() -> None:
 def test_the_open_bucket_and_the_grace_are_left_to_the_stream() -> None:
     known = view(run(B0, 9))
     assert need_of(known, M5, at(10, 1.9), RULES) is None
-    assert need_of(known, M5, at(10, 2.0), RULES) == Need(B0 + 9 * STEP, B0 + 9 * STEP)
+    assert need_of(known, M5, at(10, 2.0), RULES) == Need(B0 + 8 * STEP, B0 + 9 * STEP), "and an anchor"
 
 
-def test_missing_and_forming_buckets_become_one_page_without_known_ones() -> None:
+def test_missing_and_forming_buckets_become_one_page() -> None:
     known = view(run(B0, 3), records((B0 + 4 * STEP, FORMING)), run(B0 + 6 * STEP, 2))
-    assert need_of(known, M5, at(8, 5), RULES) == Need(B0 + 3 * STEP, B0 + 5 * STEP)
+    assert need_of(known, M5, at(8, 5), RULES) == Need(B0 + 2 * STEP, B0 + 5 * STEP)
 
 
 def test_a_page_has_at_most_350_buckets_and_the_oldest_come_first() -> None:
-    assert need_of(view(run(B0, 1)), M5, at(1000, 5), RULES) == Need(B0 + STEP, B0 + PAGE * STEP)
+    assert need_of(view(run(B0, 1)), M5, at(1000, 5), RULES) == Need(B0, B0 + (PAGE - 1) * STEP)
 
 
 def test_nothing_is_asked_that_the_ring_no_longer_reaches() -> None:
@@ -52,11 +52,19 @@ def test_nothing_is_asked_that_the_ring_no_longer_reaches() -> None:
     assert need_of(known, M5, at(60, 5), RULES) == Need(B0 + 52 * STEP, B0 + 59 * STEP)
 
 
+def test_a_question_reaches_back_to_the_last_candle_that_rest_confirmed() -> None:
+    known = view(run(B0, 3), run(B0 + 3 * STEP, 1, CLOSED), empty(B0 + 4 * STEP, 10.0))
+    assert need_of(known, M5, at(6, 5), RULES) == Need(B0 + 2 * STEP, B0 + 5 * STEP)
+    assert need_of(view(run(B0, 1)), M5, at(20, 5), RULES) == Need(B0, B0 + 19 * STEP)
+    far = view(run(B0, 1), *(empty(B0 + i * STEP, 10.0) for i in range(1, 9)))
+    assert need_of(far, M5, at(10, 5), RULES) == Need(B0 + 9 * STEP, B0 + 9 * STEP), "not further than it is worth"
+
+
 def test_the_bucket_before_a_gap_is_confirmed_with_it_if_only_the_stream_vouched_for_it() -> None:
-    known = view(run(B0, 3), run(B0 + 3 * STEP, 1, CLOSED))
-    assert need_of(known, M5, at(6, 5), RULES) == Need(B0 + 3 * STEP, B0 + 5 * STEP)
-    long = view(run(B0, 1, CLOSED))
-    assert need_of(long, M5, at(1000, 5), RULES) == Need(B0, B0 + (PAGE - 1) * STEP), "never more than a page"
+    known = view(run(B0 + 3 * STEP, 1, CLOSED))
+    assert need_of(known, M5, at(5, 5), RULES) == Need(B0, B0 + 2 * STEP)
+    last = view(run(B0, 4, CLOSED))
+    assert need_of(last, M5, at(6, 5), RULES) == Need(B0 + 3 * STEP, B0 + 5 * STEP)
 
 
 def test_unsettled_candles_are_asked_for_once_more_when_they_have_settled() -> None:
@@ -65,7 +73,7 @@ def test_unsettled_candles_are_asked_for_once_more_when_they_have_settled() -> N
     known = view(run(B0, 5), early)
     assert need_of(known, M5, at(6, 59), RULES) is None
     assert left_to_ask(known, M5, at(6, 59), RULES) == at(6, 60)
-    assert need_of(known, M5, at(6, 60), RULES) == Need(B0 + 5 * STEP, B0 + 5 * STEP)
+    assert need_of(known, M5, at(6, 60), RULES) == Need(B0 + 4 * STEP, B0 + 5 * STEP)
 
 
 def test_what_is_left_is_asked_for_when_it_has_settled() -> None:
@@ -120,8 +128,19 @@ def test_a_series_without_any_trade_begins_behind_what_was_asked() -> None:
 
 
 def test_an_answer_that_takes_trades_away_says_so() -> None:
-    proof = prove(series(), Need(B0, B0 + STEP), [candle(B0)], view(run(B0 - STEP, 3)), int(at(9) * 1000), RULES)
-    assert proof.emptied == [B0 + STEP]
+    seen = view(run(B0 - STEP, 1), run(B0, 2, CLOSED))
+    proof = prove(series(), Need(B0, B0 + STEP), [candle(B0)], seen, int(at(9) * 1000), RULES)
+    assert proof.contradicted == [B0 + STEP]
+
+
+def test_an_answer_that_differs_from_what_was_confirmed_says_so() -> None:
+    need, page = Need(B0, B0 + 2 * STEP), [candle(B0, 10.5), candle(B0 + STEP, 10.5), candle(B0 + 2 * STEP, 10.5)]
+    seen = view(records((B0, CONFIRMED, 10.5), (B0 + STEP, CLOSED, 9.5), (B0 + 2 * STEP, CONFIRMED, 9.5)))
+    proof = prove(series(), need, page, seen, int(at(9) * 1000), RULES)
+    assert proof.contradicted == [B0 + 2 * STEP], "a close of the stream may be wrong"
+    rounded = [candle(B0, 10.5, volume=1.0 + 1e-12)]
+    proof = prove(series(), Need(B0, B0), rounded, seen, int(at(9) * 1000), RULES)
+    assert proof.contradicted == [], "a sum of volumes is rounded"
 
 
 def test_reconciliation_asks_for_the_newest_settled_page_known_or_not() -> None:
@@ -146,7 +165,8 @@ def test_asking_ends_and_then_every_bucket_is_known_as_it_was(known: set[int], t
         need = _need(held, now_s, end_s)
         if need is not None:
             asked = set(range(need.first_s, need.last_s + 1, STEP))
-            assert not asked & confirmed, "a bucket was asked for after REST had confirmed it"
+            assert asked - confirmed, "everything was asked for after REST had confirmed it"
+            assert len(asked & confirmed) <= ANCHOR
             page = [candle(b) for b in sorted(asked) if (b - B0) // STEP in traded]
             write = prove(series(), need, page, held, int(now_s * 1000), RULES).write
             confirmed |= {int(r["start_s"]) for r in write.records if r["flags"] & 3 == CONFIRMED}
