@@ -34,6 +34,10 @@ class ProductCache:
                 pipe.hset(self._key, mapping=rows)
             pipe.execute()
 
+    def is_known(self) -> bool:
+        """Whether any products are followed: a cache that lost its data knows of none."""
+        return bool(self._client.exists(self._key))
+
     def refuse(self, reasons: Mapping[str, str]) -> None:
         """Record why the exchange does not deliver these products."""
         known = self.read()

@@ -41,6 +41,7 @@ class Ingest:
         self._away_since: float | None = None
         self._delay_s = 0.0
         self._scanned = False
+        self._follows: list[FollowedProduct] = []
 
     def stop(self) -> None:
         """End `run` soon, with everything written that can be."""
@@ -48,9 +49,9 @@ class Ingest:
 
     def run(self) -> None:
         """Until `stop`. Redis and the exchange may come and go meanwhile."""
-        followed = self._followed()
+        self._follows = self._followed()
         settings = self._context.settings
-        mine = [p for p in share_of(followed, settings.ingest_share) if not p.refused]
+        mine = [p for p in share_of(self._follows, settings.ingest_share) if not p.refused]
         if self._stop.is_set():
             return
         log.info("following %d products (share %s) at %s", len(mine), settings.ingest_share, settings.exchange_ws_url)
@@ -95,6 +96,10 @@ class Ingest:
 
     def _after(self, batch: Batch, adapter: CoinbaseAdapter) -> None:
         self._health.tell(adapter.health(), dropped=self._outbox.dropped)
+        if not self._context.products.is_known():
+            log.error("Redis has lost its data: everything is fetched again")
+            self._context.products.follow(self._follows)
+            self._scanned = False
         if batch.exchange_ms and not self._scanned:
             # The start is a scan like any other: it finds every series empty, or with what the downtime left out.
             dispatch.scan(self._context.exchange)

@@ -113,6 +113,27 @@ def test_a_gap_that_nobody_noticed_is_found_by_the_next_scan(
     assert_true(system, exchange)
 
 
+def test_an_answer_about_another_product_is_not_believed(
+    start_exchange: StartExchange, start_system: StartSystem
+) -> None:
+    exchange, system = started(start_exchange, start_system, 3)
+    system.wait_until(system.now_s() + 300)
+    exchange.inject("rest_wrong_product", path="candles")
+    exchange.inject("refuse_connections", for_seconds=6)
+    exchange.inject("reset")
+    eventually(lambda: "the answer contradicts" in system.processes["backfill"].output(), timeout=40, interval=0.1)
+    assert_true(system, exchange)
+    assert not mismatches.latest(system.context.redis), "nothing wrong was written on the way"
+
+
+def test_a_redis_that_lost_its_data_is_filled_again(start_exchange: StartExchange, start_system: StartSystem) -> None:
+    exchange, system = started(start_exchange, start_system, 3)
+    system.wait_until(system.now_s() + 120)
+    system.context.redis.flushall()
+    eventually(lambda: system.has_started(3), timeout=40, interval=0.2)
+    assert_true(system, exchange)
+
+
 def test_a_revision_that_was_not_told_reaches_every_timeframe(
     start_exchange: StartExchange, start_system: StartSystem
 ) -> None:
