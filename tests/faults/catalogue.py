@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import resource
 import signal
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-import psutil
+from redis.exceptions import RedisError
 
 from app.timeframes import Timeframe
 from tests.faults.world import PROCESSES, Waits, World, clock_library, frozen
@@ -126,14 +128,14 @@ def _kill_everything(world: World, _: random.Random) -> Waits:
 
 def _redis_killed(world: World, _: random.Random) -> Waits:
     world.server.kill()
-    world.server.start()
+    world.start_redis()
     yield 1.0
 
 
 def _redis_down(world: World, chance: random.Random) -> Waits:
     world.server.kill()
     yield chance.uniform(2, 8)
-    world.server.start()
+    world.start_redis()
 
 
 def _redis_forgets(world: World, _: random.Random) -> Waits:
@@ -142,41 +144,43 @@ def _redis_forgets(world: World, _: random.Random) -> Waits:
 
 
 def _redis_frozen(world: World, chance: random.Random) -> Waits:
-    yield from frozen(world, _server(world), chance.uniform(2, 9))
+    yield from frozen(world, world.redis_process(), chance.uniform(2, 9))
 
 
 def _redis_slow(world: World, _: random.Random) -> Waits:
     for _turn in range(20):
-        yield from frozen(world, _server(world), 0.25)
+        yield from frozen(world, world.redis_process(), 0.25)
         yield 0.15
 
 
 def _redis_full(world: World, chance: random.Random) -> Waits:
     redis = world.system.context.redis
-    redis.config_set("maxmemory", "1mb")
+    with suppress(RedisError):  # another fault may have ended it
+        redis.config_set("maxmemory", "1mb")
     yield chance.uniform(3, 8)
-    redis.config_set("maxmemory", "1gb")
+    with suppress(RedisError):
+        redis.config_set("maxmemory", "1gb")
 
 
 def _redis_amnesia(world: World, _: random.Random) -> Waits:
     """Its scripts are forgotten, and every connection is closed."""
-    world.system.context.redis.script_flush()
-    world.system.context.redis.client_kill_filter(_type="normal")
-    world.system.context.redis.client_kill_filter(_type="pubsub")
+    with suppress(RedisError):
+        world.system.context.redis.script_flush()
+        world.system.context.redis.client_kill_filter(_type="normal")
+        world.system.context.redis.client_kill_filter(_type="pubsub")
     yield 0.5
 
 
 def _disk_full(world: World, chance: random.Random) -> Waits:
     """The append-only file cannot grow any more."""
-    pid, size = world.server.pid, max(f.stat().st_size for f in (world.folder / "redis").rglob("*.aof"))
-    hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
+    server, unlimited = world.redis_process(), (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    size = max((f.stat().st_size for f in (world.folder / "redis").rglob("*.aof")), default=0)
+    if server is not None:
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (size, unlimited[1]))
     yield chance.uniform(3, 8)
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
-
-
-def _server(world: World) -> psutil.Process:
-    return psutil.Process(world.server.pid)
+    with suppress(ProcessLookupError):
+        if server is not None:
+            resource.prlimit(server.pid, resource.RLIMIT_FSIZE, unlimited)
 
 
 # --- clocks and truth
@@ -184,8 +188,9 @@ def _server(world: World) -> psutil.Process:
 
 def _venue_frozen(world: World, chance: random.Random) -> Waits:
     world.venue.send(signal.SIGSTOP)
-    yield chance.uniform(3, 10)
+    time.sleep(chance.uniform(3, 10))  # other faults would have to wait for its answer
     world.venue.send(signal.SIGCONT)
+    yield 0.5
 
 
 def _venue_jumps(jump_s: float) -> Strike:

@@ -11,6 +11,7 @@ import requests
 
 from app.cache.indicators import IndicatorValue
 from app.context import Context
+from app.repair import mismatches
 from app.series import Series
 from tests.alerts_reference import Row, expected_alerts
 from tests.faults.ledger import busiest_second, refused
@@ -21,6 +22,8 @@ RECONCILED_S = 3_600 + 900
 """Exchange time in which what the exchange changed without telling anybody has been found."""
 
 BROKER_PREFIX = "cw:1:celery:"
+
+LATER = 2**32
 
 FEW = 20
 """Tasks of a running market that may just be waiting."""
@@ -102,12 +105,22 @@ def _wrong_alerts(world: World) -> list[str]:
     stored, _ = context.alerts.newest(10_000, lambda _: True)
     standing = {a.id for a in stored if not a.withdrawn}
     problems = [f"{i}: nobody was told" for i in standing if f"{i}|raised" not in world.hook.accepted]
+    corrected = _corrected(world)
     for series, value in zip(many, context.indicators.read_many(many), strict=True):
-        problems += _wrong_alerts_of(world, series, value, standing)
+        problems += _wrong_alerts_of(world, series, value, standing, corrected.get(series.product, LATER))
     return problems
 
 
-def _wrong_alerts_of(world: World, series: Series, value: IndicatorValue | None, standing: set[str]) -> list[str]:
+def _corrected(world: World) -> dict[str, int]:
+    """The first bucket of each product that was corrected."""
+    rows = mismatches.latest(world.system.context.redis, 5_000)
+    return {row["product"]: row["start"] for row in sorted(rows, key=lambda r: -r["start"])}
+
+
+def _wrong_alerts_of(
+    world: World, series: Series, value: IndicatorValue | None, standing: set[str], corrected_s: int
+) -> list[str]:
+    """A correction withdraws alerts that it makes wrong; old bars on which it would have raised one are no news."""
     watched = world.system.context.indicators.read_watched([series])[0]
     if watched is None or value is None:
         return []
@@ -118,8 +131,13 @@ def _wrong_alerts_of(world: World, series: Series, value: IndicatorValue | None,
         return []  # the plain reference knows neither holes nor empty buckets
     wanted = _expected(series, rows, watched.floor_s)
     mine = {i for i in standing if f"|{series.product}|{series.timeframe}|" in i}
-    wrong = [f"{i}: stands, and should not" for i in mine - wanted if int(i.rsplit("|", 1)[1]) > watched.floor_s]
-    return wrong + [f"{i}: should stand, and does not" for i in wanted - mine]
+    wrong = [f"{i}: stands, and should not" for i in mine - wanted if _start_of(i) > watched.floor_s]
+    first_s = series.timeframe.bucket(corrected_s)
+    return wrong + [f"{i}: should stand, and does not" for i in wanted - mine if _start_of(i) < first_s]
+
+
+def _start_of(identity: str) -> int:
+    return int(identity.rsplit("|", 1)[1])
 
 
 def _expected(series: Series, rows: Sequence[Row], floor_s: int) -> set[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from app.errors import Unready
 from app.launch.redis import RedisServer
 from tests.alerting import Service, service
 from tests.alerts_reference import RULES
@@ -56,6 +57,18 @@ class World:
         """The newest child of `name`; None where it has none at the moment."""
         return max(self.process(name).children(), key=lambda p: p.create_time(), default=None)
 
+    def redis_process(self) -> psutil.Process | None:
+        """The process of Redis; None while it is away."""
+        try:
+            return psutil.Process(self.server.pid)
+        except (Unready, psutil.NoSuchProcess):
+            return None
+
+    def start_redis(self) -> None:
+        """Bring Redis back, unless it is there."""
+        if self.redis_process() is None:
+            self.server.start()
+
     def send(self, process: psutil.Process | None, signum: int) -> None:
         """A signal, unless the process has gone already."""
         with suppress(psutil.NoSuchProcess):
@@ -66,7 +79,7 @@ class World:
         """Redis is killed, and comes back without its file."""
         self.server.kill()
         shutil.rmtree(self.folder / "redis" / "appendonlydir", ignore_errors=True)
-        self.server.start()
+        self.start_redis()
 
     def set_clock(self, hours: float) -> None:
         """The clock of every machine but the exchange's is set, relative to the true time."""
