@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
-from app.batches import batched
-from app.cache import keys
 from app.cache.model import View
 from app.cache.products import FollowedProduct
-from app.cache.scripts import script
 from app.context import Context
 from app.series import Series
 from app.timeframes import BASE, Timeframe
 
 DAY_S = 86_400
-
-SERIES_A_CALL = 500
-"""Hashes read in one script call: well under a millisecond of Redis' time."""
 
 CELL = ("start", "macdv", "histogram", "stage")
 """What is shown of a value, as far as it exists."""
@@ -38,7 +30,8 @@ def read_overview(context: Context) -> dict[str, Any]:
     timeframes = context.settings.timeframes
     followed = context.products.read()
     prices = _prices(context, [p.product for p in followed], now_s)
-    values = iter(_latest(context, [Series(context.exchange, p.product, t) for p in followed for t in timeframes]))
+    many = [Series(context.exchange, p.product, t) for p in followed for t in timeframes]
+    values = (value and value.data for value in context.indicators.read_many(many))
     return {
         "exchange": context.exchange,
         "exchange_ms": clock.exchange_ms if clock else None,
@@ -56,14 +49,6 @@ def _prices(context: Context, products: Sequence[str], now_s: float | None) -> d
     ranges = [(s, max(0, newest - NEWEST * BASE.seconds), newest) for s in many] + [(s, before, before) for s in many]
     views = context.candles.read_many(ranges)
     return dict(zip(products, zip(views, views[len(many) :], strict=False), strict=True))
-
-
-def _latest(context: Context, many: Iterable[Series]) -> Iterable[dict[str, Any] | None]:
-    """The newest value of each series as it is stored; None where none was computed."""
-    read = script(context.redis, "read_latest")
-    for some in batched(many, SERIES_A_CALL):
-        for raw in read(keys=[keys.indicator(series) for series in some]):
-            yield orjson.loads(raw) if raw else None
 
 
 def _row(

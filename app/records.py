@@ -31,6 +31,8 @@ RECORD = np.dtype(
 Records: TypeAlias = npt.NDArray[Any]
 """A one-dimensional array of `RECORD`."""
 
+_CLOSED = int(State.CLOSED)  # NumPy takes long over a member of an enumeration
+
 STATE_MASK = 0b11
 """Bits of `flags` that hold the `State`."""
 EMPTY = 0b100
@@ -55,7 +57,7 @@ def has_trades(records: Records) -> npt.NDArray[np.bool_]:
 
 def over(records: Records) -> Records:
     """Those of `records` that are closed or confirmed."""
-    closed = state_of(records) >= State.CLOSED
+    closed = state_of(records) >= _CLOSED
     return records if closed.all() else records[closed]
 
 

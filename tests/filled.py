@@ -21,7 +21,14 @@ OPEN_S = NOW_S // 300 * 300
 """Start of the open bucket of 5m."""
 
 TIMEFRAMES = (Timeframe.M5, Timeframe.H1)
-CONNECTION = {"connection": "1", "is_open": True, "attempt": 2, "sequence_gaps": 1, "silent_ms": {"candles": 40}}
+CONNECTION = {
+    "connection": "1",
+    "is_open": True,
+    "open_ms": 7_500_000,
+    "attempt": 2,
+    "sequence_gaps": 1,
+    "silent_ms": {"candles": 40},
+}
 
 
 def settings(redis_url: str) -> Settings:

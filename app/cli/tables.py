@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
@@ -49,7 +50,8 @@ def _facts(state: Status) -> Table:
         "feed": f"{'connected' if state.feed.connected else 'not connected'}: "
         f"ingest processes {len(state.feed.ingests)}, "
         f"{sum(c.is_open for c in connections)} of {len(connections)} connections open, "
-        f"{sum(c.sequence_gaps for c in connections)} sequence gaps",
+        f"{sum(c.sequence_gaps for c in connections)} sequence gaps"
+        + (f", connected for {_age(min(opened))}" if (opened := [c.open_ms for c in connections if c.open_ms]) else ""),
         "exchange time": f"{_time(clock.exchange_ms / 1000)} UTC, heard {clock.age_real_seconds:.1f} s ago"
         if clock
         else "never heard",
@@ -184,6 +186,11 @@ def _name(row: dict[str, Any]) -> str:
 
 def _time(seconds: float | None) -> str:
     return "–" if seconds is None else shown(seconds)
+
+
+def _age(ms: int) -> str:
+    """`3:07:12`, a length of real time."""
+    return str(timedelta(seconds=ms // 1000))
 
 
 def _number(value: float | None, digits: int = 2) -> str:

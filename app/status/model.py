@@ -24,11 +24,13 @@ class Clock(Part):
 class Connection(Part):
     """One connection to the exchange, as its adapter tells of it.
 
-    `attempt` counts connections since the start; `silent_ms` is real time since the last frame, by channel.
+    `open_ms`: for how long it has been open, in real time. `attempt` counts connections since the start; `silent_ms` is
+    real time since the last frame, by channel.
     """
 
     connection: str
     is_open: bool
+    open_ms: int | None = None
     attempt: int = 0
     attempts_failed: int = 0
     last_error: str | None = None

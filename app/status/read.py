@@ -1,4 +1,4 @@
-"""Reads the state of an installation from Redis: about a dozen round trips, and one more for every 64 series."""
+"""Reads the state of an installation from Redis: about a dozen round trips, and one more for every 500 series."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import orjson
 from app.cache import keys
 from app.cache.clock import ExchangeTime
 from app.cache.health import HealthCache
+from app.cache.indicators import IndicatorValue
+from app.cache.model import NOTHING, View
 from app.cache.products import FollowedProduct
 from app.context import Context
 from app.repair.queue import Kind, Request
@@ -78,22 +80,33 @@ def _look(
     many = [
         Series(context.exchange, p.product, t) for p in followed if not p.refused for t in context.settings.timeframes
     ]
-    if clock is None:  # Without a clock nobody knows which buckets are the newest; then those of the indicators are.
-        views = context.candles.read_many([(s, 0, 0) for s in many])
-    else:
-        newest = [s.timeframe.bucket(clock.exchange_s) for s in many]
-        steps = [s.timeframe.seconds for s in many]
-        views = context.candles.read_many(
-            [(s, last - NEWEST * step, last) for s, last, step in zip(many, newest, steps, strict=True)]
-        )
-        behind = [i for i, view in enumerate(views) if view.revision and not len(view.over)]
-        for i, view in zip(behind, context.candles.read_many([(many[i], 0, newest[i]) for i in behind]), strict=True):
-            views[i] = view
     values = context.indicators.read_many(many)
+    # A ready indicator of the newest bucket says all there is to say; only the other series are looked into.
+    unclear = [i for i, value in enumerate(values) if clock is None or not _is_current(value, clock.exchange_s)]
+    views = dict(zip(unclear, _newest_of(context, [many[i] for i in unclear], clock), strict=True))
     return [
-        Seen(series, view, value, Request(Kind.GAP, series.product, series.timeframe) in pending)
-        for series, view, value in zip(many, views, values, strict=True)
+        Seen(series, views.get(i, NOTHING), value, Request(Kind.GAP, series.product, series.timeframe) in pending)
+        for i, (series, value) in enumerate(zip(many, values, strict=True))
     ]
+
+
+def _is_current(value: IndicatorValue | None, now_s: float) -> bool:
+    return value is not None and bool(value.data["ready"]) and value.start_s >= value.series.timeframe.last_over(now_s)
+
+
+def _newest_of(context: Context, many: Sequence[Series], clock: ExchangeTime | None) -> list[View]:
+    """The newest buckets of each series, and of those that lack all of these, everything."""
+    if clock is None:  # Nobody knows which buckets are the newest; then those of the indicators are.
+        return context.candles.read_many([(s, 0, 0) for s in many])
+    newest = [s.timeframe.bucket(clock.exchange_s) for s in many]
+    steps = [s.timeframe.seconds for s in many]
+    views = context.candles.read_many(
+        [(s, last - NEWEST * step, last) for s, last, step in zip(many, newest, steps, strict=True)]
+    )
+    behind = [i for i, view in enumerate(views) if view.revision and not len(view.over)]
+    for i, view in zip(behind, context.candles.read_many([(many[i], 0, newest[i]) for i in behind]), strict=True):
+        views[i] = view
+    return views
 
 
 def _still_asking(seen: Iterable[Seen], series: Iterable[SeriesStatus]) -> int:

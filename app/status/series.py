@@ -12,7 +12,9 @@ from app.status.model import SeriesStatus
 
 
 class Seen(NamedTuple):
-    """A series as it was read: its newest candles, its latest indicator, and whether a request for it is pending."""
+    """A series as it was read: its latest indicator, its newest candles where that does not say everything, and whether
+    a request for it is pending.
+    """
 
     series: Series
     view: View
@@ -40,7 +42,7 @@ def series_status(seen: Seen, now_s: float | None, settling_s: float) -> SeriesS
 
 def newest_closed(seen: Seen) -> int | None:
     """Start of the newest closed bucket that is known of."""
-    starts = [int(s) for s in seen.view.over["start_s"][-1:]]
+    starts = [int(s) for s in seen.view.over["start_s"][-1:]] if len(seen.view.records) else []
     starts += [seen.value.start_s] if seen.value else []
     return max(starts, default=None)
 

@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from app.exposure import is_loopback
 from app.settings import Settings
 from app.web.page import page
 
@@ -52,7 +53,11 @@ def _router(app: FastAPI, settings: Settings) -> APIRouter:
         """Which parts of the API there are: a page never asks for one that there is not."""
         paths = app.openapi()["paths"]
         known = {"stream": "/v1/stream", "alerts": "/v1/alerts"}
-        return {"flower": str(settings.flower_port), **{n: path for n, path in known.items() if path in paths}}
+        flower = {
+            "flower": str(settings.flower_port),
+            "flower-open": "no" if is_loopback(settings.flower_address) else "yes",
+        }
+        return {**flower, **{n: path for n, path in known.items() if path in paths}}
 
     @routes.get("/")
     def overview() -> Response:

@@ -179,7 +179,7 @@ def test_gaps_lists_what_lacks_what_is_pending_and_what_was_given_up(full: Conte
 
 
 def test_reconcile_queues_the_newest_page_of_every_series(full: Context) -> None:
-    done = run(full, "reconcile")
+    done = run(full, "reconcile", "now")
     assert (done.returncode, done.stdout.split(";")[0]) == (0, "6 requests queued")
     assert {r.kind for r in full.queue.pending()} == {Kind.RECONCILE}
     assert full.redis.llen("cw:1:celery:backfill") == 1

@@ -449,7 +449,7 @@ def test_the_health_page_shows_where_the_trouble_is(visit: Open, context: Contex
     shown = {
         name: text(page, f"#{name}") for name in ("feed", "clock", "gaps-and-repairs", "given-up", "queues", "redis")
     }
-    assert re.search(r"1\s+open\s.*candles 0 s", shown["feed"].replace("\n", " "))
+    assert re.search(r"1\s+\S.* \(2 h 5 m\)\s.*candles 0 s", shown["feed"].replace("\n", " ")), "connected since"
     assert "2021-03-04 07:02:10" in shown["clock"]
     assert "SOL-USD\t5m\tgap" in shown["gaps-and-repairs"]
     assert "404 unknown product" in shown["given-up"]

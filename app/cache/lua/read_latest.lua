@@ -1,10 +1,12 @@
--- The latest indicator values of many series, as JSON: one answer instead of thousands.
+-- The latest indicator values of many series: one answer instead of thousands.
 --
 -- KEYS    one hash a series
--- Answer  for each series its JSON, or '' where none was computed
+-- Answer  for each series the revision of its candles, its bucket, and its JSON; '' each where none was computed
 
 local answer = {}
-for k, key in ipairs(KEYS) do
-  answer[k] = redis.call('HGET', key, 'data') or ''
+for _, key in ipairs(KEYS) do
+  for _, value in ipairs(redis.call('HMGET', key, 'revision', 'start', 'data')) do
+    answer[#answer + 1] = value or ''
+  end
 end
 return answer

@@ -42,10 +42,14 @@ _CHANNELS = ("candles", "heartbeats", "subscriptions")
 
 @dataclass(frozen=True, slots=True)
 class SessionSnapshot:
-    """What a health page shows of one connection. Times in milliseconds; `silent_ms` is real time, by channel."""
+    """What a health page shows of one connection. Times in milliseconds; `silent_ms` is real time, by channel.
+
+    `open_ms`: for how long it has been open, in real time; None while it is not.
+    """
 
     connection: str
     is_open: bool
+    open_ms: int | None
     attempt: int
     exchange_ms: int | None
     products: int
@@ -190,6 +194,7 @@ class CoinbaseSession:
         return SessionSnapshot(
             connection=self.connection,
             is_open=self.is_open,
+            open_ms=now_ms - self._opened_now_ms if self.is_open else None,
             attempt=self._attempt,
             exchange_ms=self._clock.ms,
             products=len(self._subscriptions.products),

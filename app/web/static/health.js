@@ -28,7 +28,7 @@ function facts(pairs) {
 }
 
 const connectionColumns = [
-  { name: "ingest", text: true }, { name: "connection", text: true }, { name: "state", text: true }, { name: "products" },
+  { name: "ingest", text: true }, { name: "connection", text: true }, { name: "connected since", text: true }, { name: "products" },
   { name: "frames" }, { name: "connects" }, { name: "last frame by channel", text: true }, { name: "sequence gaps" },
   { name: "late updates" }, { name: "rejected" }, { name: "last error", text: true },
 ];
@@ -36,7 +36,7 @@ const connectionColumns = [
 function feed(status) {
   const ingests = status.feed.ingests;
   const rows = ingests.flatMap(ingest => ingest.connections.map(c => [
-    ingest.name, c.connection, h("span", { class: c.is_open ? "up" : "bad" }, c.is_open ? "open" : "down"), count(c.products),
+    ingest.name, c.connection, h("span", { class: c.is_open ? "up" : "bad" }, since(c)), count(c.products),
     count(c.frames), count(c.attempt), channels(c.silent_ms), count(c.sequence_gaps), count(c.late_updates),
     count(Object.values(c.rejected).reduce((a, b) => a + b, 0)), c.last_error ?? "–",
   ]));
@@ -44,6 +44,14 @@ function feed(status) {
   return card("Feed", [status.feed.connected, ingests], !status.feed.connected,
     rows.length ? table(connectionColumns, rows, "Connections to the exchange") : h("p", { class: "bad" }, "No ingest process is running."),
     dropped ? h("p", { class: "warn" }, `${count(dropped)} candles were dropped while Redis was away; the scan asks for them again.`) : null);
+}
+
+/** When a connection was opened, by the clock of who looks, to the minute. */
+function since(connection) {
+  if (!connection.is_open) return "down";
+  const seconds = Math.floor((connection.open_ms ?? 0) / 1000);
+  const opened = new Date(Date.now() - seconds * 1000);
+  return `${opened.toLocaleString([], { dateStyle: "short", timeStyle: "short" })} (${duration(seconds)})`;
 }
 
 function channels(silent) {
@@ -125,11 +133,13 @@ function reconciliation(status, corrections) {
 function queues(status) {
   const waiting = Object.entries(status.queues.waiting);
   const flower = document.body.dataset.flower;
-  const link = `${location.protocol}//${location.hostname}:${flower}`;
+  const near = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+  const reachable = near || document.body.dataset.flowerOpen === "yes";
+  const link = h("a", { href: `http://${location.hostname}:${flower}`, rel: "noreferrer" }, "Flower: workers and queues");
   return card("Queues", status.queues, false, facts([
     ...waiting.map(([name, length]) => [name, `${count(length)} waiting`, length > 1000]),
     ["held by workers", count(status.queues.unacknowledged)],
-  ]), h("p", {}, h("a", { href: link, rel: "noreferrer" }, "Flower: workers and queues")));
+  ]), h("p", {}, reachable ? link : `Flower listens on the server's loopback only, port ${flower}.`));
 }
 
 function redis(status) {

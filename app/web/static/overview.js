@@ -33,7 +33,7 @@ function toUrl() {
 class View {
   constructor(timeframes) {
     this.timeframes = timeframes;
-    this.pool = [];
+    this.shown = new Map(); // rows in the document, by index
     const columns = [
       ["product", "Product"], ["price", "Price"], ["change", "24 h"],
       ...timeframes.map(t => [t.name, t.name]), ["age", "Age"],
@@ -60,26 +60,36 @@ class View {
     addEventListener("resize", () => this.schedule(), { passive: true });
   }
 
-  schedule() {
-    this.frame ??= requestAnimationFrame(() => { this.frame = null; this.paint(); });
+  /** Paint before the next frame; `changed`: what the rows say is no longer what it was. */
+  schedule(changed = false) {
+    this.changed ||= changed;
+    this.frame ??= requestAnimationFrame(() => { this.frame = null; this.paint(this.changed); });
   }
 
-  /** Fill the rows that can be seen. */
-  paint() {
+  /** Have the rows that can be seen in the document. One that stays there is filled again only if it `changed`. */
+  paint(changed = true) {
+    this.changed = false;
     const height = this.rowHeight();
     const top = this.body.getBoundingClientRect().top;
     const total = state.rows.length;
     const first = Math.max(0, Math.min(total, Math.floor(-top / height) - SPARE));
     const last = Math.min(total, Math.ceil((innerHeight - top) / height) + SPARE);
-    this.first = first;
-    const needed = Math.max(0, last - first);
-    while (this.pool.length < needed) this.pool.push(new Row(this.timeframes));
-    const wanted = this.pool.slice(0, needed);
-    wanted.forEach((row, i) => row.show(state.rows[first + i], first + i, state.answer));
-    if (this.shown !== needed) {
-      this.body.replaceChildren(this.above, ...wanted.map(row => row.element), this.below);
-      this.shown = needed;
+    const spare = [];
+    for (const [index, row] of this.shown) {
+      if (index < first || index >= last) { spare.push(row); this.shown.delete(index); }
     }
+    let before = this.above;
+    for (let index = first; index < last; index++) {
+      let row = this.shown.get(index);
+      if (!row || changed) {
+        row ??= spare.pop() ?? new Row(this.timeframes);
+        row.show(state.rows[index], index, state.answer);
+        this.shown.set(index, row);
+      }
+      if (before.nextSibling !== row.element) before.after(row.element);
+      before = row.element;
+    }
+    for (const row of spare) row.element.remove();
     this.above.firstChild.style.height = `${first * height}px`;
     this.below.firstChild.style.height = `${Math.max(0, total - last) * height}px`;
     this.table.setAttribute("aria-rowcount", total + 1);
@@ -172,7 +182,7 @@ function moveFocus(event) {
   const product = state.rows[index].product;
   const find = () => view.body.querySelector(`tr[data-product="${CSS.escape(product)}"] th a`);
   find()?.scrollIntoView({ block: "nearest" });
-  view.paint();
+  view.paint(false);
   find()?.focus({ preventScroll: false });
 }
 
@@ -210,7 +220,7 @@ function onEvent(kind, event) {
     row.latest[event.timeframe] = event;
   if ((kind === "forming" || kind === "close") && event.timeframe === "5m" && Number.isFinite(event.close)
       && event.start > (row.newest ?? 0)) row.price = event.close;
-  view?.schedule();
+  view?.schedule(true);
 }
 
 document.addEventListener("keydown", event => {
