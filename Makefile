@@ -11,7 +11,7 @@ DEV := $(VENV)/.dev
 PIP := $(PY) -m pip --disable-pip-version-check --quiet --quiet install
 SOURCES := app workers tests celeryconfig.py
 
-.PHONY: help demo run test check soak bench clean
+.PHONY: help demo run test check soak chaos bench clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ check: $(DEV) ## format, lint and types, in seconds
 
 soak: $(DEV) ## 24 market hours with a fault in each, in 25 minutes; fewer: make soak HOURS=2 SEED=7
 	$(PY) -m tests.faults.soak --hours $(or $(HOURS),24) --seed $(or $(SEED),1)
+
+chaos: $(DEV) ## the whole system under faults: make chaos SEEDS="1-200" JOBS=2
+	$(PY) -m tests.faults.chaos $(or $(SEEDS),1-5) --jobs $(or $(JOBS),1)
 
 bench: $(DEV) ## what this project promises, measured on this machine
 	$(PY) -m benchmarks.bench_macdv

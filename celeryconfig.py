@@ -9,6 +9,7 @@ from __future__ import annotations
 from kombu.entity import Exchange, Queue
 
 from app.settings import Settings
+from workers.steady import every
 
 
 def _broker(url: str) -> str:
@@ -24,8 +25,8 @@ def _queue(name: str) -> Queue:
 
 
 def _every(seconds: float, task: str, queue: str) -> dict[str, object]:
-    """A beat entry. It expires just before the next one is due: workers that were away find one of it, not a pile."""
-    return {"task": task, "schedule": seconds, "options": {"queue": queue, "expires": seconds * 0.9}}
+    """A beat entry. Its interval is real time, whatever happens to the machine's clock."""
+    return {"task": task, "schedule": every(seconds), "options": {"queue": queue}}
 
 
 # Broker
@@ -88,7 +89,7 @@ worker_send_task_events = True
 task_send_sent_event = False  # costs half of a publish and tells Flower nothing more
 
 # Beat. The tasks ask the exchange's clock whether their time has come, and only one of several beats is heard
-beat_scheduler = "celery.beat:Scheduler"  # in memory: with intervals of seconds there is nothing to keep in a file
+beat_scheduler = "workers.beat:PilelessScheduler"  # by a clock that nobody sets, never onto a pile
 beat_enable_remote_control = True  # `celery inspect ping -d celerybeat@host` is a true liveness probe
 beat_schedule = {
     "scan": _every(5, "workers.repair.scan", "backfill"),

@@ -141,6 +141,8 @@ def wrong_indicators(system: System, products: Sequence[str], timeframes: Sequen
             if any(b - a != timeframe.seconds for a, b in pairwise(starts)):
                 problems.append(f"{series}: has a hole")
                 continue
+            if value is None and not starts:
+                continue  # it has had no trades in this timeframe yet
             if value is None or value.start_s != starts[-1]:
                 problems.append(f"{series}: the newest indicator is of {value and value.start_s}, not {starts[-1:]}")
                 continue

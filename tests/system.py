@@ -48,7 +48,7 @@ class System:
                 queues = ["-Q", "alerts", "-P", "threads", "-c", "4"]
                 return [*celery, "worker", *queues, "-n", f"{name}@%h", *WORKER]
             case "beat":
-                return [*celery, "beat", "--schedule", os.devnull, "--scheduler", "celery.beat:Scheduler"]
+                return [*celery, "beat", "--schedule", os.devnull]
         raise ValueError(f"no process is called {name}")
 
     def knows_every_series(self, products: int) -> bool:

@@ -42,7 +42,10 @@ class Write(NamedTuple):
 
 
 class Written(NamedTuple):
-    """`outcomes[i]` is what became of `records[i]`; `before` holds, by index, the records that were replaced."""
+    """`outcomes[i]` is what became of `records[i]`.
+
+    `before` holds, by index, the records that were replaced, and confirmed ones that a refused close contradicts.
+    """
 
     series: Series
     records: Records

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from app import dispatch
 from app.cache.forming import FormingFeed
-from app.cache.model import Outcome, Write
+from app.cache.model import Outcome, Write, Written
 from app.candles import UnifiedCandle
 from app.context import Context
 from app.exchange.adapter import GapSuspected
@@ -59,6 +59,7 @@ class Writer:
         written = self._context.candles.write(writes)
         batch.touched += touched_by(written)
         batch.closed.clear()
+        self._compare(written)
         mismatches.record(self._context.redis, written, cause="revision", exchange_ms=batch.exchange_ms)
 
     def _confirm(self, writes: list[Write]) -> None:
@@ -69,6 +70,15 @@ class Writer:
             request = Request(Kind.GAP, series.product, series.timeframe)
             self._context.queue.add([(request, Why.GAP)], not_before_ms=settles_ms)
             self._note_wake_up(settles_ms)
+
+    def _compare(self, written: Iterable[Written]) -> None:
+        """Where the stream contradicts what REST has confirmed, REST has the last word once more."""
+        contradicted = {w.series for w in written for i in w.before if w.outcomes[i] is Outcome.REFUSED}
+        if contradicted:
+            log.info("the stream contradicts what was confirmed: %s", ", ".join(sorted(map(str, contradicted))))
+            requests = (Request(Kind.RECONCILE, s.product, s.timeframe) for s in contradicted)
+            self._context.queue.add((request, Why.RECONCILE) for request in requests)
+            dispatch.drain(self._context.exchange)
 
     def _settles_ms(self, start_s: int, timeframe: Timeframe) -> int:
         """Exchange time from which REST's word on the bucket is final."""

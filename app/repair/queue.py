@@ -20,7 +20,7 @@ from app.cache.scripts import script
 from app.series import Series
 from app.timeframes import Timeframe
 
-LEASE_S = 90.0
+LEASE_S = 30.0
 """After this long, whoever took a request is taken for dead: longer than its permit, its time-out and its write."""
 
 STEP_MS = 20_000

@@ -34,7 +34,7 @@ kind = "webhook"
 url_env = "HOOK"
 allow_private = true
 """
-LIBRARIES = ("/usr/lib/*/faketime/libfaketime.so.1", "/usr/local/lib/faketime/libfaketime.so.1")
+LIBRARIES = ("usr/lib/*/faketime/libfaketime.so.1", "usr/local/lib/faketime/libfaketime.so.1")
 
 
 class World:
@@ -107,13 +107,12 @@ def world(
         venue = start([sys.executable, "-m", "app.exchange.local", "--port", str(exchange.port), *market])
         eventually(exchange.now_s, timeout=30)
         hook = stack.enter_context(service())
-        if faked_clock:
-            stack.enter_context(_clock_from(folder / "clock"))
+        clock = stack.enter_context(_clock_from(folder / "clock")) if faked_clock else {}
         server = stack.enter_context(RedisServer(folder / "redis", free_port()))
         everything = World(folder, exchange, venue, server, hook)
         urls = {"EXCHANGE_WS_URL": exchange.ws_url, "EXCHANGE_REST_URL": exchange.rest_url}
         alerts = {"ALERTS_FILE": str(folder / "alerts.toml"), "HOOK": hook.url}
-        more = {"PRODUCTS": "all:USD", "WEB_PORT": str(free_port()), **urls, **alerts, **env}
+        more = {"PRODUCTS": "all:USD", "WEB_PORT": str(free_port()), **urls, **alerts, **clock, **env}
         everything.system = System(start, server.url, more)
         stack.callback(everything.system.context.redis.close)
         stack.enter_context(_supervised(everything.system, names))
@@ -125,26 +124,25 @@ def _end(started: list[Process]) -> None:
         process.end()
 
 
-def clock_library() -> Path | None:
-    """The library that shows a process another time (Debian: faketime), where it is installed."""
-    return next((path for pattern in LIBRARIES for path in sorted(Path("/").glob(pattern.lstrip("/")))), None)
-
-
 @contextmanager
-def _clock_from(file: Path) -> Iterator[None]:
-    """Every process that is started meanwhile takes its wall clock from `file`; its monotonic clock stays true."""
+def _clock_from(file: Path) -> Iterator[dict[str, str]]:
+    """The environment of processes whose wall clock is in `file`; Redis, which is started from here, has it too.
+
+    For Redis it takes a library (Debian: faketime); without it, only its clock stays true. Every monotonic clock does.
+    """
     file.write_text("+0h\n")
-    faked = {
-        "LD_PRELOAD": str(clock_library()),
+    library = next((path for pattern in LIBRARIES for path in sorted(Path("/").glob(pattern))), None)
+    of_redis = {
+        "LD_PRELOAD": str(library or ""),
         "FAKETIME_TIMESTAMP_FILE": str(file),
         "FAKETIME_CACHE_DURATION": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
-    os.environ.update(faked)
+    os.environ.update(of_redis)
     try:
-        yield
+        yield {"LD_PRELOAD": "", "PYTHONPATH": str(Path(__file__).parent / "clock"), "FAKE_CLOCK": str(file)}
     finally:
-        for name in faked:
+        for name in of_redis:
             del os.environ[name]
 
 

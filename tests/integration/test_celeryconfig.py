@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import runpy
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +15,9 @@ import redis
 from celery import Celery
 from celery.exceptions import QueueNotFound
 
-from tests.support import ROOT
+from tests.support import ROOT, Process, eventually
+from workers.beat import ENOUGH
+from workers.steady import every, steady_now
 
 pytestmark = pytest.mark.integration
 
@@ -46,16 +52,26 @@ def test_a_mistyped_queue_fails(sender: Celery) -> None:
         sender.send_task("any", queue="indicator")
 
 
-def test_beat_sends_nothing_that_piles_up() -> None:
-    schedule = _settings()["beat_schedule"]
-    assert isinstance(schedule, dict)
-    assert {entry["task"] for entry in schedule.values()} == {
-        "workers.repair.scan",
-        "workers.repair.reconcile",
-        "workers.repair.drain",
-        "workers.alerts.deliver",
-    }
-    assert all(0 < entry["options"]["expires"] < entry["schedule"] for entry in schedule.values())
+def test_beat_adds_nothing_to_a_pile(
+    sender: Celery, redis_url: str, redis_client: redis.Redis, processes: Callable[..., Process]
+) -> None:
+    for _ in range(ENOUGH):
+        sender.send_task("workers.alerts.deliver")
+    beat = [sys.executable, "-m", "celery", "-A", "workers.app:app", "beat", "--schedule", os.devnull]
+    processes(beat, env={"REDIS_URL": redis_url})
+    tasks = {name: f"cw:1:celery:{name}" for name in ("alerts", "backfill", "reconcile")}
+    eventually(lambda: redis_client.llen(tasks["backfill"]) >= 3 and redis_client.llen(tasks["reconcile"]) >= 1)
+    assert redis_client.llen(tasks["alerts"]) == ENOUGH
+
+
+def test_beat_goes_on_when_the_machines_clock_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule, began = every(5), steady_now()
+    for hours in (-5, 5):
+        monkeypatch.setattr(time, "time", lambda hours=hours: began.timestamp() + hours * 3600)
+        due, wait_s = schedule.is_due(steady_now())
+        assert not due
+        assert 4.5 < wait_s <= 5
+        assert schedule.is_due(began - timedelta(seconds=5)).is_due
 
 
 def test_redis_on_a_unix_socket(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,6 +151,17 @@ def test_a_revision_that_was_not_told_reaches_every_timeframe(
     assert kept[0]["before"]["high"] < kept[0]["after"]["high"] == float(record["high"])
 
 
+def test_a_revision_that_was_told_is_asked_for_at_once(
+    start_exchange: StartExchange, start_system: StartSystem
+) -> None:
+    exchange, system = started(start_exchange, start_system, 3)
+    system.wait_until(system.now_s() + 400)
+    eventually(lambda: 600 < exchange.now_s() % 3600 < 2700, timeout=60, interval=0.1)  # no reconciliation is near
+    bucket = M5.bucket(exchange.now_s()) - 10 * 300
+    exchange.inject("revise", product="BTC-USD", start=bucket)
+    assert_true(system, exchange, timeout=10)
+
+
 def test_a_venue_that_never_sends_a_last_update_is_seen_through(
     start_exchange: StartExchange, start_system: StartSystem
 ) -> None:

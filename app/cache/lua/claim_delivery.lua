@@ -6,17 +6,23 @@
 -- Answer: nothing, or kind, identity, end of the claim in ms, tries so far, Redis' time in ms, the alert's fields.
 
 local ALERT, LOOK_AT = 'cw:1:alert:', 50
+local NEVER_SET_MS = 7200000 -- ahead of the present time: what is there was written before the clock was set back
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local state = redis.call('HMGET', KEYS[3], 'disabled', 'target', 'paused_until_ms')
 if state[1] and state[2] == ARGV[3] then return {} end
-if state[3] and tonumber(state[3]) > now_ms then return {} end
+local paused_ms = tonumber(state[3] or 0) - now_ms
+if paused_ms > 0 and paused_ms < NEVER_SET_MS then return {} end
 
-for _, message in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now_ms)) do -- whoever had it is gone
-  redis.call('ZREM', KEYS[2], message)
-  redis.call('ZADD', KEYS[1], 0, message)
+local function free(first, last)
+  for _, message in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], first, last)) do
+    redis.call('ZREM', KEYS[2], message)
+    redis.call('ZADD', KEYS[1], 0, message)
+  end
 end
+free('-inf', now_ms) -- whoever had these is gone
+free(now_ms + NEVER_SET_MS, '+inf')
 if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[1]) then return {} end
 
 local function is_pending(message)

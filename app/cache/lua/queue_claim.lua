@@ -6,8 +6,10 @@ local ready, settling, delayed, leased, urgency = KEYS[1], KEYS[2], KEYS[3], KEY
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-local function promote(from, limit)
-  for _, request in ipairs(redis.call('ZRANGEBYSCORE', from, '-inf', limit, 'LIMIT', 0, 1000)) do
+local NEVER_SET_MS = 600000 -- ahead of the present time: what is there was written before the clock was set back
+
+local function promote(from, limit, first)
+  for _, request in ipairs(redis.call('ZRANGEBYSCORE', from, first or '-inf', limit, 'LIMIT', 0, 1000)) do
     redis.call('ZREM', from, request)
     local steps = tonumber(redis.call('HGET', urgency, request) or 0)
     redis.call('ZADD', ready, 'NX', now + steps * ARGV[3], request)
@@ -17,6 +19,8 @@ end
 promote(settling, ARGV[1])
 promote(delayed, now)
 promote(leased, now) -- whoever held these has died
+promote(delayed, '+inf', now + NEVER_SET_MS)
+promote(leased, '+inf', now + NEVER_SET_MS)
 
 while true do
   local first = redis.call('ZPOPMIN', ready)

@@ -7,7 +7,7 @@
 -- then for each ring: bucket length in s, capacity of a new ring, origin in s ('' leaves it),
 --   packed 56-byte records, series name for channels, number of payloads, payloads (JSON, one a record)
 --
--- Answer, flat, for each record: outcome, then the record that was there ('' if none or not needed).
+-- Answer, flat, for each record: outcome, then the record that was replaced, or confirmed and contradicted ('' if none).
 
 local RECORD, TRAILER = 56, 16
 local FORMING, CLOSED, CORRECTED_BIT = 1, 2, 8
@@ -80,11 +80,12 @@ for k = 2, #KEYS do
         if outcome == CORRECTED or (bit.band(old[2], CORRECTED_BIT) ~= 0 and outcome ~= UPDATED) then
           bytes = string.sub(bytes, 1, 4) .. struct.pack('<I4', bit.bor(new[2], CORRECTED_BIT)) .. string.sub(bytes, 9)
         end
-      elseif bit.band(new[2], 3) == bit.band(old[2], 3) and same_values(new, old) then
+      elseif same_values(new, old) then
         outcome = UNCHANGED
         bytes = nil
       else
         outcome = REFUSED
+        if bit.band(new[2], 3) == CLOSED and bit.band(old[2], 3) > CLOSED then before = stored end
       end
     elseif bit.band(flags, 3) == FORMING then
       outcome = UPDATED

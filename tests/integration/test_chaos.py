@@ -1,0 +1,29 @@
+"""A few seeds of the fault harness; `make chaos` runs as many as you like."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.catalogue import catalogue
+from tests.faults.chaos import schedule
+from tests.support import Process
+
+pytestmark = pytest.mark.integration
+
+SEEDS = ("7", "23", "58")
+
+
+def test_after_faults_of_every_kind_everything_is_the_truth(processes: Callable[..., Process], tmp_path: Path) -> None:
+    harness = processes([sys.executable, "-m", "tests.faults.chaos", *SEEDS, "--jobs", "3", "--keep", str(tmp_path)])
+    assert harness.wait(timeout=300) == 0, harness.output()
+
+
+def test_a_seed_makes_the_same_faults_every_time_and_each_fault_has_its_turn() -> None:
+    assert schedule(17) == schedule(17) != schedule(18)
+    known = catalogue()
+    struck = {fault.name for seed in range(len(known)) for _, fault in schedule(seed)}
+    assert struck == {fault.name for fault in known}

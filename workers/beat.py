@@ -1,0 +1,35 @@
+"""How beat sends: never onto a pile. Any number of beats may run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.beat import ScheduleEntry, Scheduler
+from celery.result import AsyncResult
+
+from workers.app import context
+
+ENOUGH = 20
+"""Tasks in a queue, from which on beat adds none: workers that were away find a few, not a pile."""
+
+
+class PilelessScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
+    """Keeps its schedule in memory: with intervals of seconds there is nothing to keep in a file.
+
+    An expiry time would bound piles too, but is checked by the clock of another machine.
+    """
+
+    def apply_async(
+        self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **kwargs: Any
+    ) -> AsyncResult | None:
+        """Send the task of `entry`, unless enough wait in its queue."""
+        if self._waiting(entry.options["queue"]) < ENOUGH:
+            sent: AsyncResult = super().apply_async(entry, producer=producer, advance=advance, **kwargs)
+            return sent
+        if advance:
+            self.reserve(entry)
+        return None
+
+    def _waiting(self, queue: str) -> int:
+        prefix = self.app.conf.broker_transport_options["global_keyprefix"]
+        return int(context().redis.llen(f"{prefix}{queue}"))
