@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -11,7 +13,8 @@ import pytest
 
 from app.cache import keys
 from app.cache.candles import TRAILER
-from app.records import CORRECTED, RECORD
+from app.candles import State
+from app.records import CORRECTED, RECORD, state_of
 from app.repair import mismatches
 from app.series import Series
 from app.timeframes import Timeframe
@@ -156,8 +159,14 @@ def test_a_revision_that_was_told_is_asked_for_at_once(
 ) -> None:
     exchange, system = started(start_exchange, start_system, 3)
     system.wait_until(system.now_s() + 400)
-    eventually(lambda: 600 < exchange.now_s() % 3600 < 2700, timeout=60, interval=0.1)  # no reconciliation is near
-    bucket = M5.bucket(exchange.now_s()) - 10 * 300
+    eventually(lambda: 900 < exchange.now_s() % 3600 < 2700, timeout=60, interval=0.1)  # no reconciliation is near
+    bucket, btc = M5.bucket(exchange.now_s()) - 600, Series("coinbase", "BTC-USD", M5)
+    subprocess.run([sys.executable, "-m", "app", "reconcile", "now"], env={**os.environ, **system.env}, check=True)
+
+    def is_confirmed() -> bool:
+        return bool((state_of(system.context.candles.read(btc, bucket, bucket).records) == State.CONFIRMED).all())
+
+    eventually(is_confirmed, timeout=20)
     exchange.inject("revise", product="BTC-USD", start=bucket)
     assert_true(system, exchange, timeout=10)
 
