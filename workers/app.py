@@ -12,7 +12,7 @@ from celery.signals import setup_logging, worker_process_init
 from app import logs
 from app.context import Context
 
-app = Celery("candlewick", include=["workers.indicators", "workers.repair", "workers.alerts"])
+app = Celery("candlewick", include=["workers.indicators", "workers.repair", "workers.alerts", "workers.pulse"])
 app.config_from_object("celeryconfig")
 
 ONCE_MORE = {"max_retries": 3, "default_retry_delay": 2}

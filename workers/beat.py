@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from celery.beat import ScheduleEntry, Scheduler
 from celery.result import AsyncResult
+from redis.exceptions import RedisError
 
+from app.pulse import Pulse
 from workers.app import context
 
 ENOUGH = 20
@@ -18,6 +21,17 @@ class PilelessScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
 
     An expiry time would bound piles too, but is checked by the clock of another machine.
     """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._pulse = Pulse(context().redis, "beat")
+
+    def tick(self, *arguments: Any, **options: Any) -> float:
+        """Send what is due; returns the seconds until the next call."""
+        with suppress(RedisError):
+            self._pulse.beat()
+        wait_s: float = super().tick(*arguments, **options)
+        return wait_s
 
     def apply_async(
         self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **kwargs: Any

@@ -35,6 +35,11 @@ def health(exchange: str) -> str:
     return f"{PREFIX}:health:{exchange}"
 
 
+def pulse(host: str) -> str:
+    """A hash from the process ids of one host to their last signs of life, as JSON."""
+    return f"{PREFIX}:pulse:{host}"
+
+
 def repair(exchange: str, part: str) -> str:
     return f"{PREFIX}:backfill:{exchange}:{part}"
 

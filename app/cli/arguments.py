@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     reconcile.add_argument("when", nargs="?", choices=["now"], default="now", help="when: now")
     add("ingest", "run an ingest process: from the exchange's stream to Redis", json=False)
     add("web", "run a web process: the API and the pages", json=False)
+    add("watchdog", "end processes of this host that live but do not go on, for a supervisor to restart", json=False)
     add("flower", "run Flower: workers and queues in a browser", json=False)
     return top
 

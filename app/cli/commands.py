@@ -142,6 +142,14 @@ def web(context: Context, arguments: Namespace) -> int:
     return main(context.settings)
 
 
+def watchdog(context: Context, arguments: Namespace) -> int:
+    from app import logs
+    from app.watchdog import main
+
+    logs.configure(context.settings, arguments.command)
+    return main(context)
+
+
 def flower(context: Context, _: Namespace) -> int:
     """Becomes Flower: there is no other process between it and whoever supervises."""
     from app.exposure import check_flower
@@ -167,6 +175,7 @@ COMMANDS: dict[str, Callable[[Context, Namespace], int]] = {
         reconcile,
         ingest,
         web,
+        watchdog,
         flower,
     )
 }

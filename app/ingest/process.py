@@ -19,6 +19,7 @@ from app.exchange.coinbase.websocket import CoinbaseAdapter
 from app.ingest.outbox import Batch, Outbox
 from app.ingest.universe import resolve, share_of
 from app.ingest.writer import Writer
+from app.pulse import Pulse
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Ingest:
         self._health = HealthCache(context.redis, context.exchange)
         self._away_since: float | None = None
         self._delay_s = 0.0
+        self._pulse = Pulse(context.redis, "ingest")
         self._scanned = False
         self._follows: list[FollowedProduct] = []
 
@@ -87,6 +89,7 @@ class Ingest:
         try:
             self._writer.write(batch)
             self._after(batch, adapter)
+            self._pulse.beat()
         except (RedisError, OperationalError) as error:
             self._outbox.give_back(batch)
             self._note_away(error)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
 import socket
+from contextlib import suppress
 
 import uvicorn
 from fastapi import FastAPI
+from redis.exceptions import RedisError
 
 from app.cache.connection import connect
 from app.context import Context
 from app.errors import InvalidInput
 from app.exposure import check_web
+from app.pulse import Pulse
 from app.settings import Settings
 from app.web.app import create_app
 from app.web.stream.hub import Hub
@@ -24,6 +28,9 @@ REDIS_TIMEOUT_S = 1.5
 """An answer may take twice as long, when Redis hangs; a client waits for that, not for more."""
 
 BACKLOG = 1024
+
+TICKS_A_PULSE = 20
+"""The server's loop ticks ten times a second."""
 
 DEAF_MS = 60_000
 """A client that takes nothing of what was sent to it for so long is cut off (by the kernel, where it knows how to)."""
@@ -38,7 +45,7 @@ def main(settings: Settings) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         log.info("serving on http://%s:%d", settings.web_host, listener.getsockname()[1])
-        Server(create_app(context)).run(sockets=[listener])
+        Server(create_app(context), Pulse(context.redis, "web")).run(sockets=[listener])
         log.info("ended")
     return 0
 
@@ -46,7 +53,7 @@ def main(settings: Settings) -> int:
 class Server(uvicorn.Server):
     """Serves the application of `create_app`; once it is to stop, it ends the streams, which would never end."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, pulse: Pulse) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -59,6 +66,16 @@ class Server(uvicorn.Server):
             )
         )
         self._hub: Hub = app.state.hub
+        self._pulse = pulse
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % TICKS_A_PULSE == 0:
+            asyncio.get_running_loop().run_in_executor(None, self._beat)
+        return await super().on_tick(counter)
+
+    def _beat(self) -> None:
+        with suppress(RedisError):
+            self._pulse.beat()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._hub.close()

@@ -82,7 +82,9 @@ def test_help_is_quick_and_names_every_command(context: Context) -> None:
         "print(sorted({'numpy', 'redis', 'celery', 'fastapi', 'rich', 'kombu'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
-    commands = "status products candles indicators watch export gaps backfill alerts reconcile ingest web flower"
+    commands = (
+        "status products candles indicators watch export gaps backfill alerts reconcile ingest web watchdog flower"
+    )
     for command in commands.split():
         assert re.search(rf"^    {command}\b", done.stdout, re.MULTILINE)
     assert done.stdout.endswith("[]\n")  # nothing heavy was imported for it

@@ -1,0 +1,69 @@
+"""Every process shows that its work goes on: a number in Redis that grows. The watchdog of its host reads it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+from redis import Redis
+
+from app.cache import keys
+from app.cache.connection import hash_at
+
+EVERY_S = 1.0
+"""Real seconds between two marks, at least."""
+
+
+class Mark(NamedTuple):
+    """The last sign of life of process `pid`. `born` tells it from another one that got its number later."""
+
+    pid: int
+    role: str
+    beats: int
+    born: str
+
+
+class Pulse:
+    """The sign of life of this process. Call `beat` wherever its work has just gone on."""
+
+    def __init__(self, client: Redis, role: str) -> None:
+        self._client = client
+        self._role = role
+        self._count = 0
+        self._told_s = 0.0
+
+    def beat(self) -> None:
+        """Leave a mark, if the last one is old enough. Raises redis' errors."""
+        if time.monotonic() - self._told_s < EVERY_S:
+            return
+        if not self._count:
+            marks(self._client)  # those of processes that are gone must not pile up
+        self._count += 1
+        pid = os.getpid()
+        row = {"role": self._role, "beats": self._count, "born": born(pid)}
+        self._client.hset(keys.pulse(socket.gethostname()), str(pid), orjson.dumps(row))
+        self._told_s = time.monotonic()
+
+
+def marks(client: Redis) -> list[Mark]:
+    """The marks of the processes of this host; those of processes that are gone are removed."""
+    key, found = keys.pulse(socket.gethostname()), []
+    for pid, raw in hash_at(client, key).items():
+        mark = Mark(int(pid), **orjson.loads(raw))
+        if born(mark.pid) == mark.born:
+            found.append(mark)
+        else:
+            client.hdel(key, pid)
+    return found
+
+
+def born(pid: int) -> str:
+    """When process `pid` of this host was started, as its kernel counts; empty where there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""

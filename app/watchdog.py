@@ -1,0 +1,83 @@
+"""Ends processes of this host that live but do not go on, so that whoever supervises them starts them again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from app.context import Context
+from app.pulse import Mark, Pulse, marks
+
+log = logging.getLogger(__name__)
+
+STILL_S = 30.0
+"""Real seconds without a new mark, after which a process is taken for stuck."""
+
+LOOK_EVERY_S = 2.0
+
+
+class Standstill:
+    """Which marks have not moved for how long. Pure; times are monotonic."""
+
+    def __init__(self) -> None:
+        self._moved: dict[tuple[int, str], tuple[int, float]] = {}
+
+    def forget(self) -> None:
+        """Marks could not be left or read: nobody is to blame for the time until now."""
+        self._moved.clear()
+
+    def of(self, seen: Iterable[Mark], now_s: float) -> list[Mark]:
+        """Those of `seen` that stand still for too long."""
+        before, self._moved, still = self._moved, {}, []
+        for mark in seen:
+            name = mark.pid, mark.born
+            beats, since_s = before.get(name, (-1, now_s))
+            self._moved[name] = (mark.beats, since_s if beats == mark.beats else now_s)
+            if beats == mark.beats and now_s - since_s > STILL_S:
+                still.append(mark)
+        return still
+
+
+class Watchdog:
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self._pulse = Pulse(client, "watchdog")
+        self._standstill = Standstill()
+
+    def run(self, stop: threading.Event) -> None:
+        """Look until `stop` is set."""
+        while not stop.wait(LOOK_EVERY_S):
+            try:
+                self._pulse.beat()  # where this cannot be written, others could not write theirs
+                for mark in self._standstill.of(marks(self._client), time.monotonic()):
+                    _end(mark)
+            except RedisError as error:
+                log.warning("cannot look after the processes while Redis is away: %s", error)
+                self._standstill.forget()
+
+
+def _end(mark: Mark) -> None:
+    if mark.pid == os.getpid():
+        return
+    log.error("%s (process %d) has not gone on for %d s: killed, to be started again", mark.role, mark.pid, STILL_S)
+    with suppress(ProcessLookupError):
+        os.kill(mark.pid, signal.SIGKILL)
+
+
+def main(context: Context) -> int:
+    """Look after the processes of this host until SIGTERM or SIGINT."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    log.info("looking after the processes of this host")
+    Watchdog(context.redis).run(stop)
+    log.info("ended")
+    return 0
