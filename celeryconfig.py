@@ -8,15 +8,9 @@ from __future__ import annotations
 
 from kombu.entity import Exchange, Queue
 
+from app.cache.address import broker_of
 from app.settings import Settings
 from workers.steady import every
-
-
-def _broker(url: str) -> str:
-    """`url` as Celery's transport spells it: `unix://` is its `redis+socket://`, and its `db` has another name."""
-    if url.startswith("unix://"):
-        return url.replace("unix://", "redis+socket://", 1).replace("db=", "virtual_host=")
-    return url
 
 
 def _queue(name: str) -> Queue:
@@ -30,10 +24,11 @@ def _every(seconds: float, task: str, queue: str) -> dict[str, object]:
 
 
 # Broker
-broker_url = _broker(Settings.from_environment().redis_url)
+broker_url, _broker_options = broker_of(Settings.from_environment().redis_url)
 broker_connection_retry_on_startup = True  # workers may start before Redis
 broker_connection_max_retries = None  # an outage of any length ends by itself
 broker_transport_options = {
+    **_broker_options,
     "global_keyprefix": "cw:1:celery:",  # one prefix for this program's keys: shared servers, access rules
     "visibility_timeout": 600,  # a killed worker's tasks come back after this; above every time limit and countdown
     "unacked_restore_interval": 5,  # looks for such tasks every 5 s

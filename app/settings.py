@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
+from app.cache.address import SENTINEL, sentinels_of
 from app.errors import InvalidInput
 from app.timeframes import BASE, Timeframe
 
@@ -120,11 +121,13 @@ class Settings(BaseModel):
         schemes = {
             "exchange_ws_url": ("ws", "wss"),
             "exchange_rest_url": ("http", "https"),
-            "redis_url": ("redis", "rediss", "unix"),
+            "redis_url": ("redis", "rediss", "unix", SENTINEL),
         }[info.field_name]  # type: ignore[attr-defined]
         parts = urlsplit(value)
         if parts.scheme not in schemes or not (parts.netloc or parts.scheme == "unix"):
             raise ValueError(f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}")
+        if parts.scheme == SENTINEL:
+            sentinels_of(value)
         return value.rstrip("/")
 
     @field_validator("products")

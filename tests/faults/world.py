@@ -7,8 +7,8 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -88,9 +88,19 @@ class World:
 
 @contextmanager
 def world(
-    folder: Path, products: int, seed: int, *names: str, speed: int = SPEED, faked_clock: bool = False, **env: str
+    folder: Path,
+    products: int,
+    seed: int,
+    *names: str,
+    speed: int = SPEED,
+    faked_clock: bool = False,
+    behind: Callable[[RedisServer], AbstractContextManager[str]] | None = None,
+    **env: str,
 ) -> Iterator[World]:
-    """A `World` whose processes `names` run, and are started again when they die, until the end of the block."""
+    """A `World` whose processes `names` run, and are started again when they die, until the end of the block.
+
+    `behind`: where they find Redis instead, a URL for as long as the block runs.
+    """
     (folder / "redis").mkdir(parents=True, exist_ok=True)
     (folder / "alerts.toml").write_text(RULES + CHANNEL)
     started: list[Process] = []
@@ -113,7 +123,8 @@ def world(
         urls = {"EXCHANGE_WS_URL": exchange.ws_url, "EXCHANGE_REST_URL": exchange.rest_url}
         alerts = {"ALERTS_FILE": str(folder / "alerts.toml"), "HOOK": hook.url}
         more = {"PRODUCTS": "all:USD", "WEB_PORT": str(free_port()), **urls, **alerts, **clock, **env}
-        everything.system = System(start, server.url, more)
+        url = stack.enter_context(behind(server)) if behind else server.url
+        everything.system = System(start, url, more)
         stack.callback(everything.system.context.redis.close)
         stack.enter_context(_supervised(everything.system, names))
         yield everything
