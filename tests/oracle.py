@@ -33,10 +33,10 @@ class Bar(NamedTuple):
 class Exchange:
     """A local exchange in a process of its own, asked for its truth and told its faults over HTTP."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self.port = port
-        self.rest_url = f"http://127.0.0.1:{port}"
-        self.ws_url = f"ws://127.0.0.1:{port}"
+        self.rest_url = f"http://{host}:{port}"
+        self.ws_url = f"ws://{host}:{port}"
 
     def get(self, path: str, **params: object) -> Any:
         answer = requests.get(self.rest_url + path, params=params, timeout=30)  # type: ignore[arg-type]

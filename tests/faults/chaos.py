@@ -22,6 +22,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -115,18 +116,19 @@ def run_apart(seed: int, keep: Path, only: Sequence[str]) -> Run:
     folder.mkdir(parents=True)
     command = [sys.executable, "-m", "tests.faults.chaos", str(seed), "--keep", str(keep), "--json"]
     command += [part for name in only for part in ("--only", name)]
-    with (folder / "chaos.log").open("w") as log:
-        try:
-            subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, timeout=SEED_TIMEOUT_S, check=False)
-        except subprocess.TimeoutExpired:
-            return Run(seed, [f.name for _, f in schedule(seed, only)], Verdict(), f"not over after {SEED_TIMEOUT_S} s")
-    result = _read(folder / "result.json") or Run(seed, [], Verdict(), f"no result; see {folder}/chaos.log")
+    with (folder / "chaos.log").open("w") as log, suppress(subprocess.TimeoutExpired):
+        subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, timeout=SEED_TIMEOUT_S, check=False)
+    result = read(folder / "result.json") or Run(
+        seed, [], Verdict(), f"not over after {SEED_TIMEOUT_S} s, or died; see {folder}/chaos.log"
+    )
     if not result.broken:
         shutil.rmtree(folder)
+    (keep / "results").mkdir(exist_ok=True)
+    (keep / "results" / f"{seed}.json").write_text(json.dumps(asdict(result)))
     return result
 
 
-def _read(file: Path) -> Run | None:
+def read(file: Path) -> Run | None:
     if not file.exists():
         return None
     fields = json.loads(file.read_text())
@@ -180,9 +182,14 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="seeds that run at the same time")
     parser.add_argument("--keep", type=Path, default=ROOT / "var" / "chaos", help="where failed seeds leave their logs")
     parser.add_argument("--only", action="append", default=[], help="strike with this fault (repeatable)")
+    parser.add_argument("--report", action="store_true", help="only print the table of what these seeds last did")
     parser.add_argument("--json", action="store_true", help="one seed in this process; writes result.json")
     options = parser.parse_args()
     seeds, console = seeds_of(options.seeds), Console(width=140)
+    if options.report:
+        kept = (read(options.keep / "results" / f"{seed}.json") for seed in seeds)
+        console.print(report([one for one in kept if one]))
+        return 0
     if options.json:
         folder = options.keep / str(seeds[0])
         (folder / "result.json").write_text(json.dumps(asdict(run(seeds[0], folder, options.only))))
