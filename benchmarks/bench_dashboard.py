@@ -16,7 +16,8 @@ from app.cache.connection import connect
 from app.context import Context
 from app.launch.redis import RedisServer
 from app.settings import Settings
-from tests.integration.test_dashboard import ARGS, CHROMIUM, DESK, many, serving
+from tests.integration.test_dashboard import ARGS, CHROMIUM, DESK, many
+from tests.integration.test_web import served
 from tests.support import eventually, free_port
 
 PRODUCTS, LOADS = 700, 7
@@ -30,7 +31,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder), free_port()) as server:
         context = Context(Settings(redis_url=server.url, products=("BTC-USD",)), connect(server.url))
         many(context, PRODUCTS)
-        with serving(context) as web, sync_api.sync_playwright() as playwright:
+        with served(context) as web, sync_api.sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
             painted = [_load(browser, str(web.base_url)) for _ in range(LOADS)]
             browser.close()

@@ -10,7 +10,6 @@ import socket
 from contextlib import suppress
 
 import uvicorn
-from fastapi import FastAPI
 from redis.exceptions import RedisError
 
 from app.cache.connection import connect
@@ -45,7 +44,7 @@ def main(settings: Settings) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         log.info("serving on http://%s:%d", settings.web_host, listener.getsockname()[1])
-        Server(create_app(context), Pulse(context.redis, "web")).run(sockets=[listener])
+        Server(context).run(sockets=[listener])
         log.info("ended")
     return 0
 
@@ -53,7 +52,8 @@ def main(settings: Settings) -> int:
 class Server(uvicorn.Server):
     """Serves the application of `create_app`; once it is to stop, it ends the streams, which would never end."""
 
-    def __init__(self, app: FastAPI, pulse: Pulse) -> None:
+    def __init__(self, context: Context) -> None:
+        app = create_app(context)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -65,8 +65,8 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=5,
             )
         )
-        self._hub: Hub = app.state.hub
-        self._pulse = pulse
+        self.hub: Hub = app.state.hub
+        self._pulse = Pulse(context.redis, "web")
 
     async def on_tick(self, counter: int) -> bool:
         if counter % TICKS_A_PULSE == 0:
@@ -78,7 +78,7 @@ class Server(uvicorn.Server):
             self._pulse.beat()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._hub.close()
+        self.hub.close()
         await super().shutdown(sockets)
 
 

@@ -21,7 +21,7 @@ from app.series import Series
 from app.timeframes import Timeframe
 from tests import filled
 from tests.alerting import B0, SERIES, raise_alerts, service
-from tests.integration.test_web import serving
+from tests.integration.test_web import served
 from tests.support import ROOT
 
 pytestmark = pytest.mark.integration
@@ -45,7 +45,7 @@ def context(redis_client: redis.Redis, redis_url: str, tmp_path: Path) -> Iterat
 
 @pytest.fixture
 def web(context: Context) -> Iterator[httpx.Client]:
-    with serving(context) as client:
+    with served(context) as client:
         yield client
 
 

@@ -34,7 +34,7 @@ from app.settings import Settings
 from app.timeframes import Timeframe
 from tests import filled
 from tests.alerting import B0, fact
-from tests.integration.test_web import serving
+from tests.integration.test_web import served
 from tests.support import eventually
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
@@ -100,7 +100,7 @@ def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:
 
 @pytest.fixture
 def web(context: Context) -> Iterator[httpx.Client]:
-    with serving(context) as client:
+    with served(context) as client:
         yield client
 
 
@@ -252,7 +252,7 @@ def test_of_seven_hundred_products_only_those_in_sight_are_drawn(
 ) -> None:
     context.settings = Settings(redis_url=redis_url, products=("BTC-USD",))
     names = many(context, 700)
-    with serving(context) as web:
+    with served(context) as web:
         page = browser.new_page(viewport={"width": DESK[0], "height": DESK[1]})
         page.goto(str(web.base_url))
         page.wait_for_selector(".market tbody th a")
@@ -565,7 +565,7 @@ def test_a_route_can_be_tried_from_its_description(visit: Open) -> None:
 def test_with_a_token_every_page_works_for_who_knows_it(browser: Any, context: Context, redis_url: str) -> None:
     filled.fill(context)
     context.settings = filled.settings(redis_url).model_copy(update={"web_token": "a-long-enough-token"})
-    with serving(context) as web:
+    with served(context) as web:
         assert web.get("/static/app.css").status_code == 401
         known = {"username": "any", "password": "a-long-enough-token", "send": "always"}
         page = browser.new_page(http_credentials=known)

@@ -22,8 +22,9 @@ from app.repair.tally import counted
 from app.series import Series
 from app.timeframes import Timeframe
 from tests import filled
-from tests.integration.test_stream import add, following, serving
+from tests.integration.test_stream import add, following
 from tests.oracle import Exchange
+from tests.serving import serving
 from tests.support import ROOT, eventually
 from tests.system import System
 
@@ -44,7 +45,7 @@ def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:
 
 @pytest.fixture
 def web(context: Context) -> Iterator[str]:
-    with serving(context) as url:
+    with serving(context) as (url, _):
         yield url
 
 
@@ -157,7 +158,7 @@ def test_clients_of_the_stream_are_counted_with_what_they_lag(web: str, context:
 
 def test_without_redis_a_scrape_fails(context: Context) -> None:
     context.redis = connect("redis://127.0.0.1:1/0", timeout_s=0.2)
-    with serving(context) as url:
+    with serving(context) as (url, _):
         answer = httpx.get(f"{url}/metrics")
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "redis_unavailable")
     context.redis.close()
@@ -177,7 +178,7 @@ def test_rules_and_dashboard_ask_for_metrics_that_there_are(
     system = start_system(start_exchange("--products", "3"), PRODUCTS="all:USD", TIMEFRAMES="5m,15m")
     system.context.redis.sadd(keys.delivery_channels(), "some")
     system.context.redis.hincrby(keys.COUNTERS, "corrections:reconcile:5m")
-    with serving(system.context) as url:
+    with serving(system.context) as (url, _):
 
         def told() -> set[str] | None:
             names = {name for name, _ in scrape(url)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 import signal
@@ -30,31 +29,16 @@ from app.launch.redis import RedisServer
 from app.series import Series
 from app.timeframes import Timeframe
 from app.web import server
-from app.web.app import create_app
 from app.web.stream import hub as hub_module
 from tests import filled
 from tests.oracle import Exchange
+from tests.serving import serving
 from tests.support import Process, eventually, free_port
 from tests.system import System
 
 pytestmark = pytest.mark.integration
 
 BTC = Series("coinbase", "BTC-USD", Timeframe.M5)
-
-
-@contextmanager
-def serving(context: Context) -> Iterator[str]:
-    """The URL of a real server, in a thread."""
-    with server.listen("127.0.0.1", 0) as listener:
-        serves = server.Server(create_app(context))
-        thread = threading.Thread(target=lambda: asyncio.run(serves.serve(sockets=[listener])))
-        thread.start()
-        try:
-            eventually(lambda: serves.started)
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            serves.should_exit = True
-            thread.join()
 
 
 @pytest.fixture
@@ -69,7 +53,7 @@ def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:
 
 @pytest.fixture
 def web(context: Context) -> Iterator[str]:
-    with serving(context) as url:
+    with serving(context) as (url, _):
         yield url
 
 
@@ -227,7 +211,7 @@ def test_everything_of_a_whole_system_comes(
     start_exchange: Callable[..., Exchange], start_system: Callable[..., System]
 ) -> None:
     system = start_system(start_exchange("--products", "3"), PRODUCTS="all:USD", TIMEFRAMES="5m,15m")
-    with serving(system.context) as url:
+    with serving(system.context) as (url, _):
         client, seen = Client(url), set[tuple[str, str]]()
         closed: dict[tuple[str, str], Candle] = {}
         for event in client.events(kinds=["close", "indicator", "forming"]):
@@ -279,7 +263,7 @@ def test_a_client_that_comes_back_gets_everything_since_once(
 
 def test_the_id_of_a_heartbeat_counts(impatient: None, context: Context) -> None:
     del impatient
-    with serving(context) as url, following(url, context) as follow:
+    with serving(context) as (url, _), following(url, context) as follow:
         follower = follow(products=["SOL-USD"])
         before = follower.client.position
         add(context, range(300), "BTC-USD")  # none of them is wanted
@@ -350,7 +334,7 @@ def test_clients_outlive_an_outage_of_redis(tmp_path: Path) -> None:
     with RedisServer(tmp_path, free_port()) as store:
         context = Context(filled.settings(store.url), connect(store.url, timeout_s=1.5))
         filled.fill(context)
-        with serving(context) as url, following(url, context) as follow:
+        with serving(context) as (url, _), following(url, context) as follow:
             follower = follow()
             add(context, range(10))
             follower.has(10)
@@ -435,20 +419,10 @@ def _unchunked(raw: bytes) -> Iterator[bytes]:
 
 def test_a_client_that_stays_frozen_is_cut_off(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "DEAF_MS", 500)
-    with server.listen("127.0.0.1", 0) as listener:
-        app = create_app(context)
-        serves = server.Server(app)
-        thread = threading.Thread(target=lambda: asyncio.run(serves.serve(sockets=[listener])))
-        thread.start()
-        try:
-            eventually(lambda: serves.started)
-            with _deaf_client(f"http://127.0.0.1:{listener.getsockname()[1]}"):
-                eventually(lambda: app.state.hub.clients == 1)
-                add(context, range(10_000), pad=1_000)
-                eventually(lambda: app.state.hub.clients == 0, timeout=30)
-        finally:
-            serves.should_exit = True
-            thread.join()
+    with serving(context) as (url, web), _deaf_client(url):
+        eventually(lambda: web.hub.clients == 1)
+        add(context, range(10_000), pad=1_000)
+        eventually(lambda: web.hub.clients == 0, timeout=30)
 
 
 def test_a_web_process_that_stops_ends_its_streams_and_they_go_on_at_the_next(

@@ -12,7 +12,8 @@ import redis
 from app.client import ApiError, Client
 from app.context import Context
 from tests import filled
-from tests.integration.test_stream import add, following, serving
+from tests.integration.test_stream import add, following
+from tests.serving import serving
 from tests.support import Process, eventually, free_port
 
 pytestmark = pytest.mark.integration
@@ -28,7 +29,7 @@ def context(redis_client: redis.Redis, redis_url: str) -> Context:
 @pytest.fixture
 def web(context: Context) -> Iterator[str]:
     filled.fill(context)
-    with serving(context) as url:
+    with serving(context) as (url, _):
         yield url
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +16,6 @@ from typing import Any
 import httpx
 import pytest
 import redis
-import uvicorn
 
 from app.cache import keys
 from app.cache.connection import connect
@@ -30,9 +27,8 @@ from app.repair import mismatches
 from app.repair.queue import Kind, Request, Why
 from app.series import Series
 from app.timeframes import Timeframe
-from app.web.app import create_app
-from app.web.server import listen
 from tests import filled
+from tests.serving import serving
 from tests.support import Process, eventually, free_port
 
 pytestmark = pytest.mark.integration
@@ -41,23 +37,10 @@ BTC_5M, BTC_1H = (Series("coinbase", "BTC-USD", t) for t in filled.TIMEFRAMES)
 
 
 @contextmanager
-def serving(context: Context) -> Iterator[httpx.Client]:
+def served(context: Context) -> Iterator[httpx.Client]:
     """A client of a real server."""
-    listener = listen("127.0.0.1", 0)
-    port = listener.getsockname()[1]
-    config = uvicorn.Config(create_app(context), log_config=None, access_log=False, lifespan="off", loop="asyncio")
-    server = uvicorn.Server(config)
-    # Its own loop, closed by us: an exception in the server must fail the test, not vanish in a thread.
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
-    thread.start()
-    try:
-        eventually(lambda: server.started)
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=15) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
+    with serving(context) as (url, _), httpx.Client(base_url=url, timeout=15) as client:
+        yield client
 
 
 @pytest.fixture
@@ -76,7 +59,7 @@ def held(context: Context) -> dict[Series, Any]:
 @pytest.fixture
 def web(context: Context, held: dict[Series, Any]) -> Iterator[httpx.Client]:
     del held
-    with serving(context) as client:
+    with served(context) as client:
         yield client
 
 
@@ -330,7 +313,7 @@ def test_status_shows_repairs_corrections_budget_and_queues(web: httpx.Client, c
 
 @pytest.mark.parametrize("path", ["/readyz", "/v1/summary"])
 def test_an_empty_installation_is_alive_but_not_ready(context: Context, path: str) -> None:
-    with serving(context) as web:
+    with served(context) as web:
         assert get(web, "/healthz") == {"status": "alive"}
         assert web.get("/readyz").status_code == 503
         assert "no products are followed yet" in web.get(path).text
@@ -343,7 +326,7 @@ def test_an_empty_installation_is_alive_but_not_ready(context: Context, path: st
 def test_candles_without_a_clock_are_not_ready(context: Context) -> None:
     filled.fill(context)
     context.redis.delete(keys.clock("coinbase"))
-    with serving(context) as web:
+    with served(context) as web:
         error = refused(web, 503, "/v1/candles/BTC-USD")
         assert (error["code"], error["retry_after_s"]) == ("not_ready", 1)
         state = get(web, "/v1/status")
@@ -353,7 +336,7 @@ def test_candles_without_a_clock_are_not_ready(context: Context) -> None:
 
 def test_stale_data_is_not_ready(context: Context) -> None:
     filled.fill(context, late=4)
-    with serving(context) as web:
+    with served(context) as web:
         answer = web.get("/readyz")
     assert answer.status_code == 503
     assert "6 series are out of date: BTC-USD 5m, BTC-USD 1h, BTC-USDC 5m and 3 more" in answer.json()["reasons"]
@@ -362,7 +345,7 @@ def test_stale_data_is_not_ready(context: Context) -> None:
 
 def test_a_series_far_behind_is_found_all_the_same(context: Context) -> None:
     filled.fill(context, late=300)
-    with serving(context) as web:
+    with served(context) as web:
         [btc] = [s for s in get(web, "/v1/status")["series"] if (s["product"], s["timeframe"]) == ("BTC-USD", "5m")]
     assert (btc["newest"], btc["stale"]) == (filled.OPEN_S - 301 * 300, True)
 
@@ -372,7 +355,7 @@ def test_a_start_says_how_far_it_has_come(context: Context) -> None:
     for product in ("BTC-USD", "SOL-USD"):
         context.redis.delete(keys.candles(Series("coinbase", product, Timeframe.M5)))
         context.redis.delete(keys.indicator(Series("coinbase", product, Timeframe.M5)))
-    with serving(context) as web:
+    with served(context) as web:
         state = get(web, "/v1/status")
     assert state["start"]["text"] == "1 of 3 products, 2 requests left, about 1 second"
     assert state["summary"] == "Not ready: still starting: 1 of 3 products, 2 requests left, about 1 second"
@@ -403,7 +386,7 @@ def test_the_overview_has_price_change_and_newest_value_of_every_product(
 
 def test_without_recent_candles_the_price_is_that_of_the_indicator(context: Context) -> None:
     held = filled.fill(context, late=9)
-    with serving(context) as web:
+    with served(context) as web:
         row = get(web, "/v1/overview")["products"][-1]
     sol = held[Series("coinbase", "SOL-USD", Timeframe.M5)]
     assert (row["price"], row["newest"]) == (sol["close"][-1], sol["start_s"][-1])
@@ -455,7 +438,7 @@ def test_without_redis_the_process_lives_and_says_so(tmp_path: Path) -> None:
     with RedisServer(tmp_path, free_port()) as server:
         context = Context(filled.settings(server.url), connect(server.url, timeout_s=0.5))
         filled.fill(context)
-        with serving(context) as web:
+        with served(context) as web:
             get(web, "/v1/candles/BTC-USD")
             server.kill()
             paths = ("candles/BTC-USD", "indicators/BTC-USD", "products", "overview", "summary", "status")
@@ -474,7 +457,7 @@ def test_a_redis_that_hangs_holds_nobody_for_long(tmp_path: Path) -> None:
     with RedisServer(tmp_path, free_port()) as server:
         context = Context(filled.settings(server.url), connect(server.url, timeout_s=0.5))
         filled.fill(context)
-        with serving(context) as web:
+        with served(context) as web:
             get(web, "/v1/candles/BTC-USD")
             os.kill(server.pid, signal.SIGSTOP)
             try:
