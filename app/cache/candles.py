@@ -91,15 +91,15 @@ class CandleCache:
         """All that is held of `series` up to the bucket `last_s`."""
         return next(self.read_rings([series])).view(series.timeframe.seconds, last_s)
 
-    def doubt(self, ranges: Sequence[tuple[Series, int, int]]) -> int:
+    def doubt(self, ranges: Sequence[tuple[Series, int, int]], *, confirmed: bool = False) -> int:
         """Have REST asked for the closed candles of each (series, first bucket, last bucket) that it has not confirmed.
 
-        Returns how many there are. They stay as they are until the answer comes.
+        `confirmed`: for those too that it has. Returns how many; they stay as they are until the answer comes.
         """
         marked = 0
         for some in batched(ranges, SERIES_A_CALL):
             args = [n for series, first_s, last_s in some for n in (series.timeframe.seconds, first_s, last_s)]
-            marked += int(self._doubt(keys=[keys.candles(series) for series, _, _ in some], args=args))
+            marked += int(self._doubt(keys=[keys.candles(s) for s, _, _ in some], args=[*args, int(confirmed)]))
         return marked
 
     def reach_back(self, series: Series, origin_s: int, last_s: int) -> None:

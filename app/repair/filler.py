@@ -11,7 +11,7 @@ from app.context import Context
 from app.errors import Refused, Throttled, Unavailable
 from app.repair import mismatches
 from app.repair.needs import Need, Proof, Rules, left_to_ask, need_of, page_of_reconciliation, prove
-from app.repair.queue import Kind, Request
+from app.repair.queue import Kind, Request, Why
 from app.repair.tally import counted
 from app.series import Series
 from app.timeframes import BASE
@@ -89,6 +89,8 @@ class Filler:
         view = self._context.candles.read(series, need.first_s - series.timeframe.seconds, need.last_s)
         proof = prove(series, need, page, view, exchange_ms, self._rules)
         self._doubt(request, series, proof)
+        if proof.reaches_back(need):
+            self._doubt_before(series, need, view.origin_s)
         written = self._context.candles.write([proof.write], announce=not need.seed)
         mismatches.record(self._context.redis, written, cause=str(request.kind), exchange_ms=exchange_ms)
         if series.timeframe == BASE:
@@ -100,6 +102,13 @@ class Filler:
         """One answer is not enough to change what was certain: it may be of another product, or a broken one."""
         if proof.contradicted and self._queue.attempts(request) < BELIEVED_AT:
             raise Unavailable(f"the answer contradicts {len(proof.contradicted)} candles of {series} that were certain")
+
+    def _doubt_before(self, series: Series, need: Need, origin_s: int) -> None:
+        """Before the correction is written: if this process dies in between, the doubt is found, or the error again."""
+        earlier = (series, origin_s, need.first_s - series.timeframe.seconds)
+        if self._context.candles.doubt([earlier], confirmed=True):
+            log.warning("%s: REST contradicts what it had confirmed: everything before is asked for again", series)
+            self._queue.add([(Request(Kind.GAP, series.product, series.timeframe), Why.GAP)])
 
     def _try_again(self, request: Request, reason: str, exchange_ms: int) -> None:
         tries = self._queue.attempts(request) + 1

@@ -64,6 +64,11 @@ class Proof(NamedTuple):
     write: Write
     contradicted: list[int]
 
+    def reaches_back(self, need: Need) -> bool:
+        """Whether what was wrong may go on before the page: its oldest buckets are among them."""
+        timeframe = self.write.series.timeframe
+        return any(start < need.first_s + ANCHOR * timeframe.seconds for start in self.contradicted)
+
 
 def lacking(view: View, timeframe: Timeframe, now_s: float, rules: Rules) -> Starts:
     """Starts of the buckets, oldest first, that should be closed and are not, or that REST closed too early.

@@ -103,6 +103,13 @@ def test_doubt_marks_what_only_the_stream_vouched_for_and_an_answer_ends_it(cach
     assert not cache.read(series(), B0 + 2 * STEP, B0 + 2 * STEP).records["flags"][0] & UNSETTLED
 
 
+def test_what_rest_has_confirmed_is_doubted_only_where_that_is_meant(cache: CandleCache) -> None:
+    put(cache, run(B0, 2, CONFIRMED), run(B0 + 2 * STEP, 1, CLOSED), records((B0 + 3 * STEP, FORMING)))
+    assert cache.doubt([(series(), B0, B0 + 9 * STEP)], confirmed=True) == 3
+    view = cache.read(series(), B0, B0 + 9 * STEP)
+    assert (view.records["flags"] & UNSETTLED != 0).tolist() == [True, True, True, False]
+
+
 def test_the_revision_tells_of_news_and_of_nothing_else(cache: CandleCache) -> None:
     def revision() -> int:
         return cache.read(series(), B0, B0).revision

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from app.cache.model import View
 from app.candles import State
 from app.records import UNSETTLED, Records, has_trades, state_of
-from app.repair.needs import ANCHOR, PAGE, Need, Rules, left_to_ask, need_of, page_of_reconciliation, prove
+from app.repair.needs import ANCHOR, PAGE, Need, Proof, Rules, left_to_ask, need_of, page_of_reconciliation, prove
 from app.timeframes import Timeframe
 from tests.build import B0, STEP, candle, empty, records, run, series
 
@@ -141,6 +141,19 @@ def test_an_answer_that_differs_from_what_was_confirmed_says_so() -> None:
     rounded = [candle(B0, 10.5, volume=1.0 + 1e-12)]
     proof = prove(series(), Need(B0, B0), rounded, seen, int(at(9) * 1000), RULES)
     assert proof.contradicted == [], "a sum of volumes is rounded"
+
+
+def test_what_is_wrong_at_the_beginning_of_a_page_may_go_on_before_it() -> None:
+    need, seen = Need(B0, B0 + 19 * STEP), view(records(*((B0 + i * STEP, CONFIRMED) for i in range(20))))
+
+    def proof_with(wrong: int) -> Proof:
+        page = [candle(B0 + i * STEP, 10.0 + (i == wrong)) for i in range(20)]
+        return prove(series(), need, page, seen, int(at(30) * 1000), RULES)
+
+    assert proof_with(0).reaches_back(need)
+    assert proof_with(ANCHOR - 1).reaches_back(need), "empty buckets say nothing, so the oldest few count"
+    assert not proof_with(ANCHOR).reaches_back(need)
+    assert not proof_with(20).reaches_back(need)
 
 
 def test_reconciliation_asks_for_the_newest_settled_page_known_or_not() -> None:
