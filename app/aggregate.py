@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from math import fsum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from app.candles import State
 from app.errors import InvalidInput
-from app.records import EMPTY, RECORD, Records, has_trades, over, state_of
+from app.records import EMPTY, RECORD, Records, has_trades, state_of
 from app.timeframes import Timeframe
 
 
@@ -30,11 +33,33 @@ def aggregate(
 
     `InvalidInput` where a bucket of `target` is not a number of buckets of `source`.
     """
+    return aggregate_many([records], source, target, None if parents is None else [parents])[0]
+
+
+def aggregate_many(
+    batch: Sequence[Records],
+    source: Timeframe,
+    target: Timeframe,
+    parents: Sequence[npt.NDArray[np.int64]] | None = None,
+) -> list[Records]:
+    """`aggregate` of each of `batch`, with the `parents` of each: many products at once cost little more than one."""
     if not target.contains(source):
         raise InvalidInput(
             f"{target} candles cannot be built from {source} ones: use a longer timeframe that they divide"
         )
-    children = _complete_groups(over(records), source, target, parents)
+    if not batch:
+        return []
+    wanted = None if parents is None else np.concatenate([_keys(i, own) for i, own in enumerate(parents)])
+    owner = np.repeat(np.arange(len(batch)), [len(records) for records in batch])
+    closed = np.concatenate(batch)
+    is_over = state_of(closed) >= int(State.CLOSED)
+    children, owner = _complete_groups(closed[is_over], owner[is_over], source, target, wanted)
+    built = _built(children)
+    return [built[first:last] for first, last in pairwise(np.searchsorted(owner, np.arange(len(batch) + 1)))]
+
+
+def _built(children: Records) -> Records:
+    """The candle of each group: groups × children, oldest first."""
     traded = has_trades(children)
     empty = ~traded.any(axis=1)
     group, last_child = np.arange(len(children)), children.shape[1] - 1
@@ -55,19 +80,35 @@ def aggregate(
 
 
 def _complete_groups(
-    closed: Records, source: Timeframe, target: Timeframe, parents: npt.NDArray[np.int64] | None
-) -> Records:
-    """The children of each complete parent: parents × children, both oldest first."""
-    if parents is not None:
-        closed = closed[np.isin(_parents(closed["start_s"], target), parents)]
-    closed = closed[np.argsort(closed["start_s"], kind="stable")]
+    closed: Records,
+    owner: npt.NDArray[np.int64],
+    source: Timeframe,
+    target: Timeframe,
+    wanted: npt.NDArray[np.int64] | None,
+) -> tuple[Records, npt.NDArray[np.int64]]:
+    """The children of each complete parent, parents × children, both oldest first within an owner; and their owners."""
+    key = _keys(owner, _parents(closed["start_s"], target))
+    if wanted is not None:
+        asked = np.isin(key, wanted)
+        closed, owner, key = closed[asked], owner[asked], key[asked]
     starts, size = closed["start_s"].astype(np.int64), target.seconds // source.seconds
-    parent, first, found = np.unique(_parents(starts, target), return_index=True, return_counts=True)
+    order = np.argsort(_keys(owner, starts), kind="stable")
+    parent, first, found = np.unique(key[order], return_index=True, return_counts=True)
     full = found == size
-    index = first[full, None] + np.arange(size)
-    expected = parent[full, None] + np.arange(size) * source.seconds
-    children: Records = closed[index[(starts[index] == expected).all(axis=1)]]
-    return children
+    index = order[first[full, None] + np.arange(size)]
+    expected = parent[full, None] % _OWNER + np.arange(size) * source.seconds
+    index = index[(starts[index] == expected).all(axis=1)]
+    children: Records = closed[index]
+    return children, owner[index[:, 0]]
+
+
+_OWNER = 2**32
+"""What lies between the keys of two owners: more than any start."""
+
+
+def _keys(owner: npt.NDArray[np.int64] | int, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """One number for an owner and a start."""
+    return owner * _OWNER + starts
 
 
 def _parents(starts: npt.NDArray[np.integer[Any]], target: Timeframe) -> npt.NDArray[np.int64]:

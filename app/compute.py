@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from app.aggregate import aggregate, parents_of
+from app.aggregate import aggregate_many, parents_of
 from app.alerts.evaluate import Evaluator, Look
 from app.alerts.watch import Watched
 from app.cache.candles import CandleCache
@@ -52,27 +52,39 @@ class Computer:
         """
         touched = [t for t in touched if t.timeframe in self._timeframes]
         base = [t for t in touched if t.timeframe == BASE]
-        views = self._views(base)
+        views = self._views(base, now_s)
         if carried := self._carry(base, views):
             touched += carried
             base += carried
-            views = self._views(base)
-        touched += self._aggregate(base, views)
+            views = self._views(base, now_s)
+        touched += self._aggregate(base, views, now_s)
         return self._compute(dict.fromkeys(Series(self._exchange, t.product, t.timeframe) for t in touched), now_s)
 
-    def _views(self, base: Sequence[Touched]) -> list[View]:
-        """The 5m candles of every longer bucket that was touched, with the bucket before the first."""
+    def _views(self, base: Sequence[Touched], now_s: float) -> list[View]:
+        """The 5m candles of every longer bucket that was touched and can be complete, with the bucket before the first.
+
+        Behind what was touched, up to the end of the longest bucket: empty ones there may have to carry another close.
+        """
         longest = max((t for t in self._longer), key=lambda t: t.seconds, default=BASE)
+        newest_s = BASE.bucket(now_s)
         return self._candles.read_many(
             [
                 (
                     Series(self._exchange, t.product, BASE),
-                    min(longest.bucket(t.first_s), t.first_s - BASE.seconds),
-                    longest.bucket(t.last_s) + longest.seconds - BASE.seconds,
+                    min([t.first_s - BASE.seconds, *(longer.bucket(t.first_s) for longer in self._ended(t, now_s))]),
+                    min(longest.bucket(t.last_s) + longest.seconds - BASE.seconds, max(newest_s, t.last_s)),
                 )
                 for t in base
             ]
         )
+
+    def _ended(self, touched: Touched, now_s: float) -> list[Timeframe]:
+        """The longer timeframes of which a touched bucket may be over.
+
+        Its last child may be in the cache before the clock says so: one bucket of 5m is far more than it can be late.
+        """
+        first_s, latest_s = touched.first_s, now_s + BASE.seconds
+        return [longer for longer in self._longer if longer.bucket(first_s) + longer.seconds <= latest_s]
 
     def _carry(self, base: Sequence[Touched], views: Sequence[View]) -> list[Touched]:
         """Empty buckets behind a corrected candle carry its new close. What is beyond the views, the scan finds."""
@@ -83,15 +95,19 @@ class Computer:
         ]
         return touched_by(self._candles.write(writes))
 
-    def _aggregate(self, base: Sequence[Touched], views: Sequence[View]) -> list[Touched]:
+    def _aggregate(self, base: Sequence[Touched], views: Sequence[View], now_s: float) -> list[Touched]:
         """Write the longer candles that became complete, or changed."""
+        ended = [self._ended(t, now_s) for t in base]
         writes = []
-        for t, view in zip(base, views, strict=True):
-            children = np.arange(t.first_s, t.last_s + 1, BASE.seconds)
-            for longer in self._longer:
-                records = aggregate(view.records, BASE, longer, parents_of(children, longer))
-                if len(records):
-                    writes.append(Write(Series(self._exchange, t.product, longer), records))
+        for longer in self._longer:
+            due = [i for i, timeframes in enumerate(ended) if longer in timeframes]
+            parents = [parents_of(np.arange(base[i].first_s, base[i].last_s + 1, BASE.seconds), longer) for i in due]
+            built = aggregate_many([views[i].records for i in due], BASE, longer, parents)
+            writes += [
+                Write(Series(self._exchange, base[i].product, longer), records)
+                for i, records in zip(due, built, strict=True)
+                if len(records)
+            ]
         return touched_by(self._candles.write(writes))
 
     def _compute(self, many: Iterable[Series], now_s: float) -> int:
