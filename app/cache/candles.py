@@ -148,9 +148,10 @@ def _ring(raw: bytes | None) -> Ring:
     return Ring(np.frombuffer(raw, RECORD, count=capacity), revision, origin_s)
 
 
-def _view(raw: bytes, series: Series, first_s: int, last_s: int) -> View:
-    if not raw:
+def _view(parts: list[bytes], series: Series, first_s: int, last_s: int) -> View:
+    """The view of one ring of the script's answer: its trailer, and its slots in at most two pieces."""
+    if not parts:
         return NOTHING
-    revision, origin_s, _ = TRAILER.unpack_from(raw)
-    slots = np.frombuffer(raw, RECORD, offset=TRAILER.size)
+    revision, origin_s, _ = TRAILER.unpack(parts[0])
+    slots = np.frombuffer(b"".join(parts[1:]), RECORD)
     return View.of(slots, revision, origin_s, series.timeframe.seconds, first_s, last_s)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from app.records import RECORD, Records, over
 from app.series import Series
@@ -78,9 +80,18 @@ class View(NamedTuple):
     def of(cls, slots: Records, revision: int, origin_s: int, step: int, first_s: int, last_s: int) -> Self:
         """Those of `slots`, in the order of their buckets up to `last_s`, that hold what they should."""
         newest = last_s // step * step
-        expected = newest - step * np.arange(len(slots) - 1, -1, -1, dtype=np.int64)
-        held = (slots["start_s"] == expected) & (expected >= first_s)
-        return cls(slots if held.all() else slots[held], revision, origin_s, newest - step * (len(slots) - 1))
+        oldest = newest - step * (len(slots) - 1)
+        expected = _starts(oldest, step, len(slots))
+        held = slots["start_s"] == expected
+        if oldest < first_s:
+            held &= expected >= first_s
+        return cls(slots if held.all() else slots[held], revision, origin_s, oldest)
+
+
+@lru_cache(maxsize=64)
+def _starts(first_s: int, step: int, count: int) -> npt.NDArray[np.int64]:
+    """The starts of `count` buckets from `first_s` on. Many series are read at once, and for the same ones."""
+    return first_s + step * np.arange(count, dtype=np.int64)
 
 
 class Ring(NamedTuple):

@@ -3,8 +3,9 @@
 -- KEYS     one ring a series
 -- ARGV     for each ring: bucket length in s, first bucket, last bucket (starts in s)
 --
--- Answer for each ring: trailer (16 bytes) followed by the slots of the range in order, as far as the ring
--- reaches back; '' where there is no ring.
+-- Answer for each ring: trailer (16 bytes), then the slots of the range in order, as far as the ring reaches back,
+-- in one piece or, where the range passes the ring's end, in two (joining them here costs as much as all the rest);
+-- nothing where there is no ring.
 
 local RECORD, TRAILER = 56, 16
 local answer = {}
@@ -12,7 +13,7 @@ local answer = {}
 for k = 1, #KEYS do
   local length = redis.call('STRLEN', KEYS[k])
   if length == 0 then
-    answer[k] = ''
+    answer[k] = {}
   else
     local step, first, last = tonumber(ARGV[3 * k - 2]), tonumber(ARGV[3 * k - 1]), tonumber(ARGV[3 * k])
     local capacity = (length - TRAILER) / RECORD
@@ -26,7 +27,7 @@ for k = 1, #KEYS do
         parts[3] = redis.call('GETRANGE', KEYS[k], 0, (count - until_end) * RECORD - 1)
       end
     end
-    answer[k] = table.concat(parts)
+    answer[k] = parts
   end
 end
 
