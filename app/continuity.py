@@ -9,9 +9,19 @@ from app.timeframes import Timeframe
 
 
 def contiguous_tail(records: Records, timeframe: Timeframe) -> Records:
-    """The newest records without a hole between them. `records`: oldest first."""
+    """The newest records without a hole between them. `records`: oldest first, each bucket of `timeframe` once."""
+    if not holes_in(records, timeframe):
+        return records
     holes = np.flatnonzero(np.diff(records["start_s"].astype(np.int64)) != timeframe.seconds)
-    return records[holes[-1] + 1 :] if len(holes) else records
+    return records[holes[-1] + 1 :]
+
+
+def holes_in(records: Records, timeframe: Timeframe) -> int:
+    """How many buckets are missing between the first and the last of `records`, which are as `contiguous_tail`'s."""
+    if not len(records):
+        return 0
+    starts = records["start_s"]
+    return (int(starts[-1]) - int(starts[0])) // timeframe.seconds + 1 - len(records)
 
 
 def recarried(records: Records, timeframe: Timeframe) -> Records:
@@ -19,13 +29,14 @@ def recarried(records: Records, timeframe: Timeframe) -> Records:
 
     `records`: closed ones, oldest first; the first is taken as it is. A bucket behind a hole is left alone.
     """
-    if len(records) < 2:
+    empty = (records["flags"] & EMPTY) != 0
+    if len(records) < 2 or not empty.any():
         return records[:0]
     index = np.arange(len(records))
     after_hole = np.diff(records["start_s"].astype(np.int64), prepend=0) != timeframe.seconds
     carrier = np.maximum.accumulate(np.where(has_trades(records) | after_hole, index, 0))
     close = records["close"][carrier]
-    wrong = np.flatnonzero(((records["flags"] & EMPTY) != 0) & (records["close"] != close))
+    wrong = np.flatnonzero(empty & (records["close"] != close))
     renewed = records[wrong].copy()
     for price in ("open", "high", "low", "close"):
         renewed[price] = close[wrong]

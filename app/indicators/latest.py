@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from app.candles import State
 from app.indicators.macdv import MacdvSeries, macdv_of_many
-from app.indicators.readiness import readiness_of
-from app.records import Records, state_of
+from app.indicators.readiness import Readiness, readiness_of_many
+from app.records import STATE_MASK, Records
 from app.timeframes import Timeframe
+
+NUMBERS = ("macdv", "signal", "histogram", "fast_ema", "slow_ema", "atr", "stage")
+"""What a value that is ready has, as far as it exists."""
 
 
 def latest_values(
@@ -23,21 +25,21 @@ def latest_values(
     `computed`: the values of `tails`, where the caller has them.
     """
     values = macdv_of_many(tails) if computed is None else computed
+    found = readiness_of_many(tails, values, timeframes)
     return [
-        _value(tail, series, timeframe) if len(tail) else None
-        for tail, series, timeframe in zip(tails, values, timeframes, strict=True)
+        _value(tail, series, readiness) if len(tail) else None
+        for tail, series, readiness in zip(tails, values, found, strict=True)
     ]
 
 
-def _value(tail: Records, series: Any, timeframe: Timeframe) -> dict[str, Any]:
-    readiness = readiness_of(tail, series, timeframe)
-    numbers = asdict(series.point(-1))
-    value: dict[str, Any] = {"start": numbers.pop("start_s"), "close": float(tail["close"][-1])}
+def _value(tail: Records, series: MacdvSeries, readiness: Readiness) -> dict[str, Any]:
+    point, newest = series.point(-1), tail[-1]
+    value: dict[str, Any] = {"start": point.start_s, "close": float(newest["close"])}
     if readiness.ready:
-        value |= {name: number for name, number in numbers.items() if number is not None}
+        value |= {name: number for name in NUMBERS if (number := getattr(point, name)) is not None}
     value |= {"ready": readiness.ready, "candles": readiness.bars, "traded": readiness.traded}
     if readiness.reason is not None:
         value["reason"] = readiness.reason
     if readiness.error is not None:
         value["error"] = readiness.error
-    return value | {"state": State(int(state_of(tail[-1:])[0])).label}
+    return value | {"state": State(int(newest["flags"]) & STATE_MASK).label}

@@ -6,11 +6,14 @@ error of starting in the middle of the history is what the seeds may be off, fad
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from app.indicators.macdv import ATR, FAST, SLOW, Floats, MacdvSeries, Smoothing, true_range
+from app.indicators.macdv import ATR, FAST, SLOW, Floats, MacdvSeries, Smoothing, _aligned, true_range
 from app.records import Records, has_trades
 from app.settings import MIN_CANDLES
 from app.timeframes import Timeframe
@@ -35,18 +38,30 @@ class Readiness:
 
 def readiness_of(records: Records, values: MacdvSeries, timeframe: Timeframe) -> Readiness:
     """What the newest of `values`, computed from `records` (of `timeframe`, oldest first), rests on."""
+    return readiness_of_many([records], [values], [timeframe])[0]
+
+
+def readiness_of_many(
+    batch: Sequence[Records], values: Sequence[MacdvSeries], timeframes: Sequence[Timeframe]
+) -> list[Readiness]:
+    """`readiness_of` each series of `batch`, bit for bit as it would be alone."""
+    traded = [int(np.count_nonzero(has_trades(records))) for records in batch]
+    places = [_holes(records, timeframe) for records, timeframe in zip(batch, timeframes, strict=True)]
+    reasons = [_reason(len(r), h, t, v) for r, h, t, v in zip(batch, places, traded, values, strict=True)]
+    ready = [i for i, reason in enumerate(reasons) if reason is None]
+    errors = dict(zip(ready, _errors([batch[i] for i in ready], [values[i] for i in ready]), strict=True))
+    return [
+        Readiness(len(r), t, not holes, reason is None, reason, errors.get(i))
+        for i, (r, t, holes, reason) in enumerate(zip(batch, traded, places, reasons, strict=True))
+    ]
+
+
+def _holes(records: Records, timeframe: Timeframe) -> int:
+    """In how many places buckets are missing."""
     starts = records["start_s"].astype(np.int64)
-    holes = int(np.count_nonzero(np.diff(starts) != timeframe.seconds))
-    traded = int(np.count_nonzero(has_trades(records)))
-    reason = _reason(len(records), holes, traded, values)
-    return Readiness(
-        bars=len(records),
-        traded=traded,
-        contiguous=not holes,
-        ready=reason is None,
-        reason=reason,
-        error=_error(records, values) if reason is None else None,
-    )
+    if not len(starts) or starts[-1] - starts[0] == timeframe.seconds * (len(starts) - 1):
+        return 0
+    return int(np.count_nonzero(np.diff(starts) != timeframe.seconds))
 
 
 def _reason(bars: int, holes: int, traded: int, values: MacdvSeries) -> str | None:
@@ -61,31 +76,39 @@ def _reason(bars: int, holes: int, traded: int, values: MacdvSeries) -> str | No
     return None
 
 
-def _error(records: Records, values: MacdvSeries) -> float:
-    """An estimate of the warm-up's error.
+def _errors(batch: Sequence[Records], values: Sequence[MacdvSeries]) -> list[float]:
+    """An estimate of the warm-up's error of each series; all of them are ready.
 
-    It is a bound if, at their seeds, the true averages were within what `records` show: the EMAs between the lowest and
+    It is a bound if, at their seeds, the true averages were within what `batch` shows: the EMAs between the lowest and
     the highest price, ATR not above the greatest true range. That can fail where the market changed completely before.
     """
-    traded = has_trades(records)
-    ranges = true_range(records["high"], records["low"], records["close"])[traded]
-    atr, seed = float(values.atr[-1]), float(ranges[: ATR.n].mean())
-    left = _left(ATR, len(ranges))
+    if not batch:
+        return []
+    high, low, close, traded = _aligned(batch)
+    lengths = np.array([len(records) for records in batch])
+    traded &= np.arange(traded.shape[1]) < lengths[:, None]
+    ranges = np.where(traded, true_range(high, low, close), 0)
+    first = np.argsort(~traded, axis=1, kind="stable")[:, : ATR.n]  # those that ATR's seed is the mean of
+    seeds = np.take_along_axis(ranges, first, axis=1)
+    atr, seed = np.array([v.atr[-1] for v in values]), seeds.mean(axis=1)
+    left = _left(ATR, traded.sum(axis=1))
     # Of the true ATR at the seed at least this part is known: the true ranges since, the history before taken as zero.
-    known = float(ranges[: ATR.n] @ (ATR.alpha * (1 - ATR.alpha) ** np.arange(ATR.n - 1, -1, -1)))
-    least, most = atr - left * (seed - known), max(atr, atr + left * (float(ranges.max()) - seed))
+    known = (seeds * (ATR.alpha * (1 - ATR.alpha) ** np.arange(ATR.n - 1, -1, -1))).sum(axis=1)
+    least, most = atr - left * (seed - known), np.maximum(atr, atr + left * (ranges.max(axis=1) - seed))
 
-    averages = _off(FAST, values.fast_ema, records) + _off(SLOW, values.slow_ema, records)
-    return float(100 * averages / least + abs(values.macdv[-1]) * max(atr / least - 1, 1 - atr / most))
+    highest, lowest = np.fmax.reduce(high, axis=1), np.fmin.reduce(low, axis=1)
+    averages: Floats = np.zeros(len(batch))
+    for smoothing, start in ((FAST, [v.fast_ema[FAST.n - 1] for v in values]),
+                             (SLOW, [v.slow_ema[SLOW.n - 1] for v in values])):  # fmt: skip
+        # The newest value may be off by the distance of its seed from any price, faded.
+        averages = averages + np.maximum(highest - start, start - lowest) * _left(smoothing, lengths)
+    macdv = np.array([v.macdv[-1] for v in values])
+    off = 100 * averages / least + np.abs(macdv) * np.maximum(atr / least - 1, 1 - atr / most)
+    errors: list[float] = off.tolist()
+    return errors
 
 
-def _off(smoothing: Smoothing, ema: Floats, records: Records) -> float:
-    """How far the newest value of `ema` may be off: the distance of its seed from any price, faded."""
-    seed = ema[smoothing.n - 1]
-    distance = max(records["high"].max() - seed, seed - records["low"].min())
-    return float(distance * _left(smoothing, len(records)))
-
-
-def _left(smoothing: Smoothing, values: int) -> float:
-    """What is left of a seed after `values` values, those of the seed included."""
-    return float((1 - smoothing.alpha) ** (values - smoothing.n))
+def _left(smoothing: Smoothing, values: npt.NDArray[np.integer[Any]]) -> Floats:
+    """What is left of a seed after so many `values`, those of the seed included."""
+    faded: Floats = np.float64(1 - smoothing.alpha) ** (values - smoothing.n)
+    return faded
