@@ -189,7 +189,10 @@ def test_every_closed_candle_was_told_as_it_is_in_the_truth() -> None:
 
 
 def test_the_last_state_of_a_bucket_comes_at_its_boundary() -> None:
-    with running(speed=60, after_s=3_890, update_ms=60_000) as exchange, connected(exchange) as client:
+    with (
+        running(speed=5, after_s=3_890, update_ms=60_000, heartbeat_ms=60_000) as exchange,
+        connected(exchange) as client,
+    ):
         client.subscribe("candles", "BTC-USD")
         [update] = client.until(lambda: client.of("candles", "update"))
         candle = update["events"][0]["candles"][0]

@@ -47,7 +47,7 @@ class Feed:
         self._books: dict[str, Levels] = {}
         self._numbers = count(1)
         self._started_ns = time.monotonic_ns()
-        self._seen_ms = clock.now_ms()
+        self._seen_ns = clock.now_ns()
         self._batch_at = self._beat_at = time.monotonic()
         self.connections: dict[int, Connection] = {}
 
@@ -61,7 +61,7 @@ class Feed:
 
     def clock_changed(self) -> None:
         """Begin again from now."""
-        self._seen_ms = self._clock.now_ms()
+        self._seen_ns = self._clock.now_ns()
         self._ticker.restart(self._seen_ms)
 
     def tape_changed(self) -> None:
@@ -143,12 +143,13 @@ class Feed:
 
     def tick(self) -> None:
         """Send everything that is due now."""
-        now_ms, since_ms = self._clock.now_ms(), self._seen_ms
+        now_ns, since_ms = self._clock.now_ns(), self._seen_ms
+        now_ms = now_ns // 1_000_000
         if not 0 <= now_ms - since_ms <= max(MAX_JUMP_MS, 5_000 * self._clock.speed):
             log.info("the clock was set: %s", frames.zulu(now_ms * 1_000_000))
             self.clock_changed()
             return
-        self._seen_ms = now_ms
+        self._seen_ns = now_ns
         if self.connections:
             self._send_candles(now_ms)
             self._send_trades(since_ms, now_ms)
@@ -164,10 +165,9 @@ class Feed:
 
     def _send_candles(self, now_ms: int) -> None:
         final = self._options.final_update and not self._faults.find(NoFinalUpdate)
-        timestamp = self._timestamp()
         for name, values in self._ticker.due(now_ms, final_update=final):
             product = self._tape.products[name]
-            self._broadcast("candles", product, frames.candles("update", product, [values]), timestamp)
+            self._broadcast("candles", product, frames.candles("update", product, [values]))
 
     def _send_trades(self, since_ms: int, now_ms: int) -> None:
         for name in self._wanted("market_trades"):
@@ -208,7 +208,7 @@ class Feed:
             if connection.subscriptions.get("heartbeats"):
                 # Each connection is served by another "process", which has been up for another time.
                 uptime_ns = time.monotonic_ns() - self._started_ns + _uptime_s(connection.number) * 1_000_000_000
-                events = frames.heartbeat(self._clock.now_ns(), uptime_ns // period_ns, uptime_ns, text=text)
+                events = frames.heartbeat(self._seen_ns, uptime_ns // period_ns, uptime_ns, text=text)
                 connection.send("heartbeats", self._timestamp(), events)
 
     def _drop_idle(self) -> None:
@@ -241,17 +241,22 @@ class Feed:
 
     # --- frames
 
-    def _timestamp(self) -> str:
-        return frames.zulu(self._clock.now_ns())
+    @property
+    def _seen_ms(self) -> int:
+        return self._seen_ns // 1_000_000
 
-    def _broadcast(self, channel: str, product: Product, events: str, timestamp: str = "") -> None:
+    def _timestamp(self) -> str:
+        """What the loop has seen: no frame tells of a time whose candles are still to be sent, however busy we are."""
+        return frames.zulu(self._seen_ns)
+
+    def _broadcast(self, channel: str, product: Product, events: str) -> None:
         for connection in self.connections.values():
             if connection.wants(channel, product.name):
-                self._send(connection, channel, product, events, timestamp)
+                self._send(connection, channel, product, events)
 
-    def _send(self, connection: Connection, channel: str, product: Product, events: str, timestamp: str = "") -> None:
+    def _send(self, connection: Connection, channel: str, product: Product, events: str) -> None:
         wire = "l2_data" if channel == "level2" else channel
-        connection.send(wire, timestamp or self._timestamp(), events, subscription=channel, product=product.name)
+        connection.send(wire, self._timestamp(), events, subscription=channel, product=product.name)
 
     def _book(self, kind: str, product: Product, levels: Levels) -> str:
         at = frames.trade_time(self._seen_ms)
