@@ -9,7 +9,8 @@ from itertools import pairwise
 
 import requests
 
-from app.cache.indicators import IndicatorValue
+from app.alerts.watch import Watched
+from app.cache.model import View
 from app.context import Context
 from app.repair import mismatches
 from app.series import Series
@@ -99,15 +100,20 @@ def _untrue(world: World, end_s: float) -> list[str]:
 
 
 def _wrong_alerts(world: World) -> list[str]:
-    """Alerts that stand and should not, that should and do not, or that nobody was told of."""
+    """Alerts that stand and should not, that should and do not, or that nobody was told of.
+
+    The market goes on meanwhile: the alerts are read last, and only those of bars that had been looked at before count.
+    """
     context = world.system.context
     many = [Series("coinbase", p, t) for p in context.products.delivered() for t in context.settings.timeframes]
+    watched = [(s, w) for s, w in zip(many, context.indicators.read_watched(many), strict=True) if w]
+    views = context.candles.read_many([(series, 0, w.evaluated_s) for series, w in watched])
+    corrected = _corrected(world)
     stored, _ = context.alerts.newest(10_000, lambda _: True)
     standing = {a.id for a in stored if not a.withdrawn}
     problems = [f"{i}: nobody was told" for i in standing if f"{i}|raised" not in world.hook.accepted]
-    corrected = _corrected(world)
-    for series, value in zip(many, context.indicators.read_many(many), strict=True):
-        problems += _wrong_alerts_of(world, series, value, standing, corrected.get(series.product, LATER))
+    for (series, seen), view in zip(watched, views, strict=True):
+        problems += _wrong_alerts_of(series, seen, view, standing, corrected.get(series.product, LATER))
     return problems
 
 
@@ -117,22 +123,18 @@ def _corrected(world: World) -> dict[str, int]:
     return {row["product"]: row["start"] for row in sorted(rows, key=lambda r: -r["start"])}
 
 
-def _wrong_alerts_of(
-    world: World, series: Series, value: IndicatorValue | None, standing: set[str], corrected_s: int
-) -> list[str]:
+def _wrong_alerts_of(series: Series, watched: Watched, view: View, standing: set[str], corrected_s: int) -> list[str]:
     """A correction withdraws alerts that it makes wrong; old bars on which it would have raised one are no news."""
-    watched = world.system.context.indicators.read_watched([series])[0]
-    if watched is None or value is None:
-        return []
-    bars = held(world.system.context.candles.read(series, 0, watched.evaluated_s))
+    bars = held(view)
     rows = [Row(start, bar.high, bar.low, bar.close) for start, bar in sorted(bars.items())]
     whole = all(b.start - a.start == series.timeframe.seconds for a, b in pairwise(rows))
     if not whole or len(rows) < 100 or not all(bar.trades for bar in bars.values()):
         return []  # the plain reference knows neither holes nor empty buckets
     wanted = _expected(series, rows, watched.floor_s)
-    mine = {i for i in standing if f"|{series.product}|{series.timeframe}|" in i}
-    wrong = [f"{i}: stands, and should not" for i in mine - wanted if _start_of(i) > watched.floor_s]
+    looked_at = range(watched.floor_s + 1, watched.evaluated_s + 1)
+    mine = {i for i in standing if f"|{series.product}|{series.timeframe}|" in i and _start_of(i) in looked_at}
     first_s = series.timeframe.bucket(corrected_s)
+    wrong = [f"{i}: stands, and should not" for i in mine - wanted]
     return wrong + [f"{i}: should stand, and does not" for i in wanted - mine if _start_of(i) < first_s]
 
 
