@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.indicators.stages import STAGES, Codes, Stage, stage_codes
-from app.records import EMPTY, Records
+from app.records import EMPTY, RECORD, Records
 
 BLOCK = 128
 """Series computed at a time: enough to hide the cost of a call, few enough for the processor's cache."""
@@ -49,6 +49,8 @@ class Smoothing:
 
         NaN before the n-th value. `counts` may be one row for all series; `out` may be `x`.
         """
+        if x.shape[1] <= STRETCH and counts.all():
+            return self._average_all(x, out)
         seen, carried = np.zeros((1, 1), dtype=np.intp), np.zeros(len(x))
         for first in range(0, x.shape[1], STRETCH):
             part = np.s_[:, first : first + STRETCH]
@@ -62,6 +64,22 @@ class Smoothing:
             seen, last = k[:, -1:] + beyond, sums[:, -1].copy()
             sums *= self.scale.take(k)
             carried = np.where(seen[:, 0] < self.n, last, sums[:, -1] * self.n)
+        return None
+
+    def _average_all(self, x: Floats, out: Floats) -> None:
+        """The same where every bar counts and one stretch holds them, as is usual.
+
+        Two series at a time, as the parts of complex numbers: in a running sum each addition waits for the one before
+        it, and two can wait at once. The bits are the same.
+        """
+        k, half = np.s_[1 : x.shape[1] + 1], (len(x) + 1) // 2
+        sums = np.empty((half, x.shape[1]), dtype=np.complex128)
+        first, second = sums.real, sums.imag[: len(x) - half]
+        np.multiply(x[:half], self.gain[k], out=first)
+        np.multiply(x[half:], self.gain[k], out=second)
+        np.add.accumulate(sums, axis=1, out=sums)
+        np.multiply(first, self.scale[k], out=out[:half])
+        np.multiply(second, self.scale[k], out=out[half:])
 
 
 def _count(flags: Bools) -> npt.NDArray[np.intp]:
@@ -159,10 +177,12 @@ def macdv(high: Floats, low: Floats, close: Floats, traded: Bools) -> MacdvArray
         np.subtract(fast, slow, out=macdv)
         macdv *= 100
         macdv /= atr
-        defined = np.isfinite(macdv)
-        macdv[~defined] = np.nan
-        SIGNAL.average(macdv[later], defined[later], signal[later])
-        signal[~defined] = np.nan
+        defined = np.isfinite(macdv[later])
+        undefined = ~defined
+        np.copyto(macdv[later], np.nan, where=undefined)
+        SIGNAL.average(macdv[later], defined, signal[later])
+        np.copyto(signal[later], np.nan, where=undefined)
+        signal[:, : SLOW.n - 1] = np.nan
         np.subtract(macdv, signal, out=histogram)
     return MacdvArrays(*out)
 
@@ -181,38 +201,33 @@ def macdv_of_many(batch: Sequence[Records]) -> list[MacdvSeries]:
 def _of_block(batch: Sequence[Records]) -> Iterator[MacdvSeries]:
     values = macdv(*_aligned(batch))
     codes = stage_codes(values.macdv, values.signal)
-    for i, records in enumerate(batch):
-        bars = np.s_[i, : len(records)]
-        yield MacdvSeries(
-            start_s=records["start_s"],
-            fast_ema=values.fast_ema[bars],
-            slow_ema=values.slow_ema[bars],
-            atr=values.atr[bars],
-            macdv=values.macdv[bars],
-            signal=values.signal[bars],
-            histogram=values.histogram[bars],
-            stages=codes[bars],
-        )
+    columns = (values.fast_ema, values.slow_ema, values.atr, values.macdv, values.signal, values.histogram, codes)
+    for records, *rows in zip(batch, *columns, strict=True):
+        bars = len(records)
+        yield MacdvSeries(records["start_s"], *(row[:bars] for row in rows))
 
 
 def true_range(high: Floats, low: Floats, close: Floats) -> Floats:
     """The span of each bar and the close before it, of the first bar alone; bars along the last axis."""
-    spans = high - low
-    np.maximum(high[..., 1:], close[..., :-1], out=spans[..., 1:])
-    spans[..., 1:] -= np.minimum(low[..., 1:], close[..., :-1])
+    before = np.concatenate((high[..., :1], close[..., :-1]), axis=-1)
+    spans = np.maximum(high, before)
+    spans -= np.minimum(low, before)
     return spans
 
 
 def _aligned(batch: Sequence[Records]) -> tuple[Floats, Floats, Floats, Bools]:
     """High, low, close and whether there were trades, as `macdv` takes them."""
-    shape = len(batch), max(map(len, batch), default=0)
-    high, low, close = np.full((3, *shape), np.nan)
-    flags = np.zeros(shape, dtype=np.uint32)
-    columns = (("high", high), ("low", low), ("close", close), ("flags", flags))
-    for i, records in enumerate(batch):
-        for field, rows in columns:
-            rows[i, : len(records)] = records[field]
-    return high, low, close, (flags & EMPTY) == 0
+    bars = max(map(len, batch), default=0)
+    padding = np.full(bars, _NOTHING)
+    pieces = (piece for records in batch for piece in (np.ascontiguousarray(records), padding[len(records) :]))
+    # As bytes, since NumPy copies records field by field.
+    rows = np.frombuffer(b"".join(piece.data for piece in pieces), RECORD).reshape(len(batch), bars)
+    high, low, close = (np.ascontiguousarray(rows[price]) for price in ("high", "low", "close"))
+    return high, low, close, (rows["flags"] & EMPTY) == 0
+
+
+_NOTHING = np.array((0, 0, 0, *[np.nan] * 5), RECORD)
+"""What stands behind the end of a shorter series."""
 
 
 def _known(value: float) -> float | None:

@@ -59,17 +59,17 @@ def stage_codes(macdv: npt.NDArray[np.float64], signal: npt.NDArray[np.float64])
     zone += macdv > EXTREME
     zone += (macdv >= signal) * np.int8(len(_BELOW_SIGNAL))
     codes = _TABLE.take(zone)
-    codes[_calm_for(np.abs(macdv) <= CALM, RANGING_BARS)] = _CODE[Stage.RANGING]
-    codes[~(np.isfinite(macdv) & np.isfinite(signal))] = 0
+    ranging = _calm_for(np.abs(macdv) <= CALM, RANGING_BARS)
+    codes[..., RANGING_BARS - 1 :][ranging] = _CODE[Stage.RANGING]
+    codes *= np.isfinite(macdv) & np.isfinite(signal)
     return codes
 
 
 def _calm_for(calm: npt.NDArray[np.bool_], bars: int) -> npt.NDArray[np.bool_]:
-    """Whether each bar and the `bars` − 1 before it are all calm."""
-    all_calm, width = calm.copy(), 1
+    """Whether each bar, from the `bars`-th on, and the `bars` − 1 before it are all calm."""
+    width = 1
     while width < bars:  # two overlapping windows make a wider one
         step = min(width, bars - width)
-        all_calm[..., step:] &= all_calm[..., :-step].copy()
-        all_calm[..., :step] = False
+        calm = calm[..., step:] & calm[..., :-step]
         width += step
-    return all_calm
+    return calm
