@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -13,13 +13,27 @@ from app.alerts.watch import Watched
 from app.cache.candles import CandleCache
 from app.cache.indicators import IndicatorCache, IndicatorValue
 from app.cache.model import View, Write
-from app.continuity import contiguous_tail, recarried
+from app.continuity import contiguous_tail, recarried, since
 from app.indicators.latest import latest_values
 from app.indicators.macdv import macdv_of_many
 from app.series import Series
 from app.settings import WINDOW
 from app.timeframes import BASE, Timeframe
 from app.touched import Touched, touched_by
+
+_NO_MORE = 2**32
+"""A start that no bucket has: nothing is to be read because of it."""
+
+
+Ended: TypeAlias = Mapping[Touched, Sequence[Timeframe]]
+"""Touched buckets of 5m, and the longer timeframes of which one that they belong to may be over."""
+
+
+class Held(NamedTuple):
+    """What the cache holds of a series: its newest candles, and how far its alerts have come."""
+
+    view: View
+    watched: Watched | None
 
 
 class Computer:
@@ -48,84 +62,88 @@ class Computer:
     def update(self, touched: Iterable[Touched], now_s: float) -> int:
         """Bring all that rests on the touched buckets up to date; returns how many indicators are new.
 
-        `now_s` is exchange time; it bounds what is read, not what counts as closed.
+        `now_s` is exchange time, not before the end of any of them; it bounds what is read, not what counts as closed.
         """
         touched = [t for t in touched if t.timeframe in self._timeframes]
-        base = [t for t in touched if t.timeframe == BASE]
-        views = self._views(base, now_s)
-        if carried := self._carry(base, views):
+        base = {t: self._ended(t, now_s) for t in touched if t.timeframe == BASE}
+        held = self._read_base(base, now_s)
+        if carried := self._carry(base, held):
             touched += carried
-            base += carried
-            views = self._views(base, now_s)
-        touched += self._aggregate(base, views, now_s)
-        return self._compute(dict.fromkeys(Series(self._exchange, t.product, t.timeframe) for t in touched), now_s)
+            base |= {t: self._ended(t, now_s) for t in carried}
+            held = self._read_base(base, now_s)
+        touched += self._aggregate(base, held)
+        many = dict.fromkeys(map(self._series, touched))
+        held |= self._read({series: _NO_MORE for series in many if series not in held}, now_s)
+        return self._compute([(series, *held[series]) for series in many], now_s)
 
-    def _views(self, base: Sequence[Touched], now_s: float) -> list[View]:
-        """The 5m candles of every longer bucket that was touched and can be complete, with the bucket before the first.
+    def _series(self, touched: Touched) -> Series:
+        return Series(self._exchange, touched.product, touched.timeframe)
 
-        Behind what was touched, up to the end of the longest bucket: empty ones there may have to carry another close.
-        """
-        longest = max((t for t in self._longer), key=lambda t: t.seconds, default=BASE)
-        newest_s = BASE.bucket(now_s)
-        return self._candles.read_many(
-            [
-                (
-                    Series(self._exchange, t.product, BASE),
-                    min([t.first_s - BASE.seconds, *(longer.bucket(t.first_s) for longer in self._ended(t, now_s))]),
-                    min(longest.bucket(t.last_s) + longest.seconds - BASE.seconds, max(newest_s, t.last_s)),
-                )
-                for t in base
-            ]
-        )
+    def _read_base(self, base: Ended, now_s: float) -> dict[Series, Held]:
+        """Of each product what `_read` reads, and every child of the longer buckets that may have become complete."""
+        first_s: dict[Series, int] = {}
+        for t, ended in base.items():
+            starts = [t.first_s - BASE.seconds, *(longer.bucket(t.first_s) for longer in ended)]
+            first_s[self._series(t)] = min(*starts, first_s.get(self._series(t), _NO_MORE))
+        return self._read(first_s, now_s)
+
+    def _read(self, many: Mapping[Series, int], now_s: float) -> dict[Series, Held]:
+        """The newest candles of each series, from a bucket on, and at least a window and what the alerts need more."""
+        watched = self._indicators.read_watched(list(many)) if self._evaluator else [None] * len(many)
+        ranges = []
+        for (series, first_s), before in zip(many.items(), watched, strict=True):
+            newest_s = series.timeframe.bucket(now_s)
+            extra = self._evaluator.extra(before, series.timeframe, newest_s) if self._evaluator else 0
+            ranges.append((series, min(first_s, newest_s - (WINDOW + extra) * series.timeframe.seconds), newest_s))
+        views = self._candles.read_many(ranges)
+        return {series: Held(view, before) for series, view, before in zip(many, views, watched, strict=True)}
 
     def _ended(self, touched: Touched, now_s: float) -> list[Timeframe]:
         """The longer timeframes of which a touched bucket may be over.
 
-        Its last child may be in the cache before the clock says so: one bucket of 5m is far more than it can be late.
+        Its last child may be in the cache before the clock says so, but never by half a bucket of 5m.
         """
-        first_s, latest_s = touched.first_s, now_s + BASE.seconds
+        first_s, latest_s = touched.first_s, now_s + BASE.seconds / 2
         return [longer for longer in self._longer if longer.bucket(first_s) + longer.seconds <= latest_s]
 
-    def _carry(self, base: Sequence[Touched], views: Sequence[View]) -> list[Touched]:
-        """Empty buckets behind a corrected candle carry its new close. What is beyond the views, the scan finds."""
-        writes = [
-            Write(Series(self._exchange, t.product, BASE), records)
-            for t, view in zip(base, views, strict=True)
-            if len(records := recarried(view.over, BASE))
-        ]
+    def _carry(self, base: Ended, held: Mapping[Series, Held]) -> list[Touched]:
+        """Empty buckets behind a corrected candle carry its new close. What is beyond a window, the scan finds."""
+        writes = []
+        for t in base:
+            behind = since(held[self._series(t)].view.over, t.first_s - BASE.seconds)
+            if len(records := recarried(behind, BASE)):
+                writes.append(Write(self._series(t), records))
         return touched_by(self._candles.write(writes))
 
-    def _aggregate(self, base: Sequence[Touched], views: Sequence[View], now_s: float) -> list[Touched]:
+    def _aggregate(self, base: Ended, held: Mapping[Series, Held]) -> list[Touched]:
         """Write the longer candles that became complete, or changed."""
-        ended = [self._ended(t, now_s) for t in base]
         writes = []
         for longer in self._longer:
-            due = [i for i, timeframes in enumerate(ended) if longer in timeframes]
-            parents = [parents_of(np.arange(base[i].first_s, base[i].last_s + 1, BASE.seconds), longer) for i in due]
-            built = aggregate_many([views[i].records for i in due], BASE, longer, parents)
-            writes += [
-                Write(Series(self._exchange, base[i].product, longer), records)
-                for i, records in zip(due, built, strict=True)
-                if len(records)
-            ]
+            due = [t for t, ended in base.items() if longer in ended]
+            children = [since(held[self._series(t)].view.records, longer.bucket(t.first_s)) for t in due]
+            parents = [parents_of(np.arange(t.first_s, t.last_s + 1, BASE.seconds), longer) for t in due]
+            for t, records in zip(due, aggregate_many(children, BASE, longer, parents), strict=True):
+                if len(records):
+                    writes.append(Write(Series(self._exchange, t.product, longer), records))
         return touched_by(self._candles.write(writes))
 
-    def _compute(self, many: Iterable[Series], now_s: float) -> int:
+    def _compute(self, many: Sequence[tuple[Series, View, Watched | None]], now_s: float) -> int:
         """Compute and store the indicator of each series from its newest candles without a hole, with its alerts."""
-        many = list(many)
-        watched = self._indicators.read_watched(many) if self._evaluator else [None] * len(many)
-        ranges = [self._range(s, before, s.timeframe.bucket(now_s)) for s, before in zip(many, watched, strict=True)]
-        views = self._candles.read_many(ranges)
-        closed = [view.over for view in views]
-        tails = [contiguous_tail(records, s.timeframe)[-WINDOW:] for s, records in zip(many, closed, strict=True)]
+        closed = [view.over for _, view, _ in many]
+        tails = [
+            contiguous_tail(records, s.timeframe)[-WINDOW:] for (s, _, _), records in zip(many, closed, strict=True)
+        ]
         computed = macdv_of_many(tails)
-        values = latest_values(tails, [s.timeframe for s in many], computed)
-        looks = [Look(*look) for look in zip(many, closed, computed, watched, strict=True)]
+        values = latest_values(tails, [s.timeframe for s, _, _ in many], computed)
+        looks = [
+            Look(series, records, of_window, before)
+            for (series, _, before), records, of_window in zip(many, closed, computed, strict=True)
+        ]
         changes = self._evaluator.evaluate(looks) if self._evaluator else [None] * len(many)
         stored = self._indicators.write(
             (
                 IndicatorValue(series, view.revision, value["start"], _named(series, value), change)
-                for series, view, value, change in zip(many, views, values, changes, strict=True)
+                for (series, view, _), value, change in zip(many, values, changes, strict=True)
                 if value
             ),
             now_s,
@@ -133,11 +151,6 @@ class Computer:
         if stored.messages:
             self._on_messages(stored.messages)
         return stored.values
-
-    def _range(self, series: Series, watched: Watched | None, newest_s: int) -> tuple[Series, int, int]:
-        """The buckets to read: a window, and what the alerts need beyond it."""
-        extra = self._evaluator.extra(watched, series.timeframe, newest_s) if self._evaluator else 0
-        return series, newest_s - (WINDOW + extra) * series.timeframe.seconds, newest_s
 
 
 def _named(series: Series, value: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,11 @@ def holes_in(records: Records, timeframe: Timeframe) -> int:
     return (int(starts[-1]) - int(starts[0])) // timeframe.seconds + 1 - len(records)
 
 
+def since(records: Records, first_s: int) -> Records:
+    """Those of `records` (oldest first) that start at `first_s` or later."""
+    return records[np.searchsorted(records["start_s"], first_s) :]
+
+
 def recarried(records: Records, timeframe: Timeframe) -> Records:
     """New versions of those empty buckets that do not carry the close of the bucket before them.
 

@@ -6,12 +6,10 @@ import zlib
 from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
-
 from app.alerts.bars import history_of, newest_bars
 from app.alerts.rules import Event, Rule
 from app.alerts.settings import AlertSettings, RuleSettings
-from app.continuity import contiguous_tail
+from app.continuity import contiguous_tail, since
 from app.indicators.macdv import MacdvSeries, macdv_of_many
 from app.records import CORRECTED, Records
 from app.settings import MIN_CANDLES, WINDOW
@@ -75,18 +73,18 @@ class Watch:
             return Seen(Watched(last_s, last_s, basis), last_s + step, [])
         from_s = before.evaluated_s + (step if basis == before.basis else 0)
         from_s = max(from_s, before.floor_s + step, last_s - LATE_BARS * step)
-        starts = records["start_s"].astype(np.int64)
-        due = np.flatnonzero(starts >= from_s).tolist()
+        due = range(len(records) - len(since(records, from_s)), len(records))
         windows = [window_at(records, bar, timeframe) for bar in due]
         values = macdv_of_many([w for w, bar in zip(windows, due, strict=True) if bar != len(records) - 1])
         findings: list[Finding] = []
         evaluated_s = before.evaluated_s
         for bar, window, of_window in zip(due, windows, [*values, newest], strict=False):
             told = self._told(product, timeframe, window, of_window)
-            findings += [Finding(rule, event, bar, int(starts[bar])) for rule, event in told]
+            start_s = int(window["start_s"][-1])
+            findings += [Finding(rule, event, bar, start_s) for rule, event in told]
             # Behind a hole there may be too few bars; when it is filled, they are looked at again.
             if len(window) > MIN_CANDLES or len(window) == bar + 1:
-                evaluated_s = max(evaluated_s, int(starts[bar]))
+                evaluated_s = max(evaluated_s, start_s)
         return Seen(Watched(before.floor_s, evaluated_s, basis), from_s, findings)
 
     def _told(

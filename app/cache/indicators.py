@@ -45,7 +45,7 @@ class IndicatorCache:
         self._client = client
         self._kept = (events_kept, alerts_kept)
         self._write = script(client, "write_indicators")
-        self._read = script(client, "read_latest")
+        self._read = script(client, "read_fields")
 
     def write(self, values: Iterable[IndicatorValue], now_s: float = 0) -> Stored:
         """Store and publish each value, with its alerts, unless one of the same or newer candles is there.
@@ -68,27 +68,27 @@ class IndicatorCache:
 
     def read_many(self, many: Sequence[Series]) -> list[IndicatorValue | None]:
         """The latest value of each series; None where none was computed."""
-        return [value for some in batched(many, SERIES_A_READ) for value in self._read_some(some)]
-
-    def _read_some(self, many: Sequence[Series]) -> Iterator[IndicatorValue | None]:
-        flat = self._read(keys=[keys.indicator(series) for series in many])
-        for series, revision, start_s, data in zip(many, flat[::3], flat[1::3], flat[2::3], strict=True):
-            yield IndicatorValue(series, int(revision), int(start_s), orjson.loads(data)) if data else None
+        return [
+            IndicatorValue(series, int(revision), int(start_s), orjson.loads(data)) if data else None
+            for series, (revision, start_s, data) in zip(
+                many, self._fields(many, "revision", "start", "data"), strict=True
+            )
+        ]
 
     def read_revisions(self, many: Sequence[Series]) -> list[int]:
         """The revision of the candles behind each latest value; 0 where none was computed."""
-        with self._client.pipeline(transaction=False) as pipe:
-            for series in many:
-                pipe.hget(keys.indicator(series), "revision")
-            return [int(raw or 0) for raw in pipe.execute()]
+        return [int(revision or 0) for (revision,) in self._fields(many, "revision")]
 
     def read_watched(self, many: Sequence[Series]) -> list[Watched | None]:
         """How far the alerts of each series have come; None where they were never looked at."""
-        with self._client.pipeline(transaction=False) as pipe:
-            for series in many:
-                pipe.hmget(keys.indicator(series), "floor", "evaluated", "basis")
-            rows = pipe.execute()
+        rows = self._fields(many, "floor", "evaluated", "basis")
         return [Watched(*map(int, row)) if row[0] else None for row in rows]
+
+    def _fields(self, many: Sequence[Series], *names: str) -> Iterator[tuple[bytes, ...]]:
+        """Fields of the hash of each series, empty where they are missing."""
+        for some in batched(many, SERIES_A_READ):
+            flat = self._read(keys=[keys.indicator(series) for series in some], args=names)
+            yield from zip(*(flat[i :: len(names)] for i in range(len(names))), strict=True)
 
 
 def _arguments(series: Series, change: AlertChange | None) -> list[object]:

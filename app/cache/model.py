@@ -85,13 +85,19 @@ class View(NamedTuple):
         held = slots["start_s"] == expected
         if oldest < first_s:
             held &= expected >= first_s
-        return cls(slots if held.all() else slots[held], revision, origin_s, oldest)
+        if held.all():
+            records = slots
+        elif held[:-1].all():
+            records = slots[:-1]  # as a rule nothing is known yet of the newest bucket: no copy for that
+        else:
+            records = slots[held]
+        return cls(records, revision, origin_s, oldest)
 
 
 @lru_cache(maxsize=64)
-def _starts(first_s: int, step: int, count: int) -> npt.NDArray[np.int64]:
+def _starts(first_s: int, step: int, count: int) -> npt.NDArray[np.uint32]:
     """The starts of `count` buckets from `first_s` on. Many series are read at once, and for the same ones."""
-    return first_s + step * np.arange(count, dtype=np.int64)
+    return (first_s + step * np.arange(count, dtype=np.int64)).astype(np.uint32)
 
 
 class Ring(NamedTuple):

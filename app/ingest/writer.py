@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable
 
 from app import dispatch
+from app.batches import batched
 from app.cache.forming import FormingFeed
 from app.cache.model import Outcome, Write, Written
 from app.candles import UnifiedCandle
@@ -36,31 +37,39 @@ class Writer:
 
     def write(self, batch: Batch) -> None:
         """Write `batch`, and empty it step by step, so that nothing is done twice if a step fails."""
+        self._tell_workers(batch)  # what an earlier try could not tell
         self._write_closed(batch)
-        self._write_forming(batch)
         if batch.exchange_ms:
             # After the candles: whoever reads this time finds every candle that closed before it.
             self._context.clock.tell(batch.exchange_ms)
+        self._write_forming(batch)
         self._queue_gaps(batch)
         if batch.refused:
             self._context.products.refuse(batch.refused)
             batch.refused.clear()
-        if batch.touched:
-            dispatch.update(self._context.exchange, batch.touched)
-            batch.touched.clear()
         self._wake_up(batch.exchange_ms)
 
     def _write_closed(self, batch: Batch) -> None:
+        """Write what closed, as many at a time as a task takes: workers compute the first while others are written."""
         if not batch.closed:
             return
-        writes = self._writes(batch.closed.values())
-        if not self._context.trust.is_given:
-            self._confirm(writes)
-        written = self._context.candles.write(writes)
-        batch.touched += touched_by(written)
-        batch.closed.clear()
-        self._compare(written)
-        mismatches.record(self._context.redis, written, cause="revision", exchange_ms=batch.exchange_ms)
+        is_believed = self._context.trust.is_given
+        for some in batched(list(batch.closed.items()), dispatch.SERIES_A_TASK):
+            writes = self._writes(candle for _, candle in some)
+            if not is_believed:
+                self._confirm(writes)
+            written = self._context.candles.write(writes)
+            batch.touched += touched_by(written)
+            for key, _ in some:
+                del batch.closed[key]
+            self._tell_workers(batch)
+            self._compare(written)
+            mismatches.record(self._context.redis, written, cause="revision", exchange_ms=batch.exchange_ms)
+
+    def _tell_workers(self, batch: Batch) -> None:
+        if batch.touched:
+            dispatch.update(self._context.exchange, batch.touched)
+            batch.touched.clear()
 
     def _confirm(self, writes: list[Write]) -> None:
         """Have REST asked for these closes too, once they have settled."""
