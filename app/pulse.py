@@ -17,6 +17,9 @@ from app.cache.connection import hash_at
 EVERY_S = 1.0
 """Real seconds between two marks, at least."""
 
+KEPT_S = 86_400
+"""Real seconds for which the marks of a host stay when all of its processes are gone: hosts come and go."""
+
 
 class Mark(NamedTuple):
     """The last sign of life of process `pid`. `born` tells it from another one that got its number later."""
@@ -45,7 +48,11 @@ class Pulse:
         self._count += 1
         pid = os.getpid()
         row = {"role": self._role, "beats": self._count, "born": born(pid)}
-        self._client.hset(keys.pulse(socket.gethostname()), str(pid), orjson.dumps(row))
+        key = keys.pulse(socket.gethostname())
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.hset(key, str(pid), orjson.dumps(row))
+            pipe.expire(key, KEPT_S)
+            pipe.execute()
         self._told_s = time.monotonic()
 
 

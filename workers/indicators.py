@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from app import dispatch
 from app.compute import Computer
@@ -27,7 +28,7 @@ def _have_delivered(messages: int) -> None:
     log.debug("%d messages of alerts to deliver", messages)
     try:
         dispatch.deliver(context().exchange)
-    except OperationalError as error:  # they are stored; the next sweep finds them
+    except (OperationalError, RedisError) as error:  # they are stored; the next sweep finds them
         log.warning("delivery could not be asked for: %s", error)
 
 

@@ -23,9 +23,12 @@ class HealthCache:
         self._client = client
         self._key = keys.health(exchange)
         self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self._told = False
 
     def tell(self, connections: Sequence[Any], *, dropped: int) -> None:
         """Write down this process' connections (dataclasses) and how many candles it had to drop."""
+        if not self._told:
+            self.read()  # those that are gone must not pile up, whether anybody looks or not
         seconds, micros = self._client.time()
         row = {
             "told_ms": seconds * 1000 + micros // 1000,
@@ -33,6 +36,7 @@ class HealthCache:
             "connections": [asdict(c) if is_dataclass(c) and not isinstance(c, type) else c for c in connections],
         }
         self._client.hset(self._key, self._name, orjson.dumps(row, default=str))
+        self._told = True
 
     def read(self) -> dict[str, dict[str, Any]]:
         """What each live ingest process told last, with its age in ms; those that are gone are removed."""

@@ -77,7 +77,7 @@ def run(hours: float, products: int, seed: int, folder: Path, say: Callable[[str
         end_s, ended = exchange.now_s(), time.monotonic()
         # What the exchange changed without telling anybody is found by the next reconciliation.
         next_hour_s = (end_s // HOUR_S + 1) * HOUR_S
-        wrong = _until_true(system, exchange, followed, timeframes, end_s, next_hour_s + 600)
+        wrong = until_true(system, exchange, followed, timeframes, end_s, next_hour_s + 600)
         return _result(hours, faults, wrong, time.monotonic() - ended, exchange, system)
 
 
@@ -86,7 +86,7 @@ def _wait(exchange: Exchange, until_s: float) -> None:
         time.sleep(min(1.0, left_s / SPEED))
 
 
-def _until_true(
+def until_true(
     system: System,
     exchange: Exchange,
     products: list[str],

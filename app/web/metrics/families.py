@@ -162,6 +162,7 @@ def _of_machinery(sources: Sources) -> Iterator[Metric]:
     queues, redis = sources.status.queues, sources.status.redis
     waiting = {(name,): n for name, n in queues.waiting.items()}
     yield gauge("tasks_waiting", "Tasks in Celery's queues.", waiting, ["queue"])
+    yield counter("tasks_dropped", "Tasks that were not sent because too many waited.", sources.dropped, ["queue"])
     yield gauge("tasks_unacknowledged", "Tasks that a worker holds.", queues.unacknowledged)
     yield gauge("events_kept", "Entries of the event stream.", sources.events)
     yield gauge("alerts_kept", "Alerts that are stored.", sources.alerts)

@@ -9,6 +9,7 @@ from app.cache import keys
 from app.cache.connection import hash_at
 from app.cache.events import EventStream
 from app.context import Context
+from app.dispatch import DROPPED
 from app.events import EventId
 from app.repair.queue import Kind
 from app.repair.tally import PREFIX
@@ -20,13 +21,15 @@ MOST_PAGES = 100
 
 
 class Sources(NamedTuple):
-    """`rest`: requests by (reason, status). `open_gaps`: series that lack candles, by timeframe.
+    """`rest`: requests by (reason, status). `dropped`: tasks by (queue). `open_gaps`: series that lack candles, by
+    timeframe.
 
     `messages`: those of alerts that are on their way, by (delivery channel, waiting or claimed).
     """
 
     status: Status
     rest: dict[tuple[str, str], int]
+    dropped: dict[tuple[str], int]
     open_gaps: dict[str, int]
     permits_in_use: int
     events: int
@@ -44,10 +47,12 @@ def read_sources(context: Context, status: Status) -> Sources:
         for channel, part in parts:
             pipe.zcard(keys.deliveries(channel, part))
         events, alerts, *waiting = pipe.execute()
+    counters = hash_at(context.redis, keys.COUNTERS)
     gaps = Counter(str(r.timeframe) for r in context.queue.pending() if r.kind is Kind.GAP)
     return Sources(
         status=status,
-        rest=_rest(hash_at(context.redis, keys.COUNTERS)),
+        rest=_rest(counters),
+        dropped=_dropped(counters),
         open_gaps={str(t): gaps[str(t)] for t in context.settings.timeframes},
         permits_in_use=context.budget.state().in_use,
         events=events,
@@ -64,6 +69,11 @@ def _rest(counters: dict[bytes, bytes]) -> dict[tuple[str, str], int]:
             reason, _, status = rest.partition(":")
             found[reason, status] = int(count)
     return found
+
+
+def _dropped(counters: dict[bytes, bytes]) -> dict[tuple[str], int]:
+    names = {name.decode().partition(":")[::2]: int(count) for name, count in counters.items()}
+    return {(queue,): count for (what, queue), count in names.items() if what == DROPPED}
 
 
 class LatencyWatch:

@@ -1,0 +1,251 @@
+"""Hours of an ordinary market: nothing grows, neither memory of any process, nor Redis, nor open files, nor threads.
+
+    python -m tests.faults.endurance --hours 8 --products 100
+
+Runs the whole system as real processes against a local exchange at 60 times real time, with clients that listen, read
+and scrape. What fills up to its bound by and by, stored alerts and the event stream, is full from the beginning. Prints
+one table; exits with 1 where something grew, or where cache and indicators are not the truth at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import requests
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from app.alerts.change import AlertChange
+from app.alerts.facts import Alert
+from app.alerts.watch import Watched
+from app.batches import batched
+from app.cache import keys
+from app.cache.indicators import IndicatorValue
+from app.client import ApiError, Client
+from app.context import Context
+from app.series import Series
+from app.timeframes import Timeframe
+from tests.alerting import fact
+from tests.faults.soak import HOUR_S, until_true
+from tests.faults.world import PROCESSES, SPEED, World, world
+from tests.support import eventually
+
+SAMPLE_S = 300
+"""Exchange seconds between two looks at every process."""
+
+FLAT = 0.05
+"""How far the median of any hour may lie from that of the second one: the first is for warming up."""
+
+ALERTS_KEPT = 10_000
+"""As many as are ever stored."""
+
+PAGES = ("/v1/status", "/v1/overview", "/v1/candles/BTC-USD?timeframe=1h", "/v1/indicators/BTC-USD", "/metrics")
+OLD = Series("coinbase", "OLD-USD", Timeframe.M5)
+
+
+class Sample(NamedTuple):
+    """What one process used at a moment. `hour`: market hours since the beginning; `memory`: its own bytes."""
+
+    hour: float
+    process: str
+    memory: int
+    files: int
+    threads: int
+
+
+class Use(NamedTuple):
+    """Medians of a process: in the second hour, in the last one, and of memory in the hour furthest from the second."""
+
+    process: str
+    memory: tuple[float, float, float]
+    files: tuple[float, float]
+    threads: tuple[float, float]
+
+    @property
+    def drift(self) -> float:
+        """How far memory went from the second hour, as a part of it."""
+        first, _, furthest = self.memory
+        return furthest / first - 1
+
+    @property
+    def grew(self) -> list[str]:
+        """What is not flat."""
+        wrong = [f"{self.process}: memory {self.drift:+.1%}"] if abs(self.drift) > FLAT else []
+        for name, (first, last) in (("open files", self.files), ("threads", self.threads)):
+            if last > first:
+                wrong.append(f"{self.process}: {name} {first:g} to {last:g}")
+        return wrong
+
+
+def uses(samples: Iterable[Sample]) -> list[Use]:
+    """What each process used, hour by hour; the first hour does not count. Pure."""
+    by_process: defaultdict[str, defaultdict[int, list[Sample]]] = defaultdict(lambda: defaultdict(list))
+    for sample in samples:
+        if sample.hour >= 1:
+            by_process[sample.process][int(sample.hour)].append(sample)
+    return [_use(name, [hours[n] for n in sorted(hours)]) for name, hours in by_process.items()]
+
+
+def _use(process: str, hours: list[list[Sample]]) -> Use:
+    memory = [statistics.median(s.memory for s in hour) for hour in hours]
+    files = [statistics.median(s.files for s in hour) for hour in hours]
+    threads = [statistics.median(s.threads for s in hour) for hour in hours]
+    furthest = max(memory, key=lambda m: abs(m - memory[0]))
+    return Use(process, (memory[0], memory[-1], furthest), (files[0], files[-1]), (threads[0], threads[-1]))
+
+
+def look(everything: World, hour: float) -> Iterator[Sample]:
+    """What every process uses now, and Redis by its own account."""
+    for name in everything.system.processes:
+        main = everything.process(name)
+        for suffix, one in [("", main), *((f", child {i}", child) for i, child in enumerate(main.children(), 1))]:
+            with suppress(psutil.NoSuchProcess):
+                yield _sample(hour, name + suffix, one)
+    if redis := everything.redis_process():
+        yield _sample(hour, "Redis", redis)
+        used = everything.system.context.redis.info("memory")
+        yield Sample(hour, "Redis: used_memory", int(used["used_memory"]), 0, 0)
+
+
+def _sample(hour: float, name: str, process: psutil.Process) -> Sample:
+    with process.oneshot():
+        return Sample(hour, name, process.memory_full_info().uss, process.num_fds(), process.num_threads())
+
+
+def fill(context: Context) -> None:
+    """Store as many alerts and events as are ever kept: old ones, which are forgotten first."""
+    told: list[Any] = context.redis.xrevrange(keys.EVENTS, count=1_000)  # type: ignore[assignment]
+    for revision, some in enumerate(batched(range(-ALERTS_KEPT, 0), 500), 1):
+        facts = [fact(number, OLD) for number in some]
+        alerts = [Alert(f["id"], f["start"], "-150 down", (), f) for f in facts]
+        change = AlertChange(Watched(facts[0]["start"], facts[-1]["start"], 0), False, facts[0]["start"], alerts, [])
+        context.indicators.write([IndicatorValue(OLD, revision, facts[-1]["start"], {}, change)])
+    kept = context.settings.events_kept
+    for some in batched(range(kept), len(told)):
+        with context.redis.pipeline(transaction=False) as pipe:
+            for number in some:
+                pipe.xadd(keys.EVENTS, told[number % len(told)][1], maxlen=kept, approximate=True)
+            pipe.execute()
+
+
+@contextmanager
+def clients(url: str) -> Iterator[None]:
+    """Four programs that follow the stream, and one that reads pages and metrics, all the time."""
+    with ExitStack() as stack:
+        stop = threading.Event()
+        everything = ["close", "correction", "indicator", "alert", "alert_state", "forming"]
+        for kinds in ([], [], ["close"], everything):
+            client = Client(url)
+            stack.callback(client.close)
+            threading.Thread(target=_follow, args=(client, kinds), daemon=True).start()
+        reader = threading.Thread(target=_read, args=(url, stop), daemon=True)
+        reader.start()
+        stack.callback(reader.join)
+        stack.callback(stop.set)
+        yield
+
+
+def _follow(client: Client, kinds: list[str]) -> None:
+    with suppress(ApiError, requests.RequestException):
+        for _ in client.events(kinds=kinds):
+            pass
+
+
+def _read(url: str, stop: threading.Event) -> None:
+    with requests.Session() as session:
+        while not stop.wait(0.5):
+            for page in PAGES:
+                with suppress(requests.RequestException):
+                    session.get(url + page, timeout=10)
+
+
+class Result(NamedTuple):
+    """`events` and `alerts`: how many Redis keeps at the end; `wrong`: what is not the truth then."""
+
+    hours: float
+    products: int
+    uses: list[Use]
+    events: int
+    alerts: int
+    wrong: list[str]
+
+    @property
+    def broken(self) -> list[str]:
+        return [*(line for use in self.uses for line in use.grew), *self.wrong]
+
+
+def run(hours: float, products: int, seed: int, folder: Path, say: Callable[[str], None]) -> Result:
+    """`hours` of market time."""
+    with world(folder, products, seed, *PROCESSES, "watchdog") as everything:
+        exchange, system = everything.exchange, everything.system
+        context = system.context
+        eventually(lambda: system.has_started(products), timeout=120 + 3 * products, interval=0.5)
+        followed = context.products.delivered()
+        say(f"started: {len(followed)} products")
+        system.wait_until(system.now_s() + 1_200)  # so that there are events of an ordinary market to fill up with
+        with clients(f"http://127.0.0.1:{context.settings.web_port}"):
+            fill(context)
+            samples = list(_watch(everything, hours, say))
+            events, alerts = int(context.redis.xlen(keys.EVENTS)), context.alerts.count()
+        end_s = exchange.now_s()
+        wrong = until_true(system, exchange, followed, context.settings.timeframes, end_s, end_s + HOUR_S)
+        return Result(hours, len(followed), uses(samples), events, alerts, wrong)
+
+
+def _watch(everything: World, hours: float, say: Callable[[str], None]) -> Iterator[Sample]:
+    """A look at every process, every five market minutes."""
+    began_s, looks = everything.exchange.now_s(), int(hours * HOUR_S / SAMPLE_S)
+    for number in range(looks):
+        while (left_s := began_s + number * SAMPLE_S - everything.exchange.now_s()) > 0:
+            time.sleep(left_s / SPEED)
+        hour = number * SAMPLE_S / HOUR_S
+        seen = list(look(everything, hour))
+        if number * SAMPLE_S % HOUR_S == 0:
+            say(f"{hour:3.0f} h  " + ", ".join(f"{s.process} {s.memory / 1e6:.0f} MB" for s in seen))
+        yield from seen
+
+
+def report(result: Result) -> Table:
+    title = f"{result.hours:g} market hours, {result.products} products, {result.events} events, {result.alerts} alerts"
+    table = Table(title=title, box=box.MARKDOWN)
+    table.add_column("process", no_wrap=True)
+    for column in ("2nd hour", "last hour", "furthest off", "open files", "threads"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for use in result.uses:
+        first, last, _ = use.memory
+        counts = (f"{a:g} → {b:g}" if a else "" for a, b in (use.files, use.threads))
+        table.add_row(use.process, f"{first / 1e6:.1f} MB", f"{last / 1e6:.1f} MB", f"{use.drift:+.1%}", *counts)
+    return table
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="hours of an ordinary market, in which nothing may grow")
+    parser.add_argument("--hours", type=float, default=8, help="market hours, three at least; an hour takes a minute")
+    parser.add_argument("--products", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", type=Path, help="folder for logs and data (default: one that is deleted)")
+    options = parser.parse_args()
+    if options.hours < 3:
+        parser.error("it takes three hours: the first does not count, and two are compared")
+    console = Console(width=120)
+    with tempfile.TemporaryDirectory() as temporary:
+        result = run(options.hours, options.products, options.seed, options.keep or Path(temporary), console.print)
+    console.print(report(result))
+    for line in result.broken[:20]:
+        console.print(line, markup=False)
+    return int(bool(result.broken))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
