@@ -8,13 +8,13 @@ VENV := .venv
 PY := $(VENV)/bin/python
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
-PIP := $(PY) -m pip --disable-pip-version-check --quiet --quiet install
-SOURCES := app workers tests celeryconfig.py
+PIP := $(PY) -m pip --disable-pip-version-check --quiet --quiet install --require-hashes
+SOURCES := app workers tests benchmarks tools celeryconfig.py
 
-.PHONY: help demo run test check soak chaos bench clean
+.PHONY: help demo run test check lint audit lock soak endurance chaos bench clean
 
 help: ## what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(RUNTIME) ## the whole system on a local exchange that runs 60 times as fast; Ctrl-C ends it
 	@exec $(PY) -m app.launch demo
@@ -22,13 +22,25 @@ demo: $(RUNTIME) ## the whole system on a local exchange that runs 60 times as f
 run: $(RUNTIME) ## the whole system on the real exchange's public feed; Ctrl-C ends it
 	@exec $(PY) -m app.launch run
 
-test: $(DEV) ## all tests
-	$(PY) -m pytest $(ARGS)
+test: $(DEV) ## all tests, side by side; some: make test ARGS="tests/unit"
+	$(PY) -m pytest -n auto --dist loadgroup --no-loadscope-reorder $(ARGS)
 
-check: $(DEV) ## format, lint and types, in seconds
+check: $(DEV) ## format, lint, types and known vulnerabilities, in seconds
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 lint audit
+
+lint: $(DEV)
 	$(VENV)/bin/ruff format --check $(SOURCES)
 	$(VENV)/bin/ruff check $(SOURCES)
 	$(VENV)/bin/mypy
+
+audit: $(DEV)
+	@$(PY) tools/audit.py
+
+lock: $(DEV) ## requirements*.lock anew, after a change in requirements*.txt
+	$(PY) tools/lock.py
+
+endurance: $(DEV) ## 8 market hours with 100 products, in which nothing may grow: HOURS=8 PRODUCTS=100
+	$(PY) -m tests.faults.endurance --hours $(or $(HOURS),8) --products $(or $(PRODUCTS),100)
 
 soak: $(DEV) ## 24 market hours with a fault in each, in 25 minutes; fewer: make soak HOURS=2 SEED=7
 	$(PY) -m tests.faults.soak --hours $(or $(HOURS),24) --seed $(or $(SEED),1)
@@ -45,14 +57,14 @@ clean: ## removes the virtual environment, caches and the demo's data; the data 
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis var/demo
 	find app workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(RUNTIME): requirements.txt | $(PY)
+$(RUNTIME): requirements.lock | $(PY)
 	@echo "installing what a running system needs (about a minute, once) ..."
-	@$(PIP) -r requirements.txt
+	@$(PIP) -r requirements.lock
 	@touch $@
 
-$(DEV): requirements-dev.txt $(RUNTIME)
+$(DEV): requirements-dev.lock $(RUNTIME)
 	@echo "installing tools for tests and checks ..."
-	@$(PIP) -r requirements-dev.txt
+	@$(PIP) -r requirements-dev.lock
 	@touch $@
 
 $(PY):
