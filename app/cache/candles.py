@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import orjson
@@ -27,6 +28,10 @@ SERIES_A_CALL = 64
 """Series in one script call: enough to save the round trips, few enough not to keep Redis from others."""
 RINGS_A_READ = 32
 """Whole rings in one answer: some megabytes."""
+
+# Members of an enumeration take long to make and to ask.
+_LABELS = {int(state): state.label for state in State}
+_OUTCOMES = {int(outcome): outcome for outcome in Outcome}
 
 
 class CandleCache:
@@ -49,22 +54,14 @@ class CandleCache:
         return written
 
     def _write_some(self, writes: Sequence[Write], announce: bool) -> list[Written]:
-        args: list[object] = [self._events_kept, int(announce)]
+        args: list[object] = [self._events_kept, self._capacity, int(announce)]
         for series, records, origin_s in writes:
-            payloads = [_payload(series, record) for record in records] if announce else []
-            origin = "" if origin_s is None else origin_s
-            name = f"{series.exchange}:{series.product}:{series.timeframe}"
-            args += [
-                series.timeframe.seconds,
-                self._capacity,
-                origin,
-                records.tobytes(),
-                name,
-                len(payloads),
-                *payloads,
-            ]
+            args += (series.timeframe.seconds, "" if origin_s is None else origin_s, records.tobytes())
+            if announce:
+                args.append(f"{series.exchange}:{series.product}:{series.timeframe}")
+                args += [_payload(series, row) for row in records.tolist()]
         answer = self._write(keys=[keys.EVENTS, *(keys.candles(w.series) for w in writes)], args=args)
-        return list(_split(writes, answer))
+        return list(_split(writes, *answer))
 
     def read_many(self, ranges: Sequence[tuple[Series, int, int]]) -> list[View]:
         """The records of each (series, first bucket, last bucket), as far as the rings reach back."""
@@ -111,33 +108,35 @@ class CandleCache:
         )
 
 
-def _payload(series: Series, record: np.void) -> bytes:
-    flags = int(record["flags"])
+def _payload(series: Series, row: tuple[Any, ...]) -> bytes:
+    """What is told of the candle that `row` holds, as JSON."""
+    start_s, flags, _, opened, high, low, close, volume = row
     return orjson.dumps(
         {
             "exchange": series.exchange,
             "product": series.product,
             "timeframe": series.timeframe,
-            "start": int(record["start_s"]),
-            "open": float(record["open"]),
-            "high": float(record["high"]),
-            "low": float(record["low"]),
-            "close": float(record["close"]),
-            "volume": float(record["volume"]),
+            "start": start_s,
+            "open": opened,
+            "high": high,
+            "low": low,
+            "close": close,
+            "volume": volume,
             "trades": not flags & EMPTY,
-            "state": State(flags & STATE_MASK).label,
+            "state": _LABELS[flags & STATE_MASK],
         }
     )
 
 
-def _split(writes: Sequence[Write], answer: list[int | bytes]) -> Iterable[Written]:
+def _split(writes: Sequence[Write], codes: list[int], befores: list[Any]) -> Iterable[Written]:
+    """What became of each of `writes`, from the script's answer."""
+    replaced = {number: np.frombuffer(raw, RECORD) for number, raw in zip(befores[::2], befores[1::2], strict=True)}
     at = 0
     for series, records, _ in writes:
-        flat = answer[at : at + 2 * len(records)]
-        at += 2 * len(records)
-        outcomes = [Outcome(int(code)) for code in flat[::2]]
-        before = {i: np.frombuffer(raw, RECORD) for i, raw in enumerate(flat[1::2]) if isinstance(raw, bytes) and raw}
+        outcomes = [_OUTCOMES[code] for code in codes[at : at + len(records)]]
+        before = {i: replaced[at + i] for i in range(len(records)) if at + i in replaced} if replaced else {}
         yield Written(series, records, outcomes, before)
+        at += len(records)
 
 
 def _ring(raw: bytes | None) -> Ring:

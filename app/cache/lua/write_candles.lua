@@ -3,11 +3,13 @@
 -- KEYS[1]      event stream
 -- KEYS[2..]    one ring a series
 -- ARGV[1]      entries kept in the event stream
--- ARGV[2]      '1': announce accepted candles
--- then for each ring: bucket length in s, capacity of a new ring, origin in s ('' leaves it),
---   packed 56-byte records, series name for channels, number of payloads, payloads (JSON, one a record)
+-- ARGV[2]      capacity of a new ring
+-- ARGV[3]      '1': announce accepted candles
+-- then for each ring: bucket length in s, origin in s ('' leaves it), packed 56-byte records;
+--   and to announce them: series name for channels, payloads (JSON, one a record)
 --
--- Answer, flat, for each record: outcome, then the record that was replaced, or confirmed and contradicted ('' if none).
+-- Answer: the outcome of each record; then, as pairs of a record's number (from 0) and bytes, the records that were
+-- replaced, or confirmed and contradicted.
 
 local RECORD, TRAILER = 56, 16
 local FORMING, CLOSED, CORRECTED_BIT = 1, 2, 8
@@ -44,14 +46,16 @@ local function outcome_of(new, old)
   return new_state > old_state and CONFIRMED or UNCHANGED
 end
 
-local answer, arg = {}, 3
-local announce = ARGV[2] == '1'
+local outcomes, befores, arg = {}, {}, 4
+local announce = ARGV[3] == '1'
 
 for k = 2, #KEYS do
-  local ring, step, capacity = KEYS[k], tonumber(ARGV[arg]), tonumber(ARGV[arg + 1])
-  local origin, packed, name, payloads = ARGV[arg + 2], ARGV[arg + 3], ARGV[arg + 4], tonumber(ARGV[arg + 5])
-  local first_payload = arg + 6
-  arg = first_payload + payloads
+  local ring, capacity = KEYS[k], tonumber(ARGV[2])
+  local step, origin, packed = tonumber(ARGV[arg]), ARGV[arg + 1], ARGV[arg + 2]
+  local count = #packed / RECORD
+  local name, first_payload = ARGV[arg + 3], arg + 4
+  arg = arg + 3
+  if announce then arg = first_payload + count end
 
   local length = redis.call('STRLEN', ring)
   if length == 0 then
@@ -62,13 +66,13 @@ for k = 2, #KEYS do
   local trailer = capacity * RECORD
   local changed = false
 
-  for i = 0, #packed / RECORD - 1 do
+  for i = 0, count - 1 do
     local bytes = string.sub(packed, i * RECORD + 1, (i + 1) * RECORD)
     local start, flags = struct.unpack('<I4I4', bytes)
     local offset = (math.floor(start / step) % capacity) * RECORD
     local stored = redis.call('GETRANGE', ring, offset, offset + RECORD - 1)
     local stored_start = struct.unpack('<I4', stored)
-    local outcome, before = INSERTED, ''
+    local outcome, before = INSERTED, nil
 
     if stored_start > start then
       outcome = REFUSED -- older than the ring reaches
@@ -94,15 +98,18 @@ for k = 2, #KEYS do
     if outcome ~= REFUSED and bytes then redis.call('SETRANGE', ring, offset, bytes) end
     if outcome == INSERTED or outcome == CORRECTED then
       changed = true
-      if announce and i < payloads then
+      if announce then
         local kind = outcome == INSERTED and 'close' or 'correction'
         local payload = ARGV[first_payload + i]
         redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'kind', kind, 'series', name, 'data', payload)
         redis.call('PUBLISH', 'candle:' .. kind .. ':' .. name, payload)
       end
     end
-    answer[#answer + 1] = outcome
-    answer[#answer + 1] = before
+    outcomes[#outcomes + 1] = outcome
+    if before then
+      befores[#befores + 1] = #outcomes - 1
+      befores[#befores + 1] = before
+    end
   end
 
   if changed then
@@ -114,4 +121,4 @@ for k = 2, #KEYS do
   end
 end
 
-return answer
+return {outcomes, befores}
