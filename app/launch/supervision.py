@@ -179,6 +179,7 @@ class Supervisor:
 
     def stop(self) -> bool:
         """End every process, Redis last, then Supervisor itself. Whether all of that happened in good order."""
+        self._transport.close()
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGINT)
         try:

@@ -190,7 +190,7 @@ def run(hours: float, products: int, seed: int, folder: Path, say: Callable[[str
     with world(folder, products, seed, *PROCESSES, "watchdog") as everything:
         exchange, system = everything.exchange, everything.system
         context = system.context
-        eventually(lambda: system.has_started(products), timeout=120 + 3 * products, interval=0.5)
+        eventually(lambda: system.knows_every_series(products), timeout=120 + 6 * products, interval=0.5)
         followed = context.products.delivered()
         say(f"started: {len(followed)} products")
         system.wait_until(system.now_s() + 1_200)  # so that there are events of an ordinary market to fill up with

@@ -1,0 +1,222 @@
+"""What Redis keeps for us, what waits to get there, and what processes keep has a bound: here it is reached.
+
+docs/operations.md lists all of it.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+from redis.exceptions import RedisError
+
+from app import dispatch
+from app.cache import keys
+from app.cache.candles import CandleCache
+from app.cache.forming import FormingFeed
+from app.cache.health import STALE_MS, HealthCache
+from app.cache.model import Write
+from app.cache.products import FollowedProduct, ProductCache
+from app.candles import State
+from app.context import Context
+from app.exchange.adapter import GapSuspected
+from app.ingest import writer as writer_module
+from app.ingest.outbox import Batch
+from app.ingest.writer import Writer
+from app.launch.redis import RedisServer
+from app.launch.supervision import Supervisor, configuration
+from app.pulse import KEPT_S, Pulse
+from app.repair import mismatches
+from app.repair.budget import Budget, Permit
+from app.repair.queue import Kind, RepairQueue, Request, Why
+from app.timeframes import BASE, Timeframe
+from tests import filled
+from tests.build import B0, STEP, candle, run, series
+from tests.support import ROOT, eventually
+
+pytestmark = pytest.mark.integration
+
+NODE = 100
+"""Redis trims a stream by whole nodes of so many entries."""
+
+
+@pytest.fixture
+def context(redis_client: redis.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Context]:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    dispatch.sender.cache_clear()
+    yield Context(filled.settings(redis_url), redis_client)
+    dispatch.sender.cache_clear()
+
+
+# --- in Redis
+
+
+def test_the_event_stream_keeps_the_newest(redis_client: redis.Redis) -> None:
+    CandleCache(redis_client, capacity=600, events_kept=100).write([Write(series(), run(B0, 600, State.CLOSED))])
+    assert 100 <= redis_client.xlen(keys.EVENTS) <= 100 + NODE
+
+
+def test_a_ring_is_as_long_after_many_rounds_as_after_its_first_candle(redis_client: redis.Redis) -> None:
+    cache, lengths = CandleCache(redis_client, capacity=500, events_kept=100), []
+    for count in (1, 499, 1_100):
+        cache.write([Write(series(), run(B0 + len(lengths) * 500 * STEP, count, State.CLOSED))], announce=False)
+        lengths.append(redis_client.strlen(keys.candles(series())))
+    assert lengths == [500 * 56 + 16] * 3
+
+
+def test_corrections_are_all_counted_and_the_newest_kept(
+    redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mismatches, "KEPT", 100)
+    cache, candles = CandleCache(redis_client, capacity=500, events_kept=100), run(B0, 400, State.CLOSED)
+    cache.write([Write(series(), candles)])
+    candles["volume"], candles["observed_ms"] = 2, 2
+    written = cache.write([Write(series(), candles)])
+    assert mismatches.record(redis_client, written, cause="gap", exchange_ms=0) == 400
+    assert 100 <= redis_client.xlen(keys.MISMATCHES) <= 100 + NODE
+    assert redis_client.hgetall(keys.COUNTERS) == {b"corrections:gap:5m": b"400"}
+
+
+def test_the_repair_queue_holds_a_request_once_whatever_becomes_of_it(redis_client: redis.Redis) -> None:
+    queue = RepairQueue(redis_client, "coinbase")
+    requests = [Request(kind, f"P{n}-USD", t) for kind in Kind for n in range(3) for t in (BASE, Timeframe.H1)]
+    for turn in range(40):
+        queue.add([(request, Why.GAP) for request in requests])
+        queue.add([(request, Why.RECONCILE) for request in requests], not_before_ms=turn)
+        for number in range(len(requests)):
+            if (request := queue.claim(turn)) is None:
+                continue
+            match (turn + number) % 4:
+                case 0:
+                    queue.retry(request, 0)
+                case 1:
+                    queue.settle(request, turn + 1)
+                case 2:
+                    queue.fail(request, "why", turn)
+                case 3:
+                    queue.done(request)
+    for part in ("urgency", "attempts", "failures"):
+        assert redis_client.hlen(keys.repair("coinbase", part)) <= len(requests)
+    for part in ("ready", "settling", "delayed", "leased"):
+        assert redis_client.zcard(keys.repair("coinbase", part)) <= len(requests)
+    assert queue.pending() <= set(requests)
+
+
+def test_permits_are_never_more_than_the_budget(redis_client: redis.Redis) -> None:
+    budget = Budget(redis_client, "coinbase", 5)
+    taken = [eventually(lambda: isinstance(p := budget.try_acquire(), Permit) and p, timeout=3) for _ in range(5)]
+    assert not any(isinstance(budget.try_acquire(), Permit) for _ in range(50))
+    assert redis_client.zcard(f"{keys.BUDGET}:coinbase:permits") == len(taken) == 5
+
+
+def test_products_that_are_no_longer_followed_are_forgotten(redis_client: redis.Redis) -> None:
+    cache = ProductCache(redis_client, "coinbase")
+    for turn in range(20):
+        cache.follow(FollowedProduct(f"P{turn}{n}-USD", f"P{turn}{n}-USD") for n in range(3))
+    assert redis_client.hlen(keys.products("coinbase")) == 3
+
+
+def test_feeds_that_are_gone_do_not_pile_up_although_nobody_looks(redis_client: redis.Redis) -> None:
+    key, long_ago = keys.health("coinbase"), int(redis_client.time()[0]) * 1000 - STALE_MS - 1000
+    for number in range(50):  # each start of a container is another host
+        redis_client.hset(key, f"host{number}:7", b'{"told_ms":%d,"dropped":0,"connections":[]}' % long_ago)
+    HealthCache(redis_client, "coinbase").tell([], dropped=0)
+    assert redis_client.hlen(key) == 1
+
+
+def test_marks_of_processes_and_hosts_that_are_gone_do_not_pile_up(redis_client: redis.Redis) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    Pulse(redis_client, "web").beat()
+    (key,) = redis_client.scan_iter(keys.pulse("*"))
+    for number in range(20):
+        redis_client.hset(key, str(ended.pid), b'{"role":"web","beats":%d,"born":"1"}' % number)
+        Pulse(redis_client, "web").beat()
+    assert redis_client.hlen(key) == 1
+    assert 0 < redis_client.ttl(key) <= KEPT_S
+
+
+def test_a_listener_that_does_not_read_is_cut_off(redis_client: redis.Redis, redis_server: RedisServer) -> None:
+    with socket.socket() as deaf:
+        deaf.connect(("127.0.0.1", urlsplit(redis_server.url).port))
+        deaf.sendall(b"SUBSCRIBE %s\r\n" % keys.forming_channel("coinbase").encode())
+        eventually(lambda: listeners(redis_client) == 1)
+        feed, market = FormingFeed(redis_client, "coinbase"), [candle(product=f"P{n}-USD") for n in range(700)]
+        eventually(lambda: feed.tell(market) or listeners(redis_client) == 0, interval=0, timeout=30)
+    assert redis_client.info("stats")["client_output_buffer_limit_disconnections"] >= 1
+
+
+def listeners(client: redis.Redis) -> int:
+    return int(client.pubsub_numsub(keys.forming_channel("coinbase"))[0][1])
+
+
+# --- on the way to Redis
+
+
+def test_while_workers_cannot_be_told_one_task_s_worth_is_written_and_no_more(
+    context: Context, redis_client: redis.Redis
+) -> None:
+    batch = Batch()
+    for number in range(300):
+        batch.closed[f"P{number}-USD", B0] = candle(product=f"P{number}-USD")
+    redis_client.set("cw:1:celery:indicators", "in the way")
+    writer = Writer(context)
+    for _ in range(3):
+        with pytest.raises(RedisError):
+            writer.write(batch)
+        assert (len(batch.touched), len(batch.closed)) == (dispatch.SERIES_A_TASK, 300 - dispatch.SERIES_A_TASK)
+    redis_client.delete("cw:1:celery:indicators")
+    writer.write(batch)
+    assert not batch
+    assert redis_client.llen("cw:1:celery:indicators") == 5
+
+
+def test_wake_ups_are_bounded_and_what_they_were_for_waits_in_the_queue(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "WAKE_UPS_KEPT", 5)
+    batch, writer = Batch(), Writer(context)
+    for n in range(20):
+        start = B0 + n * STEP
+        batch.quiet[f"P{n}-USD"] = GapSuspected(f"P{n}-USD", BASE, start, start, "why", settled_only=True)
+    writer.write(batch)
+    assert len(writer._wake_ups) == 5
+    assert context.queue.state().settling == 20
+
+
+# --- in processes, and on disk
+
+
+def test_every_cache_of_results_is_bounded() -> None:
+    """`cache` keeps one result for each argument for ever: it is for functions that have none, or few of them."""
+    few = {"app/cache/scripts.py:source", "app/alerts/chart.py:_font"}
+    found = set()
+    for file in [*(ROOT / "app").rglob("*.py"), *(ROOT / "workers").rglob("*.py")]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef) and node.args.args:
+                names = {ast.unparse(d) for d in node.decorator_list}
+                if names & {"cache", "functools.cache", "lru_cache(maxsize=None)"}:
+                    found.add(f"{file.relative_to(ROOT)}:{node.name}")
+    assert found == few
+
+
+def test_logs_of_a_process_are_rotated(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    loud = f"{sys.executable} -c \"for _ in range(400): print('x' * 100_000)\""
+    supervisor = Supervisor(tmp_path, configuration(ROOT, tmp_path, {"loud": loud}, None), os.environ)
+    try:
+        supervisor.wait_ready()
+        supervisor.start_programs()
+        eventually(lambda: (logs / "loud.log.2").exists(), timeout=30)
+        assert sum(f.stat().st_size for f in logs.glob("loud.log*")) < 3 * 5.5e6
+    finally:
+        supervisor.stop()
