@@ -11,7 +11,7 @@ DEV := $(VENV)/.dev
 PIP := $(PY) -m pip --disable-pip-version-check --quiet --quiet install --require-hashes
 SOURCES := app workers tests benchmarks tools celeryconfig.py
 
-.PHONY: help demo run test check lint audit lock soak endurance chaos bench clean
+.PHONY: help demo run test fuzz check lint audit lock soak endurance chaos bench clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +23,10 @@ run: $(RUNTIME) ## the whole system on the real exchange's public feed; Ctrl-C e
 	@exec $(PY) -m app.launch run
 
 test: $(DEV) ## all tests, side by side; some: make test ARGS="tests/unit"
-	$(PY) -m pytest -n auto --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+
+fuzz: $(DEV) ## many more requests, frames and answers of any kind than in the tests, for minutes
+	$(PY) -m pytest --hypothesis-profile=fuzz tests/integration/test_api_fuzz.py tests/unit/exchange/coinbase
 
 check: $(DEV) ## format, lint, types and known vulnerabilities, in seconds
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 lint audit

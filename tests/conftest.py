@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterator
 from itertools import count
 
 import pytest
 import redis
+from hypothesis import settings
 
 from app.launch.redis import RedisServer
 from tests.support import Process, free_port
+
+settings.register_profile("fuzz", max_examples=4_000, deadline=None)
 
 
 @pytest.fixture(scope="session")
@@ -66,3 +70,17 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.when == "call":
         item.failed = report.failed  # type: ignore[attr-defined]
     return report
+
+
+WAITING = 4
+"""Tests at a time for each core: most of their time they wait for a condition."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """How many processes run tests."""
+    return WAITING * (os.cpu_count() or 1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with long tests begin first, each in a process of its own beside others."""
+    items.sort(key=lambda item: item.get_closest_marker("whole_system") is None)

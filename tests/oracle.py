@@ -16,6 +16,7 @@ from app.series import Series
 from app.settings import WINDOW
 from app.timeframes import Timeframe
 from tests.macdv_reference import reference_macdv
+from tests.support import eventually
 from tests.system import System
 
 
@@ -171,3 +172,13 @@ def none(problems: Sequence[str]) -> bool:
     """True where there are none; else `AssertionError` with the first of them."""
     assert not problems, f"{len(problems)} problems:\n" + "\n".join(problems[:10])
     return True
+
+
+def assert_true(system: System, exchange: Exchange, timeout: float = 30.0) -> None:
+    """Soon, the cache holds the truth up to now, and the indicators follow from it."""
+    now_s, timeframes = exchange.now_s(), system.context.settings.timeframes
+    products = system.context.products.delivered()
+    eventually(
+        lambda: none(wrong_candles(system, exchange, products, timeframes, now_s)), timeout=timeout, interval=0.3
+    )
+    eventually(lambda: none(wrong_indicators(system, products, timeframes)), timeout=10, interval=0.1)

@@ -23,7 +23,10 @@ from tests.system import System
 
 SPEED = 60
 START = "2021-03-04T00:00:00Z"
-PROCESSES = ("ingest", "indicators", "backfill", "alerts", "beat", "web")
+FLOW = ("ingest", "indicators", "backfill", "alerts", "beat")
+"""What takes candles from the exchange to alerts."""
+
+PROCESSES = (*FLOW, "web")
 
 RESTART_EVERY_S = 0.5
 """How soon the supervisor of a real installation starts a dead process again."""

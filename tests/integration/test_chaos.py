@@ -12,7 +12,7 @@ from tests.faults.catalogue import catalogue
 from tests.faults.chaos import schedule
 from tests.support import Process
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.whole_system]
 
 SEEDS = ("7", "23", "58")
 

@@ -18,7 +18,7 @@ from tests.oracle import Exchange, none, wrong_candles, wrong_indicators
 from tests.support import Process, eventually, free_port
 from tests.system import System
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.whole_system]
 
 HOSTS = ("a", "b")
 ON_EACH = ("ingest", "indicators", "backfill", "alerts", "beat")

@@ -11,7 +11,7 @@ import pytest
 from tests.faults.world import PROCESSES, World, world
 from tests.support import eventually
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.whole_system]
 
 MINUTE_S = 60
 

@@ -1,0 +1,97 @@
+"""Whatever is wrong or missing in the cache is found and repaired, by itself."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from app.cache import keys
+from app.cache.candles import TRAILER
+from app.records import CORRECTED, RECORD
+from app.repair import mismatches
+from app.series import Series
+from app.timeframes import Timeframe
+from tests.faults.world import FLOW, World, world
+from tests.oracle import assert_true
+from tests.support import eventually
+
+pytestmark = [pytest.mark.integration, pytest.mark.whole_system]
+
+M5 = Timeframe.M5
+PRODUCTS = 4
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One installation for all of these, which compares with REST often: each test leaves it as well as it found it."""
+    with world(tmp_path_factory.mktemp("world"), PRODUCTS, 7, *FLOW, RECONCILE_SECONDS="600") as everything:
+        eventually(lambda: everything.system.has_started(PRODUCTS), timeout=60, interval=0.2)
+        yield everything
+
+
+def test_a_gap_that_nobody_noticed_is_found_by_the_next_scan(running: World) -> None:
+    exchange, system = running.exchange, running.system
+    series = Series("coinbase", "BTC-USD", M5)
+    system.wait_until(system.now_s() + 400)
+    newest = M5.last_over(system.now_s()) - 300
+    ring, capacity = keys.candles(series), system.context.settings.series_capacity
+    for start_s in (newest, newest - 100 * 300):
+        offset = start_s // 300 % capacity * RECORD.itemsize
+        system.context.redis.setrange(ring, offset, bytes(RECORD.itemsize))
+    assert system.context.redis.strlen(ring) == capacity * RECORD.itemsize + TRAILER.size
+    assert len(system.context.candles.read(series, newest, newest).records) == 0
+    assert_true(system, exchange)
+
+
+def test_an_answer_about_another_product_is_not_believed(running: World) -> None:
+    exchange, system = running.exchange, running.system
+    system.wait_until(system.now_s() + 300)
+    log, known = system.processes["backfill"], mismatches.latest(system.context.redis)
+    said = log.output()
+    exchange.inject("rest_wrong_product", path="candles")
+    exchange.inject("refuse_connections", for_seconds=6)
+    exchange.inject("reset")
+    eventually(lambda: "the answer contradicts" in log.output().removeprefix(said), timeout=40, interval=0.1)
+    assert_true(system, exchange)
+    assert mismatches.latest(system.context.redis) == known, "nothing wrong was written on the way"
+
+
+def test_a_revision_that_was_not_told_reaches_every_timeframe(running: World) -> None:
+    exchange, system = running.exchange, running.system
+    system.wait_until(system.now_s() + 400)
+    bucket = M5.bucket(exchange.now_s()) - 10 * 300
+    exchange.inject("revise", product="BTC-USD", start=bucket, announce=False)
+    assert_true(system, exchange, timeout=60)
+    series = Series("coinbase", "BTC-USD", M5)
+    (record,) = system.context.candles.read(series, bucket, bucket).records
+    assert record["flags"] & CORRECTED
+    kept = [m for m in mismatches.latest(system.context.redis) if (m["timeframe"], m["start"]) == ("5m", bucket)]
+    assert kept[0]["cause"] == "reconcile"
+    assert "high" in kept[0]["fields"]
+    assert kept[0]["before"]["high"] < kept[0]["after"]["high"] == float(record["high"])
+
+
+def test_redis_may_be_away_and_nothing_restarts(running: World) -> None:
+    exchange, system = running.exchange, running.system
+    pids = {name: process.pid for name, process in system.processes.items()}
+    log = system.processes["ingest"]
+    said = log.output()
+    running.send(running.redis_process(), signal.SIGSTOP)
+    try:
+        frozen_s = exchange.now_s()
+        eventually(lambda: exchange.now_s() > frozen_s + 900, timeout=30, interval=0.2)
+    finally:
+        running.send(running.redis_process(), signal.SIGCONT)
+    eventually(lambda: "Redis is back" in log.output().removeprefix(said), timeout=30)
+    assert_true(system, exchange, timeout=60)
+    assert {name: p.pid for name, p in system.processes.items() if p.returncode is None} == pids
+
+
+def test_a_redis_that_lost_its_data_is_filled_again(running: World) -> None:
+    exchange, system = running.exchange, running.system
+    system.wait_until(system.now_s() + 120)
+    system.context.redis.flushall()
+    eventually(lambda: system.has_started(PRODUCTS), timeout=40, interval=0.2)
+    assert_true(system, exchange)

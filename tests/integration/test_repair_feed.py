@@ -1,0 +1,121 @@
+"""Whatever happens to the feed, or to REST, the cache becomes equal to the exchange again, by itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from app.cache import keys
+from app.candles import State
+from app.records import state_of
+from app.series import Series
+from app.timeframes import Timeframe
+from tests.faults.world import FLOW, World, world
+from tests.oracle import assert_true, none, wrong_candles
+from tests.support import eventually
+
+pytestmark = [pytest.mark.integration, pytest.mark.whole_system]
+
+M5 = Timeframe.M5
+PRODUCTS = 8
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One installation for all of these: each test leaves it as well as it found it."""
+    with world(tmp_path_factory.mktemp("world"), PRODUCTS, 7, *FLOW) as everything:
+        eventually(lambda: everything.system.has_started(PRODUCTS), timeout=60, interval=0.2)
+        yield everything
+
+
+def test_after_a_disconnect_one_request_a_product_brings_everything_back(running: World) -> None:
+    exchange, system = running.exchange, running.system
+    products = system.context.products.delivered()
+    system.wait_until(system.now_s() + 300)
+    before = len(exchange.requests_for_candles())
+    exchange.inject("refuse_connections", for_seconds=20)
+    exchange.inject("reset")
+    gone_s = exchange.now_s()
+    eventually(lambda: exchange.now_s() > gone_s + 1200, timeout=40, interval=0.1)
+    eventually(lambda: system.now_s() > gone_s + 1200, timeout=40, interval=0.05)
+    timeframes, until_s = system.context.settings.timeframes, gone_s + 1200
+    eventually(lambda: none(wrong_candles(system, exchange, products, timeframes, until_s)), timeout=30, interval=0.1)
+    needed = exchange.requests_for_candles()[before:]
+    for product in products:
+        mine = [r for r in needed if f"/{product}/" in r["path"]]
+        assert len(mine) <= 3, f"{product} was asked for {len(mine)} times: {[r['query'] for r in mine]}"
+
+
+@pytest.mark.parametrize(
+    ("fault", "within_s"),
+    [({"fault": "freeze_socket", "for_seconds": 15}, 8), ({"fault": "freeze_channel", "for_seconds": 40}, 35)],
+    ids=["silent socket", "dead channel"],
+)
+def test_silence_is_noticed_and_repaired(fault: dict[str, object], within_s: float, running: World) -> None:
+    exchange, system = running.exchange, running.system
+    system.wait_until(system.now_s() + 120)
+    exchange.inject(**fault)  # type: ignore[arg-type]
+    began = time.monotonic()
+    log = system.processes["ingest"]
+    said = log.output()
+    eventually(lambda: "lost: no " in log.output().removeprefix(said), timeout=within_s, interval=0.1)
+    assert time.monotonic() - began < within_s
+    exchange.clear()
+    assert_true(system, exchange)
+
+
+def test_a_revision_that_was_told_is_asked_for_at_once(running: World) -> None:
+    exchange, system = running.exchange, running.system
+    system.wait_until(system.now_s() + 400)
+    eventually(lambda: 300 < exchange.now_s() % 3600 < 2700, timeout=60, interval=0.1)  # no reconciliation is near
+    bucket, btc = M5.bucket(exchange.now_s()) - 600, Series("coinbase", "BTC-USD", M5)
+    subprocess.run([sys.executable, "-m", "app", "reconcile", "now"], env={**os.environ, **system.env}, check=True)
+
+    def is_confirmed() -> bool:
+        return bool((state_of(system.context.candles.read(btc, bucket, bucket).records) == State.CONFIRMED).all())
+
+    eventually(is_confirmed, timeout=20)
+    exchange.inject("revise", product="BTC-USD", start=bucket)
+    assert_true(system, exchange, timeout=10)
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [{"fault": "rest_429", "count": 2}, {"fault": "rest_429", "count": 1, "body": "html"}],
+        [{"fault": "rest_401", "count": 2}, {"fault": "rest_502", "count": 2}, {"fault": "rest_500", "count": 2}],
+        [{"fault": "rest_truncated", "count": 3}, {"fault": "rest_late", "seconds": 50, "for_seconds": 10}],
+    ],
+    ids=["throttled", "refused and broken", "cut off and late"],
+)
+def test_trouble_with_rest_delays_a_repair_and_no_more(faults: list[dict[str, object]], running: World) -> None:
+    exchange, system = running.exchange, running.system
+    for fault in faults:
+        exchange.inject(**fault)  # type: ignore[arg-type]
+    exchange.inject("refuse_connections", for_seconds=6)
+    exchange.inject("reset")
+    gone_s = exchange.now_s()
+    eventually(lambda: system.now_s() > gone_s + 500, timeout=60, interval=0.1)
+    assert_true(system, exchange, timeout=60)
+    throttled = [r for r in exchange.get("/local/ledger")["requests"] if r["status"] == 429 and not r["note"]]
+    assert throttled == []
+
+
+def test_two_ingest_processes_write_and_tell_everything_once(running: World) -> None:
+    exchange, system = running.exchange, running.system
+    system.start("ingest2")
+    eventually(lambda: "open (number 1)" in system.processes["ingest2"].output(), timeout=20)
+    system.wait_until(system.now_s() + 900)
+    assert_true(system, exchange)
+    told = [
+        (fields[b"kind"], fields[b"series"], fields[b"data"].split(b'"open"')[0])
+        for _, fields in system.context.redis.xrange(keys.EVENTS)
+        if fields[b"kind"] == b"close"
+    ]
+    assert told
+    assert len(told) == len(set(told)), "a close was told twice"
