@@ -11,6 +11,7 @@ from redis import Redis
 from app.alerts.evaluate import Evaluator
 from app.alerts.settings import AlertSettings
 from app.cache.alerts import AlertCache
+from app.cache.buckets import BucketReader
 from app.cache.candles import CandleCache
 from app.cache.clock import ClockCache
 from app.cache.connection import connect
@@ -42,6 +43,10 @@ class Context:
     @cached_property
     def candles(self) -> CandleCache:
         return CandleCache(self.redis, capacity=self.settings.series_capacity, events_kept=self.settings.events_kept)
+
+    @cached_property
+    def buckets(self) -> BucketReader:
+        return BucketReader(self.redis)
 
     @cached_property
     def indicators(self) -> IndicatorCache:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,6 +44,14 @@ _PRODUCT = re.compile(r"[A-Z0-9.]{1,20}-[A-Z0-9]{2,10}")
 
 class NotFollowed(InvalidInput):
     """A product or timeframe that this installation has nothing of."""
+
+
+class Newest(NamedTuple):
+    """The newest `limit` candles of a series, as somebody asks for them."""
+
+    product: str
+    timeframe: Timeframe
+    limit: int
 
 
 class Lookup:
@@ -91,13 +99,45 @@ class Lookup:
         """
         series = self.series(product, timeframe)
         _check_range(timeframe, start_s, end_s, limit)
-        # The candle of a bucket may be written a moment before the clock says that the bucket has begun.
-        last = timeframe.bucket(self._now_s()) + timeframe.seconds
+        last = _open_s(timeframe, self._now_s())
         last = last if end_s is None else min(last, end_s)
         view = self._read(series, start_s, last, limit or (WINDOW if start_s is None else MOST_CANDLES))
+        return self._answer(series, view, rows)
+
+    def newest(
+        self, asked: Sequence[Newest], rows: Callable[[Records], Any] = candle_rows
+    ) -> list[dict[str, Any] | InvalidInput]:
+        """What `candles` answers to each of `asked`, or the error that it raises; all of them in one read.
+
+        Raises `Unready` (no clock yet).
+        """
+        found: dict[Newest, dict[str, Any] | InvalidInput] = {}
+        ranges: dict[Newest, tuple[Series, int, int]] = {}
+        now_s: float | None = None
+        for one in asked:
+            try:
+                series = self.series(one.product, one.timeframe)
+                _check_range(one.timeframe, None, None, one.limit)
+                now_s = now_s or self._now_s()
+            except InvalidInput as error:
+                found[one] = error
+            else:
+                last = _open_s(one.timeframe, now_s)
+                ranges[one] = (series, *_reach(one.timeframe, last, one.limit))
+        views = self._context.candles.read_many(list(ranges.values()))
+        for (one, (series, _, last)), view in zip(ranges.items(), views, strict=True):
+            if len(view.records) < one.limit:
+                view = self._read(series, None, last, one.limit)
+            try:
+                found[one] = self._answer(series, view._replace(records=view.records[-one.limit :]), rows)
+            except InvalidInput as error:
+                found[one] = error
+        return [found[one] for one in asked]
+
+    def _answer(self, series: Series, view: View, rows: Callable[[Records], Any]) -> dict[str, Any]:
         if not view.revision:
             self.check_delivered(series)
-        return {"product": series.product, "timeframe": timeframe, "candles": rows(view.records)}
+        return {"product": series.product, "timeframe": series.timeframe, "candles": rows(view.records)}
 
     def indicators(self, product: str, timeframe: Timeframe = BASE, *, limit: int = 100) -> dict[str, Any]:
         """MACD-V of the newest closed candles: the worker's `latest` value, and the newest `limit` of the `series`.
@@ -150,7 +190,7 @@ class Lookup:
     def _read(self, series: Series, start_s: int | None, last: int, limit: int) -> View:
         """The first `limit` candles from `start_s` on, or the newest `limit` of those up to `last`."""
         reach = (limit + 1) * series.timeframe.seconds
-        ends = (max(0, last - reach), last) if start_s is None else (start_s, min(last, start_s + reach))
+        ends = _reach(series.timeframe, last, limit) if start_s is None else (start_s, min(last, start_s + reach))
         view = self._context.candles.read(series, *ends) if ends[0] <= ends[1] else NOTHING
         if len(view.records) < limit and ends != (whole := (start_s or 0, last)) and whole[0] <= whole[1]:
             view = self._context.candles.read(series, *whole)  # there are holes, or the series begins later
@@ -162,6 +202,16 @@ class Lookup:
         if clock is None:
             raise Unready("the exchange's clock has not been heard yet: is an ingest process running?")
         return clock.exchange_s
+
+
+def _open_s(timeframe: Timeframe, now_s: float) -> int:
+    """The last bucket that there may be: one may be written a moment before the clock says that it has begun."""
+    return timeframe.bucket(now_s) + timeframe.seconds
+
+
+def _reach(timeframe: Timeframe, last: int, limit: int) -> tuple[int, int]:
+    """Buckets enough for the newest `limit` candles up to `last`, where none is missing."""
+    return max(0, last - (limit + 1) * timeframe.seconds), last
 
 
 def _hint(product: str, followed: Iterable[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import orjson
 from app.candles import State
 from app.indicators.macdv import MacdvSeries
 from app.indicators.stages import STAGES
+from app.memo import Made
 from app.records import CORRECTED, RECORD, Records, has_trades, state_of
 from app.settings import WINDOW
 
@@ -18,6 +18,12 @@ LABELS = {int(state): state.label for state in State}
 
 ALWAYS = ("macdv", "fast_ema", "slow_ema", "atr")
 """What every bar with a MACD-V has."""
+
+CHANGING = 2
+"""Candles at the end that may be others at the next look: the forming one, and one that has just closed."""
+
+REMEMBERED_BYTES = 80_000_000
+"""JSON of old candles in memory: 500 of each of 700 products."""
 
 LATER = ("signal", "histogram")
 """What exists only some bars later; until then a row does not have it."""
@@ -53,17 +59,18 @@ def candle_rows(records: Records) -> list[dict[str, Any]]:
 
 
 def candle_json(records: Records) -> orjson.Fragment:
-    """`candle_rows` as JSON. Remembered by the very bytes of the records: most who ask, ask for the same ones."""
-    return orjson.Fragment(_remembered(records.tobytes()) if len(records) <= WINDOW else _json(records))
-
-
-@lru_cache(maxsize=128)  # 15 MB
-def _remembered(packed: bytes) -> bytes:
-    return _json(np.frombuffer(packed, RECORD))
+    """`candle_rows` as JSON. All but the newest rows are remembered: most who ask, ask for the same ones."""
+    old, new = records[:-CHANGING], records[-CHANGING:]
+    if not 0 < len(old) <= WINDOW:
+        return orjson.Fragment(_json(records))
+    return orjson.Fragment(b"%b,%b" % (_remembered.get(old.tobytes())[:-1], _json(new)[1:]))
 
 
 def _json(records: Records) -> bytes:
     return orjson.dumps(candle_rows(records))
+
+
+_remembered = Made(lambda packed: _json(np.frombuffer(packed, RECORD)), REMEMBERED_BYTES)
 
 
 def indicator_rows(values: MacdvSeries, limit: int) -> list[dict[str, Any]]:

@@ -75,6 +75,10 @@ class IndicatorCache:
             )
         ]
 
+    def read_json(self, many: Sequence[Series]) -> list[bytes]:
+        """The data of the latest value of each series as it is stored; empty where none was computed."""
+        return [data for (data,) in self._fields(many, "data")]
+
     def read_revisions(self, many: Sequence[Series]) -> list[int]:
         """The revision of the candles behind each latest value; 0 where none was computed."""
         return [int(revision or 0) for (revision,) in self._fields(many, "revision")]

@@ -9,9 +9,9 @@ from fastapi import Response
 
 
 def json_answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """`value` as JSON; never to be cached, because the next second may know more."""
+    """`value` as JSON (bytes already are); never to be cached, because the next second may know more."""
     return Response(
-        orjson.dumps(value),
+        value if isinstance(value, bytes) else orjson.dumps(value),
         status_code=status,
         media_type="application/json",
         headers={"Cache-Control": "no-store", **(headers or {})},

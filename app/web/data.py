@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Path, Query, Response
+from starlette.concurrency import run_in_threadpool
 
-from app.lookup import Lookup
+from app.lookup import Lookup, Newest
 from app.rows import candle_json
+from app.settings import WINDOW
 from app.web.answers import json_answer
 from app.web.queries import CandleQuery, IndicatorQuery
 from app.web.schemas import CandlesAnswer, ErrorAnswer, IndicatorsAnswer, ProductsAnswer
+from app.web.together import Together
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorAnswer, "description": "A parameter is wrong; the message says which and why."},
@@ -30,12 +35,27 @@ def router(lookup: Lookup) -> APIRouter:
         """Every followed product, with its newest indicators in short."""
         return json_answer(lookup.products())
 
+    def look(asked: Sequence[Newest]) -> list[bytes | Exception]:
+        answers = lookup.newest(asked, candle_json)
+        return [answer if isinstance(answer, Exception) else orjson.dumps(answer) for answer in answers]
+
+    together = Together(look)
+
     @routes.get("/candles/{product}", responses={200: {"model": CandlesAnswer}, **ERRORS})
-    def candles(product: Product, query: Annotated[CandleQuery, Query()]) -> Response:
+    async def candles(product: Product, query: Annotated[CandleQuery, Query()]) -> Response:
         """Candles of one product, oldest first, the forming one included."""
+        limit = query.limit or WINDOW
+        if query.start is None and query.end is None and limit <= WINDOW:  # what nearly everybody asks for
+            return json_answer(await together.ask(Newest(product, query.timeframe, limit)))
         return json_answer(
-            lookup.candles(
-                product, query.timeframe, start_s=query.start, end_s=query.end, limit=query.limit, rows=candle_json
+            await run_in_threadpool(
+                lookup.candles,
+                product,
+                query.timeframe,
+                start_s=query.start,
+                end_s=query.end,
+                limit=query.limit,
+                rows=candle_json,
             )
         )
 

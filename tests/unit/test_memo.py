@@ -1,10 +1,10 @@
-"""A remembered value is read again when it has grown old, and an error is not remembered."""
+"""What is remembered: a value until it has grown old, what was made until there is too much of it; never an error."""
 
 from __future__ import annotations
 
 import pytest
 
-from app.memo import Memo
+from app.memo import Made, Memo
 
 
 def test_a_fresh_value_is_not_read_again() -> None:
@@ -31,3 +31,26 @@ def test_an_error_is_raised_each_time_and_forgotten() -> None:
     with pytest.raises(ValueError, match="away"):
         memo.get()
     assert memo.get() == "back"
+
+
+def test_what_was_made_is_made_once_until_too_much_else_was_asked_for() -> None:
+    made: list[bytes] = []
+
+    def make(source: bytes) -> bytes:
+        made.append(source)
+        return source * 10
+
+    memo = Made(make, most_bytes=25)
+    assert [memo.get(b"a"), memo.get(b"b"), memo.get(b"a")] == [b"a" * 10, b"b" * 10, b"a" * 10]
+    assert made == [b"a", b"b"]
+    memo.get(b"c")
+    memo.get(b"a")  # asked for after b, so b was forgotten
+    assert made == [b"a", b"b", b"c"]
+    memo.get(b"b")
+    assert made == [b"a", b"b", b"c", b"b"]
+
+
+def test_what_is_larger_than_the_bound_is_given_and_not_kept() -> None:
+    memo = Made(lambda source: source * 10, most_bytes=25)
+    assert memo.get(b"long") == b"long" * 10
+    assert memo.get(b"a") == b"a" * 10

@@ -1,0 +1,38 @@
+"""The same few buckets of many series at once, as columns: for who looks at the whole market."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from redis import Redis
+
+from app.batches import batched
+from app.cache import keys
+from app.cache.scripts import script
+from app.records import RECORD, Records
+from app.series import Series
+
+SERIES_A_READ = 250
+"""Rings read in one script call: about a millisecond of Redis' time, for five buckets."""
+
+
+class BucketReader:
+    def __init__(self, client: Redis) -> None:
+        self._read = script(client, "read_buckets")
+
+    def read(self, many: Sequence[Series], starts_s: Sequence[int]) -> Records:
+        """`[i, j]`: what is held of the bucket `starts_s[j]` of `many[i]`, all zeros where that is nothing.
+
+        All series are of one timeframe; `starts_s` are starts of its buckets.
+        """
+        if not many:
+            return np.zeros((0, len(starts_s)), RECORD)
+        args = [many[0].timeframe.seconds, *starts_s]
+        parts = [
+            self._read(keys=[keys.candles(series) for series in some], args=args)
+            for some in batched(many, SERIES_A_READ)
+        ]
+        slots = np.frombuffer(bytearray(b"".join(parts)), RECORD).reshape(len(many), len(starts_s))
+        slots[slots["start_s"] != np.asarray(starts_s)] = 0
+        return slots

@@ -1,0 +1,118 @@
+"""How fast the API answers for 700 products: python -m benchmarks.bench_api
+
+Starts a Redis and a web process on a full cache. Candles: requests a second, and what 99 of 100 of them wait at most,
+for one series and for all in turn. What is remembered for a while is asked for after that, so that it is read anew.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from app.cache.connection import connect
+from app.cache.model import Write
+from app.cache.products import FollowedProduct
+from app.compute import Computer
+from app.context import Context
+from app.launch.redis import RedisServer
+from app.series import Series
+from app.settings import Settings
+from app.timeframes import BASE
+from app.touched import Touched
+from benchmarks.figures import Figure
+from benchmarks.load import CLIENT, load
+from tests import filled
+from tests.support import Process, eventually, free_port
+
+PRODUCTS, BARS = 700, 600
+RUNS, SECONDS, CONNECTIONS = 5, 4, 16
+COMPUTED = {"/v1/overview": 30.0, "/v1/status": 100.0, "/v1/summary": 100.0, "/readyz": 100.0, "/metrics": 100.0}
+"""What is promised of each (ms) when it has to be read."""
+REMEMBERED_S = 0.7
+"""More than any of them is remembered for."""
+
+
+def figures() -> list[Figure]:
+    with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder), free_port()) as server:
+        context = Context(Settings(redis_url=server.url), connect(server.url))
+        names = fill(context)
+        with _web(Path(folder), server.url) as port:
+            return [*_candles(port, names), *_computed(context, port)]
+
+
+def fill(context: Context) -> list[str]:
+    """Every product with full series closed up to now, the open bucket of 5m, and indicators."""
+    names = [f"P{number:03}-USD" for number in range(PRODUCTS)]
+    context.products.follow(FollowedProduct(name, name) for name in names)
+    for timeframe in context.settings.timeframes:
+        last_s = timeframe.last_over(filled.NOW_S)
+        candles = [filled.walk(last_s, BARS, timeframe.seconds, seed=i) for i in range(len(names))]
+        many = [Series(context.exchange, name, timeframe) for name in names]
+        writes = [Write(s, some, int(some["start_s"][0])) for s, some in zip(many, candles, strict=True)]
+        context.candles.write(writes, announce=False)
+        touched = [Touched(name, timeframe, last_s, last_s) for name in names]
+        Computer(context.candles, context.indicators, context.exchange, (timeframe,)).update(touched, filled.NOW_S)
+    opened = [Write(Series(context.exchange, name, BASE), filled.forming(filled.OPEN_S)) for name in names]
+    context.candles.write(opened, announce=False)
+    filled.hear(context)
+    return names
+
+
+@contextmanager
+def _web(folder: Path, redis_url: str) -> Iterator[int]:
+    port = free_port()
+    env = {**os.environ, "REDIS_URL": redis_url, "WEB_PORT": str(port)}
+    process = Process([sys.executable, "-m", "app", "web"], folder / "web.log", env=env)
+    try:
+        eventually(lambda: httpx.get(f"http://127.0.0.1:{port}/healthz").is_success, timeout=30)
+        yield port
+    finally:
+        process.end()
+
+
+def _candles(port: int, names: list[str]) -> list[Figure]:
+    found = []
+    for what, products in (("one series", names[:1]), (f"{len(names)} series in turn", names)):
+        paths = [f"/v1/candles/{name}?timeframe=5m&limit=500" for name in products]
+        load(port, paths, connections=CONNECTIONS, seconds=2)  # the server's memory is warm, as it is after minutes
+        runs = [load(port, paths, connections=CONNECTIONS, seconds=SECONDS) for _ in range(RUNS)]
+        rates, waits = [run.per_second for run in runs], [run.p99_ms for run in runs]
+        found.append(Figure(f"500 candles, {what}", "requests/s", 1500, rates, "higher"))
+        found.append(Figure(f"500 candles, {what}, p99 of {CONNECTIONS} connections", "ms", 20, waits))
+    return found
+
+
+def _computed(context: Context, port: int) -> list[Figure]:
+    found = []
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        for path, target in COMPUTED.items():
+            waits = [_wait_ms(context, client, path) for _ in range(RUNS + 2)]
+            found.append(Figure(f"{path} of {PRODUCTS} products, read anew", "ms", target, waits))
+    return found
+
+
+def _wait_ms(context: Context, client: httpx.Client, path: str) -> float:
+    filled.hear(context)
+    time.sleep(REMEMBERED_S)
+    began_s = time.perf_counter()
+    client.get(path).raise_for_status()
+    return (time.perf_counter() - began_s) * 1000
+
+
+def main() -> int:
+    found = figures()
+    print(f"asked by {CLIENT}")
+    for figure in found:
+        print(figure)
+    return 0 if all(figure.is_reached for figure in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

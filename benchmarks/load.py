@@ -1,0 +1,95 @@
+"""How many requests a server answers in a second, and how long each waits: `wrk` where it is installed, else our own
+client in a process of its own (python -m benchmarks.load PORT PATHS CONNECTIONS SECONDS prints what it saw).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from tests.support import ROOT
+
+WRK = shutil.which("wrk")
+
+CLIENT = "wrk" if WRK else "our own client (wrk is not installed; ours takes more of the machine)"
+
+SCRIPT = """
+local paths, at = {}, 0
+for path in io.lines("%s") do paths[#paths + 1] = path end
+request = function()
+  at = at %% #paths + 1
+  return wrk.format("GET", paths[at])
+end
+done = function(summary, latency, requests)
+  local errors = summary.errors
+  local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout
+  print(string.format("RESULT %%d %%d %%d %%f", summary.requests, failed, summary.duration, latency:percentile(99)))
+end
+"""
+
+
+class Load(NamedTuple):
+    """`p99_ms`: what 99 of 100 requests waited at most."""
+
+    per_second: float
+    p99_ms: float
+
+
+def load(port: int, paths: Sequence[str], *, connections: int, seconds: float) -> Load:
+    """Ask for `paths` in turn, over so many connections at once. `RuntimeError` where any answer is not 200."""
+    with tempfile.TemporaryDirectory() as folder:
+        listed = Path(folder, "paths")
+        listed.write_text("".join(f"{path}\n" for path in paths))
+        Path(folder, "script.lua").write_text(SCRIPT % listed)
+        options = [WRK, "-t1", f"-c{connections}", f"-d{seconds:.0f}s", "-s", str(Path(folder, "script.lua"))]
+        command = [sys.executable, "-m", "benchmarks.load", str(port), str(listed), str(connections), str(seconds)]
+        told = subprocess.run(
+            [*options, f"http://127.0.0.1:{port}"] if WRK else command,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    found = re.search(r"RESULT (\d+) (\d+) (\d+) ([\d.]+)", told)
+    if not found or int(found[2]):
+        raise RuntimeError(f"not every request was answered:\n{told}")
+    return Load(int(found[1]) / int(found[3]) * 1e6, float(found[4]) / 1000)
+
+
+async def _ask(port: int, paths: Iterator[str], until_s: float) -> tuple[list[float], int]:
+    """What each request of one connection waited (µs), and how many were not answered with 200."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
+    waited, failed = [], 0
+    while (began := time.perf_counter()) < until_s:
+        writer.write(f"GET {next(paths)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        await reader.readexactly(int(length[1]) if length else 0)
+        waited.append((time.perf_counter() - began) * 1e6)
+        failed += not head.startswith(b"HTTP/1.1 200")
+    writer.close()
+    return waited, failed
+
+
+async def _main(port: int, paths: Sequence[str], connections: int, seconds: float) -> None:
+    began, turns = time.perf_counter(), cycle(paths)
+    seen = await asyncio.gather(*(_ask(port, turns, began + seconds) for _ in range(connections)))
+    waited = np.concatenate([np.array(one) for one, _ in seen])
+    took = (time.perf_counter() - began) * 1e6
+    print(f"RESULT {len(waited)} {sum(failed for _, failed in seen)} {took:.0f} {np.quantile(waited, 0.99):f}")
+
+
+if __name__ == "__main__":
+    port, listed, connections, seconds = sys.argv[1:]
+    asyncio.run(_main(int(port), Path(listed).read_text().split(), int(connections), float(seconds)))
