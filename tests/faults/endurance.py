@@ -187,7 +187,8 @@ class Result(NamedTuple):
 
 def run(hours: float, products: int, seed: int, folder: Path, say: Callable[[str], None]) -> Result:
     """`hours` of market time."""
-    with world(folder, products, seed, *PROCESSES, "watchdog") as everything:
+    listed = products + products // 10 + 1  # some of them are not in USD
+    with world(folder, listed, seed, *PROCESSES, "watchdog", PRODUCTS=f"top:{products}:USD") as everything:
         exchange, system = everything.exchange, everything.system
         context = system.context
         eventually(lambda: system.knows_every_series(products), timeout=120 + 6 * products, interval=0.5)

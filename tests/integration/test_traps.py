@@ -1,0 +1,178 @@
+"""Known traps of Celery on Redis: each test fails without the setting that closes its trap.
+
+What is true of every task of ours is tested on tasks that are made for it, in `tests/traps.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import psutil
+import pytest
+import redis
+from celery import Celery
+
+from app.launch.redis import RedisServer
+from app.repair.queue import LEASE_S
+from tests.support import Process, eventually, free_port
+from workers.app import ONCE_MORE
+from workers.pulse import STUCK_S
+
+pytestmark = pytest.mark.integration
+
+WORKER = [sys.executable, "-m", "celery", "-A", "tests.traps", "worker", "--without-gossip", "--without-mingle"]
+OF_CELERY = "cw:1:celery:"
+
+
+class Traps(NamedTuple):
+    """A Redis of its own, and workers that started together: two with a thread, one with a child process."""
+
+    server: RedisServer
+    client: redis.Redis
+    sender: Celery
+    start: Callable[..., Process]
+    threads: list[Process]
+    prefork: Process
+
+    def send(self, task: str, queue: str, *arguments: object) -> None:
+        self.sender.send_task(f"traps.{task}", arguments, queue=queue)
+
+    def ran(self, name: str) -> list[int]:
+        """The processes that ran it, in order."""
+        return [int(pid) for pid in self.client.lrange(f"ran:{name}", 0, -1)]
+
+
+@pytest.fixture(scope="module")
+def traps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traps]:
+    folder = tmp_path_factory.mktemp("traps")
+    with pytest.MonkeyPatch.context() as patch, RedisServer(folder, free_port()) as server:
+        patch.setenv("REDIS_URL", server.url)
+        started: list[Process] = []
+
+        def start(name: str, *options: str, **env: str) -> Process:
+            env |= {"REDIS_URL": server.url, "REMAP_SIGTERM": "SIGQUIT"}
+            started.append(Process([*WORKER, "-n", f"{name}@%h", *options], folder / f"{name}.log", env=env))
+            return started[-1]
+
+        threads = [start(f"threads{n}", "-Q", "default", "-P", "threads", "-c", "1") for n in (1, 2)]
+        prefork = start("prefork", "-Q", "indicators", "-P", "prefork", "-c", "1")
+        try:
+            with redis.Redis.from_url(server.url) as client, Celery("test", set_as_current=False) as sender:
+                sender.config_from_object("celeryconfig")
+                eventually(lambda: all(" ready" in w.output() for w in (*threads, prefork)), timeout=60)
+                yield Traps(server, client, sender, start, threads, prefork)
+        finally:
+            for worker in started:
+                worker.end()
+
+
+def is_idle(traps: Traps) -> bool:
+    """Nothing waits, and nobody holds anything."""
+    queues = sum(int(traps.client.llen(f"{OF_CELERY}{name}")) for name in ("default", "indicators"))
+    return not queues and not traps.client.hlen(f"{OF_CELERY}unacked")
+
+
+# --- of workers whose tasks are threads
+
+
+def test_workers_go_on_when_redis_comes_back_and_nothing_is_stranded_or_run_twice(traps: Traps) -> None:
+    """Needs late acknowledgement and a prefetch of 1."""
+    names = [f"restart{n}" for n in range(6)]
+    for name in names:
+        traps.send("run", "default", name)
+    eventually(lambda: sum(len(traps.ran(n)) for n in names) == 2, timeout=20)
+    traps.server.kill()
+    traps.server.start()
+    for name in names:
+        eventually(lambda name=name: traps.client.set(f"go:{name}", 1))
+    eventually(lambda: all(traps.ran(n) for n in names) and is_idle(traps), timeout=30)
+    assert [len(traps.ran(n)) for n in names] == [1] * 6
+
+
+def test_results_do_not_pile_up(traps: Traps) -> None:
+    names = [f"result{n}" for n in range(20)]
+    for name in names:
+        traps.client.set(f"go:{name}", 1)
+        traps.send("run", "default", name)
+    eventually(lambda: all(traps.ran(n) for n in names) and is_idle(traps), timeout=20)
+    known = {"_kombu", "unacked", "unacked_index", "unacked_mutex"}
+    left = {key.decode() for key in traps.client.scan_iter("*") if not key.startswith((b"ran:", b"go:"))}
+    assert {key.removeprefix(OF_CELERY).partition(".")[0] for key in left} <= known
+
+
+def test_the_task_of_a_worker_that_was_killed_comes_back_in_seconds(traps: Traps) -> None:
+    """Needs the interval and the throttle of looking for such tasks, or it takes 100 s longer."""
+    traps.send("run", "default", "killed")
+    (pid,) = eventually(lambda: traps.ran("killed"), timeout=20)
+    impatient = traps.start("impatient", "-Q", "reconcile", "-P", "threads", "-c", "1", IMPATIENT="1")
+    psutil.Process(pid).kill()
+    eventually(lambda: len(traps.ran("killed")) == 2 and is_idle(traps), timeout=25)
+    impatient.end()
+    assert traps.ran("killed")[1] != pid
+
+
+# --- of workers whose tasks are child processes
+
+
+def test_a_task_that_kills_its_process_is_run_once_more_but_not_for_ever(traps: Traps) -> None:
+    """Needs a retry where a worker is lost instead of the message back in its queue."""
+    traps.send("poison", "indicators")
+    eventually(lambda: len(traps.ran("poison")) == 1 + ONCE_MORE["max_retries"], timeout=30)
+    traps.client.set("go:after", 1)
+    traps.send("run", "indicators", "after")
+    eventually(lambda: traps.ran("after") and is_idle(traps), timeout=20)
+    assert len(set(traps.ran("poison"))) == len(traps.ran("poison")) == 4
+
+
+def test_a_child_that_uses_too_much_memory_is_replaced(traps: Traps) -> None:
+    traps.send("hoard", "indicators", 500)
+    eventually(lambda: traps.ran("hoard"), timeout=20)
+    traps.client.set("go:fresh", 1)
+    traps.send("run", "indicators", "fresh")
+    eventually(lambda: traps.ran("fresh"), timeout=20)
+    assert traps.ran("hoard") != traps.ran("fresh")
+
+
+def test_a_signal_to_the_whole_group_loses_no_task(traps: Traps) -> None:
+    """Needs children that leave stopping to their parent, and a parent that hands back what is not done in time."""
+    traps.send("run", "indicators", "stopped")
+    eventually(lambda: traps.ran("stopped"), timeout=20)
+    os.killpg(traps.prefork.pid, signal.SIGTERM)
+    assert traps.prefork.wait(timeout=30) == 0
+    assert traps.client.llen(f"{OF_CELERY}indicators") == 1
+
+
+# --- what is true of the numbers
+
+
+def test_nothing_of_ours_takes_so_long_that_the_broker_gives_it_to_another() -> None:
+    from workers.app import app
+
+    app.loader.import_default_modules()
+    longest_s = max(app.conf.task_time_limit, LEASE_S, STUCK_S)
+    assert app.conf.broker_transport_options["visibility_timeout"] > 5 * longest_s
+    ours = [task for name, task in app.tasks.items() if name.startswith("workers.")]
+    assert len(ours) >= 5
+    assert all(task.max_retries * task.default_retry_delay < longest_s for task in ours)
+    assert not any(task.rate_limit for task in ours)
+
+
+@pytest.mark.parametrize(
+    ("name", "holds"),
+    [
+        ("broker_connection_max_retries", lambda value: value is None),  # 100 of them end a worker after 46 minutes
+        ("broker_connection_retry_on_startup", lambda value: value is True),
+        ("worker_cancel_long_running_tasks_on_connection_loss", lambda value: value is False),
+        ("worker_max_tasks_per_child", lambda value: 1_000 <= value <= 100_000),
+        ("worker_eta_task_limit", lambda value: 0 < value <= 10_000),
+        ("result_backend", lambda value: value is None),
+    ],
+)
+def test_what_only_hours_would_show(name: str, holds: Callable[[object], bool]) -> None:
+    from workers.app import app
+
+    assert holds(app.conf[name])

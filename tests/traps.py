@@ -1,0 +1,57 @@
+"""A Celery application with this project's settings, and tasks that do what ours must survive. For test_traps.py."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+from functools import cache
+
+from celery import Celery
+from redis import Redis
+from redis.exceptions import RedisError
+
+from app.settings import Settings
+from workers.app import ONCE_MORE
+
+app = Celery("traps")
+app.config_from_object("celeryconfig")
+if "IMPATIENT" in os.environ:  # seconds instead of ten minutes, so that a test sees the end of it
+    visibility = {"visibility_timeout": float(os.environ["IMPATIENT"])}
+    app.conf.broker_transport_options = {**app.conf.broker_transport_options, **visibility}
+AS_OURS = {**ONCE_MORE, "default_retry_delay": 0.1}
+
+
+@cache
+def _redis() -> Redis:
+    return Redis.from_url(Settings.from_environment().redis_url)
+
+
+@app.task(name="traps.run", **AS_OURS)
+def run(name: str) -> int:
+    """Notes that it runs, and where; returns when `go:<name>` is there, or when it is run again."""
+    is_first = _redis().rpush(f"ran:{name}", os.getpid()) == 1
+    while is_first and not _is_there(f"go:{name}"):
+        time.sleep(0.02)
+    return os.getpid()
+
+
+def _is_there(key: str) -> bool:
+    with suppress(RedisError):
+        return bool(_redis().exists(key))
+    return False
+
+
+@app.task(name="traps.poison", **AS_OURS)
+def poison() -> None:
+    """Kills the process that runs it."""
+    _redis().rpush("ran:poison", os.getpid())
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task(name="traps.hoard", **AS_OURS)
+def hoard(megabytes: int) -> None:
+    """Uses much memory once."""
+    _redis().rpush("ran:hoard", os.getpid())
+    assert (b"x" * megabytes * 1_000_000).endswith(b"x")
