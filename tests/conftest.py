@@ -13,7 +13,7 @@ from hypothesis import settings
 from app.launch.redis import RedisServer
 from tests.support import Process, free_port
 
-settings.register_profile("fuzz", max_examples=4_000, deadline=None)
+settings.register_profile("fuzz", max_examples=1_000, deadline=None)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from app.context import Context
 from app.repair import mismatches
 from app.timeframes import Timeframe
 from app.web.answers import json_answer
-from app.web.schemas import ErrorAnswer
+from app.web.data import ERRORS
 
 
 class Correction(BaseModel):
@@ -34,9 +34,8 @@ class CorrectionsAnswer(BaseModel):
 
 def router(context: Context) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["health"])
-    away: dict[int | str, dict[str, Any]] = {503: {"model": ErrorAnswer, "description": "Redis cannot be read."}}
 
-    @routes.get("/corrections", responses={200: {"model": CorrectionsAnswer}, **away})
+    @routes.get("/corrections", responses={200: {"model": CorrectionsAnswer}, 400: ERRORS[400], 503: ERRORS[503]})
     def corrections(limit: Annotated[int, Query(ge=1, le=1000, description="The newest so many.")] = 100) -> Response:
         """The newest candles that were replaced, with what was there before and why."""
         settings = context.settings

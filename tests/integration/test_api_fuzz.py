@@ -1,0 +1,91 @@
+"""Whatever is asked of the API: no answer is a server error, and each is as the API's own description says.
+
+`make fuzz` asks more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+
+from app.context import Context
+from app.launch.redis import RedisServer
+from app.settings import Settings
+from app.web.app import create_app
+from tests import filled
+from tests.serving import serving
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("api fuzz")]  # one server for all
+
+EXAMPLES = settings.default.max_examples // 5
+"""Requests to each route that follow its description, and as many that do not."""
+
+ENDLESS = "/v1/stream"
+DESCRIPTION = create_app(Context(Settings())).openapi()
+WITH_PARAMETERS = [path for path, methods in DESCRIPTION["paths"].items() if methods["get"].get("parameters")]
+
+bounded = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+class Api:
+    """A server with data, and what it says of itself."""
+
+    def __init__(self, context: Context, url: str) -> None:
+        self._context = context
+        self._schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
+
+    def ask(self, path: str, mode: GenerationMode) -> None:
+        """Some of all possible requests to `path`."""
+        with requests.Session() as session:
+
+            @bounded
+            @given(self._schema[path]["GET"].as_strategy(generation_mode=mode))
+            def is_answered_as_described(case: Case) -> None:
+                filled.hear(self._context)
+                answer_of(case, session)
+
+            is_answered_as_described()
+
+
+def answer_of(case: Case, session: requests.Session) -> None:
+    """Ask, and look at the answer. Of a stream only the beginning: it has no end."""
+    with session.request(**case.as_transport_kwargs(), stream=case.path == ENDLESS) as answer:
+        if case.path == ENDLESS and answer.status_code == 200:
+            assert answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+            assert next(answer.iter_lines()).startswith(b"retry: ")
+        else:
+            case.validate_response(answer, excluded_checks=beyond_the_description(case))
+
+
+def beyond_the_description(case: Case) -> list[Any]:
+    """What no schema can say: which cursors and starts of buckets there are, and that an empty value counts as none."""
+    is_partly_empty = "" in (case.query or {}).values()
+    return [positive_data_acceptance, *([negative_data_rejection] if is_partly_empty else [])]
+
+
+@pytest.fixture(scope="module")
+def api(redis_server: RedisServer) -> Iterator[Api]:
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+        context = Context(filled.settings(redis_server.url), client)
+        filled.fill(context)
+        with serving(context) as (url, _):
+            yield Api(context, url)
+
+
+@pytest.mark.parametrize("path", DESCRIPTION["paths"])
+def test_requests_that_follow_the_description(api: Api, path: str) -> None:
+    api.ask(path, GenerationMode.POSITIVE)
+
+
+@pytest.mark.parametrize("path", WITH_PARAMETERS)
+def test_requests_that_do_not(api: Api, path: str) -> None:
+    api.ask(path, GenerationMode.NEGATIVE)

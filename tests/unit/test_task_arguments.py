@@ -1,0 +1,67 @@
+"""Whoever can write into the queue can name any arguments: a task refuses wrong ones before it does anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.errors import InvalidInput
+from tests.unit.exchange.coinbase.test_hostile_frames import json_values
+from workers.app import app, context
+
+app.loader.import_default_modules()
+TASKS = sorted(name for name in app.tasks if name.startswith("workers."))
+
+TOUCHED = ["BTC-USD", "5m", 1_769_093_400, 1_769_093_400]
+
+WRONG: dict[str, list[dict[str, Any]]] = {
+    "workers.indicators.update": [
+        {},
+        {"touched": None},
+        {"touched": "BTC-USD"},
+        {"touched": [TOUCHED] * 1001},
+        {"touched": [TOUCHED[:3]]},
+        {"touched": [["btc-usd", *TOUCHED[1:]]]},
+        {"touched": [["BTC-USD\n", *TOUCHED[1:]]]},
+        {"touched": [["*-USD", *TOUCHED[1:]]]},
+        {"touched": [["BTC-USD", "7m", *TOUCHED[2:]]]},
+        {"touched": [[*TOUCHED[:3], 2**32]]},
+        {"touched": [[*TOUCHED[:3], -300]]},
+        {"touched": [[*TOUCHED[:3], 1.5]]},
+    ],
+    "workers.alerts.deliver": [{"channel": name} for name in ("", "A", "a b", "a\n", "../a", "a" * 41, 7, ["a"])],
+    "workers.repair.scan": [{"now": value} for value in ("maybe", 2, None, [])],
+    "workers.repair.reconcile": [{"now": value} for value in ("maybe", 2, None, [])],
+    "workers.repair.drain": [{"now": True}],
+}
+OF_ANY: list[dict[str, Any]] = [{"exchange": "kraken"}, {"exchange": None}, {"no_such": 1}]
+
+
+def refusal(task: str, arguments: dict[str, Any]) -> str:
+    """Why `task` refuses `arguments`; it has not even asked for a connection by then."""
+    before = context.cache_info()
+    with pytest.raises(InvalidInput) as caught:
+        app.tasks[task](**arguments)
+    assert context.cache_info() == before
+    return str(caught.value)
+
+
+def test_every_task_is_here() -> None:
+    assert sorted(WRONG) == TASKS
+
+
+@pytest.mark.parametrize(("task", "arguments"), [(t, a) for t in TASKS for a in [*WRONG[t], *OF_ANY]], ids=repr)
+def test_wrong_arguments_are_refused_by_name(task: str, arguments: dict[str, Any]) -> None:
+    told = refusal(task, arguments)
+    assert told.startswith("task arguments are wrong: ")
+    assert next(iter(arguments), "touched") in told
+    assert len(told) < 600
+
+
+@pytest.mark.parametrize("task", TASKS)
+@given(st.dictionaries(st.text(max_size=9), json_values, max_size=3), st.text(min_size=1, max_size=9))
+def test_any_arguments_with_a_name_that_there_is_not(task: str, arguments: dict[str, Any], name: str) -> None:
+    refusal(task, {**arguments, f"x{name}": 1})
