@@ -1,0 +1,192 @@
+"""From the frame that closes a bucket to the indicator: python -m benchmarks.bench_latency [25] [700] [midnight]
+
+Real processes, each as the Procfile starts it: Redis, an ingest, the indicator workers; and the local exchange, whose
+clock is moved by hand. Every product has traded in the bucket; then a heartbeat on each connection tells that its end
+and the grace have passed, and all of them close at once. A latency begins when those heartbeats are handed to their
+sockets, and ends when a reader of the event stream has the indicator: so it has all in it, from frame to publication.
+
+The limit is one process without Celery that finds the same closes in Redis, and does with them what a worker does:
+reads the same series, computes, writes (`app.compute.Computer`), in batches of the same size, in turn with the others.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from app.batches import batched
+from app.cache.model import Write
+from app.candles import State
+from app.dispatch import SERIES_A_TASK
+from app.exchange.local.market import candles_of
+from app.records import RECORD
+from app.timeframes import BASE
+from app.touched import touched_by
+from benchmarks.figures import Figure
+from benchmarks.installation import DAY_S, START_S, Installation, installation
+
+RUNS = 5
+GRACE_S = 3
+"""A little more than the exchange seconds after its end at which a bucket closes."""
+
+TRADED_S = 30
+"""Exchange seconds before the end of a bucket until which products trade in it."""
+
+BEFORE_S = 240
+"""Exchange seconds before midnight at which an ingest connects: in the last bucket, before its first trade is far."""
+
+MIDDAY_S = START_S + 12 * 3600 + 60
+
+
+def few_products() -> list[Figure]:
+    """25 products; a run is 12 buckets, 300 indicators."""
+    with tempfile.TemporaryDirectory() as folder, installation(Path(folder), 25, MIDDAY_S) as here:
+        started(here)
+        runs = [[ms for burst in bursts(here, 12) for ms in burst] for _ in range(RUNS)]
+    return [
+        Figure("close to indicator, 25 products: p50", "ms", 15, [quantile(run, 0.5) for run in runs]),
+        Figure("close to indicator, 25 products: p99", "ms", 50, [quantile(run, 0.99) for run in runs]),
+    ]
+
+
+def many_products() -> list[Figure]:
+    """700 products; a run is 6 buckets, and the same number of the limit, in turn."""
+    with tempfile.TemporaryDirectory() as folder, installation(Path(folder), 700, MIDDAY_S) as here:
+        started(here)
+        all_ms, last_ms, ratios = [], [], []
+        for _ in range(RUNS):
+            found = bursts(here, 6)
+            alone = [limit_ms(here) for _ in range(6)]
+            all_ms.append(quantile([ms for burst in found for ms in burst], 0.99))
+            last_ms.append(quantile([max(burst) for burst in found], 0.5))
+            ratios.append(last_ms[-1] / quantile(alone, 0.5))
+    return [
+        Figure("close to indicator, 700 at once: p99", "ms", 150, all_ms),
+        Figure("close to indicator, 700 at once: the last one", "ms", 150, last_ms),
+        Figure("the last of 700 / one process without Celery", "", 1.5, ratios),
+    ]
+
+
+def midnight() -> list[Figure]:
+    """700 products at 00:00 UTC, when 5m, 15m, 1h, 4h and 1d end: a run is one midnight, and one of the limit."""
+    all_ms, last_ms, ratios = [], [], []
+    with tempfile.TemporaryDirectory() as folder, installation(Path(folder), 700, START_S) as here:
+        here.start("indicators")
+        for run in range(RUNS + 1):
+            here.fill(START_S + (2 * run + 1) * DAY_S - BEFORE_S, new_s=None if run == 0 else DAY_S)
+            alone = limit_ms(here)
+            here.fill(START_S + (2 * run + 2) * DAY_S - BEFORE_S, new_s=DAY_S)
+            here.connect()
+            burst = next_burst(here)
+            here.end("ingest")
+            if run:  # the first one opens the connections
+                all_ms.append(quantile(burst, 0.99))
+                last_ms.append(max(burst))
+                ratios.append(last_ms[-1] / alone)
+    return [
+        Figure("close to indicator, 3,500 at midnight: p99", "ms", 500, all_ms),
+        Figure("close to indicator, 3,500 at midnight: the last one", "ms", 500, last_ms),
+        Figure("the last of 3,500 / one process without Celery", "", 1.5, ratios),
+    ]
+
+
+def started(here: Installation) -> None:
+    """Full series, all processes up, and every connection in use once."""
+    here.fill(here.now_s)
+    here.start("indicators")
+    here.connect()
+    bursts(here, 2)
+    limit_ms(here)
+
+
+def bursts(here: Installation, count: int) -> list[list[float]]:
+    """Latencies in ms of the indicators of `count` buckets of 5m with which no longer one ends."""
+    found: list[list[float]] = []
+    while len(found) < count:
+        is_counted = not _ends_longer(here)
+        burst = next_burst(here)
+        if is_counted:
+            found.append(burst)
+    return found
+
+
+def next_burst(here: Installation) -> list[float]:
+    """Latencies in ms of all indicators of the open bucket."""
+    end_s = _end_s(here)
+    here.trade_until(end_s - TRADED_S)
+    gc.collect()  # of the exchange and the reader, not of what is measured
+    burst = here.close(end_s + GRACE_S, len(here.products) * sum(end_s % t.seconds == 0 for t in here.timeframes))
+    here.rest()
+    return burst.delays_ms()
+
+
+def limit_ms(here: Installation) -> float:
+    """What one process takes for all that ends with the open bucket, from its closed candles in Redis on."""
+    is_connected = "ingest" in here.processes
+    while is_connected and _ends_longer(here):
+        next_burst(here)
+    end_s = _end_s(here)
+    if is_connected:
+        here.trade_until(end_s - TRADED_S)
+    touched = touched_by(here.context.candles.write(_closes(here, end_s - BASE.seconds)))
+    gc.collect()
+    began = time.perf_counter()
+    for some in batched(touched, SERIES_A_TASK):
+        here.computer.update(some, end_s)
+    took_ms = 1000 * (time.perf_counter() - began)
+    if is_connected:
+        here.trade_until(end_s + GRACE_S)  # the ingest closes the same candles now, and they are no news
+        here.rest()
+    return took_ms
+
+
+def _closes(here: Installation, start_s: int) -> list[Write]:
+    """The closed candle of every product for the bucket `start_s`, as an ingest would write it."""
+    records = np.zeros(len(here.products), RECORD)
+    for i, product in enumerate(here.products):
+        trades = here.market.trades(product, start_s * 1000, (start_s + BASE.seconds) * 1000)
+        candle, units = candles_of(trades, BASE.seconds)[0], here.market.products[product]
+        prices = (float(units.price(int(candle[field]))) for field in ("open", "high", "low", "close"))
+        observed_ms = (start_s + BASE.seconds - TRADED_S) * 1000
+        records[i] = (start_s, State.CLOSED, observed_ms, *prices, float(units.size(int(candle["volume"]))))
+    return [Write(s, records[i : i + 1]) for i, s in enumerate(here.series(BASE))]
+
+
+def _end_s(here: Installation) -> int:
+    return BASE.bucket(here.now_s) + BASE.seconds
+
+
+def _ends_longer(here: Installation) -> bool:
+    """Whether a longer bucket ends with the open one."""
+    return any(_end_s(here) % t.seconds == 0 for t in here.timeframes if t is not BASE)
+
+
+def quantile(values: list[float], share: float) -> float:
+    return float(np.quantile(values, share))
+
+
+PARTS: dict[str, Callable[[], list[Figure]]] = {"25": few_products, "700": many_products, "midnight": midnight}
+
+
+def figures() -> list[Figure]:
+    return [figure for part in PARTS.values() for figure in part()]
+
+
+def main(names: list[str]) -> int:
+    if unknown := [name for name in names if name not in PARTS]:
+        print(f"no such part: {unknown[0]}; there are {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    found = [figure for name in names or PARTS for figure in PARTS[name]()]
+    for figure in found:
+        print(figure)
+    return int(not all(figure.is_reached for figure in found))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

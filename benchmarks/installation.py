@@ -1,0 +1,196 @@
+"""An installation as it runs in production, on the stepped venue: Redis, ingest and indicator workers, as processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from app.cache import keys
+from app.cache.model import Write
+from app.cache.products import FollowedProduct
+from app.compute import Computer
+from app.context import Context
+from app.launch import procfile
+from app.launch.redis import RedisServer
+from app.series import Series
+from app.settings import Settings
+from app.timeframes import Timeframe
+from app.touched import Touched
+from benchmarks.market import BusyMarket, past
+from benchmarks.venue import SteppedVenue
+from tests.support import ROOT, Process, eventually, free_port
+
+DAY_S = 86_400
+START_S = 1_614_816_000
+"""Start of a day, UTC."""
+
+BARS = 600
+"""Candles that each series has: a window, and more."""
+
+PROCESSES = procfile.read(ROOT / "Procfile")
+
+
+class Arrival(NamedTuple):
+    """An event of the stream as a reader gets it: when (UNIX s), of which kind and series, and its JSON."""
+
+    at_s: float
+    kind: bytes
+    series: bytes
+    data: bytes
+
+
+class Installation:
+    """`products` of the busy market, whose series are full up to `now_s`."""
+
+    def __init__(self, folder: Path, products: int, now_s: int, venue: SteppedVenue, redis: RedisServer) -> None:
+        self.venue = venue
+        self.redis = redis
+        self.market = BusyMarket(products)
+        self.products = list(self.market.products)
+        self.env = {**os.environ, "REDIS_URL": redis.url, "PRODUCTS": "all:USD", **venue.urls}
+        self.env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        self.context = Context(Settings.from_environment(self.env))
+        self.timeframes = self.context.settings.timeframes
+        self.now_s = now_s
+        self.processes: dict[str, Process] = {}
+        self._folder = folder
+
+    def series(self, timeframe: Timeframe) -> list[Series]:
+        return [Series("coinbase", product, timeframe) for product in self.products]
+
+    def start(self, *names: str) -> None:
+        """Start processes of the Procfile, each as it says there."""
+        for name in names:
+            command = ["/bin/sh", "-c", f"exec {PROCESSES[name]}"]
+            self.processes[name] = Process(command, self._folder / f"{name}.log", env=self.env)
+
+    def end(self, *names: str) -> None:
+        for name in names or list(self.processes):
+            self.processes.pop(name).end()
+
+    def of(self, name: str) -> list[psutil.Process]:
+        """The process `name` with its children."""
+        process = psutil.Process(self.processes[name].pid)
+        return [process, *process.children(recursive=True)]
+
+    def fill(self, now_s: int, new_s: int | None = None) -> None:
+        """Candles and indicators of every series up to exchange time `now_s`, at which the venue then stands.
+
+        `new_s`: only those of so many exchange seconds are missing.
+        """
+        self.now_s = now_s
+        self.venue.clock.set(now_s * 1000)
+        self.context.products.follow([FollowedProduct(p, p) for p in self.products])
+        self.context.clock.tell(now_s * 1000)
+        for timeframe in self.timeframes:
+            self._fill(timeframe, min(BARS, new_s // timeframe.seconds + 2) if new_s else BARS)
+
+    def _fill(self, timeframe: Timeframe, bars: int) -> None:
+        last_s, several = timeframe.last_over(self.now_s), self.series(timeframe)
+        writes = []
+        for number, series in enumerate(several):
+            close = self.market.price(series.product, (last_s + timeframe.seconds) * 1000)
+            writes.append(
+                Write(series, past(timeframe, last_s, bars, close, number), last_s - BARS * timeframe.seconds)
+            )
+        self.context.candles.write(writes, announce=False)
+        # A first look takes all that is there for history; else alerts would be looked for in every bar of it.
+        self.context.redis.delete(*map(keys.indicator, several))
+        self._computer((timeframe,)).update([Touched(p, timeframe, last_s, last_s) for p in self.products], self.now_s)
+
+    @cached_property
+    def computer(self) -> Computer:
+        """What an indicator worker computes with."""
+        return self._computer(self.timeframes)
+
+    def _computer(self, timeframes: Sequence[Timeframe]) -> Computer:
+        c = self.context
+        return Computer(c.candles, c.indicators, c.exchange, timeframes, c.evaluator)
+
+    def connect(self) -> None:
+        """Start the ingest, and wait until it follows every product and workers compute."""
+        self.start("ingest")
+        eventually(lambda: self._beating() and self.venue.subscribed() == len(self.products), timeout=120, interval=0.2)
+        self.trade_until(self.now_s + 1)
+
+    def _beating(self) -> bool:
+        self.venue.beat_at(self.now_s * 1000)
+        return True
+
+    def trade_until(self, now_s: int) -> None:
+        """Every product trades until `now_s`, and the ingest has heard of it."""
+        self.now_s = now_s
+        self.venue.trade_until(now_s * 1000)
+        eventually(lambda: (c := self.context.clock.read()) and c.exchange_ms >= now_s * 1000, timeout=30)
+
+    def close(self, now_s: int, series: int) -> Burst:
+        """Let every open bucket close at `now_s`, and wait until `series` indicators are published."""
+        listener = Listener(self.context)
+        self.now_s = now_s
+        began_s = self.venue.beat_at(now_s * 1000)
+        return Burst(began_s, listener.wait(b"indicator", series))
+
+    def rest(self) -> None:
+        """Wait until no task waits or is under way."""
+        prefix = "cw:1:celery:"
+        client = self.context.redis
+        eventually(lambda: not client.llen(f"{prefix}indicators") and not client.hlen(f"{prefix}unacked"), timeout=30)
+
+
+class Burst(NamedTuple):
+    """Closes that came at once: when the frames that closed them were sent (UNIX s), and what followed."""
+
+    began_s: float
+    arrivals: list[Arrival]
+
+    def delays_ms(self, kind: bytes = b"indicator") -> list[float]:
+        """From the frames to each event of `kind`."""
+        return [1000 * (a.at_s - self.began_s) for a in self.arrivals if a.kind == kind]
+
+
+class Listener:
+    """Reads the event stream from now on, on a thread of its own, as a web process would."""
+
+    def __init__(self, context: Context) -> None:
+        self._client = context.redis
+        self._arrivals: list[Arrival] = []
+        newest = self._client.xrevrange(keys.EVENTS, count=1)
+        self._after = newest[0][0] if newest else b"0-0"
+
+    def wait(self, kind: bytes, count: int, timeout_s: float = 30.0) -> list[Arrival]:
+        """All events up to the `count`-th of `kind`."""
+        found, until = 0, time.monotonic() + timeout_s
+        while found < count:
+            if time.monotonic() > until:
+                raise AssertionError(f"{found} of {count} events of kind {kind!r} within {timeout_s:g} s")
+            answer = self._client.xread({keys.EVENTS: self._after}, count=1000, block=1000)
+            at_s = time.time()
+            for _, entries in answer:
+                self._after = entries[-1][0]
+                some = [Arrival(at_s, e[b"kind"], e[b"series"], e[b"data"]) for _, e in entries]
+                found += sum(a.kind == kind for a in some)
+                self._arrivals += some
+        return self._arrivals
+
+
+@contextmanager
+def installation(folder: Path, products: int, now_s: int = START_S) -> Iterator[Installation]:
+    """An installation with Redis and the venue; nothing else runs yet."""
+    (folder / "redis").mkdir(parents=True)
+    market = BusyMarket(products)
+    with RedisServer(folder / "redis", free_port()) as redis, SteppedVenue(market, now_s * 1000) as venue:
+        everything = Installation(folder, products, now_s, venue, redis)
+        os.environ["REDIS_URL"] = redis.url
+        try:
+            yield everything
+        finally:
+            everything.end()
+            everything.context.redis.close()

@@ -1,0 +1,97 @@
+"""The local exchange with its clock under our hand: time stands still, and goes on when we say so."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TypeVar
+
+from app.exchange.local import frames
+from app.exchange.local.clock import ExchangeClock
+from app.exchange.local.market import Market
+from app.exchange.local.options import Options
+from app.exchange.local.server import Server
+from app.exchange.local.tape import Tape
+
+T = TypeVar("T")
+
+OPTIONS = Options(
+    heartbeat_ms=4_000,  # a client misses them after five seconds; most come from `beat`
+    subscribe_deadline_s=60,  # whoever opens 28 connections at once takes his time
+    messages_per_second=10_000,
+    connections_per_second=10_000,
+    requests_per_second=10_000,
+    deflate=False,
+)
+
+
+class SteppedVenue:
+    """A real server on loopback, on a thread of its own. `now_ms`: exchange time at the start."""
+
+    def __init__(self, market: Market, now_ms: int) -> None:
+        self.clock = ExchangeClock(now_ms, 0)
+        self._market = market
+        self._beats = 0
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="venue", daemon=True)
+        self._thread.start()
+        self._server = self._do(lambda: Server(Tape(self._market), self.clock, OPTIONS))
+        self.port = asyncio.run_coroutine_threadsafe(self._server.start(), self._loop).result(10)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    @property
+    def urls(self) -> dict[str, str]:
+        return {"EXCHANGE_WS_URL": f"ws://127.0.0.1:{self.port}", "EXCHANGE_REST_URL": f"http://127.0.0.1:{self.port}"}
+
+    def subscribed(self) -> int:
+        """How many products' candles go out now."""
+        return sum(len(c.subscriptions.get("candles", ())) for c in list(self._server.feed.connections.values()))
+
+    def trade_until(self, time_ms: int) -> None:
+        """Time goes on to `time_ms`, and every candle that changed by then is sent."""
+
+        def step() -> None:
+            self.clock.set(time_ms)
+            self._server.feed.tick()
+            self._beat()
+
+        self._do(step)
+
+    def beat_at(self, time_ms: int) -> float:
+        """Time goes on to `time_ms`, and nothing but heartbeats says so. Returns when (UNIX s) they were sent."""
+
+        def step() -> float:
+            self.clock.set(time_ms)
+            now_s = time.time()
+            self._beat()
+            return now_s
+
+        return self._do(step)
+
+    def _beat(self) -> None:
+        self._beats += 1
+        time_ns = self.clock.now_ns()
+        for connection in self._server.feed.connections.values():
+            events = frames.heartbeat(time_ns, self._beats, self._beats * 1_000_000_000, text=False)
+            connection.send("heartbeats", frames.zulu(time_ns), events)
+
+    def _do(self, work: Callable[[], T]) -> T:
+        """`work` on the server's own thread."""
+
+        async def done() -> T:
+            return work()
+
+        return asyncio.run_coroutine_threadsafe(done(), self._loop).result(60)
