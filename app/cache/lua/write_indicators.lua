@@ -73,8 +73,9 @@ local function forget_oldest()
   redis.call('DEL', ALERT .. id)
 end
 
--- Reads the arguments of one watched series; acts on them if its value was accepted.
-local function watch(key, name, accepted)
+-- Reads the arguments of one watched series; acts on them if its value was accepted. `known`: floor and evaluated as
+-- they are stored. Returns what is to be stored now.
+local function watch(name, accepted, known)
   local floor, evaluated, basis, is_first, from, series_index = take(), take(), take(), take(), take(), take()
   local alerts, verdicts = {}, {}
   for i = 1, tonumber(take()) do
@@ -84,41 +85,41 @@ local function watch(key, name, accepted)
     verdicts[i] = {id = take(), holds = take() == '1'}
   end
   if not accepted then return end
-
-  local known = redis.call('HMGET', key, 'floor', 'evaluated')
   if is_first == '1' then
-    if not known[1] then redis.call('HSET', key, 'floor', floor, 'evaluated', evaluated, 'basis', basis) end
+    if not known.floor then return 'floor', floor, 'evaluated', evaluated, 'basis', basis end
     return
   end
-  if known[2] and tonumber(known[2]) > tonumber(evaluated) then evaluated = known[2] end
-  redis.call('HSET', key, 'evaluated', evaluated, 'basis', basis)
 
   local found = {}
   for _, alert in ipairs(alerts) do
     found[alert.id] = alert.event
     -- A bar that another worker has looked at since, and left behind, is old: nothing new is said of it.
-    local is_old = known[2] and tonumber(alert.start) < tonumber(known[2])
+    local is_old = known.evaluated and tonumber(alert.start) < tonumber(known.evaluated)
     if redis.call('EXISTS', ALERT .. alert.id) == 0 and not is_old then raise(alert, series_index, name) end
   end
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', series_index, from, '+inf')) do
     judge(id, found[id] == redis.call('HGET', ALERT .. id, 'event'), name)
   end
   for _, verdict in ipairs(verdicts) do judge(verdict.id, verdict.holds, name) end
+  if known.evaluated and tonumber(known.evaluated) > tonumber(evaluated) then evaluated = known.evaluated end
+  return 'evaluated', evaluated, 'basis', basis
 end
 
 local answer = {}
 for k = 3, #KEYS do
   local revision, start, channel, name, data = take(), take(), take(), take(), take()
   local is_watched = take() == '1'
-  local known = redis.call('HGET', KEYS[k], 'revision')
-  local accepted = not known or tonumber(known) < tonumber(revision)
+  local known = redis.call('HMGET', KEYS[k], 'revision', 'floor', 'evaluated')
+  local accepted = not known[1] or tonumber(known[1]) < tonumber(revision)
   messages = 0
   if accepted then
-    redis.call('HSET', KEYS[k], 'revision', revision, 'start', start, 'data', data)
     announce('indicator', name, data)
     redis.call('PUBLISH', channel, data)
   end
-  if is_watched then watch(KEYS[k], name, accepted) end
+  local watched = is_watched and {watch(name, accepted, {floor = known[2], evaluated = known[3]})} or {}
+  if accepted then
+    redis.call('HSET', KEYS[k], 'revision', revision, 'start', start, 'data', data, unpack(watched))
+  end
   answer[#answer + 1] = accepted and 1 or 0
   answer[#answer + 1] = messages
 end
