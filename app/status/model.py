@@ -5,6 +5,8 @@ Ages without another word are exchange seconds; `…real_seconds` and `…ms` of
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pydantic import BaseModel, ConfigDict
 
 from app.timeframes import Timeframe
@@ -68,8 +70,9 @@ class Product(Part):
     ready: bool
 
 
-class SeriesStatus(Part):
-    """One timeframe of one product.
+@dataclass(frozen=True, slots=True)
+class SeriesStatus:
+    """One timeframe of one product; there are thousands, so it is no model of its own.
 
     `candles`: how many the indicator rests on, or, while there is none, how many closed ones are among the newest.
     `newest`: start of the newest closed bucket. `age_seconds`: how long that bucket has been over, in exchange time.

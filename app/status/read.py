@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -11,7 +11,6 @@ import orjson
 from app.cache import keys
 from app.cache.clock import ExchangeTime
 from app.cache.health import HealthCache
-from app.cache.indicators import IndicatorValue
 from app.cache.model import NOTHING, View
 from app.cache.products import FollowedProduct
 from app.context import Context
@@ -33,11 +32,14 @@ from app.status.model import (
     SeriesStatus,
     Status,
 )
-from app.status.series import Seen, series_status
+from app.status.series import Latest, Seen, series_status
 from app.status.verdict import reasons_of, start_of, summary_of
 
 NEWEST = 3
 """Buckets of each series that are looked at first: enough for one that is current."""
+
+REMEMBERED = 8_192
+"""Values that are not read into again (4 MB): most are the same as at the last look."""
 
 LISTED = 500
 """Pending requests that are named; the rest are counted."""
@@ -80,9 +82,14 @@ def _look(
     many = [
         Series(context.exchange, p.product, t) for p in followed if not p.refused for t in context.settings.timeframes
     ]
-    values = context.indicators.read_many(many)
+    values = list(map(_latest, context.indicators.read_json(many)))
     # A ready indicator of the newest bucket says all there is to say; only the other series are looked into.
-    unclear = [i for i, value in enumerate(values) if clock is None or not _is_current(value, clock.exchange_s)]
+    over = {t: t.last_over(clock.exchange_s) for t in context.settings.timeframes} if clock else {}
+    unclear = [
+        i
+        for i, (value, series) in enumerate(zip(values, many, strict=True))
+        if not over or value is None or not value.ready or value.start_s < over[series.timeframe]
+    ]
     views = dict(zip(unclear, _newest_of(context, [many[i] for i in unclear], clock), strict=True))
     return [
         Seen(series, views.get(i, NOTHING), value, Request(Kind.GAP, series.product, series.timeframe) in pending)
@@ -90,8 +97,13 @@ def _look(
     ]
 
 
-def _is_current(value: IndicatorValue | None, now_s: float) -> bool:
-    return value is not None and bool(value.data["ready"]) and value.start_s >= value.series.timeframe.last_over(now_s)
+@lru_cache(maxsize=REMEMBERED)
+def _latest(data: bytes) -> Latest | None:
+    """What a stored value says of its series; None where there is none."""
+    if not data:
+        return None
+    value = orjson.loads(data)
+    return Latest(value["start"], value["candles"], value["ready"], value.get("reason"))
 
 
 def _newest_of(context: Context, many: Sequence[Series], clock: ExchangeTime | None) -> list[View]:

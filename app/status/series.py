@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from app.cache.indicators import IndicatorValue
 from app.cache.model import View
 from app.series import Series
 from app.settings import MIN_CANDLES
 from app.status.model import SeriesStatus
+
+
+class Latest(NamedTuple):
+    """What an indicator says of its series: the start of its bar, how many candles it rests on, and if it is ready."""
+
+    start_s: int
+    candles: int
+    ready: bool
+    reason: str | None
 
 
 class Seen(NamedTuple):
@@ -18,7 +26,7 @@ class Seen(NamedTuple):
 
     series: Series
     view: View
-    value: IndicatorValue | None
+    value: Latest | None
     pending: bool
 
 
@@ -48,12 +56,12 @@ def newest_closed(seen: Seen) -> int | None:
 
 
 def _candles(seen: Seen) -> int:
-    return int(seen.value.data["candles"]) if seen.value else len(seen.view.over)
+    return seen.value.candles if seen.value else len(seen.view.over)
 
 
 def _readiness(seen: Seen, newest: int | None) -> tuple[bool, str | None]:
     """Whether the series is as ready as it can be, and what is to be said about it."""
-    if seen.value and seen.value.data["ready"]:
+    if seen.value and seen.value.ready:
         return True, None
     if not seen.view.origin_s:
         return False, "not asked for yet"
@@ -62,7 +70,7 @@ def _readiness(seen: Seen, newest: int | None) -> tuple[bool, str | None]:
         return True, f"the exchange has only {since_origin} candles of it, an indicator needs {MIN_CANDLES}"
     if seen.value is None:
         return False, "its indicator is not computed yet"
-    return False, str(seen.value.data.get("reason") or "warming up")
+    return False, seen.value.reason or "warming up"
 
 
 def _buckets_since_origin(seen: Seen, newest: int | None) -> int:

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from app.cache.indicators import IndicatorValue
 from app.cache.model import NOTHING, View
 from app.candles import State
 from app.records import RECORD
 from app.series import Series
 from app.status.model import Clock, FailedRequest, Feed, Gaps, Product, SeriesStatus
-from app.status.series import Seen, series_status
+from app.status.series import Latest, Seen, series_status
 from app.status.verdict import reasons_of, start_of, summary_of
 from app.timeframes import Timeframe
 
@@ -28,13 +27,11 @@ def view(*starts: int, origin_s: int = 300) -> View:
     return View(records, 7, origin_s, 0)
 
 
-def value(*, ready: bool, candles: int = 500) -> IndicatorValue:
-    return IndicatorValue(BTC, 7, NEWEST, {"ready": ready, "candles": candles, "reason": None if ready else "ATR is 0"})
+def value(*, ready: bool, candles: int = 500) -> Latest:
+    return Latest(NEWEST, candles, ready, None if ready else "ATR is 0")
 
 
-def of(
-    seen_view: View, latest: IndicatorValue | None, *, pending: bool = False, now_s: float | None = NOW
-) -> SeriesStatus:
+def of(seen_view: View, latest: Latest | None, *, pending: bool = False, now_s: float | None = NOW) -> SeriesStatus:
     return series_status(Seen(BTC, seen_view, latest, pending), now_s, settling_s=60)
 
 
