@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 _RECEIVE_S = 0.1
 _TICK_MS = 100
 _CLOSE_S = 0.5
+_READ_BYTES = 16_384
 _HEALTHY_MS = 30_000
 _KEEPALIVE = [
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -335,7 +336,7 @@ class _Dialler:
 
 
 class _BoundedFrames(frame_buffer):
-    """Refuses a frame by its announced length, before a byte of it is read."""
+    """Refuses a frame by its announced length, before more than `_READ_BYTES` of it are read."""
 
     def recv_length(self) -> None:
         super().recv_length()
@@ -348,7 +349,8 @@ class _Socket(WebSocket):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.frame_buffer = _BoundedFrames(self._recv, True)
+        # Whatever has come, at once, rather than the header, the length and the payload one by one.
+        self.frame_buffer = _BoundedFrames(lambda _: self._recv(_READ_BYTES), True)
         self._message_bytes = 0
 
     def recv_frame(self) -> ABNF:

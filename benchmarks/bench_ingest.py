@@ -1,0 +1,111 @@
+"""What the feed costs: candle updates a second through one session, and the ingest process' share of a core.
+
+python -m benchmarks.bench_ingest
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+from redis import Redis
+
+from app.cache.health import HealthCache
+from app.exchange.adapter import CandleClosed, CandleUpdated
+from app.exchange.coinbase.session import CoinbaseSession
+from app.launch.redis import RedisServer
+from benchmarks.feed import START_S, STEP_S, Feed
+from benchmarks.figures import Figure
+from tests.support import Process, eventually, free_port
+
+PRODUCTS = [f"P{i:03d}-USD" for i in range(700)]
+ROUNDS, PACE = 60, 20
+"""Rounds of updates through the session, and exchange seconds between two: so buckets close in a short run too."""
+
+RUNS, WINDOW_S = 7, 4.0
+"""How often, and for how long, the process is looked at."""
+
+
+def figures() -> list[Figure]:
+    return [_session(), _process()]
+
+
+def _session() -> Figure:
+    """Candle updates through `CoinbaseSession.frame`: 700 products, four buckets, a heartbeat a round."""
+    what = "ingest: candle updates through a session, one core"
+    return Figure(what, "a second", 30_000, [_updates_a_second(seed) for seed in range(RUNS)], "higher")
+
+
+def _updates_a_second(seed: int) -> float:
+    feed = Feed(PRODUCTS, seed)
+    hello = feed.hello(START_S)
+    frames = [frame for i in range(ROUNDS) for frame in feed.second(START_S + i * PACE)]
+    session = CoinbaseSession("coinbase-1", PRODUCTS)
+    session.opened(0)
+    for frame in hello:
+        session.frame(frame, 0)
+    kinds = {CandleUpdated: 0, CandleClosed: 0}
+    began = time.process_time()
+    for number, frame in enumerate(frames):
+        for event in session.frame(frame, number):
+            kinds[type(event)] = kinds.get(type(event), 0) + 1
+    took_s = time.process_time() - began
+    assert kinds[CandleUpdated] == ROUNDS * len(PRODUCTS)
+    assert kinds[CandleClosed] == (ROUNDS * PACE // STEP_S - 1) * len(PRODUCTS)
+    return ROUNDS * len(PRODUCTS) / took_s
+
+
+def _process() -> Figure:
+    """The real process, with its sockets, its writer and a real Redis, while each product trades every second."""
+    with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder), free_port()) as server:
+        port = free_port()
+        env = {
+            "REDIS_URL": server.url,
+            "PRODUCTS": ",".join(PRODUCTS),
+            "EXCHANGE_WS_URL": f"ws://127.0.0.1:{port}",
+            "EXCHANGE_REST_URL": f"http://127.0.0.1:{free_port()}",  # nobody is there: products that are named will do
+        }
+        feed = Process([sys.executable, "-m", "benchmarks.feed", str(port)], Path(folder) / "feed.log")
+        ingest = Process(
+            [sys.executable, "-m", "app", "ingest"], Path(folder) / "ingest.log", env={**os.environ, **env}
+        )
+        try:
+            with Redis.from_url(server.url) as client:
+                shares, frames_a_second = _watch(psutil.Process(ingest.pid), HealthCache(client, "coinbase"))
+        finally:
+            ingest.end()
+            feed.end()
+    # With a heartbeat of each connection. What is told of frames lags a little, so only their mean is compared.
+    assert 0.98 < statistics.mean(frames_a_second) / (len(PRODUCTS) + 7) < 1.02, frames_a_second
+    return Figure("ingest: the process at 700 updates a second", "% of a core", 5, shares)
+
+
+def _watch(process: psutil.Process, health: HealthCache) -> tuple[list[float], list[float]]:
+    """Its share of a core, in per cent, and the frames a second that it took, in each window."""
+
+    def frames() -> int:
+        return sum(c["session"]["frames"] for row in health.read().values() for c in row["connections"])
+
+    eventually(lambda: frames() > 3 * len(PRODUCTS), timeout=60, interval=0.1)
+    shares, rates = [], []
+    for _ in range(RUNS):
+        before, used_s, began = frames(), sum(process.cpu_times()[:2]), time.monotonic()
+        time.sleep(WINDOW_S)
+        took_s = time.monotonic() - began
+        shares.append(100 * (sum(process.cpu_times()[:2]) - used_s) / took_s)
+        rates.append((frames() - before) / took_s)
+    return shares, rates
+
+
+def main() -> None:
+    for figure in figures():
+        print(figure)
+
+
+if __name__ == "__main__":
+    main()
