@@ -51,6 +51,7 @@ NODE = 100
 @pytest.fixture
 def context(redis_client: redis.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Context]:
     monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.delitem(sys.modules, "celeryconfig", raising=False)  # it has read another URL, maybe
     dispatch.sender.cache_clear()
     yield Context(filled.settings(redis_url), redis_client)
     dispatch.sender.cache_clear()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import runpy
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -15,8 +13,7 @@ import redis
 from celery import Celery
 from celery.exceptions import QueueNotFound
 
-from tests.support import ROOT, Process, eventually
-from workers.beat import ENOUGH
+from tests.support import ROOT
 from workers.steady import every, steady_now
 
 pytestmark = pytest.mark.integration
@@ -50,18 +47,6 @@ def test_every_key_has_the_one_prefix(sender: Celery, redis_client: redis.Redis)
 def test_a_mistyped_queue_fails(sender: Celery) -> None:
     with pytest.raises(QueueNotFound):
         sender.send_task("any", queue="indicator")
-
-
-def test_beat_adds_nothing_to_a_pile(
-    sender: Celery, redis_url: str, redis_client: redis.Redis, processes: Callable[..., Process]
-) -> None:
-    for _ in range(ENOUGH):
-        sender.send_task("workers.alerts.deliver")
-    beat = [sys.executable, "-m", "celery", "-A", "workers.app:app", "beat", "--schedule", os.devnull]
-    processes(beat, env={"REDIS_URL": redis_url})
-    tasks = {name: f"cw:1:celery:{name}" for name in ("alerts", "backfill", "reconcile")}
-    eventually(lambda: redis_client.llen(tasks["backfill"]) >= 3 and redis_client.llen(tasks["reconcile"]) >= 1)
-    assert redis_client.llen(tasks["alerts"]) == ENOUGH
 
 
 def test_beat_goes_on_when_the_machines_clock_is_set(monkeypatch: pytest.MonkeyPatch) -> None:

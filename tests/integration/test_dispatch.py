@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +23,7 @@ WAITING = "cw:1:celery:indicators"
 @pytest.fixture(autouse=True)
 def _own_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.delitem(sys.modules, "celeryconfig", raising=False)  # it has read another URL, maybe
     dispatch.sender.cache_clear()
     yield
     dispatch.sender.cache_clear()

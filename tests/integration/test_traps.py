@@ -15,6 +15,7 @@ import psutil
 import pytest
 import redis
 from celery import Celery
+from kombu.exceptions import OperationalError
 
 from app.launch.redis import RedisServer
 from app.repair.queue import LEASE_S
@@ -49,8 +50,7 @@ class Traps(NamedTuple):
 @pytest.fixture(scope="module")
 def traps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traps]:
     folder = tmp_path_factory.mktemp("traps")
-    with pytest.MonkeyPatch.context() as patch, RedisServer(folder, free_port()) as server:
-        patch.setenv("REDIS_URL", server.url)
+    with RedisServer(folder, free_port()) as server:
         started: list[Process] = []
 
         def start(name: str, *options: str, **env: str) -> Process:
@@ -63,6 +63,7 @@ def traps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traps]:
         try:
             with redis.Redis.from_url(server.url) as client, Celery("test", set_as_current=False) as sender:
                 sender.config_from_object("celeryconfig")
+                sender.conf.broker_url = server.url
                 eventually(lambda: all(" ready" in w.output() for w in (*threads, prefork)), timeout=60)
                 yield Traps(server, client, sender, start, threads, prefork)
         finally:
@@ -113,6 +114,22 @@ def test_the_task_of_a_worker_that_was_killed_comes_back_in_seconds(traps: Traps
     eventually(lambda: len(traps.ran("killed")) == 2 and is_idle(traps), timeout=25)
     impatient.end()
     assert traps.ran("killed")[1] != pid
+
+
+def test_sending_to_a_redis_that_does_not_answer_ends(traps: Traps) -> None:
+    """Needs a time-out of the socket; here it is shortened, where there is one."""
+    with Celery("impatient", set_as_current=False) as sender:
+        sender.config_from_object("celeryconfig")
+        sender.conf.broker_url = traps.server.url
+        options = sender.conf.broker_transport_options
+        sender.conf.broker_transport_options = {**options, "socket_timeout": options["socket_timeout"] / 40}
+        sender.send_task("traps.run", ["frozen"], queue="alerts")
+        os.kill(traps.server.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(OperationalError):
+                sender.send_task("traps.run", ["frozen"], queue="alerts")
+        finally:
+            os.kill(traps.server.pid, signal.SIGCONT)
 
 
 # --- of workers whose tasks are child processes

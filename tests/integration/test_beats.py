@@ -1,0 +1,90 @@
+"""Two beats, as real processes: any one of them is enough, both do no harm, and neither adds to a pile."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import pytest
+import redis
+
+from app.launch.redis import RedisServer
+from app.repair.schedule import is_due
+from tests.support import Process, eventually, free_port
+from workers.beat import ENOUGH
+
+pytestmark = pytest.mark.integration
+
+BEAT = [sys.executable, "-m", "celery", "-A", "workers.app:app", "beat", "--schedule", os.devnull]
+TAKES_OVER_S = 30
+
+
+class Beats(NamedTuple):
+    client: redis.Redis
+    processes: list[Process]
+
+    def waiting(self, queue: str) -> Counter[int]:
+        """How many tasks wait in `queue`, by the process that sent them."""
+        headers = [json.loads(raw)["headers"] for raw in self.client.lrange(f"cw:1:celery:{queue}", 0, -1)]
+        return Counter(int(h["origin"].partition("@")[0].removeprefix("gen")) for h in headers)
+
+    def take_all(self) -> None:
+        self.client.delete(*(f"cw:1:celery:{queue}" for queue in ("backfill", "reconcile", "alerts")))
+
+
+@pytest.fixture(scope="module")
+def beats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beats]:
+    folder = tmp_path_factory.mktemp("beats")
+    with RedisServer(folder, free_port()) as server, redis.Redis.from_url(server.url) as client:
+        client.rpush("cw:1:celery:alerts", *['{"headers": {"origin": "gen0@nobody"}}'] * ENOUGH)
+        made = [Process(BEAT, folder / f"beat{n}.log", env={"REDIS_URL": server.url}) for n in (1, 2)]
+        yield Beats(client, made)
+        for process in made:
+            process.end()
+
+
+def test_beats_add_nothing_to_a_pile(beats: Beats) -> None:
+    def both_send() -> bool:
+        return beats.waiting("backfill").keys() == beats.waiting("reconcile").keys() == {p.pid for p in beats.processes}
+
+    eventually(both_send, timeout=40)
+    assert beats.waiting("alerts") == {0: ENOUGH}
+
+
+def test_when_one_beat_dies_the_other_goes_on(beats: Beats) -> None:
+    first, second = beats.processes
+    beats.take_all()
+    eventually(lambda: len(beats.waiting("backfill")) == 2, timeout=40)
+    first.send(signal.SIGKILL)
+    first.wait()
+    beats.take_all()
+    eventually(lambda: all(beats.waiting(q) for q in ("backfill", "reconcile", "alerts")), timeout=TAKES_OVER_S)
+    assert beats.waiting("backfill").keys() == {second.pid}
+
+
+def test_of_all_that_are_told_to_act_one_does_once_a_slot(redis_client: redis.Redis) -> None:
+    assert not is_due(redis_client, "scan", "coinbase", 0, 300), "what begins now has its own start"
+    heard, together = 8, threading.Barrier(8)
+
+    def act(slot: int) -> bool:
+        together.wait(timeout=10)
+        return is_due(redis_client, "scan", "coinbase", slot * 300 + 7, 300)
+
+    with ThreadPoolExecutor(heard) as threads:
+        for slot in range(1, 20):
+            assert sum(threads.map(act, [slot] * heard)) == 1
+
+
+def test_who_is_left_acts_in_the_next_slot(redis_client: redis.Redis) -> None:
+    with redis.Redis(connection_pool=redis_client.connection_pool) as other:
+        is_due(redis_client, "scan", "coinbase", 0, 300)
+        assert is_due(redis_client, "scan", "coinbase", 300, 300)
+        assert not is_due(other, "scan", "coinbase", 599, 300)
+        assert is_due(other, "scan", "coinbase", 600, 300)
