@@ -63,14 +63,19 @@ def candle_json(records: Records) -> orjson.Fragment:
     old, new = records[:-CHANGING], records[-CHANGING:]
     if not 0 < len(old) <= WINDOW:
         return orjson.Fragment(_json(records))
-    return orjson.Fragment(b"%b,%b" % (_remembered.get(old.tobytes())[:-1], _json(new)[1:]))
+    return orjson.Fragment(_remembered.get(old.tobytes()) + _json(new)[1:])
 
 
 def _json(records: Records) -> bytes:
     return orjson.dumps(candle_rows(records))
 
 
-_remembered = Made(lambda packed: _json(np.frombuffer(packed, RECORD)), REMEMBERED_BYTES)
+def _without_end(packed: bytes) -> bytes:
+    """The rows of packed records as JSON, as far as more of them can follow."""
+    return _json(np.frombuffer(packed, RECORD))[:-1] + b","
+
+
+_remembered = Made(_without_end, REMEMBERED_BYTES)
 
 
 def indicator_rows(values: MacdvSeries, limit: int) -> list[dict[str, Any]]:

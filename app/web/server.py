@@ -19,6 +19,7 @@ from app.exposure import check_web
 from app.pulse import Pulse
 from app.settings import Settings
 from app.web.app import create_app
+from app.web.protocol import BoundedProtocol
 from app.web.stream.hub import Hub
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,8 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=BoundedProtocol,
+                loop="uvloop",
                 log_config=None,  # as every process of ours logs
                 log_level="warning",
                 access_log=False,

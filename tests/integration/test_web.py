@@ -431,6 +431,21 @@ def test_small_answers_do_not_wait_for_an_acknowledgement(web: httpx.Client) -> 
     assert sorted(seconds)[10] < 0.03  # with Nagle's algorithm it is 0.04 at least
 
 
+@pytest.mark.parametrize("endless", [b"GET /healthz?", b"GET /healthz HTTP/1.1\r\nX: ", b"GET /healthz HTTP/1.1\r\n"])
+def test_a_request_that_never_ends_its_head_is_cut_off(web: httpx.Client, endless: bytes) -> None:
+    more = b"a" * 999 if not endless.endswith(b"1.1\r\n") else b"a: b\r\n" * 150
+    with socket.create_connection((web.base_url.host, web.base_url.port), timeout=10) as client:
+        client.sendall(endless)
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):
+            client.sendall(more * 10_000)  # ten megabytes
+    get(web, "/healthz")
+
+
+def test_a_long_body_is_no_long_head(web: httpx.Client) -> None:
+    assert web.post("/healthz", content=b"x" * 300_000).status_code == 405
+    assert len(get(web, "/v1/candles/BTC-USD", limit=5)["candles"]) == 5
+
+
 # Redis away
 
 
