@@ -62,9 +62,9 @@ class Writer:
             batch.touched += touched_by(written)
             for key, _ in some:
                 del batch.closed[key]
-            self._tell_workers(batch)
             self._compare(written)
             mismatches.record(self._context.redis, written, cause="revision", exchange_ms=batch.exchange_ms)
+            self._tell_workers(batch)  # last: the broker may fail, and only this is tried again
 
     def _tell_workers(self, batch: Batch) -> None:
         if batch.touched:
