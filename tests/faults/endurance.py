@@ -3,13 +3,15 @@
     python -m tests.faults.endurance --hours 8 --products 100
 
 Runs the whole system as real processes against a local exchange at 60 times real time, with clients that listen, read
-and scrape. What fills up to its bound by and by, stored alerts and the event stream, is full from the beginning. Prints
-one table; exits with 1 where something grew, or where cache and indicators are not the truth at the end.
+and scrape. What fills up to its bound by and by (stored alerts, the event stream, remembered answers) is full from the
+beginning. Prints one table; exits with 1 where something grew, or where cache and indicators are not the truth in the
+end.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import tempfile
 import threading
@@ -139,6 +141,14 @@ def fill(context: Context) -> None:
             pipe.execute()
 
 
+def look_at_everything(url: str, products: Iterable[str], timeframes: Iterable[Timeframe]) -> None:
+    """Fill what the web process remembers of its answers."""
+    with requests.Session() as session:
+        for product, timeframe in itertools.product(products, timeframes):
+            for route in ("candles", "indicators"):
+                session.get(f"{url}/v1/{route}/{product}", params={"timeframe": timeframe}, timeout=30)
+
+
 @contextmanager
 def clients(url: str) -> Iterator[None]:
     """Four programs that follow the stream, and one that reads pages and metrics, all the time."""
@@ -195,8 +205,10 @@ def run(hours: float, products: int, seed: int, folder: Path, say: Callable[[str
         followed = context.products.delivered()
         say(f"started: {len(followed)} products")
         system.wait_until(system.now_s() + 1_200)  # so that there are events of an ordinary market to fill up with
-        with clients(f"http://127.0.0.1:{context.settings.web_port}"):
+        url = f"http://127.0.0.1:{context.settings.web_port}"
+        with clients(url):
             fill(context)
+            look_at_everything(url, followed, context.settings.timeframes)
             samples = list(_watch(everything, hours, say))
             events, alerts = int(context.redis.xlen(keys.EVENTS)), context.alerts.count()
         end_s = exchange.now_s()

@@ -60,3 +60,8 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_our_own_is_good() -> None:
     assert set(read(ROOT / "Procfile")) >= {"web", "ingest", "indicators", "backfill", "beat", "flower"}
+
+
+def test_ours_runs_the_watchdog_and_all_that_it_looks_after() -> None:
+    looked_after = {"ingest", "indicators", "backfill", "alerts", "beat", "web"}
+    assert looked_after | {"watchdog"} <= set(read(ROOT / "Procfile"))
