@@ -58,7 +58,6 @@ def _watch_over(sender: Any, **_: Any) -> None:
 def _watch(queues: list[str]) -> None:
     pulse, prefix = Pulse(context().redis, f"worker {'+'.join(queues)}"), _prefix()
     while True:
-        time.sleep(LOOK_EVERY_S)
         try:
             waiting = sum(int(context().redis.llen(f"{prefix}{name}")) for name in queues)
             if _consumption.is_stuck(waiting, time.monotonic()):
@@ -66,6 +65,7 @@ def _watch(queues: list[str]) -> None:
             pulse.beat()
         except RedisError:
             _consumption.is_stuck(0, time.monotonic())  # it could not consume
+        time.sleep(LOOK_EVERY_S)
 
 
 def _prefix() -> str:

@@ -9,9 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from redis.exceptions import RedisError
+
+from app.cache.connection import connect
 from app.errors import InvalidInput, Unready
 from app.launch import ports
 from app.launch.claim import claim
@@ -21,8 +24,16 @@ from app.launch.progress import Progress
 from app.launch.reach import Reach
 from app.launch.redis import shown, wait_ready
 from app.launch.supervision import ProcessState, Supervisor, configuration
+from app.pulse import marks
 
 LOOK_EVERY_SECONDS = 1.0
+
+FIRST = ("exchange", "ingest", "indicators")
+"""Processes that a candle passes through on its way to an indicator."""
+FIRST_ROLES = {"ingest", "worker indicators"}
+"""How they call themselves when they show that they work."""
+FIRST_SECONDS = 5.0
+"""After this the others are started too: an ingest whose exchange cannot be reached shows nothing."""
 
 
 class Launcher:
@@ -71,7 +82,19 @@ class Launcher:
             raise Unready(f"{error}{why}") from None
         claim(url, self._plan.origin)
         self._say(f"Redis answers: {shown(url)}")
+        if first := [name for name in FIRST if name in self._plan.programs]:
+            supervisor.start_programs(first)
+            self._await_first(url)
         supervisor.start_programs()
+
+    def _await_first(self, url: str) -> None:
+        """Let what a candle passes through come up before the others take the processors, but not for long."""
+        until_s = time.monotonic() + FIRST_SECONDS
+        with connect(url) as client, suppress(RedisError):
+            while not self._stop.is_set() and time.monotonic() < until_s:
+                if {mark.role for mark in marks(client)} >= FIRST_ROLES:
+                    return
+                self._stop.wait(0.05)
 
     def _attend(self, supervisor: Supervisor) -> None:
         """Show what happens, until somebody wants an end of it."""

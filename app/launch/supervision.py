@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import xmlrpc.client
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -162,12 +162,15 @@ class Supervisor:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def start_programs(self) -> None:
-        """Start all but Redis; does not wait for them."""
-        self._call("startProcessGroup", _APP, False)
+    def start_programs(self, names: Iterable[str] = ()) -> None:
+        """Start those called `names`, or all but Redis that do not run yet; does not wait for them."""
+        for name in names:
+            self.begin_again(name)
+        if not names:
+            self._call("startProcessGroup", _APP, False)
 
     def begin_again(self, name: str) -> None:
-        """Start a process that Supervisor has given up."""
+        """Start a process that does not run, such as one that Supervisor has given up."""
         self._call("startProcess", name if name == "redis" else f"{_APP}:{name}", False)
 
     def states(self) -> list[ProcessState]:
