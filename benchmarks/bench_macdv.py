@@ -1,8 +1,8 @@
-"""How long MACD-V takes: microseconds of processor time per series, the median of several runs.
+"""How long MACD-V takes, ours and that of other libraries: microseconds of processor time per series.
 
     python -m benchmarks.bench_macdv [--series 700] [--bars 500] [--runs 9]
 
-The plain loop over bars in Python is measured too: machines differ, the ratio hardly does.
+Other libraries have to give the same values first. The plain loop over bars in Python is measured too.
 """
 
 from __future__ import annotations
@@ -10,28 +10,70 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 
 from app.candles import State
-from app.indicators.macdv import BLOCK, Bools, Floats, macdv, macdv_of, macdv_of_many
+from app.indicators.macdv import BLOCK, Bools, Floats, macdv, macdv_of_many
 from app.records import EMPTY, RECORD, Records
+from benchmarks.figures import Figure
+from benchmarks.peers import Peer, installed
 from tests.macdv_reference import reference_macdv
+
+SERIES, BARS, RUNS = 700, 500, 9
+SLOW = {"talipp": 70}
+"""Series given to those that take milliseconds for each."""
+
+
+def figures(series: int = SERIES, bars: int = BARS, runs: int = RUNS) -> list[Figure]:
+    """Records to values and stages, and the same as a part of what each other library takes for its values alone."""
+    batch = records_of(*market(series, bars, 0.0))
+    peers = dict(installed())
+    for peer in peers.values():
+        _assert_same_values(batch[:70], peer)
+    ours: list[float] = []
+    ratios: dict[str, list[float]] = {name: [] for name in peers}
+    for _ in range(runs + 1):  # each run measures all, one after the other: they have the same machine
+        ours.append(_took_us(macdv_of_many, batch))
+        for name, peer in peers.items():
+            ratios[name].append(ours[-1] / _took_us(peer, batch[: SLOW.get(name)]))
+    return [
+        Figure(f"MACD-V of {series} series × {bars} bars, with stages, one core", "µs a series", 12, ours[1:]),
+        *(Figure(f"MACD-V: our time as a part of {name}'s", "", 1, values[1:]) for name, values in ratios.items()),
+    ]
+
+
+def _took_us(work: Callable[[Sequence[Records]], object], batch: Sequence[Records]) -> float:
+    """Processor time of one run, per series. What it makes is kept until it is done, as for a worker."""
+    began = time.process_time()
+    made = work(batch)
+    took = time.process_time() - began
+    del made
+    return 1e6 * took / len(batch)
+
+
+def _assert_same_values(batch: Sequence[Records], peer: Peer) -> None:
+    values = macdv_of_many(batch)
+    theirs = peer(batch)
+    for name, their in zip(("macdv", "signal"), theirs, strict=True):
+        ours = np.stack([getattr(series, name) for series in values])
+        np.testing.assert_allclose(ours, their, rtol=1e-9, atol=1e-9, err_msg=f"{peer.__name__}: {name}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--series", type=int, default=700)
-    parser.add_argument("--bars", type=int, default=500)
-    parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--series", type=int, default=SERIES)
+    parser.add_argument("--bars", type=int, default=BARS)
+    parser.add_argument("--runs", type=int, default=RUNS)
     options = parser.parse_args()
+    for figure in figures(options.series, options.bars, options.runs):
+        print(figure)
 
     def show(what: str, work: Callable[[], object], series: int) -> None:
         print(f"{what:52s} {median_us(work, options.runs) / series:10.2f} µs per series")
 
-    print(f"{options.series} series × {options.bars} bars, median of {options.runs} runs")
     for label, empty in (("every bar traded", 0.0), ("15 % of the bars without trades", 0.15)):
         high, low, close, traded = market(options.series, options.bars, empty)
         batch = records_of(high, low, close, traded)
@@ -41,7 +83,6 @@ def main() -> None:
         show(f"records to values and stages, {series} alone", partial(macdv_of_many, batch[:series]), series)
     bars = [column[0].tolist() for column in (high, low, close, traded)]
     show("plain Python", partial(reference_macdv, *bars), 1)
-    assert np.isfinite(macdv_of(batch[0]).macdv[-1])
 
 
 def in_blocks(high: Floats, low: Floats, close: Floats, traded: Bools) -> None:

@@ -1,11 +1,10 @@
-"""What repair promises, measured: python -m benchmarks.bench_repair [start] [budget] [disconnect] [scan]
+"""What repair promises, measured: python -m benchmarks.bench_repair [start] [budget] [disconnect]
 
 Each runs real processes against a local exchange; one table at the end. Without arguments: all of them.
 """
 
 from __future__ import annotations
 
-import statistics
 import sys
 import tempfile
 import time
@@ -14,18 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
-import numpy as np
-from redis import Redis
 from rich.console import Console
 from rich.table import Table
 
-from app.cache.model import Write
-from app.cache.products import FollowedProduct
-from app.candles import State
-from app.context import Context
 from app.launch.redis import RedisServer
-from app.records import RECORD
-from app.repair.scan import Scanner
 from app.series import Series
 from app.settings import Settings
 from tests.faults.ledger import most_in_a_second
@@ -72,7 +63,6 @@ def bench_start(folder: Path) -> Iterable[Row]:
 
 CALLER = """
 import sys, time
-from redis import Redis
 from app.repair.budget import Budget
 budget = Budget(Redis.from_url(sys.argv[1]), "coinbase", float(sys.argv[2]))
 until = time.monotonic() + float(sys.argv[3])
@@ -131,48 +121,10 @@ def _covers(query: str, bucket_s: float) -> bool:
     return asked["granularity"] == ["FIVE_MINUTE"] and int(asked["start"][0]) <= bucket_s <= int(asked["end"][0])
 
 
-def bench_scan(folder: Path) -> Iterable[Row]:
-    """700 products, five timeframes, 1,000 buckets each."""
-    (folder / "redis").mkdir()
-    with RedisServer(folder / "redis", free_port()) as server:
-        client = Redis.from_url(server.url)
-        context = Context(Settings(redis_url=server.url), client)
-        now_s = 1_700_000_000 // 86_400 * 86_400 + 250
-        products = [f"P{i}-USD" for i in range(700)]
-        context.products.follow(FollowedProduct(p, p) for p in products)
-        for product in products:
-            context.candles.write(_full(product, context.settings, now_s), announce=False)
-        context.redis.execute_command("MEMORY", "PURGE")
-        scanner = Scanner(context)
-        took = []
-        for _ in range(5):
-            began = time.perf_counter()
-            found = scanner.scan(now_s * 1000)
-            took.append(time.perf_counter() - began)
-        yield Row("scan: 3,500 series × 1,000 buckets, seconds (median of 5)", f"{statistics.median(took):.2f}", "≤ 1")
-        yield Row("scan: series without an indicator found", str(sum(f.touched is not None for f in found)), "3500")
-        memory = int(client.info("memory")["used_memory"])  # type: ignore[index]
-        yield Row("Redis: bytes a candle", f"{memory / 3_500_000:.1f}", "")
-
-
-def _full(product: str, settings: Settings, now_s: int) -> list[Write]:
-    writes = []
-    for timeframe in settings.timeframes:
-        records = np.zeros(998, RECORD)
-        last = timeframe.last_over(now_s)
-        records["start_s"] = last - timeframe.seconds * np.arange(997, -1, -1)
-        records["flags"] = State.CONFIRMED
-        for price in ("open", "high", "low", "close"):
-            records[price] = 10
-        writes.append(Write(Series("coinbase", product, timeframe), records, int(records["start_s"][0])))
-    return writes
-
-
 BENCHES: dict[str, Callable[[Path], Iterable[Row]]] = {
     "start": bench_start,
     "budget": bench_budget,
     "disconnect": bench_disconnect,
-    "scan": bench_scan,
 }
 
 

@@ -1,0 +1,69 @@
+"""What the candle cache costs: the compare-and-set of a boundary's closes, and the memory of a candle.
+
+python -m benchmarks.bench_cache
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from app.cache import keys
+from app.cache.model import Outcome, Write
+from app.candles import State
+from app.timeframes import BASE
+from benchmarks.figures import Figure
+from benchmarks.full import NOW_S, PRODUCTS, Full, candles, full
+
+RUNS = 21
+
+
+def figures() -> list[Figure]:
+    with full() as everything:
+        memory = _memory(everything)
+        return [_closes(everything), memory]
+
+
+def _memory(everything: Full) -> Figure:
+    """Rings, indicators, the event stream as full as it gets, and the keys of them all."""
+    context, start_s = everything.context, NOW_S // BASE.seconds * BASE.seconds
+    while context.redis.xlen(keys.EVENTS) < context.settings.events_kept:
+        everything.close_all(BASE, start_s)
+        start_s += BASE.seconds
+    held = len(everything.many) * context.settings.series_capacity
+    values = [(everything.used_bytes() - everything.empty_bytes) / held for _ in range(5)]
+    return Figure("Redis: memory of a candle, with all that belongs to it", "B", 64, values)
+
+
+def _closes(everything: Full) -> Figure:
+    """One close of each of 700 products, written and announced: as a boundary brings them."""
+    start_s, several = 2 * NOW_S // BASE.seconds * BASE.seconds, [s for s in everything.many if s.timeframe == BASE]
+    values = []
+    for run in range(RUNS):
+        records = candles(BASE, start_s + run * BASE.seconds, 1)
+        records["flags"] = State.CLOSED
+        writes = [Write(series, records.copy()) for series in several]
+        began = time.perf_counter()
+        written = everything.context.candles.write(writes)
+        values.append(1000 * (time.perf_counter() - began))
+        assert all(w.outcomes == [Outcome.INSERTED] for w in written)
+    return Figure(f"cache: compare-and-set of {len(PRODUCTS)} closes, announced", "ms", 10, values)
+
+
+def main() -> None:
+    for figure in figures():
+        print(figure)
+    with full() as everything:
+        several = [s for s in everything.many if s.timeframe == BASE]
+        last_s = BASE.last_over(NOW_S)
+        took = []
+        for _ in range(RUNS):
+            began = time.perf_counter()
+            everything.context.candles.read_many([(s, last_s - 499 * BASE.seconds, last_s) for s in several])
+            took.append(1e6 * (time.perf_counter() - began) / len(several))
+        print(f"reading 500 candles of each of {len(several)} series: {np.median(took):.1f} µs a series")
+
+
+if __name__ == "__main__":
+    main()

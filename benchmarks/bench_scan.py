@@ -1,0 +1,53 @@
+"""How long the scan for gaps takes: 3,500 series of 1,000 buckets, all complete, and 5 % of them with holes.
+
+python -m benchmarks.bench_scan
+"""
+
+from __future__ import annotations
+
+import time
+
+from app.cache import keys
+from app.records import RECORD
+from app.repair.scan import Scanner
+from app.series import Series
+from benchmarks.figures import Figure
+from benchmarks.full import NOW_S, Full, full
+
+RUNS = 11
+EVERY = 20
+"""One in so many series has holes."""
+
+
+def figures() -> list[Figure]:
+    with full() as everything:
+        complete = Figure("scan: 3,500 series × 1,000 buckets, all complete", "ms", 300, _scans(everything, 0))
+        broken = everything.many[::EVERY]
+        for series in broken:
+            _tear(everything, series)
+        return [complete, Figure("scan: the same, 5 % with holes", "ms", 300, _scans(everything, len(broken)))]
+
+
+def _scans(everything: Full, broken: int) -> list[float]:
+    scanner, values = Scanner(everything.context), []
+    for _ in range(RUNS):
+        began = time.perf_counter()
+        found = scanner.scan(NOW_S * 1000)
+        values.append(1000 * (time.perf_counter() - began))
+        assert len({f.series for f in found}) == broken
+    return values
+
+
+def _tear(everything: Full, series: Series) -> None:
+    """Three holes: one bucket, and two that are neighbours."""
+    for slot in (100, 500, 501):
+        everything.context.redis.setrange(keys.candles(series), slot * RECORD.itemsize, bytes(RECORD.itemsize))
+
+
+def main() -> None:
+    for figure in figures():
+        print(figure)
+
+
+if __name__ == "__main__":
+    main()
