@@ -177,12 +177,10 @@ def macdv(high: Floats, low: Floats, close: Floats, traded: Bools) -> MacdvArray
         np.subtract(fast, slow, out=macdv)
         macdv *= 100
         macdv /= atr
-        defined = np.isfinite(macdv[later])
-        undefined = ~defined
-        np.copyto(macdv[later], np.nan, where=undefined)
-        SIGNAL.average(macdv[later], defined, signal[later])
-        np.copyto(signal[later], np.nan, where=undefined)
-        signal[:, : SLOW.n - 1] = np.nan
+        defined = np.isfinite(macdv)
+        np.copyto(macdv, np.nan, where=~defined)
+        SIGNAL.average(macdv[later], defined[later], signal[later])
+        np.copyto(signal, np.nan, where=~defined)
         np.subtract(macdv, signal, out=histogram)
     return MacdvArrays(*out)
 
@@ -203,8 +201,9 @@ def _of_block(batch: Sequence[Records]) -> Iterator[MacdvSeries]:
     codes = stage_codes(values.macdv, values.signal)
     columns = (values.fast_ema, values.slow_ema, values.atr, values.macdv, values.signal, values.histogram, codes)
     for records, *rows in zip(batch, *columns, strict=True):
-        bars = len(records)
-        yield MacdvSeries(records["start_s"], *(row[:bars] for row in rows))
+        if len(records) < codes.shape[1]:
+            rows = [row[: len(records)] for row in rows]
+        yield MacdvSeries(records["start_s"], *rows)
 
 
 def true_range(high: Floats, low: Floats, close: Floats) -> Floats:

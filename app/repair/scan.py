@@ -15,7 +15,7 @@ from app.cache.model import Ring, View
 from app.candles import State
 from app.context import Context
 from app.continuity import recarried
-from app.records import EMPTY, STATE_MASK, UNSETTLED
+from app.records import EMPTY, UNSETTLED
 from app.repair.needs import Rules, Starts, lacking
 from app.repair.queue import Kind, Request, Why
 from app.series import Series
@@ -108,8 +108,13 @@ def is_complete(ring: Ring, step: int, newest_s: int) -> bool:
     return bool((held | (due < oldest)).all())
 
 
+_CLOSED = int(State.CLOSED)
+_DECISIVE = _CLOSED | EMPTY | UNSETTLED
+"""Bits of `flags` that say whether a candle is sure: a closed one and a confirmed one have that of `_CLOSED`."""
+
+
 def _sure(flags: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
-    sure: npt.NDArray[np.bool_] = ((flags & STATE_MASK) >= State.CLOSED) & ((flags & (EMPTY | UNSETTLED)) == 0)
+    sure: npt.NDArray[np.bool_] = (flags & _DECISIVE) == _CLOSED
     return sure
 
 

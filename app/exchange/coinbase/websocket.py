@@ -350,7 +350,7 @@ class _Socket(WebSocket):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         # Whatever has come, at once, rather than the header, the length and the payload one by one.
-        self.frame_buffer = _BoundedFrames(lambda _: self._recv(_READ_BYTES), True)
+        self.frame_buffer = _BoundedFrames(lambda _: self._recv(_READ_BYTES), True)  # type: ignore[no-untyped-call]
         self._message_bytes = 0
 
     def recv_frame(self) -> ABNF:
