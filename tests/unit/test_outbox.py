@@ -67,6 +67,17 @@ def test_it_is_bounded_and_counts_what_it_drops(monkeypatch: object) -> None:
     assert box.dropped == 2
 
 
+def test_of_all_else_it_holds_one_word_a_product_however_long_nobody_takes_it() -> None:
+    box = Outbox(lambda _: None)
+    for n in range(500):
+        forming = CandleUpdated(candle(B0 + n * STEP, state=State.FORMING))
+        for event in (gap(n, n), gap(n, n, settled_only=True), forming, ProductRefused("A-B", f"{n}"), ClockTick(n)):
+            box.put(event)
+    batch = box.take(at_most_s=0)
+    assert [len(kept) for kept in (batch.gaps, batch.quiet, batch.forming, batch.refused)] == [1, 1, 1, 1]
+    assert batch.gaps["BTC-USD"].last_s == B0 + 499 * STEP
+
+
 def test_connects_and_disconnects_go_past_the_queue() -> None:
     seen: list[object] = []
     box = Outbox(seen.append)

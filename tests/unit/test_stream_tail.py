@@ -7,7 +7,7 @@ import pytest
 from app.errors import InvalidInput
 from app.events import BEFORE_ALL, Event, EventId, Wanted, is_lost
 from app.web.stream.frames import event_frame
-from app.web.stream.tail import CHUNK_BYTES, Tail
+from app.web.stream.tail import CHUNK_BYTES, CHUNKS, Tail
 
 ALL = Wanted()
 
@@ -55,6 +55,13 @@ def test_a_tail_forgets_the_oldest_and_says_so() -> None:
     chunk = tail.after(tail.start, ALL)
     assert chunk
     assert chunk.body.count(b"event: close") == 25 - tail.start.ms
+
+
+def test_so_many_chunks_are_remembered_and_no_more() -> None:
+    tail = tail_of(event(1), event(2))
+    for number in range(3 * CHUNKS):
+        assert tail.after(BEFORE_ALL, Wanted(products=frozenset({f"P{number}-USD"})))
+    assert len(tail._chunks) <= CHUNKS
 
 
 def test_a_client_ahead_of_the_tail_gets_nothing_twice() -> None:
