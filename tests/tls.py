@@ -1,0 +1,60 @@
+"""A local server with a certificate that only `ca` vouches for."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import trustme
+
+
+class TlsServer:
+    """Answers whatever it hears through TLS with what `reply` makes of it; `heard` is all that came through."""
+
+    def __init__(
+        self, folder: Path, reply: Callable[[bytes], bytes], *, greeting: bytes = b"", starttls: bool = False
+    ) -> None:
+        """`greeting`: what it says first, where the client waits for that. `starttls`: plain SMTP until it is asked."""
+        authority = trustme.CA()
+        self.ca = folder / "ca.pem"
+        authority.cert_pem.write_to_path(str(self.ca))
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(self._context)
+        self._reply, self._greeting, self._starttls = reply, greeting, starttls
+        self.heard = b""
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                plain, _ = self._listener.accept()
+            except OSError:
+                return
+            with plain, suppress(OSError):  # whoever does not trust us hangs up
+                plain.settimeout(5)
+                self._serve(plain)
+
+    def _serve(self, plain: socket.socket) -> None:
+        if self._starttls:
+            plain.sendall(self._greeting)
+            for said in (b"250-mail\r\n250 STARTTLS\r\n", b"220 go\r\n"):
+                plain.recv(1_000)
+                plain.sendall(said)
+        with self._context.wrap_socket(plain, server_side=True) as wire:
+            if not self._starttls:
+                wire.sendall(self._greeting)
+            while part := wire.recv(10_000):
+                self.heard += part
+                wire.sendall(self._reply(part))
