@@ -34,10 +34,11 @@ def _redis() -> Redis:
 
 @app.task(name="traps.run", **AS_OURS)
 def run(name: str) -> int:
-    """Notes that it runs, and where; returns when `go:<name>` is there, or when it is run again."""
+    """Notes where it runs, and its end: when `go:<name>` is there, or at once where it is run again."""
     is_first = _redis().rpush(f"ran:{name}", os.getpid()) == 1
     while is_first and not _is_there(f"go:{name}"):
         time.sleep(0.02)
+    _redis().rpush(f"done:{name}", os.getpid())
     return os.getpid()
 
 
