@@ -12,6 +12,7 @@ from contextlib import suppress
 import uvicorn
 from redis.exceptions import RedisError
 
+from app import heap
 from app.cache.connection import connect
 from app.context import Context
 from app.errors import InvalidInput
@@ -19,6 +20,7 @@ from app.exposure import check_web
 from app.pulse import Pulse
 from app.settings import Settings
 from app.web.app import create_app
+from app.web.headers import HEADERS
 from app.web.protocol import BoundedProtocol
 from app.web.stream.hub import Hub
 
@@ -39,6 +41,7 @@ DEAF_MS = 60_000
 def main(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT. Raises `InvalidInput` where the address cannot, or must not, be listened on."""
     check_web(settings)
+    heap.share()
     with listen(settings.web_host, settings.web_port) as listener:
         context = Context(settings, connect(settings.redis_url, timeout_s=REDIS_TIMEOUT_S))
         # The server gives a signal back once it has ended; there is nothing left for it to do then.
@@ -64,6 +67,7 @@ class Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                headers=list(HEADERS.items()),
                 lifespan="off",
                 timeout_graceful_shutdown=5,
             )
