@@ -6,12 +6,9 @@ for one series and for all in turn. What is remembered for a while is asked for 
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -28,11 +25,12 @@ from app.timeframes import BASE
 from app.touched import Touched
 from benchmarks.figures import Figure
 from benchmarks.load import CLIENT, load
+from benchmarks.web import web_process
 from tests import filled
-from tests.support import Process, eventually, free_port
+from tests.support import free_port
 
 PRODUCTS, BARS = 700, 600
-RUNS, SECONDS, CONNECTIONS = 5, 4, 16
+RUNS, SECONDS, CONNECTIONS = 5, 2, 16
 COMPUTED = {"/v1/overview": 30.0, "/v1/status": 100.0, "/v1/summary": 100.0, "/readyz": 100.0, "/metrics": 100.0}
 """What is promised of each (ms) when it has to be read."""
 REMEMBERED_S = 0.7
@@ -43,7 +41,7 @@ def figures() -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder), free_port()) as server:
         context = Context(Settings(redis_url=server.url), connect(server.url))
         names = fill(context)
-        with _web(Path(folder), server.url) as port:
+        with web_process(Path(folder), server.url) as port:
             return [*_candles(port, names), *_computed(context, port)]
 
 
@@ -65,23 +63,11 @@ def fill(context: Context) -> list[str]:
     return names
 
 
-@contextmanager
-def _web(folder: Path, redis_url: str) -> Iterator[int]:
-    port = free_port()
-    env = {**os.environ, "REDIS_URL": redis_url, "WEB_PORT": str(port)}
-    process = Process([sys.executable, "-m", "app", "web"], folder / "web.log", env=env)
-    try:
-        eventually(lambda: httpx.get(f"http://127.0.0.1:{port}/healthz").is_success, timeout=30)
-        yield port
-    finally:
-        process.end()
-
-
 def _candles(port: int, names: list[str]) -> list[Figure]:
     found = []
     for what, products in (("one series", names[:1]), (f"{len(names)} series in turn", names)):
         paths = [f"/v1/candles/{name}?timeframe=5m&limit=500" for name in products]
-        load(port, paths, connections=CONNECTIONS, seconds=2)  # the server's memory is warm, as it is after minutes
+        load(port, paths, connections=CONNECTIONS, seconds=1)  # the server's memory is warm, as it is after minutes
         runs = [load(port, paths, connections=CONNECTIONS, seconds=SECONDS) for _ in range(RUNS)]
         rates, waits = [run.per_second for run in runs], [run.p99_ms for run in runs]
         found.append(Figure(f"500 candles, {what}", "requests/s", 1500, rates, "higher"))
@@ -93,7 +79,7 @@ def _computed(context: Context, port: int) -> list[Figure]:
     found = []
     with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
         for path, target in COMPUTED.items():
-            waits = [_wait_ms(context, client, path) for _ in range(RUNS + 2)]
+            waits = [_wait_ms(context, client, path) for _ in range(RUNS)]
             found.append(Figure(f"{path} of {PRODUCTS} products, read anew", "ms", target, waits))
     return found
 

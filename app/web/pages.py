@@ -22,7 +22,7 @@ CHART_LIBRARY = "vendor/lightweight-charts.js"
 SHARED = ("api.js", "dom.js", "format.js", "frame.js", "live.js")
 """Modules that nearly every page imports."""
 
-FILE_HEADERS = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+FILE_HEADERS = {"Cache-Control": "no-cache"}
 
 BANNER = (
     '<p id="summary" class="say" role="status">Reading the state of the data …</p>'
@@ -62,7 +62,8 @@ def _router(app: FastAPI, settings: Settings) -> APIRouter:
     @routes.get("/")
     def overview() -> Response:
         main, modules = f'{BANNER}<div id="page"></div>', ["overview.js", "market.js", *SHARED]
-        return page("Candlewick", main, here="/", modules=modules, asks=["/v1/overview"], data=told())
+        asks = ["/v1/overview", "/v1/summary"]
+        return page("Candlewick", main, here="/", modules=modules, asks=asks, data=told())
 
     @routes.get("/product/{product}")
     def product(product: str) -> Response:

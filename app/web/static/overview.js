@@ -34,6 +34,7 @@ class View {
   constructor(timeframes) {
     this.timeframes = timeframes;
     this.shown = new Map(); // rows in the document, by index
+    this.changed = new Set(); // products whose rows are to be filled again
     const columns = [
       ["product", "Product"], ["price", "Price"], ["change", "24 h"],
       ...timeframes.map(t => [t.name, t.name]), ["age", "Age"],
@@ -60,15 +61,15 @@ class View {
     addEventListener("resize", () => this.schedule(), { passive: true });
   }
 
-  /** Paint before the next frame; `changed`: what the rows say is no longer what it was. */
-  schedule(changed = false) {
-    this.changed ||= changed;
+  /** Paint before the next frame; `product`: its row no longer says what it did. */
+  schedule(product = null) {
+    if (product !== null) this.changed.add(product);
     this.frame ??= requestAnimationFrame(() => { this.frame = null; this.paint(this.changed); });
   }
 
-  /** Have the rows that can be seen in the document. One that stays there is filled again only if it `changed`. */
+  /** Have the rows that can be seen in the document. Of those that stay there only the `changed` ones (or all) are filled again. */
   paint(changed = true) {
-    this.changed = false;
+    this.changed = new Set();
     const height = this.rowHeight();
     const top = this.body.getBoundingClientRect().top;
     const total = state.rows.length;
@@ -81,7 +82,7 @@ class View {
     let before = this.above;
     for (let index = first; index < last; index++) {
       let row = this.shown.get(index);
-      if (!row || changed) {
+      if (!row || changed === true || changed.has(state.rows[index].product)) {
         row ??= spare.pop() ?? new Row(this.timeframes);
         row.show(state.rows[index], index, state.answer);
         this.shown.set(index, row);
@@ -182,7 +183,7 @@ function moveFocus(event) {
   const product = state.rows[index].product;
   const find = () => view.body.querySelector(`tr[data-product="${CSS.escape(product)}"] th a`);
   find()?.scrollIntoView({ block: "nearest" });
-  view.paint(false);
+  view.paint(view.changed);
   find()?.focus({ preventScroll: false });
 }
 
@@ -197,7 +198,6 @@ function update() {
   setText(view.empty, all ? "No product matches the search." : "No products are followed yet.");
   view.showOrder();
   view.paint();
-  if (!performance.getEntriesByName("market").length) requestAnimationFrame(() => performance.mark("market"));
 }
 
 function accept(answer) {
@@ -220,7 +220,7 @@ function onEvent(kind, event) {
     row.latest[event.timeframe] = event;
   if ((kind === "forming" || kind === "close") && event.timeframe === "5m" && Number.isFinite(event.close)
       && event.start > (row.newest ?? 0)) row.price = event.close;
-  view?.schedule(true);
+  view?.schedule(event.product);
 }
 
 document.addEventListener("keydown", event => {
@@ -232,13 +232,11 @@ document.addEventListener("keydown", event => {
 
 let refresh = () => {};
 const live = new Live({ kinds: "close,indicator,forming" }, onEvent, () => refresh());
-let framed = false;
+startFrame();
 refresh = repeat(async () => {
   try {
     accept(await get("/v1/overview"));
   } catch (error) {
     if (!state.answer) page.textContent = error.message;
   }
-  // The state of everything takes longer to read than the market: it is asked for once the market is painted.
-  if (!framed) { framed = true; requestAnimationFrame(() => startFrame()); }
 }, () => (live.isOpen ? POLL_WITH_STREAM_MS : POLL_MS));

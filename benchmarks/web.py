@@ -1,0 +1,26 @@
+"""A web process as it runs in production, for benchmarks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from tests.support import Process, eventually, free_port
+
+
+@contextmanager
+def web_process(folder: Path, redis_url: str) -> Iterator[int]:
+    """The port on which one serves what is in that Redis; its log is in `folder`."""
+    port = free_port()
+    env = {**os.environ, "REDIS_URL": redis_url, "WEB_PORT": str(port)}
+    process = Process([sys.executable, "-m", "app", "web"], folder / "web.log", env=env)
+    try:
+        eventually(lambda: httpx.get(f"http://127.0.0.1:{port}/healthz").is_success, timeout=30)
+        yield port
+    finally:
+        process.end()
