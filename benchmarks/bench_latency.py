@@ -79,9 +79,9 @@ def midnight() -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder, installation(Path(folder), 700, START_S) as here:
         here.start("indicators")
         for run in range(RUNS + 1):
-            here.fill(START_S + (2 * run + 1) * DAY_S - BEFORE_S, new_s=None if run == 0 else DAY_S)
+            here.fill(START_S + (2 * run + 1) * DAY_S - BEFORE_S)
             alone = limit_ms(here)
-            here.fill(START_S + (2 * run + 2) * DAY_S - BEFORE_S, new_s=DAY_S)
+            here.fill(START_S + (2 * run + 2) * DAY_S - BEFORE_S)
             here.connect()
             burst = next_burst(here)
             here.end("ingest")

@@ -11,15 +11,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import psutil
 
+from app.batches import batched
 from app.cache import keys
-from app.cache.model import Write
+from app.cache.candles import TRAILER
 from app.cache.products import FollowedProduct
 from app.compute import Computer
 from app.context import Context
 from app.launch import procfile
 from app.launch.redis import RedisServer
+from app.records import RECORD, Records
 from app.series import Series
 from app.settings import Settings
 from app.timeframes import Timeframe
@@ -88,27 +91,25 @@ class Installation:
         pids = {name: [p.pid for p in self.of(name)] for name in self.processes} | {"redis": [self.redis.pid]}
         return {name: sum(map(_busy_ms, some)) for name, some in pids.items()}
 
-    def fill(self, now_s: int, new_s: int | None = None) -> None:
-        """Candles and indicators of every series up to exchange time `now_s`, at which the venue then stands.
-
-        `new_s`: only those of so many exchange seconds are missing.
-        """
+    def fill(self, now_s: int) -> None:
+        """Candles and indicators of every series up to exchange time `now_s`, at which the venue then stands."""
         self.now_s = now_s
         self.venue.clock.set(now_s * 1000)
         self.context.products.follow([FollowedProduct(p, p) for p in self.products])
         self.context.clock.tell(now_s * 1000)
         for timeframe in self.timeframes:
-            self._fill(timeframe, min(BARS, new_s // timeframe.seconds + 2) if new_s else BARS)
+            self._fill(timeframe)
 
-    def _fill(self, timeframe: Timeframe, bars: int) -> None:
+    def _fill(self, timeframe: Timeframe) -> None:
+        """Whole rings at once, as they are stored: candle by candle this would take minutes."""
         last_s, several = timeframe.last_over(self.now_s), self.series(timeframe)
-        writes = []
-        for number, series in enumerate(several):
-            close = self.market.price(series.product, (last_s + timeframe.seconds) * 1000)
-            writes.append(
-                Write(series, past(timeframe, last_s, bars, close, number), last_s - BARS * timeframe.seconds)
-            )
-        self.context.candles.write(writes, announce=False)
+        for some in batched(enumerate(several), 100):
+            with self.context.redis.pipeline(transaction=False) as pipe:
+                for number, series in some:
+                    close = self.market.price(series.product, (last_s + timeframe.seconds) * 1000)
+                    records = past(timeframe, last_s, BARS, close, number)
+                    pipe.set(keys.candles(series), _ring(records, timeframe, self.context.settings.series_capacity))
+                pipe.execute()
         # A first look takes all that is there for history; else alerts would be looked for in every bar of it.
         self.context.redis.delete(*map(keys.indicator, several))
         self._computer((timeframe,)).update([Touched(p, timeframe, last_s, last_s) for p in self.products], self.now_s)
@@ -150,6 +151,13 @@ class Installation:
         prefix = "cw:1:celery:"
         client = self.context.redis
         eventually(lambda: not client.llen(f"{prefix}indicators") and not client.hlen(f"{prefix}unacked"), timeout=30)
+
+
+def _ring(records: Records, timeframe: Timeframe, capacity: int) -> bytes:
+    """What `app.cache.candles` makes of `records`."""
+    slots = np.zeros(capacity, RECORD)
+    slots[records["start_s"] // timeframe.seconds % capacity] = records
+    return slots.tobytes() + TRAILER.pack(time.time_ns() // 1_000_000, int(records["start_s"][0]), 0)
 
 
 def _busy_ms(pid: int) -> float:
