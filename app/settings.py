@@ -104,6 +104,12 @@ class Settings(BaseModel):
         description="What a client of the web server must know (16 to 200 visible characters); needed to listen on an "
         "address that other machines can reach.",
     )
+    web_requests_per_second: float = Field(
+        100.0,
+        ge=1,
+        le=1_000_000,
+        description="Requests in a second of one client of the web server on another machine.",
+    )
     flower_address: str = Field("127.0.0.1", description="Address that Flower listens on.")
     flower_port: int = Field(5555, ge=1, le=65535, description="Port of Flower.")
     flower_basic_auth: str = Field(

@@ -13,6 +13,7 @@ from app.status import Status, read_status
 from app.web import alerts, corrections, data, docs, errors, health, openapi, overview, pages
 from app.web.bounds import Bounds
 from app.web.guard import Guard
+from app.web.limits import Limits
 from app.web.metrics import route as metrics
 from app.web.stream import route as stream
 from app.web.stream.hub import Hub
@@ -43,6 +44,9 @@ def create_app(context: Context) -> FastAPI:
     app.add_middleware(Bounds)
     if context.settings.web_token:
         app.add_middleware(Guard, token=context.settings.web_token)
+    app.add_middleware(
+        Limits, per_second=context.settings.web_requests_per_second
+    )  # outermost: it counts bad tokens too
     app.include_router(data.router(lookup))
     app.include_router(stream.router(app.state.hub, lookup))
     app.include_router(health.router(status))

@@ -22,6 +22,12 @@ SCHEMES = {
 }
 
 
+TOO_OFTEN = {
+    "description": "This client asks too often; `Retry-After` says for how long to wait.",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}}},
+}
+
+
 @cache
 def examples() -> dict[str, Any]:
     """An example of each answer, by the name of its model."""
@@ -48,6 +54,7 @@ def _complete(description: dict[str, Any], *, needs_token: bool) -> None:
     for methods in description["paths"].values():
         for operation in methods.values():
             operation["responses"].pop("422", None)  # what is invalid is answered with 400
+            operation["responses"]["429"] = TOO_OFTEN
     for name in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(name, None)
     description["tags"] = TAGS

@@ -20,6 +20,7 @@ from app.exposure import check_web
 from app.pulse import Pulse
 from app.settings import Settings
 from app.web.app import create_app
+from app.web.headers import HEADERS
 from app.web.protocol import BoundedProtocol
 from app.web.stream.hub import Hub
 
@@ -66,6 +67,7 @@ class Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                headers=list(HEADERS.items()),
                 lifespan="off",
                 timeout_graceful_shutdown=5,
             )

@@ -27,6 +27,7 @@ from app.repair import mismatches
 from app.repair.queue import Kind, Request, Why
 from app.series import Series
 from app.timeframes import Timeframe
+from app.web.headers import HEADERS
 from tests import filled
 from tests.serving import serving
 from tests.support import Process, eventually, free_port
@@ -43,8 +44,30 @@ def served(context: Context) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Client, dict[Series, Any]]]:
+    """A server of a filled Redis that no test changes, and what is in it. Its clock grows old."""
+    with RedisServer(tmp_path_factory.mktemp("steady"), free_port()) as server:
+        made = Context(filled.settings(server.url), connect(server.url))
+        held = filled.fill(made)
+        with served(made) as client:
+            yield client, held
+        made.redis.close()
+
+
+@pytest.fixture(scope="module")
+def web(steady: tuple[httpx.Client, dict[Series, Any]]) -> httpx.Client:
+    return steady[0]
+
+
+@pytest.fixture(scope="module")
+def held(steady: tuple[httpx.Client, dict[Series, Any]]) -> dict[Series, Any]:
+    return steady[1]
+
+
 @pytest.fixture
 def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:
+    """An installation of the test's own, with nothing in it."""
     made = Context(filled.settings(redis_url), redis_client)
     made.redis = connect(redis_url)  # one pool for the server's threads
     yield made
@@ -52,13 +75,9 @@ def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:
 
 
 @pytest.fixture
-def held(context: Context) -> dict[Series, Any]:
-    return filled.fill(context)
-
-
-@pytest.fixture
-def web(context: Context, held: dict[Series, Any]) -> Iterator[httpx.Client]:
-    del held
+def own(context: Context) -> Iterator[httpx.Client]:
+    """A server of `context`, which has just been filled."""
+    filled.fill(context)
     with served(context) as client:
         yield client
 
@@ -136,13 +155,13 @@ def test_times_may_be_iso_8601_names_in_lower_case_and_parameters_empty(web: htt
     assert (answer["product"], [c["start"] for c in answer["candles"]]) == ("BTC-USD", [1_614_834_000, 1_614_837_600])
 
 
-def test_a_range_in_the_future_is_empty_and_a_gap_is_absent(web: httpx.Client, context: Context) -> None:
-    assert get(web, "/v1/candles/SOL-USD", start=filled.OPEN_S + 30_000)["candles"] == []
+def test_a_range_in_the_future_is_empty_and_a_gap_is_absent(own: httpx.Client, context: Context) -> None:
+    assert get(own, "/v1/candles/SOL-USD", start=filled.OPEN_S + 30_000)["candles"] == []
     sol = Series("coinbase", "SOL-USD", Timeframe.M5)
     context.candles.write([Write(sol, filled.forming(filled.OPEN_S + 300))])
-    starts = [c["start"] for c in get(web, "/v1/candles/SOL-USD", limit=2)["candles"]]
+    starts = [c["start"] for c in get(own, "/v1/candles/SOL-USD", limit=2)["candles"]]
     assert starts == [filled.OPEN_S - 300, filled.OPEN_S + 300]
-    starts = [c["start"] for c in get(web, "/v1/candles/SOL-USD", start=filled.OPEN_S - 300, limit=2)["candles"]]
+    starts = [c["start"] for c in get(own, "/v1/candles/SOL-USD", start=filled.OPEN_S - 300, limit=2)["candles"]]
     assert starts == [filled.OPEN_S - 300, filled.OPEN_S + 300]
 
 
@@ -208,8 +227,8 @@ def test_indicators_are_those_of_the_newest_closed_candles(web: httpx.Client, he
         assert [v.get(name) for v in answer["series"]] == [getattr(p, name) for p in defined]
 
 
-def test_latest_is_what_the_worker_stored_and_what_it_rests_on(web: httpx.Client, context: Context) -> None:
-    answer = get(web, "/v1/indicators/BTC-USD", timeframe="1h", limit=1)
+def test_latest_is_what_the_worker_stored_and_what_it_rests_on(own: httpx.Client, context: Context) -> None:
+    answer = get(own, "/v1/indicators/BTC-USD", timeframe="1h", limit=1)
     latest, [newest] = answer["latest"], answer["series"]
     assert {k: latest[k] for k in newest} == newest
     assert (latest["ready"], latest["candles"], latest["state"]) == (True, 500, "confirmed")
@@ -221,12 +240,12 @@ def test_a_hundred_values_unless_said_otherwise(web: httpx.Client) -> None:
     assert len(get(web, "/v1/indicators/BTC-USD")["series"]) == 100
 
 
-def test_behind_a_gap_there_are_too_few_candles(web: httpx.Client, context: Context) -> None:
+def test_behind_a_gap_there_are_too_few_candles(own: httpx.Client, context: Context) -> None:
     sol = Series("coinbase", "SOL-USD", Timeframe.M5)
     late = filled.walk(filled.OPEN_S + 300 * 60, 59, 300)
     context.candles.write([Write(sol, late)])
     filled.hear(context, int(late["start_s"][-1] + 300) * 1000)
-    answer = eventually(lambda: a if (a := get(web, "/v1/indicators/SOL-USD", limit=5))["candles"] == 59 else None)
+    answer = eventually(lambda: a if (a := get(own, "/v1/indicators/SOL-USD", limit=5))["candles"] == 59 else None)
     assert list(answer) == ["product", "timeframe", "ready", "candles", "latest", "series", "reason"]
     assert (answer["ready"], answer["series"]) == (False, [])
     assert "59" in answer["reason"]
@@ -255,8 +274,8 @@ def test_products_say_what_is_followed_refused_and_newest(web: httpx.Client) -> 
     }
 
 
-def test_status_of_an_installation_that_is_well(web: httpx.Client) -> None:
-    state = get(web, "/v1/status")
+def test_status_of_an_installation_that_is_well(own: httpx.Client) -> None:
+    state = get(own, "/v1/status")
     assert state["summary"] == "All 3 products complete and current (1 product is refused by the exchange)"
     assert (state["ready"], state["reasons"]) == (True, [])
     assert state["feed"]["clock"]["exchange_ms"] == filled.NOW_S * 1000
@@ -278,10 +297,10 @@ def test_status_of_an_installation_that_is_well(web: httpx.Client) -> None:
     assert state["redis"]["append_only"] is True
     assert state["redis"]["used_bytes"] > 0
     assert set(state["queues"]["waiting"]) == {"indicators", "backfill", "reconcile", "alerts", "default"}
-    assert web.get("/readyz").json() == {"ready": True, "summary": state["summary"], "reasons": []}
+    assert own.get("/readyz").json() == {"ready": True, "summary": state["summary"], "reasons": []}
 
 
-def test_status_shows_repairs_corrections_budget_and_queues(web: httpx.Client, context: Context) -> None:
+def test_status_shows_repairs_corrections_budget_and_queues(own: httpx.Client, context: Context) -> None:
     pending, failed = (Request(Kind.GAP, "SOL-USD", t) for t in filled.TIMEFRAMES)
     context.queue.add([(pending, Why.GAP), (failed, Why.GAP)])
     context.queue.fail(failed, "404 unknown product", filled.NOW_S * 1000)
@@ -295,7 +314,7 @@ def test_status_shows_repairs_corrections_budget_and_queues(web: httpx.Client, c
     permit.give_back(answered=False)
     context.budget.pause(30)
     context.redis.rpush("cw:1:celery:indicators", b"{}", b"{}")
-    state = eventually(lambda: s if (s := get(web, "/v1/status"))["gaps"]["total"] else None)
+    state = eventually(lambda: s if (s := get(own, "/v1/status"))["gaps"]["total"] else None)
     assert state["gaps"]["pending"] == [{"kind": "gap", "product": "SOL-USD", "timeframe": "5m"}]
     [failure] = state["gaps"]["failures"]
     assert (failure["timeframe"], failure["reason"]) == ("1h", "404 unknown product")
@@ -304,7 +323,7 @@ def test_status_shows_repairs_corrections_budget_and_queues(web: httpx.Client, c
     assert 28 < state["budget"]["paused_real_seconds"] <= 30
     assert state["queues"]["waiting"]["indicators"] == 2
     assert state["summary"].startswith("2 of 3 products complete and current (")
-    answer = get(web, "/v1/corrections")
+    answer = get(own, "/v1/corrections")
     assert (answer["reconciled_ms"], answer["scanned_ms"]) == (None, None)
     [correction] = answer["corrections"]
     assert (correction["cause"], correction["product"], correction["timeframe"]) == ("reconcile", "BTC-USD", "5m")
@@ -392,8 +411,8 @@ def test_without_recent_candles_the_price_is_that_of_the_indicator(context: Cont
     assert (row["price"], row["newest"]) == (sol["close"][-1], sol["start_s"][-1])
 
 
-def test_the_summary_is_the_status_in_short(web: httpx.Client) -> None:
-    short, state = get(web, "/v1/summary"), get(web, "/v1/status")
+def test_the_summary_is_the_status_in_short(own: httpx.Client) -> None:
+    short, state = get(own, "/v1/summary"), get(own, "/v1/status")
     assert (short["summary"], short["ready"], short["connected"]) == (state["summary"], True, True)
     assert (short["exchange_ms"], short["start"]) == (filled.NOW_S * 1000, state["start"])
 
@@ -407,6 +426,36 @@ def test_a_page_is_a_frame_without_inline_scripts_and_styles(web: httpx.Client, 
     for file in re.findall(r'(?:src|href)="(/static/[^"]+)"', answer.text):
         loaded = web.get(file)
         assert (loaded.status_code, loaded.headers["cache-control"]) == (200, "no-cache")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/docs", "/static/app.css", "/v1/products", "/v1/candles/NO-USD", "/healthz", "/metrics", "/none"]
+)
+def test_every_answer_has_the_strict_headers_once(web: httpx.Client, path: str) -> None:
+    headers = web.get(path).headers
+    assert {name: headers.get_list(name) for name in HEADERS} == {name: [value] for name, value in HEADERS.items()}
+    assert "unsafe" not in HEADERS["Content-Security-Policy"]
+
+
+def test_the_stream_and_an_answer_to_no_http_have_them_too(web: httpx.Client) -> None:
+    with web.stream("GET", "/v1/stream") as answer:
+        assert set(HEADERS.items()) <= {(name, answer.headers.get(name)) for name in HEADERS}
+    with socket.create_connection((web.base_url.host, web.base_url.port or 0), timeout=5) as client:
+        client.sendall(b"nonsense\r\n\r\n")
+        told = client.recv(4_096).lower()
+    assert all(f"{name}: {value}".lower().encode() in told for name, value in HEADERS.items())
+
+
+def test_a_proxy_on_this_machine_is_believed_and_its_clients_are_counted(context: Context) -> None:
+    slow = Context(context.settings.model_copy(update={"web_requests_per_second": 1}), context.redis)
+    with served(slow) as web:
+        far = {"X-Forwarded-For": "203.0.113.7"}
+        statuses = [web.get("/healthz", headers=far).status_code for _ in range(8)]
+        assert statuses[0] == 200
+        assert statuses[-1] == 429
+        assert web.get("/healthz", headers={"X-Forwarded-For": "203.0.113.8"}).status_code == 200
+        assert {web.get("/healthz").status_code for _ in range(20)} == {200}
+        assert web.post("/v1/status", content=b"x").status_code == 413
 
 
 def test_what_is_asked_for_cannot_become_html(web: httpx.Client) -> None:
@@ -442,7 +491,7 @@ def test_a_request_that_never_ends_its_head_is_cut_off(web: httpx.Client, endles
 
 
 def test_a_long_body_is_no_long_head(web: httpx.Client) -> None:
-    assert web.post("/healthz", content=b"x" * 300_000).status_code == 405
+    assert web.post("/healthz", content=b"x" * 300_000).status_code == 413
     assert len(get(web, "/v1/candles/BTC-USD", limit=5)["candles"]) == 5
 
 

@@ -35,7 +35,7 @@ id: 1738325102131-0
 
 """
 
-HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 """The second one keeps a proxy from collecting events before it passes them on."""
 
 MOST_NAMES = 1_000
