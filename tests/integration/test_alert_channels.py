@@ -17,6 +17,7 @@ from PIL import Image
 
 from app.alerts.channels.build import build_channels
 from app.alerts.channels.channel import Channel, ChannelBroken, DeliveryError, Message, MessageRefused, TooMany
+from app.alerts.channels.http import MOST_BYTES, Http
 from app.alerts.settings import AlertSettings
 from app.alerts.texts import lines_of, title_of
 from app.cli.alerts import example
@@ -133,6 +134,12 @@ def test_what_an_answer_means(name: str, answer: Answer, error: type[DeliveryErr
     assert type(caught.value) is error
     assert caught.value.retry_after_s == pause_s
     assert CANARY not in str(caught.value)
+
+
+def test_of_an_endless_answer_only_the_beginning_is_read() -> None:
+    with service(lambda _: (200, {}, b"x" * (MOST_BYTES + 100_000))) as state:
+        reply = Http(state.url, timeout_s=5, allow_private=True).post(b"", {})
+    assert (reply.status, len(reply.body)) == (200, MOST_BYTES)
 
 
 def test_a_service_that_is_away_or_silent_is_tried_again() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from app.alerts import delivery as delivery_module
 from app.alerts.channels.build import MisconfiguredChannel, build_channels
 from app.alerts.channels.webhook import sign
 from app.alerts.delivery import Delivery
@@ -191,6 +192,18 @@ def test_what_a_dead_worker_had_claimed_is_sent_when_its_claim_runs_out(
     assert sorted(hook.accepted) == [f"{i}|raised" for i in ids]
     deliveries.done(lost, "sent")
     assert deliveries.state("hook").waiting == 0
+
+
+def test_a_message_is_tried_so_often_and_then_given_up(
+    indicators: IndicatorCache, deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_module, "MOST_TRIES", 3)
+    monkeypatch.setattr(delivery_module, "FIRST_BACKOFF_S", 0.02)
+    raise_alerts(indicators, [1], ("hook",))
+    with service(lambda _: (500, {}, b"")) as hook:
+        drained(delivery(deliveries, hook.url))
+        assert len(hook.got) == 3
+    assert deliveries.state("hook").dropped == 1
 
 
 def test_alerts_beyond_the_bound_are_forgotten_oldest_first(redis_client: redis.Redis, deliveries: Deliveries) -> None:

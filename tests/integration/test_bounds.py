@@ -27,6 +27,7 @@ from app.cache.model import Write
 from app.cache.products import FollowedProduct, ProductCache
 from app.candles import State
 from app.context import Context
+from app.errors import InvalidInput
 from app.exchange.adapter import GapSuspected
 from app.ingest import writer as writer_module
 from app.ingest.outbox import Batch
@@ -41,6 +42,7 @@ from app.timeframes import BASE, Timeframe
 from tests import filled
 from tests.build import B0, STEP, candle, run, series
 from tests.support import ROOT, eventually
+from workers.arguments import UpdateWork, parsed
 
 pytestmark = pytest.mark.integration
 
@@ -191,6 +193,13 @@ def test_wake_ups_are_bounded_and_what_they_were_for_waits_in_the_queue(
     writer.write(batch)
     assert len(writer._wake_ups) == 5
     assert context.queue.state().settling == 20
+
+
+def test_a_task_of_too_many_series_is_refused() -> None:
+    touched = [["BTC-USD", "5m", B0, B0]]
+    assert parsed(UpdateWork, {"touched": touched * 1_000})
+    with pytest.raises(InvalidInput):
+        parsed(UpdateWork, {"touched": touched * 1_001})
 
 
 # --- in processes, and on disk
