@@ -520,7 +520,6 @@ def test_an_alert_is_listed_and_marked_as_soon_as_it_is_raised(visit: Open, cont
 
 
 @pytest.mark.usefixtures("held")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
     ("path", "there"),
     [
@@ -531,11 +530,15 @@ def test_an_alert_is_listed_and_marked_as_soon_as_it_is_raised(visit: Open, cont
         ("/docs", "details"),
     ],
 )
-def test_every_page_fits_a_phone(visit: Open, path: str, there: str, scheme: str) -> None:
-    page = visit(path, PHONE, scheme)
+def test_every_page_fits_a_phone_and_follows_its_theme(visit: Open, path: str, there: str) -> None:
+    page = visit(path, PHONE, "light")
     page.wait_for_selector(there)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
-    assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    light = page.evaluate("getComputedStyle(document.body.parentElement).backgroundColor")
+    page.emulate_media(color_scheme="dark")
+    eventually(lambda: page.evaluate("document.documentElement.dataset.theme") == "dark")
+    assert page.evaluate("getComputedStyle(document.body.parentElement).backgroundColor") != light
 
 
 @pytest.mark.usefixtures("held")
