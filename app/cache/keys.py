@@ -83,7 +83,7 @@ def correction_channel(series: Series) -> str:
 
 
 def forming_channel(exchange: str) -> str:
-    """Candles that are still open, all that changed in one message; the other channels have one a series."""
+    """Candles that are still open, many in one message; the other channels have one a series."""
     return f"candle:forming:{exchange}"
 
 
