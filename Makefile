@@ -51,10 +51,8 @@ soak: $(DEV) ## 24 market hours with a fault in each, in 25 minutes; fewer: make
 chaos: $(DEV) ## the whole system under faults: make chaos SEEDS="1-200" JOBS=2
 	$(PY) -m tests.faults.chaos $(or $(SEEDS),1-5) --jobs $(or $(JOBS),1)
 
-bench: $(DEV) ## what this project promises, measured on this machine
-	$(PY) -m benchmarks.bench_macdv
-	$(PY) -m benchmarks.bench_repair
-	$(PY) -m benchmarks.bench_dashboard
+bench: $(DEV) ## what this project promises, measured on this machine; some: make bench ONLY="latency api"
+	$(PY) -m benchmarks $(ONLY)
 
 clean: ## removes the virtual environment, caches and the demo's data; the data of `make run` stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis var/demo

@@ -1,0 +1,85 @@
+"""What is promised, measured on this machine, in one table: python -m benchmarks [macdv] [latency] ...
+
+Each benchmark runs in a process of its own, one after the other. Ends with 1 where something promised was not reached.
+`bench_alert_latency`, `bench_repair` and `bench_stream` have tables of their own: python -m benchmarks.bench_repair
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import orjson
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.figures import Figure
+from tests.support import ROOT
+
+NAMES = ("latency", "restart", "growth", "ingest", "macdv", "cache", "scan", "api", "dashboard")
+INTO = "--into"
+"""Only for the processes that are started from here: the file for what one benchmark found."""
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) == 3 and arguments[1] == INTO:
+        found = import_module(f"benchmarks.bench_{arguments[0]}").figures()
+        Path(arguments[2]).write_bytes(orjson.dumps([figure._asdict() for figure in found]))
+        return 0
+    if unknown := [name for name in arguments if name not in NAMES]:
+        print(f"no such benchmark: {unknown[0]}; there are {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    began_s = time.monotonic()
+    figures, failed = [], []
+    for name in arguments or NAMES:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        try:
+            figures += list(_run(name))
+        except subprocess.CalledProcessError:
+            failed.append(name)
+    width = Console().width if sys.stdout.isatty() else 132
+    Console(width=width).print(_table(figures))
+    print(
+        f"{time.monotonic() - began_s:.0f} s; {psutil.cpu_count()} cores, load {psutil.getloadavg()[0]:.1f} at the end"
+    )
+    for name in failed:
+        print(f"{name} broke: its error is above", file=sys.stderr)
+    return int(bool(failed) or not all(figure.is_reached for figure in figures))
+
+
+def _run(name: str) -> Iterator[Figure]:
+    """What one benchmark finds, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "figures"
+        subprocess.run([sys.executable, "-m", "benchmarks", name, INTO, str(answer)], cwd=ROOT, check=True)
+        for row in orjson.loads(answer.read_bytes()):
+            yield Figure(**row)
+
+
+def _table(figures: list[Figure]) -> Table:
+    table = Table(title="what is promised, and what was seen: the median of the runs")
+    for column in ("figure", "to reach", "median", "spread", "runs", "ratio", ""):
+        table.add_column(column, justify="left" if column == "figure" else "right")
+    for figure in figures:
+        sign = "≤" if figure.better == "lower" else "≥"
+        least, most = figure.spread
+        table.add_row(
+            figure.what,
+            f"{sign} {figure.target:,.5g} {figure.unit}".rstrip(),
+            f"{figure.median:,.4g}",
+            f"{least:,.4g} to {most:,.4g}",
+            str(len(figure.values)),
+            f"{figure.median / figure.target:.2f}" if figure.target else "",
+            "ok" if figure.is_reached else "MISSED",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
