@@ -10,7 +10,9 @@ import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import count
 
 import orjson
 from aiohttp import web
@@ -73,7 +75,7 @@ class Feed:
 
 
 async def _serve(request: web.Request) -> web.WebSocketResponse:
-    """One connection: what it subscribes to is sent for ever, each frame at its time."""
+    """One connection: what it subscribes to is sent until it goes, each frame at its time."""
     wire = web.WebSocketResponse()
     await wire.prepare(request)
     products: list[str] = []
@@ -85,13 +87,13 @@ async def _serve(request: web.Request) -> web.WebSocketResponse:
     feed, began = Feed(products), time.monotonic()
     for frame in feed.hello(START_S):
         await wire.send_str(frame.decode())
-    second = 1
-    while True:
-        for i, frame in enumerate(feed.second(START_S + second)):
-            due = began + second + i / (len(products) + 1)
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            await wire.send_str(frame.decode())
-        second += 1
+    with suppress(ConnectionError):
+        for second in count(1):
+            for i, frame in enumerate(feed.second(START_S + second)):
+                due = began + second + i / (len(products) + 1)
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                await wire.send_str(frame.decode())
+    return wire
 
 
 def main() -> None:
