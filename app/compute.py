@@ -12,10 +12,11 @@ from app.alerts.evaluate import Evaluator, Look
 from app.alerts.watch import Watched
 from app.cache.candles import CandleCache
 from app.cache.indicators import IndicatorCache, IndicatorValue
-from app.cache.model import View, Write
+from app.cache.model import Write
 from app.continuity import contiguous_tail, recarried, since
 from app.indicators.latest import latest_values
 from app.indicators.macdv import macdv_of_many
+from app.records import Records
 from app.series import Series
 from app.settings import WINDOW
 from app.timeframes import BASE, Timeframe
@@ -30,9 +31,10 @@ Ended: TypeAlias = Mapping[Touched, Sequence[Timeframe]]
 
 
 class Held(NamedTuple):
-    """What the cache holds of a series: its newest candles, and how far its alerts have come."""
+    """What the cache holds of a series: its newest closed candles, their revision, and how far its alerts have come."""
 
-    view: View
+    closed: Records
+    revision: int
     watched: Watched | None
 
 
@@ -74,7 +76,7 @@ class Computer:
         touched += self._aggregate(base, held)
         many = dict.fromkeys(map(self._series, touched))
         held |= self._read({series: _NO_MORE for series in many if series not in held}, now_s)
-        return self._compute([(series, *held[series]) for series in many], now_s)
+        return self._compute({series: held[series] for series in many}, now_s)
 
     def _series(self, touched: Touched) -> Series:
         return Series(self._exchange, touched.product, touched.timeframe)
@@ -96,7 +98,10 @@ class Computer:
             extra = self._evaluator.extra(before, series.timeframe, newest_s) if self._evaluator else 0
             ranges.append((series, min(first_s, newest_s - (WINDOW + extra) * series.timeframe.seconds), newest_s))
         views = self._candles.read_many(ranges)
-        return {series: Held(view, before) for series, view, before in zip(many, views, watched, strict=True)}
+        return {
+            series: Held(view.over, view.revision, before)
+            for series, view, before in zip(many, views, watched, strict=True)
+        }
 
     def _ended(self, touched: Touched, now_s: float) -> list[Timeframe]:
         """The longer timeframes of which a touched bucket may be over.
@@ -110,7 +115,7 @@ class Computer:
         """Empty buckets behind a corrected candle carry its new close. What is beyond a window, the scan finds."""
         writes = []
         for t in base:
-            behind = since(held[self._series(t)].view.over, t.first_s - BASE.seconds)
+            behind = since(held[self._series(t)].closed, t.first_s - BASE.seconds)
             if len(records := recarried(behind, BASE)):
                 writes.append(Write(self._series(t), records))
         return touched_by(self._candles.write(writes))
@@ -120,30 +125,27 @@ class Computer:
         writes = []
         for longer in self._longer:
             due = [t for t, ended in base.items() if longer in ended]
-            children = [since(held[self._series(t)].view.records, longer.bucket(t.first_s)) for t in due]
+            children = [since(held[self._series(t)].closed, longer.bucket(t.first_s)) for t in due]
             parents = [parents_of(np.arange(t.first_s, t.last_s + 1, BASE.seconds), longer) for t in due]
             for t, records in zip(due, aggregate_many(children, BASE, longer, parents), strict=True):
                 if len(records):
                     writes.append(Write(Series(self._exchange, t.product, longer), records))
         return touched_by(self._candles.write(writes))
 
-    def _compute(self, many: Sequence[tuple[Series, View, Watched | None]], now_s: float) -> int:
+    def _compute(self, many: Mapping[Series, Held], now_s: float) -> int:
         """Compute and store the indicator of each series from its newest candles without a hole, with its alerts."""
-        closed = [view.over for _, view, _ in many]
-        tails = [
-            contiguous_tail(records, s.timeframe)[-WINDOW:] for (s, _, _), records in zip(many, closed, strict=True)
-        ]
+        tails = [contiguous_tail(held.closed, series.timeframe)[-WINDOW:] for series, held in many.items()]
         computed = macdv_of_many(tails)
-        values = latest_values(tails, [s.timeframe for s, _, _ in many], computed)
+        values = latest_values(tails, [series.timeframe for series in many], computed)
         looks = [
-            Look(series, records, of_window, before)
-            for (series, _, before), records, of_window in zip(many, closed, computed, strict=True)
+            Look(series, held.closed, of_window, held.watched)
+            for (series, held), of_window in zip(many.items(), computed, strict=True)
         ]
         changes = self._evaluator.evaluate(looks) if self._evaluator else [None] * len(many)
         stored = self._indicators.write(
             (
-                IndicatorValue(series, view.revision, value["start"], _named(series, value), change)
-                for (series, view, _), value, change in zip(many, values, changes, strict=True)
+                IndicatorValue(series, held.revision, value["start"], _named(series, value), change)
+                for (series, held), value, change in zip(many.items(), values, changes, strict=True)
                 if value
             ),
             now_s,

@@ -26,7 +26,7 @@ def holes_in(records: Records, timeframe: Timeframe) -> int:
 
 def since(records: Records, first_s: int) -> Records:
     """Those of `records` (oldest first) that start at `first_s` or later."""
-    return records[np.searchsorted(records["start_s"], first_s) :]
+    return records[np.searchsorted(records["start_s"], np.uint32(max(0, first_s))) :]
 
 
 def recarried(records: Records, timeframe: Timeframe) -> Records:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import threading
@@ -133,6 +134,7 @@ class Ingest:
 def main(context: Context) -> int:
     """Run an ingest process until SIGTERM or SIGINT."""
     ingest = Ingest(context)
+    gc.freeze()  # what was imported stays: looking through it all would take 40 ms in the middle of some close
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ingest.stop())
     ingest.run()
