@@ -152,6 +152,11 @@ class RepairQueue:
                 pipe.zrange(key, 0, -1)
             return {Request.parse(raw) for members in pipe.execute() for raw in members}
 
+    def whys(self) -> dict[Request, Why]:
+        """Why each request was made."""
+        known = hash_at(self._client, self._urgency)
+        return {Request.parse(raw): Why(int(steps) // len(Timeframe)) for raw, steps in known.items()}
+
     def failures(self) -> dict[Request, dict[str, Any]]:
         """Requests that were given up, each with its `reason` and the `exchange_ms` of that."""
         return {Request.parse(raw): orjson.loads(data) for raw, data in hash_at(self._client, self._failures).items()}

@@ -107,6 +107,12 @@ class RequestInfo(Part):
     timeframe: Timeframe
 
 
+class PendingRequest(RequestInfo):
+    """`why`: gap, start (the first filling), history or reconcile; None where it has just been done."""
+
+    why: str | None = None
+
+
 class FailedRequest(RequestInfo):
     """A request that was given up, until the next scan takes it up again an hour of exchange time later."""
 
@@ -125,7 +131,7 @@ class Gaps(Part):
     settling: int
     delayed: int
     under_way: int
-    pending: list[RequestInfo]
+    pending: list[PendingRequest]
     failures: list[FailedRequest]
 
 

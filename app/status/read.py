@@ -25,10 +25,10 @@ from app.status.model import (
     Feed,
     Gaps,
     Ingest,
+    PendingRequest,
     Product,
     Queues,
     RedisInfo,
-    RequestInfo,
     SeriesStatus,
     Status,
 )
@@ -164,14 +164,17 @@ def _connection(told: dict[str, Any]) -> Connection:
 
 
 def _gaps(context: Context, pending: set[Request]) -> Gaps:
-    state = context.queue.state()
+    state, whys = context.queue.state(), context.queue.whys()
     return Gaps(
         total=len(pending),
         ready=state.ready,
         settling=state.settling,
         delayed=state.delayed,
         under_way=state.leased,
-        pending=[RequestInfo(**request._asdict()) for request in sorted(pending)[:LISTED]],
+        pending=[
+            PendingRequest(**request._asdict(), why=whys[request].name.lower() if request in whys else None)
+            for request in sorted(pending)[:LISTED]
+        ],
         failures=[
             FailedRequest(**request._asdict(), **failure)
             for request, failure in sorted(context.queue.failures().items())

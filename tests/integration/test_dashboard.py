@@ -451,7 +451,7 @@ def test_the_health_page_shows_where_the_trouble_is(visit: Open, context: Contex
     }
     assert re.search(r"1\s+\S.* \(2 h 5 m\)\s.*candles 0 s", shown["feed"].replace("\n", " ")), "connected since"
     assert "2021-03-04 07:02:10" in shown["clock"]
-    assert "SOL-USD\t5m\tgap" in shown["gaps-and-repairs"]
+    assert "SOL-USD\t5m\tcandles are missing" in shown["gaps-and-repairs"]
     assert "404 unknown product" in shown["given-up"]
     assert "indicators\n0 waiting" in shown["queues"]
     assert "refuses (noeviction)" in shown["redis"]

@@ -315,7 +315,7 @@ def test_status_shows_repairs_corrections_budget_and_queues(own: httpx.Client, c
     context.budget.pause(30)
     context.redis.rpush("cw:1:celery:indicators", b"{}", b"{}")
     state = eventually(lambda: s if (s := get(own, "/v1/status"))["gaps"]["total"] else None)
-    assert state["gaps"]["pending"] == [{"kind": "gap", "product": "SOL-USD", "timeframe": "5m"}]
+    assert state["gaps"]["pending"] == [{"kind": "gap", "product": "SOL-USD", "timeframe": "5m", "why": "gap"}]
     [failure] = state["gaps"]["failures"]
     assert (failure["timeframe"], failure["reason"]) == ("1h", "404 unknown product")
     assert state["corrections"] == {"total": 1, "by_cause": {"reconcile": {"5m": 1}}}

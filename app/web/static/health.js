@@ -83,8 +83,8 @@ function start(status) {
 
 function gaps(status) {
   const g = status.gaps;
-  const pending = g.pending.slice(0, LISTED).map(r => [r.product, r.timeframe, r.kind]);
-  const columns = [{ name: "product", text: true }, { name: "timeframe", text: true }, { name: "for", text: true }];
+  const pending = g.pending.slice(0, LISTED).map(r => [r.product, r.timeframe, WHY[r.why] ?? r.kind]);
+  const columns = [{ name: "product", text: true }, { name: "timeframe", text: true }, { name: "reason", text: true }];
   return card("Gaps and repairs", g, g.failures.length > 0, facts([
     ["under way", count(g.under_way)], ["waiting for a permit", count(g.ready)],
     ["waiting for the bucket to settle", count(g.settling)], ["to be tried again", count(g.delayed), g.delayed > 0],
@@ -93,6 +93,8 @@ function gaps(status) {
   pending.length ? table(columns, pending, "Pending requests") : h("p", { class: "dim" }, "Nothing is missing, nothing is being asked for."),
   g.total > pending.length ? h("p", { class: "dim" }, `and ${count(g.total - pending.length)} more`) : null);
 }
+
+const WHY = { gap: "candles are missing", start: "first filling", history: "older candles", reconcile: "comparison with REST" };
 
 function failures(status) {
   const rows = status.gaps.failures.slice(0, LISTED).map(f => [f.product, f.timeframe, f.kind, moment(f.exchange_ms / 1000), f.reason]);
