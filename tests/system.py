@@ -25,7 +25,7 @@ class System:
         self.processes: dict[str, Process] = {}
 
     def start(self, *names: str) -> None:
-        """Start processes by name: ingest, indicators, backfill, alerts, beat, web, watchdog; `ingest2` is another."""
+        """Start processes: ingest, indicators, backfill, alerts, beat, web, watchdog, flower; `ingest2` is another."""
         for name in names:
             command = self._command(name.rstrip("0123456789"), name)
             self.processes[name] = self._start(command, env=self.env)
@@ -36,7 +36,7 @@ class System:
     def _command(self, kind: str, name: str) -> list[str]:
         celery = [PYTHON, "-m", "celery", "-A", "workers.app:app"]
         match kind:
-            case "ingest" | "web" | "watchdog":
+            case "ingest" | "web" | "watchdog" | "flower":
                 return [PYTHON, "-m", "app", kind]
             case "indicators":
                 celery = ["env", "REMAP_SIGTERM=SIGQUIT", *celery]

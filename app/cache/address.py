@@ -49,6 +49,8 @@ def broker_of(url: str) -> tuple[str, dict[str, object]]:
     """`url` as Celery's transport spells it, and the transport options that go with it."""
     if url.startswith("unix://"):
         return url.replace("unix://", "redis+socket://", 1).replace("db=", "virtual_host="), {}
+    if url.startswith("rediss://") and "ssl_cert_reqs=" not in url:
+        return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required", {}  # unasked, it verifies no certificate
     if not is_sentinel(url):
         return url, {}
     sentinels = sentinels_of(url)

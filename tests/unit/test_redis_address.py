@@ -37,6 +37,10 @@ def test_anything_else_is_refused_with_the_grammar(url: str) -> None:
 def test_celery_gets_the_same_place_in_its_own_words() -> None:
     assert broker_of("redis://h:1/0") == ("redis://h:1/0", {})
     assert broker_of("unix:///run/r.sock?db=2") == ("redis+socket:///run/r.sock?virtual_host=2", {})
+    assert broker_of("rediss://h:1/0") == ("rediss://h:1/0?ssl_cert_reqs=required", {})
+    url = "rediss://:p@h:1/0?ssl_ca_certs=/ca.pem"
+    assert broker_of(url) == (f"{url}&ssl_cert_reqs=required", {})
+    assert broker_of(f"{url}&ssl_cert_reqs=none") == (f"{url}&ssl_cert_reqs=none", {})
     url, options = broker_of(URL)
     assert url == "sentinel://cw:p%40ss@10.0.0.1:26379/2;sentinel://cw:p%40ss@[::1]:26380/2"
     assert options == {"master_name": "mymaster"}

@@ -1,0 +1,94 @@
+"""Redis over TLS, for our own connections and for Celery's: nobody is spoken to whose certificate does not hold.
+
+The server that comes with the Python packages speaks no TLS; Debian's does (`redis-server`, or the same program in
+`redis-tools`).
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import trustme
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import ConnectionError
+
+from app.cache.address import broker_of
+from app.cache.connection import connect
+from app.launch.redis import command_line, wait_ready
+from tests.support import ROOT, Process, eventually, free_port
+
+pytestmark = pytest.mark.integration
+
+PASSWORD = "canary-77fe-redis"
+PROGRAM = shutil.which("redis-server") or shutil.which("redis-check-rdb")
+
+
+class TlsRedis:
+    def __init__(self, start: Callable[..., Process], folder: Path) -> None:
+        authority = trustme.CA()
+        certificate = authority.issue_cert("localhost")
+        self.ca, pem, self.port = folder / "ca.pem", folder / "redis.pem", free_port()
+        authority.cert_pem.write_to_path(str(self.ca))
+        certificate.private_key_and_cert_chain_pem.write_to_path(str(pem))
+        program = folder / "redis-server"  # it is what it is called
+        program.symlink_to(str(PROGRAM))
+        tls = {
+            "tls-port": str(self.port),
+            "tls-cert-file": str(pem),
+            "tls-key-file": str(pem),
+            "tls-auth-clients": "no",
+        }
+        options = [part for name, value in {**tls, "requirepass": PASSWORD}.items() for part in (f"--{name}", value)]
+        self.process = start([*command_line(program, 0, folder), *options])
+        wait_ready(self.url())
+
+    def url(self, host: str = "localhost", *, trusted: bool = True) -> str:
+        query = f"?ssl_ca_certs={self.ca}" if trusted else ""
+        return f"rediss://:{PASSWORD}@{host}:{self.port}/0{query}"
+
+
+@pytest.fixture
+def server(processes: Callable[..., Process], tmp_path: Path) -> TlsRedis:
+    if PROGRAM is None:
+        pytest.skip("no Redis with TLS here: apt install redis-tools")
+    return TlsRedis(processes, tmp_path)
+
+
+def ping(url: str) -> bool:
+    with closing(connect(url, tries=0)) as client:
+        return bool(client.ping())
+
+
+def ping_as_celery(url: str) -> bool:
+    broker, options = broker_of(url)
+    with Celery(broker=broker, set_as_current=False) as app, app.connection_for_write() as connection:
+        connection.transport_options = options
+        return bool(connection.channel().client.ping())
+
+
+@pytest.mark.parametrize("ask", [ping, ping_as_celery])
+def test_only_a_certificate_that_holds_is_spoken_to(server: TlsRedis, ask: Callable[[str], bool]) -> None:
+    assert ask(server.url())
+    with pytest.raises((ConnectionError, OperationalError), match="certificate verify failed"):
+        ask(server.url(trusted=False))
+    with pytest.raises((ConnectionError, OperationalError), match="mismatch"):
+        ask(server.url("127.0.0.1"))
+
+
+def test_a_worker_takes_tasks_over_it(server: TlsRedis, processes: Callable[..., Process]) -> None:
+    celery = [sys.executable, "-m", "celery", "-A", "workers.app:app"]
+    env = {"REDIS_URL": server.url()}
+    worker = processes([*celery, "worker", "-Q", "alerts", "-P", "threads", "-c", "1"], env=env, cwd=ROOT)
+    asking = [sys.executable, "-c", "from app import dispatch; dispatch.deliver('coinbase')"]
+    assert processes(asking, env=env).wait() == 0
+    with closing(connect(server.url())) as client:
+        eventually(lambda: "ready" in worker.output(), timeout=30)
+        eventually(lambda: not client.exists("cw:1:celery:alerts", "cw:1:celery:unacked"), timeout=30)
+    assert PASSWORD not in worker.output()
+    assert worker.stop() == 0

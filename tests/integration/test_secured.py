@@ -1,0 +1,150 @@
+"""A whole installation whose Redis has a password and a user of few rights, with every secret that there is.
+
+It works, nothing is refused to that user, and no process tells a secret, whatever happens to Redis.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+
+from app.launch.redis import command_line, find_server, wait_ready
+from tests.alerting import service
+from tests.oracle import Exchange
+from tests.support import ROOT, Process, eventually, free_port
+from tests.system import System
+
+pytestmark = [pytest.mark.integration, pytest.mark.whole_system]
+
+PASSWORD, TOKEN, FLOWER, HOOK, SIGNATURE, BOT, MAIL = (f"canary{number}-{'x' * 12}" for number in range(7))
+SECRETS = (PASSWORD, TOKEN, FLOWER, HOOK, SIGNATURE, BOT, MAIL)
+ALERTS = """
+[channel.hook]
+kind = "webhook"
+url_env = "HOOK_URL"
+secret_env = "HOOK_SECRET"
+allow_private = true
+[channel.telegram]
+token_env = "BOT_TOKEN"
+chat = "-100123"
+api_url = "{url}"
+allow_private = true
+[channel.mail]
+kind = "email"
+host = "127.0.0.1"
+port = {closed}
+sender = "me@example.com"
+to = ["you@example.com"]
+user_env = "MAIL_USER"
+password_env = "MAIL_PASSWORD"
+"""
+WRONG = "invalid username-password pair"
+LINES = ("status", "candles BTC-USD 5m", "gaps", "reconcile", "alerts", "alerts test hook", "alerts test mail")
+PROCESSES = ("ingest", "indicators", "backfill", "alerts", "beat", "web", "flower", "watchdog")
+
+
+class SecuredRedis:
+    """A server with the user that docs/operations.md describes; `admin` may do everything."""
+
+    def __init__(self, start: Callable[..., Process], folder: Path) -> None:
+        self._start, self._folder, self.port = start, folder, free_port()
+        self.admin = redis.Redis(port=self.port, username="admin", password=PASSWORD)
+        self.url = f"redis://candlewick:{PASSWORD}@127.0.0.1:{self.port}/0"
+
+    def start(self, password: str = PASSWORD) -> None:
+        text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+        (rule,) = re.findall(r"^user candlewick on >PASSWORD (.*)$", text, re.MULTILINE)
+        acl = self._folder / "users.acl"
+        acl.write_text(
+            f"user default off\nuser admin on >{PASSWORD} ~* &* +@all\nuser candlewick on >{password} {rule}\n"
+        )
+        command = [*command_line(find_server(os.environ), self.port, self._folder), "--aclfile", str(acl)]
+        self._process = self._start(command)
+        wait_ready(f"redis://admin:{PASSWORD}@127.0.0.1:{self.port}/0")
+
+    def stop(self) -> None:
+        self._process.stop()
+
+
+@pytest.fixture
+def secured(processes: Callable[..., Process], tmp_path: Path) -> Iterator[SecuredRedis]:
+    server = SecuredRedis(processes, tmp_path)
+    server.start()
+    yield server
+    server.admin.close()
+
+
+def cli(system: System, *arguments: str) -> str:
+    command = [sys.executable, "-m", "app", *arguments]
+    env = {**os.environ, **system.env}
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    return done.stdout + done.stderr
+
+
+def test_it_works_and_tells_no_secret(
+    secured: SecuredRedis,
+    start_exchange: Callable[..., Exchange],
+    processes: Callable[..., Process],
+    tmp_path: Path,
+) -> None:
+    exchange = start_exchange("--seed", "7", "--start", "2021-03-04T00:00:00Z", "--speed", "200")
+    web, flower, told = free_port(), free_port(), []
+    with service() as hook:
+        (tmp_path / "alerts.toml").write_text(ALERTS.format(url=hook.url, closed=free_port()))
+        env = {
+            "EXCHANGE_WS_URL": exchange.ws_url,
+            "EXCHANGE_REST_URL": exchange.rest_url,
+            "PRODUCTS": "BTC-USD,ETH-USD",
+            "TIMEFRAMES": "5m,15m",
+            "LOG_LEVEL": "DEBUG",
+            "WEB_PORT": str(web),
+            "WEB_TOKEN": TOKEN,
+            "FLOWER_PORT": str(flower),
+            "FLOWER_BASIC_AUTH": f"me:{FLOWER}",
+            "ALERTS_FILE": str(tmp_path / "alerts.toml"),
+            "HOOK_URL": f"{hook.url}/{HOOK}",
+            "HOOK_SECRET": SIGNATURE,
+            "BOT_TOKEN": f"12:{BOT}",
+            "MAIL_USER": "me",
+            "MAIL_PASSWORD": MAIL,
+        }
+        system = System(processes, secured.url, env)
+        system.start(*PROCESSES)
+        try:
+            # It works.
+            eventually(lambda: system.has_started(2), timeout=60, interval=0.2)
+            bearer = {"Authorization": f"Bearer {TOKEN}"}
+            eventually(
+                lambda: httpx.get(f"http://127.0.0.1:{web}/readyz", headers=bearer).status_code == 200, timeout=60
+            )
+            assert httpx.get(f"http://127.0.0.1:{web}/metrics", headers=bearer).status_code == 200
+            eventually(
+                lambda: httpx.get(f"http://127.0.0.1:{flower}/workers", auth=("me", FLOWER)).status_code == 200,
+                timeout=60,
+            )
+            told += [cli(system, *line.split()) for line in LINES]
+            eventually(lambda: hook.got, timeout=60)
+            assert secured.admin.acl_log() == [], "something was refused to the user of the documentation"
+            # Redis goes, and comes back with another password.
+            secured.stop()
+            assert httpx.get(f"http://127.0.0.1:{web}/v1/products", headers=bearer).status_code == 503
+            told.append(cli(system, "status"))
+            secured.start(password="another")
+            refused = ("watchdog", "indicators", "backfill", "alerts")
+            eventually(lambda: all(WRONG in system.processes[name].output() for name in refused), timeout=60)
+            assert httpx.get(f"http://127.0.0.1:{web}/v1/products", headers=bearer).status_code == 503
+            told.append(cli(system, "status"))
+            assert WRONG in told[-1]
+        finally:
+            system.context.redis.close()
+    everything = {name: process.output() for name, process in system.processes.items()} | {"cli": "\n".join(told)}
+    assert {name for name, text in everything.items() for secret in SECRETS if secret in text} == set()
+    assert all(everything.values()), "each process said something"
