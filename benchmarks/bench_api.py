@@ -41,7 +41,7 @@ def figures() -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder), free_port()) as server:
         context = Context(Settings(redis_url=server.url), connect(server.url))
         names = fill(context)
-        with web_process(Path(folder), server.url) as port:
+        with web_process(Path(folder), server.url) as (port, _):
             return [*_candles(port, names), *_computed(context, port)]
 
 

@@ -14,13 +14,13 @@ from tests.support import Process, eventually, free_port
 
 
 @contextmanager
-def web_process(folder: Path, redis_url: str) -> Iterator[int]:
-    """The port on which one serves what is in that Redis; its log is in `folder`."""
+def web_process(folder: Path, redis_url: str) -> Iterator[tuple[int, int]]:
+    """The port on which one serves what is in that Redis, and its process id; its log is in `folder`."""
     port = free_port()
     env = {**os.environ, "REDIS_URL": redis_url, "WEB_PORT": str(port)}
     process = Process([sys.executable, "-m", "app", "web"], folder / "web.log", env=env)
     try:
         eventually(lambda: httpx.get(f"http://127.0.0.1:{port}/healthz").is_success, timeout=30)
-        yield port
+        yield port, process.pid
     finally:
         process.end()
