@@ -44,7 +44,7 @@ def figures(series: int = SERIES, bars: int = BARS, runs: int = RUNS) -> list[Fi
             ratios[name].append(ours[-1] / _took_us(peer, batch[: SLOW.get(name)]))
     return [
         Figure(f"MACD-V of {series} series × {bars} bars, with stages, one core", "µs a series", 12, ours[1:]),
-        *(Figure(f"MACD-V: our time as a part of {name}'s", "", 1, values[1:]) for name, values in ratios.items()),
+        *(Figure(f"MACD-V: our time as a part of {name}'s", "×", 1, values[1:]) for name, values in ratios.items()),
     ]
 
 
