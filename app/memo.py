@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Generic, TypeVar
 
@@ -26,6 +26,25 @@ class Memo(Generic[T]):
             # No lock: one that is held while Redis does not answer would make everybody wait for all others.
             kept = self._kept = (time.monotonic(), self._read())
         return kept[1]
+
+
+class LastLook(Generic[T]):
+    """What `make` made of each of the bytes of the last look: most are the same at the next one, and the others are
+    forgotten. Safe to call from any number of threads.
+    """
+
+    def __init__(self, make: Callable[[bytes], T]) -> None:
+        self._make = make
+        self._kept: dict[bytes, T] = {}
+
+    def __call__(self, many: Iterable[bytes]) -> list[T]:
+        before, now, made = self._kept, {}, []
+        for data in many:
+            value = before[data] if data in before else self._make(data)
+            now[data] = value
+            made.append(value)
+        self._kept = now
+        return made
 
 
 class Made:

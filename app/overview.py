@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ import orjson
 
 from app.candles import State
 from app.context import Context
+from app.memo import LastLook
 from app.records import Records, state_of
 from app.series import Series
 from app.timeframes import BASE
@@ -22,9 +22,6 @@ SHOWN = ("start", "macdv", "histogram", "stage")
 
 NEWEST = 4
 """Buckets of each product that are looked at for its price; where all are missing, the indicator's close has to do."""
-
-REMEMBERED = 8_192
-"""Values whose cell is remembered (8 MB): most are the same as at the last look."""
 
 
 class Cell(NamedTuple):
@@ -55,7 +52,7 @@ def read_overview(context: Context) -> dict[str, Any]:
     products = [p.product for p in followed]
     prices = _prices(context, products, clock.exchange_s if clock else 0)
     many = [Series(context.exchange, product, t) for t in timeframes for product in products]
-    cells = list(map(_cell, context.indicators.read_json(many)))
+    cells = _cells(context.indicators.read_json(many))
     columns = [cells[i * len(products) : (i + 1) * len(products)] for i in range(len(timeframes))]
     of_base = columns[timeframes.index(BASE)]
     rows = zip(followed, prices, of_base, zip(*columns, strict=True), strict=True)
@@ -104,7 +101,6 @@ def _known(value: Any, otherwise: Any) -> Any:
     return otherwise if value is None else value
 
 
-@lru_cache(maxsize=REMEMBERED)
 def _cell(data: bytes) -> Cell:
     """What an overview makes of a stored value; of an empty one, nothing."""
     if not data:
@@ -112,3 +108,6 @@ def _cell(data: bytes) -> Cell:
     value = orjson.loads(data)
     shown = {name: value[name] for name in SHOWN if name in value}
     return Cell(orjson.Fragment(orjson.dumps(shown)), value.get("start"), value.get("close"))
+
+
+_cells = LastLook(_cell)

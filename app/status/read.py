@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -14,6 +14,7 @@ from app.cache.health import HealthCache
 from app.cache.model import NOTHING, View
 from app.cache.products import FollowedProduct
 from app.context import Context
+from app.memo import LastLook
 from app.repair.queue import Kind, Request
 from app.series import Series
 from app.status.model import (
@@ -37,9 +38,6 @@ from app.status.verdict import reasons_of, start_of, summary_of
 
 NEWEST = 3
 """Buckets of each series that are looked at first: enough for one that is current."""
-
-REMEMBERED = 8_192
-"""Values that are not read into again (4 MB): most are the same as at the last look."""
 
 LISTED = 500
 """Pending requests that are named; the rest are counted."""
@@ -82,7 +80,7 @@ def _look(
     many = [
         Series(context.exchange, p.product, t) for p in followed if not p.refused for t in context.settings.timeframes
     ]
-    values = list(map(_latest, context.indicators.read_json(many)))
+    values = _latest_of(context.indicators.read_json(many))
     # A ready indicator of the newest bucket says all there is to say; only the other series are looked into.
     over = {t: t.last_over(clock.exchange_s) for t in context.settings.timeframes} if clock else {}
     unclear = [
@@ -97,13 +95,15 @@ def _look(
     ]
 
 
-@lru_cache(maxsize=REMEMBERED)
 def _latest(data: bytes) -> Latest | None:
     """What a stored value says of its series; None where there is none."""
     if not data:
         return None
     value = orjson.loads(data)
     return Latest(value["start"], value["candles"], value["ready"], value.get("reason"))
+
+
+_latest_of = LastLook(_latest)
 
 
 def _newest_of(context: Context, many: Sequence[Series], clock: ExchangeTime | None) -> list[View]:

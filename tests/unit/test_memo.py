@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.memo import Made, Memo
+from app.memo import LastLook, Made, Memo
 
 
 def test_a_fresh_value_is_not_read_again() -> None:
@@ -54,3 +54,20 @@ def test_what_is_larger_than_the_bound_is_given_and_not_kept() -> None:
     memo = Made(lambda source: source * 10, most_bytes=25)
     assert memo.get(b"long") == b"long" * 10
     assert memo.get(b"a") == b"a" * 10
+
+
+def test_what_is_the_same_as_at_the_last_look_is_not_made_again_and_all_else_is_forgotten() -> None:
+    made: list[bytes] = []
+
+    def make(data: bytes) -> str:
+        made.append(data)
+        return data.decode()
+
+    look = LastLook(make)
+    assert look([b"a", b"b", b"b"]) == ["a", "b", "b"]
+    assert look([b"b", b"c"]) == ["b", "c"]
+    assert look([b"a", b"c"]) == ["a", "c"]
+    assert made == [b"a", b"b", b"b", b"c", b"a"]
+    for number in range(1_000):
+        look([b"%d" % number])
+    assert len(look._kept) == 1
