@@ -28,6 +28,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("api fuzz")]  # o
 EXAMPLES = settings.default.max_examples // 5
 """Requests to each route that follow its description, and as many that do not."""
 
+LONGEST = 60_000
+"""Characters of a URL; about there the server refuses the whole head, before it is a request."""
+
 ENDLESS = "/v1/stream"
 DESCRIPTION = create_app(Context(Settings())).openapi()
 WITH_PARAMETERS = [path for path, methods in DESCRIPTION["paths"].items() if methods["get"].get("parameters")]
@@ -61,13 +64,15 @@ def answer_of(case: Case, session: requests.Session) -> None:
         if case.path == ENDLESS and answer.status_code == 200:
             assert answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
             assert next(answer.iter_lines()).startswith(b"retry: ")
+        elif len(answer.request.url or "") > LONGEST:
+            assert answer.status_code in (200, 400, 404)
         else:
-            case.validate_response(answer, excluded_checks=beyond_the_description(case))
+            case.validate_response(answer, excluded_checks=beyond_the_description(answer.request.url or ""))
 
 
-def beyond_the_description(case: Case) -> list[Any]:
+def beyond_the_description(url: str) -> list[Any]:
     """What no schema can say: which cursors and starts of buckets there are, and that an empty value counts as none."""
-    is_partly_empty = "" in (case.query or {}).values()
+    is_partly_empty = url.endswith("=") or "=&" in url
     return [positive_data_acceptance, *([negative_data_rejection] if is_partly_empty else [])]
 
 
