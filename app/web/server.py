@@ -12,7 +12,6 @@ from contextlib import suppress
 import uvicorn
 from redis.exceptions import RedisError
 
-from app import heap
 from app.cache.connection import connect
 from app.context import Context
 from app.errors import InvalidInput
@@ -41,7 +40,6 @@ DEAF_MS = 60_000
 def main(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT. Raises `InvalidInput` where the address cannot, or must not, be listened on."""
     check_web(settings)
-    heap.share()
     with listen(settings.web_host, settings.web_port) as listener:
         context = Context(settings, connect(settings.redis_url, timeout_s=REDIS_TIMEOUT_S))
         # The server gives a signal back once it has ended; there is nothing left for it to do then.
