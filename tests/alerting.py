@@ -103,7 +103,7 @@ class Service:
         answer = self.answer(number)
         if answer[0] < 300 and body[:1] == b"{":
             with self._lock:
-                self.accepted.append(str(orjson.loads(body)["id"]))
+                self.accepted.append(str(orjson.loads(body).get("id")))
         return answer
 
     @property
