@@ -93,14 +93,21 @@ def figures() -> list[Figure]:
 
 def _compared(sizes: Iterable[Size]) -> Iterator[Figure]:
     by_size = {size.products: size for size in sizes}
-    usual = by_size[USUAL]
+    smallest, usual = by_size[min(by_size)], by_size[USUAL]
     a_close = median(usual.a_close_us)
     for size in by_size.values():
         if size is not usual:
             ratios = [us / a_close for us in size.a_close_us]
             yield Figure(f"processor time a close, {size.products:,} products / {USUAL}", "", 1.2, ratios)
-            memory = size.redis_bytes / usual.redis_bytes
-            yield Figure(f"Redis memory a series, {size.products:,} products / {USUAL}", "", 1.05, [memory])
+        if size not in (smallest, usual):
+            ratio = _further(smallest, size) / _further(smallest, usual)
+            yield Figure(f"Redis memory of a further series, up to {size.products:,} / {USUAL}", "", 1.05, [ratio])
+
+
+def _further(small: Size, large: Size) -> float:
+    """Bytes of Redis for each series by which `large` is larger than `small`."""
+    more = large.redis_bytes * large.products - small.redis_bytes * small.products
+    return more / (large.products - small.products)
 
 
 def main(names: list[str]) -> int:
