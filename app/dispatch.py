@@ -20,7 +20,7 @@ SCAN = "workers.repair.scan"
 DELIVER = "workers.alerts.deliver"
 
 SERIES_A_TASK = 128
-"""Half as many series cost a fifth more processor time each; more would keep the first ones waiting for the last."""
+"""With half as many, what tasks cost by themselves shows; with more, the first series would wait for the last."""
 
 MOST_WAITING = 1_000
 """Tasks in a queue, from which on more are dropped, and counted: what they were for is found by the next scan, or by
