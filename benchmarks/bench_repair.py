@@ -21,7 +21,7 @@ from app.series import Series
 from app.settings import Settings
 from tests.faults.ledger import most_in_a_second
 from tests.faults.world import world
-from tests.oracle import wrong_candles
+from tests.oracle import none, wrong_candles
 from tests.support import Process, eventually, free_port
 
 BUDGET = 5
@@ -104,7 +104,10 @@ def bench_disconnect(folder: Path) -> Iterable[Row]:
         back, products = time.monotonic(), system.context.products.delivered()
         timeframes = system.context.settings.timeframes
         until_s = gone_s + 1200
-        eventually(lambda: not wrong_candles(system, exchange, products, timeframes, until_s), timeout=60, interval=0.1)
+        compared = (system, exchange, products, timeframes, until_s)
+        eventually(lambda: none(wrong_candles(*compared)), timeout=60, interval=0.1)
+            lambda: none(wrong_candles(system, exchange, products, timeframes, until_s)), timeout=60, interval=0.1
+        )
         took_s = time.monotonic() - back
         after = exchange.requests_for_candles()[before:]
         # Thin products go on having empty buckets meanwhile; those requests are not the disconnect's.

@@ -13,6 +13,8 @@ from hypothesis import settings
 from app.launch.redis import RedisServer
 from tests.support import Process, free_port
 
+settings.register_profile("tests", deadline=None)  # how long something takes is measured in benchmarks
+settings.load_profile("tests")
 settings.register_profile("fuzz", max_examples=1_000, deadline=None)
 
 

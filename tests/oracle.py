@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 import requests
@@ -89,32 +89,31 @@ def expected(truth: Mapping[int, Bar], first_s: int, last_s: int, step: int) -> 
 def held(view: View) -> dict[int, Bar]:
     """What the cache holds: closed and confirmed candles."""
     return {
-        int(r["start_s"]): Bar(
-            *(float(r[f]) for f in ("open", "high", "low", "close", "volume")), not int(r["flags"]) & EMPTY
-        )
-        for r in view.records
-        if int(r["flags"]) & STATE_MASK >= State.CLOSED
+        start: Bar(*values, not flags & EMPTY)
+        for start, flags, _, *values in view.records.tolist()
+        if flags & STATE_MASK >= State.CLOSED
     }
 
 
 def wrong_candles(
     system: System, exchange: Exchange, products: Sequence[str], timeframes: Sequence[Timeframe], now_s: float
-) -> list[str]:
-    """Every settled bucket of every series in which the cache differs from the truth, with both sides."""
+) -> Iterator[str]:
+    """Every settled bucket of every series in which the cache differs from the truth, with both sides.
+
+    A series is looked at when its turn comes: who waits until there are none needs only the first.
+    """
     rules = Rules(system.context.settings.close_grace_seconds, system.context.settings.settling_seconds)
-    problems: list[str] = []
     for product in products:
         for timeframe in timeframes:
             series, settled_s = Series("coinbase", product, timeframe), rules.settled(timeframe, now_s)
             view = system.context.candles.read(series, settled_s - 999 * timeframe.seconds, settled_s)
             if not view.origin_s:
-                problems.append(f"{series}: nothing is known")
+                yield f"{series}: nothing is known"
                 continue
             first_s = max(view.origin_s, view.from_s + 2 * timeframe.seconds)
             truth = exchange.truth(product, timeframe, first_s, settled_s)
             bars = expected(truth, first_s, settled_s, timeframe.seconds)
-            problems += [f"{series} {text}" for text in differences(bars, held(view))]
-    return problems
+            yield from (f"{series} {text}" for text in differences(bars, held(view)))
 
 
 def differences(truth: Mapping[int, Bar], cache: Mapping[int, Bar]) -> list[str]:
@@ -128,10 +127,9 @@ def differences(truth: Mapping[int, Bar], cache: Mapping[int, Bar]) -> list[str]
     return lines
 
 
-def wrong_indicators(system: System, products: Sequence[str], timeframes: Sequence[Timeframe]) -> list[str]:
+def wrong_indicators(system: System, products: Sequence[str], timeframes: Sequence[Timeframe]) -> Iterator[str]:
     """Every series whose stored indicator is not what an independent computation makes of the cached candles."""
     now_s = system.now_s()
-    problems = []
     for product in products:
         for timeframe in timeframes:
             series, newest = Series("coinbase", product, timeframe), timeframe.bucket(now_s)
@@ -140,15 +138,13 @@ def wrong_indicators(system: System, products: Sequence[str], timeframes: Sequen
             bars = held(view)
             starts = sorted(bars)
             if any(b - a != timeframe.seconds for a, b in pairwise(starts)):
-                problems.append(f"{series}: has a hole")
-                continue
-            if value is None and not starts:
+                yield f"{series}: has a hole"
+            elif value is None and not starts:
                 continue  # it has had no trades in this timeframe yet
-            if value is None or value.start_s != starts[-1]:
-                problems.append(f"{series}: the newest indicator is of {value and value.start_s}, not {starts[-1:]}")
-                continue
-            problems += _wrong_values(series, value.data, [bars[s] for s in starts][-WINDOW:])
-    return problems
+            elif value is None or value.start_s != starts[-1]:
+                yield f"{series}: the newest indicator is of {value and value.start_s}, not {starts[-1:]}"
+            else:
+                yield from _wrong_values(series, value.data, [bars[s] for s in starts][-WINDOW:])
 
 
 def _wrong_values(series: Series, data: Mapping[str, Any], bars: Sequence[Bar]) -> list[str]:
@@ -168,9 +164,10 @@ def _wrong_values(series: Series, data: Mapping[str, Any], bars: Sequence[Bar]) 
     return wrong
 
 
-def none(problems: Sequence[str]) -> bool:
+def none(problems: Iterable[str]) -> bool:
     """True where there are none; else `AssertionError` with the first of them."""
-    assert not problems, f"{len(problems)} problems:\n" + "\n".join(problems[:10])
+    first = list(islice(problems, 5))
+    assert not first, "\n".join(first)
     return True
 
 

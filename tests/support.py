@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -46,6 +48,14 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@contextmanager
+def network_of_machine(*, changes: bool = False) -> Iterator[None]:
+    """Browsers give up what they load when an interface of the machine comes or goes: who `changes` them is alone."""
+    with (Path(tempfile.gettempdir()) / "candlewick-tests-network").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if changes else fcntl.LOCK_SH)
+        yield
 
 
 class Process:

@@ -96,8 +96,8 @@ def until_true(
 ) -> list[str]:
     """What is still wrong at `until_s`, of all that was over at `end_s`."""
     while True:
-        wrong = wrong_candles(system, exchange, products, timeframes, end_s)
-        wrong = wrong or wrong_indicators(system, products, timeframes)
+        wrong = list(wrong_candles(system, exchange, products, timeframes, end_s))
+        wrong = wrong or list(wrong_indicators(system, products, timeframes))
         if not wrong or exchange.now_s() > until_s:
             return wrong
         time.sleep(0.5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import requests
 
@@ -77,29 +77,29 @@ def judge(world: World) -> Verdict:
     )
 
 
-def _until_none(look: Callable[[], list[str]], world: World, until_s: float) -> list[str]:
+def _until_none(look: Callable[[], Iterator[str]], world: World, until_s: float) -> list[str]:
     """What `look` still finds at `until_s` (exchange time)."""
     while True:
         try:
-            problems = look()
+            is_last = world.exchange.now_s() > until_s
+            problems = list(look() if is_last else islice(look(), 1))
         except Exception as error:  # Redis may just be coming back
             problems = [f"cannot look: {type(error).__name__}: {error}"]
-        if not problems or world.exchange.now_s() > until_s:
+        if not problems or is_last:
             return problems
         time.sleep(0.3)
 
 
-def _untrue(world: World, end_s: float) -> list[str]:
+def _untrue(world: World, end_s: float) -> Iterator[str]:
     system, timeframes = world.system, world.system.context.settings.timeframes
     products = system.context.products.delivered()
     if not products:
-        return ["nothing is known of any product"]
-    return wrong_candles(system, world.exchange, products, timeframes, end_s) or wrong_indicators(
-        system, products, timeframes
-    )
+        yield "nothing is known of any product"
+    yield from wrong_candles(system, world.exchange, products, timeframes, end_s)
+    yield from wrong_indicators(system, products, timeframes)
 
 
-def _wrong_alerts(world: World) -> list[str]:
+def _wrong_alerts(world: World) -> Iterator[str]:
     """Alerts that stand and should not, that should and do not, or that nobody was told of.
 
     The market goes on meanwhile: the alerts are read last, and only those of bars that had been looked at before count.
@@ -111,10 +111,9 @@ def _wrong_alerts(world: World) -> list[str]:
     corrected = _corrected(world)
     stored, _ = context.alerts.newest(10_000, lambda _: True)
     standing = {a.id for a in stored if not a.withdrawn}
-    problems = [f"{i}: nobody was told" for i in standing if f"{i}|raised" not in world.hook.accepted]
+    yield from (f"{i}: nobody was told" for i in standing if f"{i}|raised" not in world.hook.accepted)
     for (series, seen), view in zip(watched, views, strict=True):
-        problems += _wrong_alerts_of(series, seen, view, standing, corrected.get(series.product, LATER))
-    return problems
+        yield from _wrong_alerts_of(series, seen, view, standing, corrected.get(series.product, LATER))
 
 
 def _corrected(world: World) -> dict[str, int]:

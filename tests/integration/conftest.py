@@ -7,9 +7,20 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from app import dispatch
 from tests.oracle import Exchange
 from tests.support import Process, eventually, free_port
 from tests.system import System
+
+
+@pytest.fixture
+def sends_here(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What this process sends to workers goes to the test's Redis."""
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.delitem(sys.modules, "celeryconfig", raising=False)  # it has read another URL, maybe
+    dispatch.sender.cache_clear()
+    yield
+    dispatch.sender.cache_clear()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from app import dispatch
 from app.alerts import delivery as delivery_module
 from app.alerts.channels.build import MisconfiguredChannel, build_channels
 from app.alerts.channels.webhook import sign
@@ -287,13 +288,9 @@ def test_workers_killed_at_any_moment_lose_nothing(
     start_worker: Callable[[str], Process],
     indicators: IndicatorCache,
     deliveries: Deliveries,
-    redis_url: str,
-    monkeypatch: pytest.MonkeyPatch,
+    sends_here: None,
 ) -> None:
-    from app import dispatch
-
-    monkeypatch.setenv("REDIS_URL", redis_url)
-    dispatch.sender.cache_clear()
+    del sends_here
 
     def slowly(number: int) -> Answer:
         time.sleep(0.05)  # the work of a service, so that a kill meets a message under way
@@ -321,4 +318,3 @@ def test_workers_killed_at_any_moment_lose_nothing(
     doubled = len(hook.accepted) - len(messages)
     assert doubled <= 4 * kills, "at most what was under way at a kill"
     assert SECRET not in "".join(w.output() for w in workers)
-    dispatch.sender.cache_clear()

@@ -56,7 +56,8 @@ class Terminal:
     def __init__(self, context: Context, *arguments: str) -> None:
         ours, theirs = os.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 150, 0, 0))
-        env = {**os.environ, **environment(context.settings.redis_url), "TERM": "xterm-256color"}
+        sizes = {"COLUMNS": "", "LINES": ""}  # of whoever started the tests
+        env = {**os.environ, **environment(context.settings.redis_url), "TERM": "xterm-256color", **sizes}
         command = [sys.executable, "-m", "app", *arguments]
         self.process = subprocess.Popen(
             command, cwd=ROOT, env=env, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True

@@ -35,7 +35,7 @@ from app.timeframes import Timeframe
 from tests import filled
 from tests.alerting import B0, fact
 from tests.integration.test_web import served
-from tests.support import eventually
+from tests.support import eventually, network_of_machine
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
 
@@ -84,7 +84,7 @@ COUNT_PIXELS = """([name, near]) => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
+    with network_of_machine(), sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
         yield browser
         browser.close()

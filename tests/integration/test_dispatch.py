@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-
 import pytest
 import redis
 
@@ -14,19 +11,10 @@ from app.timeframes import BASE
 from app.touched import Touched
 from tests.build import B0
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("sends_here")]
 
 TOUCHED = Touched("BTC-USD", BASE, B0, B0)
 WAITING = "cw:1:celery:indicators"
-
-
-@pytest.fixture(autouse=True)
-def _own_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("REDIS_URL", redis_url)
-    monkeypatch.delitem(sys.modules, "celeryconfig", raising=False)  # it has read another URL, maybe
-    dispatch.sender.cache_clear()
-    yield
-    dispatch.sender.cache_clear()
 
 
 def test_a_queue_that_nobody_empties_is_bounded_and_what_is_dropped_is_counted(

@@ -15,7 +15,7 @@ import pytest
 from app.launch.redis import find_server, wait_ready
 from tests.faults.ledger import busiest_second, refused
 from tests.oracle import Exchange, none, wrong_candles, wrong_indicators
-from tests.support import Process, eventually, free_port
+from tests.support import Process, eventually, free_port, network_of_machine
 from tests.system import System
 
 pytestmark = [pytest.mark.integration, pytest.mark.whole_system]
@@ -81,11 +81,12 @@ class Network:
 @contextmanager
 def network() -> Iterator[Network]:
     made = Network()
-    try:
-        made.make()
-        yield made
-    finally:
-        made.remove()
+    with network_of_machine(changes=True):
+        try:
+            made.make()
+            yield made
+        finally:
+            made.remove()
 
 
 class Spread(System):

@@ -286,7 +286,7 @@ def test_a_connection_without_any_frame_is_dropped_and_heartbeats_keep_it() -> N
             beating.send('{"type":"subscribe","channel":"heartbeats"}')
             silent.until(lambda: silent.closed)
             assert silent.closed == 1006
-            assert exchange.connections == 1
+            eventually(lambda: exchange.connections == 1)
 
 
 @pytest.mark.parametrize("over", ["error", "close"])
