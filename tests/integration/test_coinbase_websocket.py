@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
+from app.candles import UnifiedCandle
 from app.exchange.adapter import CandleClosed, CandleUpdated, Connected, Disconnected, Event, GapSuspected
 from app.exchange.coinbase.models import MAX_FRAME_BYTES
 from app.exchange.coinbase.pacing import Limiter
@@ -370,8 +371,14 @@ def local(*products: str, speed: float, **options: Any) -> Iterator[tuple[LocalE
 
 
 def check(exchange: LocalExchange, events: list[Event], products: tuple[str, ...]) -> int:
-    """Every closed candle is the truth, and each bucket that is over was decided. Returns how many closed."""
-    last = {(e.candle.product, e.candle.start_s): e.candle for e in of(CandleClosed, events)}
+    """Every closed candle is the truth, or doubted; each bucket that is over was decided. Returns how many closed."""
+    last: dict[tuple[str, int], UnifiedCandle] = {}
+    for event in list(events):
+        if isinstance(event, CandleClosed):
+            last[event.candle.product, event.candle.start_s] = event.candle
+        elif isinstance(event, GapSuspected):
+            for start_s in range(event.first_s, event.last_s + 1, 300):
+                last.pop((event.product, start_s), None)
     for product in products:
         truth = {int(c["start"]): c for c in exchange.truth(product, BASE, START)}
         for (name, start_s), candle in last.items():

@@ -76,7 +76,16 @@ class BucketBook:
         """Decisions on the buckets from `first_s` on were made in a stream that turns out to have been dead."""
         if self.next_s is None or first_s >= self.next_s:
             return []
+        for start_s, known in self._recent.items():
+            if known is not None and start_s >= first_s:
+                self._recent[start_s] = known.with_state(State.FORMING)
         return [self._gap(first_s, self.next_s - STEP_S, reason, settled_only=False)]
+
+    def reopen_last(self, reason: str) -> list[Event]:
+        """The bucket that was decided last may have been closed before its last update, which is lost now."""
+        last_s = 0 if self.next_s is None else self.next_s - STEP_S
+        known = self._recent.get(last_s)
+        return self.reopen(last_s, reason) if known is not None and known.state is State.CLOSED else []
 
     def preview(self, candle: UnifiedCandle) -> list[Event]:
         """The open bucket's candle in a snapshot: worth showing, not worth trusting."""

@@ -37,6 +37,8 @@ _TICK_MS = 250
 _FIRST_FRAME_MS = 5_000
 _HEARTBEAT_MS = 5_000
 _AHEAD_MS = STEP_S * 1000
+_LATE_MS = 30_000
+"""A bucket's last update may come so long after its end, by the exchange's clock, when the exchange is busy."""
 _CHANNELS = ("candles", "heartbeats", "subscriptions")
 
 
@@ -148,12 +150,14 @@ class CoinbaseSession:
         self.is_open = False
         self.must_reconnect = None
         reason = reason[:200]
+        events: list[Event] = [Disconnected(self.connection, reason)]
+        self._reopen_late(f"disconnected: {reason}", events)
         for book in self._books.values():
             book.end(f"disconnected: {reason}")
         self._clock.disconnected()
         self._silence.forget()
         self._subscriptions.closed()
-        return [Disconnected(self.connection, reason)]
+        return events
 
     def frame(self, data: str | bytes, now_ms: int) -> list[Event]:
         """One text frame arrived. Never raises, whatever it holds."""
@@ -172,7 +176,7 @@ class CoinbaseSession:
         self._heard_now_ms[message.channel if message.channel in _CHANNELS else "other"] = now_ms
         events = self._observe(message, now_ms)
         if order is Order.AFTER_GAP:
-            self._doubt_all("frames were lost (sequence gap)")
+            self._doubt_all("frames were lost (sequence gap)", events)
         self._read(message, now_ms, events)
         self._sweep(events)
         return events
@@ -267,7 +271,7 @@ class CoinbaseSession:
                 self._acknowledge(message, now_ms)
         except BadFrame as bad:
             # The frame had its place in the sequence, so whatever it should have said is lost.
-            self._doubt_all("a frame was not understood")
+            self._doubt_all("a frame was not understood", events)
             events.append(self._reject(bad))
 
     def _candles(self, event: Any, time_ms: int, now_ms: int, events: list[Event]) -> None:
@@ -291,7 +295,7 @@ class CoinbaseSession:
         try:
             book = self._book(row)
         except BadFrame as bad:
-            self._doubt_all("an update was not understood")
+            self._doubt_all("an update was not understood", events)
             events.append(self._reject(bad))
             return
         if book is None:
@@ -381,12 +385,20 @@ class CoinbaseSession:
         for stream in self._subscriptions.accepted:
             book = self._books[stream]
             self._add(events, book, book.reopen(BASE.bucket(since_ms // 1000), reason))
-        self._doubt_all(reason)
+        self._doubt_all(reason, events)
         return reason
 
-    def _doubt_all(self, reason: str) -> None:
+    def _doubt_all(self, reason: str, events: list[Event]) -> None:
+        self._reopen_late(reason, events)
         for book in self._books.values():
             self._doubt(book, reason)
+
+    def _reopen_late(self, reason: str, events: list[Event]) -> None:
+        """A moment after the end of a bucket, the last updates of a busy exchange may be among what is lost."""
+        exchange_ms = self._clock.ms
+        if exchange_ms is not None and exchange_ms % (STEP_S * 1000) < _LATE_MS:
+            for book in self._books.values():
+                self._add(events, book, book.reopen_last(reason))
 
     def _doubt(self, book: BucketBook, reason: str) -> None:
         open_s = self._open_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.candles import State
-from app.exchange.adapter import CandleClosed, CandleUpdated, ClockTick
+from app.exchange.adapter import CandleClosed, CandleUpdated, ClockTick, Event
 from app.exchange.coinbase.buckets import MAX_GAP_BUCKETS
 from tests.unit.exchange.coinbase.venue import BTC, ETH, STEP, T, Venue, closes, gaps, row, spans, updates
 
@@ -202,6 +202,11 @@ def test_products_close_by_themselves() -> None:
     assert [(c.product, c.start_s) for c in closes(venue.beat(T + 303))] == [(ETH, T)]
 
 
+def lose_a_frame(venue: Venue) -> list[Event]:
+    venue.lose()
+    return venue.beat()
+
+
 class TestBreaks:
     def test_a_lost_frame_puts_the_open_bucket_in_doubt(self) -> None:
         venue = Venue(BTC, ETH)
@@ -271,6 +276,23 @@ class TestBreaks:
         venue.open()
         venue.beat(T + STEP + 70)
         assert spans(venue.beats_until(T + 3 * STEP + 3)) == [(1, 1, False), (2, 2, False)]
+
+    @pytest.mark.parametrize(("after_s", "doubted"), [(3, True), (29, True), (30, False)])
+    def test_a_close_is_doubted_where_its_last_update_may_be_lost(self, after_s: float, doubted: bool) -> None:
+        for ends in (Venue.close, lose_a_frame):
+            venue = settled()
+            venue.update(row(T + STEP), at=T + 2 * STEP - 10)
+            assert [c.start_s for c in closes(venue.beat(T + 2 * STEP + 3))] == [T + STEP]
+            venue.beats_until(T + 2 * STEP + after_s)
+            assert spans(ends(venue)) == ([(1, 1, False)] if doubted else [])
+            assert spans(ends(venue)) == [], "it is asked for already"
+
+    def test_a_bucket_that_was_doubted_can_still_be_revised(self) -> None:
+        venue = settled()
+        venue.update(row(T + STEP), at=T + 2 * STEP - 10)
+        venue.beat(T + 2 * STEP + 3)
+        lose_a_frame(venue)
+        assert [c.volume for c in closes(venue.update(row(T + STEP, volume=2)))] == [2]
 
     def test_a_long_gap_is_bounded(self) -> None:
         venue = settled()
