@@ -1,11 +1,13 @@
 """How fast the API answers for 700 products: python -m benchmarks.bench_api
 
-Starts a Redis and a web process on a full cache. Candles: requests a second, and what 99 of 100 of them wait at most,
-for one series and for all in turn. What is remembered for a while is asked for after that, so that it is read anew.
+Starts a Redis and a web process on a full cache. Candles, for one series and for all in turn: how many requests are
+answered in a second, and what 99 of 100 wait at most at about the promised rate. What is remembered for a while is
+asked for after that, so that it is read anew.
 """
 
 from __future__ import annotations
 
+import statistics
 import sys
 import tempfile
 import time
@@ -31,6 +33,8 @@ from tests.support import free_port
 
 PRODUCTS, BARS = 700, 600
 RUNS, SECONDS, CONNECTIONS = 5, 2, 16
+PAUSE_MS = 8
+"""Of each connection, where the wait is measured: together they ask as often as is promised, or a bit more."""
 COMPUTED = {"/v1/overview": 30.0, "/v1/status": 100.0, "/v1/summary": 100.0, "/readyz": 100.0, "/metrics": 100.0}
 """What is promised of each (ms) when it has to be read."""
 REMEMBERED_S = 0.7
@@ -69,9 +73,10 @@ def _candles(port: int, names: list[str]) -> list[Figure]:
         paths = [f"/v1/candles/{name}?timeframe=5m&limit=500" for name in products]
         load(port, paths, connections=CONNECTIONS, seconds=1)  # the server's memory is warm, as it is after minutes
         runs = [load(port, paths, connections=CONNECTIONS, seconds=SECONDS) for _ in range(RUNS)]
-        rates, waits = [run.per_second for run in runs], [run.p99_ms for run in runs]
-        found.append(Figure(f"500 candles, {what}", "requests/s", 1500, rates, "higher"))
-        found.append(Figure(f"500 candles, {what}, p99 of {CONNECTIONS} connections", "ms", 20, waits))
+        found.append(Figure(f"500 candles, {what}", "requests/s", 1500, [run.per_second for run in runs], "higher"))
+        runs = [load(port, paths, connections=CONNECTIONS, seconds=SECONDS, pause_ms=PAUSE_MS) for _ in range(RUNS)]
+        rate = statistics.median(run.per_second for run in runs)
+        found.append(Figure(f"500 candles, {what}, p99 at {rate:,.0f}/s", "ms", 20, [run.p99_ms for run in runs]))
     return found
 
 

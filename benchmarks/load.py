@@ -1,5 +1,5 @@
 """How many requests a server answers in a second, and how long each waits: `wrk` where it is installed, else our own
-client in a process of its own (python -m benchmarks.load PORT PATHS CONNECTIONS SECONDS prints what it saw).
+client in a process of its own (python -m benchmarks.load PORT PATHS CONNECTIONS SECONDS PAUSE_MS prints what it saw).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ request = function()
   at = at %% #paths + 1
   return wrk.format("GET", paths[at])
 end
+delay = function() return %d end
 done = function(summary, latency, requests)
   local errors = summary.errors
   local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout
@@ -46,14 +47,25 @@ class Load(NamedTuple):
     p99_ms: float
 
 
-def load(port: int, paths: Sequence[str], *, connections: int, seconds: float) -> Load:
-    """Ask for `paths` in turn, over so many connections at once. `RuntimeError` where any answer is not 200."""
+def load(port: int, paths: Sequence[str], *, connections: int, seconds: float, pause_ms: int = 0) -> Load:
+    """Ask for `paths` in turn, over so many connections at once, each of which pauses before it asks again.
+
+    Without a pause the server is never idle, and what a request waits for is mostly the others. `RuntimeError` where
+    any answer is not 200.
+    """
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder, "paths")
         listed.write_text("".join(f"{path}\n" for path in paths))
-        Path(folder, "script.lua").write_text(SCRIPT % listed)
+        Path(folder, "script.lua").write_text(SCRIPT % (listed, pause_ms))
         options = [WRK, "-t1", f"-c{connections}", f"-d{seconds:.0f}s", "-s", str(Path(folder, "script.lua"))]
-        command = [sys.executable, "-m", "benchmarks.load", str(port), str(listed), str(connections), str(seconds)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.load",
+            str(port),
+            str(listed),
+            *map(str, (connections, seconds, pause_ms)),
+        ]
         told = subprocess.run(
             [*options, f"http://127.0.0.1:{port}"] if WRK else command,
             cwd=ROOT,
@@ -67,7 +79,7 @@ def load(port: int, paths: Sequence[str], *, connections: int, seconds: float) -
     return Load(int(found[1]) / int(found[3]) * 1e6, float(found[4]) / 1000)
 
 
-async def _ask(port: int, paths: Iterator[str], until_s: float) -> tuple[list[float], int]:
+async def _ask(port: int, paths: Iterator[str], until_s: float, pause_s: float) -> tuple[list[float], int]:
     """What each request of one connection waited (µs), and how many were not answered with 200."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
     waited, failed = [], 0
@@ -78,18 +90,20 @@ async def _ask(port: int, paths: Iterator[str], until_s: float) -> tuple[list[fl
         await reader.readexactly(int(length[1]) if length else 0)
         waited.append((time.perf_counter() - began) * 1e6)
         failed += not head.startswith(b"HTTP/1.1 200")
+        await asyncio.sleep(pause_s)
     writer.close()
     return waited, failed
 
 
-async def _main(port: int, paths: Sequence[str], connections: int, seconds: float) -> None:
+async def _main(port: int, paths: Sequence[str], connections: int, seconds: float, pause_s: float) -> None:
     began, turns = time.perf_counter(), cycle(paths)
-    seen = await asyncio.gather(*(_ask(port, turns, began + seconds) for _ in range(connections)))
+    seen = await asyncio.gather(*(_ask(port, turns, began + seconds, pause_s) for _ in range(connections)))
     waited = np.concatenate([np.array(one) for one, _ in seen])
     took = (time.perf_counter() - began) * 1e6
     print(f"RESULT {len(waited)} {sum(failed for _, failed in seen)} {took:.0f} {np.quantile(waited, 0.99):f}")
 
 
 if __name__ == "__main__":
-    port, listed, connections, seconds = sys.argv[1:]
-    asyncio.run(_main(int(port), Path(listed).read_text().split(), int(connections), float(seconds)))
+    port, listed, *numbers = sys.argv[1:]
+    connections, seconds, pause_ms = map(float, numbers)
+    asyncio.run(_main(int(port), Path(listed).read_text().split(), int(connections), seconds, pause_ms / 1000))
