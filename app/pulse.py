@@ -1,10 +1,14 @@
-"""Every process shows that its work goes on: a number in Redis that grows. The watchdog of its host reads it."""
+"""Every process shows that its work goes on: a number in Redis that grows. The watchdog of its host reads it.
+
+Who was heard a moment ago is told in the status; there the moments are of Redis' clock, which all hosts share.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
 import time
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,12 +17,17 @@ from redis import Redis
 
 from app.cache import keys
 from app.cache.connection import hash_at
+from app.cache.scripts import script
 
 EVERY_S = 1.0
 """Real seconds between two marks, at least."""
 
 KEPT_S = 86_400
 """Real seconds for which the marks of a host stay when all of its processes are gone: hosts come and go."""
+
+
+GONE_MS = 15_000
+"""A process that was not heard for so long is told of no more."""
 
 
 class Mark(NamedTuple):
@@ -35,6 +44,7 @@ class Pulse:
 
     def __init__(self, client: Redis, role: str) -> None:
         self._client = client
+        self._tell = script(client, "tell_pulse")
         self._role = role
         self._count = 0
         self._told_s = 0.0
@@ -48,11 +58,11 @@ class Pulse:
         self._count += 1
         pid = os.getpid()
         row = {"role": self._role, "beats": self._count, "born": born(pid)}
-        key = keys.pulse(socket.gethostname())
-        with self._client.pipeline(transaction=False) as pipe:
-            pipe.hset(key, str(pid), orjson.dumps(row))
-            pipe.expire(key, KEPT_S)
-            pipe.execute()
+        host = socket.gethostname()
+        self._tell(
+            keys=[keys.pulse(host), keys.ALIVE],
+            args=[pid, orjson.dumps(row), KEPT_S, f"{self._role}|{host}|{pid}", GONE_MS],
+        )
         self._told_s = time.monotonic()
 
 
@@ -66,6 +76,16 @@ def marks(client: Redis) -> list[Mark]:
         else:
             client.hdel(key, pid)
     return found
+
+
+def alive(client: Redis) -> dict[str, int]:
+    """How many processes live, on all hosts, by role."""
+    with client.pipeline(transaction=False) as pipe:
+        pipe.time()
+        pipe.zrange(keys.ALIVE, 0, -1, withscores=True)
+        (seconds, _), heard = pipe.execute()
+    names = (name.decode().partition("|")[0] for name, heard_ms in heard if heard_ms > seconds * 1000 - GONE_MS)
+    return dict(sorted(Counter(names).items()))
 
 
 def born(pid: int) -> str:

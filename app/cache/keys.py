@@ -9,6 +9,8 @@ EVENTS = f"{PREFIX}:events"
 BUDGET = f"{PREFIX}:budget"
 MISMATCHES = f"{PREFIX}:mismatches"
 COUNTERS = f"{PREFIX}:counters"
+ALIVE = f"{PREFIX}:alive"
+"""Processes of all hosts, by when they were last heard."""
 ALERTS = f"{PREFIX}:alerts"
 """Identities of alerts, by the end of their bar."""
 

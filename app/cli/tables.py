@@ -62,6 +62,7 @@ def _facts(state: Status) -> Table:
         + (f", paused for {budget.paused_real_seconds:.0f} s" if budget.paused_real_seconds else ""),
         "corrections": f"{state.corrections.total} "
         + " ".join(f"({cause}: {sum(by.values())})" for cause, by in state.corrections.by_cause.items()),
+        "processes": ", ".join(f"{role} {n}" for role, n in state.processes.items()) or "none lives",
         "tasks waiting": ", ".join(f"{name} {n}" for name, n in state.queues.waiting.items())
         + f"; with workers {state.queues.unacknowledged}",
         "redis": f"{redis.version}, {redis.used_bytes / 1e6:.1f} MB of "

@@ -182,5 +182,7 @@ class Status(Part):
     gaps: Gaps
     budget: BudgetInfo
     corrections: Corrections
+    processes: dict[str, int]
+    """How many live, by role: ingest, beat, web, watchdog, and each worker by its queues."""
     queues: Queues
     redis: RedisInfo

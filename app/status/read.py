@@ -15,6 +15,7 @@ from app.cache.model import NOTHING, View
 from app.cache.products import FollowedProduct
 from app.context import Context
 from app.memo import LastLook
+from app.pulse import alive
 from app.repair.queue import Kind, Request
 from app.series import Series
 from app.status.model import (
@@ -68,6 +69,7 @@ def read_status(context: Context) -> Status:
         gaps=gaps,
         budget=budget,
         corrections=rest.corrections,
+        processes=alive(context.redis),
         queues=rest.queues,
         redis=rest.redis,
     )

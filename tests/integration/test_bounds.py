@@ -34,7 +34,7 @@ from app.ingest.outbox import Batch
 from app.ingest.writer import Writer
 from app.launch.redis import RedisServer
 from app.launch.supervision import Supervisor, configuration
-from app.pulse import KEPT_S, Pulse
+from app.pulse import GONE_MS, KEPT_S, Pulse, alive
 from app.repair import mismatches
 from app.repair.budget import Budget, Permit
 from app.repair.queue import Kind, RepairQueue, Request, Why
@@ -142,6 +142,15 @@ def test_marks_of_processes_and_hosts_that_are_gone_do_not_pile_up(redis_client:
         Pulse(redis_client, "web").beat()
     assert redis_client.hlen(key) == 1
     assert 0 < redis_client.ttl(key) <= KEPT_S
+
+
+def test_processes_that_were_not_heard_for_long_are_neither_told_of_nor_kept(redis_client: redis.Redis) -> None:
+    long_ago = int(redis_client.time()[0]) * 1000 - GONE_MS - 1000
+    redis_client.zadd(keys.ALIVE, {f"worker indicators|host{number}|7": long_ago for number in range(50)})
+    assert alive(redis_client) == {}
+    Pulse(redis_client, "web").beat()
+    assert alive(redis_client) == {"web": 1}
+    assert redis_client.zcard(keys.ALIVE) == 1
 
 
 def test_a_listener_that_does_not_read_is_cut_off(redis_client: redis.Redis, redis_server: RedisServer) -> None:

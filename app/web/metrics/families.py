@@ -161,6 +161,8 @@ def _silent(connections: Mapping[tuple[str, str], Connection]) -> Rows:
 def _of_machinery(sources: Sources) -> Iterator[Metric]:
     queues, redis = sources.status.queues, sources.status.redis
     waiting = {(name,): n for name, n in queues.waiting.items()}
+    living = {(role,): number for role, number in sources.status.processes.items()}
+    yield gauge("processes", "Processes that live, on all hosts.", living, ["role"])
     yield gauge("tasks_waiting", "Tasks in Celery's queues.", waiting, ["queue"])
     yield counter("tasks_dropped", "Tasks that were not sent because too many waited.", sources.dropped, ["queue"])
     yield gauge("tasks_unacknowledged", "Tasks that a worker holds.", queues.unacknowledged)

@@ -144,6 +144,15 @@ function queues(status) {
   ]), h("p", {}, reachable ? link : `Flower listens on the server's loopback only, port ${flower}.`));
 }
 
+function processes(status) {
+  const roles = Object.entries(status.processes);
+  const missing = NEEDED.filter(part => !roles.some(([role]) => role.split(/[ +]/).includes(part)));
+  return card("Processes", status.processes, missing.length > 0, facts([
+    ...roles.map(([role, number]) => [role, count(number)]), ...missing.map(part => [part, "none lives", true]),
+  ]));
+}
+const NEEDED = ["ingest", "indicators", "backfill", "reconcile", "alerts", "beat"]; // nothing goes on for long without them
+
 function redis(status) {
   const r = status.redis;
   const full = r.max_bytes > 0 && r.used_bytes > 0.9 * r.max_bytes;
@@ -186,7 +195,7 @@ repeat(async () => {
   try {
     const [status, corrections] = await Promise.all([get("/v1/status"), get("/v1/corrections", { limit: 20 })]);
     problem.hidden = true;
-    const wanted = [clock(status), start(status), budget(status), queues(status), redis(status), gaps(status),
+    const wanted = [clock(status), start(status), budget(status), processes(status), queues(status), redis(status), gaps(status),
       feed(status), troubled(status), failures(status), reconciliation(status, corrections), refused(status)].filter(Boolean);
     if (wanted.length !== box.children.length || wanted.some((element, i) => box.children[i] !== element)) box.replaceChildren(...wanted);
   } catch (error) {
