@@ -73,7 +73,8 @@ class Network:
         ip("link", "set", self._link(host), "up")
 
     def remove(self) -> None:
-        for host in HOSTS:
+        for host in HOSTS:  # the links first: those of a namespace go some time after it
+            subprocess.run(["ip", "link", "del", self._link(host)], check=False, capture_output=True)
             subprocess.run(["ip", "netns", "del", self.namespace(host)], check=False, capture_output=True)
         subprocess.run(["ip", "link", "del", self._bridge], check=False, capture_output=True)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -52,19 +52,18 @@ def test_after_a_disconnect_one_request_a_product_brings_everything_back(running
 
 
 @pytest.mark.parametrize(
-    ("fault", "within_s"),
-    [({"fault": "freeze_socket", "for_seconds": 15}, 8), ({"fault": "freeze_channel", "for_seconds": 40}, 35)],
+    "fault",
+    [{"fault": "freeze_socket", "for_seconds": 15}, {"fault": "freeze_channel", "for_seconds": 40}],
     ids=["silent socket", "dead channel"],
 )
-def test_silence_is_noticed_and_repaired(fault: dict[str, object], within_s: float, running: World) -> None:
+def test_silence_is_noticed_before_it_ends_and_repaired(fault: dict[str, Any], running: World) -> None:
+    """How soon, to the millisecond, is told by the tests of the session, which have no clock."""
     exchange, system = running.exchange, running.system
     system.wait_until(system.now_s() + 120)
-    exchange.inject(**fault)  # type: ignore[arg-type]
-    began = time.monotonic()
     log = system.processes["ingest"]
     said = log.output()
-    eventually(lambda: "lost: no " in log.output().removeprefix(said), timeout=within_s, interval=0.1)
-    assert time.monotonic() - began < within_s
+    exchange.inject(**fault)
+    eventually(lambda: "lost: no " in log.output().removeprefix(said), timeout=fault["for_seconds"] - 1, interval=0.1)
     exchange.clear()
     assert_true(system, exchange)
 

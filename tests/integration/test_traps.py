@@ -103,7 +103,7 @@ def test_results_do_not_pile_up(traps: Traps) -> None:
     left = {
         key.decode()
         for key in traps.client.scan_iter("*")
-        if not key.startswith((b"ran:", b"done:", b"go:", b"cw:1:pulse"))
+        if not key.startswith((b"ran:", b"done:", b"go:", b"cw:1:pulse", b"cw:1:alive"))
     }
     assert {key.removeprefix(OF_CELERY).partition(".")[0] for key in left} <= known
 
