@@ -390,7 +390,7 @@ def check(exchange: LocalExchange, events: list[Event], products: tuple[str, ...
         decided = {start for name, start in last if name == product}
         decided |= {start for first, end in spans for start in range(first, end + 1, 300)}
         assert decided == set(range(min(decided), max(decided) + 1, 300)), "no bucket is left out"
-    return len(last)
+    return len({(e.candle.product, e.candle.start_s) for e in of(CandleClosed, events)})
 
 
 PRODUCTS = (BTC, ETH, "SOL-USD", "XRP-USD", "DOGE-USD", "MLN-USD")
