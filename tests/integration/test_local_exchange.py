@@ -130,14 +130,19 @@ def client(exchange: LocalExchange) -> Iterator[Client]:
 
 @contextmanager
 def connected(exchange: LocalExchange) -> Iterator[Client]:
-    before = exchange.connections
+    before, newest = exchange.connections, newest_connection(exchange)
     client = Client(exchange)
-    eventually(lambda: exchange.connections > before)
+    eventually(lambda: newest_connection(exchange) > newest)  # their number may fall meanwhile: somebody has just left
     try:
         yield client
     finally:
         client.leave()
     eventually(lambda: exchange.connections <= before)
+
+
+def newest_connection(exchange: LocalExchange) -> int:
+    """Its number; 0 while there was none."""
+    return max((event.connection for event in exchange.ledger().sockets), default=0)
 
 
 def open_and_leave(exchange: LocalExchange, times: int = 1) -> bool:
