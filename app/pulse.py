@@ -25,7 +25,6 @@ EVERY_S = 1.0
 KEPT_S = 86_400
 """Real seconds for which the marks of a host stay when all of its processes are gone: hosts come and go."""
 
-
 GONE_MS = 15_000
 """A process that was not heard for so long is told of no more."""
 

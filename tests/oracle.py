@@ -171,9 +171,9 @@ def none(problems: Iterable[str]) -> bool:
     return True
 
 
-def assert_true(system: System, exchange: Exchange, timeout: float = 30.0) -> None:
-    """Soon, the cache holds the truth up to now, and the indicators follow from it."""
-    now_s, timeframes = exchange.now_s(), system.context.settings.timeframes
+def assert_true(system: System, exchange: Exchange, timeout: float = 30.0, now_s: float = 0) -> None:
+    """Soon, the cache holds the truth up to `now_s` (exchange time; now, if not given), and the indicators follow."""
+    now_s, timeframes = now_s or exchange.now_s(), system.context.settings.timeframes
     products = system.context.products.delivered()
     eventually(
         lambda: none(wrong_candles(system, exchange, products, timeframes, now_s)), timeout=timeout, interval=0.3

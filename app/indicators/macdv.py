@@ -197,7 +197,7 @@ def macdv_of_many(batch: Sequence[Records]) -> list[MacdvSeries]:
 
 
 def _of_block(batch: Sequence[Records]) -> Iterator[MacdvSeries]:
-    values = macdv(*_aligned(batch))
+    values = macdv(*aligned(batch))
     codes = stage_codes(values.macdv, values.signal)
     columns = (values.fast_ema, values.slow_ema, values.atr, values.macdv, values.signal, values.histogram, codes)
     for records, *rows in zip(batch, *columns, strict=True):
@@ -214,7 +214,7 @@ def true_range(high: Floats, low: Floats, close: Floats) -> Floats:
     return spans
 
 
-def _aligned(batch: Sequence[Records]) -> tuple[Floats, Floats, Floats, Bools]:
+def aligned(batch: Sequence[Records]) -> tuple[Floats, Floats, Floats, Bools]:
     """High, low, close and whether there were trades, as `macdv` takes them."""
     bars = max(map(len, batch), default=0)
     padding = np.full(bars, _NOTHING)

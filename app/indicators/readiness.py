@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.indicators.macdv import ATR, FAST, SLOW, Floats, MacdvSeries, Smoothing, _aligned, true_range
+from app.continuity import holes_in
+from app.indicators.macdv import ATR, FAST, SLOW, Floats, MacdvSeries, Smoothing, aligned, true_range
 from app.records import Records, has_trades
 from app.settings import MIN_CANDLES
 from app.timeframes import Timeframe
@@ -58,10 +59,9 @@ def readiness_of_many(
 
 def _holes(records: Records, timeframe: Timeframe) -> int:
     """In how many places buckets are missing."""
-    starts = records["start_s"].astype(np.int64)
-    if not len(starts) or starts[-1] - starts[0] == timeframe.seconds * (len(starts) - 1):
+    if not holes_in(records, timeframe):
         return 0
-    return int(np.count_nonzero(np.diff(starts) != timeframe.seconds))
+    return int(np.count_nonzero(np.diff(records["start_s"].astype(np.int64)) != timeframe.seconds))
 
 
 def _reason(bars: int, holes: int, traded: int, values: MacdvSeries) -> str | None:
@@ -84,7 +84,7 @@ def _errors(batch: Sequence[Records], values: Sequence[MacdvSeries]) -> list[flo
     """
     if not batch:
         return []
-    high, low, close, traded = _aligned(batch)
+    high, low, close, traded = aligned(batch)
     lengths = np.array([len(records) for records in batch])
     traded &= np.arange(traded.shape[1]) < lengths[:, None]
     ranges = np.where(traded, true_range(high, low, close), 0)
