@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import cached_property
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from redis import Redis
 
@@ -23,6 +23,9 @@ from app.repair.budget import Budget
 from app.repair.queue import RepairQueue
 from app.repair.trust import StreamTrust
 from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.tasks import Tasks
 
 
 class Context:
@@ -88,6 +91,13 @@ class Context:
     @cached_property
     def trust(self) -> StreamTrust:
         return StreamTrust(self.redis, self.exchange)
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """Where work is sent to the workers."""
+        from app.tasks import Tasks  # Celery takes 0.1 s to import: not for a command that only reads
+
+        return Tasks(self.redis, self.exchange)
 
     @property
     def rest(self) -> CoinbaseRest:

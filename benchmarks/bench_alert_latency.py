@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from app import dispatch
 from app.cache.model import Write
 from app.candles import State
 from app.context import Context
@@ -71,7 +70,7 @@ def close(context: Context, first: int, count: int = 1) -> None:
     series = [Series("coinbase", product, Timeframe.M5) for product in PRODUCTS]
     written = context.candles.write([Write(s, candles(first, count), T0) for s in series])
     context.clock.tell((T0 + 300 * (first + count)) * 1000)
-    dispatch.update("coinbase", touched_by(written))
+    context.tasks.update(touched_by(written))
 
 
 def rounds(folder: Path, count: int) -> Iterator[list[float]]:

@@ -23,9 +23,9 @@ import numpy as np
 from app.batches import batched
 from app.cache.model import Write
 from app.candles import State
-from app.dispatch import SERIES_A_TASK
 from app.exchange.local.market import candles_of
 from app.records import RECORD
+from app.tasks import SERIES_A_TASK
 from app.timeframes import BASE
 from app.touched import touched_by
 from benchmarks.figures import Figure

@@ -7,7 +7,6 @@ from typing import Any
 
 from celery.signals import celeryd_after_setup
 
-from app import dispatch
 from app.alerts.channels.channel import Channel
 from app.alerts.delivery import Delivery
 from app.alerts.service import channels_of, delivery_of, tell_misconfigured
@@ -48,6 +47,6 @@ def deliver(**arguments: Any) -> None:
         for _ in range(min(_channels()[channel].at_once, 1 + count // A_TASK))
     ]
     for channel in shares[1:]:
-        dispatch.deliver(work.exchange, channel)
+        context().tasks.deliver(channel)
     for channel in shares[:1]:
         _delivery().drain(channel)

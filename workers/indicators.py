@@ -10,7 +10,6 @@ from typing import Any
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from app import dispatch
 from app.compute import Computer
 from workers.app import ONCE_MORE, app, context
 from workers.arguments import UpdateWork, parsed
@@ -27,7 +26,7 @@ def _computer() -> Computer:
 def _have_delivered(messages: int) -> None:
     log.debug("%d messages of alerts to deliver", messages)
     try:
-        dispatch.deliver(context().exchange)
+        context().tasks.deliver()
     except (OperationalError, RedisError) as error:  # they are stored; the next sweep finds them
         log.warning("delivery could not be asked for: %s", error)
 

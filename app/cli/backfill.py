@@ -8,7 +8,6 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from app import dispatch
 from app.context import Context
 from app.errors import InvalidInput, Unready
 from app.repair.needs import Rules, lacking
@@ -58,7 +57,7 @@ def _ask(context: Context, series: Series, days: float) -> int:
     known_s = context.candles.read(series, newest, newest).origin_s
     context.candles.reach_back(series, min(origin_s, known_s or origin_s), newest)
     context.queue.add([(Request(Kind.GAP, series.product, timeframe), Why.HISTORY)])
-    dispatch.drain(context.exchange)
+    context.tasks.drain()
     return newest
 
 
@@ -83,7 +82,7 @@ def _wait(context: Context, series: Series, request: Request, newest: int) -> Le
             if reason := _why_not(context, request, now - moved_at):
                 return Left(left, reason)
             if now - max(moved_at, nudged_at) > NUDGE_EVERY_S:
-                dispatch.drain(context.exchange)
+                context.tasks.drain()
                 nudged_at = now
     return Left(0)
 

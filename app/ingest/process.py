@@ -11,7 +11,6 @@ import time
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from app import dispatch
 from app.cache.health import HealthCache
 from app.cache.products import FollowedProduct
 from app.context import Context
@@ -106,7 +105,7 @@ class Ingest:
             self._scanned = False
         if batch.exchange_ms and not self._scanned:
             # The start is a scan like any other: it finds every series empty, or with what the downtime left out.
-            dispatch.scan(self._context.exchange)
+            self._context.tasks.scan()
             self._scanned = True
 
     def _note_away(self, error: Exception) -> None:

@@ -6,7 +6,6 @@ import heapq
 import logging
 from collections.abc import Iterable
 
-from app import dispatch
 from app.batches import batched
 from app.cache.forming import FormingFeed
 from app.cache.model import Outcome, Write, Written
@@ -18,6 +17,7 @@ from app.records import UNSETTLED, to_records
 from app.repair import mismatches
 from app.repair.queue import Kind, Request, Why
 from app.series import Series
+from app.tasks import SERIES_A_TASK
 from app.timeframes import Timeframe
 from app.touched import touched_by
 
@@ -54,7 +54,7 @@ class Writer:
         if not batch.closed:
             return
         is_believed = self._context.trust.is_given
-        for some in batched(list(batch.closed.items()), dispatch.SERIES_A_TASK):
+        for some in batched(list(batch.closed.items()), SERIES_A_TASK):
             writes = self._writes(candle for _, candle in some)
             if not is_believed:
                 self._confirm(writes)
@@ -68,7 +68,7 @@ class Writer:
 
     def _tell_workers(self, batch: Batch) -> None:
         if batch.touched:
-            dispatch.update(self._context.exchange, batch.touched)
+            self._context.tasks.update(batch.touched)
             batch.touched.clear()
 
     def _confirm(self, writes: list[Write]) -> None:
@@ -87,7 +87,7 @@ class Writer:
             log.info("the stream contradicts what was confirmed: %s", ", ".join(sorted(map(str, contradicted))))
             requests = (Request(Kind.RECONCILE, s.product, s.timeframe) for s in contradicted)
             self._context.queue.add((request, Why.RECONCILE) for request in requests)
-            dispatch.drain(self._context.exchange)
+            self._context.tasks.drain()
 
     def _settles_ms(self, start_s: int, timeframe: Timeframe) -> int:
         """Exchange time from which REST's word on the bucket is final."""
@@ -117,7 +117,7 @@ class Writer:
                 [(Series(exchange, g.product, g.timeframe), g.first_s, g.last_s) for g in batch.gaps.values()]
             )
             self._context.queue.add((_request(gap), Why.GAP) for gap in batch.gaps.values())
-            dispatch.drain(self._context.exchange)
+            self._context.tasks.drain()
             batch.gaps.clear()
         for gap in batch.quiet.values():
             settles_ms = self._settles_ms(gap.first_s, gap.timeframe)
@@ -136,7 +136,7 @@ class Writer:
             heapq.heappop(self._wake_ups)
             due = True
         if due:
-            dispatch.drain(self._context.exchange)
+            self._context.tasks.drain()
 
 
 def _request(gap: GapSuspected) -> Request:

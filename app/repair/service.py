@@ -6,7 +6,6 @@ import logging
 import threading
 from collections import Counter
 
-from app import dispatch
 from app.context import Context
 from app.repair.drain import Drain
 from app.repair.queue import Kind, Request, Why
@@ -37,10 +36,10 @@ class Repair:
         found = self._scanner.scan(clock.exchange_ms)
         for request, why, not_before_ms in (f.request for f in found if f.request):
             self._context.queue.add([(request, why)], not_before_ms=not_before_ms)
-        dispatch.update(self._context.exchange, (f.touched for f in found if f.touched))
+        self._context.tasks.update(f.touched for f in found if f.touched)
         if found:
             _report(found)
-            dispatch.drain(self._context.exchange)
+            self._context.tasks.drain()
         return found
 
     def reconcile(self, *, now: bool = False) -> int:
@@ -59,7 +58,7 @@ class Repair:
             for product in self._context.products.delivered()
         ]
         self._context.queue.add(requests)
-        dispatch.drain(self._context.exchange)
+        self._context.tasks.drain()
         log.info("reconciliation: %d requests queued (5m and %s)", len(requests), turn)
         return len(requests)
 
@@ -68,7 +67,7 @@ class Repair:
         return self._drain.run(max_s=max_s, stop=stop)
 
     def _on_news(self, touched: list[Touched]) -> None:
-        dispatch.update(self._context.exchange, touched)
+        self._context.tasks.update(touched)
 
 
 def _report(found: list[Found]) -> None:

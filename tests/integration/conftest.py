@@ -6,21 +6,20 @@ import sys
 from collections.abc import Callable, Iterator
 
 import pytest
+import redis
 
-from app import dispatch
+from app.tasks import Tasks
 from tests.oracle import Exchange
 from tests.support import Process, eventually, free_port
 from tests.system import System
 
 
 @pytest.fixture
-def sends_here(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What this process sends to workers goes to the test's Redis."""
+def tasks(redis_client: redis.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Tasks:
+    """Sends to workers through the test's Redis."""
     monkeypatch.setenv("REDIS_URL", redis_url)
     monkeypatch.delitem(sys.modules, "celeryconfig", raising=False)  # it has read another URL, maybe
-    dispatch.sender.cache_clear()
-    yield
-    dispatch.sender.cache_clear()
+    return Tasks(redis_client, "coinbase")
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import redis
 
-from app import dispatch
 from app.alerts import delivery as delivery_module
 from app.alerts.channels.build import MisconfiguredChannel, build_channels
 from app.alerts.channels.webhook import sign
@@ -23,6 +22,7 @@ from app.cache.alerts import AlertCache
 from app.cache.deliveries import Deliveries
 from app.cache.indicators import IndicatorCache
 from app.series import Series
+from app.tasks import Tasks
 from app.timeframes import Timeframe
 from tests.alerting import OK, Answer, fact, raise_alerts, service
 from tests.support import Process, eventually
@@ -288,10 +288,8 @@ def test_workers_killed_at_any_moment_lose_nothing(
     start_worker: Callable[[str], Process],
     indicators: IndicatorCache,
     deliveries: Deliveries,
-    sends_here: None,
+    tasks: Tasks,
 ) -> None:
-    del sends_here
-
     def slowly(number: int) -> Answer:
         time.sleep(0.05)  # the work of a service, so that a kill meets a message under way
         return (429, {"Retry-After": "0.2"}, b"") if number % 17 == 5 else OK
@@ -304,7 +302,7 @@ def test_workers_killed_at_any_moment_lose_nothing(
 
         def swept() -> bool:
             nonlocal kills
-            dispatch.deliver("coinbase")
+            tasks.deliver()
             if kills < 3 and len(hook.got) > 20 * (kills + 1):
                 kills += 1
                 workers[kills % 2].send(signal.SIGKILL)

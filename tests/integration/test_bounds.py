@@ -18,7 +18,6 @@ import pytest
 import redis
 from redis.exceptions import RedisError
 
-from app import dispatch
 from app.cache import keys
 from app.cache.candles import CandleCache
 from app.cache.forming import FormingFeed
@@ -38,6 +37,7 @@ from app.pulse import GONE_MS, KEPT_S, Pulse, alive
 from app.repair import mismatches
 from app.repair.budget import Budget, Permit
 from app.repair.queue import Kind, RepairQueue, Request, Why
+from app.tasks import SERIES_A_TASK, Tasks
 from app.timeframes import BASE, Timeframe
 from tests import filled
 from tests.build import B0, STEP, candle, run, series
@@ -51,9 +51,10 @@ NODE = 100
 
 
 @pytest.fixture
-def context(redis_client: redis.Redis, redis_url: str, sends_here: None) -> Context:
-    del sends_here
-    return Context(filled.settings(redis_url), redis_client)
+def context(redis_client: redis.Redis, redis_url: str, tasks: Tasks) -> Context:
+    context = Context(filled.settings(redis_url), redis_client)
+    context.tasks = tasks
+    return context
 
 
 # --- in Redis
@@ -181,11 +182,11 @@ def test_while_workers_cannot_be_told_one_task_s_worth_is_written_and_no_more(
     for _ in range(3):
         with pytest.raises(RedisError):
             writer.write(batch)
-        assert (len(batch.touched), len(batch.closed)) == (dispatch.SERIES_A_TASK, 300 - dispatch.SERIES_A_TASK)
+        assert (len(batch.touched), len(batch.closed)) == (SERIES_A_TASK, 300 - SERIES_A_TASK)
     redis_client.delete("cw:1:celery:indicators")
     writer.write(batch)
     assert not batch
-    assert redis_client.llen("cw:1:celery:indicators") == math.ceil(300 / dispatch.SERIES_A_TASK)
+    assert redis_client.llen("cw:1:celery:indicators") == math.ceil(300 / SERIES_A_TASK)
 
 
 def test_wake_ups_are_bounded_and_what_they_were_for_waits_in_the_queue(

@@ -85,7 +85,7 @@ def test_a_worker_takes_tasks_over_it(server: TlsRedis, processes: Callable[...,
     celery = [sys.executable, "-m", "celery", "-A", "workers.app:app"]
     env = {"REDIS_URL": server.url()}
     worker = processes([*celery, "worker", "-Q", "alerts", "-P", "threads", "-c", "1"], env=env, cwd=ROOT)
-    asking = [sys.executable, "-c", "from app import dispatch; dispatch.deliver('coinbase')"]
+    asking = [sys.executable, "-c", "from app.context import Context; Context.from_environment().tasks.deliver()"]
     assert processes(asking, env=env).wait() == 0
     with closing(connect(server.url())) as client:
         eventually(lambda: "ready" in worker.output(), timeout=30)

@@ -9,11 +9,11 @@ from app.cache import keys
 from app.cache.connection import hash_at
 from app.cache.events import EventStream
 from app.context import Context
-from app.dispatch import DROPPED
 from app.events import EventId
 from app.repair.queue import Kind
 from app.repair.tally import PREFIX
 from app.status import Status
+from app.tasks import DROPPED
 from app.web.metrics.latency import CloseToIndicator
 
 MOST_PAGES = 100

@@ -5,34 +5,35 @@ from __future__ import annotations
 import pytest
 import redis
 
-from app import dispatch
+from app import tasks as tasks_module
 from app.cache import keys
+from app.tasks import SERIES_A_TASK, Tasks
 from app.timeframes import BASE
 from app.touched import Touched
 from tests.build import B0
 
-pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("sends_here")]
+pytestmark = pytest.mark.integration
 
 TOUCHED = Touched("BTC-USD", BASE, B0, B0)
 WAITING = "cw:1:celery:indicators"
 
 
 def test_a_queue_that_nobody_empties_is_bounded_and_what_is_dropped_is_counted(
-    redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    tasks: Tasks, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "MOST_WAITING", 3)
+    monkeypatch.setattr(tasks_module, "MOST_WAITING", 3)
     for _ in range(5):
-        dispatch.update("coinbase", [TOUCHED])
+        tasks.update([TOUCHED])
     assert redis_client.llen(WAITING) == 3
     assert redis_client.hgetall(keys.COUNTERS) == {b"tasks_dropped:indicators": b"2"}
-    dispatch.drain("coinbase")
+    tasks.drain()
     assert redis_client.llen("cw:1:celery:backfill") == 1, "every queue has its own bound"
     redis_client.rpop(WAITING)
-    dispatch.update("coinbase", [TOUCHED])
+    tasks.update([TOUCHED])
     assert redis_client.llen(WAITING) == 3
     assert redis_client.hget(keys.COUNTERS, "tasks_dropped:indicators") == b"2"
 
 
-def test_series_are_sent_so_many_a_task(redis_client: redis.Redis) -> None:
-    dispatch.update("coinbase", [TOUCHED] * (2 * dispatch.SERIES_A_TASK + 1))
+def test_series_are_sent_so_many_a_task(tasks: Tasks, redis_client: redis.Redis) -> None:
+    tasks.update([TOUCHED] * (2 * SERIES_A_TASK + 1))
     assert redis_client.llen(WAITING) == 3
