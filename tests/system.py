@@ -1,18 +1,19 @@
-"""The whole system as real processes, for tests: Redis, ingest, workers and beat against a local exchange."""
+"""The whole system as real processes, for tests: those of the Procfile against a local exchange."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from app.context import Context
+from app.launch import procfile
 from app.series import Series
 from app.settings import Settings
-from tests.support import Process, eventually
+from tests.support import ROOT, Process, eventually
 
-PYTHON = sys.executable
-WORKER = ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
+PROCFILE = procfile.read(ROOT / "Procfile")
 
 
 class System:
@@ -20,36 +21,24 @@ class System:
 
     def __init__(self, start: Callable[..., Process], redis_url: str, env: Mapping[str, str]) -> None:
         self._start = start
-        self.env = {"REDIS_URL": redis_url, **env}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        self.env = {"PATH": path, "INDICATOR_PROCESSES": "1", "REDIS_URL": redis_url, **env}
         self.context = Context(Settings.from_environment(self.env))
         self.processes: dict[str, Process] = {}
 
     def start(self, *names: str) -> None:
         """Start processes: ingest, indicators, backfill, alerts, beat, web, watchdog, flower; `ingest2` is another."""
         for name in names:
-            command = self._command(name.rstrip("0123456789"), name)
-            self.processes[name] = self._start(command, env=self.env)
+            self.processes[name] = self._start(self.command(name), env=self.env)
+
+    def command(self, name: str) -> list[str]:
+        """What starts `name`: its line of the Procfile."""
+        kind = name.rstrip("0123456789")
+        line = PROCFILE[kind].replace(f"-n {kind}@", f"-n {name}@")  # or Celery takes two for one
+        return ["sh", "-c", f"exec {line}"]
 
     def start_all(self) -> None:
         self.start("ingest", "indicators", "backfill", "alerts", "beat")
-
-    def _command(self, kind: str, name: str) -> list[str]:
-        celery = [PYTHON, "-m", "celery", "-A", "workers.app:app"]
-        match kind:
-            case "ingest" | "web" | "watchdog" | "flower":
-                return [PYTHON, "-m", "app", kind]
-            case "indicators":
-                celery = ["env", "REMAP_SIGTERM=SIGQUIT", *celery]
-                return [*celery, "worker", "-Q", "indicators", "-c", "1", "-n", f"{name}@%h", *WORKER]
-            case "backfill":
-                queues = ["-Q", "backfill,reconcile", "-P", "threads", "-c", "4"]
-                return [*celery, "worker", *queues, "-n", f"{name}@%h", *WORKER]
-            case "alerts":
-                queues = ["-Q", "alerts", "-P", "threads", "-c", "4"]
-                return [*celery, "worker", *queues, "-n", f"{name}@%h", *WORKER]
-            case "beat":
-                return [*celery, "beat", "--schedule", os.devnull]
-        raise ValueError(f"no process is called {name}")
 
     def knows_every_series(self, products: int) -> bool:
         """Whether every followed series was asked for once."""

@@ -99,9 +99,10 @@ class Spread(System):
         super().__init__(start, redis_url, env)
         self._namespaces = namespaces
 
-    def _command(self, kind: str, name: str) -> list[str]:
+    def command(self, name: str) -> list[str]:
+        """What starts it on its host."""
         space = self._namespaces[int(name[-1]) - 1]
-        return ["ip", "netns", "exec", space, *super()._command(kind, name)]
+        return ["ip", "netns", "exec", space, *super().command(name)]
 
 
 @pytest.mark.skipif(not can_make_hosts(), reason="network namespaces cannot be made here: it takes root and iproute2")
