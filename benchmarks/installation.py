@@ -16,8 +16,8 @@ import psutil
 
 from app.batches import batched
 from app.cache import keys
-from app.cache.candles import TRAILER
 from app.cache.products import FollowedProduct
+from app.cache.rings import TRAILER
 from app.compute import Computer
 from app.context import Context
 from app.launch import procfile

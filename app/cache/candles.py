@@ -1,13 +1,7 @@
-"""The candle cache: one ring of fixed records a series, written by compare-and-set.
-
-A ring is a string of `capacity` records of 56 bytes, slot = (start // step) mod capacity, and a trailer of 16 bytes:
-revision (u64, grows with every closed candle that is new or different), origin (u32, UNIX seconds: the first bucket
-that the exchange is known to have had; 0 while nothing was asked), reserved (u32).
-"""
+"""The candle cache: one ring of fixed records a series (see `app.cache.rings`), written by compare-and-set."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -17,17 +11,15 @@ from redis import Redis
 
 from app.batches import batched
 from app.cache import keys
-from app.cache.model import NOTHING, Outcome, Ring, View, Write, Written
+from app.cache.model import Outcome, Ring, View, Write, Written
+from app.cache.rings import RingReader
 from app.cache.scripts import script
 from app.candles import State
 from app.records import EMPTY, RECORD, STATE_MASK
 from app.series import Series
 
-TRAILER = struct.Struct("<QII")
 SERIES_A_CALL = 64
 """Series in one script call: enough to save the round trips, few enough not to keep Redis from others."""
-RINGS_A_READ = 32
-"""Whole rings in one answer: some megabytes."""
 
 # Members of an enumeration take long to make and to ask.
 _LABELS = {int(state): state.label for state in State}
@@ -40,9 +32,8 @@ class CandleCache:
     def __init__(self, client: Redis, *, capacity: int, events_kept: int) -> None:
         self._capacity = capacity
         self._events_kept = events_kept
-        self._client = client
+        self._rings = RingReader(client, capacity)
         self._write = script(client, "write_candles")
-        self._read = script(client, "read_candles")
         self._grow = script(client, "grow_ring")
         self._doubt = script(client, "doubt_candles")
 
@@ -65,12 +56,7 @@ class CandleCache:
 
     def read_many(self, ranges: Sequence[tuple[Series, int, int]]) -> list[View]:
         """The records of each (series, first bucket, last bucket), as far as the rings reach back."""
-        views: list[View] = []
-        for some in batched(ranges, SERIES_A_CALL):
-            args = [n for series, first_s, last_s in some for n in (series.timeframe.seconds, first_s, last_s)]
-            answer = self._read(keys=[keys.candles(series) for series, _, _ in some], args=args)
-            views += [_view(raw, *asked) for raw, asked in zip(answer, some, strict=True)]
-        return views
+        return self._rings.read_many(ranges)
 
     def read(self, series: Series, first_s: int, last_s: int) -> View:
         """The records of the buckets from `first_s` to `last_s` (starts, inclusive)."""
@@ -78,11 +64,7 @@ class CandleCache:
 
     def read_rings(self, many: Sequence[Series]) -> Iterator[Ring]:
         """The whole ring of each series, much cheaper than `read_many`: the server only copies."""
-        for some in batched(many, RINGS_A_READ):
-            with self._client.pipeline(transaction=False) as pipe:
-                for series in some:
-                    pipe.get(keys.candles(series))
-                yield from map(_ring, pipe.execute())
+        return self._rings.read_rings(many)
 
     def read_whole(self, series: Series, last_s: int) -> View:
         """All that is held of `series` up to the bucket `last_s`."""
@@ -137,20 +119,3 @@ def _split(writes: Sequence[Write], codes: list[int], befores: list[Any]) -> Ite
         before = {i: replaced[at + i] for i in range(len(records)) if at + i in replaced} if replaced else {}
         yield Written(series, records, outcomes, before)
         at += len(records)
-
-
-def _ring(raw: bytes | None) -> Ring:
-    if not raw:
-        return Ring(NOTHING.records, 0, 0)
-    capacity = (len(raw) - TRAILER.size) // RECORD.itemsize
-    revision, origin_s, _ = TRAILER.unpack_from(raw, capacity * RECORD.itemsize)
-    return Ring(np.frombuffer(raw, RECORD, count=capacity), revision, origin_s)
-
-
-def _view(parts: list[bytes], series: Series, first_s: int, last_s: int) -> View:
-    """The view of one ring of the script's answer: its trailer, and its slots in at most two pieces."""
-    if not parts:
-        return NOTHING
-    revision, origin_s, _ = TRAILER.unpack(parts[0])
-    slots = np.frombuffer(b"".join(parts[1:]), RECORD)
-    return View.of(slots, revision, origin_s, series.timeframe.seconds, first_s, last_s)

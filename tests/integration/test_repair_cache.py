@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.cache import keys
-from app.cache.candles import TRAILER
+from app.cache.rings import TRAILER
 from app.records import CORRECTED, RECORD
 from app.repair import mismatches
 from app.series import Series
