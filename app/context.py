@@ -18,14 +18,14 @@ from app.cache.connection import connect
 from app.cache.deliveries import Deliveries
 from app.cache.indicators import IndicatorCache
 from app.cache.products import ProductCache
-from app.exchange.coinbase.rest import CoinbaseRest
 from app.repair.budget import Budget
 from app.repair.queue import RepairQueue
 from app.repair.trust import StreamTrust
 from app.settings import Settings
+from app.tasks import Tasks
 
 if TYPE_CHECKING:
-    from app.tasks import Tasks
+    from app.exchange.coinbase.rest import CoinbaseRest
 
 
 class Context:
@@ -95,14 +95,14 @@ class Context:
     @cached_property
     def tasks(self) -> Tasks:
         """Where work is sent to the workers."""
-        from app.tasks import Tasks  # Celery takes 0.1 s to import: not for a command that only reads
-
         return Tasks(self.redis, self.exchange)
 
     @property
     def rest(self) -> CoinbaseRest:
         """The exchange's REST, with one HTTP session for each thread."""
         if not hasattr(self._of_thread, "rest"):
+            from app.exchange.coinbase.rest import CoinbaseRest  # most processes never ask: not even for its libraries
+
             url, timeout_s = self.settings.exchange_rest_url, self.settings.rest_timeout_seconds
             self._of_thread.rest = CoinbaseRest(url, timeout_s=timeout_s)
         rest: CoinbaseRest = self._of_thread.rest
