@@ -11,6 +11,8 @@ DEV := $(VENV)/.dev
 PIP := $(PY) -m pip --disable-pip-version-check --quiet --quiet install --require-hashes
 SOURCES := app workers tests benchmarks tools celeryconfig.py
 
+unexport PYTHONDONTWRITEBYTECODE # or each of hundreds of processes in a run of tests compiles everything anew
+
 .PHONY: help demo run test fuzz check lint audit lock soak endurance chaos bench clean
 
 help: ## what can be made
