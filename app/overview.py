@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,13 +50,12 @@ def read_overview(context: Context) -> dict[str, Any]:
     clock = context.clock.read()
     timeframes = context.settings.timeframes
     followed = context.products.read()
-    products = [p.product for p in followed]
-    prices = _prices(context, products, clock.exchange_s if clock else 0)
-    many = [Series(context.exchange, product, t) for t in timeframes for product in products]
-    cells = _cells(context.indicators.read_json(many))
-    columns = [cells[i * len(products) : (i + 1) * len(products)] for i in range(len(timeframes))]
-    of_base = columns[timeframes.index(BASE)]
-    rows = zip(followed, prices, of_base, zip(*columns, strict=True), strict=True)
+    many = [[Series(context.exchange, p.product, t) for p in followed] for t in timeframes]
+    base = timeframes.index(BASE)
+    prices = _prices(context, many[base], clock.exchange_s if clock else 0)
+    cells = _cells(context.indicators.read_json([*chain(*many)]))
+    columns = [cells[i * len(followed) : (i + 1) * len(followed)] for i in range(len(timeframes))]
+    rows = zip(followed, prices, columns[base], zip(*columns, strict=True), strict=True)
     names = [str(t) for t in timeframes]
     return {
         "exchange": context.exchange,
@@ -76,17 +76,16 @@ def read_overview(context: Context) -> dict[str, Any]:
     }
 
 
-def _prices(context: Context, products: Sequence[str], now_s: float) -> Iterable[Prices]:
-    """Of each product, from its newest buckets of 5m and the one of a day before the open one."""
+def _prices(context: Context, many: Sequence[Series], now_s: float) -> Iterable[Prices]:
+    """Of each series of 5m, from its newest buckets and the one of a day before the open one."""
     opened = BASE.bucket(now_s)
-    starts = [max(0, opened - i * BASE.seconds) for i in range(NEWEST)]
-    many = [Series(context.exchange, product, BASE) for product in products]
-    slots = context.buckets.read(many, [*starts, max(0, opened - DAY_S)])
-    newest, before = slots[:, :-1], slots[:, -1]
+    ages_s = [DAY_S, *(i * BASE.seconds for i in reversed(range(NEWEST)))]
+    slots = context.buckets.read(many, [max(0, opened - age_s) for age_s in ages_s])
+    before, newest = slots[:, :1], slots[:, :0:-1]
     return map(
         Prices,
         _first(newest["close"], newest["start_s"] > 0),
-        _first(before[:, None]["open"], before[:, None]["start_s"] > 0),
+        _first(before["open"], before["start_s"] > 0),
         _first(newest["start_s"], state_of(newest) >= int(State.CLOSED)),
     )
 

@@ -24,7 +24,7 @@ class BucketReader:
     def read(self, many: Sequence[Series], starts_s: Sequence[int]) -> Records:
         """`[i, j]`: what is held of the bucket `starts_s[j]` of `many[i]`, all zeros where that is nothing.
 
-        All series are of one timeframe; `starts_s` are starts of its buckets.
+        All series are of one timeframe; `starts_s` are starts of its buckets, quickest read where they ascend.
         """
         if not many:
             return np.zeros((0, len(starts_s)), RECORD)

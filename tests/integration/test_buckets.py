@@ -9,6 +9,7 @@ import redis
 from app.cache.buckets import SERIES_A_READ, BucketReader
 from app.cache.candles import CandleCache
 from app.cache.model import Write
+from app.records import RECORD
 from app.series import Series
 from app.timeframes import Timeframe
 from tests.filled import walk
@@ -19,19 +20,27 @@ LAST_S = 300 * 5_000_007
 MANY = [Series("coinbase", f"P{number:03}-USD", Timeframe.M5) for number in range(SERIES_A_READ + 10)]
 
 
-def test_buckets_are_those_of_each_series_own_range(redis_client: redis.Redis) -> None:
+NOTHING = np.zeros((), RECORD)
+
+
+@pytest.mark.parametrize(
+    "starts",
+    [
+        [LAST_S + 300, LAST_S, LAST_S - 300, LAST_S - 600, LAST_S - 300 * 48, LAST_S - 300 * 90],
+        [LAST_S - 300 * 48, *range(LAST_S - 900, LAST_S + 600, 300)],
+        [*range(LAST_S - 300 * 48, LAST_S + 600, 300)],  # as many as a ring has: it begins again among them
+    ],
+)
+def test_buckets_are_those_of_each_series_own_range(redis_client: redis.Redis, starts: list[int]) -> None:
     cache = CandleCache(redis_client, capacity=50, events_kept=10)
     for number, series in enumerate(MANY[::2]):  # every other one has no ring; rings end at different buckets
         records = walk(LAST_S - 300 * (number % 7), 60, 300, seed=number)
         cache.write([Write(series, records[records["start_s"] != LAST_S - 600])], announce=False)
-    starts = [LAST_S + 300, LAST_S, LAST_S - 300, LAST_S - 600, LAST_S - 300 * 48, LAST_S - 300 * 90]
     slots = BucketReader(redis_client).read(MANY, starts)
     assert slots.shape == (len(MANY), len(starts))
     for series, found in zip(MANY, slots, strict=True):
-        held = cache.read(series, starts[-1], starts[0]).records
-        expected = held[np.isin(held["start_s"], starts)][::-1]
-        assert found[found["start_s"] > 0].tobytes() == expected.tobytes()
-        assert not found[found["start_s"] == 0].tobytes().strip(b"\0")
+        held = {int(record["start_s"]): record for record in cache.read(series, min(starts), max(starts)).records}
+        assert found.tobytes() == b"".join(held.get(s, NOTHING).tobytes() for s in starts)
 
 
 def test_no_series_no_buckets(redis_client: redis.Redis) -> None:

@@ -1,4 +1,5 @@
 -- The same few buckets of many series: one string for all, where many small answers would take longer than the reading.
+-- Buckets that follow each other are one read, as far as the ring does not begin again between them.
 --
 -- KEYS    one ring a series
 -- ARGV    bucket length in s, then the buckets (starts in s)
@@ -15,10 +16,15 @@ for _, key in ipairs(KEYS) do
   if length == 0 then
     slots[#slots + 1] = nothing
   else
-    local capacity = (length - TRAILER) / RECORD
-    for _, number in ipairs(numbers) do
-      local from = number % capacity * RECORD
-      slots[#slots + 1] = redis.call('GETRANGE', key, from, from + RECORD - 1)
+    local capacity, i = (length - TRAILER) / RECORD, 1
+    while i <= #numbers do
+      local first = numbers[i] % capacity
+      local last = first
+      while numbers[i + 1] == numbers[i] + 1 and last + 1 < capacity do
+        i, last = i + 1, last + 1
+      end
+      slots[#slots + 1] = redis.call('GETRANGE', key, first * RECORD, last * RECORD + RECORD - 1)
+      i = i + 1
     end
   end
 end
