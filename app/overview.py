@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from app.context import Context
 from app.memo import LastLook
 from app.records import Records, state_of
 from app.series import Series
-from app.timeframes import BASE
+from app.timeframes import BASE, Timeframe
 
 DAY_S = 86_400
 
@@ -50,7 +51,7 @@ def read_overview(context: Context) -> dict[str, Any]:
     clock = context.clock.read()
     timeframes = context.settings.timeframes
     followed = context.products.read()
-    many = [[Series(context.exchange, p.product, t) for p in followed] for t in timeframes]
+    many = _series(context.exchange, tuple(p.product for p in followed), timeframes)
     base = timeframes.index(BASE)
     prices = _prices(context, many[base], clock.exchange_s if clock else 0)
     cells = _cells(context.indicators.read_json([*chain(*many)]))
@@ -74,6 +75,12 @@ def read_overview(context: Context) -> dict[str, Any]:
             for product, told, base, row in rows
         ],
     }
+
+
+@lru_cache(maxsize=1)
+def _series(exchange: str, products: tuple[str, ...], timeframes: tuple[Timeframe, ...]) -> list[list[Series]]:
+    """By timeframe, those of all products: the same at every look, until others are followed."""
+    return [[Series(exchange, product, timeframe) for product in products] for timeframe in timeframes]
 
 
 def _prices(context: Context, many: Sequence[Series], now_s: float) -> Iterable[Prices]:
