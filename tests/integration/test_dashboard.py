@@ -104,17 +104,26 @@ def web(context: Context) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def profile(browser: Any) -> Iterator[Any]:
+    """One for all pages: the server of each test is another origin, so nothing is left to the next."""
+    with browser.new_context() as made:
+        made.new_page()  # keeps the processes that the others need
+        yield made
+
+
 @pytest.fixture
-def visit(browser: Any, web: httpx.Client) -> Iterator[Open]:
+def visit(profile: Any, web: httpx.Client) -> Iterator[Open]:
     """Opens a page. When the test is over: nothing may be in any console, and no other host may have been asked."""
-    contexts: list[Any] = []
+    pages: list[Page] = []
     problems: list[str] = []
     asked: list[str] = []
 
     def show(path: str, size: tuple[int, int] = DESK, scheme: str = "light") -> Page:
-        made = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
-        contexts.append(made)
-        page = made.new_page()
+        page = profile.new_page()
+        pages.append(page)
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        page.emulate_media(color_scheme=scheme)
         page.set_default_timeout(10_000)
         page.on("console", lambda message: problems.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: problems.append(str(error)))
@@ -123,8 +132,8 @@ def visit(browser: Any, web: httpx.Client) -> Iterator[Open]:
         return page
 
     yield show
-    for made in contexts:
-        made.close()
+    for page in pages:
+        page.close()
     assert problems == []
     ours = f"{web.base_url.host}:{web.base_url.port}"
     assert {urlsplit(url).netloc for url in asked if not url.startswith("data:")} <= {ours}
@@ -248,12 +257,13 @@ def many(context: Context, count: int) -> list[str]:
 
 
 def test_of_seven_hundred_products_only_those_in_sight_are_drawn(
-    context: Context, redis_url: str, browser: Any
+    context: Context, redis_url: str, profile: Any
 ) -> None:
     context.settings = Settings(redis_url=redis_url, products=("BTC-USD",))
     names = many(context, 700)
     with served(context) as web:
-        page = browser.new_page(viewport={"width": DESK[0], "height": DESK[1]})
+        page = profile.new_page()
+        page.set_viewport_size({"width": DESK[0], "height": DESK[1]})
         page.goto(str(web.base_url))
         page.wait_for_selector(".market tbody th a")
         assert text(page, "#found") == "700 products"
