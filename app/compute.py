@@ -10,12 +10,13 @@ import numpy as np
 from app.aggregate import aggregate_many, parents_of
 from app.alerts.evaluate import Evaluator, Look
 from app.alerts.watch import Watched
+from app.batches import batched
 from app.cache.candles import CandleCache
 from app.cache.indicators import IndicatorCache, IndicatorValue
 from app.cache.model import Write
 from app.continuity import contiguous_tail, recarried, since
 from app.indicators.latest import latest_values
-from app.indicators.macdv import macdv_of_many
+from app.indicators.macdv import BLOCK, macdv_of_batch
 from app.records import Records
 from app.series import Series
 from app.settings import WINDOW
@@ -75,11 +76,16 @@ class Computer:
             held = self._read_base(base, now_s)
         touched += self._aggregate(base, held)
         many = dict.fromkeys(map(self._series, touched))
-        held |= self._read({series: _NO_MORE for series in many if series not in held}, now_s)
-        return self._compute({series: held[series] for series in many}, now_s)
+        # Some at a time: the first ones are published while others wait, and not all their windows are held at once.
+        return sum(self._compute(self._held(some, held, now_s), now_s) for some in batched(many, BLOCK))
 
     def _series(self, touched: Touched) -> Series:
         return Series(self._exchange, touched.product, touched.timeframe)
+
+    def _held(self, many: Sequence[Series], held: Mapping[Series, Held], now_s: float) -> dict[Series, Held]:
+        """What the cache holds of each series, read where it is not in `held`."""
+        more = self._read({series: _NO_MORE for series in many if series not in held}, now_s)
+        return {series: held.get(series) or more[series] for series in many}
 
     def _read_base(self, base: Ended, now_s: float) -> dict[Series, Held]:
         """Of each product what `_read` reads, and every child of the longer buckets that may have become complete."""
@@ -135,11 +141,11 @@ class Computer:
     def _compute(self, many: Mapping[Series, Held], now_s: float) -> int:
         """Compute and store the indicator of each series from its newest candles without a hole, with its alerts."""
         tails = [contiguous_tail(held.closed, series.timeframe)[-WINDOW:] for series, held in many.items()]
-        computed = macdv_of_many(tails)
+        computed = macdv_of_batch(tails)
         values = latest_values(tails, [series.timeframe for series in many], computed)
         looks = [
             Look(series, held.closed, of_window, held.watched)
-            for (series, held), of_window in zip(many.items(), computed, strict=True)
+            for (series, held), of_window in zip(many.items(), computed.series, strict=True)
         ]
         changes = self._evaluator.evaluate(looks) if self._evaluator else [None] * len(many)
         stored = self._indicators.write(

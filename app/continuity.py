@@ -26,7 +26,7 @@ def holes_in(records: Records, timeframe: Timeframe) -> int:
 
 def since(records: Records, first_s: int) -> Records:
     """Those of `records` (oldest first) that start at `first_s` or later."""
-    return records[np.searchsorted(records["start_s"], np.uint32(max(0, first_s))) :]
+    return records[records["start_s"].searchsorted(np.uint32(max(0, first_s))) :]
 
 
 def recarried(records: Records, timeframe: Timeframe) -> Records:
@@ -35,7 +35,7 @@ def recarried(records: Records, timeframe: Timeframe) -> Records:
     `records`: closed ones, oldest first; the first is taken as it is. A bucket behind a hole is left alone.
     """
     empty = (records["flags"] & EMPTY) != 0
-    if len(records) < 2 or not empty.any():
+    if len(records) < 2 or not np.count_nonzero(empty):
         return records[:0]
     index = np.arange(len(records))
     after_hole = np.diff(records["start_s"].astype(np.int64), prepend=0) != timeframe.seconds

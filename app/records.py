@@ -58,7 +58,7 @@ def has_trades(records: Records) -> npt.NDArray[np.bool_]:
 def over(records: Records) -> Records:
     """Those of `records` that are closed or confirmed."""
     closed = state_of(records) >= _CLOSED
-    return records if closed.all() else records[closed]
+    return records if np.count_nonzero(closed) == len(closed) else records[closed]
 
 
 def to_records(candles: Iterable[UnifiedCandle]) -> Records:

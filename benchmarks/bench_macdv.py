@@ -17,7 +17,7 @@ import numpy as np
 
 from app.batches import batched
 from app.candles import State
-from app.indicators.macdv import BLOCK, Bools, Floats, macdv, macdv_of_many
+from app.indicators.macdv import BLOCK, Bools, Columns, Floats, macdv, macdv_of_many
 from app.records import EMPTY, RECORD, Records
 from benchmarks.figures import Figure
 from benchmarks.peers import Peer, installed
@@ -90,7 +90,7 @@ def main() -> None:
 def in_blocks(high: Floats, low: Floats, close: Floats, traded: Bools) -> None:
     for first in range(0, len(close), BLOCK):
         part = slice(first, first + BLOCK)
-        macdv(high[part], low[part], close[part], traded[part])
+        macdv(Columns.of(high[part], low[part], close[part], traded[part]))
 
 
 def median_us(work: Callable[[], object], runs: int) -> float:

@@ -32,7 +32,11 @@ class Bars:
 
     def before(self, bar: int) -> int | None:
         """The newest bar before `bar` that has a MACD-V."""
-        return next((i for i in range(bar - 1, -1, -1) if self.macdv[i] is not None), None)
+        while bar > 0:
+            bar -= 1
+            if self.macdv[bar] is not None:
+                return bar
+        return None
 
 
 def history_of(start_s: int, step: int, span: int) -> int:

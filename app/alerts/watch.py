@@ -6,6 +6,8 @@ import zlib
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
+
 from app.alerts.bars import history_of, newest_bars
 from app.alerts.rules import Event, Rule
 from app.alerts.settings import AlertSettings, RuleSettings
@@ -129,9 +131,11 @@ def basis_of(records: Records, timeframe: Timeframe) -> int:
     recent = records[-WINDOW:]
     tail = contiguous_tail(recent, timeframe)
     begins_s = int(tail["start_s"][0]) if len(tail) < WINDOW else 0
-    corrected = recent[(recent["flags"] & CORRECTED) != 0]
-    prices = [corrected[field].tobytes() for field in _PRICES] if len(corrected) else []
-    return zlib.crc32(b"".join(prices), begins_s)
+    is_corrected = (recent["flags"] & CORRECTED) != 0
+    if not np.count_nonzero(is_corrected):
+        return zlib.crc32(b"", begins_s)
+    corrected = recent[is_corrected]
+    return zlib.crc32(b"".join(corrected[field].tobytes() for field in _PRICES), begins_s)
 
 
 _PRICES = ("start_s", "high", "low", "close")

@@ -85,9 +85,10 @@ class View(NamedTuple):
         held = slots["start_s"] == expected
         if oldest < first_s:
             held &= expected >= first_s
-        if held.all():
+        found = np.count_nonzero(held)
+        if found == len(slots):
             records = slots
-        elif held[:-1].all():
+        elif found == len(slots) - 1 and not held[-1]:
             records = slots[:-1]  # as a rule nothing is known yet of the newest bucket: no copy for that
         else:
             records = slots[held]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.candles import State
-from app.indicators.macdv import MacdvSeries, macdv_of_many
-from app.indicators.readiness import Readiness, readiness_of_many
+from app.indicators.macdv import MacdvBatch, MacdvSeries
+from app.indicators.readiness import Readiness, readiness_of_batch
 from app.records import STATE_MASK, Records
 from app.timeframes import Timeframe
 
@@ -16,19 +16,18 @@ NUMBERS = ("macdv", "signal", "histogram", "fast_ema", "slow_ema", "atr", "stage
 
 
 def latest_values(
-    tails: Sequence[Records], timeframes: Sequence[Timeframe], computed: Sequence[MacdvSeries] | None = None
+    tails: Sequence[Records], timeframes: Sequence[Timeframe], computed: MacdvBatch
 ) -> list[dict[str, Any] | None]:
     """The JSON-able value of the newest bar of each series; None for a series without a bar.
 
-    `tails`: closed candles without a hole, oldest first, of `timeframes`. Numbers that do not exist yet are absent.
-    `candles`: how many it rests on; `error`: how far from the value on the whole history it may be, in points.
-    `computed`: the values of `tails`, where the caller has them.
+    `tails`: closed candles without a hole, oldest first, of `timeframes`; `computed`: their values. Numbers that do not
+    exist yet are absent. `candles`: how many it rests on; `error`: how far from the value on the whole history it may
+    be, in points.
     """
-    values = macdv_of_many(tails) if computed is None else computed
-    found = readiness_of_many(tails, values, timeframes)
+    found = readiness_of_batch(tails, computed, timeframes)
     return [
         _value(tail, series, readiness) if len(tail) else None
-        for tail, series, readiness in zip(tails, values, found, strict=True)
+        for tail, series, readiness in zip(tails, computed.series, found, strict=True)
     ]
 
 

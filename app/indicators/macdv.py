@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from app.batches import batched
 from app.indicators.stages import STAGES, Codes, Stage, stage_codes
 from app.records import EMPTY, RECORD, Records
 
@@ -93,6 +94,47 @@ FAST, SLOW, SIGNAL = (Smoothing(n, 2 / (n + 1)) for n in (12, 26, 9))
 ATR = Smoothing(26, 1 / 26)
 
 
+class Columns(NamedTuple):
+    """A batch of series side by side: arrays of series × bars, oldest bar first, each series without holes.
+
+    `traded` is false for bars without trades, whose prices are the close before. Shorter series are left-aligned;
+    behind their end prices are NaN and `traded` is true.
+    """
+
+    close: Floats
+    high: Floats
+    low: Floats
+    true_range: Floats
+    traded: Bools
+
+    @classmethod
+    def of(cls, high: Floats, low: Floats, close: Floats, traded: Bools) -> Self:
+        return cls(close, high, low, _true_range(high, low, close), traded)
+
+    @classmethod
+    def of_records(cls, batch: Sequence[Records]) -> Self:
+        bars = max(map(len, batch), default=0)
+        padding = np.full(bars, _NOTHING)
+        pieces = (piece for records in batch for piece in (np.ascontiguousarray(records), padding[len(records) :]))
+        # As bytes, since NumPy copies records field by field.
+        rows = np.frombuffer(b"".join(piece.data for piece in pieces), RECORD).reshape(len(batch), bars)
+        high, low, close = (np.ascontiguousarray(rows[price]) for price in ("high", "low", "close"))
+        return cls.of(high, low, close, (rows["flags"] & EMPTY) == 0)
+
+
+def _true_range(high: Floats, low: Floats, close: Floats) -> Floats:
+    """The span of each bar and the close before it, of the first bar alone."""
+    before = np.concatenate((high[:, :1], close[:, :-1]), axis=1)
+    with np.errstate(invalid="ignore"):  # what is not finite is undefined
+        spans = np.maximum(high, before)
+        spans -= np.minimum(low, before)
+    return spans
+
+
+_NOTHING = np.array((0, 0, 0, *[np.nan] * 5), RECORD)
+"""What stands behind the end of a shorter series."""
+
+
 @dataclass(frozen=True, slots=True)
 class MacdvArrays:
     """Every value of a batch: arrays of the shape of the input (series × bars), NaN where a value does not exist."""
@@ -160,20 +202,23 @@ class MacdvSeries:
         return self.point(-1) if len(self) else None
 
 
-def macdv(high: Floats, low: Floats, close: Floats, traded: Bools) -> MacdvArrays:
-    """MACD-V of a batch of series.
+class MacdvBatch(NamedTuple):
+    """The values of a batch, and the bars that they were computed from."""
 
-    All arguments are series × bars, oldest bar first, each series without holes. `traded` is false for bars without
-    trades, whose prices are the close before. Shorter series are left-aligned; behind their end prices are NaN and
-    `traded` is true, and every value is NaN. A series has the same bits in any batch.
-    """
+    columns: Columns
+    series: list[MacdvSeries]
+
+
+def macdv(columns: Columns) -> MacdvArrays:
+    """MACD-V of a batch of series, NaN behind the end of a shorter one. A series has the same bits in any batch."""
+    close, traded = columns.close, columns.traded
     fast, slow, atr, macdv, signal, histogram = out = np.empty((6, *close.shape))
     every_bar = np.ones((1, close.shape[1]), dtype=bool)
     later = np.s_[:, SLOW.n - 1 :]  # the bars that can have a MACD-V
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what is not finite is undefined
         FAST.average(close, every_bar, fast)
         SLOW.average(close, every_bar, slow)
-        ATR.average(true_range(high, low, close), traded, atr)
+        ATR.average(columns.true_range, traded, atr)
         np.subtract(fast, slow, out=macdv)
         macdv *= 100
         macdv /= atr
@@ -192,13 +237,17 @@ def macdv_of(records: Records) -> MacdvSeries:
 
 def macdv_of_many(batch: Sequence[Records]) -> list[MacdvSeries]:
     """MACD-V of each series of `batch` (see `macdv_of`), bit for bit as it would be alone."""
-    blocks = (batch[first : first + BLOCK] for first in range(0, len(batch), BLOCK))
-    return [series for block in blocks for series in _of_block(block)]
+    return [series for some in batched(batch, BLOCK) for series in macdv_of_batch(some).series]
 
 
-def _of_block(batch: Sequence[Records]) -> Iterator[MacdvSeries]:
-    values = macdv(*aligned(batch))
-    codes = stage_codes(values.macdv, values.signal)
+def macdv_of_batch(batch: Sequence[Records]) -> MacdvBatch:
+    """MACD-V of the series of `batch` all at once: of not more than about `BLOCK`."""
+    columns = Columns.of_records(batch)
+    values = macdv(columns)
+    return MacdvBatch(columns, list(_split(batch, values, stage_codes(values.macdv, values.signal))))
+
+
+def _split(batch: Sequence[Records], values: MacdvArrays, codes: Codes) -> Iterator[MacdvSeries]:
     columns = (values.fast_ema, values.slow_ema, values.atr, values.macdv, values.signal, values.histogram, codes)
     for records, *rows in zip(batch, *columns, strict=True):
         if len(records) < codes.shape[1]:
@@ -206,28 +255,6 @@ def _of_block(batch: Sequence[Records]) -> Iterator[MacdvSeries]:
         yield MacdvSeries(records["start_s"], *rows)
 
 
-def true_range(high: Floats, low: Floats, close: Floats) -> Floats:
-    """The span of each bar and the close before it, of the first bar alone; bars along the last axis."""
-    before = np.concatenate((high[..., :1], close[..., :-1]), axis=-1)
-    spans = np.maximum(high, before)
-    spans -= np.minimum(low, before)
-    return spans
-
-
-def aligned(batch: Sequence[Records]) -> tuple[Floats, Floats, Floats, Bools]:
-    """High, low, close and whether there were trades, as `macdv` takes them."""
-    bars = max(map(len, batch), default=0)
-    padding = np.full(bars, _NOTHING)
-    pieces = (piece for records in batch for piece in (np.ascontiguousarray(records), padding[len(records) :]))
-    # As bytes, since NumPy copies records field by field.
-    rows = np.frombuffer(b"".join(piece.data for piece in pieces), RECORD).reshape(len(batch), bars)
-    high, low, close = (np.ascontiguousarray(rows[price]) for price in ("high", "low", "close"))
-    return high, low, close, (rows["flags"] & EMPTY) == 0
-
-
-_NOTHING = np.array((0, 0, 0, *[np.nan] * 5), RECORD)
-"""What stands behind the end of a shorter series."""
-
-
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _known(number: np.float64) -> float | None:
+    value = float(number)
+    return value if value == value else None

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.continuity import holes_in
-from app.indicators.macdv import ATR, FAST, SLOW, Floats, MacdvSeries, Smoothing, aligned, true_range
-from app.records import Records, has_trades
+from app.indicators.macdv import ATR, FAST, SLOW, Bools, Columns, Floats, MacdvBatch, MacdvSeries, Smoothing
+from app.records import Records
 from app.settings import MIN_CANDLES
 from app.timeframes import Timeframe
 
@@ -39,21 +39,23 @@ class Readiness:
 
 def readiness_of(records: Records, values: MacdvSeries, timeframe: Timeframe) -> Readiness:
     """What the newest of `values`, computed from `records` (of `timeframe`, oldest first), rests on."""
-    return readiness_of_many([records], [values], [timeframe])[0]
+    return readiness_of_batch([records], MacdvBatch(Columns.of_records([records]), [values]), [timeframe])[0]
 
 
-def readiness_of_many(
-    batch: Sequence[Records], values: Sequence[MacdvSeries], timeframes: Sequence[Timeframe]
+def readiness_of_batch(
+    batch: Sequence[Records], values: MacdvBatch, timeframes: Sequence[Timeframe]
 ) -> list[Readiness]:
     """`readiness_of` each series of `batch`, bit for bit as it would be alone."""
-    traded = [int(np.count_nonzero(has_trades(records))) for records in batch]
+    columns, lengths = values.columns, np.array([len(records) for records in batch])
+    traded = columns.traded & (np.arange(columns.traded.shape[1]) < lengths[:, None])
+    counts: list[int] = traded.sum(axis=1).tolist()
     places = [_holes(records, timeframe) for records, timeframe in zip(batch, timeframes, strict=True)]
-    reasons = [_reason(len(r), h, t, v) for r, h, t, v in zip(batch, places, traded, values, strict=True)]
+    reasons = [_reason(len(r), h, t, v) for r, h, t, v in zip(batch, places, counts, values.series, strict=True)]
     ready = [i for i, reason in enumerate(reasons) if reason is None]
-    errors = dict(zip(ready, _errors([batch[i] for i in ready], [values[i] for i in ready]), strict=True))
+    errors = dict(zip(ready, _errors(values, traded, lengths, ready), strict=True))
     return [
         Readiness(len(r), t, not holes, reason is None, reason, errors.get(i))
-        for i, (r, t, holes, reason) in enumerate(zip(batch, traded, places, reasons, strict=True))
+        for i, (r, t, holes, reason) in enumerate(zip(batch, counts, places, reasons, strict=True))
     ]
 
 
@@ -76,33 +78,35 @@ def _reason(bars: int, holes: int, traded: int, values: MacdvSeries) -> str | No
     return None
 
 
-def _errors(batch: Sequence[Records], values: Sequence[MacdvSeries]) -> list[float]:
-    """An estimate of the warm-up's error of each series; all of them are ready.
+def _errors(values: MacdvBatch, traded: Bools, lengths: npt.NDArray[np.integer[Any]], ready: list[int]) -> list[float]:
+    """An estimate of the warm-up's error of each of the `ready` series; `traded`: true for bars with trades only.
 
-    It is a bound if, at their seeds, the true averages were within what `batch` shows: the EMAs between the lowest and
+    It is a bound if, at their seeds, the true averages were within what the bars show: the EMAs between the lowest and
     the highest price, ATR not above the greatest true range. That can fail where the market changed completely before.
     """
-    if not batch:
+    if not ready:
         return []
-    high, low, close, traded = aligned(batch)
-    lengths = np.array([len(records) for records in batch])
-    traded &= np.arange(traded.shape[1]) < lengths[:, None]
-    ranges = np.where(traded, true_range(high, low, close), 0)
-    first = np.argsort(~traded, axis=1, kind="stable")[:, : ATR.n]  # those that ATR's seed is the mean of
-    seeds = np.take_along_axis(ranges, first, axis=1)
-    atr, seed = np.array([v.atr[-1] for v in values]), seeds.mean(axis=1)
+    rows = ready if len(ready) < len(lengths) else slice(None)  # no copy of all
+    _, high, low, true_range, _ = (column[rows] for column in values.columns)
+    traded, lengths, series = traded[rows], lengths[rows], [values.series[i] for i in ready]
+    ranges = np.where(traded, true_range, 0)
+    seeds = ranges[:, : ATR.n]
+    if not traded[:, : ATR.n].all():  # the first that were traded: ATR's seed is their mean
+        first = np.argsort(~traded, axis=1, kind="stable")[:, : ATR.n]
+        seeds = np.take_along_axis(ranges, first, axis=1)
+    atr, seed = np.array([v.atr[-1] for v in series]), seeds.mean(axis=1)
     left = _left(ATR, traded.sum(axis=1))
     # Of the true ATR at the seed at least this part is known: the true ranges since, the history before taken as zero.
     known = (seeds * (ATR.alpha * (1 - ATR.alpha) ** np.arange(ATR.n - 1, -1, -1))).sum(axis=1)
     least, most = atr - left * (seed - known), np.maximum(atr, atr + left * (ranges.max(axis=1) - seed))
 
     highest, lowest = np.fmax.reduce(high, axis=1), np.fmin.reduce(low, axis=1)
-    averages: Floats = np.zeros(len(batch))
-    for smoothing, start in ((FAST, [v.fast_ema[FAST.n - 1] for v in values]),
-                             (SLOW, [v.slow_ema[SLOW.n - 1] for v in values])):  # fmt: skip
+    averages: Floats = np.zeros(len(ready))
+    for smoothing, start in ((FAST, [v.fast_ema[FAST.n - 1] for v in series]),
+                             (SLOW, [v.slow_ema[SLOW.n - 1] for v in series])):  # fmt: skip
         # The newest value may be off by the distance of its seed from any price, faded.
         averages = averages + np.maximum(highest - start, start - lowest) * _left(smoothing, lengths)
-    macdv = np.array([v.macdv[-1] for v in values])
+    macdv = np.array([v.macdv[-1] for v in series])
     off = 100 * averages / least + np.abs(macdv) * np.maximum(atr / least - 1, 1 - atr / most)
     errors: list[float] = off.tolist()
     return errors

@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.indicators import macdv as module
-from app.indicators.macdv import MacdvSeries, macdv, macdv_of, macdv_of_many
+from app.indicators.macdv import Columns, MacdvSeries, macdv, macdv_of, macdv_of_many
 from app.records import RECORD, Records, has_trades
 from tests.macdv_reference import reference_macdv
 from tests.shared_values import records_of, shared
@@ -175,4 +175,4 @@ def test_nothing_comes_of_nothing() -> None:
     assert macdv_of_many([]) == []
     assert macdv_of(np.zeros(0, RECORD)).latest is None
     none = np.zeros((0, 0))
-    assert macdv(none, none, none, none > 0).macdv.shape == (0, 0)
+    assert macdv(Columns.of(none, none, none, none > 0)).macdv.shape == (0, 0)
