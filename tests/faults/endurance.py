@@ -56,6 +56,9 @@ Whatever leaks once an hour is found by eight hours all the same."""
 ALERTS_KEPT = 10_000
 """As many as are ever stored."""
 
+START, WARM_S = "2021-03-03T19:00:00Z", 1_614_814_200
+"""The first hour begins half an hour before a midnight: most is computed at once then."""
+
 PAGES = ("/v1/status", "/v1/overview", "/v1/candles/BTC-USD?timeframe=1h", "/v1/indicators/BTC-USD", "/metrics")
 OLD = Series("coinbase", "OLD-USD", Timeframe.M5)
 
@@ -201,13 +204,15 @@ class Result(NamedTuple):
 def run(hours: float, products: int, seed: int, folder: Path, say: Callable[[str], None]) -> Result:
     """`hours` of market time."""
     listed = products + products // 10 + 1  # some of them are not in USD
-    with world(folder, listed, seed, *PROCESSES, "watchdog", PRODUCTS=f"top:{products}:USD") as everything:
+    names, settings = (*PROCESSES, "watchdog"), {"PRODUCTS": f"top:{products}:USD"}
+    with world(folder, listed, seed, *names, start_at=START, **settings) as everything:
         exchange, system = everything.exchange, everything.system
         context = system.context
         eventually(lambda: system.knows_every_series(products), timeout=120 + 6 * products, interval=0.5)
         followed = context.products.delivered()
         say(f"started: {len(followed)} products")
-        system.wait_until(system.now_s() + 1_200)  # so that there are events of an ordinary market to fill up with
+        # Until there are events of an ordinary market to fill up with, too.
+        system.wait_until(max(WARM_S, system.now_s() + 1_200), timeout=600)
         url = f"http://127.0.0.1:{context.settings.web_port}"
         with clients(url):
             fill(context)

@@ -95,6 +95,7 @@ def world(
     products: int,
     seed: int,
     *names: str,
+    start_at: str = START,
     speed: int = SPEED,
     faked_clock: bool = False,
     behind: Callable[[RedisServer], AbstractContextManager[str]] | None = None,
@@ -115,7 +116,7 @@ def world(
 
     with ExitStack() as stack:
         exchange = Exchange(free_port())
-        market = ["--start", START, "--speed", str(speed), "--seed", str(seed), "--products", str(products)]
+        market = ["--start", start_at, "--speed", str(speed), "--seed", str(seed), "--products", str(products)]
         stack.callback(_end, started)
         venue = start([sys.executable, "-m", "app.exchange.local", "--port", str(exchange.port), *market])
         eventually(exchange.now_s, timeout=30)
