@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Generator, Iterator
 from itertools import count
@@ -84,5 +85,12 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with long tests begin first, each in a process of its own beside others."""
-    items.sort(key=lambda item: item.get_closest_marker("whole_system") is None)
+    """Files with long tests begin first, each in a process of its own beside others; the longest before all."""
+    marks = [item.get_closest_marker("whole_system") for item in items]
+    minutes = {item: mark.kwargs.get("minutes", 0) if mark else -1 for item, mark in zip(items, marks, strict=True)}
+    items.sort(key=lambda item: -minutes[item])
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: every full garbage collection would look through it."""
+    gc.freeze()

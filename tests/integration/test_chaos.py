@@ -12,7 +12,7 @@ from tests.faults.catalogue import catalogue
 from tests.faults.chaos import schedule
 from tests.support import Process
 
-pytestmark = [pytest.mark.integration, pytest.mark.whole_system]
+pytestmark = [pytest.mark.integration, pytest.mark.whole_system(minutes=1)]
 
 SEEDS = ("7", "23", "58")
 

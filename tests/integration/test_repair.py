@@ -11,25 +11,18 @@ from tests.oracle import Exchange, assert_true
 from tests.support import eventually
 from tests.system import System
 
-pytestmark = [pytest.mark.integration, pytest.mark.whole_system]
+pytestmark = [pytest.mark.integration, pytest.mark.whole_system(minutes=1)]
 
 StartExchange = Callable[..., Exchange]
 StartSystem = Callable[..., System]
 
 
-def started(
-    start_exchange: StartExchange, start_system: StartSystem, products: int, **env: str
-) -> tuple[Exchange, System]:
-    exchange = start_exchange("--products", str(products), "--start", "2021-03-04T00:00:00Z")
-    system = start_system(exchange, PRODUCTS="all:USD", **env)
-    eventually(lambda: system.has_started(products), timeout=30 + 2 * products, interval=0.2)
-    return exchange, system
-
-
 def test_the_start_takes_one_request_a_series_at_the_pace_of_the_budget(
     start_exchange: StartExchange, start_system: StartSystem
 ) -> None:
-    exchange, system = started(start_exchange, start_system, 6, TIMEFRAMES="1m,5m,15m,1h,4h,1d")
+    exchange = start_exchange("--products", "6", "--start", "2021-03-04T00:00:00Z")
+    system = start_system(exchange, PRODUCTS="all:USD", TIMEFRAMES="1m,5m,15m,1h,4h,1d")
+    eventually(lambda: system.has_started(6), timeout=60, interval=0.2)
     asked = [r for r in exchange.requests_for_candles() if int(r["exchange_ms"]) / 1000 < system.now_s()]
     first = [(r["path"], r["query"].split("granularity=")[1].split("&")[0]) for r in asked]
     assert len(set(first)) == 6 * 6
@@ -59,10 +52,10 @@ def test_a_venue_that_never_sends_a_last_update_is_seen_through(
     assert_true(system, exchange, timeout=60)
 
 
-def test_a_backfill_worker_ends_cleanly_in_the_middle_of_its_work(
+def test_a_worker_that_ends_in_the_middle_and_processes_that_die_lose_nothing(
     start_exchange: StartExchange, start_system: StartSystem
 ) -> None:
-    exchange = start_exchange("--products", "10", "--start", "2021-03-04T00:00:00Z")
+    exchange = start_exchange("--products", "8", "--start", "2021-03-04T00:00:00Z")
     system = start_system(exchange, PRODUCTS="all:USD")
     eventually(lambda: len(exchange.requests_for_candles()) > 5, timeout=40)
     assert system.context.queue.state().total > 5
@@ -70,11 +63,7 @@ def test_a_backfill_worker_ends_cleanly_in_the_middle_of_its_work(
     assert worker.stop(timeout=20) == 0
     assert "Traceback" not in worker.output()
     system.start("backfill")
-    eventually(lambda: system.has_started(10), timeout=60, interval=0.2)
-
-
-def test_a_dead_worker_and_a_dead_ingest_lose_nothing(start_exchange: StartExchange, start_system: StartSystem) -> None:
-    exchange, system = started(start_exchange, start_system, 4)
+    eventually(lambda: system.has_started(8), timeout=60, interval=0.2)
     for name in ("indicators", "backfill", "ingest"):
         system.processes[name].end()
     away_s = exchange.now_s()

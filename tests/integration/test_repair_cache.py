@@ -17,7 +17,7 @@ from tests.faults.world import FLOW, World, world
 from tests.oracle import assert_true
 from tests.support import eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.whole_system]
+pytestmark = [pytest.mark.integration, pytest.mark.whole_system(minutes=1)]
 
 M5 = Timeframe.M5
 PRODUCTS = 4
