@@ -46,8 +46,8 @@ Market = dict[str, Records]
 
 @pytest.fixture(scope="module")
 def market() -> Market:
-    """20 days of 5m candles by product; a bucket that is missing is filled without trades, as REST would prove it."""
-    return {product: _read(product) for product in PRODUCTS}
+    """12 days of 5m candles by product; a bucket that is missing is filled without trades, as REST would prove it."""
+    return {product: _read(product)[: 12 * 288] for product in PRODUCTS}
 
 
 def _read(product: str) -> Records:
