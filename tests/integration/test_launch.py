@@ -123,6 +123,7 @@ def test_a_redis_that_is_killed_comes_back_with_its_data(launch: Launch) -> None
     _said(process, "Redis answers")
     with launch.client() as client:
         client.set("kept", "1")
+        eventually(lambda: client.info("persistence")["aof_buffer_length"] == 0)  # on a slow disk it may wait a second
         psutil.Process(client.info("server")["process_id"]).kill()
         eventually(lambda: client.get("kept") == b"1")
     assert process.stop() == 0
