@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -32,6 +33,7 @@ class Tasks:
 
     def __init__(self, client: Redis, exchange: str) -> None:
         self._redis = client
+        self._one_at_a_time = threading.Lock()  # or each thread would keep two more connections to the broker
         self._exchange = exchange
         self._app = celery.Celery("candlewick-sender")  # imported here: it takes 0.1 s, and not everybody sends
         self._app.config_from_object("celeryconfig")
@@ -57,6 +59,7 @@ class Tasks:
     def _send(self, name: str, *, queue: str, expires: float | None = None, **work: Any) -> None:
         if int(self._redis.llen(f"{self._prefix}{queue}")) >= MOST_WAITING:
             self._redis.hincrby(keys.COUNTERS, f"{DROPPED}:{queue}", 1)
-        else:
-            kwargs = {"exchange": self._exchange, **work}
+            return
+        kwargs = {"exchange": self._exchange, **work}
+        with self._one_at_a_time:
             self._app.send_task(name, kwargs=kwargs, queue=queue, expires=expires, ignore_result=True)
