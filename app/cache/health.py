@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import orjson
@@ -33,7 +32,7 @@ class HealthCache:
         row = {
             "told_ms": seconds * 1000 + micros // 1000,
             "dropped": dropped,
-            "connections": [asdict(c) if is_dataclass(c) and not isinstance(c, type) else c for c in connections],
+            "connections": list(connections),
         }
         self._client.hset(self._key, self._name, orjson.dumps(row, default=str))
         self._told = True

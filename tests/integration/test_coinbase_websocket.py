@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
 
+import orjson
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -117,7 +118,7 @@ def greet(server: Server, wire: ServerConnection, number: int) -> None:
 
 def test_it_subscribes_and_hands_over_events() -> None:
     with closing(Server(greet)) as server, feed(server) as (adapter, events):
-        eventually(lambda: of(CandleUpdated, events))
+        eventually(lambda: of(CandleUpdated, events) and adapter.health()[0].session.frames == 2)
         assert adapter.is_connected
         assert events[0] == Connected("coinbase-1", 1)
         assert server.messages() == [
@@ -126,7 +127,7 @@ def test_it_subscribes_and_hands_over_events() -> None:
         ]
         assert server.extensions == [None], "compression is not offered"
         [health] = adapter.health()
-        assert json.loads(json.dumps(health))["session"]["frames"] == 2
+        assert orjson.loads(orjson.dumps(health))["session"]["frames"] == 2
     assert of(Disconnected, events) == [Disconnected("coinbase-1", "we disconnected")]
 
 
@@ -195,8 +196,8 @@ def test_it_comes_back_when_nobody_listened() -> None:
     adapter.subscribe([BTC])
     adapter.connect()
     try:
-        eventually(lambda: adapter.health()[0]["attempts_failed"] >= 2)
-        assert "refused" in adapter.health()[0]["last_error"].lower()
+        eventually(lambda: adapter.health()[0].attempts_failed >= 2)
+        assert "refused" in adapter.health()[0].last_error.lower()
         assert not adapter.is_connected
         assert events == []
         before = time.monotonic()
@@ -250,7 +251,7 @@ def test_a_callback_that_fails_does_not_end_the_feed(caplog: pytest.LogCaptureFi
     with closing(Server(greet)) as server, feed(server, on_event=fail) as (adapter, _):
         eventually(lambda: of(CandleUpdated, heard))
         assert adapter.is_connected
-        assert adapter.health()[0]["callback_errors"] >= 2
+        assert adapter.health()[0].callback_errors >= 2
         assert "the disk is full" in caplog.text
 
 
@@ -324,7 +325,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Any) -> None
         adapter.subscribe([BTC])
         adapter.connect()
         try:
-            eventually(lambda: "certificate" in str(adapter.health()[0]["last_error"]).lower())
+            eventually(lambda: "certificate" in str(adapter.health()[0].last_error).lower())
         finally:
             adapter.disconnect()
             thread.join(5)

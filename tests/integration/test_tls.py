@@ -108,7 +108,7 @@ def feed_error(url: str) -> str:
     adapter.subscribe(["BTC-USD"])
     adapter.connect()
     try:
-        return str(eventually(lambda: adapter.health()[0]["last_error"]))
+        return str(eventually(lambda: adapter.health()[0].last_error))
     finally:
         adapter.disconnect()
 

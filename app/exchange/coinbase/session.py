@@ -37,6 +37,8 @@ _TICK_MS = 250
 _FIRST_FRAME_MS = 5_000
 _HEARTBEAT_MS = 5_000
 _AHEAD_MS = STEP_S * 1000
+_SOON_MS = 2_000
+"""A bucket's end is near, at least: two heartbeats away."""
 _LATE_MS = 30_000
 """A bucket's last update may come so long after its end, by the exchange's clock, when the exchange is busy."""
 _CHANNELS = ("candles", "heartbeats", "subscriptions")
@@ -100,6 +102,8 @@ class CoinbaseSession:
         self._heard_now_ms: dict[str, int] = {}
         self._told_ms = 0
         self._sweep_ms = 0
+        self._beat_ms = 0
+        self._stride_ms = 0
         self.subscribe(products)
 
     # What the connection's owner calls.
@@ -126,6 +130,13 @@ class CoinbaseSession:
     def streams(self) -> list[str]:
         """The ids under which the exchange streams it."""
         return list(self._subscriptions.names)
+
+    @property
+    def expects_closes(self) -> bool:
+        """Whether the next frame may close buckets, so that it should not wait."""
+        exchange_ms = self._clock.ms
+        soon_ms = max(_SOON_MS, 2 * self._stride_ms)
+        return exchange_ms is None or exchange_ms >= self._sweep_ms - self._grace_ms - soon_ms
 
     def requests(self) -> list[str]:
         """The messages to send now, each returned once."""
@@ -218,7 +229,12 @@ class CoinbaseSession:
 
     def _observe(self, message: Envelope, now_ms: int) -> list[Event]:
         """Take in the frame's time, and what follows from it before the frame itself is read."""
-        change = self._clock.observe(message.time_ms, heartbeat=message.channel == "heartbeats")
+        is_beat = message.channel == "heartbeats"
+        change = self._clock.observe(message.time_ms, heartbeat=is_beat)
+        if is_beat:
+            # How far the exchange's clock goes between two: a second, or a minute at 60 times the pace.
+            self._stride_ms = max(abs(message.time_ms - self._beat_ms) if self._beat_ms else 0, self._stride_ms // 2)
+            self._beat_ms = message.time_ms
         if change is Change.NONE:
             return []
         assert self._clock.ms is not None

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import logging
 import math
+import select
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from websocket import ABNF, WebSocket, WebSocketException, WebSocketTimeoutException
@@ -20,11 +22,14 @@ from app.exchange.adapter import Event, ExchangeAdapter
 from app.exchange.coinbase.models import EXCHANGE, MAX_FRAME_BYTES
 from app.exchange.coinbase.pacing import CONNECTIONS, MESSAGES, AwakeClock, Backoff, Limiter
 from app.exchange.coinbase.session import CoinbaseSession, SessionSnapshot
+from app.exchange.coinbase.turns import Turns
 
 log = logging.getLogger(__name__)
 
 _RECEIVE_S = 0.1
 _TICK_MS = 100
+_TURNS = Turns(0.1)
+"""Of all connections of a process: when they read what nobody waits for."""
 _CLOSE_S = 0.5
 _READ_BYTES = 16_384
 _HEALTHY_MS = 30_000
@@ -115,11 +120,11 @@ class CoinbaseAdapter(ExchangeAdapter):
         with self._lock:
             return self._started and all(c.is_open for c in self._connections)
 
-    def health(self) -> list[dict[str, Any]]:
-        """Each connection's `ConnectionHealth`, ready for JSON."""
+    def health(self) -> list[ConnectionHealth]:
+        """How each connection fares."""
         with self._lock:
             connections = list(self._connections)
-        return [asdict(c.health()) for c in connections]
+        return [c.health() for c in connections]
 
     def _place(self, products: list[str]) -> None:
         """Give each of `products` to the connection with the fewest, and start as many as all of them need.
@@ -171,6 +176,7 @@ class _Connection:
         self._socket: _Socket | None = None
         self._clock = AwakeClock()
         self._now_ms = 0
+        self._ticked_ms = 0
         self._attempts_failed = 0
         self._last_error: str | None = None
         self._callback_errors = 0
@@ -271,17 +277,37 @@ class _Connection:
 
     def _serve(self, wire: _Socket) -> None:
         """Read frames and let time pass, until we are stopped or the connection is no good."""
-        ticked_ms = self._now()
+        self._ticked_ms = self._now()
         while not self._stopped.is_set():
-            data = wire.receive()
-            now_ms = self._now()
-            if data is not None:
-                with self._lock:
-                    events = self._session.frame(data, now_ms)
-                self._emit(events)
-            if data is None or now_ms - ticked_ms >= _TICK_MS:
-                ticked_ms = now_ms
-                self._tick(wire, now_ms)
+            self._read(wire)
+            while self._may_gather(wire):
+                with _TURNS.next():
+                    if not self._read_all(wire):
+                        break
+
+    def _may_gather(self, wire: _Socket) -> bool:
+        """Whether what comes next may wait a little, and nothing is there yet."""
+        return not (self._session.expects_closes or self._stopped.is_set()) and wire.is_drained()
+
+    def _read_all(self, wire: _Socket) -> bool:
+        """Whether anything was there."""
+        found = False
+        while not (self._stopped.is_set() or wire.is_drained()):
+            self._read(wire)
+            found = True
+        return found
+
+    def _read(self, wire: _Socket) -> None:
+        """The next frame, or a moment without one."""
+        data = wire.receive()
+        now_ms = self._now()
+        if data is not None:
+            with self._lock:
+                events = self._session.frame(data, now_ms)
+            self._emit(events)
+        if data is None or now_ms - self._ticked_ms >= _TICK_MS:
+            self._ticked_ms = now_ms
+            self._tick(wire, now_ms)
 
     def _tick(self, wire: _Socket, now_ms: int) -> None:
         with self._lock:
@@ -352,6 +378,7 @@ class _Socket(WebSocket):
         # Whatever has come, at once, rather than the header, the length and the payload one by one.
         self.frame_buffer = _BoundedFrames(lambda _: self._recv(_READ_BYTES), True)  # type: ignore[no-untyped-call]
         self._message_bytes = 0
+        self._poll: select.poll | None = None
 
     def recv_frame(self) -> ABNF:
         frame: ABNF = super().recv_frame()  # type: ignore[no-untyped-call]
@@ -375,6 +402,16 @@ class _Socket(WebSocket):
             raise _Closed(f"closed by the exchange: {code} {text}".rstrip())
         data: bytes = frame.data
         return data
+
+    def is_drained(self) -> bool:
+        """Whether nothing has come that is not read yet."""
+        if any(self.frame_buffer.recv_buffer) or (isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()):
+            return False
+        if self._poll is None:
+            assert self.sock is not None
+            self._poll = select.poll()
+            self._poll.register(self.sock, select.POLLIN)
+        return not self._poll.poll(0)
 
     def abort(self) -> None:
         opening = self.sock
