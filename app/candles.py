@@ -19,7 +19,7 @@ class State(IntEnum):
 
     @property
     def label(self) -> str:
-        return self.name.lower()
+        return self._name_.lower()
 
 
 class UnifiedCandle(BaseModel):

@@ -20,6 +20,9 @@ from app.exchange.adapter import (
 )
 from app.touched import Touched
 
+_LINK = (Connected, Disconnected, FrameRejected)
+_PATIENT = (CandleUpdated, ClockTick)
+
 CLOSED_KEPT = 100_000
 """Closed candles held while Redis is away; beyond that the oldest go, and the next scan finds them missing."""
 
@@ -56,12 +59,12 @@ class Outbox:
         self.dropped = 0
 
     def put(self, event: Event) -> None:
-        if isinstance(event, Connected | Disconnected | FrameRejected):
+        if isinstance(event, _LINK):
             self._on_link(event)
             return
         with self._changed:
             self._keep(event)
-            if not isinstance(event, CandleUpdated | ClockTick):
+            if not isinstance(event, _PATIENT):
                 self._urgent = True
                 self._changed.notify()
 
@@ -88,11 +91,11 @@ class Outbox:
     def _keep(self, event: Event) -> None:
         batch = self._batch
         match event:
+            case CandleUpdated():  # by far the most, so first, and without unpacking
+                batch.forming[event.candle.product] = event.candle
             case CandleClosed(candle):
                 batch.closed[candle.product, candle.start_s] = candle
                 self._bound()
-            case CandleUpdated(candle):
-                batch.forming[candle.product] = candle
             case GapSuspected(product=product):
                 kept = batch.quiet if event.settled_only else batch.gaps
                 kept[product] = _merged(kept.get(product), event)

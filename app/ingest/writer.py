@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import logging
 from collections.abc import Iterable
+from itertools import chain
 
 from app.batches import batched
 from app.cache.forming import FormingFeed
@@ -105,7 +106,12 @@ class Writer:
         for candle in candles:
             series = Series(candle.exchange, candle.product, candle.timeframe)
             by_series.setdefault(series, []).append(candle)
-        return [Write(series, to_records(some)) for series, some in by_series.items()]
+        records = to_records(chain.from_iterable(by_series.values()))  # NumPy takes long to begin: once for all of them
+        writes, at = [], 0
+        for series, some in by_series.items():
+            writes.append(Write(series, records[at : at + len(some)]))
+            at += len(some)
+        return writes
 
     def _queue_gaps(self, batch: Batch) -> None:
         if batch.gaps:
