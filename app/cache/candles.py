@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import orjson
 from redis import Redis
+from redis.exceptions import NoScriptError
 
 from app.batches import batched
 from app.cache import keys
@@ -21,6 +23,11 @@ from app.series import Series
 SERIES_A_CALL = 64
 """Series in one script call: enough to save the round trips, few enough not to keep Redis from others."""
 
+CALLS_A_TRIP = 4
+"""Script calls that are sent before their answers are read: with full rings they are 14 MB."""
+_NO_ORIGIN = 2**32 - 1
+"""Leaves a series' origin as it is."""
+
 # Members of an enumeration take long to make and to ask.
 _LABELS = {int(state): state.label for state in State}
 _OUTCOMES = {int(outcome): outcome for outcome in Outcome}
@@ -32,6 +39,7 @@ class CandleCache:
     def __init__(self, client: Redis, *, capacity: int, events_kept: int) -> None:
         self._capacity = capacity
         self._events_kept = events_kept
+        self._client = client
         self._rings = RingReader(client, capacity)
         self._write = script(client, "write_candles")
         self._grow = script(client, "grow_ring")
@@ -40,19 +48,38 @@ class CandleCache:
     def write(self, writes: Iterable[Write], *, announce: bool = True) -> list[Written]:
         """Compare-and-set of every record; new and corrected candles are announced with the same atomic step."""
         written: list[Written] = []
-        for some in batched(writes, SERIES_A_CALL):
-            written += self._write_some(some, announce)
+        for parts in batched(batched(writes, SERIES_A_CALL), CALLS_A_TRIP):
+            answers = self._in_one_trip([self._call(some, announce) for some in parts])
+            written += [one for some, answer in zip(parts, answers, strict=True) for one in _split(some, *answer)]
         return written
 
-    def _write_some(self, writes: Sequence[Write], announce: bool) -> list[Written]:
-        args: list[object] = [self._events_kept, self._capacity, int(announce)]
+    def _call(self, writes: Sequence[Write], announce: bool) -> tuple[list[str], list[Any]]:
+        """Keys and arguments of the script. Few of them: each takes as long to send as a price to compute."""
+        rings: list[int] = []
+        packed: list[bytes] = []
+        payloads: list[bytes] = []
         for series, records, origin_s in writes:
-            args += (series.timeframe.seconds, "" if origin_s is None else origin_s, records.tobytes())
+            rings += (len(records), series.timeframe.seconds, _NO_ORIGIN if origin_s is None else origin_s)
+            packed.append(records.tobytes())
             if announce:
-                args.append(f"{series.exchange}:{series.product}:{series.timeframe}")
-                args += [_payload(series, row) for row in records.tolist()]
-        answer = self._write(keys=[keys.EVENTS, *(keys.candles(w.series) for w in writes)], args=args)
-        return list(_split(writes, *answer))
+                payloads += [_payload(series, row) for row in records.tolist()]
+        header = struct.pack(f"<{len(rings)}I", *rings)
+        named = [keys.EVENTS, *[keys.candles(w.series) for w in writes]]
+        return named, [self._events_kept, self._capacity, header, b"".join(packed), *payloads]
+
+    def _in_one_trip(self, calls: list[tuple[list[str], list[Any]]]) -> Iterator[Any]:
+        """The answer to each of `calls` of the script, all sent at once: Redis need not wait for us between them."""
+        with self._client.pipeline(transaction=False) as pipe:
+            for named, args in calls:
+                pipe.evalsha(self._write.sha, len(named), *named, *args)
+            answers = pipe.execute(raise_on_error=False)
+        for answer, (named, args) in zip(answers, calls, strict=True):
+            if isinstance(answer, NoScriptError):
+                yield self._write(keys=named, args=args)  # loads it
+            elif isinstance(answer, Exception):
+                raise answer
+            else:
+                yield answer
 
     def read_many(self, ranges: Sequence[tuple[Series, int, int]]) -> list[View]:
         """The records of each (series, first bucket, last bucket), as far as the rings reach back."""
@@ -110,12 +137,14 @@ def _payload(series: Series, row: tuple[Any, ...]) -> bytes:
     )
 
 
-def _split(writes: Sequence[Write], codes: list[int], befores: list[Any]) -> Iterable[Written]:
+def _split(writes: Sequence[Write], codes: list[int], befores: list[Any]) -> list[Written]:
     """What became of each of `writes`, from the script's answer."""
     replaced = {number: np.frombuffer(raw, RECORD) for number, raw in zip(befores[::2], befores[1::2], strict=True)}
-    at = 0
+    outcomes = [_OUTCOMES[code] for code in codes]
+    written, at = [], 0
     for series, records, _ in writes:
-        outcomes = [_OUTCOMES[code] for code in codes[at : at + len(records)]]
-        before = {i: replaced[at + i] for i in range(len(records)) if at + i in replaced} if replaced else {}
-        yield Written(series, records, outcomes, before)
-        at += len(records)
+        end = at + len(records)
+        before = {number - at: replaced[number] for number in range(at, end) if number in replaced} if replaced else {}
+        written.append(Written(series, records, outcomes[at:end], before))
+        at = end
+    return written

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.cache import keys
-from app.cache.candles import CandleCache
+from app.cache.candles import CALLS_A_TRIP, SERIES_A_CALL, CandleCache
 from app.cache.model import Outcome, Write
 from app.candles import State
 from app.records import CORRECTED, RECORD, UNSETTLED, Records
@@ -163,6 +163,17 @@ def test_many_series_in_one_call_are_told_apart(cache: CandleCache) -> None:
     cache.write(Write(s, records((B0, CLOSED, 10 + i / 1000))) for i, s in enumerate(many))
     views = cache.read_many([(s, B0, B0) for s in many])
     assert [float(v.records["close"][0]) for v in views] == [10 + i / 1000 for i in range(200)]
+
+
+def test_many_calls_at_once_outlive_a_server_that_forgot_the_script(redis_client: redis.Redis) -> None:
+    cache = CandleCache(redis_client, capacity=CAPACITY, events_kept=10_000)
+    many = [series(f"P{i}-USD") for i in range(CALLS_A_TRIP * SERIES_A_CALL + 3)]
+    redis_client.script_flush()
+    written = cache.write(Write(s, records((B0, CLOSED, 10 + i / 1000))) for i, s in enumerate(many))
+    assert [(w.series, w.outcomes) for w in written] == [(s, [Outcome.INSERTED]) for s in many]
+    views = cache.read_many([(s, B0, B0) for s in many])
+    assert [float(v.records["close"][0]) for v in views] == [10 + i / 1000 for i in range(len(many))]
+    assert redis_client.xlen(keys.EVENTS) == len(many)
 
 
 def test_a_series_can_be_made_to_reach_further_back(cache: CandleCache) -> None:
