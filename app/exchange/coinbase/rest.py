@@ -210,4 +210,4 @@ def _product(row: dict[str, Any]) -> Product | None:
         product = Product.model_validate(row)
     except ValidationError:
         return None
-    return product if is_product_id(product.product_id) else None
+    return product if is_product_id(product.product_id) and is_product_id(product.alias or product.product_id) else None

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import requests
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
@@ -157,6 +157,7 @@ listing_rows = st.fixed_dictionaries(
 )
 
 
+@example([{"product_id": "ETH-USD", "alias": "BTC/USD"}])
 @given(st.lists(listing_rows | json_values, max_size=6))
 def test_of_any_listing_only_what_makes_sense_is_followed(listing: list[object]) -> None:
     whole = {"product_id": BTC, "status": "online", "product_type": "SPOT", "quote_currency_id": "USD"}
