@@ -94,7 +94,8 @@ def command_line(server: Path, port: int, folder: Path, max_memory: str = "1gb")
         "maxmemory": max_memory,
         "maxmemory-policy": "noeviction",  # full is an error, never a candle that is silently gone
     }
-    return [str(server), *(part for name, value in options.items() for part in (f"--{name}", value))]
+    keeps = "MALLOC_TRIM_THRESHOLD_=268435456"  # glibc: what answers took is kept for the next ones
+    return ["env", keeps, str(server), *(part for name, value in options.items() for part in (f"--{name}", value))]
 
 
 def wait_ready(url: str, alive: Callable[[], bool] = lambda: True, seconds: float = READY_SECONDS) -> None:
