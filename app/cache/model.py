@@ -83,6 +83,7 @@ class View(NamedTuple):
         oldest = newest - step * (len(slots) - 1)
         expected = _starts(oldest, step, len(slots))
         held = slots["start_s"] == expected
+        first_s = max(first_s, step)  # a start of 0 marks a slot that was never written
         if oldest < first_s:
             held &= expected >= first_s
         found = np.count_nonzero(held)

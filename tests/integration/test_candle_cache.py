@@ -194,6 +194,12 @@ def test_a_range_that_wraps_around_the_ring_is_read_in_order(cache: CandleCache)
         assert starts.tolist() == list(range(last - (count - 1) * STEP, last + 1, STEP))
 
 
+def test_a_slot_that_was_never_written_is_no_candle_of_the_first_bucket_of_all_time(cache: CandleCache) -> None:
+    put(cache, run(B0, 3))
+    assert not len(cache.read(series(), 0, 2 * STEP).records)
+    assert not len(cache.read_whole(series(), 2 * STEP).records)
+
+
 def test_whole_rings_are_read_as_ranges_are(cache: CandleCache) -> None:
     put(cache, run(B0, 13), run(B0 + 15 * STEP, 17))
     for last in (B0 + 20 * STEP, B0 + 31 * STEP, B0 + 40 * STEP):
