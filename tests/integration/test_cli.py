@@ -87,6 +87,7 @@ def run_apart(context: Context, *arguments: str, **env: str) -> Ended:
         timeout=60,
         check=False,
     )
+    assert "Traceback" not in done.stderr, done.stderr
     return Ended(done.returncode, done.stdout, done.stderr)
 
 

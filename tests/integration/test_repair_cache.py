@@ -13,7 +13,7 @@ from app.records import CORRECTED, RECORD
 from app.repair import mismatches
 from app.series import Series
 from app.timeframes import Timeframe
-from tests.faults.world import FLOW, World, world
+from tests.faults.world import World, started_world
 from tests.oracle import assert_true
 from tests.support import eventually
 
@@ -26,8 +26,7 @@ PRODUCTS = 4
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One installation for all of these, which compares with REST often: each test leaves it as well as it found it."""
-    with world(tmp_path_factory.mktemp("world"), PRODUCTS, 7, *FLOW, RECONCILE_SECONDS="600") as everything:
-        eventually(lambda: everything.system.has_started(PRODUCTS), timeout=60, interval=0.2)
+    with started_world(tmp_path_factory.mktemp("world"), PRODUCTS, RECONCILE_SECONDS="600") as everything:
         yield everything
 
 

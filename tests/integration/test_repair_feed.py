@@ -15,7 +15,7 @@ from app.candles import State
 from app.records import state_of
 from app.series import Series
 from app.timeframes import Timeframe
-from tests.faults.world import FLOW, World, world
+from tests.faults.world import World, started_world
 from tests.oracle import assert_true, none, wrong_candles
 from tests.support import eventually
 
@@ -28,8 +28,7 @@ PRODUCTS = 8
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One installation for all of these: each test leaves it as well as it found it."""
-    with world(tmp_path_factory.mktemp("world"), PRODUCTS, 7, *FLOW) as everything:
-        eventually(lambda: everything.system.has_started(PRODUCTS), timeout=60, interval=0.2)
+    with started_world(tmp_path_factory.mktemp("world"), PRODUCTS) as everything:
         yield everything
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.world import FLOW, World, world
+from tests.faults.world import World, started_world
 from tests.oracle import assert_true
 from tests.support import eventually
 
@@ -18,8 +18,7 @@ PRODUCTS = 6
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One installation for all of these: each test leaves it as well as it found it."""
-    with world(tmp_path_factory.mktemp("world"), PRODUCTS, 7, *FLOW) as everything:
-        eventually(lambda: everything.system.has_started(PRODUCTS), timeout=60, interval=0.2)
+    with started_world(tmp_path_factory.mktemp("world"), PRODUCTS) as everything:
         yield everything
 
 
