@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import orjson
 from redis import Redis
-from redis.exceptions import NoScriptError
 
 from app.batches import batched
 from app.cache import keys
 from app.cache.model import Outcome, Ring, View, Write, Written
 from app.cache.rings import RingReader
-from app.cache.scripts import script
+from app.cache.scripts import Call, script
 from app.candles import State
 from app.records import EMPTY, RECORD, STATE_MASK
 from app.series import Series
@@ -49,11 +48,11 @@ class CandleCache:
         """Compare-and-set of every record; new and corrected candles are announced with the same atomic step."""
         written: list[Written] = []
         for parts in batched(batched(writes, SERIES_A_CALL), CALLS_A_TRIP):
-            answers = self._in_one_trip([self._call(some, announce) for some in parts])
+            answers = self._write.in_one_trip([self._call(some, announce) for some in parts])
             written += [one for some, answer in zip(parts, answers, strict=True) for one in _split(some, *answer)]
         return written
 
-    def _call(self, writes: Sequence[Write], announce: bool) -> tuple[list[str], list[Any]]:
+    def _call(self, writes: Sequence[Write], announce: bool) -> Call:
         """Keys and arguments of the script. Few of them: each takes as long to send as a price to compute."""
         rings: list[int] = []
         packed: list[bytes] = []
@@ -66,20 +65,6 @@ class CandleCache:
         header = struct.pack(f"<{len(rings)}I", *rings)
         named = [keys.EVENTS, *[keys.candles(w.series) for w in writes]]
         return named, [self._events_kept, self._capacity, header, b"".join(packed), *payloads]
-
-    def _in_one_trip(self, calls: list[tuple[list[str], list[Any]]]) -> Iterator[Any]:
-        """The answer to each of `calls` of the script, all sent at once: Redis need not wait for us between them."""
-        with self._client.pipeline(transaction=False) as pipe:
-            for named, args in calls:
-                pipe.evalsha(self._write.sha, len(named), *named, *args)
-            answers = pipe.execute(raise_on_error=False)
-        for answer, (named, args) in zip(answers, calls, strict=True):
-            if isinstance(answer, NoScriptError):
-                yield self._write(keys=named, args=args)  # loads it
-            elif isinstance(answer, Exception):
-                raise answer
-            else:
-                yield answer
 
     def read_many(self, ranges: Sequence[tuple[Series, int, int]]) -> list[View]:
         """The records of each (series, first bucket, last bucket), as far as the rings reach back."""

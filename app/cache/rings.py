@@ -11,7 +11,6 @@ import struct
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from redis import Redis
@@ -19,6 +18,7 @@ from redis import Redis
 from app.batches import batched
 from app.cache import keys
 from app.cache.model import NOTHING, Ring, View
+from app.cache.trip import Command, raise_first, transaction, trip
 from app.records import RECORD
 from app.series import Series
 
@@ -52,29 +52,32 @@ class RingReader:
     def _read(self, some: Sequence[tuple[Series, int, int]]) -> list[View]:
         while True:
             looks = self._look(some)
-            lengths = {s: length for (s, _, _), (length, *_) in zip(some, looks, strict=True) if length}
-            mistaken = {s: n for s, length in lengths.items() if (n := _slots(length)) != self._capacity_of(s)}
-            if not mistaken:
+            odd = [series for (series, _, _), (trailer, *_) in zip(some, looks, strict=True) if not _is_one(trailer)]
+            if not odd or not (lengths := self._lengths(odd)):
                 return [_view(look, *asked) for look, asked in zip(looks, some, strict=True)]
-            self._other_capacities |= mistaken
+            self._other_capacities |= lengths
 
-    def _look(self, some: Sequence[tuple[Series, int, int]]) -> list[list[Any]]:
-        """Of each ring its length in bytes, its trailer, and its slots of the range in at most two pieces.
+    def _look(self, some: Sequence[tuple[Series, int, int]]) -> list[list[bytes]]:
+        """Of each ring what is behind its slots, and its slots of the range in at most two pieces.
 
         One transaction: no script, which would copy all that it reads twice.
         """
+        commands: list[Command] = []
         counts = []
-        with self._client.pipeline(transaction=True) as pipe:
-            for series, first_s, last_s in some:
-                key = keys.candles(series)
-                pieces = _pieces(self._capacity_of(series), series.timeframe.seconds, first_s, last_s)
-                pipe.strlen(key)
-                pipe.getrange(key, -TRAILER.size, -1)
-                for begin, end in pieces:
-                    pipe.getrange(key, begin, end)
-                counts.append(2 + len(pieces))
-            answer = iter(pipe.execute())
+        for series, first_s, last_s in some:
+            key, capacity = keys.candles(series), self._capacity_of(series)
+            pieces = _pieces(capacity, series.timeframe.seconds, first_s, last_s)
+            commands.append(("GETRANGE", key, capacity * RECORD.itemsize, -1))
+            commands += [("GETRANGE", key, begin, end) for begin, end in pieces]
+            counts.append(1 + len(pieces))
+        answer = iter(transaction(self._client, commands))
         return [list(islice(answer, count)) for count in counts]
+
+    def _lengths(self, many: Sequence[Series]) -> dict[Series, int]:
+        """How many slots the ring of each series has, where there is one."""
+        answers = trip(self._client, [("STRLEN", keys.candles(series)) for series in many])
+        raise_first(answers)
+        return {series: _slots(length) for series, length in zip(many, answers, strict=True) if length}
 
     def _capacity_of(self, series: Series) -> int:
         return self._other_capacities.get(series, self._capacity)
@@ -91,6 +94,11 @@ def _pieces(capacity: int, step: int, first_s: int, last_s: int) -> list[tuple[i
     return [(a * RECORD.itemsize, b * RECORD.itemsize - 1) for a, b in slots if b > a]
 
 
+def _is_one(trailer: bytes) -> bool:
+    """Whether this is a trailer: nothing is found behind the slots that a ring does not have, or has not all of."""
+    return len(trailer) == TRAILER.size
+
+
 def _slots(length: int) -> int:
     return (length - TRAILER.size) // RECORD.itemsize
 
@@ -103,9 +111,9 @@ def _ring(raw: bytes | None) -> Ring:
     return Ring(np.frombuffer(raw, RECORD, count=capacity), revision, origin_s)
 
 
-def _view(look: list[Any], series: Series, first_s: int, last_s: int) -> View:
-    length, trailer, *pieces = look
-    if not length:
+def _view(look: list[bytes], series: Series, first_s: int, last_s: int) -> View:
+    trailer, *pieces = look
+    if not _is_one(trailer):
         return NOTHING
     revision, origin_s, _ = TRAILER.unpack(trailer)
     slots = np.frombuffer(pieces[0] if len(pieces) == 1 else b"".join(pieces), RECORD)

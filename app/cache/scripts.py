@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
+from hashlib import sha1
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from redis import Redis
+from redis.exceptions import NoScriptError
+
+from app.cache.trip import raise_first, trip
 
 _FOLDER = Path(__file__).with_name("lua")
+
+Call: TypeAlias = tuple[Sequence[str], Sequence[str | bytes | int]]
+"""Keys and arguments of a script."""
 
 
 @cache
@@ -16,6 +24,33 @@ def source(name: str) -> str:
     return (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
 
 
-def script(client: Redis, name: str) -> Any:
+class Script:
+    """One script, and the Redis on which it runs."""
+
+    def __init__(self, client: Redis, text: str) -> None:
+        self._client = client
+        self._text = text
+        self._sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    def __call__(self, keys: Sequence[str], args: Sequence[str | bytes | int] = ()) -> Any:
+        """The answer of the script."""
+        return self.in_one_trip([(keys, args)])[0]
+
+    def in_one_trip(self, calls: Sequence[Call]) -> list[Any]:
+        """The answer to each of `calls`, all sent at once: Redis need not wait for us between them."""
+        answers = self._sent(calls)
+        unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if unknown:
+            self._client.script_load(self._text)
+            for i, answer in zip(unknown, self._sent([calls[i] for i in unknown]), strict=True):
+                answers[i] = answer
+        raise_first(answers)
+        return answers
+
+    def _sent(self, calls: Sequence[Call]) -> list[Any]:
+        return trip(self._client, [("EVALSHA", self._sha, len(keys), *keys, *args) for keys, args in calls])
+
+
+def script(client: Redis, name: str) -> Script:
     """The script `name`, callable with `keys` and `args`."""
-    return client.register_script(source(name))
+    return Script(client, source(name))

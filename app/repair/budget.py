@@ -78,7 +78,7 @@ class Budget:
         """A permit, or the seconds to wait before the next try."""
         name = uuid.uuid4().hex
         spacing_us = int(SPACING * self._window_us / self._at_once)
-        args = [self._at_once, name, int(HELD_S * 1e6), spacing_us, self._window_us]
+        args: list[str | bytes | int] = [self._at_once, name, int(HELD_S * 1e6), spacing_us, self._window_us]
         wait_us = int(self._acquire(keys=[self._permits, self._state], args=args))
         return wait_us / 1e6 if wait_us else self._permit(name)
 
@@ -105,7 +105,7 @@ class Budget:
         """Nobody asks for `retry_after_s`, or for exponentially longer times; returns the pause in seconds."""
         named_us = int(min(retry_after_s or 0.0, LONGEST_PAUSE_S) * 1e6)
         jitter = random.uniform(0.5, 1.0)
-        return int(self._pause(keys=[self._state], args=[named_us, jitter])) / 1e6
+        return int(self._pause(keys=[self._state], args=[named_us, str(jitter)])) / 1e6
 
     def state(self) -> BudgetState:
         granted, throttled, paused_until_us = self._client.hmget(self._state, "granted", "throttled", "paused_until_us")

@@ -123,7 +123,7 @@ class RepairQueue:
         """Give up, for a `reason` that stays on record until the series is complete."""
         self._give_back(request, "fail", orjson.dumps({"reason": reason[:300], "exchange_ms": exchange_ms}))
 
-    def _give_back(self, request: Request, verb: str, value: object) -> int:
+    def _give_back(self, request: Request, verb: str, value: str | bytes | int) -> int:
         return int(
             self._release(
                 keys=[

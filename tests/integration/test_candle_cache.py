@@ -194,6 +194,18 @@ def test_a_range_that_wraps_around_the_ring_is_read_in_order(cache: CandleCache)
         assert starts.tolist() == list(range(last - (count - 1) * STEP, last + 1, STEP))
 
 
+def test_rings_of_any_length_are_read_whatever_length_is_usual(cache: CandleCache, redis_client: redis.Redis) -> None:
+    put(cache, run(B0, CAPACITY))
+    last = B0 + (CAPACITY - 1) * STEP
+    expected = cache.read(series(), B0, last)
+    for usual in (1, CAPACITY - 1, CAPACITY + 1, 50 * CAPACITY):
+        other = CandleCache(redis_client, capacity=usual, events_kept=100)
+        for _ in range(2):  # the second time it knows
+            found, nothing = other.read_many([(series(), B0, last), (series("NEW-USD"), B0, last)])
+            assert (found.records.tolist(), found.revision) == (expected.records.tolist(), expected.revision)
+            assert (len(nothing.records), nothing.revision) == (0, 0)
+
+
 def test_a_slot_that_was_never_written_is_no_candle_of_the_first_bucket_of_all_time(cache: CandleCache) -> None:
     put(cache, run(B0, 3))
     assert not len(cache.read(series(), 0, 2 * STEP).records)
