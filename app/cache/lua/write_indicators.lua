@@ -3,32 +3,36 @@
 --
 -- KEYS[1] event stream   KEYS[2] index of alerts   KEYS[3..] one hash a series
 -- ARGV[1] entries kept in the event stream   ARGV[2] alerts kept   ARGV[3] exchange time in s
--- then for each series: revision, bucket start in s, channel, series name, JSON, '1' if it is watched, and if so
---   floor, newest bar evaluated, basis, '1' at the first look, first bar of this look, index of the series' alerts,
---   number of alerts, for each: id, bucket start, bucket end, event, JSON, delivery channels (comma separated)
---   number of verdicts on older alerts, for each: id, '1' if it still holds
+-- ARGV[4] for each series, packed: revision (u64); then, all u32, bucket start in s, whether it is watched; and, zeros
+--   where it is not: floor, newest bar evaluated, basis, whether this is the first look, first bar of this look,
+--   number of alerts, number of verdicts on older alerts
+-- ARGV[5..] the JSON of each series; then, series by series,
+--   for each alert: id, bucket start, bucket end, event, JSON, delivery channels (comma separated)
+--   for each verdict: id, '1' if it still holds
 -- Answer for each series: 1 where the value is new, then the number of messages that were put up for delivery.
 
+local call, unpack_row, match = redis.call, struct.unpack, string.match
 local EVENTS, INDEX = KEYS[1], KEYS[2]
-local ALERT, DELIVERIES = 'cw:1:alert:', 'cw:1:deliveries:'
-local arg = 3
+local ALERT, ALERTS, DELIVERIES = 'cw:1:alert:', 'cw:1:alerts:', 'cw:1:deliveries:'
+local ROW = 44
+local arg = 4 + #KEYS - 2 -- behind the JSON of all series
 local function take()
   arg = arg + 1
   return ARGV[arg]
 end
 
-local time = redis.call('TIME')
+local time = call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local messages = 0
 
 local function announce(kind, name, data)
-  redis.call('XADD', EVENTS, 'MAXLEN', '~', ARGV[1], '*', 'kind', kind, 'series', name, 'data', data)
+  call('XADD', EVENTS, '*', 'kind', kind, 'series', name, 'data', data)
 end
 
 local function put_up(kind, id, channels)
   for channel in string.gmatch(channels, '[^,]+') do
-    redis.call('SADD', DELIVERIES .. 'channels', channel)
-    redis.call('ZADD', DELIVERIES .. channel .. ':waiting', 'NX', now_ms, kind .. '|' .. id)
+    call('SADD', DELIVERIES .. 'channels', channel)
+    call('ZADD', DELIVERIES .. channel .. ':waiting', 'NX', now_ms, kind .. '|' .. id)
     messages = messages + 1
   end
 end
@@ -36,92 +40,101 @@ end
 local function change_state(id, state, name)
   local data = '{"id":"' .. id .. '","state":"' .. state .. '"}'
   announce('alert_state', name, data)
-  redis.call('PUBLISH', 'alert:' .. name, data)
-  if redis.call('HSETNX', ALERT .. id, 'said:' .. state, now_ms) == 1 then -- once, however often it changes
-    put_up(state, id, redis.call('HGET', ALERT .. id, 'channels') or '')
+  call('PUBLISH', 'alert:' .. name, data)
+  if call('HSETNX', ALERT .. id, 'said:' .. state, now_ms) == 1 then -- once, however often it changes
+    put_up(state, id, call('HGET', ALERT .. id, 'channels') or '')
   end
 end
 
 local function judge(id, holds, name)
-  if redis.call('EXISTS', ALERT .. id) == 0 then return end
+  if call('EXISTS', ALERT .. id) == 0 then return end
   if holds then
-    if redis.call('HDEL', ALERT .. id, 'withdrawn') == 1 then change_state(id, 'restored', name) end
-  elseif redis.call('HSETNX', ALERT .. id, 'withdrawn', ARGV[3]) == 1 then
+    if call('HDEL', ALERT .. id, 'withdrawn') == 1 then change_state(id, 'restored', name) end
+  elseif call('HSETNX', ALERT .. id, 'withdrawn', ARGV[3]) == 1 then
     change_state(id, 'withdrawn', name)
   end
 end
 
 local function raise(alert, series_index, name)
-  redis.call('HSET', ALERT .. alert.id, 'data', alert.data, 'event', alert.event, 'channels', alert.channels,
+  call('HSET', ALERT .. alert.id, 'data', alert.data, 'event', alert.event, 'channels', alert.channels,
     'raised_ms', now_ms, 'index', series_index)
-  redis.call('ZADD', INDEX, alert.finish, alert.id)
-  redis.call('ZADD', series_index, alert.start, alert.id)
+  call('ZADD', INDEX, alert.finish, alert.id)
+  call('ZADD', series_index, alert.start, alert.id)
   announce('alert', name, alert.data)
-  redis.call('PUBLISH', 'alert:' .. name, alert.data)
+  call('PUBLISH', 'alert:' .. name, alert.data)
   put_up('raised', alert.id, alert.channels)
 end
 
 local function forget_oldest()
-  local id = redis.call('ZPOPMIN', INDEX)[1]
-  local known = redis.call('HMGET', ALERT .. id, 'index', 'channels')
-  if known[1] then redis.call('ZREM', known[1], id) end
+  local id = call('ZPOPMIN', INDEX)[1]
+  local known = call('HMGET', ALERT .. id, 'index', 'channels')
+  if known[1] then call('ZREM', known[1], id) end
   for channel in string.gmatch(known[2] or '', '[^,]+') do
     for _, kind in ipairs({'raised|', 'withdrawn|', 'restored|'}) do
-      redis.call('ZREM', DELIVERIES .. channel .. ':waiting', kind .. id)
+      call('ZREM', DELIVERIES .. channel .. ':waiting', kind .. id)
     end
   end
-  redis.call('DEL', ALERT .. id)
+  call('DEL', ALERT .. id)
 end
 
--- Reads the arguments of one watched series; acts on them if its value was accepted. `known`: floor and evaluated as
--- they are stored. Returns what is to be stored now.
-local function watch(name, accepted, known)
-  local floor, evaluated, basis, is_first, from, series_index = take(), take(), take(), take(), take(), take()
+-- Reads the alerts and verdicts of one watched series, and acts on them if its value was accepted. `known_floor` and
+-- `known_evaluated` are what is stored. Returns what is to be stored now.
+local function watch(name, series_index, row, accepted, known_floor, known_evaluated)
   local alerts, verdicts = {}, {}
-  for i = 1, tonumber(take()) do
+  for i = 1, row.alerts do
     alerts[i] = {id = take(), start = take(), finish = take(), event = take(), data = take(), channels = take()}
   end
-  for i = 1, tonumber(take()) do
+  for i = 1, row.verdicts do
     verdicts[i] = {id = take(), holds = take() == '1'}
   end
   if not accepted then return end
-  if is_first == '1' then
-    if not known.floor then return 'floor', floor, 'evaluated', evaluated, 'basis', basis end
+  if row.is_first then
+    if not known_floor then return 'floor', row.floor, 'evaluated', row.evaluated, 'basis', row.basis end
     return
   end
 
-  local found = {}
+  local found, evaluated = {}, row.evaluated
   for _, alert in ipairs(alerts) do
     found[alert.id] = alert.event
     -- A bar that another worker has looked at since, and left behind, is old: nothing new is said of it.
-    local is_old = known.evaluated and tonumber(alert.start) < tonumber(known.evaluated)
-    if redis.call('EXISTS', ALERT .. alert.id) == 0 and not is_old then raise(alert, series_index, name) end
+    local is_old = known_evaluated and tonumber(alert.start) < known_evaluated
+    if call('EXISTS', ALERT .. alert.id) == 0 and not is_old then raise(alert, series_index, name) end
   end
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', series_index, from, '+inf')) do
-    judge(id, found[id] == redis.call('HGET', ALERT .. id, 'event'), name)
+  for _, id in ipairs(call('ZRANGEBYSCORE', series_index, row.from, '+inf')) do
+    judge(id, found[id] == call('HGET', ALERT .. id, 'event'), name)
   end
   for _, verdict in ipairs(verdicts) do judge(verdict.id, verdict.holds, name) end
-  if known.evaluated and tonumber(known.evaluated) > tonumber(evaluated) then evaluated = known.evaluated end
-  return 'evaluated', evaluated, 'basis', basis
+  if known_evaluated and known_evaluated > evaluated then evaluated = known_evaluated end
+  return 'evaluated', evaluated, 'basis', row.basis
+end
+
+local function watched_row(i)
+  local floor, evaluated, basis, is_first, from, alerts, verdicts = unpack_row('<I4I4I4I4I4I4I4', ARGV[4], i * ROW + 17)
+  return {floor = floor, evaluated = evaluated, basis = basis, is_first = is_first == 1, from = from,
+    alerts = alerts, verdicts = verdicts}
 end
 
 local answer = {}
-for k = 3, #KEYS do
-  local revision, start, channel, name, data = take(), take(), take(), take(), take()
-  local is_watched = take() == '1'
-  local known = redis.call('HMGET', KEYS[k], 'revision', 'floor', 'evaluated')
-  local accepted = not known[1] or tonumber(known[1]) < tonumber(revision)
+for i = 0, #KEYS - 3 do
+  local key, data = KEYS[3 + i], ARGV[5 + i]
+  local pair, timeframe, what = match(key, '{(.*)}(.*):(.*)$')
+  local name = pair .. timeframe
+  local revision, start, is_watched = unpack_row('<I8I4I4', ARGV[4], i * ROW + 1)
+  local known = call('HMGET', key, 'revision', 'floor', 'evaluated')
+  local accepted = not known[1] or tonumber(known[1]) < revision
   messages = 0
   if accepted then
     announce('indicator', name, data)
-    redis.call('PUBLISH', channel, data)
+    call('PUBLISH', 'indicator:' .. name .. ':' .. what, data)
   end
-  local watched = is_watched and {watch(name, accepted, {floor = known[2], evaluated = known[3]})} or {}
+  local watched = is_watched == 1 and {watch(name, ALERTS .. '{' .. pair .. '}' .. timeframe, watched_row(i), accepted,
+    known[2], tonumber(known[3] or nil))} or {}
   if accepted then
-    redis.call('HSET', KEYS[k], 'revision', revision, 'start', start, 'data', data, unpack(watched))
+    call('HSET', key, 'revision', string.format('%.0f', revision), 'start', start, 'data', data, unpack(watched))
   end
   answer[#answer + 1] = accepted and 1 or 0
   answer[#answer + 1] = messages
 end
-while redis.call('ZCARD', INDEX) > tonumber(ARGV[2]) do forget_oldest() end
+while call('XTRIM', EVENTS, 'MAXLEN', '~', ARGV[1]) > 0 do end -- one trims only so many
+while call('ZCARD', INDEX) > tonumber(ARGV[2]) do forget_oldest() end
 return answer
