@@ -75,6 +75,14 @@ class Outbox:
             batch, self._batch, self._urgent = self._batch, Batch(), False
             return batch
 
+    def top_up(self, batch: Batch) -> None:
+        """Move what closed since into `batch`, so that it need not be written alone."""
+        with self._changed:
+            waiting = self._batch
+            batch.closed.update(waiting.closed)
+            waiting.closed.clear()
+            self._urgent = bool(waiting.gaps or waiting.quiet or waiting.refused)
+
     def give_back(self, batch: Batch) -> None:
         """Keep what could not be written, below whatever has come since."""
         with self._changed:

@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 WRITE_EVERY_S = 0.25
 """How long forming candles and the clock may wait; closes and gaps do not wait."""
 
+LOOK_EVERY_S = 1.0
+"""How often the connections' health is told, and Redis asked whether it still has what it had."""
+
 LONGEST_DELAY_S = 2.0
 """Between two tries to write while Redis is away."""
 
@@ -37,11 +40,12 @@ class Ingest:
         self._context = context
         self._stop = threading.Event()
         self._outbox = Outbox(self._on_link)
-        self._writer = Writer(context)
+        self._writer = Writer(context, self._outbox.top_up)
         self._health = HealthCache(context.redis, context.exchange)
         self._away_since: float | None = None
         self._delay_s = 0.0
         self._pulse = Pulse(context.redis, "ingest")
+        self._look_at_s = 0.0
         self._scanned = False
         self._follows: list[FollowedProduct] = []
 
@@ -71,6 +75,7 @@ class Ingest:
                 self._turn(adapter)
         finally:
             adapter.disconnect()
+            self._look_at_s = 0.0
             self._turn(adapter)
             log.info("ended")
 
@@ -98,15 +103,20 @@ class Ingest:
             self._note_back()
 
     def _after(self, batch: Batch, adapter: CoinbaseAdapter) -> None:
+        if time.monotonic() >= self._look_at_s:
+            self._look(adapter)
+            self._look_at_s = time.monotonic() + LOOK_EVERY_S
+        if batch.exchange_ms and not self._scanned:
+            # The start is a scan like any other: it finds every series empty, or with what the downtime left out.
+            self._context.tasks.scan()
+            self._scanned = True
+
+    def _look(self, adapter: CoinbaseAdapter) -> None:
         self._health.tell(adapter.health(), dropped=self._outbox.dropped)
         if not self._context.products.is_known():
             log.error("Redis has lost its data: everything is fetched again")
             self._context.products.follow(self._follows)
             self._scanned = False
-        if batch.exchange_ms and not self._scanned:
-            # The start is a scan like any other: it finds every series empty, or with what the downtime left out.
-            self._context.tasks.scan()
-            self._scanned = True
 
     def _note_away(self, error: Exception) -> None:
         if self._away_since is None:
@@ -121,6 +131,7 @@ class Ingest:
             self._away_since, self._delay_s = None, 0.0
 
     def _on_link(self, event: Connected | Disconnected | FrameRejected) -> None:
+        self._look_at_s = 0.0
         match event:
             case Connected(connection, attempt):
                 log.info("connection %s: open (number %d)", connection, attempt)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Iterable
-from itertools import chain
+from collections.abc import Callable, Iterable
+from itertools import chain, islice
 
-from app.batches import batched
 from app.cache.forming import FormingFeed
 from app.cache.model import Outcome, Write, Written
 from app.candles import UnifiedCandle
@@ -28,10 +27,14 @@ WAKE_UPS_KEPT = 1_000
 
 
 class Writer:
-    """Not thread-safe: one thread writes. `write` may be called again with the same batch after an error."""
+    """Not thread-safe: one thread writes. `write` may be called again with the same batch after an error.
 
-    def __init__(self, context: Context) -> None:
+    `top_up` adds what closed since a batch was taken: when hundreds close at once, the first are written meanwhile.
+    """
+
+    def __init__(self, context: Context, top_up: Callable[[Batch], None] = lambda _: None) -> None:
         self._context = context
+        self._top_up = top_up
         self._forming = FormingFeed(context.redis, context.exchange)
         self._settling_s = context.settings.settling_seconds
         self._wake_ups: list[int] = []
@@ -55,7 +58,10 @@ class Writer:
         if not batch.closed:
             return
         is_believed = self._context.trust.is_given
-        for some in batched(list(batch.closed.items()), SERIES_A_TASK):
+        while batch.closed:
+            if len(batch.closed) < SERIES_A_TASK:
+                self._top_up(batch)
+            some = list(islice(batch.closed.items(), SERIES_A_TASK))
             writes = self._writes(candle for _, candle in some)
             if not is_believed:
                 self._confirm(writes)

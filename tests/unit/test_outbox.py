@@ -60,6 +60,19 @@ def test_what_could_not_be_written_comes_again_below_what_is_newer() -> None:
     assert again.refused == {"A-B": "x"}
 
 
+def test_what_closes_while_a_batch_is_written_can_go_with_it() -> None:
+    box = filled(CandleClosed(candle(close=10)))
+    batch = box.take(at_most_s=0)
+    box.put(CandleClosed(candle(close=10.5)))
+    box.put(CandleClosed(candle(B0 + STEP)))
+    box.put(gap(0, 0))
+    box.top_up(batch)
+    assert [c.close for c in batch.closed.values()] == [10.5, 10.0]
+    assert not batch.gaps
+    rest = box.take(at_most_s=60)  # a gap is urgent still
+    assert (not rest.closed, list(rest.gaps)) == (True, ["BTC-USD"])
+
+
 def test_it_is_bounded_and_counts_what_it_drops(monkeypatch: object) -> None:
     monkeypatch.setattr(module, "CLOSED_KEPT", 3)  # type: ignore[attr-defined]
     box = filled(*(CandleClosed(candle(B0 + i * STEP)) for i in range(5)))
