@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from app.alerts.change import AlertChange
 from app.alerts.facts import Alert, alert_of, as_of
 from app.alerts.settings import AlertSettings
 from app.alerts.watch import LATE_BARS, Finding, Seen, Watch, Watched, happened, window_at
+from app.batches import batched
 from app.cache.alerts import AlertCache, StoredAlert
 from app.cache.candles import CandleCache
 from app.continuity import contiguous_tail
@@ -24,6 +25,9 @@ from app.timeframes import BASE, Timeframe
 
 FEWEST_EXTRA = 8
 """Bars read beyond a window, so that one that is not over yet does not shorten it."""
+
+ALERTS_AT_ONCE = 16
+"""Each needs the windows of four other timeframes."""
 
 
 class Look(NamedTuple):
@@ -60,7 +64,7 @@ class Evaluator:
         ]
         verdicts = self._judge(looks, seen)
         alerts = self._alerts_of(
-            [(look, finding) for look, s in zip(looks, seen, strict=True) if s for finding in s.findings]
+            (look, finding) for look, s in zip(looks, seen, strict=True) if s for finding in s.findings
         )
         return [
             AlertChange(
@@ -71,7 +75,11 @@ class Evaluator:
             for i, (look, s) in enumerate(zip(looks, seen, strict=True))
         ]
 
-    def _alerts_of(self, found: Sequence[tuple[Look, Finding]]) -> Iterator[Alert]:
+    def _alerts_of(self, found: Iterable[tuple[Look, Finding]]) -> Iterator[Alert]:
+        for some in batched(found, ALERTS_AT_ONCE):
+            yield from self._some_alerts_of(some)
+
+    def _some_alerts_of(self, found: Sequence[tuple[Look, Finding]]) -> Iterator[Alert]:
         points = self._as_of([(look.series, f.start_s + look.series.timeframe.seconds) for look, f in found])
         windows = [window_at(look.records, f.bar, look.series.timeframe) for look, f in found]
         values = macdv_of_many(windows)
