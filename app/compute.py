@@ -67,7 +67,11 @@ class Computer:
 
         `now_s` is exchange time, not before the end of any of them; it bounds what is read, not what counts as closed.
         """
-        touched = [t for t in touched if t.timeframe in self._timeframes]
+        known = (t for t in touched if t.timeframe in self._timeframes)
+        # Some at a time: the first ones are published while others wait, and not all their windows are held at once.
+        return sum(self._update(some, now_s) for some in batched(known, BLOCK))
+
+    def _update(self, touched: list[Touched], now_s: float) -> int:
         base = {t: self._ended(t, now_s) for t in touched if t.timeframe == BASE}
         held = self._read_base(base, now_s)
         if carried := self._carry(base, held):
@@ -76,7 +80,6 @@ class Computer:
             held = self._read_base(base, now_s)
         touched += self._aggregate(base, held)
         many = dict.fromkeys(map(self._series, touched))
-        # Some at a time: the first ones are published while others wait, and not all their windows are held at once.
         return sum(self._compute(self._held(some, held, now_s), now_s) for some in batched(many, BLOCK))
 
     def _series(self, touched: Touched) -> Series:

@@ -20,7 +20,7 @@ from app.batches import batched
 from app.indicators.stages import STAGES, Codes, Stage, stage_codes
 from app.records import EMPTY, RECORD, Records
 
-BLOCK = 128
+BLOCK = 64
 """Series computed at a time: enough to hide the cost of a call, few enough for the processor's cache."""
 
 STRETCH = 1024
