@@ -53,8 +53,7 @@ class IndicatorCache:
 
         `now_s`: exchange time.
         """
-        calls = [self._call(some, now_s) for some in batched(values, SERIES_A_CALL)]
-        answers = self._write.in_one_trip(calls)
+        answers = self._write.in_one_trip(self._call(some, now_s) for some in batched(values, SERIES_A_CALL))
         return Stored(sum(sum(a[::2]) for a in answers), sum(sum(a[1::2]) for a in answers))
 
     def _call(self, values: Sequence[IndicatorValue], now_s: float) -> Call:

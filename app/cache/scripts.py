@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from hashlib import sha1
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from redis import Redis
 from redis.exceptions import NoScriptError
 
-from app.cache.trip import raise_first, trip
+from app.cache.trip import Command, raise_first, trip
 
 _FOLDER = Path(__file__).with_name("lua")
 
@@ -36,19 +36,27 @@ class Script:
         """The answer of the script."""
         return self.in_one_trip([(keys, args)])[0]
 
-    def in_one_trip(self, calls: Sequence[Call]) -> list[Any]:
-        """The answer to each of `calls`, all sent at once: Redis need not wait for us between them."""
-        answers = self._sent(calls)
+    def in_one_trip(self, calls: Iterable[Call]) -> list[Any]:
+        """The answer to each of `calls`: Redis runs the first while later ones are made."""
+        made: list[Call] = []
+        answers = self._sent(calls, made)
         unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         if unknown:
             self._client.script_load(self._text)
-            for i, answer in zip(unknown, self._sent([calls[i] for i in unknown]), strict=True):
+            for i, answer in zip(unknown, self._sent([made[i] for i in unknown], []), strict=True):
                 answers[i] = answer
         raise_first(answers)
         return answers
 
-    def _sent(self, calls: Sequence[Call]) -> list[Any]:
-        return trip(self._client, [("EVALSHA", self._sha, len(keys), *keys, *args) for keys, args in calls])
+    def _sent(self, calls: Iterable[Call], made: list[Call]) -> list[Any]:
+        """The answers to `calls`, each of which is put into `made`."""
+
+        def commands() -> Iterator[Command]:
+            for keys, args in calls:
+                made.append((keys, args))
+                yield ("EVALSHA", self._sha, len(keys), *keys, *args)
+
+        return trip(self._client, commands())
 
 
 def script(client: Redis, name: str) -> Script:

@@ -1,11 +1,12 @@
 """Many commands in one trip to Redis, for where hundreds are sent at once.
 
-A pipeline of redis-py takes some 5 µs of Python for each command, most of it to pack it. Here hiredis does.
+A pipeline of redis-py takes some 5 µs of Python for each command, most of it to pack it, and sends nothing before all
+is packed. Here hiredis packs, and Redis begins meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from hiredis import pack_command
@@ -14,19 +15,34 @@ from redis.exceptions import ResponseError
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 
+SEND_BYTES = 16_384
+"""Of packed commands, from which on they are sent."""
 
-def trip(client: Redis, commands: Sequence[Command]) -> list[Any]:
+
+def trip(client: Redis, commands: Iterable[Command]) -> list[Any]:
     """The answer to each of `commands`, in their order; an error of Redis stands where its answer would.
 
-    Raises what a call of `client` does where Redis cannot be reached, after as many tries.
+    `commands` may be made as they are sent. Raises what a call of `client` does where Redis cannot be reached, after as
+    many tries.
     """
-    request = b"".join([pack_command(command) for command in commands])  # type: ignore[arg-type]  # stubs say one
     connection: Any = client.connection_pool.get_connection()
+    sent: list[tuple[bytes, int]] = []
+    more = _packed(commands)
+
+    def once() -> list[Any]:
+        for request, _ in sent:  # at another try
+            connection.send_packed_command([request])
+        for part in more:
+            sent.append(part)
+            connection.send_packed_command([part[0]])
+        return [_answer(connection) for _ in range(sum(count for _, count in sent))]
+
     try:
-        answers: list[Any] = connection.retry.call_with_retry(
-            lambda: _sent(connection, request, len(commands)), lambda _: connection.disconnect()
-        )
+        answers: list[Any] = connection.retry.call_with_retry(once, lambda _: connection.disconnect())
         return answers
+    except BaseException:
+        connection.disconnect()  # or the answers that nobody has read would be taken for those of the next commands
+        raise
     finally:
         client.connection_pool.release(connection)
 
@@ -45,9 +61,18 @@ def raise_first(answers: Sequence[Any]) -> None:
             raise answer
 
 
-def _sent(connection: Any, request: bytes, count: int) -> list[Any]:
-    connection.send_packed_command([request])
-    return [_answer(connection) for _ in range(count)]
+def _packed(commands: Iterable[Command]) -> Iterator[tuple[bytes, int]]:
+    """What to send at once, and how many commands that are."""
+    pieces: list[bytes] = []
+    size = 0
+    for command in commands:
+        pieces.append(pack_command(command))  # type: ignore[arg-type]  # its stubs know of one argument only
+        size += len(pieces[-1])
+        if size >= SEND_BYTES:
+            yield b"".join(pieces), len(pieces)
+            pieces, size = [], 0
+    if pieces:
+        yield b"".join(pieces), len(pieces)
 
 
 def _answer(connection: Any) -> Any:

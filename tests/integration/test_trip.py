@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from redis.exceptions import ConnectionError, NoScriptError, ResponseError
 
 from app.cache.connection import connect
 from app.cache.scripts import Script
-from app.cache.trip import transaction, trip
+from app.cache.trip import SEND_BYTES, Command, transaction, trip
 from app.launch.redis import RedisServer
 from tests.support import free_port
 
@@ -29,6 +30,27 @@ def test_an_error_stands_in_its_place_and_the_connection_goes_on(redis_client: r
     assert (first, last) == (b"OK", 2)
     assert isinstance(wrong, ResponseError)
     assert trip(redis_client, [("GET", "a")]) == [b"2"]
+
+
+def test_what_cannot_be_sent_leaves_no_answers_for_the_next(redis_client: redis.Redis) -> None:
+    many = [("GET", "a" * SEND_BYTES), ("GET", "b" * SEND_BYTES), ("GET", None)]
+    with pytest.raises(TypeError):
+        trip(redis_client, many)  # type: ignore[arg-type]
+    assert trip(redis_client, [("SET", "a", 1), ("GET", "a")]) == [b"OK", b"1"]
+
+
+def test_a_connection_that_breaks_while_commands_are_made_is_made_again(
+    redis_client: redis.Redis, redis_url: str
+) -> None:
+    def commands() -> Iterator[Command]:
+        for n in range(20):
+            if n == 7:
+                redis_client.client_kill_filter(_type="normal", skipme=True)
+            yield "SET", f"key {n}", str(n) * SEND_BYTES
+
+    with connect(redis_url, tries=2) as client:
+        assert trip(client, commands()) == [b"OK"] * 20
+    assert [redis_client.strlen(f"key {n}") for n in (0, 6, 7, 19)] == [SEND_BYTES] * 3 + [2 * SEND_BYTES]
 
 
 @pytest.mark.parametrize("wrong", [("LPUSH", "a", 2), ("NO SUCH COMMAND",)], ids=["while it runs", "before it runs"])

@@ -52,12 +52,12 @@ end
 
 local function accepted(new, old)
   if new.state == FORMING then return UPDATED end
-  if old.state < CLOSED then return INSERTED end
   if not same_values(new, old) then return CORRECTED end
   return new.state > old.state and CONFIRMED or UNCHANGED
 end
 
 -- What becomes of `new` where `old` is, of the same bucket: the outcome, the bytes to write, and those to tell of.
+-- (A closed one where a forming one is needs no judgement: it is inserted.)
 local function judge(new, old)
   if knows_more(new, old) then
     local outcome = accepted(new, old)
@@ -78,11 +78,16 @@ local outcomes, befores, number, told = {}, {}, 0, false
 for k = 2, #KEYS do
   local ring, capacity = KEYS[k], tonumber(ARGV[2])
   local count, step, origin = unpack('<I4I4I4', rings, (k - 2) * 12 + 1)
-  local length = call('STRLEN', ring)
-  if length == 0 then
-    allocate(ring, capacity)
-  else
-    capacity = (length - TRAILER) / RECORD
+  -- Behind as many slots as most rings have is a trailer; or the ring has another length, or is not there.
+  local trail = call('GETRANGE', ring, capacity * RECORD, -1)
+  if #trail ~= TRAILER then
+    local length = call('STRLEN', ring)
+    if length == 0 then
+      allocate(ring, capacity)
+    else
+      capacity = (length - TRAILER) / RECORD
+    end
+    trail = call('GETRANGE', ring, -TRAILER, -1)
   end
   local trailer, changed = capacity * RECORD, false
   local pair, timeframe
@@ -93,15 +98,15 @@ for k = 2, #KEYS do
     local start, flags = unpack('<I4I4', bytes)
     local offset = floor(start / step) % capacity * RECORD
     local stored = call('GETRANGE', ring, offset, offset + RECORD - 1)
-    local stored_start = unpack('<I4', stored)
-    local outcome, before = INSERTED, nil
+    local stored_start, stored_flags = unpack('<I4I4', stored)
+    local state, outcome, before = band(flags, 3), INSERTED, nil
     number = number + 1
 
-    if stored_start == start then
+    if stored_start == start and (state == FORMING or band(stored_flags, 3) >= CLOSED) then
       outcome, bytes, before = judge(head(bytes), head(stored))
     elseif stored_start > start then
       outcome, bytes = REFUSED, nil -- older than the ring reaches
-    elseif band(flags, 3) == FORMING then
+    elseif state == FORMING then
       outcome = UPDATED
     end
 
@@ -123,8 +128,7 @@ for k = 2, #KEYS do
   end
 
   if changed then
-    local revision = unpack('<I8', call('GETRANGE', ring, trailer, trailer + 7))
-    call('SETRANGE', ring, trailer, pack('<I8', revision + 1))
+    call('SETRANGE', ring, trailer, pack('<I8', unpack('<I8', trail) + 1))
   end
   if origin ~= NO_ORIGIN then call('SETRANGE', ring, trailer + 8, pack('<I4', origin)) end
 end
