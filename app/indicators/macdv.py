@@ -114,10 +114,12 @@ class Columns(NamedTuple):
     @classmethod
     def of_records(cls, batch: Sequence[Records]) -> Self:
         bars = max(map(len, batch), default=0)
-        padding = np.full(bars, _NOTHING)
-        pieces = (piece for records in batch for piece in (np.ascontiguousarray(records), padding[len(records) :]))
+        pieces = [np.ascontiguousarray(records) for records in batch]
+        if any(len(records) < bars for records in batch):
+            padding = np.full(bars, _NOTHING)
+            pieces = [piece for records in pieces for piece in (records, padding[len(records) :])]
         # As bytes, since NumPy copies records field by field.
-        rows = np.frombuffer(b"".join(piece.data for piece in pieces), RECORD).reshape(len(batch), bars)
+        rows = np.frombuffer(b"".join(pieces), RECORD).reshape(len(batch), bars)
         high, low, close = (np.ascontiguousarray(rows[price]) for price in ("high", "low", "close"))
         return cls.of(high, low, close, (rows["flags"] & EMPTY) == 0)
 
@@ -147,7 +149,7 @@ class MacdvArrays:
     histogram: Floats
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen, like the others, it would take a µs more to make
 class MacdvPoint:
     """One bar. Averages and ATR in quote currency, the others in points; None where a value does not exist."""
 
@@ -161,7 +163,7 @@ class MacdvPoint:
     stage: Stage | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # as above
 class MacdvSeries:
     """Every bar of one series: one-dimensional arrays of equal length, NaN where a value does not exist.
 
@@ -223,9 +225,11 @@ def macdv(columns: Columns) -> MacdvArrays:
         macdv *= 100
         macdv /= atr
         defined = np.isfinite(macdv)
-        np.copyto(macdv, np.nan, where=~defined)
         SIGNAL.average(macdv[later], defined[later], signal[later])
-        np.copyto(signal, np.nan, where=~defined)
+        signal[:, : SLOW.n - 1] = np.nan
+        if not defined[later].all():
+            np.copyto(macdv, np.nan, where=~defined)
+            np.copyto(signal, np.nan, where=~defined)
         np.subtract(macdv, signal, out=histogram)
     return MacdvArrays(*out)
 
