@@ -28,11 +28,10 @@ class BucketReader:
         """
         if not many:
             return np.zeros((0, len(starts_s)), RECORD)
-        args = [many[0].timeframe.seconds, *starts_s]
-        parts = [
-            self._read(keys=[keys.candles(series) for series in some], args=args)
-            for some in batched(many, SERIES_A_READ)
-        ]
+        args: list[str | bytes | int] = [many[0].timeframe.seconds, *starts_s]
+        parts = self._read.in_one_trip(
+            ([keys.candles(series) for series in some], args) for some in batched(many, SERIES_A_READ)
+        )
         slots = np.frombuffer(bytearray(b"".join(parts)), RECORD).reshape(len(many), len(starts_s))
         slots[slots["start_s"] != np.asarray(starts_s)] = 0
         return slots

@@ -90,8 +90,8 @@ class IndicatorCache:
 
     def _fields(self, many: Sequence[Series], *names: str) -> Iterator[tuple[bytes, ...]]:
         """Fields of the hash of each series, empty where they are missing."""
-        for some in batched(many, SERIES_A_READ):
-            flat = self._read(keys=[keys.indicator(series) for series in some], args=names)
+        parts = [(some, names) for some in batched(map(keys.indicator, many), SERIES_A_READ)]
+        for flat in self._read.in_one_trip(parts):
             yield from zip(*(flat[i :: len(names)] for i in range(len(names))), strict=True)
 
 
