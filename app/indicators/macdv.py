@@ -119,7 +119,7 @@ class Columns(NamedTuple):
             padding = np.full(bars, _NOTHING)
             pieces = [piece for records in pieces for piece in (records, padding[len(records) :])]
         # As bytes, since NumPy copies records field by field.
-        rows = np.frombuffer(b"".join(pieces), RECORD).reshape(len(batch), bars)
+        rows = np.frombuffer(b"".join([piece.data for piece in pieces]), RECORD).reshape(len(batch), bars)
         high, low, close = (np.ascontiguousarray(rows[price]) for price in ("high", "low", "close"))
         return cls.of(high, low, close, (rows["flags"] & EMPTY) == 0)
 
