@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 from app.candles import State
 from app.errors import InvalidInput
-from app.records import EMPTY, RECORD, Records, has_trades, state_of
+from app.records import EMPTY, RECORD, Records, has_trades, joined, state_of
 from app.timeframes import Timeframe
 
 
-def parents_of(starts: npt.NDArray[np.integer[Any]], target: Timeframe) -> npt.NDArray[np.int64]:
-    """Starts of the buckets of `target` that hold the buckets `starts`, ascending, each once."""
-    return np.unique(_parents(starts, target))
+def parents_of(first_s: int, last_s: int, target: Timeframe) -> npt.NDArray[np.int64]:
+    """Starts of the buckets of `target`, ascending, that hold the shorter ones from `first_s` to `last_s` (starts)."""
+    return np.arange(target.bucket(first_s), last_s + 1, target.seconds)
 
 
 def aggregate(
@@ -49,9 +49,8 @@ def aggregate_many(
         )
     if not batch:
         return []
-    wanted = None if parents is None else np.concatenate([_keys(i, own) for i, own in enumerate(parents)])
-    owner = np.repeat(np.arange(len(batch)), [len(records) for records in batch])
-    closed = np.concatenate(batch)
+    wanted = None if parents is None else _keys(_owners(parents), np.concatenate(parents))
+    owner, closed = _owners(batch), joined(batch)
     is_over = state_of(closed) >= int(State.CLOSED)
     children, owner = _complete_groups(closed[is_over], owner[is_over], source, target, wanted)
     built = _built(children)
@@ -106,7 +105,12 @@ _OWNER = 2**32
 """What lies between the keys of two owners: more than any start."""
 
 
-def _keys(owner: npt.NDArray[np.int64] | int, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _owners(batch: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
+    """For each element of all of `batch`, one after the other, in which of them it is."""
+    return np.repeat(np.arange(len(batch)), [len(one) for one in batch])
+
+
+def _keys(owner: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """One number for an owner and a start."""
     return owner * _OWNER + starts
 

@@ -22,6 +22,10 @@ class State(IntEnum):
         return self._name_.lower()
 
 
+LABELS = {int(state): state.label for state in State}
+"""By number: a member of an enumeration takes long to make and to ask."""
+
+
 class UnifiedCandle(BaseModel):
     """One bucket of one product.
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-import numpy as np
-
 from app.aggregate import aggregate_many, parents_of
 from app.alerts.evaluate import Evaluator, Look
 from app.alerts.watch import Watched
@@ -135,7 +133,7 @@ class Computer:
         for longer in self._longer:
             due = [t for t, ended in base.items() if longer in ended]
             children = [since(held[self._series(t)].closed, longer.bucket(t.first_s)) for t in due]
-            parents = [parents_of(np.arange(t.first_s, t.last_s + 1, BASE.seconds), longer) for t in due]
+            parents = [parents_of(t.first_s, t.last_s, longer) for t in due]
             for t, records in zip(due, aggregate_many(children, BASE, longer, parents), strict=True):
                 if len(records):
                     writes.append(Write(Series(self._exchange, t.product, longer), records))

@@ -61,6 +61,12 @@ def over(records: Records) -> Records:
     return records if np.count_nonzero(closed) == len(closed) else records[closed]
 
 
+def joined(batch: Iterable[Records]) -> Records:
+    """The records of all of `batch`, one after the other; not to be written to."""
+    # As bytes, since NumPy copies records field by field.
+    return np.frombuffer(b"".join([np.ascontiguousarray(records).data for records in batch]), RECORD)
+
+
 def to_records(candles: Iterable[UnifiedCandle]) -> Records:
     """An array of `candles`, in their order."""
     rows = [

@@ -75,9 +75,10 @@ class Watch:
             return Seen(Watched(last_s, last_s, basis), last_s + step, [])
         from_s = before.evaluated_s + (step if basis == before.basis else 0)
         from_s = max(from_s, before.floor_s + step, last_s - LATE_BARS * step)
-        due = range(len(records) - len(since(records, from_s)), len(records))
+        count = 1 if from_s == last_s else len(since(records, from_s))
+        due = range(len(records) - count, len(records))
         windows = [window_at(records, bar, timeframe) for bar in due]
-        values = macdv_of_many([w for w, bar in zip(windows, due, strict=True) if bar != len(records) - 1])
+        values = macdv_of_many(windows[:-1])
         findings: list[Finding] = []
         evaluated_s = before.evaluated_s
         for bar, window, of_window in zip(due, windows, [*values, newest], strict=False):
@@ -131,10 +132,9 @@ def basis_of(records: Records, timeframe: Timeframe) -> int:
     recent = records[-WINDOW:]
     tail = contiguous_tail(recent, timeframe)
     begins_s = int(tail["start_s"][0]) if len(tail) < WINDOW else 0
-    is_corrected = (recent["flags"] & CORRECTED) != 0
-    if not np.count_nonzero(is_corrected):
+    if not np.bitwise_or.reduce(recent["flags"]) & CORRECTED:
         return zlib.crc32(b"", begins_s)
-    corrected = recent[is_corrected]
+    corrected = recent[(recent["flags"] & CORRECTED) != 0]
     return zlib.crc32(b"".join(corrected[field].tobytes() for field in _PRICES), begins_s)
 
 

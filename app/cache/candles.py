@@ -15,7 +15,7 @@ from app.cache import keys
 from app.cache.model import Outcome, Ring, View, Write, Written
 from app.cache.rings import RingReader
 from app.cache.scripts import Call, script
-from app.candles import State
+from app.candles import LABELS
 from app.records import EMPTY, RECORD, STATE_MASK
 from app.series import Series
 
@@ -27,8 +27,6 @@ CALLS_A_TRIP = 12
 _NO_ORIGIN = 2**32 - 1
 """Leaves a series' origin as it is."""
 
-# Members of an enumeration take long to make and to ask.
-_LABELS = {int(state): state.label for state in State}
 _OUTCOMES = {int(outcome): outcome for outcome in Outcome}
 
 
@@ -117,7 +115,7 @@ def _payload(series: Series, row: tuple[Any, ...]) -> bytes:
             "close": close,
             "volume": volume,
             "trades": not flags & EMPTY,
-            "state": _LABELS[flags & STATE_MASK],
+            "state": LABELS[flags & STATE_MASK],
         }
     )
 

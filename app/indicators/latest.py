@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from app.candles import State
+from app.candles import LABELS
 from app.indicators.macdv import MacdvBatch, MacdvSeries
 from app.indicators.readiness import Readiness, readiness_of_batch
 from app.records import STATE_MASK, Records
@@ -41,4 +41,4 @@ def _value(tail: Records, series: MacdvSeries, readiness: Readiness) -> dict[str
         value["reason"] = readiness.reason
     if readiness.error is not None:
         value["error"] = readiness.error
-    return value | {"state": State(int(newest["flags"]) & STATE_MASK).label}
+    return value | {"state": LABELS[int(newest["flags"]) & STATE_MASK]}

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from app.batches import batched
 from app.indicators.stages import STAGES, Codes, Stage, stage_codes
-from app.records import EMPTY, RECORD, Records
+from app.records import EMPTY, RECORD, Records, joined
 
 BLOCK = 64
 """Series computed at a time: enough to hide the cost of a call, few enough for the processor's cache."""
@@ -114,12 +114,12 @@ class Columns(NamedTuple):
     @classmethod
     def of_records(cls, batch: Sequence[Records]) -> Self:
         bars = max(map(len, batch), default=0)
-        pieces = [np.ascontiguousarray(records) for records in batch]
         if any(len(records) < bars for records in batch):
             padding = np.full(bars, _NOTHING)
-            pieces = [piece for records in pieces for piece in (records, padding[len(records) :])]
-        # As bytes, since NumPy copies records field by field.
-        rows = np.frombuffer(b"".join([piece.data for piece in pieces]), RECORD).reshape(len(batch), bars)
+            rows = joined(piece for records in batch for piece in (records, padding[len(records) :]))
+        else:
+            rows = joined(batch)
+        rows = rows.reshape(len(batch), bars)
         high, low, close = (np.ascontiguousarray(rows[price]) for price in ("high", "low", "close"))
         return cls.of(high, low, close, (rows["flags"] & EMPTY) == 0)
 

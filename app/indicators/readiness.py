@@ -7,8 +7,7 @@ error of starting in the middle of the history is what the seeds may be off, fad
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +19,7 @@ from app.settings import MIN_CANDLES
 from app.timeframes import Timeframe
 
 
-@dataclass(frozen=True, slots=True)
-class Readiness:
+class Readiness(NamedTuple):
     """What the newest value of a series rests on.
 
     `bars`: how many, `traded` of them with trades; `contiguous`: without a bucket missing in between. `reason`: why it
@@ -73,7 +71,7 @@ def _reason(bars: int, holes: int, traded: int, values: MacdvSeries) -> str | No
         return f"not contiguous: buckets are missing in {holes} place{'s' if holes > 1 else ''}"
     if traded < ATR.n:
         return f"too little trading: {traded} of {ATR.n} bars with trades"
-    if np.isnan(values.macdv[-1]):
+    if values.macdv[-1] != values.macdv[-1]:
         return "flat price: the average true range is zero"
     return None
 

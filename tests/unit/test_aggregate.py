@@ -171,10 +171,11 @@ def test_marks_of_a_child_do_not_reach_its_parent() -> None:
 
 
 def test_parents_are_utc_buckets_once_each() -> None:
-    starts = np.array([FIRST + 3600, FIRST + 300, FIRST, FIRST + 3900], dtype=np.uint32)
-    assert parents_of(starts, H1).tolist() == [FIRST, FIRST + 3600]
-    assert parents_of(starts, D1).tolist() == [FIRST - FIRST % 86_400]
-    assert parents_of(np.zeros(0, dtype=np.int64), D1).tolist() == []
+    assert parents_of(FIRST, FIRST, H1).tolist() == [FIRST]
+    assert parents_of(FIRST + 3300, FIRST + 3300, H1).tolist() == [FIRST]
+    assert parents_of(FIRST + 300, FIRST + 3900, H1).tolist() == [FIRST, FIRST + 3600]
+    assert parents_of(FIRST + 3300, FIRST + 7200, H1).tolist() == [FIRST, FIRST + 3600, FIRST + 7200]
+    assert parents_of(FIRST, FIRST + 3900, D1).tolist() == [FIRST - FIRST % 86_400]
 
 
 @pytest.mark.parametrize(("source", "target"), [(M5, M5), (H1, M5), (Timeframe.H4, Timeframe.H6)])
