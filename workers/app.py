@@ -13,7 +13,10 @@ from celery.signals import setup_logging, worker_before_create_process, worker_p
 from app import logs
 from app.context import Context
 
-app = Celery("candlewick", include=["workers.indicators", "workers.repair", "workers.alerts", "workers.pulse"])
+app = Celery(
+    "candlewick",
+    include=["workers.indicators", "workers.repair", "workers.alerts", "workers.pulse", "workers.memory"],
+)
 app.config_from_object("celeryconfig")
 
 ONCE_MORE = {"max_retries": 3, "default_retry_delay": 2}
