@@ -14,11 +14,12 @@ from app.alerts.settings import AlertSettings, RuleSettings
 from app.continuity import contiguous_tail, since
 from app.indicators.macdv import MacdvSeries, macdv_of_many
 from app.records import CORRECTED, Records
-from app.settings import MIN_CANDLES, WINDOW
+from app.settings import WINDOW
 from app.timeframes import Timeframe
 
 LATE_BARS = 400
-"""Bars that are looked at again, or for the first time but late: with their windows they fit into a ring."""
+"""Bars that are looked at again, or for the first time but late: with their windows they fit into a ring. So long is a
+hole waited for, too."""
 
 
 class Watched(NamedTuple):
@@ -85,8 +86,9 @@ class Watch:
             told = self._told(product, timeframe, window, of_window)
             start_s = int(window["start_s"][-1])
             findings += [Finding(rule, event, bar, start_s) for rule, event in told]
-            # Behind a hole there may be too few bars; when it is filled, they are looked at again.
-            if len(window) > MIN_CANDLES or len(window) == bar + 1:
+            # Behind a hole are too few bars, and those in it may still come, from a slower worker or another page of a
+            # backfill: when it is filled, all are looked at again.
+            if len(window) > LATE_BARS or len(window) == bar + 1:
                 evaluated_s = max(evaluated_s, start_s)
         return Seen(Watched(before.floor_s, evaluated_s, basis), from_s, findings)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from app.alerts.settings import AlertSettings
-from app.alerts.watch import Seen, Watch, Watched, window_at
+from app.alerts.watch import LATE_BARS, Seen, Watch, Watched, window_at
 from app.candles import State
 from app.indicators.macdv import macdv_of
 from app.records import CORRECTED, RECORD, Records
@@ -90,3 +90,15 @@ def test_bars_behind_a_hole_are_looked_at_when_it_is_filled() -> None:
     assert filled.from_s == T0 + 300 * 89
     assert {90, 91} & set(found(filled))
     assert filled.watched.evaluated_s == T0 + 300 * (BARS - 1)
+
+
+def test_a_hole_is_waited_for_however_many_bars_there_are_behind_it_but_not_for_ever() -> None:
+    records, watched = market(100 + LATE_BARS), look(market(80), None).watched
+    for bars in (91, 87 + LATE_BARS, 200):
+        watched = look(np.delete(records[:bars], [85, 86]), watched).watched
+        assert watched.evaluated_s == T0 + 300 * 84
+    filled = look(records[:200], watched)
+    assert {85, 86} & set(found(filled))
+    assert filled.watched.evaluated_s == T0 + 300 * 199
+    given_up = look(np.delete(records, [85, 86]), watched).watched
+    assert given_up.evaluated_s == T0 + 300 * (len(records) - 1)
