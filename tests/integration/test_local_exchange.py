@@ -23,6 +23,7 @@ import websocket
 from app.errors import InvalidInput
 from app.exchange.local import LocalExchange, SeededMarket
 from app.timeframes import Timeframe
+from tests import plain
 from tests.support import Process, eventually, free_port
 
 pytestmark = pytest.mark.integration
@@ -552,7 +553,7 @@ def test_products_can_be_listed_and_delisted() -> None:
 def test_an_unknown_fault_is_refused_with_the_known_ones(exchange: LocalExchange) -> None:
     with pytest.raises(InvalidInput, match="unknown fault 'explode': use one of drop_frames"):
         exchange.inject("explode")
-    refused = httpx.post(f"{exchange.rest_url}/local/faults", json={"fault": "explode"})
+    refused = plain.post(f"{exchange.rest_url}/local/faults", json={"fault": "explode"})
     assert refused.status_code == 400
     assert "rest_429" in refused.json()["error"]
 
@@ -561,7 +562,7 @@ def test_an_unknown_fault_is_refused_with_the_known_ones(exchange: LocalExchange
 
 
 def get(exchange: LocalExchange, path: str, **query: object) -> httpx.Response:
-    return httpx.get(exchange.rest_url + path, params=query, headers={"cache-control": "no-cache"}, timeout=10)  # type: ignore[arg-type]
+    return plain.get(exchange.rest_url + path, params=query, headers={"cache-control": "no-cache"}, timeout=10)  # type: ignore[arg-type]
 
 
 def candles(exchange: LocalExchange, granularity: str, start: int, end: int) -> list[dict[str, str]]:
@@ -630,7 +631,7 @@ def test_rest_can_be_late_with_the_newest_candle() -> None:
 
 def test_requests_are_limited_and_all_of_them_are_in_the_ledger() -> None:
     with running(requests_per_second=5) as exchange:
-        with httpx.Client(base_url=exchange.rest_url) as http:
+        with plain.Client(base_url=exchange.rest_url) as http:
             codes = [http.get(f"{API}/time", params={"n": n}).status_code for n in range(12)]
         assert codes[:5] == [200] * 5
         assert codes.count(429) >= 5
@@ -638,7 +639,7 @@ def test_requests_are_limited_and_all_of_them_are_in_the_ledger() -> None:
         assert [r.status for r in requests] == codes
         assert [r.query for r in requests] == [f"n={n}" for n in range(12)]
         assert exchange.ledger().most_in(1.0) == 12
-        told = httpx.get(f"{exchange.rest_url}/local/ledger").json()
+        told = plain.get(f"{exchange.rest_url}/local/ledger").json()
         assert told["requests_total"] == 12
         assert told["most_requests_in_one_second"] == 12
 
@@ -648,7 +649,7 @@ def test_requests_are_limited_and_all_of_them_are_in_the_ledger() -> None:
 
 def test_the_controls_over_http(exchange: LocalExchange) -> None:
     base = f"{exchange.rest_url}/local"
-    with httpx.Client() as http:
+    with plain.Client() as http:
         start = Timeframe.M5.bucket(exchange.clock.now_ms() / 1000) - 900
         query = {"product": "BTC-USD", "timeframe": "5m", "start": str(start), "end": str(start + 600)}
         told = http.get(f"{base}/truth", params=query).json()["candles"]
@@ -675,7 +676,7 @@ def test_the_controls_over_http(exchange: LocalExchange) -> None:
 def test_the_clock_can_be_moved_and_the_feed_goes_on_there() -> None:
     with running() as exchange, connected(exchange) as client:
         client.subscribe("candles", "BTC-USD")
-        moved = httpx.post(f"{exchange.rest_url}/local/clock", json={"jump_ms": 86_400_000, "speed": 120}).json()
+        moved = plain.post(f"{exchange.rest_url}/local/clock", json={"jump_ms": 86_400_000, "speed": 120}).json()
         assert moved["speed"] == 120
         assert moved["iso"].startswith("2021-03-05T01:")
         updates = client.until(lambda: [c for c in client.candles("BTC-USD") if int(c["start"]) > START_S + 86_400])
@@ -694,7 +695,7 @@ def test_the_program_serves_and_ends_when_told(processes: Callable[..., Process]
     port = free_port()
     process = processes(command("--port", port, "--speed", 60, "--start", "2021-03-04T00:00:00Z", "--products", 2))
     url = f"http://127.0.0.1:{port}"
-    eventually(lambda: httpx.get(f"{url}/local/clock").json()["iso"].startswith("2021-03-04"))
+    eventually(lambda: plain.get(f"{url}/local/clock").json()["iso"].startswith("2021-03-04"))
     with closing(websocket.create_connection(f"ws://127.0.0.1:{port}")):
         process.send(number)
         assert process.wait() == 0
@@ -702,7 +703,7 @@ def test_the_program_serves_and_ends_when_told(processes: Callable[..., Process]
 
 
 def clock_of(port: int) -> dict[str, Any]:
-    clock: dict[str, Any] = httpx.get(f"http://127.0.0.1:{port}/local/clock").json()
+    clock: dict[str, Any] = plain.get(f"http://127.0.0.1:{port}/local/clock").json()
     return clock
 
 

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable, Iterator
 
-import httpx
 import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,7 +20,7 @@ from app.repair.queue import Kind, Request, Why
 from app.repair.tally import counted
 from app.series import Series
 from app.timeframes import Timeframe
-from tests import filled
+from tests import filled, plain
 from tests.integration.test_stream import add, following
 from tests.oracle import Exchange
 from tests.serving import serving
@@ -50,7 +49,7 @@ def web(context: Context) -> Iterator[str]:
 
 
 def scrape(url: str) -> Metrics:
-    answer = httpx.get(f"{url}/metrics", timeout=15)
+    answer = plain.get(f"{url}/metrics", timeout=15)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     return {
@@ -159,7 +158,7 @@ def test_clients_of_the_stream_are_counted_with_what_they_lag(web: str, context:
 def test_without_redis_a_scrape_fails(context: Context) -> None:
     context.redis = connect("redis://127.0.0.1:1/0", timeout_s=0.2)
     with serving(context) as (url, _):
-        answer = httpx.get(f"{url}/metrics")
+        answer = plain.get(f"{url}/metrics")
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "redis_unavailable")
     context.redis.close()
 

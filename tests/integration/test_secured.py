@@ -12,12 +12,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 import redis
 
 from app.cli import main
 from app.launch.redis import command_line, find_server, wait_ready
+from tests import plain
 from tests.alerting import service
 from tests.oracle import Exchange
 from tests.support import ROOT, Process, eventually, free_port
@@ -142,11 +142,11 @@ def test_it_works_and_tells_no_secret(
             eventually(lambda: system.has_started(2), timeout=60, interval=0.2)
             bearer = {"Authorization": f"Bearer {TOKEN}"}
             eventually(
-                lambda: httpx.get(f"http://127.0.0.1:{web}/readyz", headers=bearer).status_code == 200, timeout=60
+                lambda: plain.get(f"http://127.0.0.1:{web}/readyz", headers=bearer).status_code == 200, timeout=60
             )
-            assert httpx.get(f"http://127.0.0.1:{web}/metrics", headers=bearer).status_code == 200
+            assert plain.get(f"http://127.0.0.1:{web}/metrics", headers=bearer).status_code == 200
             eventually(
-                lambda: httpx.get(f"http://127.0.0.1:{flower}/workers", auth=("me", FLOWER)).status_code == 200,
+                lambda: plain.get(f"http://127.0.0.1:{flower}/workers", auth=("me", FLOWER)).status_code == 200,
                 timeout=60,
             )
             told += [cli(system, line) for line in LINES] + [apart(system, line) for line in APART]
@@ -154,12 +154,12 @@ def test_it_works_and_tells_no_secret(
             assert secured.admin.acl_log() == [], "something was refused to the user of the documentation"
             # Redis goes, and comes back with another password.
             secured.stop()
-            assert httpx.get(f"http://127.0.0.1:{web}/v1/products", headers=bearer).status_code == 503
+            assert plain.get(f"http://127.0.0.1:{web}/v1/products", headers=bearer).status_code == 503
             told.append(cli(system, "status"))
             secured.start(password="another")
             refused = ("watchdog", "indicators", "backfill", "alerts")
             eventually(lambda: all(WRONG in system.processes[name].output() for name in refused), timeout=60)
-            assert httpx.get(f"http://127.0.0.1:{web}/v1/products", headers=bearer).status_code == 503
+            assert plain.get(f"http://127.0.0.1:{web}/v1/products", headers=bearer).status_code == 503
             told.append(cli(system, "status"))
             assert WRONG in told[-1]
         finally:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import httpx
 import orjson
 import psutil
 import pytest
@@ -30,7 +29,7 @@ from app.series import Series
 from app.timeframes import Timeframe
 from app.web import server
 from app.web.stream import hub as hub_module
-from tests import filled
+from tests import filled, plain
 from tests.oracle import Exchange
 from tests.serving import serving
 from tests.support import Process, eventually, free_port
@@ -251,7 +250,7 @@ def test_a_client_that_comes_back_gets_everything_since_once(
         back.has(1993)
         assert back.numbers() == list(range(7, 2000))
         return
-    with httpx.stream("GET", f"{web}/v1/stream", params={"last_event_id": last}, timeout=10) as answer:
+    with plain.stream("GET", f"{web}/v1/stream", params={"last_event_id": last}, timeout=10) as answer:
         text = ""
         for part in answer.iter_text():
             text += part
@@ -383,7 +382,7 @@ def web_process(context: Context, processes: Callable[..., Process]) -> tuple[st
     env = {"REDIS_URL": context.settings.redis_url, "TIMEFRAMES": "5m,1h", "WEB_PORT": str(port)}
     process = processes([sys.executable, "-m", "app", "web"], env=env)
     url = f"http://127.0.0.1:{port}"
-    eventually(lambda: httpx.get(f"{url}/healthz").status_code == 200, timeout=30)
+    eventually(lambda: plain.get(f"{url}/healthz").status_code == 200, timeout=30)
     return url, process
 
 
@@ -467,5 +466,5 @@ def test_too_many_clients_are_told_to_come_again(
 ) -> None:
     monkeypatch.setattr(hub_module, "CLIENTS", 1)
     follow()
-    answer = httpx.get(f"{web}/v1/stream")
+    answer = plain.get(f"{web}/v1/stream")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

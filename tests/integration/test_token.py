@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 
-import httpx
 import pytest
 import redis
 
 from app.client import ApiError, Client
 from app.context import Context
-from tests import filled
+from tests import filled, plain
 from tests.integration.test_stream import add, following
 from tests.serving import serving
 from tests.support import Process, eventually, free_port
@@ -34,9 +33,9 @@ def web(context: Context) -> Iterator[str]:
 
 
 def test_every_route_but_that_of_life_needs_the_token(web: str) -> None:
-    paths = [*httpx.get(f"{web}/openapi.json", headers={"Authorization": f"Bearer {TOKEN}"}).json()["paths"]]
+    paths = [*plain.get(f"{web}/openapi.json", headers={"Authorization": f"Bearer {TOKEN}"}).json()["paths"]]
     for path in [*paths, "/", "/docs", "/openapi.json", "/static/app.css", "/no/such"]:
-        answer = httpx.get(web + path)
+        answer = plain.get(web + path)
         assert answer.status_code == (200 if path == "/healthz" else 401), path
     assert answer.json()["error"]["code"] == "unauthorized"
     assert answer.headers["www-authenticate"].startswith("Basic ")
@@ -44,8 +43,8 @@ def test_every_route_but_that_of_life_needs_the_token(web: str) -> None:
 
 def test_the_token_comes_as_bearer_or_as_a_password(web: str) -> None:
     for headers in ({"Authorization": f"Bearer {TOKEN}"}, {"authorization": f"bearer {TOKEN}"}):
-        assert httpx.get(f"{web}/v1/products", headers=headers).status_code == 200
-    assert httpx.get(f"{web}/v1/products", auth=("anybody", TOKEN)).status_code == 200
+        assert plain.get(f"{web}/v1/products", headers=headers).status_code == 200
+    assert plain.get(f"{web}/v1/products", auth=("anybody", TOKEN)).status_code == 200
     assert Client(web, TOKEN).status()["ready"] is True
 
 
@@ -53,15 +52,15 @@ def test_the_token_comes_as_bearer_or_as_a_password(web: str) -> None:
     "value", ["Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Digest {TOKEN}", "Basic !", "Basic YQ==", TOKEN]
 )
 def test_anything_else_is_refused(web: str, value: str) -> None:
-    assert httpx.get(f"{web}/v1/products", headers={"Authorization": value}).status_code == 401
+    assert plain.get(f"{web}/v1/products", headers={"Authorization": value}).status_code == 401
 
 
 def test_only_the_stream_takes_it_from_the_query_and_nothing_repeats_it(web: str) -> None:
-    assert httpx.get(f"{web}/v1/products", params={"token": TOKEN}).status_code == 401
-    with httpx.stream("GET", f"{web}/v1/stream", params={"token": TOKEN}) as answer:
+    assert plain.get(f"{web}/v1/products", params={"token": TOKEN}).status_code == 401
+    with plain.stream("GET", f"{web}/v1/stream", params={"token": TOKEN}) as answer:
         assert answer.status_code == 200
         assert next(answer.iter_bytes()).startswith(b"retry")
-    wrong = httpx.get(f"{web}/v1/stream", params={"token": TOKEN, "kinds": "nonsense", "x": "y"})
+    wrong = plain.get(f"{web}/v1/stream", params={"token": TOKEN, "kinds": "nonsense", "x": "y"})
     assert wrong.status_code == 400
     assert TOKEN not in wrong.text
 
@@ -88,6 +87,6 @@ def test_flower_asks_for_its_password(redis_url: str, processes: Callable[..., P
     env = {"REDIS_URL": redis_url, "FLOWER_PORT": str(port), "FLOWER_BASIC_AUTH": "me:password"}
     process = processes([sys.executable, "-m", "app", "flower"], env=env)
     url = f"http://127.0.0.1:{port}/workers"
-    assert eventually(lambda: httpx.get(url), timeout=30).status_code == 401
-    assert httpx.get(url, auth=("me", "password")).status_code == 200
+    assert eventually(lambda: plain.get(url), timeout=30).status_code == 401
+    assert plain.get(url, auth=("me", "password")).status_code == 200
     assert process.stop() == 0

@@ -28,7 +28,7 @@ from app.repair.queue import Kind, Request, Why
 from app.series import Series
 from app.timeframes import Timeframe
 from app.web.headers import HEADERS
-from tests import filled
+from tests import filled, plain
 from tests.serving import serving
 from tests.support import Process, eventually, free_port
 
@@ -40,7 +40,7 @@ BTC_5M, BTC_1H = (Series("coinbase", "BTC-USD", t) for t in filled.TIMEFRAMES)
 @contextmanager
 def served(context: Context) -> Iterator[httpx.Client]:
     """A client of a real server."""
-    with serving(context) as (url, _), httpx.Client(base_url=url, timeout=15) as client:
+    with serving(context) as (url, _), plain.Client(base_url=url, timeout=15) as client:
         yield client
 
 
@@ -548,7 +548,7 @@ def test_the_process_serves_on_the_platforms_port_and_ends_on_sigterm(
 ) -> None:
     port = free_port()
     process = web_process(processes, redis_url, PORT=str(port))
-    eventually(lambda: httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200, timeout=30)
+    eventually(lambda: plain.get(f"http://127.0.0.1:{port}/healthz").status_code == 200, timeout=30)
     assert f"Z INFO    web app.web.server: serving on http://127.0.0.1:{port}\n" in process.output()
     assert process.stop() == 0
     assert "Traceback" not in process.output()
