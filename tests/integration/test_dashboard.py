@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -37,11 +38,10 @@ from tests.alerting import B0, fact
 from tests.integration.test_web import served
 from tests.support import eventually, network_of_machine
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
-
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.skipif(find_spec("playwright") is None, reason="the browser tests need playwright"),
     pytest.mark.skipif(CHROMIUM is None, reason="the browser tests need Debian's chromium: apt install chromium"),
 ]
 
@@ -84,6 +84,8 @@ COUNT_PIXELS = """([name, near]) => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    from playwright import sync_api  # here, because every process that runs tests would import it
+
     with network_of_machine(), sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
         yield browser
@@ -553,6 +555,8 @@ def test_every_page_fits_a_phone_and_follows_its_theme(visit: Open, path: str, t
 
 @pytest.mark.usefixtures("held")
 def test_the_theme_can_be_switched_and_is_kept(visit: Open) -> None:
+    from playwright.sync_api import Error
+
     page = visit("/product/BTC-USD")
     chart(page)
     light = pixels(page, "--panel", 0)
@@ -561,7 +565,7 @@ def test_the_theme_can_be_switched_and_is_kept(visit: Open) -> None:
     eventually(lambda: pixels(page, "--panel", 0) > light / 2)
     page.reload()
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
-    with suppress(sync_api.Error):
+    with suppress(Error):
         page.evaluate("localStorage.clear()")
 
 
