@@ -54,6 +54,7 @@ ARGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--renderer-process-limit=1",
 ]
 
 DESK, PHONE = (1280, 800), (390, 844)
