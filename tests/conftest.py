@@ -76,7 +76,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-WAITING = 3
+WAITING = 4
 """Tests at a time for each core: most of their time they wait for a condition."""
 
 
@@ -86,9 +86,9 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with long tests begin first, each in a process of its own beside others; the longest before all."""
-    marks = [item.get_closest_marker("whole_system") for item in items]
-    minutes = {item: mark.kwargs.get("minutes", 0) if mark else -1 for item, mark in zip(items, marks, strict=True)}
+    """The longest files begin first, or one of them would be alone at the end."""
+    marks = [item.get_closest_marker("long") for item in items]
+    minutes = {item: mark.kwargs["minutes"] if mark else 0 for item, mark in zip(items, marks, strict=True)}
     items.sort(key=lambda item: -minutes[item])
 
 

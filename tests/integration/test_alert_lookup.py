@@ -24,7 +24,7 @@ from tests.alerting import B0, SERIES, raise_alerts, service
 from tests.integration.test_web import served
 from tests.support import ROOT
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=0.4)]
 
 ETH = Series("coinbase", "ETH-USD", Timeframe.H1)
 FILE = '[channel.hook]\nkind = "webhook"\nurl_env = "HOOK"\nallow_private = true\n[channel.log]\n'

@@ -17,7 +17,7 @@ from tests.oracle import Exchange, held
 from tests.support import eventually
 from tests.system import System
 
-pytestmark = [pytest.mark.integration, pytest.mark.whole_system]
+pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=0.7)]
 
 PRODUCTS = ["BTC-USD", "ETH-USD", "SOL-USD"]
 TIMEFRAMES = (Timeframe.M5, Timeframe.M15)

@@ -38,6 +38,7 @@ SEEDED = 12 * 24 * 2
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.long(minutes=1.3),  # begins beside the starts of whole systems, which whoever looks at seconds must not
     pytest.mark.skipif(not DATA.is_dir(), reason="the folder with real candles is not here"),
 ]
 

@@ -12,7 +12,7 @@ from tests.faults.catalogue import catalogue
 from tests.faults.chaos import schedule
 from tests.support import Process
 
-pytestmark = [pytest.mark.integration, pytest.mark.whole_system(minutes=1)]
+pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=1.3)]
 
 SEEDS = ("7", "23", "58")
 

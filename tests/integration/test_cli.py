@@ -30,7 +30,7 @@ from app.timeframes import Timeframe
 from tests import filled
 from tests.support import ROOT, Process, eventually
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=0.5)]
 
 BTC_5M = Series("coinbase", "BTC-USD", Timeframe.M5)
 

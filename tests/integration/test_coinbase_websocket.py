@@ -33,7 +33,7 @@ from app.timeframes import BASE
 from tests.support import eventually
 from tests.unit.exchange.coinbase.venue import BTC, ETH, T, row, timestamp
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=0.9)]
 
 Script = Callable[["Server", ServerConnection, int], None]
 

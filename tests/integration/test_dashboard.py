@@ -41,6 +41,7 @@ from tests.support import eventually, network_of_machine
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.long(minutes=1.2),
     pytest.mark.skipif(find_spec("playwright") is None, reason="the browser tests need playwright"),
     pytest.mark.skipif(CHROMIUM is None, reason="the browser tests need Debian's chromium: apt install chromium"),
 ]

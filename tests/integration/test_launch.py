@@ -17,7 +17,7 @@ import redis
 
 from tests.support import Process, eventually, free_port
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=1.1)]
 
 # An HTTP server, a process that only waits, and one that may be told to fail. Each leaves its id in a file.
 PROCFILE = """\

@@ -10,7 +10,7 @@ from tests.oracle import Exchange, assert_true
 from tests.support import ROOT, eventually
 from tests.system import System
 
-pytestmark = [pytest.mark.integration, pytest.mark.whole_system(minutes=1)]
+pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=1.5)]
 
 START = "2021-03-04T00:00:00Z"
 """Years away from the machine's clock."""

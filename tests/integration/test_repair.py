@@ -11,7 +11,7 @@ from tests.oracle import Exchange, assert_true
 from tests.support import eventually
 from tests.system import System
 
-pytestmark = [pytest.mark.integration, pytest.mark.whole_system(minutes=1)]
+pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=1.3)]
 
 StartExchange = Callable[..., Exchange]
 StartSystem = Callable[..., System]

@@ -17,7 +17,7 @@ from tests.faults.world import World, started_world
 from tests.oracle import assert_true
 from tests.support import eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.whole_system(minutes=1)]
+pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=1.4)]
 
 M5 = Timeframe.M5
 PRODUCTS = 4

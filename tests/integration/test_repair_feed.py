@@ -19,7 +19,7 @@ from tests.faults.world import World, started_world
 from tests.oracle import assert_true, none, wrong_candles
 from tests.support import eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.whole_system(minutes=2)]
+pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=1.8)]
 
 M5 = Timeframe.M5
 PRODUCTS = 8

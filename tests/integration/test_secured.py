@@ -23,7 +23,7 @@ from tests.oracle import Exchange
 from tests.support import ROOT, Process, eventually, free_port
 from tests.system import System
 
-pytestmark = [pytest.mark.integration, pytest.mark.whole_system]
+pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=0.3)]
 
 PASSWORD, TOKEN, FLOWER, HOOK, SIGNATURE, BOT, MAIL = (f"canary{number}-{'x' * 12}" for number in range(7))
 SECRETS = (PASSWORD, TOKEN, FLOWER, HOOK, SIGNATURE, BOT, MAIL)

@@ -9,7 +9,7 @@ import pytest
 from tests.faults.ledger import asked_again, most_in_a_second
 from tests.faults.soak import run
 
-pytestmark = [pytest.mark.integration, pytest.mark.whole_system(minutes=1)]
+pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=1.4)]
 
 
 def test_an_hour_of_market_with_faults_ends_in_the_truth(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from tests.serving import serving
 from tests.support import Process, eventually, free_port
 from tests.system import System
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=0.5)]
 
 BTC = Series("coinbase", "BTC-USD", Timeframe.M5)
 

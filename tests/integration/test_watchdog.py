@@ -16,7 +16,7 @@ from tests.faults.world import PROCESSES, World, world
 from tests.support import eventually
 from workers import pulse
 
-pytestmark = [pytest.mark.integration, pytest.mark.whole_system]
+pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=0.5)]
 
 STILL_S = 6.0
 """Instead of 30 s, so that a test sees the end of it."""

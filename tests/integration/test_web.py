@@ -32,7 +32,7 @@ from tests import filled, plain
 from tests.serving import serving
 from tests.support import Process, eventually, free_port
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=0.3)]
 
 BTC_5M, BTC_1H = (Series("coinbase", "BTC-USD", t) for t in filled.TIMEFRAMES)
 
