@@ -319,7 +319,7 @@ def test_frames_are_compressed_for_who_asks_for_it(exchange: LocalExchange) -> N
 
 def test_a_reader_that_is_too_slow_loses_frames_and_stops_nobody() -> None:
     with (
-        running(outbox_bytes=4_000_000, update_ms=50) as exchange,
+        running(outbox_bytes=8_000_000, update_ms=50) as exchange,  # a whole one, and what comes until it is read
         connected(exchange) as slow,
         connected(exchange) as quick,
     ):
