@@ -294,6 +294,7 @@ def test_an_alias_stays_with_its_stream() -> None:
         feed(server, BTC, ETH, "BTC-USDC", aliases=aliases, products_per_connection=1) as (_, events),
     ):
         eventually(lambda: {e.candle.product for e in of(CandleUpdated, events)} == {BTC, "BTC-USDC"})
+        eventually(lambda: server.open_now == 2)
         assert len(server.opened) == 2
 
 
