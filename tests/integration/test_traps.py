@@ -53,7 +53,7 @@ def traps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traps]:
         started: list[Process] = []
 
         def start(name: str, *options: str, **env: str) -> Process:
-            env |= {"REDIS_URL": server.url, "REMAP_SIGTERM": "SIGQUIT"}
+            env = {"REDIS_URL": server.url, "REMAP_SIGTERM": "SIGQUIT", **env}
             started.append(Process([*WORKER, "-n", f"{name}@%h", *options], folder / f"{name}.log", env=env))
             return started[-1]
 
@@ -175,13 +175,23 @@ def test_a_worker_that_lives_but_consumes_nothing_ends_itself_and_hands_back_wha
 
 def test_a_signal_to_the_whole_group_lets_a_task_end(traps: Traps) -> None:
     """As supervisors and terminals send it: the parent waits a little for its child."""
-    traps.send("run", "indicators", "stopped")
-    eventually(lambda: traps.ran("stopped"), timeout=20)
-    os.killpg(traps.prefork.pid, signal.SIGTERM)
-    eventually(lambda: "Shutdown" in traps.prefork.output(), timeout=20)
-    traps.client.set("go:stopped", 1)
-    assert traps.prefork.wait(timeout=30) == 0
-    assert [int(pid) for pid in traps.client.lrange("done:stopped", 0, -1)] == traps.ran("stopped")
+    assert_it_ends_what_it_runs(traps, traps.prefork, "indicators")
+
+
+def test_it_does_so_too_where_nobody_has_remapped_the_signal(traps: Traps) -> None:
+    """Celery itself would end the parent well, and the child in the middle."""
+    options = ("-Q", "backfill", "-P", "prefork", "-c", "1")
+    assert_it_ends_what_it_runs(traps, traps.start("plain", *options, REMAP_SIGTERM=""), "backfill")
+
+
+def assert_it_ends_what_it_runs(traps: Traps, worker: Process, queue: str) -> None:
+    traps.send("run", queue, f"stopped {queue}")
+    eventually(lambda: traps.ran(f"stopped {queue}"), timeout=30)
+    os.killpg(worker.pid, signal.SIGTERM)
+    eventually(lambda: "shutdown" in worker.output().lower(), timeout=20)
+    traps.client.set(f"go:stopped {queue}", 1)
+    assert worker.wait(timeout=30) == 0
+    assert [int(pid) for pid in traps.client.lrange(f"done:stopped {queue}", 0, -1)] == traps.ran(f"stopped {queue}")
 
 
 # --- what is true of the numbers
