@@ -64,7 +64,11 @@ OLD = Series("coinbase", "OLD-USD", Timeframe.M5)
 
 
 class Sample(NamedTuple):
-    """What one process used at a moment. `hour`: market hours since the beginning; `memory`: its own bytes."""
+    """What one process used at a moment. `hour`: market hours since the beginning; `memory`: bytes that no file holds.
+
+    What a child was given by its parent counts, although they share it until one of them writes to it: or each page
+    that the parent writes to would look like growth of the child.
+    """
 
     hour: float
     process: str
@@ -128,7 +132,8 @@ def look(everything: World, hour: float) -> Iterator[Sample]:
 
 def _sample(hour: float, name: str, process: psutil.Process) -> Sample:
     with process.oneshot():
-        return Sample(hour, name, process.memory_full_info().uss, process.num_fds(), process.num_threads())
+        used = process.memory_full_info()
+        return Sample(hour, name, used.rss - used.shared + used.swap, process.num_fds(), process.num_threads())
 
 
 def fill(context: Context) -> None:
