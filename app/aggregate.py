@@ -50,9 +50,11 @@ def aggregate_many(
     if not batch:
         return []
     wanted = None if parents is None else _keys(_owners(parents), np.concatenate(parents))
-    owner, closed = _owners(batch), joined(batch)
-    is_over = state_of(closed) >= int(State.CLOSED)
-    children, owner = _complete_groups(closed[is_over], owner[is_over], source, target, wanted)
+    owner, records = _owners(batch), joined(batch)
+    is_over = state_of(records) >= int(State.CLOSED)
+    if not is_over.all():
+        owner, records = owner[is_over], records[is_over]
+    children, owner = _complete_groups(owner, records, source, target, wanted)
     built = _built(children)
     return [built[first:last] for first, last in pairwise(np.searchsorted(owner, np.arange(len(batch) + 1)))]
 
@@ -79,27 +81,31 @@ def _built(children: Records) -> Records:
 
 
 def _complete_groups(
-    closed: Records,
     owner: npt.NDArray[np.int64],
+    closed: Records,
     source: Timeframe,
     target: Timeframe,
     wanted: npt.NDArray[np.int64] | None,
 ) -> tuple[Records, npt.NDArray[np.int64]]:
     """The children of each complete parent, parents × children, both oldest first within an owner; and their owners."""
-    key = _keys(owner, _parents(closed["start_s"], target))
-    if wanted is not None:
-        asked = np.isin(key, wanted)
-        closed, owner, key = closed[asked], owner[asked], key[asked]
     starts, size = closed["start_s"].astype(np.int64), target.seconds // source.seconds
-    order = np.argsort(_keys(owner, starts), kind="stable")
-    parent, first, found = np.unique(key[order], return_index=True, return_counts=True)
-    full = found == size
-    index = order[first[full, None] + np.arange(size)]
-    expected = parent[full, None] % _OWNER + np.arange(size) * source.seconds
-    index = index[(starts[index] == expected).all(axis=1)]
-    children: Records = closed[index]
-    return children, owner[index[:, 0]]
+    keys = _keys(owner, starts)
+    order = None if (keys[1:] > keys[:-1]).all() else np.argsort(keys, kind="stable")
+    if order is not None:
+        keys = keys[order]
+    parents = np.unique(_keys(owner, _parents(starts, target)) if wanted is None else wanted)
+    first, behind = np.searchsorted(keys, (parents, parents + target.seconds))
+    full = behind - first == size
+    parents, index = parents[full], first[full, None] + np.arange(size)
+    complete = (keys[index] == parents[:, None] + np.arange(size) * source.seconds).all(axis=1)
+    parents, index = parents[complete], index[complete]
+    # As bytes, since NumPy takes records field by field.
+    rows = closed.view(_BYTES)[index if order is None else order[index]]
+    children: Records = rows.view(RECORD)
+    return children, parents // _OWNER
 
+
+_BYTES = np.dtype((np.void, RECORD.itemsize))
 
 _OWNER = 2**32
 """What lies between the keys of two owners: more than any start."""
