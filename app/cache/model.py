@@ -55,9 +55,10 @@ class Written(NamedTuple):
     before: dict[int, Records]
 
     @property
-    def news(self) -> Records:
-        """The records that are new or different."""
-        return self.records[[outcome.is_news for outcome in self.outcomes]]
+    def news_s(self) -> list[int]:
+        """The starts of the records that are new or different."""
+        starts: list[int] = self.records["start_s"].tolist()
+        return [start_s for start_s, outcome in zip(starts, self.outcomes, strict=True) if outcome.is_news]
 
 
 class View(NamedTuple):
