@@ -10,6 +10,7 @@ the same was told less than the cooldown before.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -148,5 +149,7 @@ def _crossed(lines: Sequence[float], previous: float, value: float) -> tuple[flo
     To touch a line is not to cross it; to leave it is.
     """
     if value < previous:
-        return next((line for line in lines if value < line <= previous), None), "down"
-    return next((line for line in reversed(lines) if previous <= line < value), None), "up"
+        lowest = bisect_right(lines, value)
+        return (lines[lowest] if lowest < len(lines) and lines[lowest] <= previous else None), "down"
+    highest = bisect_left(lines, value) - 1
+    return (lines[highest] if highest >= 0 and lines[highest] >= previous else None), "up"
