@@ -146,7 +146,7 @@ class Computer:
         values = latest_values(tails, [series.timeframe for series in many], computed)
         looks = [
             Look(series, held.closed, of_window, held.watched)
-            for (series, held), of_window in zip(many.items(), computed.series, strict=True)
+            for (series, held), of_window in zip(many.items(), computed.of_each(tails), strict=True)
         ]
         changes = self._evaluator.evaluate(looks) if self._evaluator else [None] * len(many)
         stored = self._indicators.write(

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from app.candles import LABELS
-from app.indicators.macdv import MacdvBatch, MacdvSeries
-from app.indicators.readiness import Readiness, readiness_of_batch
-from app.records import STATE_MASK, Records
+from app.indicators.macdv import MacdvArrays, MacdvBatch
+from app.indicators.readiness import Readiness, newest_of, readiness_of_batch
+from app.indicators.stages import STAGES
+from app.records import STATE_MASK, Records, joined
 from app.timeframes import Timeframe
 
-NUMBERS = ("macdv", "signal", "histogram", "fast_ema", "slow_ema", "atr", "stage")
-"""What a value that is ready has, as far as it exists."""
+NUMBERS = MacdvArrays._fields
+"""What a value that is ready has besides its stage, as far as it exists."""
 
 
 def latest_values(
@@ -24,21 +27,28 @@ def latest_values(
     exist yet are absent. `candles`: how many it rests on; `error`: how far from the value on the whole history it may
     be, in points.
     """
-    found = readiness_of_batch(tails, computed, timeframes)
+    found = readiness_of_batch(tails, computed.columns, computed.values, timeframes)
+    lengths = np.array([readiness.bars for readiness in found])
+    numbers = zip(*(newest_of(column, lengths).tolist() for column in computed.values), strict=True)
+    stages = newest_of(computed.stages, lengths).tolist()
+    bars = iter(joined(tail[-1:] for tail in tails).tolist())
     return [
-        _value(tail, series, readiness) if len(tail) else None
-        for tail, series, readiness in zip(tails, computed.series, found, strict=True)
+        _value(next(bars), of_bar, stage, readiness) if readiness.bars else None
+        for of_bar, stage, readiness in zip(numbers, stages, found, strict=True)
     ]
 
 
-def _value(tail: Records, series: MacdvSeries, readiness: Readiness) -> dict[str, Any]:
-    point, newest = series.point(-1), tail[-1]
-    value: dict[str, Any] = {"start": point.start_s, "close": float(newest["close"])}
+def _value(bar: tuple[Any, ...], numbers: Sequence[float], stage: int, readiness: Readiness) -> dict[str, Any]:
+    start_s, flags, *_, close, _ = bar
+    value: dict[str, Any] = {"start": start_s, "close": close}
     if readiness.ready:
-        value |= {name: number for name in NUMBERS if (number := getattr(point, name)) is not None}
+        value |= {name: number for name, number in zip(NUMBERS, numbers, strict=True) if number == number}
+        if (name := STAGES[stage]) is not None:
+            value["stage"] = name
     value |= {"ready": readiness.ready, "candles": readiness.bars, "traded": readiness.traded}
     if readiness.reason is not None:
         value["reason"] = readiness.reason
     if readiness.error is not None:
         value["error"] = readiness.error
-    return value | {"state": LABELS[int(newest["flags"]) & STATE_MASK]}
+    value["state"] = LABELS[flags & STATE_MASK]
+    return value

@@ -137,16 +137,15 @@ _NOTHING = np.array((0, 0, 0, *[np.nan] * 5), RECORD)
 """What stands behind the end of a shorter series."""
 
 
-@dataclass(frozen=True, slots=True)
-class MacdvArrays:
+class MacdvArrays(NamedTuple):
     """Every value of a batch: arrays of the shape of the input (series × bars), NaN where a value does not exist."""
 
-    fast_ema: Floats
-    slow_ema: Floats
-    atr: Floats
     macdv: Floats
     signal: Floats
     histogram: Floats
+    fast_ema: Floats
+    slow_ema: Floats
+    atr: Floats
 
 
 @dataclass(slots=True)  # frozen, like the others, it would take a µs more to make
@@ -171,12 +170,12 @@ class MacdvSeries:
     """
 
     start_s: npt.NDArray[np.uint32]
-    fast_ema: Floats
-    slow_ema: Floats
-    atr: Floats
     macdv: Floats
     signal: Floats
     histogram: Floats
+    fast_ema: Floats
+    slow_ema: Floats
+    atr: Floats
     stages: Codes
 
     def __len__(self) -> int:
@@ -205,16 +204,24 @@ class MacdvSeries:
 
 
 class MacdvBatch(NamedTuple):
-    """The values of a batch, and the bars that they were computed from."""
+    """The values of a batch and their stages (series × bars), and the bars that they were computed from."""
 
     columns: Columns
-    series: list[MacdvSeries]
+    values: MacdvArrays
+    stages: Codes
+
+    def of_each(self, batch: Sequence[Records]) -> Iterator[MacdvSeries]:
+        """The values of each series of `batch`, of which all were computed."""
+        for records, *rows in zip(batch, *self.values, self.stages, strict=True):
+            if len(records) < self.stages.shape[1]:
+                rows = [row[: len(records)] for row in rows]
+            yield MacdvSeries(records["start_s"], *rows)
 
 
 def macdv(columns: Columns) -> MacdvArrays:
     """MACD-V of a batch of series, NaN behind the end of a shorter one. A series has the same bits in any batch."""
     close, traded = columns.close, columns.traded
-    fast, slow, atr, macdv, signal, histogram = out = np.empty((6, *close.shape))
+    macdv, signal, histogram, fast, slow, atr = out = np.empty((6, *close.shape))
     every_bar = np.ones((1, close.shape[1]), dtype=bool)
     later = np.s_[:, SLOW.n - 1 :]  # the bars that can have a MACD-V
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what is not finite is undefined
@@ -241,22 +248,14 @@ def macdv_of(records: Records) -> MacdvSeries:
 
 def macdv_of_many(batch: Sequence[Records]) -> list[MacdvSeries]:
     """MACD-V of each series of `batch` (see `macdv_of`), bit for bit as it would be alone."""
-    return [series for some in batched(batch, BLOCK) for series in macdv_of_batch(some).series]
+    return [series for some in batched(batch, BLOCK) for series in macdv_of_batch(some).of_each(some)]
 
 
 def macdv_of_batch(batch: Sequence[Records]) -> MacdvBatch:
     """MACD-V of the series of `batch` all at once: of not more than about `BLOCK`."""
     columns = Columns.of_records(batch)
     values = macdv(columns)
-    return MacdvBatch(columns, list(_split(batch, values, stage_codes(values.macdv, values.signal))))
-
-
-def _split(batch: Sequence[Records], values: MacdvArrays, codes: Codes) -> Iterator[MacdvSeries]:
-    columns = (values.fast_ema, values.slow_ema, values.atr, values.macdv, values.signal, values.histogram, codes)
-    for records, *rows in zip(batch, *columns, strict=True):
-        if len(records) < codes.shape[1]:
-            rows = [row[: len(records)] for row in rows]
-        yield MacdvSeries(records["start_s"], *rows)
+    return MacdvBatch(columns, values, stage_codes(values.macdv, values.signal))
 
 
 def _known(number: np.float64) -> float | None:

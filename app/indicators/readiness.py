@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.continuity import holes_in
-from app.indicators.macdv import ATR, FAST, SLOW, Bools, Columns, Floats, MacdvBatch, MacdvSeries, Smoothing
+from app.indicators.macdv import ATR, FAST, SLOW, Bools, Columns, Floats, MacdvArrays, MacdvSeries, Smoothing
 from app.records import Records
 from app.settings import MIN_CANDLES
 from app.timeframes import Timeframe
@@ -37,24 +37,34 @@ class Readiness(NamedTuple):
 
 def readiness_of(records: Records, values: MacdvSeries, timeframe: Timeframe) -> Readiness:
     """What the newest of `values`, computed from `records` (of `timeframe`, oldest first), rests on."""
-    return readiness_of_batch([records], MacdvBatch(Columns.of_records([records]), [values]), [timeframe])[0]
+    arrays = MacdvArrays(*(getattr(values, name)[None] for name in MacdvArrays._fields))
+    return readiness_of_batch([records], Columns.of_records([records]), arrays, [timeframe])[0]
 
 
 def readiness_of_batch(
-    batch: Sequence[Records], values: MacdvBatch, timeframes: Sequence[Timeframe]
+    batch: Sequence[Records], columns: Columns, values: MacdvArrays, timeframes: Sequence[Timeframe]
 ) -> list[Readiness]:
     """`readiness_of` each series of `batch`, bit for bit as it would be alone."""
-    columns, lengths = values.columns, np.array([len(records) for records in batch])
+    lengths = np.array([len(records) for records in batch])
     traded = columns.traded & (np.arange(columns.traded.shape[1]) < lengths[:, None])
     counts: list[int] = traded.sum(axis=1).tolist()
     places = [_holes(records, timeframe) for records, timeframe in zip(batch, timeframes, strict=True)]
-    reasons = [_reason(len(r), h, t, v) for r, h, t, v in zip(batch, places, counts, values.series, strict=True)]
+    newest = newest_of(values.macdv, lengths).tolist()
+    reasons = [_reason(len(r), h, t, v) for r, h, t, v in zip(batch, places, counts, newest, strict=True)]
     ready = [i for i, reason in enumerate(reasons) if reason is None]
-    errors = dict(zip(ready, _errors(values, traded, lengths, ready), strict=True))
+    errors = dict(zip(ready, _errors(columns, values, traded, lengths, ready), strict=True))
     return [
         Readiness(len(r), t, not holes, reason is None, reason, errors.get(i))
         for i, (r, t, holes, reason) in enumerate(zip(batch, counts, places, reasons, strict=True))
     ]
+
+
+def newest_of(column: npt.NDArray[Any], lengths: npt.NDArray[np.integer[Any]]) -> npt.NDArray[Any]:
+    """What `column` (series × bars, left-aligned) has at the last bar of each series; anything where there is none."""
+    if not column.shape[1]:
+        return np.zeros(len(column), column.dtype)
+    newest: npt.NDArray[Any] = column[np.arange(len(column)), lengths - 1]
+    return newest
 
 
 def _holes(records: Records, timeframe: Timeframe) -> int:
@@ -64,19 +74,21 @@ def _holes(records: Records, timeframe: Timeframe) -> int:
     return int(np.count_nonzero(np.diff(records["start_s"].astype(np.int64)) != timeframe.seconds))
 
 
-def _reason(bars: int, holes: int, traded: int, values: MacdvSeries) -> str | None:
+def _reason(bars: int, holes: int, traded: int, newest: float) -> str | None:
     if bars < MIN_CANDLES:
         return f"too few candles: {bars} of {MIN_CANDLES}"
     if holes:
         return f"not contiguous: buckets are missing in {holes} place{'s' if holes > 1 else ''}"
     if traded < ATR.n:
         return f"too little trading: {traded} of {ATR.n} bars with trades"
-    if values.macdv[-1] != values.macdv[-1]:
+    if newest != newest:
         return "flat price: the average true range is zero"
     return None
 
 
-def _errors(values: MacdvBatch, traded: Bools, lengths: npt.NDArray[np.integer[Any]], ready: list[int]) -> list[float]:
+def _errors(
+    columns: Columns, values: MacdvArrays, traded: Bools, lengths: npt.NDArray[np.integer[Any]], ready: list[int]
+) -> list[float]:
     """An estimate of the warm-up's error of each of the `ready` series; `traded`: true for bars with trades only.
 
     It is a bound if, at their seeds, the true averages were within what the bars show: the EMAs between the lowest and
@@ -85,14 +97,15 @@ def _errors(values: MacdvBatch, traded: Bools, lengths: npt.NDArray[np.integer[A
     if not ready:
         return []
     rows = ready if len(ready) < len(lengths) else slice(None)  # no copy of all
-    _, high, low, true_range, _ = (column[rows] for column in values.columns)
-    traded, lengths, series = traded[rows], lengths[rows], [values.series[i] for i in ready]
+    _, high, low, true_range, _ = (column[rows] for column in columns)
+    values = MacdvArrays(*(column[rows] for column in values))
+    traded, lengths = traded[rows], lengths[rows]
     ranges = np.where(traded, true_range, 0)
     seeds = ranges[:, : ATR.n]
     if not traded[:, : ATR.n].all():  # the first that were traded: ATR's seed is their mean
         first = np.argsort(~traded, axis=1, kind="stable")[:, : ATR.n]
         seeds = np.take_along_axis(ranges, first, axis=1)
-    atr, seed = np.array([v.atr[-1] for v in series]), seeds.mean(axis=1)
+    atr, seed = newest_of(values.atr, lengths), seeds.mean(axis=1)
     left = _left(ATR, traded.sum(axis=1))
     # Of the true ATR at the seed at least this part is known: the true ranges since, the history before taken as zero.
     known = (seeds * (ATR.alpha * (1 - ATR.alpha) ** np.arange(ATR.n - 1, -1, -1))).sum(axis=1)
@@ -100,11 +113,11 @@ def _errors(values: MacdvBatch, traded: Bools, lengths: npt.NDArray[np.integer[A
 
     highest, lowest = np.fmax.reduce(high, axis=1), np.fmin.reduce(low, axis=1)
     averages: Floats = np.zeros(len(ready))
-    for smoothing, start in ((FAST, [v.fast_ema[FAST.n - 1] for v in series]),
-                             (SLOW, [v.slow_ema[SLOW.n - 1] for v in series])):  # fmt: skip
+    for smoothing, average in ((FAST, values.fast_ema), (SLOW, values.slow_ema)):
+        start = average[:, smoothing.n - 1]
         # The newest value may be off by the distance of its seed from any price, faded.
         averages = averages + np.maximum(highest - start, start - lowest) * _left(smoothing, lengths)
-    macdv = np.array([v.macdv[-1] for v in series])
+    macdv = newest_of(values.macdv, lengths)
     off = 100 * averages / least + np.abs(macdv) * np.maximum(atr / least - 1, 1 - atr / most)
     errors: list[float] = off.tolist()
     return errors
