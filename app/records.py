@@ -63,8 +63,8 @@ def over(records: Records) -> Records:
 
 def joined(batch: Iterable[Records]) -> Records:
     """The records of all of `batch`, one after the other; not to be written to."""
-    # As bytes, since NumPy copies records field by field.
-    return np.frombuffer(b"".join([np.ascontiguousarray(records).data for records in batch]), RECORD)
+    pieces: list[Any] = [np.ascontiguousarray(records) for records in batch]  # their type does not say: are buffers
+    return np.frombuffer(b"".join(pieces), RECORD)  # as bytes, since NumPy copies records field by field
 
 
 def to_records(candles: Iterable[UnifiedCandle]) -> Records:
