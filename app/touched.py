@@ -21,7 +21,5 @@ class Touched(NamedTuple):
 def touched_by(written: Iterable[Written]) -> list[Touched]:
     """One entry for each series of `written` in which something is new."""
     return [
-        Touched(w.series.product, w.series.timeframe, min(news_s), max(news_s))
-        for w in written
-        if (news_s := w.news_s)
+        Touched(w.series.product, w.series.timeframe, min(news_s), max(news_s)) for w in written if (news_s := w.news_s)
     ]
