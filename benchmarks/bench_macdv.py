@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from benchmarks.figures import Figure
 from benchmarks.peers import Peer, installed
 from tests.macdv_reference import reference_macdv
 
+T = TypeVar("T")
+
 SERIES, BARS, RUNS = 700, 500, 9
 BATCH = 64
 """Series given at a time, as a worker's task has them; what comes of them is dropped before the next."""
@@ -31,24 +34,31 @@ SLOW = {"talipp": 70}
 
 
 def figures(series: int = SERIES, bars: int = BARS, runs: int = RUNS) -> list[Figure]:
-    """Records to values and stages, and our time as a part of what each other library takes for its values alone."""
-    batch = records_of(*market(series, bars, 0.0))
+    """Prices to values; records to values and stages; and the latter as a part of what each other library takes.
+
+    The others get records too, and give values alone.
+    """
+    prices = market(series, bars, 0.0)
+    batch = records_of(*prices)
     peers = dict(installed())
     for peer in peers.values():
         _assert_same_values(batch[:70], peer)
+    alone: list[float] = []
     ours: list[float] = []
     ratios: dict[str, list[float]] = {name: [] for name in peers}
     for _ in range(runs + 1):  # each run measures all, one after the other: they have the same machine
+        alone.append(_took_us(lambda rows: _from_prices(*prices, rows), range(series)))
         ours.append(_took_us(macdv_of_many, batch))
         for name, peer in peers.items():
             ratios[name].append(ours[-1] / _took_us(peer, batch[: SLOW.get(name)]))
     return [
-        Figure(f"MACD-V of {series} series × {bars} bars, with stages, one core", "µs a series", 12, ours[1:]),
+        Figure(f"MACD-V of {series} series × {bars} bars, one core", "µs a series", 12, alone[1:]),
+        Figure("the same from stored records, and with stages", "µs a series", 12, ours[1:]),
         *(Figure(f"MACD-V: our time as a part of {name}'s", "×", 1, values[1:]) for name, values in ratios.items()),
     ]
 
 
-def _took_us(work: Callable[[Sequence[Records]], object], batch: Sequence[Records]) -> float:
+def _took_us(work: Callable[[Sequence[T]], object], batch: Sequence[T]) -> float:
     """Processor time of one run, per series."""
     began = time.process_time()
     for some in batched(batch, BATCH):
@@ -88,9 +98,13 @@ def main() -> None:
 
 
 def in_blocks(high: Floats, low: Floats, close: Floats, traded: Bools) -> None:
-    for first in range(0, len(close), BLOCK):
-        part = slice(first, first + BLOCK)
-        macdv(Columns.of(high[part], low[part], close[part], traded[part]))
+    for rows in batched(range(len(close)), BLOCK):
+        _from_prices(high, low, close, traded, rows)
+
+
+def _from_prices(high: Floats, low: Floats, close: Floats, traded: Bools, rows: Sequence[int]) -> None:
+    part = slice(rows[0], rows[-1] + 1)
+    macdv(Columns.of(high[part], low[part], close[part], traded[part]))
 
 
 def median_us(work: Callable[[], object], runs: int) -> float:
