@@ -30,7 +30,7 @@ def leashed_supervisor(command: Sequence[str]) -> list[str]:
 
 
 def _line(signum: signal.Signals, command: Sequence[str]) -> list[str]:
-    return [sys.executable, "-I", __file__, str(int(signum)), *command]
+    return [sys.executable, "-I", "-S", __file__, str(int(signum)), *command]
 
 
 def main() -> None:
