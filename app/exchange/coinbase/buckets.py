@@ -29,8 +29,8 @@ class BucketBook:
     `next_s` is None before the product's stream was whole for the first time; what was before is nobody's gap here.
     """
 
-    __slots__ = ("_contradictions", "_doubt_last_s", "_doubt_reason", "_held", "_recent", "_tally", "_trusted", "live",
-                 "next_s", "product")  # fmt: skip
+    __slots__ = ("_contradictions", "_doubt_last_s", "_doubt_reason", "_doubted", "_held", "_recent", "_tally",
+                 "_trusted", "live", "next_s", "product")  # fmt: skip
 
     def __init__(self, product: str, tally: Counter[str]) -> None:
         self.product = product
@@ -42,6 +42,7 @@ class BucketBook:
         self._doubt_last_s = _FOR_EVER
         self._doubt_reason = "subscribed in the middle of the bucket"
         self._recent: dict[int, UnifiedCandle | None] = {}
+        self._doubted: set[int] = set()
         self._tally = tally
 
     def begin(self, open_s: int) -> None:
@@ -70,22 +71,21 @@ class BucketBook:
         if self.next_s is not None and self.next_s > open_s + STEP_S:
             self.next_s, self._held = open_s, None
             self._recent.clear()
+            self._doubted.clear()
             self.doubt(open_s, reason)
 
     def reopen(self, first_s: int, reason: str) -> list[Event]:
         """Decisions on the buckets from `first_s` on were made in a stream that turns out to have been dead."""
         if self.next_s is None or first_s >= self.next_s:
             return []
-        for start_s, known in self._recent.items():
-            if known is not None and start_s >= first_s:
-                self._recent[start_s] = known.with_state(State.FORMING)
+        self._doubted.update(start_s for start_s in self._recent if start_s >= first_s)
         return [self._gap(first_s, self.next_s - STEP_S, reason, settled_only=False)]
 
     def reopen_last(self, reason: str) -> list[Event]:
         """The bucket that was decided last may have been closed before its last update, which is lost now."""
         last_s = 0 if self.next_s is None else self.next_s - STEP_S
-        known = self._recent.get(last_s)
-        return self.reopen(last_s, reason) if known is not None and known.state is State.CLOSED else []
+        was_closed = self._recent.get(last_s) is not None and last_s not in self._doubted
+        return self.reopen(last_s, reason) if was_closed else []
 
     def preview(self, candle: UnifiedCandle) -> list[Event]:
         """The open bucket's candle in a snapshot: worth showing, not worth trusting."""
@@ -127,6 +127,7 @@ class BucketBook:
         doubtful_s = min(self._doubt_last_s, last_s)
         if first_s <= doubtful_s:
             events.append(self._gap(first_s, doubtful_s, self._doubt_reason, settled_only=False))
+            self._doubted.update(start_s for start_s in self._recent if first_s <= start_s <= doubtful_s)
             first_s = doubtful_s + STEP_S
         if first_s <= last_s:
             events.append(self._gap(first_s, last_s, QUIET, settled_only=True))
@@ -134,7 +135,10 @@ class BucketBook:
         return events
 
     def _revise(self, candle: UnifiedCandle) -> list[Event]:
-        """An update for a bucket that is decided: the exchange knows better now, or the frame was delayed."""
+        """An update for a bucket that is decided: the exchange knows better now, or the frame was delayed.
+
+        A bucket in doubt stays so: more of it may have been lost, so REST is to be asked about this close too.
+        """
         start_s = candle.start_s
         if start_s not in self._recent:
             self._tally["late"] += 1
@@ -147,7 +151,10 @@ class BucketBook:
             return []
         closed = candle.with_state(State.CLOSED)
         self._recent[start_s] = closed
-        return [CandleClosed(closed)]
+        events: list[Event] = [CandleClosed(closed)]
+        if start_s in self._doubted:
+            events.append(self._gap(start_s, start_s, "a late update of a bucket in doubt", settled_only=False))
+        return events
 
     def _contradict(self, start_s: int) -> None:
         # One such frame was delayed. Several without a newer one between them: then the state we hold is the wrong one.
@@ -161,7 +168,9 @@ class BucketBook:
         for start_s in range(max(first_s, last_s - (_REMEMBERED - 1) * STEP_S), last_s + STEP_S, STEP_S):
             self._recent[start_s] = held if start_s == first_s else None
         while len(self._recent) > _REMEMBERED:
-            del self._recent[next(iter(self._recent))]
+            oldest_s = next(iter(self._recent))
+            del self._recent[oldest_s]
+            self._doubted.discard(oldest_s)
 
     def _gap(self, first_s: int, last_s: int, reason: str, *, settled_only: bool) -> GapSuspected:
         first_s = max(first_s, last_s - (MAX_GAP_BUCKETS - 1) * STEP_S)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.candles import State
-from app.exchange.adapter import CandleClosed, CandleUpdated, ClockTick, Event
+from app.exchange.adapter import CandleClosed, CandleUpdated, ClockTick, Event, GapSuspected
 from app.exchange.coinbase.buckets import MAX_GAP_BUCKETS
 from tests.unit.exchange.coinbase.venue import BTC, ETH, STEP, T, Venue, closes, gaps, row, spans, updates
 
@@ -293,6 +293,19 @@ class TestBreaks:
         venue.beat(T + 2 * STEP + 3)
         lose_a_frame(venue)
         assert [c.volume for c in closes(venue.update(row(T + STEP, volume=2)))] == [2]
+
+    @pytest.mark.parametrize("heard", [0, 1], ids=["nothing heard of it", "some of it heard"])
+    def test_a_late_update_does_not_end_the_doubt(self, heard: int) -> None:
+        venue = settled()
+        for volume in range(heard):
+            venue.update(row(T + STEP, volume=volume + 1))
+        venue.reconnect(BTC, at=T + 2 * STEP + 10)  # its last updates are lost; then one that was delayed comes
+        for volume in (2, 3):
+            events = venue.update(row(T + STEP, volume=volume))
+            assert [c.volume for c in closes(events)] == [volume], "the best that is known"
+            assert spans(events) == [(1, 1, False)], "to be asked for after this close, which would hide the gap"
+            assert isinstance(events[-1], GapSuspected)
+        assert closes(events := venue.update(row(T + STEP, volume=3))) == gaps(events) == []
 
     def test_a_long_gap_is_bounded(self) -> None:
         venue = settled()
