@@ -2,7 +2,8 @@
 
 An update is the whole candle of its bucket. So a bucket's last state is trusted at its end if at least one update for
 it came after the last break (a connect, a lost frame, a dead channel), and no break came since. Otherwise, and where
-no update came at all, the bucket is a suspected gap. Snapshots have holes and earn no trust.
+no update came at all, the bucket is a suspected gap. Snapshots have holes and earn no trust, nor does an update that
+comes after the bucket was suspected because of a break: what it says is used until REST has been asked.
 """
 
 from __future__ import annotations
