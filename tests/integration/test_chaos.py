@@ -14,11 +14,12 @@ from tests.support import Process
 
 pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=1.3)]
 
-SEEDS = ("7", "23", "58")
+SEEDS = ("45", "58")
+"""Eleven faults: of the feed, REST, Redis, the disk, a clock and a process."""
 
 
 def test_after_faults_of_every_kind_everything_is_the_truth(processes: Callable[..., Process], tmp_path: Path) -> None:
-    harness = processes([sys.executable, "-m", "tests.faults.chaos", *SEEDS, "--jobs", "3", "--keep", str(tmp_path)])
+    harness = processes([sys.executable, "-m", "tests.faults.chaos", *SEEDS, "--jobs", "2", "--keep", str(tmp_path)])
     assert harness.wait(timeout=300) == 0, harness.output()
 
 

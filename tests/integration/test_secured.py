@@ -168,7 +168,7 @@ def test_it_works_and_tells_no_secret(
             told.append(cli(system, "status"))
             secured.start(password="another")
             refused = ("watchdog", "indicators", "backfill", "alerts")
-            eventually(lambda: all([is_refused(system, name, told) for name in refused]), timeout=60)
+            eventually(lambda: all(is_refused(system, name, told) for name in refused), timeout=60)
             assert plain.get(f"http://127.0.0.1:{web}/v1/products", headers=bearer).status_code == 503
             told.append(cli(system, "status"))
             assert WRONG in told[-1]
