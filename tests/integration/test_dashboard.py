@@ -459,9 +459,10 @@ def test_the_health_page_shows_where_the_trouble_is(visit: Open, context: Contex
     context.redis.set(keys.slot("reconcile", "coinbase"), filled.NOW_S // 3600)
     context.budget.pause(60)
     page = visit("/health")
-    page.wait_for_selector("#redis")
+    page.wait_for_selector("#health-redis")
     shown = {
-        name: text(page, f"#{name}") for name in ("feed", "clock", "gaps-and-repairs", "given-up", "queues", "redis")
+        name: text(page, f"#health-{name}")
+        for name in ("feed", "clock", "gaps-and-repairs", "given-up", "queues", "redis")
     }
     assert re.search(r"1\s+\S.* \(2 h 5 m\)\s.*candles 0 s", shown["feed"].replace("\n", " ")), "connected since"
     assert "2021-03-04 07:02:10" in shown["clock"]
@@ -469,11 +470,11 @@ def test_the_health_page_shows_where_the_trouble_is(visit: Open, context: Contex
     assert "404 unknown product" in shown["given-up"]
     assert "indicators\n0 waiting" in shown["queues"]
     assert "refuses (noeviction)" in shown["redis"]
-    assert "answers of 429\n1" in text(page, "#request-budget")
-    reconciliation = text(page, "#reconciliation")
+    assert "answers of 429\n1" in text(page, "#health-request-budget")
+    reconciliation = text(page, "#health-reconciliation")
     assert "last run (UTC)\n2021-03-04 07:00" in reconciliation
     assert "→ 102.50" in reconciliation
-    assert "the exchange did not confirm its subscription" in text(page, "#refused-by-the-exchange")
+    assert "the exchange did not confirm its subscription" in text(page, "#health-refused-by-the-exchange")
 
 
 def test_a_start_shows_how_far_it_has_come(visit: Open, context: Context) -> None:
@@ -539,7 +540,7 @@ def test_an_alert_is_listed_and_marked_as_soon_as_it_is_raised(visit: Open, cont
     [
         ("/", ".market tbody th a"),
         ("/product/BTC-USD", '#page[data-ready="5m"]'),
-        ("/health", "#redis"),
+        ("/health", "#health-redis"),
         ("/alerts", "h1"),
         ("/docs", "details"),
     ],
@@ -547,6 +548,8 @@ def test_an_alert_is_listed_and_marked_as_soon_as_it_is_raised(visit: Open, cont
 def test_every_page_fits_a_phone_and_follows_its_theme(visit: Open, path: str, there: str) -> None:
     page = visit(path, PHONE, "light")
     page.wait_for_selector(there)
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map(element => element.id)")
+    assert len(set(ids)) == len(ids), "an address with # leads to one place"
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
     assert page.evaluate("document.documentElement.dataset.theme") == "light"
     light = page.evaluate("getComputedStyle(document.body.parentElement).backgroundColor")

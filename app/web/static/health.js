@@ -17,7 +17,7 @@ function card(name, told, trouble, ...content) {
   const text = JSON.stringify(told);
   if (cards.get(name)?.text === text) return cards.get(name).element;
   const wide = content.some(part => part instanceof Element && (part.matches(".scroll") || part.querySelector(".scroll")));
-  const element = h("section", { class: `card${trouble ? " trouble" : ""}${wide ? " wide" : ""}`, "aria-label": name, id: name.toLowerCase().replaceAll(" ", "-") },
+  const element = h("section", { class: `card${trouble ? " trouble" : ""}${wide ? " wide" : ""}`, "aria-label": name, id: `health-${name.toLowerCase().replaceAll(" ", "-")}` },
     h("h2", {}, name), ...content);
   cards.set(name, { text, element });
   return element;
