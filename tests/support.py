@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import cycle
 from pathlib import Path
 from typing import TypeVar
 
@@ -42,12 +43,30 @@ def eventually(condition: Callable[[], T], timeout: float = 10.0, interval: floa
         time.sleep(interval)
 
 
+PORTS = range(10_000, 32_000)
+"""Below those that the system gives to whoever connects, so that none is taken between the look and the use."""
+
+
+def _ports() -> Iterator[int]:
+    """Each port once, from where no other of the processes that test side by side begins."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = (worker * 2_000 + os.getpid() % 2_000) % len(PORTS)
+    yield from cycle([*PORTS[first:], *PORTS[:first]])
+
+
+_next_ports = _ports()
+
+
 def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of loopback that nobody listens on now, and that was not given before."""
+    return next(port for port in _next_ports if _is_free(port))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe, suppress(OSError):
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
 
 
 @contextmanager
