@@ -47,14 +47,8 @@ PORTS = range(10_000, 32_000)
 """Below those that the system gives to whoever connects, so that none is taken between the look and the use."""
 
 
-def _ports() -> Iterator[int]:
-    """Each port once, from where no other of the processes that test side by side begins."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    first = (worker * 2_000 + os.getpid() % 2_000) % len(PORTS)
-    yield from cycle([*PORTS[first:], *PORTS[:first]])
-
-
-_next_ports = _ports()
+_first = os.getpid() * 13_597 % len(PORTS)  # the golden section of them: neighbours in number begin far apart
+_next_ports = cycle([*PORTS[_first:], *PORTS[:_first]])
 
 
 def free_port() -> int:

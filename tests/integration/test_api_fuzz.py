@@ -18,9 +18,8 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 
 from app.context import Context
 from app.launch.redis import RedisServer
-from app.settings import Settings
-from app.web.app import create_app
 from tests import filled
+from tests.described import DESCRIPTION
 from tests.serving import serving
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("api fuzz")]  # one server for all
@@ -32,7 +31,6 @@ LONGEST = 60_000
 """Characters of a URL; about there the server refuses the whole head, before it is a request."""
 
 ENDLESS = "/v1/stream"
-DESCRIPTION = create_app(Context(Settings())).openapi()
 WITH_PARAMETERS = [path for path, methods in DESCRIPTION["paths"].items() if methods["get"].get("parameters")]
 
 bounded = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))

@@ -15,7 +15,7 @@ from tests.faults.verdict import judge
 from tests.faults.world import PROCESSES, world
 from tests.support import Process, eventually, free_port
 
-pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=0.5)]
+pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=1.0)]
 
 SERVICE = "candles"
 CONFIGURATION = """\

@@ -22,7 +22,7 @@ from app.repair.queue import LEASE_S
 from tests.support import Process, eventually, free_port
 from workers.pulse import STUCK_S
 
-pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=0.6)]
+pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=0.8)]
 
 WORKER = [sys.executable, "-m", "celery", "-A", "tests.traps", "worker", "--without-gossip", "--without-mingle"]
 OF_CELERY = "cw:1:celery:"

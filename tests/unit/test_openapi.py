@@ -12,9 +12,8 @@ from app.context import Context
 from app.settings import Settings
 from app.web.app import create_app
 from app.web.openapi import examples
+from tests.described import APP, DESCRIPTION
 
-APP = create_app(Context(Settings()))
-DESCRIPTION: dict[str, Any] = APP.openapi()
 OPERATIONS = [(path, o) for path, methods in DESCRIPTION["paths"].items() for o in methods.values()]
 
 
