@@ -99,7 +99,7 @@ class Installation:
     def fill(self, now_s: int) -> None:
         """Candles and indicators of every series up to exchange time `now_s`, at which the venue then stands."""
         self.now_s = now_s
-        self.venue.clock.set(now_s * 1000)
+        self.venue.jump(now_s * 1000)
         self.context.products.follow([FollowedProduct(p, p) for p in self.products])
         self.context.clock.tell(now_s * 1000)
         for timeframe in self.timeframes:

@@ -75,6 +75,15 @@ class SteppedVenue:
         """How many products' candles go out now."""
         return sum(len(c.subscriptions.get("candles", ())) for c in list(self._server.feed.connections.values()))
 
+    def jump(self, time_ms: int) -> None:
+        """It is `time_ms`, whatever was before; what comes then is sent."""
+
+        def step() -> None:
+            self.clock.set(time_ms)
+            self._server.feed.clock_changed()
+
+        self._do(step)
+
     def trade_until(self, time_ms: int) -> None:
         """Time goes on to `time_ms`, and every candle that changed by then is sent."""
 

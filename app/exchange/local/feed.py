@@ -41,7 +41,7 @@ class Feed:
         self._options = options
         self._faults = faults
         self._ledger = ledger
-        self._snapshots = CandleSnapshots(tape, clock, options, faults)
+        self._snapshots = CandleSnapshots(tape, options, faults)
         self._quotes = Quotes(tape)
         self._ticker = CandleTicker(tape)
         self._books: dict[str, Levels] = {}
@@ -122,7 +122,8 @@ class Feed:
         return frames.events(kind, "tickers", [row])
 
     def _candle_snapshot(self, connection: Connection, product: Product) -> None:
-        if rows := self._snapshots.of(product.name):
+        # Later than what the loop has seen, it could tell of a bucket while the last update of the one before is due.
+        if rows := self._snapshots.of(product.name, self._seen_ms):
             self._send(connection, "candles", product, frames.candles("snapshot", product, rows))
 
     # --- the loop

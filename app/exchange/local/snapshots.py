@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from app.exchange.local import noise
-from app.exchange.local.clock import ExchangeClock
 from app.exchange.local.faults import Faults, Snapshot
 from app.exchange.local.frames import CandleValues
 from app.exchange.local.market import Candles
@@ -22,16 +21,14 @@ _FAR_BUCKETS = 360
 class CandleSnapshots:
     """Makes snapshots as the options and the faults in force want them."""
 
-    def __init__(self, tape: Tape, clock: ExchangeClock, options: Options, faults: Faults) -> None:
+    def __init__(self, tape: Tape, options: Options, faults: Faults) -> None:
         self._tape = tape
-        self._clock = clock
         self._options = options
         self._faults = faults
 
-    def of(self, product: str) -> list[CandleValues]:
-        """At most 100 of the newest candles of `product`."""
+    def of(self, product: str, now_ms: int) -> list[CandleValues]:
+        """At most 100 of the newest candles of `product`, as of the exchange time `now_ms`."""
         hole_rate, order, includes_open = self._manner()
-        now_ms = self._clock.now_ms()
         near = min(_FAR_BUCKETS, int(MAX_CANDLES / max(0.01, 1 - hole_rate)) + 20)
         candles = _with_holes(self._newest(product, near, now_ms), hole_rate)
         if len(candles) < MAX_CANDLES and near < _FAR_BUCKETS:

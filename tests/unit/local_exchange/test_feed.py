@@ -1,0 +1,58 @@
+"""The feed without sockets: what a connection is told, and in which order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, cast
+
+from app.exchange.local import frames
+from app.exchange.local.clock import ExchangeClock
+from app.exchange.local.connection import Connection
+from app.exchange.local.faults import Faults
+from app.exchange.local.feed import Feed
+from app.exchange.local.ledger import Ledger
+from app.exchange.local.options import Options
+from app.exchange.local.seeded import SeededMarket
+from app.exchange.local.tape import Tape
+from app.timeframes import Timeframe
+
+START_S = 1_614_816_000
+BTC = "BTC-USD"
+
+
+class Told:
+    """A connection that keeps what it is told: the rows of each frame."""
+
+    def __init__(self) -> None:
+        self.subscriptions: dict[str, dict[str, None]] = {}
+        self.last_frame_s = float("inf")
+        self.frames: list[list[dict[str, Any]]] = []
+
+    def wants(self, channel: str, product: str) -> bool:
+        return product in self.subscriptions.get(channel, ())
+
+    def send(self, channel: str, timestamp: str, events: str, **_: Any) -> None:
+        del timestamp
+        if channel == "candles":
+            self.frames.append([row for event in json.loads(events) for row in event["candles"]])
+
+
+def test_a_snapshot_tells_of_no_bucket_before_the_last_update_of_the_one_before() -> None:
+    """Whoever closes a bucket when he hears of the next one would close it too soon."""
+    clock, tape = ExchangeClock((START_S + 290) * 1000, 0), Tape(SeededMarket(3, start_s=START_S))
+    feed = Feed(tape, clock, Options(snapshot_hole_rate=1), Faults(), Ledger(clock.now_ms))
+    told = Told()
+    connection = cast(Connection, told)
+    feed.connections[1] = connection
+    asyncio.run(feed.subscribe(connection, "candles", [BTC]))
+    told.frames.clear()
+
+    clock.set((START_S + 320) * 1000)  # the feed is busy, and has not come to it yet
+    feed.candle_snapshots()
+    feed.tick()
+    rows = [row for frame in told.frames for row in frame]
+    next_at = [int(row["start"]) for row in rows].index(START_S + 300)
+    candle = tape.candles(BTC, Timeframe.M5, START_S, START_S + 300, clock.now_ms()).tolist()
+    ((event,),) = [e["candles"] for e in json.loads(frames.candles("update", tape.products[BTC], candle))]
+    assert rows[next_at - 1] == event
