@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -29,7 +30,8 @@ class Forming:
         self._newest: dict[tuple[str, str], tuple[int, Event, bytes]] = {}  # the one that changed last stands last
         self._count = 0
         self._watchers = 0
-        self._listening: asyncio.Task[None] | None = None
+        self._listening: asyncio.Future[None] | None = None
+        self._over = threading.Event()
 
     @contextmanager
     def watching(self, wants: bool) -> Iterator[Watcher]:
@@ -39,13 +41,14 @@ class Forming:
             return
         self._watchers += 1
         if self._listening is None or self._listening.done():
-            self._listening = asyncio.create_task(self._listen())
+            self._listening = self._listen()
         try:
             yield Watcher(self, self._count)
         finally:
             self._watchers -= 1
             if not self._watchers:
-                self._listening.cancel()
+                self._over.set()
+                self._listening = None
                 self._newest.clear()
 
     def since(self, count: int, wanted: Wanted) -> tuple[int, bytes]:
@@ -58,19 +61,29 @@ class Forming:
                 changed.append(frame)
         return self._count, b"".join(changed)
 
-    async def _listen(self) -> None:
-        while True:
-            try:
-                with self._feed.listen() as listener:
-                    while True:
-                        self._keep(await asyncio.to_thread(listener.next, WAIT_S))
-            except RedisError as error:
-                log.debug("forming candles cannot be heard: %s", error)
-                await asyncio.sleep(RETRY_S)
+    def _listen(self) -> asyncio.Future[None]:
+        """On a thread to which the connection belongs: nobody else may close it while it is read from."""
+        loop, over = asyncio.get_running_loop(), threading.Event()
+        self._over = over
+
+        def keep(events: list[Event]) -> None:
+            if not over.is_set():
+                self._keep(events)
+
+        def listen() -> None:
+            while not over.is_set():
+                try:
+                    with self._feed.listen() as listener:
+                        while not over.is_set():
+                            if events := listener.next(WAIT_S):
+                                loop.call_soon_threadsafe(keep, events)
+                except RedisError as error:
+                    log.debug("forming candles cannot be heard: %s", error)
+                    over.wait(RETRY_S)
+
+        return loop.run_in_executor(None, listen)
 
     def _keep(self, events: list[Event]) -> None:
-        if not events:
-            return
         self._count += 1
         for event in events:
             name = (event.product, event.timeframe)
