@@ -46,7 +46,6 @@ def eventually(condition: Callable[[], T], timeout: float = 10.0, interval: floa
 PORTS = range(10_000, 32_000)
 """Below those that the system gives to whoever connects, so that none is taken between the look and the use."""
 
-
 _first = os.getpid() * 13_597 % len(PORTS)  # the golden section of them: neighbours in number begin far apart
 _next_ports = cycle([*PORTS[_first:], *PORTS[:_first]])
 

@@ -30,7 +30,7 @@ from app.exchange.coinbase.pacing import Limiter
 from app.exchange.coinbase.websocket import CoinbaseAdapter
 from app.exchange.local import LocalExchange, SeededMarket
 from app.timeframes import BASE
-from tests.support import eventually
+from tests.support import eventually, free_port
 from tests.unit.exchange.coinbase.venue import BTC, ETH, T, row, timestamp
 
 pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=0.9)]
@@ -188,9 +188,7 @@ def test_quirk_01_a_silent_socket_is_replaced() -> None:
 
 
 def test_it_comes_back_when_nobody_listened() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     events: list[Event] = []
     adapter = CoinbaseAdapter(f"ws://127.0.0.1:{port}", events.append, connections_limiter=Limiter(100))
     adapter.subscribe([BTC])
@@ -305,7 +303,7 @@ def test_connections_and_messages_are_paced_over_all_connections() -> None:
         eventually(lambda: len(server.received) == 16, timeout=15)
         for moments, most in ((server.opened, 4), (sorted(at for at, _, _ in server.received), 8)):
             for i, at in enumerate(moments[most:]):
-                assert at - moments[i] > 0.5, "a network and a busy machine may shift a moment a little"
+                assert at - moments[i] > 0.9, "the network may shift a moment a little"
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Any) -> None:

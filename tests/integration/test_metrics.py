@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
 import pytest
 import redis
@@ -184,18 +183,14 @@ def test_rules_and_dashboard_ask_for_metrics_that_there_are(
     system = start_system(start_exchange("--products", "3"), PRODUCTS="all:USD", TIMEFRAMES="5m,15m")
     system.context.redis.sadd(keys.delivery_channels(), "some")
     system.context.redis.hincrby(keys.COUNTERS, "corrections:reconcile:5m")
-    lacking, names = used, set[str]()
     with serving(system.context) as (url, _):
 
-        def told() -> bool:  # candle, page of history and close come in any order
-            nonlocal lacking, names
+        def told() -> set[str]:  # candle, page of history and close come in any order
             names = {name for name, _ in scrape(url)}
-            lacking = used - names
-            return not lacking
+            assert used - names == set()
+            return names
 
-        with suppress(AssertionError):
-            eventually(told, timeout=60, interval=0.5)
-    assert lacking == set()
+        names = eventually(told, timeout=60, interval=0.5)
     assert {n for n in names if n.startswith("candlewick_") and not n.endswith(("_created", "_sum", "_count"))} - _used(
         (ROOT / "docs/operations.md").read_text()
     ) == set()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
@@ -20,6 +19,7 @@ class Feed:
 
     def __init__(self) -> None:
         self.threads: list[tuple[str, int]] = []
+        self.nobody_watches = threading.Event()
 
     @contextmanager
     def listen(self) -> Iterator[Feed]:
@@ -29,7 +29,7 @@ class Feed:
 
     def next(self, timeout_s: float) -> list[Event]:
         self.threads.append(("reads", threading.get_ident()))
-        time.sleep(timeout_s / 10)
+        self.nobody_watches.wait(timeout_s)  # a read is always under way when the last one leaves
         self.threads.append(("has read", threading.get_ident()))
         return []
 
@@ -42,6 +42,7 @@ def test_a_connection_is_closed_by_the_thread_that_reads_from_it() -> None:
         forming = Forming(cast(FormingFeed, feed), lambda: None)
         with forming.watching(True):
             await asyncio.to_thread(eventually, lambda: len(feed.threads) > 1)
+        feed.nobody_watches.set()
 
     asyncio.run(watch())
     did, threads = zip(*feed.threads, strict=True)
