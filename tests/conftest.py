@@ -76,7 +76,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-WAITING = 4
+WAITING = 5
 """Tests at a time for each core: most of their time they wait for a condition."""
 
 

@@ -10,7 +10,12 @@ from collections.abc import Callable
 
 
 class Limiter:
-    """At most `count` permits in any second, in the order they were asked for. Safe from any thread."""
+    """At most `count` permits in any second, in the order they were asked for. Safe from any thread.
+
+    The second is the exchange's: what leaves a second apart may arrive closer together, so ours is a little longer.
+    """
+
+    WINDOW_S = 1.2
 
     def __init__(self, count: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._granted: deque[float] = deque(maxlen=count)
@@ -22,7 +27,7 @@ class Limiter:
         with self._lock:
             now = self._clock()
             full = len(self._granted) == self._granted.maxlen
-            at = max(now, self._granted[0] + 1.0) if full else now
+            at = max(now, self._granted[0] + self.WINDOW_S) if full else now
             self._granted.append(at)
             return at - now
 

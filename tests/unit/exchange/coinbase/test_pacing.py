@@ -29,12 +29,12 @@ def test_never_more_than_the_limit_in_any_second(pauses: list[float], count: int
         granted.append(time.now + limiter.reserve())
     assert granted == sorted(granted), "first come, first served"
     for i, at in enumerate(granted[count:]):
-        assert at - granted[i] > 0.999_999
+        assert at - granted[i] > 1.199_999, "the network may take a fifth of a second longer for one than for another"
 
 
 def test_what_is_free_is_given_at_once() -> None:
     limiter = Limiter(8, Time())
-    assert [limiter.reserve() for _ in range(9)] == [0.0] * 8 + [1.0]
+    assert [limiter.reserve() for _ in range(9)] == [0.0] * 8 + [pytest.approx(Limiter.WINDOW_S)]
 
 
 def test_the_wait_grows_to_its_bound_and_begins_anew_after_a_success() -> None:
