@@ -1,4 +1,4 @@
-"""A few seeds of the fault harness; `make chaos` runs as many as you like."""
+"""One seed of the fault harness; `make chaos` runs as many as you like."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.support import Process
 
 pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=1.3)]
 
-SEEDS = ("45", "58")
-"""Eleven faults: of the feed, REST, Redis, the disk, a clock and a process."""
+SEED = "189"
+"""Six faults, each of another kind: a link, frames, REST, Redis, the machine's clock, a process."""
 
 
 def test_after_faults_of_every_kind_everything_is_the_truth(processes: Callable[..., Process], tmp_path: Path) -> None:
-    harness = processes([sys.executable, "-m", "tests.faults.chaos", *SEEDS, "--jobs", "2", "--keep", str(tmp_path)])
+    harness = processes([sys.executable, "-m", "tests.faults.chaos", SEED, "--keep", str(tmp_path)])
     assert harness.wait(timeout=300) == 0, harness.output()
 
 
