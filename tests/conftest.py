@@ -12,6 +12,7 @@ import redis
 from hypothesis import settings
 
 from app.launch.redis import RedisServer
+from tests.faults.world import World
 from tests.support import Process, free_port
 
 gc.disable()  # until all is imported: collections would find nothing, and take a fifth of that time
@@ -69,10 +70,13 @@ def processes(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Tells the fixtures whether the test failed."""
+    """Tells the fixtures whether the test failed; its report has what the processes said that tests share."""
     report = yield
     if report.when == "call":
         item.failed = report.failed  # type: ignore[attr-defined]
+        if report.failed:
+            worlds = [value for value in item.funcargs.values() if isinstance(value, World)]  # type: ignore[attr-defined]
+            report.sections += [("processes", everything.system.logs()) for everything in worlds]
     return report
 
 

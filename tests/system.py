@@ -41,16 +41,22 @@ class System:
         self.start("ingest", "indicators", "backfill", "alerts", "beat")
 
     def knows_every_series(self, products: int) -> bool:
-        """Whether every followed series was asked for once."""
+        """Whether every followed series was asked for once; `AssertionError` that names those that were not."""
         followed = self.context.products.delivered()
+        assert len(followed) >= products, f"only {followed} are followed"
         many = [Series("coinbase", p, t) for p in followed for t in self.context.settings.timeframes]
         views = self.context.candles.read_many([(s, 0, 0) for s in many])
-        return len(followed) >= products and all(v.origin_s for v in views)
+        unknown = [str(series) for series, view in zip(many, views, strict=True) if not view.origin_s]
+        assert not unknown, f"never asked for: {unknown}"
+        return True
 
     def has_started(self, products: int) -> bool:
-        """Whether every followed series was asked for once, and nothing is left to ask at once."""
+        """Whether every followed series was asked for once, and nothing is left to ask at once; says what lacks."""
         queue = self.context.queue.state()
-        return self.knows_every_series(products) and not queue.ready and not queue.leased
+        assert self.knows_every_series(products)
+        assert not queue.ready, queue
+        assert not queue.leased, queue
+        return True
 
     def now_s(self) -> float:
         """The exchange's time as the system knows it."""

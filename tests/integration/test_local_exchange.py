@@ -158,12 +158,8 @@ def open_and_leave(exchange: LocalExchange, times: int = 1) -> bool:
 def test_snapshots_come_before_the_acknowledgement_and_acknowledgements_add_up(client: Client) -> None:
     client.subscribe("candles", "BTC-USDC", "ETH-USD", "NOPE-USD", "REN-USD", "ETH-USD")
     client.subscribe("heartbeats")
-    assert [f["channel"] for f in client.frames if "update" not in json.dumps(f)][:4] == [
-        "candles",
-        "candles",
-        "subscriptions",
-        "subscriptions",
-    ]
+    told = [f["channel"] for f in client.frames if f["channel"] != "heartbeats" and "update" not in json.dumps(f)]
+    assert told == ["candles", "candles", "subscriptions", "subscriptions"], "a heartbeat may come between any of them"
     first, second = client.of("subscriptions")
     assert first["events"] == [{"subscriptions": {"candles": ["BTC-USD", "ETH-USD"]}}]
     assert second["events"] == [{"subscriptions": {"candles": ["BTC-USD", "ETH-USD"], "heartbeats": ["heartbeats"]}}]
