@@ -151,7 +151,9 @@ class Computer:
         changes = self._evaluator.evaluate(looks) if self._evaluator else [None] * len(many)
         stored = self._indicators.write(
             (
-                IndicatorValue(series, held.revision, value["start"], _named(series, value), change)
+                IndicatorValue(
+                    series, held.revision, value["start"], _named(series, value), change, _late_s(series, now_s)
+                )
                 for (series, held), value, change in zip(many.items(), values, changes, strict=True)
                 if value
             ),
@@ -159,7 +161,14 @@ class Computer:
         )
         if stored.messages:
             self._on_messages(stored.messages)
+        if stored.late:
+            return stored.values + self._compute(self._held(stored.late, {}, stored.now_s), stored.now_s)
         return stored.values
+
+
+def _late_s(series: Series, now_s: float) -> int:
+    """When the bucket is over that is open at `now_s`: what was read then may lack one that closed since."""
+    return series.timeframe.bucket(now_s) + series.timeframe.seconds
 
 
 def _named(series: Series, value: dict[str, Any]) -> dict[str, Any]:

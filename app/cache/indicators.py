@@ -25,6 +25,7 @@ class IndicatorValue(NamedTuple):
     """`data` is the JSON-able value of the newest bar, `start_s` that bar, `revision` that of its candles.
 
     `change`: what follows for the alerts of the series; None where nobody watches them.
+    `late_s`: the exchange time at which there may be closed candles that were not read; 0 where all were.
     """
 
     series: Series
@@ -32,13 +33,19 @@ class IndicatorValue(NamedTuple):
     start_s: int
     data: dict[str, Any]
     change: AlertChange | None = None
+    late_s: int = 0
 
 
 class Stored(NamedTuple):
-    """How many values were new, and how many messages of alerts now wait for delivery."""
+    """How many values were new, and how many messages of alerts now wait for delivery.
+
+    `late`: the series of values that came too late, to be read again as of `now_s`, the exchange's time.
+    """
 
     values: int
     messages: int
+    late: list[Series]
+    now_s: int
 
 
 class IndicatorCache:
@@ -51,15 +58,20 @@ class IndicatorCache:
     def write(self, values: Iterable[IndicatorValue], now_s: float = 0) -> Stored:
         """Store and publish each value, with its alerts, unless one of the same or newer candles is there.
 
-        `now_s`: exchange time.
+        `now_s`: exchange time. All values are of one exchange.
         """
-        answers = self._write.in_one_trip(self._call(some, now_s) for some in batched(values, SERIES_A_CALL))
-        return Stored(sum(sum(a[::2]) for a in answers), sum(sum(a[1::2]) for a in answers))
+        many = list(values)
+        answers = self._write.in_one_trip(self._call(some, now_s) for some in batched(many, SERIES_A_CALL))
+        verdicts = [verdict for answer in answers for verdict in answer[:-1:2]]
+        late = [value.series for value, verdict in zip(many, verdicts, strict=True) if verdict == _LATE]
+        messages = sum(sum(answer[1:-1:2]) for answer in answers)
+        return Stored(verdicts.count(_NEW), messages, late, answers[-1][-1] if answers else 0)
 
     def _call(self, values: Sequence[IndicatorValue], now_s: float) -> Call:
         """Keys and arguments of the script. Few of them: each takes as long to send as a price to compute."""
         rows = b"".join(map(_row, values))
-        named = [keys.EVENTS, keys.ALERTS, *[keys.indicator(v.series) for v in values]]
+        clock = keys.clock(values[0].series.exchange)
+        named = [keys.EVENTS, keys.ALERTS, clock, *[keys.indicator(v.series) for v in values]]
         args: list[str | bytes | int] = [*self._kept, int(now_s), rows, *[orjson.dumps(v.data) for v in values]]
         for value in values:
             if value.change is not None:
@@ -95,16 +107,19 @@ class IndicatorCache:
             yield from zip(*(flat[i :: len(names)] for i in range(len(names))), strict=True)
 
 
-_ROW = struct.Struct("<Q9I")
+_NEW, _LATE = 1, 2
+"""What the script says of a value."""
+
+_ROW = struct.Struct("<Q10I")
 
 
 def _row(value: IndicatorValue) -> bytes:
     """The numbers of a series as the script takes them."""
     change = value.change
     if change is None:
-        return _ROW.pack(value.revision, value.start_s, 0, 0, 0, 0, 0, 0, 0, 0)
+        return _ROW.pack(value.revision, value.start_s, value.late_s, 0, 0, 0, 0, 0, 0, 0, 0)
     numbers = (*change.watched, change.is_first, change.from_s, len(change.alerts), len(change.verdicts))
-    return _ROW.pack(value.revision, value.start_s, 1, *numbers)
+    return _ROW.pack(value.revision, value.start_s, value.late_s, 1, *numbers)
 
 
 def _arguments(change: AlertChange) -> list[str | bytes | int]:

@@ -35,10 +35,10 @@ def write(context: Context, product: str, *parts: Records) -> None:
     context.candles.write([Write(series(product), np.concatenate(parts), DAY_S)])
 
 
-def update(context: Context, product: str, first: int, last: int) -> int:
+def update(context: Context, product: str, first: int, last: int, now_s: float = NOW_S) -> int:
     touched = Touched(product, BASE, DAY_S + first * 300, DAY_S + last * 300)
     computer = Computer(context.candles, context.indicators, context.exchange, TIMEFRAMES)
-    return computer.update([touched], NOW_S)
+    return computer.update([touched], now_s)
 
 
 def revisions(context: Context, product: str) -> dict[Timeframe, int]:
@@ -71,6 +71,35 @@ def test_the_same_work_again_changes_nothing(context: Context) -> None:
     assert update(context, "A-USD", 0, COUNT - 1) == 0
     assert revisions(context, "A-USD") == before
     assert context.redis.xlen("cw:1:events") == events
+
+
+def newest(context: Context) -> dict[Timeframe, int]:
+    """The bar of each latest value of A-USD."""
+    many = context.indicators.read_many([series("A-USD", t) for t in TIMEFRAMES])
+    return {value.series.timeframe: value.start_s for value in many if value}
+
+
+def test_a_worker_that_stood_still_while_candles_closed_reads_again(context: Context) -> None:
+    write(context, "A-USD", run(DAY_S, COUNT + 48))
+    later_s = NOW_S + 48 * 300
+    context.clock.tell(later_s * 1000)
+    update(context, "A-USD", 0, COUNT + 47, now_s=later_s)
+    before = revisions(context, "A-USD")
+    write(context, "A-USD", records((DAY_S + 10 * 300, State.CONFIRMED, 99.0, 7)))
+    assert update(context, "A-USD", 10, 10, now_s=NOW_S) == len(TIMEFRAMES)
+    assert revisions(context, "A-USD") == {t: revision + 1 for t, revision in before.items()}
+    assert newest(context) == {t: t.last_over(later_s) for t in TIMEFRAMES}, "and not the bars that it knew of"
+
+
+def test_of_the_same_candles_the_value_that_rests_on_more_of_them_stays(context: Context) -> None:
+    write(context, "A-USD", run(DAY_S, COUNT + 48))
+    later_s = NOW_S + 48 * 300
+    assert update(context, "A-USD", COUNT - 1, COUNT - 1, now_s=NOW_S)
+    assert newest(context)[BASE] < BASE.last_over(later_s)
+    assert update(context, "A-USD", COUNT, COUNT + 47, now_s=later_s)
+    assert newest(context)[BASE] == BASE.last_over(later_s)
+    assert update(context, "A-USD", COUNT - 1, COUNT - 1, now_s=NOW_S) == 0
+    assert newest(context)[BASE] == BASE.last_over(later_s)
 
 
 def test_a_correction_reaches_its_longer_candles_and_no_other_product(context: Context) -> None:

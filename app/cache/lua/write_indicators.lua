@@ -1,21 +1,24 @@
--- Latest indicator values of many series, and in the same step the alerts that follow from them:
--- a value replaces one that was computed from older candles.
+-- Latest indicator values of many series, and in the same step the alerts that follow from them: a value replaces one
+-- that was computed from older candles, or of the same ones from fewer. What was read before a time at which the clock
+-- has arrived since is late, and to be read again: there may be candles that it lacks, although its revision counts them.
 --
--- KEYS[1] event stream   KEYS[2] index of alerts   KEYS[3..] one hash a series
+-- KEYS[1] event stream   KEYS[2] index of alerts   KEYS[3] the exchange's clock   KEYS[4..] one hash a series
 -- ARGV[1] entries kept in the event stream   ARGV[2] alerts kept   ARGV[3] exchange time in s
--- ARGV[4] for each series, packed: revision (u64); then, all u32, bucket start in s, whether it is watched; and, zeros
---   where it is not: floor, newest bar evaluated, basis, whether this is the first look, first bar of this look,
---   number of alerts, number of verdicts on older alerts
+-- ARGV[4] for each series, packed: revision (u64); then, all u32, bucket start in s, when it is late in s (0: never),
+--   whether it is watched; and, zeros where it is not: floor, newest bar evaluated, basis, whether this is the first
+--   look, first bar of this look, number of alerts, number of verdicts on older alerts
 -- ARGV[5..] the JSON of each series; then, series by series,
 --   for each alert: id, bucket start, bucket end, event, JSON, delivery channels (comma separated)
 --   for each verdict: id, '1' if it still holds
--- Answer for each series: 1 where the value is new, then the number of messages that were put up for delivery.
+-- Answer for each series: 1 where the value is new, 2 where it is late, then the number of messages that were put up for
+-- delivery; behind those of all series the exchange's time in s.
 
 local call, unpack_row, match = redis.call, struct.unpack, string.match
 local EVENTS, INDEX = KEYS[1], KEYS[2]
 local ALERT, ALERTS, DELIVERIES = 'cw:1:alert:', 'cw:1:alerts:', 'cw:1:deliveries:'
-local ROW = 44
-local arg = 4 + #KEYS - 2 -- behind the JSON of all series
+local ROW = 48
+local REFUSED, NEW, LATE = 0, 1, 2
+local arg = 4 + #KEYS - 3 -- behind the JSON of all series
 local function take()
   arg = arg + 1
   return ARGV[arg]
@@ -23,6 +26,7 @@ end
 
 local time = call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local clock_s = math.floor(tonumber(call('HGET', KEYS[3], 'exchange_ms') or 0) / 1000)
 local messages = 0
 
 local function announce(kind, name, data)
@@ -109,32 +113,41 @@ local function watch(name, series_index, row, accepted, known_floor, known_evalu
 end
 
 local function watched_row(i)
-  local floor, evaluated, basis, is_first, from, alerts, verdicts = unpack_row('<I4I4I4I4I4I4I4', ARGV[4], i * ROW + 17)
+  local floor, evaluated, basis, is_first, from, alerts, verdicts = unpack_row('<I4I4I4I4I4I4I4', ARGV[4], i * ROW + 21)
   return {floor = floor, evaluated = evaluated, basis = basis, is_first = is_first == 1, from = from,
     alerts = alerts, verdicts = verdicts}
 end
 
+local function compared(known_revision, known_start, revision, start, late)
+  if late > 0 and late <= clock_s then return LATE end
+  if not known_revision or tonumber(known_revision) < revision then return NEW end
+  if tonumber(known_revision) == revision and tonumber(known_start) < start then return NEW end
+  return REFUSED
+end
+
 local answer = {}
-for i = 0, #KEYS - 3 do
-  local key, data = KEYS[3 + i], ARGV[5 + i]
+for i = 0, #KEYS - 4 do
+  local key, data = KEYS[4 + i], ARGV[5 + i]
   local pair, timeframe, what = match(key, '{(.*)}(.*):(.*)$')
   local name = pair .. timeframe
-  local revision, start, is_watched = unpack_row('<I8I4I4', ARGV[4], i * ROW + 1)
-  local known = call('HMGET', key, 'revision', 'floor', 'evaluated')
-  local accepted = not known[1] or tonumber(known[1]) < revision
+  local revision, start, late, is_watched = unpack_row('<I8I4I4I4', ARGV[4], i * ROW + 1)
+  local known = call('HMGET', key, 'revision', 'start', 'floor', 'evaluated')
+  local verdict = compared(known[1], known[2], revision, start, late)
+  local accepted = verdict == NEW
   messages = 0
   if accepted then
     announce('indicator', name, data)
     call('PUBLISH', 'indicator:' .. name .. ':' .. what, data)
   end
   local watched = is_watched == 1 and {watch(name, ALERTS .. '{' .. pair .. '}' .. timeframe, watched_row(i), accepted,
-    known[2], tonumber(known[3] or nil))} or {}
+    known[3], tonumber(known[4] or nil))} or {}
   if accepted then
     call('HSET', key, 'revision', string.format('%.0f', revision), 'start', start, 'data', data, unpack(watched))
   end
-  answer[#answer + 1] = accepted and 1 or 0
+  answer[#answer + 1] = verdict
   answer[#answer + 1] = messages
 end
 while call('XTRIM', EVENTS, 'MAXLEN', '~', ARGV[1]) > 0 do end -- one trims only so many
 while call('ZCARD', INDEX) > tonumber(ARGV[2]) do forget_oldest() end
+answer[#answer + 1] = clock_s
 return answer
