@@ -12,7 +12,7 @@ from tests.faults.catalogue import catalogue
 from tests.faults.chaos import schedule
 from tests.support import Process
 
-pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=1.3)]
+pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=1.1)]
 
 SEED = "189"
 """Six faults, each of another kind: a link, frames, REST, Redis, the machine's clock, a process."""

@@ -26,7 +26,7 @@ from app.timeframes import Timeframe
 from tests import plain
 from tests.support import Process, eventually, free_port
 
-pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=0.7)]
+pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=1.05)]
 
 START_S = 1_614_816_000
 MARKET = SeededMarket(7, start_s=START_S)
