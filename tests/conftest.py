@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 import redis
@@ -90,10 +92,25 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files begin first, or one of them would be alone at the end."""
-    marks = [item.get_closest_marker("long") for item in items]
-    minutes = {item: mark.kwargs["minutes"] if mark else 0 for item, mark in zip(items, marks, strict=True)}
-    items.sort(key=lambda item: -minutes[item])
+    """The longest files begin first, or one of them would be alone at the end.
+
+    Behind a file of a test or two comes a short one: a process is given its next file at the last two tests of one.
+    """
+    by_file: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        by_file.setdefault(item.path, []).append(item)
+    waiting = deque(sorted(by_file.values(), key=_minutes, reverse=True))
+    items.clear()
+    while waiting:
+        some = waiting.popleft()
+        while len(some) <= 2 and waiting:
+            some = some + waiting.pop()
+        items += some
+
+
+def _minutes(file: list[pytest.Item]) -> float:
+    mark = file[0].get_closest_marker("long")
+    return float(mark.kwargs["minutes"]) if mark else 0.0
 
 
 def pytest_collection_finish() -> None:

@@ -27,7 +27,7 @@ from app.timeframes import Timeframe
 from tests.alerting import OK, Answer, fact, raise_alerts, service
 from tests.support import Process, eventually
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=0.4)]
 
 FILE = """
 [channel.hook]

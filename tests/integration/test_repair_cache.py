@@ -17,7 +17,7 @@ from tests.faults.world import World, started_world
 from tests.oracle import assert_true
 from tests.support import eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=1.4)]
+pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=1.9)]
 
 M5 = Timeframe.M5
 PRODUCTS = 4
@@ -94,3 +94,13 @@ def test_a_redis_that_lost_its_data_is_filled_again(running: World) -> None:
     system.context.redis.flushall()
     eventually(lambda: system.has_started(PRODUCTS), timeout=40, interval=0.2)
     assert_true(system, exchange)
+
+
+def test_a_venue_that_never_sends_a_last_update_is_seen_through(running: World) -> None:
+    exchange, system = running.exchange, running.system
+    assert system.context.trust.is_given
+    exchange.inject("no_final_update", for_seconds=3600)
+    eventually(lambda: not system.context.trust.is_given, timeout=40, interval=0.2)
+    system.wait_until(exchange.now_s() + 900)
+    assert_true(system, exchange, timeout=60)
+    exchange.clear()
