@@ -32,7 +32,8 @@ _TURNS = Turns(0.1)
 """Of all connections of a process: when they read what nobody waits for."""
 _CLOSE_S = 0.5
 _READ_BYTES = 16_384
-_HEALTHY_MS = 30_000
+_HEALTHY_MS = 10_000
+"""From a connection that was open for so long on, the next attempt after it comes within a second again."""
 _KEEPALIVE = [
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     *(
