@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 from urllib.parse import parse_qs
 
+from app.exchange.local.rest import GRANULARITIES
+from app.timeframes import BASE, Timeframe
+
+PAGE = 300
+"""Buckets that only a start or a reconciliation asks for at once."""
 SETTLED_S = 90
 """Settled beyond doubt, also for a process that heard the clock a moment ago."""
 
@@ -29,20 +35,31 @@ def refused(ledger: dict[str, Any]) -> tuple[int, int]:
     return notes.count(False), notes.count(True)
 
 
+def pages(requests: list[dict[str, Any]]) -> Counter[tuple[str, Timeframe]]:
+    """How many whole pages of each series (path, which names the product; timeframe) were asked for and answered."""
+    answered = [(r["path"], *_asked(r)) for r in requests if r["status"] == 200]
+    return Counter((path, t) for path, t, buckets in answered if len(buckets) >= PAGE)
+
+
+def _asked(request: dict[str, Any]) -> tuple[Timeframe, range]:
+    """Timeframe and buckets of a request for candles."""
+    query = parse_qs(request["query"])
+    timeframe = GRANULARITIES[query["granularity"][0]]
+    return timeframe, range(int(query["start"][0]), int(query["end"][0]) + 1, timeframe.seconds)
+
+
 def asked_again(requests: list[dict[str, Any]]) -> int:
-    """Requests whose every bucket had a settled answer already; reconciliations are left out."""
+    """Requests whose every bucket of 5m had a settled answer already; reconciliations are left out."""
     answered: set[tuple[str, int]] = set()
     again = 0
     for r in requests:
-        query = parse_qs(r["query"])
         if r["status"] != 200 or r["note"] or not r["path"].endswith("/candles"):
             continue
-        first, last = int(query["start"][0]), int(query["end"][0])
-        if query["granularity"] != ["FIVE_MINUTE"]:
+        timeframe, buckets = _asked(r)
+        if timeframe != BASE:
             continue
-        buckets = range(first, last + 1, 300)
-        settled = {(r["path"], b) for b in buckets if b + 300 + SETTLED_S <= r["exchange_ms"] / 1000}
-        if len(buckets) < 300:  # more is a start or a reconciliation
+        settled = {(r["path"], b) for b in buckets if b + BASE.seconds + SETTLED_S <= r["exchange_ms"] / 1000}
+        if len(buckets) < PAGE:
             again += len(settled) == len(buckets) and settled <= answered
         answered |= settled
     return again

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
-from typing import Any
-from urllib.parse import parse_qs
 
 import pytest
 
-from app.exchange.local.rest import GRANULARITIES
-from tests.faults.ledger import most_in_a_second
+from tests.faults.ledger import busiest_second, pages, refused
 from tests.oracle import Exchange, assert_true
 from tests.support import eventually
 from tests.system import System
@@ -44,21 +40,9 @@ def test_the_start_takes_one_request_a_series_and_processes_that_end_or_die_lose
 
 
 def assert_a_page_a_series_at_the_pace_of_the_budget(exchange: Exchange, series: int) -> None:
-    pages = Counter(series_of(r) for r in exchange.requests_for_candles() if r["status"] == 200 and is_page(r))
-    assert len(pages) == series
-    assert set(pages.values()) == {1}
-    ledger = exchange.get("/local/ledger")["requests"]
-    assert not [r for r in ledger if r["status"] == 429]
-    assert most_in_a_second([r["monotonic_s"] for r in ledger if not r["path"].startswith("/local")]) <= 5
-
-
-def series_of(request: dict[str, Any]) -> tuple[str, str]:
-    """Path, which names the product, and timeframe."""
-    return request["path"], parse_qs(request["query"])["granularity"][0]
-
-
-def is_page(request: dict[str, Any]) -> bool:
-    """Whether it asks for all that one answer may have: the first request of a series."""
-    query = parse_qs(request["query"])
-    step = GRANULARITIES[query["granularity"][0]].seconds
-    return (int(query["end"][0]) - int(query["start"][0])) // step >= 300
+    asked = pages(exchange.requests_for_candles())
+    assert len(asked) == series
+    assert set(asked.values()) == {1}
+    ledger = exchange.get("/local/ledger")
+    assert refused(ledger) == (0, 0)
+    assert busiest_second(ledger) <= 5
