@@ -277,7 +277,7 @@ def start_worker(processes: Callable[..., Process], redis_url: str, tmp_path: Pa
             "HOOK_SECRET": SECRET,
             "LOG_LEVEL": "DEBUG",
         }
-        command = [sys.executable, "-m", "celery", "-A", "workers.app:app", "worker", "-Q", "alerts", "-P", "threads"]
+        command = [sys.executable, "-m", "workers", "worker", "-Q", "alerts", "-P", "threads"]
         command += ["-c", "4", "-n", f"alerts{time.monotonic_ns()}@%h", "--without-gossip", "--without-mingle"]
         return processes([*command, "-l", "DEBUG"], env=env)
 

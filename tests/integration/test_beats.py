@@ -22,7 +22,7 @@ from workers.beat import ENOUGH
 
 pytestmark = pytest.mark.integration
 
-BEAT = [sys.executable, "-m", "celery", "-A", "workers.app:app", "beat", "--schedule", os.devnull]
+BEAT = [sys.executable, "-m", "workers", "beat", "--schedule", os.devnull]
 TAKES_OVER_S = 30
 
 

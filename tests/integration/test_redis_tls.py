@@ -82,9 +82,9 @@ def test_only_a_certificate_that_holds_is_spoken_to(server: TlsRedis, ask: Calla
 
 
 def test_a_worker_takes_tasks_over_it(server: TlsRedis, processes: Callable[..., Process]) -> None:
-    celery = [sys.executable, "-m", "celery", "-A", "workers.app:app"]
     env = {"REDIS_URL": server.url()}
-    worker = processes([*celery, "worker", "-Q", "alerts", "-P", "threads", "-c", "1"], env=env, cwd=ROOT)
+    command = [sys.executable, "-m", "workers", "worker", "-Q", "alerts", "-P", "threads", "-c", "1"]
+    worker = processes(command, env=env, cwd=ROOT)
     asking = [sys.executable, "-c", "from app.context import Context; Context.from_environment().tasks.deliver()"]
     assert processes(asking, env=env).wait() == 0
     with closing(connect(server.url())) as client:
