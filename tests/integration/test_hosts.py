@@ -18,7 +18,11 @@ from tests.oracle import Exchange, none, wrong_candles, wrong_indicators
 from tests.support import Process, eventually, free_port, network_of_machine
 from tests.system import System
 
-pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=0.6)]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.whole_system,
+    pytest.mark.long(minutes=0.45),  # less than it takes: it begins when the browser's tests, which it waits for, end
+]
 
 HOSTS = ("a", "b")
 ON_EACH = ("ingest", "indicators", "backfill", "alerts", "beat")
