@@ -8,6 +8,7 @@ from redis import Redis
 
 from app.cache import keys
 from app.cache.scripts import script
+from app.cache.trip import raise_first, trip
 
 
 class ExchangeTime(NamedTuple):
@@ -34,10 +35,9 @@ class ClockCache:
 
     def read(self) -> ExchangeTime | None:
         """The newest known time; None while nothing was heard."""
-        with self._client.pipeline(transaction=False) as pipe:
-            pipe.hmget(self._key, "exchange_ms", "heard_ms")
-            pipe.time()
-            (exchange_ms, heard_ms), (seconds, micros) = pipe.execute()
+        answers = trip(self._client, [("HMGET", self._key, "exchange_ms", "heard_ms"), ("TIME",)])
+        raise_first(answers)
+        (exchange_ms, heard_ms), (seconds, micros) = answers
         if exchange_ms is None or heard_ms is None:
             return None
-        return ExchangeTime(int(exchange_ms), max(0, seconds * 1000 + micros // 1000 - int(heard_ms)))
+        return ExchangeTime(int(exchange_ms), max(0, int(seconds) * 1000 + int(micros) // 1000 - int(heard_ms)))
