@@ -71,7 +71,7 @@ def _asides(feed: Feed, products: Sequence[Product], gaps: Gaps) -> Iterable[str
     if not feed.connected:
         yield "a connection to the exchange is down"
     if urgent := gaps.ready + gaps.delayed + gaps.under_way:
-        yield f"{_count(urgent, 'request', 'requests')} under way"
+        yield f"{_count(urgent, 'check', 'checks')} with REST under way"
     if gaps.failures:
         yield f"{_count(len(gaps.failures), 'request was', 'requests were')} given up: {gaps.failures[0].reason}"
     if refused := [p for p in products if p.refused is not None]:

@@ -150,7 +150,7 @@ def test_the_start_counts_series_products_requests_and_seconds() -> None:
         ),
         (
             summary_of(feed(connected=False), TWO, gaps(3), []),
-            "All 2 products complete and current (a connection to the exchange is down; 3 requests under way)",
+            "All 2 products complete and current (a connection to the exchange is down; 3 checks with REST under way)",
         ),
         (
             summary_of(feed(), TWO, gaps(failures=[FAILED]), []),
