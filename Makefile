@@ -8,6 +8,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
+PEERS := $(VENV)/.peers
 PIP := $(PY) -m pip --disable-pip-version-check --quiet --quiet install --require-hashes
 SOURCES := app workers tests benchmarks tools celeryconfig.py
 
@@ -53,7 +54,7 @@ soak: $(DEV) ## 24 market hours with a fault in each, in 25 minutes; fewer: make
 chaos: $(DEV) ## the whole system under faults: make chaos SEEDS="1-200" JOBS=2
 	$(PY) -m tests.faults.chaos $(or $(SEEDS),1-5) --jobs $(or $(JOBS),1)
 
-bench: $(DEV) ## what this project promises, measured on this machine; some: make bench ONLY="latency api"
+bench: $(PEERS) ## what this project promises, measured on this machine; some: make bench ONLY="latency api"
 	$(PY) -m benchmarks $(ONLY)
 
 clean: ## removes the virtual environment, caches and the demo's data; the data of `make run` stays
@@ -69,6 +70,11 @@ $(DEV): requirements-dev.lock $(RUNTIME)
 	@echo "installing tools for tests and checks ..."
 	@$(PIP) -r requirements-dev.lock
 	@touch $@
+
+$(PEERS): requirements-bench.lock $(DEV)
+	@echo "installing the libraries that benchmarks compare with ..."
+	@if $(PIP) --no-deps -r requirements-bench.lock; then touch $@; \
+	  else echo "they cannot all be installed here: what is missing is left out of the comparison" >&2; fi
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

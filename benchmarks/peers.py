@@ -1,7 +1,7 @@
 """MACD-V by other libraries, with the same values as ours where every bar has trades: one function a library.
 
 Each takes a batch of records (oldest first, equally many) and returns MACD-V and signal as arrays of series × bars, NaN
-where there is no value. They are installed by requirements-bench.txt; `installed` are those that are here.
+where there is no value. `make bench` installs them (requirements-bench.txt); `installed` are those that are here.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def installed() -> Iterator[tuple[str, Peer]]:
         if find_spec(module):
             yield name, peer
         else:
-            print(f"{name} is not installed (requirements-bench.txt): skipped")
+            print(f"{name} is not installed (make bench does that, where it can): skipped")
 
 
 def _from_averages(batch: Sequence[Records], average: Callable[[Floats, int, float], Floats]) -> tuple[Floats, Floats]:

@@ -1,4 +1,4 @@
-"""Writes requirements.lock and requirements-dev.lock: what the .txt files pin, and the hash of every file that is
+"""Writes the locks, requirements*.lock: what the .txt files pin, and the hash of every file that is
 published for it: `make lock`, after a change of a pin.
 
 The .txt files are for people and say why each package is there; the locks are what is installed, so that nobody can put
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("requirements.txt", "requirements-dev.txt")
+SOURCES = ("requirements.txt", "requirements-dev.txt", "requirements-bench.txt")
 HEAD = "# Written by `make lock` from {source}: what it pins, and the hash of every file that is published for it.\n"
 OPTIONS = (
     "--universal",

@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 from tests.support import ROOT
 
-SOURCES = ("requirements.txt", "requirements-dev.txt")
+SOURCES = ("requirements.txt", "requirements-dev.txt", "requirements-bench.txt")
 PYTHONS = ("3.11.0", "3.11.9", "3.12.0", "3.13.0")
 PLATFORMS = (("linux", "Linux", "x86_64"), ("linux", "Linux", "aarch64"), ("darwin", "Darwin", "arm64"))
 
