@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -15,6 +14,7 @@ from redis.exceptions import RedisError
 
 from app.context import Context
 from app.pulse import Mark, Pulse, marks
+from app.stop import Stop
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Watchdog:
         self._pulse = Pulse(client, "watchdog")
         self._standstill = Standstill()
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: Stop) -> None:
         """Look until `stop` is set."""
         while not stop.wait(LOOK_EVERY_S):
             try:
@@ -74,7 +74,7 @@ def _end(mark: Mark) -> None:
 
 def main(context: Context) -> int:
     """Look after the processes of this host until SIGTERM or SIGINT."""
-    stop = threading.Event()
+    stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     log.info("looking after the processes of this host")

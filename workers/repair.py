@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from functools import cache
 from typing import Any
 
 from celery.signals import worker_shutting_down
 
 from app.repair.service import Repair
+from app.stop import Stop
 from workers.app import ONCE_MORE, app, context
 from workers.arguments import ScanWork, Work, parsed
 
-_stopping = threading.Event()
+_stopping = Stop()
 
 
 @worker_shutting_down.connect

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import signal
-import threading
 import time
 
 from kombu.exceptions import OperationalError
@@ -20,6 +19,7 @@ from app.ingest.outbox import Batch, Outbox
 from app.ingest.universe import resolve, share_of
 from app.ingest.writer import Writer
 from app.pulse import Pulse
+from app.stop import Stop
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Ingest:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._stop = threading.Event()
+        self._stop = Stop()
         self._outbox = Outbox(self._on_link)
         self._writer = Writer(context, self._outbox.top_up)
         self._health = HealthCache(context.redis, context.exchange)

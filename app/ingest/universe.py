@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 from collections.abc import Sequence
 from itertools import count
 
@@ -14,6 +13,7 @@ from app.errors import ExchangeError, Throttled
 from app.exchange.coinbase.models import Product
 from app.exchange.coinbase.universe import aliases, doubts, select_products
 from app.repair.tally import counted
+from app.stop import Stop
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ ATTEMPTS = 3
 """To get the listing, before products that the settings name one by one are followed without it."""
 
 
-def resolve(context: Context, stop: threading.Event) -> list[FollowedProduct]:
+def resolve(context: Context, stop: Stop) -> list[FollowedProduct]:
     """The products to follow, also written to the cache. Tries until the exchange answers or `stop` is set.
 
     An installation that was here before goes on with the products it had, if the exchange cannot be reached.
@@ -57,7 +57,7 @@ def _without_listing(context: Context, attempt: int) -> list[FollowedProduct]:
     return followed
 
 
-def _listing(context: Context, stop: threading.Event) -> list[Product]:
+def _listing(context: Context, stop: Stop) -> list[Product]:
     """The exchange's listing; nothing where the budget had no permit in time."""
     permit = context.budget.acquire(timeout_s=30, stop=stop)
     if permit is None:

@@ -6,7 +6,6 @@ import fcntl
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +24,7 @@ from app.launch.reach import Reach
 from app.launch.redis import shown, wait_ready
 from app.launch.supervision import ProcessState, Supervisor, configuration
 from app.pulse import marks
+from app.stop import Stop
 
 LOOK_EVERY_SECONDS = 1.0
 
@@ -42,7 +42,7 @@ class Launcher:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._began_s = time.monotonic()
-        self._stop = threading.Event()
+        self._stop = Stop()
         self._watch = Watch()
         self._progress = Progress(plan.web_url, plan.flower_url)
 

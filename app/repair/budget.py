@@ -9,7 +9,6 @@ lost its data or whose clock was set, the first permit comes a second later.
 from __future__ import annotations
 
 import random
-import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from redis import Redis
 
 from app.cache import keys
 from app.cache.scripts import script
+from app.stop import Stop
 
 WINDOW_S = 1.005
 """A second, and a little for the rounding of clocks."""
@@ -82,9 +82,9 @@ class Budget:
         wait_us = int(self._acquire(keys=[self._permits, self._state], args=args))
         return wait_us / 1e6 if wait_us else self._permit(name)
 
-    def acquire(self, *, timeout_s: float = 60.0, stop: threading.Event | None = None) -> Permit | None:
+    def acquire(self, *, timeout_s: float = 60.0, stop: Stop | None = None) -> Permit | None:
         """Wait for a permit; None where none came within `timeout_s` or `stop` was set."""
-        stop = stop or threading.Event()
+        stop = stop or Stop()
         deadline = time.monotonic() + timeout_s
         while not isinstance(permit := self.try_acquire(), Permit):
             if time.monotonic() + permit > deadline or stop.wait(permit):

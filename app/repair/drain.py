@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 
@@ -13,6 +12,7 @@ from app.repair.budget import Permit
 from app.repair.filler import Filler
 from app.repair.queue import Request
 from app.repair.tally import counted
+from app.stop import Stop
 from app.touched import Touched
 
 log = logging.getLogger(__name__)
@@ -34,9 +34,9 @@ class Drain:
         self._context = context
         self._filler = Filler(context, on_news)
 
-    def run(self, *, max_s: float, stop: threading.Event | None = None) -> int:
+    def run(self, *, max_s: float, stop: Stop | None = None) -> int:
         """Work until nothing is due, or `max_s` have passed; returns how many pages were asked for."""
-        stop = stop or threading.Event()
+        stop = stop or Stop()
         deadline, pages = time.monotonic() + max_s, 0
         while time.monotonic() < deadline and not stop.is_set():
             exchange_ms = self._exchange_ms()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import Counter
 
 from app.context import Context
@@ -11,6 +10,7 @@ from app.repair.drain import Drain
 from app.repair.queue import Kind, Request, Why
 from app.repair.scan import Found, Scanner
 from app.repair.schedule import is_due
+from app.stop import Stop
 from app.timeframes import BASE
 from app.touched import Touched
 
@@ -62,7 +62,7 @@ class Repair:
         log.info("reconciliation: %d requests queued (5m and %s)", len(requests), turn)
         return len(requests)
 
-    def drain(self, *, max_s: float = 20.0, stop: threading.Event | None = None) -> int:
+    def drain(self, *, max_s: float = 20.0, stop: Stop | None = None) -> int:
         """Work on the queue until nothing is due, `max_s` have passed, or `stop` is set."""
         return self._drain.run(max_s=max_s, stop=stop)
 

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from app.repair.budget import Budget, Permit
+from app.stop import Stop
 from tests.faults.ledger import most_in_a_second
 from tests.support import Process
 
@@ -129,7 +130,7 @@ def test_a_retry_after_of_a_year_is_not_believed(redis_client: redis.Redis) -> N
 
 
 def test_waiting_ends_when_it_is_told_to(redis_client: redis.Redis) -> None:
-    budget, stop = Budget(redis_client, "coinbase", 5), threading.Event()
+    budget, stop = Budget(redis_client, "coinbase", 5), Stop()
     budget.pause(retry_after_s=60)
     threading.Timer(0.05, stop.set).start()
     started = time.monotonic()

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,8 @@ def launch(tmp_path: Path, processes: Callable[..., Process]) -> Iterator[Launch
     launch = Launch(tmp_path, processes)
     yield launch
     for left in launch.running():
-        left.kill()
+        with suppress(psutil.NoSuchProcess):  # one that ends with its parent
+            left.kill()
 
 
 def _said(process: Process, words: str) -> str:

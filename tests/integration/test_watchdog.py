@@ -12,6 +12,7 @@ import pytest
 
 from app import watchdog
 from app.cache.connection import connect
+from app.stop import Stop
 from tests.faults.world import PROCESSES, World, world
 from tests.support import eventually
 from workers import pulse
@@ -25,7 +26,7 @@ STILL_S = 6.0
 @contextmanager
 def looked_after(redis_url: str) -> Iterator[None]:
     """A watchdog in this process, for as long as the block runs."""
-    stop = threading.Event()
+    stop = Stop()
     with connect(redis_url) as client:
         thread = threading.Thread(target=watchdog.Watchdog(client).run, args=(stop,))
         thread.start()
