@@ -84,10 +84,10 @@ class Budget:
 
     def acquire(self, *, timeout_s: float = 60.0, stop: Stop | None = None) -> Permit | None:
         """Wait for a permit; None where none came within `timeout_s` or `stop` was set."""
-        stop = stop or Stop()
+        wait: Callable[[float], bool | None] = stop.wait if stop else time.sleep
         deadline = time.monotonic() + timeout_s
         while not isinstance(permit := self.try_acquire(), Permit):
-            if time.monotonic() + permit > deadline or stop.wait(permit):
+            if time.monotonic() + permit > deadline or wait(permit):
                 return None
         return permit
 

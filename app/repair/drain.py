@@ -36,9 +36,8 @@ class Drain:
 
     def run(self, *, max_s: float, stop: Stop | None = None) -> int:
         """Work until nothing is due, or `max_s` have passed; returns how many pages were asked for."""
-        stop = stop or Stop()
         deadline, pages = time.monotonic() + max_s, 0
-        while time.monotonic() < deadline and not stop.is_set():
+        while time.monotonic() < deadline and not (stop and stop.is_set()):
             exchange_ms = self._exchange_ms()
             request = None if exchange_ms is None else self._context.queue.claim(exchange_ms)
             if request is None or exchange_ms is None:
