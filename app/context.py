@@ -16,10 +16,12 @@ from app.cache.candles import CandleCache
 from app.cache.clock import ClockCache
 from app.cache.connection import connect
 from app.cache.deliveries import Deliveries
+from app.cache.disputes import Disputes
 from app.cache.indicators import IndicatorCache
 from app.cache.products import ProductCache
 from app.repair.budget import Budget
 from app.repair.queue import RepairQueue
+from app.repair.rest import BudgetedRest
 from app.repair.trust import StreamTrust
 from app.settings import Settings
 from app.tasks import Tasks
@@ -87,6 +89,15 @@ class Context:
     @cached_property
     def budget(self) -> Budget:
         return Budget(self.redis, self.exchange, self.settings.rest_requests_per_second)
+
+    @cached_property
+    def budgeted_rest(self) -> BudgetedRest:
+        """The exchange's REST within the request budget."""
+        return BudgetedRest(lambda: self.rest, self.budget, self.redis)
+
+    @cached_property
+    def disputes(self) -> Disputes:
+        return Disputes(self.redis, self.exchange)
 
     @cached_property
     def trust(self) -> StreamTrust:

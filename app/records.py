@@ -39,9 +39,11 @@ EMPTY = 0b100
 """Bit of `flags`: the exchange has proven that the bucket had no trades."""
 CORRECTED = 0b1000
 """Bit of `flags`: another closed candle of this bucket was here before. Set by the cache."""
-UNSETTLED = 0b10000
-"""Bit of `flags`: closed, but in doubt: on REST's word before it had settled, or by a stream that
-turned out to have been deaf. REST is to be asked once more."""
+PROVISIONAL = 0b10000
+"""Bit of `flags`: closed, but perhaps wrong: to be requested from REST, and no alert rests on it."""
+SILENT = 0b100000
+"""Bit of `flags`: the stream was unbroken and silent for the whole bucket. On a confirmed empty candle it says what
+that rests on. Without a state it is a note on a bucket that has no candle yet."""
 
 
 def state_of(records: Records) -> npt.NDArray[np.integer[Any]]:

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from app.cache.model import Write
+from app.cache.model import Origin, Write
 from app.candles import State
 from app.context import Context
 from app.launch.redis import RedisServer
@@ -68,7 +68,7 @@ def candles(first: int, count: int) -> Records:
 def close(context: Context, first: int, count: int = 1) -> None:
     """What an ingest process does when candles close."""
     series = [Series("coinbase", product, Timeframe.M5) for product in PRODUCTS]
-    written = context.candles.write([Write(s, candles(first, count), T0) for s in series])
+    written = context.candles.write([Write(s, candles(first, count), Origin.given(T0)) for s in series])
     context.clock.tell((T0 + 300 * (first + count)) * 1000)
     context.tasks.update(touched_by(written))
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 
 from app.cache.connection import connect
-from app.cache.model import Write
+from app.cache.model import Origin, Write
 from app.cache.products import FollowedProduct
 from app.compute import Computer
 from app.context import Context
@@ -57,7 +57,7 @@ def fill(context: Context) -> list[str]:
         last_s = timeframe.last_over(filled.NOW_S)
         candles = [filled.walk(last_s, BARS, timeframe.seconds, seed=i) for i in range(len(names))]
         many = [Series(context.exchange, name, timeframe) for name in names]
-        writes = [Write(s, some, int(some["start_s"][0])) for s, some in zip(many, candles, strict=True)]
+        writes = [Write(s, some, Origin.given(int(some["start_s"][0]))) for s, some in zip(many, candles, strict=True)]
         context.candles.write(writes, announce=False)
         touched = [Touched(name, timeframe, last_s, last_s) for name in names]
         Computer(context.candles, context.indicators, context.exchange, (timeframe,)).update(touched, filled.NOW_S)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from redis import Redis
 
-from app.cache.model import Write
+from app.cache.model import Origin, Write
 from app.cache.products import FollowedProduct
 from app.candles import State
 from app.compute import Computer
@@ -72,7 +72,7 @@ def _fill(everything: Full, timeframe: Timeframe) -> None:
     last_s = timeframe.last_over(NOW_S)
     walk = candles(timeframe, last_s, everything.context.settings.series_capacity)
     several = [s for s in everything.many if s.timeframe == timeframe]
-    everything.context.candles.write((Write(s, walk, int(walk["start_s"][0])) for s in several), announce=False)
+    everything.context.candles.write((Write(s, walk, Origin.given(int(walk["start_s"][0]))) for s in several), announce=False)
     everything.compute([Touched(s.product, timeframe, last_s, last_s) for s in several], NOW_S)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from app.cache.health import HealthCache
-from app.cache.model import Write
+from app.cache.model import Origin, Write
 from app.cache.products import FollowedProduct
 from app.candles import State
 from app.compute import Computer
@@ -98,7 +98,7 @@ def _written(context: Context, bars: int, late: int) -> dict[Series, Records]:
             series = Series("coinbase", product, timeframe)
             step = timeframe.seconds
             held[series] = walk(NOW_S // step * step - (1 + late) * step, bars, step, seed=number)
-            context.candles.write([Write(series, held[series], int(held[series]["start_s"][0]))])
+            context.candles.write([Write(series, held[series], Origin.given(int(held[series]["start_s"][0])))])
     context.candles.write([Write(Series("coinbase", "BTC-USD", Timeframe.M5), forming(OPEN_S))])
     compute(context, held)
     return held

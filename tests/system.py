@@ -46,7 +46,7 @@ class System:
         assert len(followed) >= products, f"only {followed} are followed"
         many = [Series("coinbase", p, t) for p in followed for t in self.context.settings.timeframes]
         views = self.context.candles.read_many([(s, 0, 0) for s in many])
-        unknown = [str(series) for series, view in zip(many, views, strict=True) if not view.origin_s]
+        unknown = [str(series) for series, view in zip(many, views, strict=True) if not view.revision]
         assert not unknown, f"never asked for: {unknown}"
         return True
 

@@ -13,7 +13,7 @@ from redis import Redis
 from app.batches import batched
 from app.cache import keys
 from app.cache.model import Outcome, Ring, View, Write, Written
-from app.cache.rings import RingReader
+from app.cache.rings import RingReader, note_of
 from app.cache.scripts import Call, script
 from app.candles import LABELS
 from app.records import EMPTY, RECORD, STATE_MASK
@@ -24,8 +24,11 @@ SERIES_A_CALL = 64
 
 CALLS_A_TRIP = 12
 """Script calls that are sent before their answers are read: closes of 700 products; with full rings they are 43 MB."""
-_NO_ORIGIN = 2**32 - 1
+_AS_IT_IS = 2**32 - 1
 """Leaves a series' origin as it is."""
+
+SPARE = 100
+"""Buckets by which a ring that grows reaches further than asked for: so many may close until it is filled."""
 
 _OUTCOMES = {int(outcome): outcome for outcome in Outcome}
 
@@ -40,7 +43,7 @@ class CandleCache:
         self._rings = RingReader(client, capacity)
         self._write = script(client, "write_candles")
         self._grow = script(client, "grow_ring")
-        self._doubt = script(client, "doubt_candles")
+        self._mark = script(client, "mark_provisional")
 
     def write(self, writes: Iterable[Write], *, announce: bool = True) -> list[Written]:
         """Compare-and-set of every record; new and corrected candles are announced with the same atomic step."""
@@ -55,13 +58,14 @@ class CandleCache:
         rings: list[int] = []
         packed: list[bytes] = []
         payloads: list[bytes] = []
-        for series, records, origin_s in writes:
-            rings += (len(records), series.timeframe.seconds, _NO_ORIGIN if origin_s is None else origin_s)
+        for series, records, origin, known_origin_s in writes:
+            rings += (len(records), series.timeframe.seconds)
+            rings += (_AS_IT_IS, 0, 0) if origin is None else (origin.start_s, note_of(origin), known_origin_s)
             packed.append(records.tobytes())
             if announce:
                 payloads += [_payload(series, row) for row in records.tolist()]
         header = struct.pack(f"<{len(rings)}I", *rings)
-        named = [keys.EVENTS, *[keys.candles(w.series) for w in writes]]
+        named = [keys.EVENTS, keys.clock(writes[0].series.exchange), *[keys.candles(w.series) for w in writes]]
         return named, [self._events_kept, self._capacity, header, b"".join(packed), *payloads]
 
     def read_many(self, ranges: Sequence[tuple[Series, int, int]]) -> list[View]:
@@ -80,24 +84,22 @@ class CandleCache:
         """All that is held of `series` up to the bucket `last_s`."""
         return next(self.read_rings([series])).view(series.timeframe.seconds, last_s)
 
-    def doubt(self, ranges: Sequence[tuple[Series, int, int]], *, confirmed: bool = False) -> int:
-        """Have REST asked for the closed candles of each (series, first bucket, last bucket) that it has not confirmed.
+    def mark_provisional(self, ranges: Sequence[tuple[Series, int, int]], *, confirmed: bool = False) -> int:
+        """Have REST requested for the closed candles of each (series, first bucket, last bucket) it has not confirmed.
 
-        `confirmed`: for those too that it has. Returns how many; they stay as they are until the answer comes.
+        `confirmed`: for those too that it has. Returns how many; they stay as they are until the response comes. What
+        rests on the silence of a stream in these buckets is void.
         """
         marked = 0
         for some in batched(ranges, SERIES_A_CALL):
             args = [n for series, first_s, last_s in some for n in (series.timeframe.seconds, first_s, last_s)]
-            marked += int(self._doubt(keys=[keys.candles(s) for s, _, _ in some], args=[*args, int(confirmed)]))
+            marked += int(self._mark(keys=[keys.candles(s) for s, _, _ in some], args=[*args, int(confirmed)]))
         return marked
 
-    def reach_back(self, series: Series, origin_s: int, last_s: int) -> None:
-        """Make room for every bucket from `origin_s` to `last_s` and move the origin there."""
-        buckets = (last_s - origin_s) // series.timeframe.seconds + 2
-        self._grow(
-            keys=[keys.candles(series)],
-            args=[series.timeframe.seconds, max(buckets, self._capacity), origin_s],
-        )
+    def reach_back(self, series: Series, first_s: int, last_s: int) -> None:
+        """Make room for every bucket from `first_s` to `last_s`, and for some that close meanwhile."""
+        buckets = (last_s - first_s) // series.timeframe.seconds + 1 + SPARE
+        self._grow(keys=[keys.candles(series)], args=[series.timeframe.seconds, max(buckets, self._capacity)])
 
 
 def _payload(series: Series, row: tuple[Any, ...]) -> bytes:
@@ -125,7 +127,7 @@ def _split(writes: Sequence[Write], codes: list[int], befores: list[Any]) -> lis
     replaced = {number: np.frombuffer(raw, RECORD) for number, raw in zip(befores[::2], befores[1::2], strict=True)}
     outcomes = [_OUTCOMES[code] for code in codes]
     written, at = [], 0
-    for series, records, _ in writes:
+    for series, records, *_ in writes:
         end = at + len(records)
         before = {number - at: replaced[number] for number in range(at, end) if number in replaced} if replaced else {}
         written.append(Written(series, records, outcomes[at:end], before))

@@ -46,6 +46,11 @@ def repair(exchange: str, part: str) -> str:
     return f"{PREFIX}:backfill:{exchange}:{part}"
 
 
+def disputes(exchange: str) -> str:
+    """A hash from series to what REST says against what is certain, as packed records."""
+    return repair(exchange, "disputes")
+
+
 def trust(exchange: str) -> str:
     """How many more closes REST must confirm before the stream is believed again; absent or 0: it is."""
     return f"{PREFIX}:trust:{exchange}"

@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from app.records import RECORD, Records, over
+from app.records import RECORD, SILENT, STATE_MASK, Records, over
 from app.series import Series
 
 
@@ -27,20 +27,51 @@ class Outcome(IntEnum):
     CONFIRMED = 4
     """The same candle was there, and now the exchange's REST has said so."""
     UPDATED = 5
-    """The forming candle of an open bucket."""
+    """The forming candle of an open bucket, or a note on one without a candle."""
+    RESOLVED = 6
+    """The same candle was there, and is no longer provisional."""
 
     @property
     def is_news(self) -> bool:
-        """Whether aggregates and indicators of this bucket have to be computed again."""
-        return self in (Outcome.INSERTED, Outcome.CORRECTED)
+        """Whether aggregates, indicators and alerts of this bucket have to be computed again."""
+        return self in (Outcome.INSERTED, Outcome.CORRECTED, Outcome.RESOLVED)
+
+
+class Origin(NamedTuple):
+    """What responses said of the begin of a series: nothing before the bucket `start_s` (0: no trade is known at all).
+
+    `looks`: how many of them agree, each some time after the one before; `seen_s`: exchange time of the latest.
+    """
+
+    start_s: int
+    seen_s: int
+    looks: int
+
+    @classmethod
+    def given(cls, start_s: int) -> Self:
+        """The begin of a series that nobody has to look for."""
+        return cls(start_s, 0, MAX_LOOKS)
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether nothing is expected before it: one response may have been short."""
+        return self.looks >= PROVEN_LOOKS and self.start_s > 0
+
+
+PROVEN_LOOKS, MAX_LOOKS = 2, 3
+NO_ORIGIN = Origin(0, 0, 0)
 
 
 class Write(NamedTuple):
-    """Candles for one series. `origin_s` moves the series' origin, where given."""
+    """Candles for one series.
+
+    `origin`, if given, becomes the series' origin if that still starts at `known_origin_s`, or later than the new one.
+    """
 
     series: Series
     records: Records
-    origin_s: int | None = None
+    origin: Origin | None = None
+    known_origin_s: int = 0
 
 
 class Written(NamedTuple):
@@ -64,21 +95,30 @@ class Written(NamedTuple):
 class View(NamedTuple):
     """What the cache holds of a range of a series: existing `records`, oldest first, forming ones included.
 
-    `from_s`: the oldest bucket that was looked at, as far as the ring reaches back. `revision` and `origin_s` are 0
-    where there is no ring.
+    `from_s`: the oldest bucket that was looked at, as far as the ring reaches back. `revision` is 0 and `origin` is
+    `NO_ORIGIN` if there is no ring. `silent_s`: buckets without a candle, ascending, in which the stream was silent.
     """
 
     records: Records
     revision: int
-    origin_s: int
+    origin: Origin
     from_s: int
+    silent_s: tuple[int, ...] = ()
 
     @property
     def over(self) -> Records:
         return over(self.records)
 
+    def wanted_from_s(self, step: int) -> int:
+        """Start of the oldest bucket that is expected: the first that the exchange had, as far as the ring holds it.
+
+        The slot of the open bucket is that of the ring's oldest.
+        """
+        edge_s = self.from_s + 2 * step
+        return max(edge_s, self.origin.start_s) if self.origin.is_proven else edge_s
+
     @classmethod
-    def of(cls, slots: Records, revision: int, origin_s: int, step: int, first_s: int, last_s: int) -> Self:
+    def of(cls, slots: Records, revision: int, origin: Origin, step: int, first_s: int, last_s: int) -> Self:
         """Those of `slots`, in the order of their buckets up to `last_s`, that hold what they should."""
         newest = last_s // step * step
         oldest = newest - step * (len(slots) - 1)
@@ -94,7 +134,11 @@ class View(NamedTuple):
             records = slots[:-1]  # as a rule nothing is known yet of the newest bucket: no copy for that
         else:
             records = slots[held]
-        return cls(records, revision, origin_s, oldest)
+        is_note = (records["flags"] & STATE_MASK) == 0
+        if not is_note.any():
+            return cls(records, revision, origin, oldest)
+        notes = records[is_note & ((records["flags"] & SILENT) != 0)]
+        return cls(records[~is_note], revision, origin, oldest, tuple(notes["start_s"].tolist()))
 
 
 @lru_cache(maxsize=64)
@@ -108,15 +152,13 @@ class Ring(NamedTuple):
 
     slots: Records
     revision: int
-    origin_s: int
+    origin: Origin
 
     def view(self, step: int, last_s: int) -> View:
         """All that it holds of the buckets up to `last_s`."""
-        if not len(self.slots):
-            return NOTHING
         oldest = (last_s // step + 1) % len(self.slots)
         in_order = np.concatenate((self.slots[oldest:], self.slots[:oldest]))
-        return View.of(in_order, self.revision, self.origin_s, step, 0, last_s)
+        return View.of(in_order, self.revision, self.origin, step, 0, last_s)
 
 
-NOTHING = View(np.empty(0, RECORD), 0, 0, 0)
+NOTHING = View(np.empty(0, RECORD), 0, NO_ORIGIN, 0)

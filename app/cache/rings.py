@@ -1,8 +1,9 @@
 """How candles lie in Redis, and how they are read: many series at once, each as it was at one moment.
 
 A ring is a string of so many records of 56 bytes (its capacity), slot = (start // step) mod capacity, and a trailer of
-16 bytes: revision (u64, grows with every closed candle that is new or different), origin (u32, UNIX seconds: the first
-bucket that the exchange is known to have had; 0 while nothing was asked), reserved (u32).
+16 bytes: revision (u64, grows with every closed candle that is new, different, or no longer provisional), origin (u32,
+UNIX seconds: the bucket before which responses found nothing; 0 while there is none), note on the origin (u32: the
+exchange time of the last such response in UNIX seconds, a multiple of four, plus how many agreed).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from redis import Redis
 
 from app.batches import batched
 from app.cache import keys
-from app.cache.model import NOTHING, Ring, View
+from app.cache.model import MAX_LOOKS, NO_ORIGIN, NOTHING, Origin, Ring, View
 from app.cache.trip import Command, raise_first, transaction, trip
 from app.records import RECORD
 from app.series import Series
@@ -36,6 +37,7 @@ class RingReader:
         self._client = client
         self._capacity = capacity
         self._other_capacities: dict[Series, int] = {}
+        self._no_ring = Ring(np.zeros(capacity, RECORD), 0, NO_ORIGIN)
 
     def read_many(self, ranges: Sequence[tuple[Series, int, int]]) -> list[View]:
         """The records of each (series, first bucket, last bucket), as far as the rings reach back."""
@@ -47,7 +49,7 @@ class RingReader:
             with self._client.pipeline(transaction=False) as pipe:
                 for series in some:
                     pipe.get(keys.candles(series))
-                yield from map(_ring, pipe.execute())
+                yield from (_ring(raw) if raw else self._no_ring for raw in pipe.execute())
 
     def _read(self, some: Sequence[tuple[Series, int, int]]) -> list[View]:
         while True:
@@ -103,18 +105,25 @@ def _slots(length: int) -> int:
     return (length - TRAILER.size) // RECORD.itemsize
 
 
-def _ring(raw: bytes | None) -> Ring:
-    if not raw:
-        return Ring(NOTHING.records, 0, 0)
+def _ring(raw: bytes) -> Ring:
     capacity = _slots(len(raw))
-    revision, origin_s, _ = TRAILER.unpack_from(raw, capacity * RECORD.itemsize)
-    return Ring(np.frombuffer(raw, RECORD, count=capacity), revision, origin_s)
+    revision, origin_s, note = TRAILER.unpack_from(raw, capacity * RECORD.itemsize)
+    return Ring(np.frombuffer(raw, RECORD, count=capacity), revision, _origin(origin_s, note))
 
 
 def _view(look: list[bytes], series: Series, first_s: int, last_s: int) -> View:
     trailer, *pieces = look
     if not _is_one(trailer):
         return NOTHING
-    revision, origin_s, _ = TRAILER.unpack(trailer)
+    revision, origin_s, note = TRAILER.unpack(trailer)
     slots = np.frombuffer(pieces[0] if len(pieces) == 1 else b"".join(pieces), RECORD)
-    return View.of(slots, revision, origin_s, series.timeframe.seconds, first_s, last_s)
+    return View.of(slots, revision, _origin(origin_s, note), series.timeframe.seconds, first_s, last_s)
+
+
+def note_of(origin: Origin) -> int:
+    """How many responses agree on `origin`, and when the last of them came, in one number."""
+    return int(origin.seen_s) // 4 * 4 + min(origin.looks, MAX_LOOKS)
+
+
+def _origin(start_s: int, note: int) -> Origin:
+    return Origin(start_s, note // 4 * 4, note % 4)

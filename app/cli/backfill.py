@@ -8,9 +8,11 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from app.cache.model import View
 from app.context import Context
 from app.errors import InvalidInput, Unready
-from app.repair.needs import Rules, lacking
+from app.gaps import Starts, missing
+from app.repair.needs import Rules
 from app.repair.queue import Kind, Request, Why
 from app.series import Series
 
@@ -37,28 +39,27 @@ def backfill(context: Context, series: Series, days: float) -> bool:
 
     Raises `InvalidInput` where that is too far, `Unready` while the exchange's clock is not known.
     """
-    newest = _ask(context, series, days)
+    wanted = _request(context, series, days)
     request = Request(Kind.GAP, series.product, series.timeframe)
-    left = _wait(context, series, request, newest)
+    left = _wait(context, series, request, wanted)
     console = Console(stderr=left.reason is not None)
     console.print(f"{series}: {left.reason}" if left.reason else f"{series}: complete for the last {days:g} days")
     return left.reason is None
 
 
-def _ask(context: Context, series: Series, days: float) -> int:
-    """Move the series' origin back and queue the request; returns the newest bucket that is to be there."""
+def _request(context: Context, series: Series, days: float) -> range:
+    """Make room for the history and queue the request; returns the buckets that are to be there."""
     clock = context.clock.read()
     if clock is None:
         raise Unready("the exchange's clock has not been heard yet: is an ingest process running?")
-    timeframe, rules = series.timeframe, _rules(context)
-    newest = rules.newest(timeframe, clock.exchange_s)
-    origin_s = timeframe.bucket(clock.exchange_s - days * 86_400)
-    _check(series, days, (newest - origin_s) // timeframe.seconds)
-    known_s = context.candles.read(series, newest, newest).origin_s
-    context.candles.reach_back(series, min(origin_s, known_s or origin_s), newest)
-    context.queue.add([(Request(Kind.GAP, series.product, timeframe), Why.HISTORY)])
+    timeframe = series.timeframe
+    newest_s = _rules(context).newest(timeframe, clock.exchange_s)
+    first_s = timeframe.bucket(clock.exchange_s - days * 86_400)
+    _check(series, days, (newest_s - first_s) // timeframe.seconds)
+    context.candles.reach_back(series, first_s, newest_s)
+    context.queue.add([(Request(Kind.GAP, series.product, timeframe), Why.HISTORY)], anew=True)
     context.tasks.drain()
-    return newest
+    return range(first_s, newest_s + 1, timeframe.seconds)
 
 
 def _check(series: Series, days: float, buckets: int) -> None:
@@ -67,16 +68,16 @@ def _check(series: Series, days: float, buckets: int) -> None:
         raise InvalidInput(f"--days {days:g} of {series.timeframe} are {buckets} candles; at most {most} days are kept")
 
 
-def _wait(context: Context, series: Series, request: Request, newest: int) -> Left:
+def _wait(context: Context, series: Series, request: Request, wanted: range) -> Left:
     """Show what is still lacking, until nothing is or nothing more will come."""
-    left = total = _left(context, series, newest)
+    left = total = _left(context, series, wanted)
     moved_at = nudged_at = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task(f"{series} candles", total=total)
         while left:
             time.sleep(LOOK_EVERY_S)
-            before, left, now = left, _left(context, series, newest), time.monotonic()
+            before, left, now = left, _left(context, series, wanted), time.monotonic()
             progress.update(bar, completed=total - left)
             moved_at = now if left < before else moved_at
             if reason := _why_not(context, request, now - moved_at):
@@ -87,11 +88,21 @@ def _wait(context: Context, series: Series, request: Request, newest: int) -> Le
     return Left(0)
 
 
-def _left(context: Context, series: Series, newest: int) -> int:
-    rules = _rules(context)
-    view = context.candles.read(series, 0, newest)
-    # The moment at which `newest` was to be there: what closes meanwhile is not this command's business.
-    return len(lacking(view, series.timeframe, newest + series.timeframe.seconds + rules.grace_s, rules))
+def _left(context: Context, series: Series, wanted: range) -> int:
+    """How many of the `wanted` buckets are missing, as far as the ring still reaches back and the exchange has them.
+
+    What closes meanwhile is not this command's business, nor what it pushes out of the ring.
+    """
+    clock = context.clock.read()
+    newest_s = max(wanted[-1], _rules(context).newest(series.timeframe, clock.exchange_s if clock else 0))
+    view = context.candles.read_whole(series, newest_s)
+    lost = missing(view.records, wanted.step, max(wanted[0], view.wanted_from_s(wanted.step)), wanted[-1])
+    return len(lost) - len(_before_the_first(view, lost))
+
+
+def _before_the_first(view: View, lost: Starts) -> Starts:
+    """Those of `lost` before which a response has already found nothing: a second one only makes sure."""
+    return lost[lost < view.origin.start_s] if view.origin.looks else lost[:0]
 
 
 def _why_not(context: Context, request: Request, still_s: float) -> str | None:

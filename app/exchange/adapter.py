@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 from app.candles import UnifiedCandle
 from app.timeframes import Timeframe
@@ -49,10 +49,12 @@ class CandleUpdated:
 class CandleClosed:
     """A bucket is over and its candle was seen whole (`candle.state` is closed).
 
-    The same bucket may come again with other values: a late revision by the exchange.
+    The same bucket may come again with other values: a late revision by the exchange. `provisional`: the connection
+    broke while the bucket was open, and the server may have counted from zero since, so REST has to confirm it.
     """
 
     candle: UnifiedCandle
+    provisional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,31 @@ class FrameRejected:
 Event: TypeAlias = (
     Connected | Disconnected | ClockTick | CandleUpdated | CandleClosed | GapSuspected | ProductRefused | FrameRejected
 )
+
+
+class Page(NamedTuple):
+    """One response of REST for candles: its `candles`, oldest first, and what their absence means.
+
+    A bucket from `covers_from_s` to `covers_to_s` (starts, inclusive) that is not among them had no trades, as far as
+    this response knows; of every other bucket it says nothing, since a server may be late or its answer short. The
+    range is empty if `covers_to_s` is the smaller one. `unreadable`: buckets whose row made no sense, so that they are
+    neither there nor absent.
+    """
+
+    candles: list[UnifiedCandle]
+    covers_from_s: int
+    covers_to_s: int
+    unreadable: frozenset[int] = frozenset()
+
+    @classmethod
+    def between_rows(cls, candles: list[UnifiedCandle], step: int, unreadable: Iterable[int] = ()) -> Self:
+        """The page of an exchange that leaves out buckets without trades.
+
+        It covers all from the oldest row on up to the newest, which may still be growing.
+        """
+        if not candles:
+            return cls([], 0, -step, frozenset(unreadable))
+        return cls(candles, candles[0].start_s, candles[-1].start_s - step, frozenset(unreadable))
 
 
 class ExchangeAdapter(ABC):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from app.candles import UnifiedCandle
 from app.exchange.adapter import (
@@ -26,15 +27,18 @@ _PATIENT = (CandleUpdated, ClockTick)
 CLOSED_KEPT = 100_000
 """Closed candles held while Redis is away; beyond that the oldest go, and the next scan finds them missing."""
 
+SILENCES_KEPT = 100
+"""Runs of silent buckets of one product held meanwhile; REST decides about others."""
+
 
 @dataclass
 class Batch:
     """Everything that waits to be written. A key holds only the newest word on it."""
 
-    closed: dict[tuple[str, int], UnifiedCandle] = field(default_factory=dict)
+    closed: dict[tuple[str, int], CandleClosed] = field(default_factory=dict)
     forming: dict[str, UnifiedCandle] = field(default_factory=dict)
     gaps: dict[str, GapSuspected] = field(default_factory=dict)
-    quiet: dict[str, GapSuspected] = field(default_factory=dict)
+    quiet: dict[str, list[GapSuspected]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     touched: list[Touched] = field(default_factory=list)
     exchange_ms: int = 0
@@ -89,7 +93,7 @@ class Outbox:
             newer, self._batch = self._batch, batch
             batch.closed.update(newer.closed)
             batch.forming.update(newer.forming)
-            for gap in (*newer.gaps.values(), *newer.quiet.values()):
+            for gap in chain(newer.gaps.values(), *newer.quiet.values()):
                 self._keep(gap)
             batch.refused.update(newer.refused)
             batch.touched += newer.touched
@@ -102,11 +106,13 @@ class Outbox:
             case CandleUpdated():  # by far the most, so first, and without unpacking
                 batch.forming[event.candle.product] = event.candle
             case CandleClosed(candle):
-                batch.closed[candle.product, candle.start_s] = candle
+                batch.closed[candle.product, candle.start_s] = event
                 self._bound()
             case GapSuspected(product=product):
-                kept = batch.quiet if event.settled_only else batch.gaps
-                kept[product] = _merged(kept.get(product), event)
+                if event.settled_only:
+                    _append(batch.quiet.setdefault(product, []), event)
+                else:
+                    batch.gaps[product] = _merged(batch.gaps.get(product), event)
             case ProductRefused(product, reason):
                 batch.refused[product] = reason
             case ClockTick(exchange_ms):
@@ -116,6 +122,15 @@ class Outbox:
         while len(self._batch.closed) > CLOSED_KEPT:
             del self._batch.closed[next(iter(self._batch.closed))]
             self.dropped += 1
+
+
+def _append(silences: list[GapSuspected], new: GapSuspected) -> None:
+    """Add `new` to the silences of a product: as one with the last, if nothing lies between that was not silent."""
+    if silences and silences[-1].last_s + new.timeframe.seconds == new.first_s:
+        silences[-1] = replace(silences[-1], last_s=new.last_s)
+    else:
+        silences.append(new)
+        del silences[:-SILENCES_KEPT]
 
 
 def _merged(known: GapSuspected | None, new: GapSuspected) -> GapSuspected:
@@ -128,5 +143,4 @@ def _merged(known: GapSuspected | None, new: GapSuspected) -> GapSuspected:
         min(known.first_s, new.first_s),
         max(known.last_s, new.last_s),
         new.reason,
-        settled_only=known.settled_only and new.settled_only,
     )

@@ -9,10 +9,9 @@ from itertools import count
 
 from app.cache.products import FollowedProduct
 from app.context import Context
-from app.errors import ExchangeError, Throttled
+from app.errors import ExchangeError
 from app.exchange.coinbase.models import Product
 from app.exchange.coinbase.universe import aliases, doubts, select_products
-from app.repair.tally import counted
 from app.stop import Stop
 
 log = logging.getLogger(__name__)
@@ -59,20 +58,8 @@ def _without_listing(context: Context, attempt: int) -> list[FollowedProduct]:
 
 def _listing(context: Context, stop: Stop) -> list[Product]:
     """The exchange's listing; nothing where the budget had no permit in time."""
-    permit = context.budget.acquire(timeout_s=30, stop=stop)
-    if permit is None:
-        return []
-    answered = False
-    try:
-        with counted(context.redis, "products"):
-            listing = context.rest.products()
-        answered = True
-        return listing
-    except Throttled as error:
-        context.budget.pause(error.retry_after_s)
-        raise
-    finally:
-        permit.give_back(answered=answered)
+    with context.budgeted_rest.permit(timeout_s=30, stop=stop) as permit:
+        return permit.request("products", lambda rest: rest.products()) if permit else []
 
 
 def _chosen(selection: Sequence[str], listing: Sequence[Product]) -> list[FollowedProduct]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from itertools import chain, islice
+
+import numpy as np
 
 from app.cache.forming import FormingFeed
 from app.cache.model import Outcome, Write, Written
@@ -13,7 +15,7 @@ from app.candles import UnifiedCandle
 from app.context import Context
 from app.exchange.adapter import GapSuspected
 from app.ingest.outbox import Batch
-from app.records import UNSETTLED, to_records
+from app.records import EMPTY, PROVISIONAL, RECORD, SILENT, Records, to_records
 from app.repair import mismatches
 from app.repair.queue import Kind, Request, Why
 from app.series import Series
@@ -47,6 +49,7 @@ class Writer:
             # After the candles: whoever reads this time finds every candle that closed before it.
             self._context.clock.tell(batch.exchange_ms)
         self._write_forming(batch)
+        self._note_silence(batch)
         self._queue_gaps(batch)
         if batch.refused:
             self._context.products.refuse(batch.refused)
@@ -57,14 +60,15 @@ class Writer:
         """Write what closed, as many at a time as a task takes: workers compute the first while others are written."""
         if not batch.closed:
             return
-        is_believed = self._context.trust.is_given
+        is_trusted = self._context.trust.is_given
         while batch.closed:
             if len(batch.closed) < SERIES_A_TASK:
                 self._top_up(batch)
             some = list(islice(batch.closed.items(), SERIES_A_TASK))
-            writes = self._writes(candle for _, candle in some)
-            if not is_believed:
-                self._confirm(writes)
+            writes = self._writes(event.candle for _, event in some)
+            provisional = {key for key, event in some if event.provisional or not is_trusted}
+            if provisional:
+                self._mark(writes, provisional)
             written = self._context.candles.write(writes)
             batch.touched += touched_by(written)
             for key, _ in some:
@@ -78,14 +82,20 @@ class Writer:
             self._context.tasks.update(batch.touched)
             batch.touched.clear()
 
-    def _confirm(self, writes: list[Write]) -> None:
-        """Have REST asked for these closes too, once they have settled."""
-        for series, records, _ in writes:
-            records["flags"] |= UNSETTLED
-            settles_ms = self._settles_ms(int(records["start_s"].min()), series.timeframe)
-            request = Request(Kind.GAP, series.product, series.timeframe)
-            self._context.queue.add([(request, Why.GAP)], not_before_ms=settles_ms)
-            self._note_wake_up(settles_ms)
+    def _mark(self, writes: list[Write], provisional: Container[tuple[str, int]]) -> None:
+        """Mark the `provisional` ones (product, bucket), and have REST requested for them once they have settled."""
+        for series, records, *_ in writes:
+            chosen = np.array([(series.product, start_s) in provisional for start_s in records["start_s"].tolist()])
+            records["flags"][chosen] |= PROVISIONAL
+            if chosen.any():
+                self._request_settled(series, int(records["start_s"][chosen].min()))
+
+    def _request_settled(self, series: Series, start_s: int) -> None:
+        """Have REST requested for `series` once the bucket has settled."""
+        settles_ms = self._settles_ms(start_s, series.timeframe)
+        request = Request(Kind.GAP, series.product, series.timeframe)
+        self._context.queue.add([(request, Why.GAP)], not_before_ms=settles_ms)
+        self._note_wake_up(settles_ms)
 
     def _compare(self, written: Iterable[Written]) -> None:
         """Where the stream contradicts what REST has confirmed, REST has the last word once more."""
@@ -125,16 +135,24 @@ class Writer:
                 log.info("%s %s: gap suspected: %s", gap.product, gap.timeframe, gap.reason)
             exchange = self._context.exchange
             # A stream that turns out to have been deaf may have closed some of them already.
-            self._context.candles.doubt(
+            self._context.candles.mark_provisional(
                 [(Series(exchange, g.product, g.timeframe), g.first_s, g.last_s) for g in batch.gaps.values()]
             )
-            self._context.queue.add((_request(gap), Why.GAP) for gap in batch.gaps.values())
+            self._context.queue.add(((_request(gap), Why.GAP) for gap in batch.gaps.values()), anew=True)
             self._context.tasks.drain()
             batch.gaps.clear()
-        for gap in batch.quiet.values():
-            settles_ms = self._settles_ms(gap.first_s, gap.timeframe)
-            self._context.queue.add([(_request(gap), Why.GAP)], not_before_ms=settles_ms)
-            self._note_wake_up(settles_ms)
+
+    def _note_silence(self, batch: Batch) -> None:
+        """Write down in which buckets an unbroken stream was silent, and have REST requested when they have settled."""
+        if not batch.quiet:
+            return
+        many = [(Series(self._context.exchange, g.product, g.timeframe), g) for g in chain(*batch.quiet.values())]
+        self._context.candles.write([Write(s, _silent_notes(g)) for s, g in many], announce=False)
+        first_s: dict[Series, int] = {}
+        for series, gap in many:
+            first_s[series] = min(gap.first_s, first_s.get(series, gap.first_s))
+        for series, start_s in first_s.items():
+            self._request_settled(series, start_s)
         batch.quiet.clear()
 
     def _note_wake_up(self, exchange_ms: int) -> None:
@@ -149,6 +167,15 @@ class Writer:
             due = True
         if due:
             self._context.tasks.drain()
+
+
+def _silent_notes(gap: GapSuspected) -> Records:
+    """A note for each bucket of `gap`: it has no candle yet."""
+    starts = np.arange(gap.first_s, gap.last_s + 1, gap.timeframe.seconds)
+    notes = np.zeros(len(starts), RECORD)
+    notes["start_s"] = starts
+    notes["flags"] = EMPTY | SILENT
+    return notes
 
 
 def _request(gap: GapSuspected) -> Request:

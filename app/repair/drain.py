@@ -7,21 +7,22 @@ import time
 from collections.abc import Callable
 
 from app.context import Context
-from app.errors import ExchangeError, Throttled
-from app.repair.budget import Permit
+from app.errors import ExchangeError
 from app.repair.filler import Filler
 from app.repair.queue import Request
-from app.repair.tally import counted
 from app.stop import Stop
 from app.touched import Touched
 
 log = logging.getLogger(__name__)
 
 CLOCK_TOO_OLD_MS = 10_000
-"""A clock that nobody has heard for so long (real time) is asked for over REST."""
+"""A clock that was not heard for so long (real time) is requested from REST."""
 
 LONGEST_WAIT_S = 2.0
 """A permit further away than this is not waited for: the next call will see."""
+
+MAX_PAGES = 4
+"""Pages that follow from each other before others have their turn."""
 
 WORTH_A_LINE = 10
 """Requests left, from which on progress is logged."""
@@ -35,7 +36,7 @@ class Drain:
         self._filler = Filler(context, on_news)
 
     def run(self, *, max_s: float, stop: Stop | None = None) -> int:
-        """Work until nothing is due, or `max_s` have passed; returns how many pages were asked for."""
+        """Work until nothing is due, or `max_s` have passed; returns how many pages were requested."""
         deadline, pages = time.monotonic() + max_s, 0
         while time.monotonic() < deadline and not (stop and stop.is_set()):
             exchange_ms = self._exchange_ms()
@@ -45,11 +46,10 @@ class Drain:
             if self._filler.need(request, exchange_ms) is None:
                 self._filler.release(request, exchange_ms)
                 continue
-            permit = self._context.budget.acquire(timeout_s=LONGEST_WAIT_S, stop=stop)
-            if permit is None:
-                self._context.queue.settle(request, exchange_ms)
+            served = self._serve(request, exchange_ms, stop)
+            pages += served or 0
+            if served is None:
                 break
-            pages += self._ask(request, permit, exchange_ms)
         self._report(pages)
         return pages
 
@@ -59,21 +59,29 @@ class Drain:
             seconds = left.total / self._context.settings.rest_requests_per_second
             log.info("repair: %d pages read, %d requests left, about %.0f s", pages, left.total, seconds)
 
-    def _ask(self, request: Request, permit: Permit, exchange_ms: int) -> int:
-        """Use `permit` for `request`, unless what it lacked has come while we waited; returns the pages asked for."""
-        answered = False
-        try:
-            # The later the time of asking, the more buckets have settled.
-            exchange_ms = self._exchange_ms() or exchange_ms
-            need = self._filler.need(request, exchange_ms)
-            if need is None:
-                self._filler.release(request, exchange_ms)
-                permit.cancel()
-                return 0
-            answered = self._filler.work(request, need, exchange_ms)
-        finally:
-            permit.give_back(answered=answered)
-        return 1
+    def _serve(self, request: Request, exchange_ms: int, stop: Stop | None) -> int | None:
+        """Request what `request` needs, page by page; returns the pages, None if there was no permit for the first."""
+        follows = None
+        for pages in range(MAX_PAGES):
+            with self._context.budgeted_rest.permit(timeout_s=LONGEST_WAIT_S, stop=stop) as permit:
+                if permit is None:
+                    self._context.queue.postpone(request, exchange_ms)
+                    return pages or None
+                # The later the time of the request, the more buckets have settled; and some may have come meanwhile.
+                exchange_ms = self._exchange_ms() or exchange_ms
+                need = follows or self._filler.need(request, exchange_ms)
+                if need is None:
+                    self._filler.release(request, exchange_ms)
+                    return pages
+                try:
+                    follows = self._filler.work(request, need, exchange_ms, permit)
+                except ExchangeError as error:
+                    self._filler.failed(request, error, exchange_ms)
+                    return pages + 1
+            if follows is None:
+                break
+        self._filler.release(request, exchange_ms)
+        return pages + 1
 
     def _exchange_ms(self) -> int | None:
         """The exchange's time; too early rather than too late, so that nothing settles too soon."""
@@ -82,21 +90,13 @@ class Drain:
             return known.exchange_ms
         if not self._context.queue.state().total:
             return None
-        permit = self._context.budget.acquire(timeout_s=LONGEST_WAIT_S)
-        if permit is None:
-            return None
-        answered = False
-        try:
-            with counted(self._context.redis, "clock"):
-                exchange_ms = self._context.rest.time_ms()
-            answered = True
-        except Throttled as error:
-            self._context.budget.pause(error.retry_after_s)
-            return None
-        except ExchangeError as error:
-            log.warning("the exchange's time is not known: %s", error)
-            return known.exchange_ms if known else None
-        finally:
-            permit.give_back(answered=answered)
+        with self._context.budgeted_rest.permit(timeout_s=LONGEST_WAIT_S) as permit:
+            if permit is None:
+                return None
+            try:
+                exchange_ms = permit.request("clock", lambda rest: rest.time_ms())
+            except ExchangeError as error:
+                log.warning("the exchange's time is not known: %s", error)
+                return known.exchange_ms if known else None
         self._context.clock.tell(exchange_ms)
         return exchange_ms

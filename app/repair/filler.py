@@ -1,4 +1,4 @@
-"""Asks REST for what a series lacks, and writes what the answer proves."""
+"""Requests from REST what a series lacks, and writes what the response proves."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import logging
 import random
 from collections.abc import Callable
 
-from app.candles import UnifiedCandle
+from app.cache.model import View
 from app.context import Context
-from app.errors import Refused, Throttled, Unavailable
+from app.errors import ExchangeError, Refused, Throttled, Unavailable
+from app.exchange.adapter import Page
 from app.repair import mismatches
-from app.repair.needs import Need, Proof, Rules, left_to_ask, need_of, page_of_reconciliation, prove
+from app.repair.needs import Gaps, Need, Rules, page_of_reconciliation
+from app.repair.proof import Proof, interpret, interpret_survey
 from app.repair.queue import Kind, Request, Why
-from app.repair.tally import counted
+from app.repair.rest import Permitted
 from app.series import Series
 from app.timeframes import BASE
 from app.touched import Touched, touched_by
@@ -23,9 +25,6 @@ TRIES = 8
 """Failures in a row after which a request is given up, until the next scan finds its buckets still missing."""
 
 LONGEST_DELAY_S = 60.0
-
-BELIEVED_AT = 2
-"""Tries after which an answer is believed although it contradicts what was certain."""
 
 
 class Filler:
@@ -38,77 +37,112 @@ class Filler:
         self._rules = Rules(context.settings.close_grace_seconds, context.settings.settling_seconds)
 
     def need(self, request: Request, exchange_ms: int) -> Need | None:
-        """The next page that `request` stands for; None where there is nothing to ask (any more)."""
-        series, now_s = request.series(self._context.exchange), exchange_ms / 1000
-        newest = self._rules.newest(series.timeframe, now_s)
-        view = self._context.candles.read_whole(series, newest)
+        """The next page that `request` stands for; None if there is nothing to request (any more)."""
+        gaps = self._gaps(request, exchange_ms)
         if request.kind is Kind.RECONCILE:
-            return page_of_reconciliation(view, series.timeframe, self._rules.settled(series.timeframe, now_s))
-        return need_of(view, series.timeframe, now_s, self._rules)
+            return page_of_reconciliation(gaps.view, request.timeframe, exchange_ms / 1000)
+        return gaps.need()
 
-    def work(self, request: Request, need: Need, exchange_ms: int) -> bool:
-        """Ask for `need`, one page, and write the answer; whether there was one. It needs a permit of the budget.
+    def work(self, request: Request, need: Need, exchange_ms: int, permit: Permitted) -> Need | None:
+        """Request `need` and write what the response proves; returns the page that follows from it, if one does.
 
-        `exchange_ms`: the exchange's time, not later than the moment of asking.
+        `exchange_ms`: the exchange's time, not later than the moment of the request. Raises `ExchangeError`.
         """
         series = request.series(self._context.exchange)
-        try:
-            with counted(self._context.redis, "start" if need.seed else str(request.kind)):
-                page = self._context.rest.candles(series.product, series.timeframe, need.first_s, need.last_s)
-            self._write(request, series, need, page, exchange_ms)
-            self.release(request, exchange_ms)
-            return True
-        except Throttled as error:
-            pause_s = self._context.budget.pause(error.retry_after_s)
-            self._queue.settle(request, exchange_ms)
-            log.warning("%s: the exchange says that we ask too much: everybody pauses for %.1f s", series, pause_s)
-        except Unavailable as error:
-            self._try_again(request, str(error), exchange_ms)
-        except Refused as error:
+        reason = "start" if need.initial else str(request.kind)
+        page = permit.request(
+            reason, lambda rest: rest.candles(series.product, need.timeframe, need.first_s, need.last_s)
+        )
+        gaps = self._gaps(request, exchange_ms)
+        if need.timeframe != series.timeframe:
+            follows = gaps.located(need, page)
+            self._write_survey(series, need, page, gaps.view, exchange_ms)
+        else:
+            follows = gaps.survey(need, page) if request.kind is Kind.GAP else None
+            self._write(request, series, need, page, gaps, exchange_ms)
+        if request.kind is Kind.GAP:
+            self._queue.note_asked(request, self._gaps(request, exchange_ms).still_asked(need))
+        return follows
+
+    def failed(self, request: Request, error: ExchangeError, exchange_ms: int) -> None:
+        """Decide what becomes of `request`, which ended with `error`."""
+        if isinstance(error, Throttled):
+            pause_s = self._context.budget.state().paused_s
+            log.warning("rate limited by the exchange: all workers pause for %.1f s (%s)", pause_s, error)
+            self._queue.postpone(request, exchange_ms)
+        elif isinstance(error, Refused):
             self._queue.fail(request, str(error), exchange_ms)
-            log.error("%s: given up: %s", series, error)
-        return False
+            log.error("%s %s: given up: %s", request.product, request.timeframe, error)
+        else:
+            self._try_again(request, str(error), exchange_ms)
 
     def release(self, request: Request, exchange_ms: int) -> None:
         """Give `request` back: what is left of it waits for its turn, or until it has settled."""
         if request.kind is Kind.RECONCILE:
             self._queue.done(request)
             return
-        series, now_s = request.series(self._context.exchange), exchange_ms / 1000
-        newest = self._rules.newest(series.timeframe, now_s)
-        view = self._context.candles.read_whole(series, newest)
-        due_s = left_to_ask(view, series.timeframe, now_s, self._rules)
-        # What the stream does not deliver is left to the scan, which asks for several buckets at once.
-        is_streamed = series.timeframe.seconds >= BASE.seconds
-        if due_s is None or (due_s > now_s and not is_streamed and view.origin_s):
+        gaps = self._gaps(request, exchange_ms)
+        due_s, now_s = gaps.due_s(), exchange_ms / 1000
+        # What the stream does not deliver is left to the scan, which requests several buckets at once.
+        is_left_to_scan = request.timeframe.seconds < BASE.seconds and gaps.view.revision and not gaps.asked
+        if due_s is None or (due_s > now_s and is_left_to_scan):
             self._queue.done(request)
         else:
             self._queue.settle(request, max(exchange_ms, int(due_s * 1000)))
 
-    def _write(self, request: Request, series: Series, need: Need, page: list[UnifiedCandle], exchange_ms: int) -> None:
-        view = self._context.candles.read(series, need.first_s - series.timeframe.seconds, need.last_s)
-        proof = prove(series, need, page, view, exchange_ms, self._rules)
-        self._doubt(request, series, proof)
-        if proof.reaches_back(need):
-            self._doubt_before(series, need, view.origin_s)
-        written = self._context.candles.write([proof.write], announce=not need.seed)
+    def _gaps(self, request: Request, exchange_ms: int) -> Gaps:
+        """What is known of the series of `request`, read now."""
+        series, now_s = request.series(self._context.exchange), exchange_ms / 1000
+        newest_s = self._rules.newest(series.timeframe, now_s)
+        view = self._context.candles.read_whole(series, newest_s)
+        (asked,) = self._queue.asked([request._replace(kind=Kind.GAP)])
+        return Gaps(view, series.timeframe, now_s, self._rules, asked, self._built_from_s(series, view, now_s))
+
+    def _built_from_s(self, series: Series, view: View, now_s: float) -> int | None:
+        """The first bucket of a longer series that is built from candles of 5m, if those are requested at all."""
+        if not series.timeframe.contains(BASE) or not view.revision:
+            return None
+        base = self._context.candles.read_whole(series.at(BASE), self._rules.newest(BASE, now_s))
+        return base.wanted_from_s(BASE.seconds)
+
+    def _write(self, request: Request, series: Series, need: Need, page: Page, gaps: Gaps, exchange_ms: int) -> None:
+        disputed = self._context.disputes.read(series)
+        proof = interpret(series, need, page, gaps.view, disputed, exchange_ms, self._rules)
+        if len(disputed) or len(proof.disputed):
+            self._dispute(series, proof)
+        if not proof.is_trusted:
+            raise Unavailable(f"the response contradicts {len(proof.disputed)} candles of {series} that were certain")
+        self._mark_sides(series, need, proof, gaps)
+        is_history = bool(len(gaps.traded)) and need.last_s <= int(gaps.traded[0])
+        written = self._context.candles.write([proof.write], announce=not (need.initial or is_history))
         mismatches.record(self._context.redis, written, cause=str(request.kind), exchange_ms=exchange_ms)
         if series.timeframe == BASE:
             self._context.trust.learn(written)
         if touched := touched_by(written):
             self._on_news(touched)
 
-    def _doubt(self, request: Request, series: Series, proof: Proof) -> None:
-        """One answer is not enough to change what was certain: it may be of another product, or a broken one."""
-        if proof.contradicted and self._queue.attempts(request) < BELIEVED_AT:
-            raise Unavailable(f"the answer contradicts {len(proof.contradicted)} candles of {series} that were certain")
+    def _write_survey(self, series: Series, need: Need, page: Page, view: View, exchange_ms: int) -> None:
+        write = interpret_survey(series, need, page, view, exchange_ms, self._rules)
+        if touched := touched_by(self._context.candles.write([write])):
+            self._on_news(touched)
 
-    def _doubt_before(self, series: Series, need: Need, origin_s: int) -> None:
-        """Before the correction is written: if this process dies in between, the doubt is found, or the error again."""
-        earlier = (series, origin_s, need.first_s - series.timeframe.seconds)
-        if self._context.candles.doubt([earlier], confirmed=True):
-            log.warning("%s: REST contradicts what it had confirmed: everything before is asked for again", series)
+    def _dispute(self, series: Series, proof: Proof) -> None:
+        """Keep what REST says against what is certain; the candles stay, marked, until another response agrees."""
+        self._context.disputes.write(series, proof.disputed)
+        starts = [int(start_s) for start_s in proof.disputed["start_s"]]
+        if self._context.candles.mark_provisional([(series, s, s) for s in starts], confirmed=True):
+            log.warning("%s: REST contradicts %d candles; requested again in 15 minutes", series, len(starts))
             self._queue.add([(Request(Kind.GAP, series.product, series.timeframe), Why.GAP)])
+
+    def _mark_sides(self, series: Series, need: Need, proof: Proof, gaps: Gaps) -> None:
+        """Before a correction is written: if this process dies in between, the marks are found, or the error again."""
+        before, behind = proof.doubtful_sides(need)
+        step, newest_s = series.timeframe.seconds, self._rules.newest(series.timeframe, gaps.now_s)
+        sides = [(series, gaps.edge_s, need.first_s - step)] if before else []
+        sides += [(series, need.last_s + step, newest_s)] if behind and need.last_s < newest_s else []
+        if sides and self._context.candles.mark_provisional(sides, confirmed=True):
+            log.warning("%s: REST takes back what it had confirmed: what is around it is requested again", series)
+            self._queue.add([(Request(Kind.GAP, series.product, series.timeframe), Why.GAP)], anew=True)
 
     def _try_again(self, request: Request, reason: str, exchange_ms: int) -> None:
         tries = self._queue.attempts(request) + 1

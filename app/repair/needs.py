@@ -1,31 +1,44 @@
-"""What a series lacks, which page of REST would tell, and what the answer proves. Pure."""
+"""What a series lacks, and which page of REST to request next. Pure.
+
+A page reaches from the last candle with trades before a gap to the first behind it, or to the open bucket: only between
+two rows with trades does a response say that nobody traded. The newest gap comes first, so that each older page ends at
+a candle that is known.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from app.cache.model import View, Write
-from app.candles import State, UnifiedCandle
-from app.gaps import fill_empty, merge, missing
-from app.records import UNSETTLED, Records, has_trades, over, state_of, to_records
-from app.series import Series
-from app.timeframes import Timeframe
-
-Starts: TypeAlias = npt.NDArray[np.int64]
-"""Bucket starts, UNIX seconds, ascending."""
+from app.cache.model import View
+from app.candles import State
+from app.exchange.adapter import Page
+from app.gaps import Starts, merge, missing
+from app.records import PROVISIONAL, has_trades, state_of
+from app.timeframes import BASE, Timeframe
 
 PAGE = 350
 """Buckets in one REST request, at most."""
 
 ANCHOR = 5
-"""Buckets before what is lacking, among which one is looked for that the answer must agree with."""
+"""Buckets by which a page may reach further back, to a candle that REST has confirmed: a response that is of something
+else contradicts it."""
 
+WAITS_S = (300.0, 600.0, 2_700.0, 3_600.0)
+"""After the n-th response that does not cover a bucket it is requested again after so many seconds of exchange time:
+5, 15 and 60 minutes after the first, then hourly."""
 
-VOLUME_ROUNDING = 1e-9
-"""Relative difference of two sums of the same volumes."""
+LOOKS_S = (0.0, 900.0, 3_600.0, 86_400.0)
+"""After n responses that agree on where a series begins, the next is due after so many seconds: a first answer may be
+short, a second one of the same minute too."""
+
+CHILDREN_FIRST_S = 300.0
+"""A longer candle is provisional because a shorter one is: that one is requested first."""
+
+NEVER_S = float("inf")
 
 
 class Rules(NamedTuple):
@@ -39,135 +52,242 @@ class Rules(NamedTuple):
         return timeframe.last_over(now_s - self.grace_s)
 
     def settled(self, timeframe: Timeframe, now_s: float) -> int:
-        """Start of the newest bucket on which an answer to a question at `now_s` is final."""
+        """Start of the newest bucket on which a response to a request at `now_s` is final."""
         return timeframe.last_over(now_s - self.settling_s)
 
     def settles_s(self, timeframe: Timeframe, start_s: int) -> float:
-        """Exchange time from which an answer on the bucket is final."""
+        """Exchange time from which a response on the bucket is final."""
         return start_s + timeframe.seconds + self.settling_s
 
 
 class Need(NamedTuple):
-    """One page to ask for, `first_s` to `last_s`; `seed` where the series was never asked for."""
+    """One page to request: the buckets `first_s` to `last_s` of `timeframe`.
+
+    `timeframe`: that of the series; a longer one for a survey of a time that no page of its own spans. `initial`: the
+    series was never requested.
+    """
+
+    timeframe: Timeframe
+    first_s: int
+    last_s: int
+    initial: bool = False
+
+
+class Asked(NamedTuple):
+    """Buckets that were requested and not covered, `first_s` to `last_s`: the last time at `asked_s` (exchange time).
+
+    `responses`: how many in a row did not cover them.
+    """
 
     first_s: int
     last_s: int
-    seed: bool = False
+    asked_s: float
+    responses: int
+
+    @property
+    def due_s(self) -> float:
+        return self.asked_s + WAITS_S[min(self.responses, len(WAITS_S)) - 1]
+
+    def holds(self, first_s: int, last_s: int) -> bool:
+        return self.first_s <= first_s and last_s <= self.last_s
 
 
-class Proof(NamedTuple):
-    """What an answer proves: the `write` for the cache, and the buckets in which it contradicts what was certain.
+@dataclass(frozen=True)
+class Gaps:
+    """What is missing in one series at `now_s` (exchange time), and when it is to be requested.
 
-    Certain is what REST itself confirmed, and that there were trades where some were seen.
+    `view` reaches from the ring's beginning to the newest bucket that is to be there. `asked`: what was requested in
+    vain. `built_from_s`: missing buckets from there on are built from shorter candles, not requested.
     """
 
-    write: Write
-    contradicted: list[int]
+    view: View
+    timeframe: Timeframe
+    now_s: float
+    rules: Rules
+    asked: Asked | None = None
+    built_from_s: int | None = None
 
-    def reaches_back(self, need: Need) -> bool:
-        """Whether what was wrong may go on before the page: its oldest buckets are among them."""
-        timeframe = self.write.series.timeframe
-        return any(start < need.first_s + ANCHOR * timeframe.seconds for start in self.contradicted)
+    @cached_property
+    def lost(self) -> Starts:
+        """Starts of the buckets, oldest first, that should be closed and are not, or are provisional and settled."""
+        flags, starts = self.view.records["flags"], self.view.records["start_s"]
+        provisional = (flags & PROVISIONAL) != 0
+        lost = self.missing
+        if self.built_from_s is not None:
+            lost = lost[lost < self.built_from_s]
+        if provisional.any():
+            settled_s = self.rules.settled(self.timeframe, self._patient_s)
+            due = provisional & (starts >= self.view.wanted_from_s(self._step)) & (starts <= settled_s)
+            lost = np.union1d(lost, starts[due].astype(np.int64))
+        return lost
+
+    @cached_property
+    def missing(self) -> Starts:
+        """Starts of the buckets, oldest first, that should be closed and are not."""
+        newest_s = self.rules.newest(self.timeframe, self.now_s)
+        return missing(self.view.records, self._step, self.view.wanted_from_s(self._step), newest_s)
+
+    @cached_property
+    def traded(self) -> Starts:
+        """Starts of the closed candles with trades, oldest first."""
+        closed = self.view.over
+        starts: Starts = closed["start_s"][has_trades(closed)].astype(np.int64)
+        return starts
+
+    @cached_property
+    def runs(self) -> list[tuple[int, int]]:
+        """The first and the last bucket of each gap, oldest first."""
+        return merge(self.lost, self._step, limit=len(self.lost) + 1)
+
+    @property
+    def edge_s(self) -> int:
+        """The oldest bucket that the ring can hold."""
+        return self.view.from_s + 2 * self._step
+
+    def need(self) -> Need | None:
+        """The page to request now; None if there is none."""
+        if not self.view.revision:
+            return self._page(self._open_s - (PAGE - 1) * self._step, self._open_s)._replace(initial=True)
+        for first_s, last_s in reversed(self.runs):
+            if self._due_s(first_s, last_s) <= self.now_s:
+                return self._page_for(first_s, last_s)
+        if self._look_due_s() <= self.now_s:
+            begin_s = int(self.traded[0])
+            return self._page(begin_s - (PAGE - 1) * self._step, begin_s)
+        return None
+
+    def due_s(self) -> float | None:
+        """Exchange time from which on the next request makes sense; None if there is nothing left to request."""
+        if not self.view.revision:
+            return self.now_s
+        moments = [self._due_s(first_s, last_s) for first_s, last_s in self.runs]
+        early = self.view.records["start_s"][(self.view.records["flags"] & PROVISIONAL) != 0]
+        early = early[early > self.rules.settled(self.timeframe, self._patient_s)]
+        if len(early):
+            moments.append(self.rules.settles_s(self.timeframe, int(early[0])) + self.now_s - self._patient_s)
+        moments.append(self._look_due_s())
+        due_s = min(moments)
+        return None if due_s == NEVER_S else due_s
+
+    def still_asked(self, need: Need) -> Asked | None:
+        """What `need` was to bring and did not, with what earlier requests had not brought; None if nothing is left."""
+        before = self.asked if self.asked and self.asked.asked_s <= self.now_s else None
+        uncovered = self.lost[(self.lost >= need.first_s) & (self.lost < need.last_s + need.timeframe.seconds)]
+        if before:
+            earlier = self.lost[(self.lost >= before.first_s) & (self.lost <= before.last_s)]
+            if not len(uncovered):
+                return before if len(earlier) else None
+            uncovered = np.union1d(uncovered, earlier)
+        if not len(uncovered):
+            return None
+        responses = before.responses + 1 if before and before.holds(int(uncovered[0]), int(uncovered[0])) else 1
+        return Asked(int(uncovered[0]), int(uncovered[-1]), self.now_s, responses)
+
+    def survey(self, need: Need, page: Page) -> Need | None:
+        """The page of a longer timeframe to request if `page`, the response to `need`, holds nothing before its end.
+
+        None if it does, or if what is known reaches into the page, or if a survey told all that it can before.
+        """
+        if any(c.start_s < need.last_s for c in page.candles) or self._is_known_between(need.first_s, need.last_s):
+            return None
+        if need.last_s == self._open_s and self.asked and self.asked.holds(need.first_s, need.first_s):
+            return None
+        before = self.traded[self.traded < need.first_s]
+        begin_s = int(before[-1]) if len(before) else self.edge_s
+        if begin_s >= need.first_s:
+            return None
+        longer = [t for t in Timeframe if t.contains(self.timeframe)]
+        # One bucket more than to the end of the gap: only what lies before another row is covered.
+        spans = [t for t in longer if (t.bucket(need.last_s) - t.bucket(begin_s)) // t.seconds < PAGE - 1]
+        if not longer:
+            return None
+        wide = spans[0] if spans else longer[-1]
+        first_s = wide.bucket(begin_s) if spans else _ending(wide, wide.bucket(need.last_s))[0]
+        return self._page(first_s, min(wide.bucket(self.now_s), first_s + (PAGE - 1) * wide.seconds), wide)
+
+    def located(self, survey: Need, page: Page) -> Need | None:
+        """The page around the newest trades that a survey found in a gap; None if it found none."""
+        known = {survey.timeframe.bucket(int(s)) for s in self.traded}
+        found = [c for c in page.candles if c.start_s not in known and c.start_s < survey.last_s]
+        if not found:
+            return None
+        last_s = found[-1].end_s - self._step
+        return self._page(*_ending(self.timeframe, last_s))
+
+    # One gap.
+
+    def _due_s(self, first_s: int, last_s: int) -> float:
+        """When a gap is to be requested: at once, or after what was requested in vain has waited."""
+        origin = self.view.origin
+        if len(self.traded) and last_s < self.traded[0] and origin.looks and origin.start_s == self.traded[0]:
+            return origin.seen_s + LOOKS_S[origin.looks] if origin.seen_s <= self.now_s else self.now_s
+        asked = self.asked
+        if asked is None or not asked.holds(first_s, last_s) or asked.asked_s > self.now_s:
+            return 0.0
+        settles_s = [self.rules.settles_s(self.timeframe, last_s)]
+        behind = self.traded[self.traded > last_s]
+        if len(behind):  # a response may cover it now
+            settles_s.append(self.rules.settles_s(self.timeframe, int(behind[0])))
+        return min([asked.due_s, *(s for s in settles_s if s > asked.asked_s)])
+
+    def _look_due_s(self) -> float:
+        """When it is looked again whether the exchange had something before the series' origin."""
+        origin = self.view.origin
+        if not origin.is_proven or not origin.seen_s or not len(self.traded) or origin.start_s < self.edge_s:
+            return NEVER_S
+        return origin.seen_s + LOOKS_S[origin.looks] if origin.seen_s <= self.now_s else self.now_s
+
+    def _page_for(self, first_s: int, last_s: int) -> Need:
+        settled = self.traded[self.traded <= self.rules.settled(self.timeframe, self.now_s)]
+        behind = settled[settled > last_s]
+        end_s = int(behind[0]) if len(behind) else self._open_s
+        lowest_s, end_s = _ending(self.timeframe, end_s)
+        if last_s < lowest_s:  # too far from the next trade: as far behind the one before it as possible
+            begin_s = max(self._anchor_s(first_s, 0), last_s - (PAGE - 1) * self._step)
+            return self._page(begin_s, min(end_s, begin_s + (PAGE - 1) * self._step))
+        due = [first for first, last in self.runs if lowest_s <= last and self._due_s(first, last) <= self.now_s]
+        oldest_s = min(due)
+        return self._page(max(self._anchor_s(oldest_s, lowest_s), lowest_s), end_s)
+
+    def _anchor_s(self, first_s: int, lowest_s: int) -> int:
+        """Where a page has to begin so that it holds what is known before `first_s`; `lowest_s` if that is nothing."""
+        records = self.view.over
+        is_sure = has_trades(records) & ((records["flags"] & PROVISIONAL) == 0)
+        records = records[(records["start_s"] < first_s) & is_sure]
+        if not len(records):
+            return lowest_s
+        newest_s = int(records["start_s"][-1])
+        confirmed = records["start_s"][state_of(records) == State.CONFIRMED]
+        if len(confirmed) and newest_s - int(confirmed[-1]) <= ANCHOR * self._step:
+            return int(confirmed[-1])
+        return newest_s
+
+    def _is_known_between(self, first_s: int, end_s: int) -> bool:
+        return bool(((self.traded >= first_s) & (self.traded < end_s)).any())
+
+    @property
+    def _step(self) -> int:
+        return self.timeframe.seconds
+
+    @property
+    def _open_s(self) -> int:
+        return self.timeframe.bucket(self.now_s)
+
+    @property
+    def _patient_s(self) -> float:
+        return self.now_s - (CHILDREN_FIRST_S if self.timeframe.contains(BASE) else 0.0)
+
+    def _page(self, first_s: int, last_s: int, timeframe: Timeframe | None = None) -> Need:
+        timeframe = timeframe or self.timeframe
+        return Need(timeframe, max(first_s, timeframe.seconds), last_s)
 
 
-def lacking(view: View, timeframe: Timeframe, now_s: float, rules: Rules) -> Starts:
-    """Starts of the buckets, oldest first, that should be closed and are not, or that REST closed too early.
-
-    `view` must reach from the ring's beginning to `rules.newest`.
-    """
-    step, newest = timeframe.seconds, rules.newest(timeframe, now_s)
-    # The slot of the open bucket is that of the ring's oldest.
-    origin = max(view.origin_s, view.from_s + 2 * step)
-    flags, starts = view.records["flags"], view.records["start_s"]
-    early = ((flags & UNSETTLED) != 0) & (starts <= rules.settled(timeframe, now_s))
-    known = view.records[~early] if early.any() else view.records
-    lost: Starts = missing(known, step, origin, newest)
-    return lost
+def _ending(timeframe: Timeframe, last_s: int) -> tuple[int, int]:
+    """The first and the last bucket of the longest page that ends at `last_s`."""
+    return last_s - (PAGE - 1) * timeframe.seconds, last_s
 
 
-def need_of(view: View, timeframe: Timeframe, now_s: float, rules: Rules) -> Need | None:
-    """The oldest page of what is lacking."""
-    newest = rules.newest(timeframe, now_s)
-    if not view.origin_s:
-        return Need(newest - (PAGE - 1) * timeframe.seconds, newest, seed=True)
-    pages = merge(lacking(view, timeframe, now_s, rules), timeframe.seconds, PAGE)
-    return _with_an_anchor(view, *pages[0], timeframe.seconds) if pages else None
-
-
-def _with_an_anchor(view: View, first_s: int, last_s: int, step: int) -> Need:
-    """The page, and what is known just before it: back to a candle that REST has confirmed, at most `ANCHOR` buckets.
-
-    An answer that is of something else contradicts it; and where only the stream has vouched for what comes after it,
-    the trouble may have begun there. It costs no request of its own.
-    """
-    near = view.records[(view.records["start_s"] < first_s) & (view.records["start_s"] >= first_s - ANCHOR * step)]
-    near = near[near["start_s"] >= view.origin_s]
-    anchors = near["start_s"][(state_of(near) == State.CONFIRMED) & has_trades(near)]
-    closed = near["start_s"][(state_of(near) == State.CLOSED) & (near["start_s"] == first_s - step)]
-    begin_s = int(min([first_s, *anchors[-1:], *closed]))
-    return Need(begin_s, min(last_s, begin_s + (PAGE - 1) * step))
-
-
-def left_to_ask(view: View, timeframe: Timeframe, now_s: float, rules: Rules) -> float | None:
-    """Exchange time at which the next question makes sense; None where nothing is left to ask."""
-    if not view.origin_s:
-        return rules.settles_s(timeframe, rules.newest(timeframe, now_s))
-    early = view.records["start_s"][(view.records["flags"] & UNSETTLED) != 0]
-    left = [*lacking(view, timeframe, now_s, rules)[:1], *early[:1]]
-    return rules.settles_s(timeframe, int(min(left))) if left else None
-
-
-def page_of_reconciliation(view: View, timeframe: Timeframe, settled_s: int) -> Need | None:
-    """The newest page of settled buckets; None for a series that was never asked for or has none."""
-    first = max(settled_s - (PAGE - 1) * timeframe.seconds, view.origin_s, view.from_s)
-    return Need(first, settled_s) if view.origin_s and first <= settled_s else None
-
-
-def prove(series: Series, need: Need, page: list[UnifiedCandle], view: View, asked_ms: int, rules: Rules) -> Proof:
-    """What the answer `page` (oldest first) to `need`, asked at `asked_ms` (exchange time), proves.
-
-    `view` holds what is known of the buckets of `need` and of the one before. Settled buckets are confirmed, the absent
-    ones among them as empty. Younger ones are only closed, and not even that where more trades were seen already.
-    """
-    step = series.timeframe.seconds
-    settled_s = min(rules.settled(series.timeframe, asked_ms / 1000), need.last_s)
-    records = to_records(page)
-    final = records[records["start_s"] <= settled_s]
-    final["flags"] = State.CONFIRMED
-    final["observed_ms"] = asked_ms
-    before = over(view.records[view.records["start_s"] == need.first_s - step])
-    previous_close = float(before["close"][0]) if len(before) else None
-    proven = fill_empty(final, need.first_s, settled_s, step, previous_close, State.CONFIRMED, asked_ms)
-    early = _early(records[records["start_s"] > settled_s], view.records)
-    found = np.concatenate([proven, early])
-
-    origin_s = None
-    if previous_close is None:  # nothing to carry into leading empty buckets: the series begins behind them
-        if len(found):
-            origin_s = int(found["start_s"][0])
-        elif settled_s >= need.first_s:
-            origin_s = settled_s + step
-    return Proof(Write(series, found, origin_s), _contradicted(proven, over(view.records)))
-
-
-def _early(records: Records, known: Records) -> Records:
-    """Unsettled candles as closed ones that every other word on them replaces; without those that lag behind."""
-    seen = {int(r["start_s"]): float(r["volume"]) for r in known}
-    keep = [r["volume"] >= seen.get(int(r["start_s"]), 0.0) for r in records]
-    early: Records = records[np.array(keep, dtype=bool)]
-    early["flags"] = State.CLOSED | UNSETTLED
-    early["observed_ms"] = early["start_s"].astype(np.uint64) * 1000
-    return early
-
-
-def _contradicted(proven: Records, known: Records) -> list[int]:
-    """Buckets that were confirmed and differ, or had trades and are empty."""
-    _, new, old = np.intersect1d(proven["start_s"], known["start_s"], assume_unique=True, return_indices=True)
-    proven, known = proven[new], known[old]
-    differ = np.zeros(len(proven), dtype=bool)
-    for field in ("open", "high", "low", "close"):
-        differ |= proven[field] != known[field]
-    differ |= np.abs(proven["volume"] - known["volume"]) > VOLUME_ROUNDING * known["volume"]
-    emptied = has_trades(known) & ~has_trades(proven)
-    wrong = emptied | (differ & (state_of(known) == State.CONFIRMED) & has_trades(known))
-    return [int(s) for s in proven["start_s"][wrong]]
+def page_of_reconciliation(view: View, timeframe: Timeframe, now_s: float) -> Need | None:
+    """The newest page, whatever is known of it; None for a series that was never requested."""
+    first_s, last_s = _ending(timeframe, timeframe.bucket(now_s))
+    return Need(timeframe, max(first_s, timeframe.seconds), last_s) if view.revision else None

@@ -7,9 +7,9 @@ Every change is one script: whichever process dies, an entry is either in the qu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 from enum import IntEnum, StrEnum
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import orjson
 from redis import Redis
@@ -17,6 +17,7 @@ from redis import Redis
 from app.cache import keys
 from app.cache.connection import hash_at
 from app.cache.scripts import script
+from app.repair.needs import Asked
 from app.series import Series
 from app.timeframes import Timeframe
 
@@ -85,16 +86,19 @@ class RepairQueue:
             keys.repair(exchange, part)
             for part in ("ready", "settling", "delayed", "leased", "urgency", "attempts", "failures")
         )
+        self._asked = keys.repair(exchange, "asked")
         self._add = script(client, "queue_add")
         self._claim = script(client, "queue_claim")
         self._release = script(client, "queue_release")
 
-    def add(self, requests: Iterable[tuple[Request, Why]], *, not_before_ms: int | None = None) -> None:
-        """Add requests; `not_before_ms` is exchange time."""
+    def add(
+        self, requests: Iterable[tuple[Request, Why]], *, not_before_ms: int | None = None, anew: bool = False
+    ) -> None:
+        """Add requests; `not_before_ms` is exchange time. `anew`: what they asked for in vain is due at once."""
         wait = "" if not_before_ms is None else not_before_ms
         args = [a for request, why in requests for a in (str(request), urgency(why, request.timeframe), wait)]
         if args:
-            self._add(keys=[self._ready, self._settling, self._urgency], args=[STEP_MS, *args])
+            self._add(keys=[self._ready, self._settling, self._urgency, self._asked], args=[STEP_MS, int(anew), *args])
 
     def claim(self, exchange_ms: int) -> Request | None:
         """Lease the most urgent request that is due at `exchange_ms`."""
@@ -108,20 +112,50 @@ class RepairQueue:
         self._give_back(request, "done", "")
 
     def settle(self, request: Request, not_before_ms: int) -> None:
-        """Look again once the exchange's clock has passed `not_before_ms`."""
+        """Look again once the exchange's clock has passed `not_before_ms`: there was a response."""
         self._give_back(request, "settle", not_before_ms)
+
+    def postpone(self, request: Request, not_before_ms: int) -> None:
+        """Look again once the exchange's clock has passed `not_before_ms`; nothing was requested: tries still count."""
+        self._give_back(request, "postpone", not_before_ms)
 
     def retry(self, request: Request, delay_s: float) -> int:
         """Try again after `delay_s` of real time; returns how often that was said in a row."""
         return self._give_back(request, "retry", int(delay_s * 1000))
 
     def attempts(self, request: Request) -> int:
-        """How often in a row `retry` was said of this request."""
+        """How often this request failed since its last response."""
         return int(self._client.hget(self._attempts, str(request)) or 0)
 
     def fail(self, request: Request, reason: str, exchange_ms: int) -> None:
         """Give up, for a `reason` that stays on record until the series is complete."""
         self._give_back(request, "fail", orjson.dumps({"reason": reason[:300], "exchange_ms": exchange_ms}))
+
+    def asked(self, requests: Sequence[Request]) -> list[Asked | None]:
+        """What each request asked for in vain."""
+        if not requests:
+            return []
+        rows = cast("list[bytes | None]", self._client.hmget(self._asked, [str(request) for request in requests]))
+        return [Asked(*orjson.loads(row)) if row else None for row in rows]
+
+    def note_asked(self, request: Request, asked: Asked | None) -> None:
+        """Keep what `request` asked for in vain; None if there is nothing (any more)."""
+        if asked is None:
+            self._client.hdel(self._asked, str(request))
+        else:
+            self._client.hset(self._asked, str(request), orjson.dumps(list(asked)))
+
+    def forget(self, products: Container[str]) -> int:
+        """Drop what is kept of requests for all but `products`: who is not followed needs nothing. Returns how many."""
+        with self._client.pipeline(transaction=False) as pipe:
+            for key in (self._failures, self._asked, self._attempts):
+                pipe.hkeys(key)
+            gone = [{name for name in names if _product_of(name) not in products} for names in pipe.execute()]
+            for key, names in zip((self._failures, self._asked, self._attempts), gone, strict=True):
+                if names:
+                    pipe.hdel(key, *names)
+            pipe.execute()
+        return sum(map(len, gone))
 
     def _give_back(self, request: Request, verb: str, value: str | bytes | int) -> int:
         return int(
@@ -134,6 +168,7 @@ class RepairQueue:
                     self._attempts,
                     self._failures,
                     self._ready,
+                    self._asked,
                 ],
                 args=[str(request), verb, value],
             )
@@ -160,3 +195,8 @@ class RepairQueue:
     def failures(self) -> dict[Request, dict[str, Any]]:
         """Requests that were given up, each with its `reason` and the `exchange_ms` of that."""
         return {Request.parse(raw): orjson.loads(data) for raw, data in hash_at(self._client, self._failures).items()}
+
+
+def _product_of(request: bytes) -> str:
+    """The product that the name of a request names."""
+    return request.decode().split("|")[1]

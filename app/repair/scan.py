@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -15,8 +15,9 @@ from app.cache.model import Ring, View
 from app.candles import State
 from app.context import Context
 from app.continuity import recarried
-from app.records import EMPTY, UNSETTLED
-from app.repair.needs import Rules, Starts, lacking
+from app.gaps import Starts
+from app.records import EMPTY, PROVISIONAL
+from app.repair.needs import Asked, Gaps, Rules
 from app.repair.queue import Kind, Request, Why
 from app.series import Series
 from app.timeframes import BASE, Timeframe
@@ -31,7 +32,10 @@ PRODUCTS_A_READ = 32
 
 
 class Found(NamedTuple):
-    """What a scan found of one series. `buckets`: how many closed candles it lacks."""
+    """What a scan found of one series. `buckets`: how many closed candles it lacks.
+
+    `request`: what to request, how urgently, and the exchange time (ms) before which it must wait, None for none.
+    """
 
     series: Series
     buckets: int
@@ -48,11 +52,11 @@ class Scanner:
         self._rules = Rules(context.settings.close_grace_seconds, context.settings.settling_seconds)
 
     def scan(self, exchange_ms: int) -> list[Found]:
-        """Everything that is missing or out of date at `exchange_ms`; asks for nothing by itself."""
+        """Everything that is missing or out of date at `exchange_ms`; requests nothing by itself."""
         given_up = {
             request
             for request, failure in self._context.queue.failures().items()
-            if exchange_ms - failure["exchange_ms"] < FAILED_FOR_MS
+            if abs(exchange_ms - failure["exchange_ms"]) < FAILED_FOR_MS
         }
         found: list[Found] = []
         for products in batched(self._context.products.delivered(), PRODUCTS_A_READ):
@@ -64,52 +68,75 @@ class Scanner:
         many = [Series(self._context.exchange, p, t) for p in products for t in self._timeframes]
         rings = dict(zip(many, self._context.candles.read_rings(many), strict=True))
         computed = self._context.indicators.read_revisions(many)
+        unclear = [series for series in many if not self._is_complete(rings[series], series.timeframe, now_s)]
+        asked = self._asked(unclear)
         for (series, ring), revision in zip(rings.items(), computed, strict=True):
-            step, newest = series.timeframe.seconds, self._rules.newest(series.timeframe, now_s)
-            complete = bool(ring.origin_s) and is_complete(ring, step, newest)
-            if not ring.origin_s:
-                yield Found(series, 0, request=(Request(Kind.GAP, series.product, series.timeframe), Why.START, None))
-            elif not complete:
-                base = rings[series.at(BASE)].view(BASE.seconds, self._rules.newest(BASE, now_s))
-                yield from self._look_at(series, ring.view(step, newest), base, now_s)
-            if ring.revision > revision and (start := newest if complete else _newest(ring.view(step, newest))):
-                yield Found(series, 0, touched=Touched(series.product, series.timeframe, start, start))
+            newest = self._rules.newest(series.timeframe, now_s)
+            if series in asked:
+                yield from self._look_at(series, rings, asked[series], now_s)
+            if ring.revision > revision:
+                start = newest if series not in asked else _newest(ring.view(series.timeframe.seconds, newest))
+                if start:
+                    yield Found(series, 0, touched=Touched(series.product, series.timeframe, start, start))
 
-    def _look_at(self, series: Series, view: View, base: View, now_s: float) -> Iterator[Found]:
+    def _is_complete(self, ring: Ring, timeframe: Timeframe, now_s: float) -> bool:
+        return bool(ring.revision) and is_complete(ring, timeframe.seconds, self._rules.newest(timeframe, now_s))
+
+    def _asked(self, many: list[Series]) -> dict[Series, Asked | None]:
+        requests = [Request(Kind.GAP, series.product, series.timeframe) for series in many]
+        return dict(zip(many, self._context.queue.asked(requests), strict=True))
+
+    def _look_at(
+        self, series: Series, rings: Mapping[Series, Ring], asked: Asked | None, now_s: float
+    ) -> Iterator[Found]:
         product, timeframe = series.product, series.timeframe
-        lost = lacking(view, timeframe, now_s, self._rules)
-        if timeframe.contains(BASE) and len(lost):
-            buildable = built_from(lost, base, timeframe)
-            if len(ready := lost[buildable]):
+        view = self._view(series, rings, now_s)
+        base = self._view(series.at(BASE), rings, now_s)
+        is_built = timeframe.contains(BASE) and view.revision
+        gaps = Gaps(view, timeframe, now_s, self._rules, asked, base.wanted_from_s(BASE.seconds) if is_built else None)
+        if is_built:
+            every = gaps.missing
+            if len(ready := every[built_from(every, base, timeframe)]):
                 yield Found(series, len(ready), touched=children_of(product, ready, timeframe))
-            lost = lost[~buildable & (lost < base.origin_s)]
-        if len(lost):
-            settles_ms = int(self._rules.settles_s(timeframe, int(lost[0])) * 1000)
-            later = settles_ms if settles_ms > now_s * 1000 else None
-            yield Found(series, len(lost), request=(Request(Kind.GAP, product, timeframe), Why.GAP, later))
+        due_s = gaps.due_s()
+        if due_s is not None:
+            later = int(due_s * 1000) if due_s > now_s else None
+            yield Found(series, len(gaps.lost), request=(Request(Kind.GAP, product, timeframe), _why(gaps), later))
         if timeframe == BASE and len(stale := recarried(view.over, BASE)):
             first, last = int(stale["start_s"][0]), int(stale["start_s"][-1])
             yield Found(series, len(stale), touched=Touched(product, BASE, first, last))
 
+    def _view(self, series: Series, rings: Mapping[Series, Ring], now_s: float) -> View:
+        timeframe = series.timeframe
+        return rings[series].view(timeframe.seconds, self._rules.newest(timeframe, now_s))
+
+
+def _why(gaps: Gaps) -> Why:
+    if not gaps.view.revision:
+        return Why.START
+    is_history = not len(gaps.lost) or (len(gaps.traded) and gaps.lost[-1] < gaps.traded[0])
+    return Why.HISTORY if is_history else Why.GAP
+
 
 def _newest(view: View) -> int:
-    """Start of the newest closed candle; 0 where there is none."""
+    """Start of the newest closed candle; 0 if there is none."""
     return int(view.over["start_s"][-1]) if len(view.over) else 0
 
 
 def is_complete(ring: Ring, step: int, newest_s: int) -> bool:
-    """Whether every bucket up to `newest_s` has a closed candle with trades that nobody doubts: nothing to look at.
+    """Whether every bucket up to `newest_s` has a closed candle with trades that is not provisional.
 
-    Judges the ring where it lies, since this is so for most series at most times.
+    Judges the ring as it is stored, since this is so for most series at most times. A series whose origin is to be
+    looked for again is not complete.
     """
     due = _due(len(ring.slots), step, newest_s)
     held = (ring.slots["start_s"] == due) & _sure(ring.slots["flags"])
-    oldest = max(ring.origin_s, newest_s - (len(ring.slots) - 3) * step)
-    return bool((held | (due < oldest)).all())
+    edge_s = newest_s - (len(ring.slots) - 3) * step
+    return bool((held | (due < edge_s)).all())
 
 
 _CLOSED = int(State.CLOSED)
-_DECISIVE = _CLOSED | EMPTY | UNSETTLED
+_DECISIVE = _CLOSED | EMPTY | PROVISIONAL
 """Bits of `flags` that say whether a candle is sure: a closed one and a confirmed one have that of `_CLOSED`."""
 
 

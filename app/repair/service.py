@@ -37,10 +37,18 @@ class Repair:
         for request, why, not_before_ms in (f.request for f in found if f.request):
             self._context.queue.add([(request, why)], not_before_ms=not_before_ms)
         self._context.tasks.update(f.touched for f in found if f.touched)
+        self._forget()
         if found:
             _report(found)
             self._context.tasks.drain()
         return found
+
+    def _forget(self) -> None:
+        """What is kept of products that are no longer followed goes away."""
+        followed = {product.product for product in self._context.products.read()}
+        if followed:
+            self._context.queue.forget(followed)
+            self._context.disputes.forget(followed)
 
     def reconcile(self, *, now: bool = False) -> int:
         """Have the last page of every series of 5m compared with REST, and of one longer timeframe in turn."""

@@ -15,7 +15,7 @@ from redis import Redis
 from app.cache import keys
 from app.cache.model import Outcome, Written
 from app.candles import State
-from app.records import STATE_MASK, UNSETTLED
+from app.records import PROVISIONAL, STATE_MASK
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class StreamTrust:
         """Take in what REST said of candles that the stream had closed."""
         written = list(written)
         wrong = sum(_was_the_streams(w, i) for w in written for i in w.before)
-        right = sum(outcome is Outcome.CONFIRMED for w in written for outcome in w.outcomes)
+        right = sum(outcome in (Outcome.CONFIRMED, Outcome.RESOLVED) for w in written for outcome in w.outcomes)
         if wrong:
             if self.is_given:
                 log.warning("REST corrects %d candles of an unbroken stream: every close is now confirmed", wrong)
@@ -48,4 +48,4 @@ class StreamTrust:
 
 def _was_the_streams(written: Written, i: int) -> bool:
     flags = int(written.before[i]["flags"][0])
-    return flags & STATE_MASK == State.CLOSED and not flags & UNSETTLED
+    return flags & STATE_MASK == State.CLOSED and not flags & PROVISIONAL

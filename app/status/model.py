@@ -76,7 +76,8 @@ class SeriesStatus:
 
     `candles`: how many the indicator rests on, or, while there is none, how many closed ones are among the newest.
     `newest`: start of the newest closed bucket. `age_seconds`: how long that bucket has been over, in exchange time.
-    `ready`: there is an indicator, or there can be none yet, and `reason` says why. `stale`: newer candles are overdue.
+    `ready`: there is an indicator, or there can be none yet, and `reason` says why. `starting`: its first candles are
+    still to come. `stale`: newer candles are overdue, by more buckets than it was ever without a trade.
     """
 
     product: str
@@ -85,6 +86,7 @@ class SeriesStatus:
     newest: int | None
     age_seconds: float | None
     ready: bool
+    starting: bool
     stale: bool
     reason: str | None
 

@@ -53,12 +53,12 @@ def read_status(context: Context) -> Status:
     now_s = clock.exchange_s if clock else None
     series = [series_status(s, now_s, context.settings.settling_seconds) for s in seen]
     budget = _budget(context)
-    start = start_of(series, _still_asking(seen, series), budget.per_second, budget.paused_real_seconds)
+    start = start_of(series, _still_asking(series), budget.per_second, budget.paused_real_seconds)
     feed, gaps, products = _feed(context, clock), _gaps(context, pending), _products(followed, series)
     reasons = reasons_of(feed, products, series, start)
     rest = _rest(context)
     return Status(
-        summary=summary_of(feed, products, gaps, reasons),
+        summary=summary_of(feed, products, gaps, series, reasons),
         ready=not reasons,
         reasons=reasons,
         exchange=context.exchange,
@@ -123,9 +123,9 @@ def _newest_of(context: Context, many: Sequence[Series], clock: ExchangeTime | N
     return views
 
 
-def _still_asking(seen: Iterable[Seen], series: Iterable[SeriesStatus]) -> int:
-    """Requests that the first filling still needs: one for each series that waits for its candles."""
-    return sum(not s.ready and (was.pending or not was.view.origin_s) for was, s in zip(seen, series, strict=True))
+def _still_asking(series: Iterable[SeriesStatus]) -> int:
+    """Requests that the start still needs: one for each series that waits for its first candles."""
+    return sum(s.starting for s in series)
 
 
 def _products(followed: Iterable[FollowedProduct], series: Iterable[SeriesStatus]) -> list[Product]:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from app.cache.model import View
+from app.candles import State
+from app.records import EMPTY, PROVISIONAL, state_of
 from app.series import Series
 from app.settings import MIN_CANDLES
 from app.status.model import SeriesStatus
+
+TAIL = 2
+"""Newest buckets that may be missing for a moment: a series that lacks more is out of date, unless it is used to it."""
 
 
 class Latest(NamedTuple):
@@ -35,7 +42,8 @@ def series_status(seen: Seen, now_s: float | None, settling_s: float) -> SeriesS
     newest = newest_closed(seen)
     step = seen.series.timeframe.seconds
     age_s = None if now_s is None or newest is None else max(0.0, round(now_s - newest - step, 3))
-    ready, reason = _readiness(seen, newest)
+    ready, starting, reason = _readiness(seen, newest)
+    patience_s = step * max(TAIL, _longest_silence(seen.view)) + settling_s
     return SeriesStatus(
         product=seen.series.product,
         timeframe=seen.series.timeframe,
@@ -43,7 +51,8 @@ def series_status(seen: Seen, now_s: float | None, settling_s: float) -> SeriesS
         newest=newest,
         age_seconds=age_s,
         ready=ready,
-        stale=age_s is not None and age_s > 2 * step + settling_s,
+        starting=starting,
+        stale=age_s is not None and age_s > patience_s,
         reason=reason,
     )
 
@@ -59,20 +68,27 @@ def _candles(seen: Seen) -> int:
     return seen.value.candles if seen.value else len(seen.view.over)
 
 
-def _readiness(seen: Seen, newest: int | None) -> tuple[bool, str | None]:
-    """Whether the series is as ready as it can be, and what is to be said about it."""
-    if seen.value and seen.value.ready:
-        return True, None
-    if not seen.view.origin_s:
-        return False, "not asked for yet"
-    since_origin = _buckets_since_origin(seen, newest)
-    if not seen.pending and since_origin < MIN_CANDLES:
-        return True, f"the exchange has only {since_origin} candles of it, an indicator needs {MIN_CANDLES}"
-    if seen.value is None:
-        return False, "its indicator is not computed yet"
-    return False, seen.value.reason or "warming up"
+def _readiness(seen: Seen, newest: int | None) -> tuple[bool, bool, str | None]:
+    """Whether the series is as ready as it can be, whether its start is under way, and what is to be said about it."""
+    value, origin = seen.value, seen.view.origin
+    if value and value.ready:
+        return True, False, None
+    if not seen.view.revision:
+        return False, True, "not requested yet"
+    if value and value.candles >= MIN_CANDLES:
+        return True, False, value.reason
+    if newest is None:
+        return False, False, "the exchange has not shown a trade of it; requested again"
+    since_origin = (newest - origin.start_s) // seen.series.timeframe.seconds + 1
+    if origin.looks and 0 < since_origin < MIN_CANDLES:
+        return True, False, f"the exchange has only {since_origin} candles of it, an indicator needs {MIN_CANDLES}"
+    if value is None:
+        return False, True, "its indicator is not computed yet"
+    return False, seen.pending, value.reason or "warming up"
 
 
-def _buckets_since_origin(seen: Seen, newest: int | None) -> int:
-    """How many buckets the exchange can have had, from the first that it is known to have had."""
-    return 0 if newest is None else max(0, (newest - seen.view.origin_s) // seen.series.timeframe.seconds + 1)
+def _longest_silence(view: View) -> int:
+    """The longest run of buckets that were confirmed as empty: so long a series may be without a trade."""
+    empty = ((view.records["flags"] & (EMPTY | PROVISIONAL)) == EMPTY) & (state_of(view.records) == State.CONFIRMED)
+    ends = np.flatnonzero(np.diff(np.concatenate(([False], empty, [False])).astype(np.int8)))
+    return int((ends[1::2] - ends[::2]).max(initial=0))

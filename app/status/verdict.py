@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from math import ceil
 
@@ -10,6 +10,9 @@ from app.status.model import Clock, Feed, Gaps, Product, SeriesStatus, Start
 
 CLOCK_OLD_S = 15.0
 """Real seconds after which a clock that nobody has heard makes everything else doubtful."""
+
+TOLERANCE = 20
+"""One series in so many may be set apart."""
 
 NAMED = 3
 """Series that a sentence names before it says how many more there are."""
@@ -41,21 +44,37 @@ def reasons_of(feed: Feed, products: Sequence[Product], series: Sequence[SeriesS
     reasons = list(_about_clock(feed.clock))
     if not series:
         reasons.append("the exchange delivers none of the products")
-    if start.series_ready < start.series_total:
+    if any(s.starting for s in series):
         reasons.append(f"still starting: {start.text}")
-    if stale := [s for s in series if s.stale]:
-        reasons.append(f"{_count(len(stale), 'series is', 'series are')} out of date: {_names(stale)}")
+    if (apart := set_apart(series)) and len(apart) > tolerated(series):
+        reasons.append(_sentence(apart))
     return reasons
 
 
-def summary_of(feed: Feed, products: Sequence[Product], gaps: Gaps, reasons: Sequence[str]) -> str:
+def set_apart(series: Sequence[SeriesStatus]) -> list[SeriesStatus]:
+    """Series that have started and are not as they should be."""
+    return [s for s in series if s.stale or not (s.ready or s.starting)]
+
+
+def tolerated(series: Sequence[SeriesStatus]) -> int:
+    """How many series may be set apart while the rest counts as ready: a twentieth, at least those of one product.
+
+    Never all of them.
+    """
+    of_one_product = max(Counter(s.product for s in series).values(), default=0)
+    return min(max(len(series) // TOLERANCE, of_one_product), len(series) - 1)
+
+
+def summary_of(
+    feed: Feed, products: Sequence[Product], gaps: Gaps, series: Sequence[SeriesStatus], reasons: Sequence[str]
+) -> str:
     """One sentence for a person who looks for three seconds."""
     if reasons:
         return "Not ready: " + "; ".join(reasons)
     delivered = {p.product for p in products if p.refused is None}
-    whole = delivered - {f.product for f in gaps.failures}
+    whole = delivered - {f.product for f in gaps.failures} - {s.product for s in set_apart(series)}
     count = f"All {len(whole)}" if whole == delivered else f"{len(whole)} of {len(delivered)}"
-    asides = list(_asides(feed, products, gaps))
+    asides = list(_asides(feed, products, gaps, series))
     return f"{count} products complete and current" + (f" ({'; '.join(asides)})" if asides else "")
 
 
@@ -66,12 +85,14 @@ def _about_clock(clock: Clock | None) -> Iterable[str]:
         yield f"the exchange's clock was last heard {clock.age_real_seconds:.0f} s ago"
 
 
-def _asides(feed: Feed, products: Sequence[Product], gaps: Gaps) -> Iterable[str]:
+def _asides(feed: Feed, products: Sequence[Product], gaps: Gaps, series: Sequence[SeriesStatus]) -> Iterable[str]:
     """What does not make the data wrong now, but is worth a look."""
     if not feed.connected:
         yield "a connection to the exchange is down"
     if urgent := gaps.ready + gaps.delayed + gaps.under_way:
         yield f"{_count(urgent, 'check', 'checks')} with REST under way"
+    if apart := set_apart(series):
+        yield _sentence(apart)
     if gaps.failures:
         yield f"{_count(len(gaps.failures), 'request was', 'requests were')} given up: {gaps.failures[0].reason}"
     if refused := [p for p in products if p.refused is not None]:
@@ -80,6 +101,14 @@ def _asides(feed: Feed, products: Sequence[Product], gaps: Gaps) -> Iterable[str
 
 def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
+
+
+def _sentence(apart: Sequence[SeriesStatus]) -> str:
+    """How many series are set apart, and which."""
+    stale = [s for s in apart if s.stale]
+    if stale:
+        return f"{_count(len(stale), 'series is', 'series are')} out of date: {_names(stale)}"
+    return f"{_count(len(apart), 'series is', 'series are')} not ready: {_names(apart)}: {apart[0].reason}"
 
 
 def _names(series: Sequence[SeriesStatus]) -> str:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from app.cache import keys
 from app.cache.candles import CALLS_A_TRIP, SERIES_A_CALL, CandleCache
-from app.cache.model import Outcome, Write
+from app.cache.model import Origin, Outcome, Write
 from app.candles import State
-from app.records import CORRECTED, RECORD, UNSETTLED, Records
+from app.records import CORRECTED, PROVISIONAL, RECORD, Records
 from tests.build import B0, STEP, candle, empty, records, run, series
 
 pytestmark = pytest.mark.integration
@@ -95,19 +95,19 @@ def test_the_ring_forgets_the_oldest_and_refuses_what_is_older(cache: CandleCach
 def test_doubt_marks_what_only_the_stream_vouched_for_and_an_answer_ends_it(cache: CandleCache) -> None:
     put(cache, run(B0, 2, CONFIRMED), run(B0 + 2 * STEP, 2, CLOSED), records((B0 + 4 * STEP, FORMING)))
     revision = cache.read(series(), B0, B0).revision
-    assert cache.doubt([(series(), B0, B0 + 9 * STEP), (series("NEW-USD"), B0, B0)]) == 2
+    assert cache.mark_provisional([(series(), B0, B0 + 9 * STEP), (series("NEW-USD"), B0, B0)]) == 2
     view = cache.read(series(), B0, B0 + 9 * STEP)
-    assert (view.records["flags"] & UNSETTLED != 0).tolist() == [False, False, True, True, False]
+    assert (view.records["flags"] & PROVISIONAL != 0).tolist() == [False, False, True, True, False]
     assert view.revision == revision
     assert put(cache, run(B0 + 2 * STEP, 1, CONFIRMED)) == [Outcome.CONFIRMED]
-    assert not cache.read(series(), B0 + 2 * STEP, B0 + 2 * STEP).records["flags"][0] & UNSETTLED
+    assert not cache.read(series(), B0 + 2 * STEP, B0 + 2 * STEP).records["flags"][0] & PROVISIONAL
 
 
 def test_what_rest_has_confirmed_is_doubted_only_where_that_is_meant(cache: CandleCache) -> None:
     put(cache, run(B0, 2, CONFIRMED), run(B0 + 2 * STEP, 1, CLOSED), records((B0 + 3 * STEP, FORMING)))
-    assert cache.doubt([(series(), B0, B0 + 9 * STEP)], confirmed=True) == 3
+    assert cache.mark_provisional([(series(), B0, B0 + 9 * STEP)], confirmed=True) == 3
     view = cache.read(series(), B0, B0 + 9 * STEP)
-    assert (view.records["flags"] & UNSETTLED != 0).tolist() == [True, True, True, False]
+    assert (view.records["flags"] & PROVISIONAL != 0).tolist() == [True, True, True, False]
 
 
 def test_the_revision_tells_of_news_and_of_nothing_else(cache: CandleCache) -> None:
@@ -153,9 +153,9 @@ def test_news_is_announced_once_with_the_finished_bucket(cache: CandleCache, red
 
 
 def test_history_can_be_written_without_telling_anybody(cache: CandleCache, redis_client: redis.Redis) -> None:
-    cache.write([Write(series(), run(B0, 5), origin_s=B0)], announce=False)
+    cache.write([Write(series(), run(B0, 5), Origin.given(B0))], announce=False)
     assert redis_client.xlen(keys.EVENTS) == 0
-    assert cache.read(series(), B0, B0).origin_s == B0
+    assert cache.read(series(), B0, B0).origin == Origin.given(B0)
 
 
 def test_many_series_in_one_call_are_told_apart(cache: CandleCache) -> None:

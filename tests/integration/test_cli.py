@@ -19,7 +19,7 @@ import redis
 
 from app.cache import keys
 from app.cache.connection import connect
-from app.cache.model import Write
+from app.cache.model import Origin, Write
 from app.cli import main
 from app.context import Context
 from app.lookup import Lookup
@@ -216,7 +216,7 @@ def test_gaps_lists_what_lacks_what_is_pending_and_what_was_given_up(full: Conte
     hole = filled.OPEN_S - 10 * 300
     records = full.candles.read(sol, 0, filled.OPEN_S).records
     full.redis.delete(keys.candles(sol))
-    full.candles.write([Write(sol, records[records["start_s"] != hole], int(records["start_s"][0]))])
+    full.candles.write([Write(sol, records[records["start_s"] != hole], Origin.given(int(records["start_s"][0])))])
     failed = Request(Kind.GAP, "BTC-USDC", Timeframe.H1)
     full.queue.fail(failed, "404 unknown product", filled.NOW_S * 1000)
     assert run(full, "reconcile").returncode == 0

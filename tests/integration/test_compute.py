@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import redis
 
-from app.cache.model import Write
+from app.cache.model import Origin, Write
 from app.candles import State
 from app.compute import Computer
 from app.context import Context
@@ -32,7 +32,7 @@ def context(redis_client: redis.Redis) -> Context:
 
 
 def write(context: Context, product: str, *parts: Records) -> None:
-    context.candles.write([Write(series(product), np.concatenate(parts), DAY_S)])
+    context.candles.write([Write(series(product), np.concatenate(parts), Origin.given(DAY_S))])
 
 
 def update(context: Context, product: str, first: int, last: int, now_s: float = NOW_S) -> int:

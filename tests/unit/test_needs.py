@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.cache.model import View
 from app.candles import State
-from app.records import UNSETTLED, Records, has_trades, state_of
+from app.records import PROVISIONAL, Records, has_trades, state_of
 from app.repair.needs import ANCHOR, PAGE, Need, Proof, Rules, left_to_ask, need_of, page_of_reconciliation, prove
 from app.timeframes import Timeframe
 from tests.build import B0, STEP, candle, empty, records, run, series
@@ -69,7 +69,7 @@ def test_the_bucket_before_a_gap_is_confirmed_with_it_if_only_the_stream_vouched
 
 def test_unsettled_candles_are_asked_for_once_more_when_they_have_settled() -> None:
     early = run(B0 + 5 * STEP, 1, CLOSED)
-    early["flags"] |= UNSETTLED
+    early["flags"] |= PROVISIONAL
     known = view(run(B0, 5), early)
     assert need_of(known, M5, at(6, 59), RULES) is None
     assert left_to_ask(known, M5, at(6, 59), RULES) == at(6, 60)
@@ -102,7 +102,7 @@ def test_a_young_answer_closes_candles_and_proves_nothing_empty() -> None:
     assert state_of(found).tolist() == [CONFIRMED, CONFIRMED]
     proof = prove(series(), need, [candle(B0 + 2 * STEP)], view(run(B0 - STEP, 1)), int(at(3, 59) * 1000), RULES)
     newest = proof.write.records[-1]
-    assert newest["flags"] == CLOSED | UNSETTLED
+    assert newest["flags"] == CLOSED | PROVISIONAL
     assert newest["observed_ms"] == (B0 + 2 * STEP) * 1000, "any word of the stream replaces it"
 
 

@@ -1,15 +1,16 @@
 -- Adds requests, each of which stands in the queue at most once, at its more urgent place.
--- KEYS: ready, settling, urgency
--- ARGV: ms that one step of urgency is worth, then for each request: name, urgency in steps, exchange ms before which it must wait ('' for none)
+-- KEYS: ready, settling, urgency, asked
+-- ARGV: ms that one step of urgency is worth, '1' to forget what was asked in vain, then for each request: name, urgency in steps, exchange ms before which it must wait ('' for none)
 
 local ready, settling, urgency = KEYS[1], KEYS[2], KEYS[3]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-for i = 2, #ARGV, 3 do
+for i = 3, #ARGV, 3 do
   local request, steps, wait_until = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
   local known = tonumber(redis.call('HGET', urgency, request) or 1000)
   redis.call('HSET', urgency, request, math.min(known, steps))
+  if ARGV[2] == '1' then redis.call('HDEL', KEYS[4], request) end
   if wait_until == '' then
     redis.call('ZREM', settling, request)
     redis.call('ZADD', ready, 'LT', now + steps * ARGV[1], request)

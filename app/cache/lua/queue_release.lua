@@ -1,6 +1,6 @@
 -- Gives a leased request back.
--- KEYS: leased, delayed, settling, urgency, attempts, failures, ready
--- ARGV: request, 'done' | 'retry' | 'settle' | 'fail', then: - | delay in ms | exchange ms | reason (JSON)
+-- KEYS: leased, delayed, settling, urgency, attempts, failures, ready, asked
+-- ARGV: request, 'done' | 'retry' | 'settle' | 'postpone' | 'fail', then: - | delay in ms | exchange ms twice | reason (JSON)
 
 local request, verb = ARGV[1], ARGV[2]
 local time = redis.call('TIME')
@@ -11,13 +11,14 @@ if verb == 'retry' then
   redis.call('ZADD', KEYS[2], now + ARGV[3], request)
   return redis.call('HINCRBY', KEYS[5], request, 1)
 end
-redis.call('HDEL', KEYS[5], request)
-if verb == 'settle' then
+if verb ~= 'postpone' then redis.call('HDEL', KEYS[5], request) end
+if verb == 'settle' or verb == 'postpone' then
   redis.call('ZADD', KEYS[3], 'LT', ARGV[3], request)
 elseif verb == 'fail' then
   redis.call('HSET', KEYS[6], request, ARGV[3])
 else
   redis.call('HDEL', KEYS[6], request)
+  redis.call('HDEL', KEYS[8], request)
   -- It may have been asked for again in the meantime; then its urgency still counts.
   if not redis.call('ZSCORE', KEYS[7], request) and not redis.call('ZSCORE', KEYS[2], request)
     and not redis.call('ZSCORE', KEYS[3], request) then

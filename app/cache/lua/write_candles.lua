@@ -1,20 +1,29 @@
 -- Compare-and-set of many candles of many series, with their events, in one atomic step.
 --
 -- KEYS[1]      event stream
--- KEYS[2..]    one ring a series
+-- KEYS[2]      the exchange's clock
+-- KEYS[3..]    one ring a series
 -- ARGV[1]      entries kept in the event stream
 -- ARGV[2]      capacity of a new ring
--- ARGV[3]      for each ring, packed (u32): number of records, bucket length in s, origin in s (2^32 - 1 leaves it)
+-- ARGV[3]      for each ring, packed (u32): number of records, bucket length in s, origin in s (2^32 - 1 leaves it), the
+--              note on it, and the origin as it was read
 -- ARGV[4]      the records of all rings, packed, 56 bytes each
 -- ARGV[5..]    to announce what is accepted: payloads (JSON, one a record)
 --
 -- Answer: the outcome of each record; then, as pairs of a record's number (from 0) and bytes, the records that were
 -- replaced, or confirmed and contradicted.
+--
+-- What is stored of a time that the exchange's clock has not come to was written when a clock was wrong: any other word
+-- replaces it.
 
 local call, pack, unpack, sub, band, floor = redis.call, struct.pack, struct.unpack, string.sub, bit.band, math.floor
-local RECORD, TRAILER, NO_ORIGIN = 56, 16, 4294967295
-local FORMING, CLOSED, CORRECTED_BIT = 1, 2, 8
-local REFUSED, UNCHANGED, INSERTED, CORRECTED, CONFIRMED, UPDATED = 0, 1, 2, 3, 4, 5
+local RECORD, TRAILER, AS_IT_IS = 56, 16, 4294967295
+local NOTE, FORMING, CLOSED = 0, 1, 2
+local EMPTY_BIT, CORRECTED_BIT, PROVISIONAL_BIT, SILENT_BIT = 4, 8, 16, 32
+local REFUSED, UNCHANGED, INSERTED, CORRECTED, CONFIRMED, UPDATED, RESOLVED = 0, 1, 2, 3, 4, 5, 6
+local AHEAD_MS = 300000 -- a frame's time may be ahead of the clock that is stored, but not by this much
+
+local clock_ms = tonumber(call('HGET', KEYS[2], 'exchange_ms') or nil) or math.huge
 
 local function allocate(ring, capacity)
   -- A revision never repeats, even after a ring was deleted: it starts from the time.
@@ -24,6 +33,7 @@ end
 -- The head of a record; its values are seldom asked for.
 local function head(bytes)
   local _, flags, observed = unpack('<I4I4I8', bytes)
+  if observed > clock_ms + AHEAD_MS then observed = 0 end
   return {flags = flags, observed = observed, state = band(flags, 3), bytes = bytes}
 end
 
@@ -50,9 +60,14 @@ local function knows_more(new, old)
   return false
 end
 
+local function with_flags(bytes, flags)
+  return sub(bytes, 1, 4) .. pack('<I4', flags) .. sub(bytes, 9)
+end
+
 local function accepted(new, old)
   if new.state == FORMING then return UPDATED end
   if not same_values(new, old) then return CORRECTED end
+  if band(old.flags, PROVISIONAL_BIT) ~= 0 and band(new.flags, PROVISIONAL_BIT) == 0 then return RESOLVED end
   return new.state > old.state and CONFIRMED or UNCHANGED
 end
 
@@ -63,7 +78,7 @@ local function judge(new, old)
     local outcome = accepted(new, old)
     local bytes = new.bytes
     if outcome == CORRECTED or (band(old.flags, CORRECTED_BIT) ~= 0 and outcome ~= UPDATED) then
-      bytes = sub(bytes, 1, 4) .. pack('<I4', bit.bor(new.flags, CORRECTED_BIT)) .. sub(bytes, 9)
+      bytes = with_flags(bytes, bit.bor(new.flags, CORRECTED_BIT))
     end
     return outcome, bytes, outcome == CORRECTED and old.bytes
   end
@@ -71,13 +86,29 @@ local function judge(new, old)
   return REFUSED, nil, new.state == CLOSED and old.state > CLOSED and old.bytes
 end
 
+-- A note where something of the same bucket is: it may only renew another note, since a candle has seen trades.
+local function judge_note(new, old)
+  if old.state == NOTE then return UPDATED, new.bytes end
+  return REFUSED
+end
+
+-- A candle with trades where the bucket was confirmed as empty because a stream was silent: another stream was not.
+local function judge_silence(new, old)
+  if new.state >= CLOSED then return CORRECTED, with_flags(new.bytes, bit.bor(new.flags, CORRECTED_BIT)), old.bytes end
+  return REFUSED, with_flags(old.bytes, bit.bor(old.flags, PROVISIONAL_BIT) - SILENT_BIT)
+end
+
+local function breaks_silence(flags, stored_flags)
+  return band(stored_flags, SILENT_BIT) ~= 0 and band(stored_flags, 3) >= CLOSED and band(flags, EMPTY_BIT) == 0
+end
+
 local rings, records = ARGV[3], ARGV[4]
 local announce = #ARGV > 4
 local outcomes, befores, number, told = {}, {}, 0, false
 
-for k = 2, #KEYS do
+for k = 3, #KEYS do
   local ring, capacity = KEYS[k], tonumber(ARGV[2])
-  local count, step, origin = unpack('<I4I4I4', rings, (k - 2) * 12 + 1)
+  local count, step, origin, note, known_origin = unpack('<I4I4I4I4I4', rings, (k - 3) * 20 + 1)
   -- Behind as many slots as most rings have is a trailer; or the ring has another length, or is not there.
   local trail = call('GETRANGE', ring, capacity * RECORD, -1)
   if #trail ~= TRAILER then
@@ -101,16 +132,22 @@ for k = 2, #KEYS do
     local stored_start, stored_flags = unpack('<I4I4', stored)
     local state, outcome, before = band(flags, 3), INSERTED, nil
     number = number + 1
+    if (stored_start - step) * 1000 > clock_ms then stored_start = 0 end
 
-    if stored_start == start and (state == FORMING or band(stored_flags, 3) >= CLOSED) then
-      outcome, bytes, before = judge(head(bytes), head(stored))
-    elseif stored_start > start then
+    if stored_start > start then
       outcome, bytes = REFUSED, nil -- older than the ring reaches
-    elseif state == FORMING then
-      outcome = UPDATED
+    elseif stored_start < start then
+      if state < CLOSED then outcome = UPDATED end
+    elseif state == NOTE then
+      outcome, bytes = judge_note(head(bytes), head(stored))
+    elseif breaks_silence(flags, stored_flags) then
+      outcome, bytes, before = judge_silence(head(bytes), head(stored))
+    elseif state == FORMING or band(stored_flags, 3) >= CLOSED then
+      outcome, bytes, before = judge(head(bytes), head(stored))
     end
 
     if bytes then call('SETRANGE', ring, offset, bytes) end
+    if outcome == RESOLVED then changed = true end
     if outcome == INSERTED or outcome == CORRECTED then
       changed = true
       if announce then
@@ -130,7 +167,12 @@ for k = 2, #KEYS do
   if changed then
     call('SETRANGE', ring, trailer, pack('<I8', unpack('<I8', trail) + 1))
   end
-  if origin ~= NO_ORIGIN then call('SETRANGE', ring, trailer + 8, pack('<I4', origin)) end
+  if origin ~= AS_IT_IS then
+    local stored_origin = unpack('<I4', trail, 9)
+    if stored_origin == known_origin or origin < stored_origin then
+      call('SETRANGE', ring, trailer + 8, pack('<I4I4', origin, note))
+    end
+  end
 end
 
 if told then

@@ -1,9 +1,12 @@
 """The close rule: what the updates of one product say about its buckets.
 
 An update is the whole candle of its bucket. So a bucket's last state is trusted at its end if at least one update for
-it came after the last break (a connect, a lost frame, a dead channel), and no break came since. Otherwise, and where
-no update came at all, the bucket is a suspected gap. Snapshots have holes and earn no trust, nor does an update that
-comes after the bucket was suspected because of a break: what it says is used until REST has been asked.
+it came after the last break (a connect, a lost frame, a dead channel), and no break came since. Otherwise, and if no
+update came at all, the bucket is a suspected gap. Snapshots have holes and earn no trust, nor does an update that
+comes after the bucket was suspected because of a break: what it says is used until REST has been requested.
+
+A bucket that was open when the connection was made closes as provisional, whatever its updates say: a server that was
+started again may count from zero.
 """
 
 from __future__ import annotations
@@ -30,8 +33,8 @@ class BucketBook:
     `next_s` is None before the product's stream was whole for the first time; what was before is nobody's gap here.
     """
 
-    __slots__ = ("_contradictions", "_doubt_last_s", "_doubt_reason", "_doubted", "_held", "_recent", "_tally",
-                 "_trusted", "live", "next_s", "product")  # fmt: skip
+    __slots__ = ("_broken_last_s", "_contradictions", "_doubt_last_s", "_doubt_reason", "_doubted", "_held", "_recent",
+                 "_tally", "_trusted", "live", "next_s", "product")  # fmt: skip
 
     def __init__(self, product: str, tally: Counter[str]) -> None:
         self.product = product
@@ -41,6 +44,7 @@ class BucketBook:
         self._trusted = False
         self._contradictions = 0
         self._doubt_last_s = _FOR_EVER
+        self._broken_last_s = _FOR_EVER
         self._doubt_reason = "subscribed in the middle of the bucket"
         self._recent: dict[int, UnifiedCandle | None] = {}
         self._doubted: set[int] = set()
@@ -50,13 +54,13 @@ class BucketBook:
         """The product's stream is whole from now, within the bucket `open_s`, on."""
         self.live = True
         self.next_s = open_s if self.next_s is None else self.next_s
-        self._doubt_last_s = max(open_s, self.next_s)
+        self._doubt_last_s = self._broken_last_s = max(open_s, self.next_s)
 
     def end(self, reason: str) -> None:
         """The product's stream is cut off; every bucket is in doubt until it begins again."""
         self.live = False
         self._trusted = False
-        self._doubt_last_s = _FOR_EVER
+        self._doubt_last_s = self._broken_last_s = _FOR_EVER
         if self.next_s is not None:
             self._doubt_reason = reason
 
@@ -85,8 +89,8 @@ class BucketBook:
     def reopen_last(self, reason: str) -> list[Event]:
         """The bucket that was decided last may have been closed before its last update, which is lost now."""
         last_s = 0 if self.next_s is None else self.next_s - STEP_S
-        was_closed = self._recent.get(last_s) is not None and last_s not in self._doubted
-        return self.reopen(last_s, reason) if was_closed else []
+        was_decided = last_s in self._recent and last_s not in self._doubted
+        return self.reopen(last_s, reason) if was_decided else []
 
     def preview(self, candle: UnifiedCandle) -> list[Event]:
         """The open bucket's candle in a snapshot: worth showing, not worth trusting."""
@@ -123,7 +127,7 @@ class BucketBook:
         if self._held is not None and self._trusted:
             closed = self._held.with_state(State.CLOSED)
             self._recent[first_s] = closed
-            events.append(CandleClosed(closed))
+            events.append(CandleClosed(closed, provisional=first_s <= self._broken_last_s))
             first_s += STEP_S
         doubtful_s = min(self._doubt_last_s, last_s)
         if first_s <= doubtful_s:
@@ -152,7 +156,7 @@ class BucketBook:
             return []
         closed = candle.with_state(State.CLOSED)
         self._recent[start_s] = closed
-        events: list[Event] = [CandleClosed(closed)]
+        events: list[Event] = [CandleClosed(closed, provisional=start_s <= self._broken_last_s)]
         if start_s in self._doubted:
             events.append(self._gap(start_s, start_s, "a late update of a bucket in doubt", settled_only=False))
         return events

@@ -5,6 +5,7 @@ Whoever calls holds the request budget and decides what an answer proves.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
@@ -17,8 +18,11 @@ from urllib3.exceptions import HTTPError
 
 from app.candles import State, UnifiedCandle
 from app.errors import InvalidInput, Refused, Throttled, Unavailable
+from app.exchange.adapter import Page
 from app.exchange.coinbase.models import BadFrame, Product, is_product_id, read_candle, why
 from app.timeframes import Timeframe
+
+log = logging.getLogger(__name__)
 
 MAX_BUCKETS = 350
 """Buckets that one request for candles may ask for; the exchange refuses one more."""
@@ -47,7 +51,7 @@ class _Reply(BaseModel):
 
 
 class _Candles(_Reply):
-    candles: list[dict[str, Any]]
+    candles: list[Any]
 
 
 class _Products(_Reply):
@@ -81,24 +85,16 @@ class CoinbaseRest:
     def close(self) -> None:
         self._session.close()
 
-    def candles(
-        self, product: str, timeframe: Timeframe, first_s: int, last_s: int, *, observed_ms: int = 0
-    ) -> list[UnifiedCandle]:
-        """The candles of the buckets that start from `first_s` to `last_s` (UNIX seconds, inclusive), oldest first.
+    def candles(self, product: str, timeframe: Timeframe, first_s: int, last_s: int, *, observed_ms: int = 0) -> Page:
+        """The candles of the buckets that start from `first_s` to `last_s` (UNIX seconds, inclusive).
 
-        Buckets without trades are missing. All are marked closed, also one that is still open: only the caller knows
-        the exchange's time. `observed_ms`: that time, to be noted on each candle.
+        All are marked closed, also one that is still open: only the caller knows the exchange's time. `observed_ms`:
+        that time, to be noted on each candle. A row that makes no sense costs only itself.
         """
         _check_range(timeframe, first_s, last_s)
         params = {"start": str(first_s), "end": str(last_s), "granularity": _GRANULARITY[timeframe]}
         reply = self._get(f"/market/products/{_product_path(product)}/candles", params, _Candles.model_validate)
-        candles = [_candle(row, product, timeframe, observed_ms) for row in reply.candles]
-        starts = [c.start_s for c in candles]
-        if len(set(starts)) != len(starts):
-            raise Unavailable(f"candles of {product} {timeframe}: the reply has a bucket twice")
-        if starts and not first_s <= min(starts) <= max(starts) <= last_s:
-            raise Unavailable(f"candles of {product} {timeframe}: the reply has buckets outside {first_s} to {last_s}")
-        return sorted(candles, key=lambda c: c.start_s)
+        return _page(reply.candles, product, timeframe, (first_s, last_s), observed_ms)
 
     def products(self) -> list[Product]:
         """All spot products of the listing, tradable or not, in its order. A row that makes no sense is left out."""
@@ -198,11 +194,34 @@ def _product_path(product: str) -> str:
     return quote(product, safe="")
 
 
-def _candle(row: dict[str, Any], product: str, timeframe: Timeframe, observed_ms: int) -> UnifiedCandle:
-    try:
-        return read_candle(row, product, timeframe, State.CLOSED, observed_ms)
-    except BadFrame as bad:
-        raise Unavailable(f"candles of {product} {timeframe}: the reply holds a {bad}") from None
+def _page(rows: list[Any], product: str, timeframe: Timeframe, asked: tuple[int, int], observed_ms: int) -> Page:
+    """The page that `rows` are. If one does not even say its bucket, any may be its: then nothing is covered."""
+    candles: dict[int, UnifiedCandle] = {}
+    unreadable: set[int] = set()
+    is_whole = True
+    for row in rows:
+        start_s = _start_of(row, timeframe)
+        if start_s is None:
+            is_whole = False
+        elif start_s in candles:
+            unreadable.add(start_s)
+        elif asked[0] <= start_s <= asked[1]:
+            try:
+                candles[start_s] = read_candle(row, product, timeframe, State.CLOSED, observed_ms)
+            except BadFrame as bad:
+                log.warning("candles of %s %s: the row of bucket %d is left out: %s", product, timeframe, start_s, bad)
+                unreadable.add(start_s)
+    good = [candles[start_s] for start_s in sorted(candles) if start_s not in unreadable]
+    page = Page.between_rows(good, timeframe.seconds, unreadable)
+    return page if is_whole else page._replace(covers_to_s=page.covers_from_s - timeframe.seconds)
+
+
+def _start_of(row: Any, timeframe: Timeframe) -> int | None:
+    """The bucket that `row` names; None if it names none."""
+    text = row.get("start") if isinstance(row, dict) else None
+    if not (isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 12):
+        return None
+    return int(text) if timeframe.is_aligned(int(text)) else None
 
 
 def _product(row: dict[str, Any]) -> Product | None:

@@ -445,5 +445,5 @@ def _product(row: Any) -> str:
 
 def _renamed(event: Event, product: str) -> Event:
     if isinstance(event, CandleUpdated | CandleClosed):
-        return type(event)(event.candle.model_copy(update={"product": product}))
+        return replace(event, candle=event.candle.model_copy(update={"product": product}))
     return replace(event, product=product) if isinstance(event, GapSuspected) else event

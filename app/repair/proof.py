@@ -1,0 +1,303 @@
+"""What a response of REST proves about a series. Pure.
+
+Absence is not evidence: a bucket is confirmed as empty if the response covers it and has a settled row behind it, or
+if an ingest noted that its stream was silent for the whole bucket. What was seen with trades is never given up for one
+response (see `Contradictions`). The rule as a whole: docs/design.md, "When a bucket is proven".
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from app.cache.model import Origin, View, Write
+from app.candles import State
+from app.exchange.adapter import Page
+from app.gaps import fill_empty
+from app.records import (
+    EMPTY,
+    PROVISIONAL,
+    RECORD,
+    SILENT,
+    STATE_MASK,
+    Records,
+    has_trades,
+    over,
+    state_of,
+    to_records,
+)
+from app.repair.needs import ANCHOR, LOOKS_S, Need, Rules
+from app.series import Series
+from app.timeframes import Timeframe
+
+VOLUME_ROUNDING = 1e-9
+"""Relative difference of two sums of the same volumes."""
+
+AGREE_S = 900
+"""Exchange seconds between two responses that overrule together what was certain."""
+
+
+class Proof(NamedTuple):
+    """What a response proves.
+
+    `write`: for the cache; nothing if the response is not to be used yet. `disputed`: what this and earlier responses
+    say against what is certain, until another agrees; `overruled`: buckets in which REST takes back what it confirmed.
+    `is_trusted`: whether all that it contradicts was contradicted before.
+    """
+
+    write: Write
+    disputed: Records
+    overruled: list[int]
+    is_trusted: bool
+
+    def doubtful_sides(self, need: Need) -> tuple[bool, bool]:
+        """Whether what was wrong may go on before the page, and behind it: its oldest or newest buckets are wrong."""
+        reach = ANCHOR * need.timeframe.seconds
+        before = any(start_s < need.first_s + reach for start_s in self.overruled)
+        return before, any(start_s > need.last_s - reach for start_s in self.overruled)
+
+
+def interpret(
+    series: Series, need: Need, page: Page, view: View, disputed: Records, asked_ms: int, rules: Rules
+) -> Proof:
+    """What the response `page` to `need`, requested at `asked_ms` (exchange time), proves.
+
+    `view` holds all that is known of the series up to the newest bucket, `disputed` what earlier responses said against
+    it.
+    """
+    step, asked_s = series.timeframe.seconds, asked_ms / 1000
+    rows = to_records(c for c in page.candles if c.start_s <= rules.newest(series.timeframe, asked_s))
+    settled_s = min(rules.settled(series.timeframe, asked_s), need.last_s)
+    proven = _covered(rows, page, settled_s, step, asked_ms)
+    proven = proven[proven["start_s"] >= view.from_s + step]
+    against = _compare(proven, view.records, disputed, asked_ms)
+    origin = _origin(view, need, rows[rows["start_s"] <= settled_s], asked_s, step)
+    disputed = np.concatenate([disputed[~np.isin(disputed["start_s"], proven["start_s"])], against.disputed])
+    if not against.is_trusted:
+        return Proof(Write(series, rows[:0]), disputed, [], is_trusted=False)
+    sure = proven[~np.isin(proven["start_s"], against.disputed["start_s"])]
+    silent = _silent(view, need, sure, page, rows, settled_s, step, asked_ms)
+    early = _early(rows[~np.isin(rows["start_s"], proven["start_s"])], view.records)
+    early = early[early["start_s"] >= view.from_s + step]
+    found = np.concatenate([sure, silent, early])
+    write = Write(series, found[np.argsort(found["start_s"], kind="stable")], origin, view.origin.start_s)
+    return Proof(write, disputed, against.overruled, is_trusted=True)
+
+
+def interpret_survey(series: Series, survey: Need, page: Page, view: View, asked_ms: int, rules: Rules) -> Write:
+    """The buckets of `series` that a page of a longer timeframe proves to be empty, and what it says of the origin.
+
+    A longer bucket that it covers and lacks was empty as a whole; and so is what is missing of one whose known candles
+    already have all of its volume.
+    """
+    step, longer, asked_s = series.timeframe.seconds, survey.timeframe, asked_ms / 1000
+    rows = to_records(c for c in page.candles if c.start_s <= rules.newest(longer, asked_s))
+    settled_s = min(rules.settled(longer, asked_s), survey.last_s)
+    covered = _covered(rows, page, settled_s, longer.seconds, asked_ms)
+    origin = _origin(view, survey, _children_of_first(rows, view, longer), asked_s, longer.seconds)
+    closes = [None, *covered["close"].tolist()]
+    made = [_empty_children(p, close, view, longer, step, asked_ms) for p, close in zip(covered, closes, strict=False)]
+    found = np.concatenate([view.records[:0], *made])
+    newest_s = rules.newest(series.timeframe, asked_s)
+    found = found[(found["start_s"] >= view.from_s + step) & (found["start_s"] <= newest_s)]
+    return Write(series, found, origin, view.origin.start_s)
+
+
+# What a response covers.
+
+
+def _covered(rows: Records, page: Page, settled_s: int, step: int, asked_ms: int) -> Records:
+    """A confirmed record for each bucket that `page` decides: its settled rows, and empty ones between them.
+
+    The row of the open bucket vouches for the rows before it, not for absence: it may come from elsewhere.
+    """
+    final = rows[rows["start_s"] <= min(settled_s, page.covers_to_s)].copy()
+    final["flags"] = State.CONFIRMED
+    final["observed_ms"] = asked_ms
+    if not len(final):
+        return final
+    settled_rows = rows["start_s"][rows["start_s"] <= settled_s]
+    last_s = min(page.covers_to_s, int(settled_rows[-1]), settled_s)
+    filled = fill_empty(final, int(final["start_s"][0]), last_s, step, None, State.CONFIRMED, asked_ms)
+    if not page.unreadable:
+        return filled
+    return filled[~_unknown_close(filled, page.unreadable)]
+
+
+def _unknown_close(filled: Records, unreadable: frozenset[int]) -> npt.NDArray[np.bool_]:
+    """Buckets without a readable row, and the empty ones behind them: what these carry is not known."""
+    unknown = np.zeros(len(filled), dtype=bool)
+    carries_unknown = False
+    for i, (start_s, traded) in enumerate(zip(filled["start_s"].tolist(), has_trades(filled), strict=True)):
+        carries_unknown = start_s in unreadable or (carries_unknown and not traded)
+        unknown[i] = carries_unknown
+    return unknown
+
+
+def _silent(
+    view: View, need: Need, sure: Records, page: Page, rows: Records, settled_s: int, step: int, asked_ms: int
+) -> Records:
+    """Buckets in which a stream was silent and that the response lacks, as far as the close before them is known."""
+    present = set(rows["start_s"].tolist()) | page.unreadable | set(sure["start_s"].tolist())
+    closes = {int(r["start_s"]): float(r["close"]) for r in (*view.over, *sure)}
+    made: list[tuple[float, ...]] = []
+    for start_s in view.silent_s:
+        close = closes.get(start_s - step)
+        if need.first_s <= start_s <= settled_s and start_s not in present and close is not None:
+            closes[start_s] = close
+            made.append((start_s, State.CONFIRMED | EMPTY | SILENT, asked_ms, close, close, close, close, 0.0))
+    return np.array(made, dtype=RECORD)
+
+
+def _early(records: Records, known: Records) -> Records:
+    """Rows that are not final as closed candles that every other word on them replaces; without those that lag."""
+    seen = {int(r["start_s"]): float(r["volume"]) for r in known}
+    keep = [r["volume"] >= seen.get(int(r["start_s"]), 0.0) for r in records]
+    early: Records = records[np.array(keep, dtype=bool)]
+    early["flags"] = State.CLOSED | PROVISIONAL
+    early["observed_ms"] = early["start_s"].astype(np.uint64) * 1000
+    return early
+
+
+# What a response contradicts.
+
+
+class Contradictions(NamedTuple):
+    """`disputed`: what the response says of buckets that it may not change yet, and when that was first said."""
+
+    disputed: Records
+    overruled: list[int]
+    is_trusted: bool
+
+
+def _compare(proven: Records, known: Records, before: Records, asked_ms: int) -> Contradictions:
+    """What is certain is given up only for two responses that agree, at least `AGREE_S` apart.
+
+    Certain is that there were trades where some were seen, at least as many, and all that REST itself confirmed.
+    """
+    _, new, old = np.intersect1d(proven["start_s"], known["start_s"], assume_unique=True, return_indices=True)
+    said, held = proven[new], known[old]
+    wrong = contradicts(said, held)
+    said, held = said[wrong], held[wrong]
+    earlier = {int(r["start_s"]): r for r in before if int(r["observed_ms"]) <= asked_ms}
+    first = [earlier.get(start_s) for start_s in said["start_s"].tolist()]
+    agreeing = [f if f is not None and _same(claim, f) else None for claim, f in zip(said, first, strict=True)]
+    is_trusted = None not in agreeing
+    disputed, overruled = [], []
+    for claim, certain, agreed in zip(said, held, agreeing, strict=True):
+        is_old = agreed is not None and asked_ms - int(agreed["observed_ms"]) >= AGREE_S * 1000
+        if not is_trusted or not is_old:
+            disputed.append(claim if agreed is None else agreed)
+        elif int(certain["flags"]) & STATE_MASK == State.CONFIRMED:
+            overruled.append(int(claim["start_s"]))
+    return Contradictions(np.array(disputed, dtype=RECORD), overruled, is_trusted)
+
+
+def contradicts(said: Records, held: Records) -> npt.NDArray[np.bool_]:
+    """In which buckets a response says less than is known, or other than REST confirmed (arrays of equal length)."""
+    differ = np.zeros(len(said), dtype=bool)
+    for field in ("open", "high", "low", "close"):
+        differ |= said[field] != held[field]
+    off = said["volume"] - held["volume"]
+    differ |= np.abs(off) > VOLUME_ROUNDING * np.maximum(said["volume"], held["volume"])
+    more = has_trades(said) & (off > VOLUME_ROUNDING * held["volume"])
+    is_closed, is_confirmed = state_of(held) >= State.CLOSED, state_of(held) == State.CONFIRMED
+    traded = has_trades(held)
+    less = traded & ~more & np.where(is_closed, differ, off < -VOLUME_ROUNDING * held["volume"])
+    rests_on_silence = (held["flags"] & SILENT) != 0
+    overrules = is_confirmed & differ & (traded | has_trades(said)) & ~rests_on_silence
+    wrong: npt.NDArray[np.bool_] = less | overrules
+    return wrong
+
+
+def _same(a: np.void, b: np.void) -> bool:
+    if any(a[field] != b[field] for field in ("open", "high", "low", "close")):
+        return False
+    return bool(abs(a["volume"] - b["volume"]) <= VOLUME_ROUNDING * max(a["volume"], b["volume"]))
+
+
+# Where a series begins.
+
+
+def _origin(view: View, need: Need, rows: Records, asked_s: float, step: int) -> Origin | None:
+    """What the response says of the series' origin; None if that stays as it is.
+
+    It counts if it reaches back as far as the ring does (or as far as a page of the longest timeframe can), holds the
+    oldest known trade, and nothing before.
+    """
+    known, traded = view.origin, over(view.records)
+    traded = traded[has_trades(traded)]
+    if not len(rows):
+        return Origin(0, int(asked_s), 1) if not view.revision else None
+    oldest_s = int(rows["start_s"][0])
+    first_s = min(oldest_s, int(traded["start_s"][0])) if len(traded) else oldest_s
+    reaches = need.first_s < oldest_s and (need.first_s <= view.from_s + 2 * step or _is_longest(need.timeframe))
+    if not reaches or oldest_s != first_s:
+        return Origin(first_s, 0, 0) if 0 < first_s < known.start_s else None
+    if known.start_s != first_s or known.seen_s > asked_s:
+        return Origin(first_s, int(asked_s), 1)
+    if asked_s - known.seen_s < LOOKS_S[known.looks]:
+        return None
+    return Origin(first_s, int(asked_s), known.looks + 1)
+
+
+def _is_longest(timeframe: Timeframe) -> bool:
+    return not any(t.contains(timeframe) for t in Timeframe)
+
+
+def _children_of_first(rows: Records, view: View, longer: Timeframe) -> Records:
+    """The oldest known trade, as a row, if the oldest of `rows` (of `longer`) is the bucket that holds it; else `rows`.
+
+    Of a row that holds older trades than are known it is not said yet where they are: then nothing is said.
+    """
+    traded = over(view.records)
+    traded = traded[has_trades(traded)]
+    if not len(rows) or not len(traded):
+        return rows[:0]
+    parent, first = rows[0], traded[:1]
+    if longer.bucket(int(first["start_s"][0])) != int(parent["start_s"]):
+        return rows[:0]
+    return first if _explained(parent, _known_children(parent, view, longer)) else rows[:0]
+
+
+# Children of a longer bucket.
+
+
+def _known_children(parent: np.void, view: View, longer: Timeframe) -> Records:
+    closed, start_s = over(view.records), int(parent["start_s"])
+    inside: Records = closed[(closed["start_s"] >= start_s) & (closed["start_s"] < start_s + longer.seconds)]
+    return inside
+
+
+def _explained(parent: np.void, children: Records) -> bool:
+    """Whether the known `children` have all the trades of `parent`."""
+    traded = children[has_trades(children)]
+    volume = float(traded["volume"].sum())
+    is_all = abs(volume - parent["volume"]) <= VOLUME_ROUNDING * max(volume, float(parent["volume"]))
+    return bool(len(traded) and is_all and traded["close"][-1] == parent["close"])
+
+
+def _empty_children(
+    parent: np.void, close: float | None, view: View, longer: Timeframe, step: int, asked_ms: int
+) -> Records:
+    """The missing children of a covered `parent`, if they were empty; `close`: of the bucket before it, if known."""
+    known, first_s = _known_children(parent, view, longer), int(parent["start_s"])
+    if int(parent["flags"]) & EMPTY:
+        if has_trades(known).any():
+            return known[:0]
+        close = float(parent["close"])
+    elif not _explained(parent, known):
+        return known[:0]
+    end_s = first_s + longer.seconds
+    inside = view.records[(view.records["start_s"] >= first_s) & (view.records["start_s"] < end_s)]
+    forming = set(inside["start_s"][(state_of(inside) == State.FORMING) & has_trades(inside)].tolist())
+    closes = {int(r["start_s"]): float(r["close"]) for r in known}
+    made: list[tuple[float, ...]] = []
+    for start_s in range(first_s, end_s, step):
+        if start_s in closes:
+            close = closes[start_s]
+        elif close is not None and start_s not in forming:
+            made.append((start_s, State.CONFIRMED | EMPTY, asked_ms, close, close, close, close, 0.0))
+    return np.array(made, dtype=RECORD)
