@@ -48,6 +48,7 @@ class Candle:
     """One bucket. `start`: UNIX seconds; `trades` false: proven to be empty; `state`: forming, closed or confirmed.
 
     `corrected`: it replaced another closed candle (known only of those that were asked for, not of events).
+    `provisional`: closed, but perhaps wrong; it is confirmed or corrected soon.
     """
 
     start: int
@@ -59,6 +60,7 @@ class Candle:
     trades: bool
     state: str
     corrected: bool = False
+    provisional: bool = False
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Candle:

@@ -11,7 +11,7 @@ from app.candles import State
 from app.indicators.macdv import MacdvSeries
 from app.indicators.stages import STAGES
 from app.memo import Made
-from app.records import CORRECTED, RECORD, Records, has_trades, state_of
+from app.records import CORRECTED, PROVISIONAL, RECORD, Records, has_trades, state_of
 from app.settings import WINDOW
 
 LABELS = {int(state): state.label for state in State}
@@ -42,8 +42,9 @@ def candle_rows(records: Records) -> list[dict[str, Any]]:
             "trades": t,
             "state": LABELS[state],
             "corrected": corrected,
+            "provisional": provisional,
         }
-        for s, o, h, lo, c, v, t, state, corrected in zip(
+        for s, o, h, lo, c, v, t, state, corrected, provisional in zip(
             records["start_s"].tolist(),
             records["open"].tolist(),
             records["high"].tolist(),
@@ -53,6 +54,7 @@ def candle_rows(records: Records) -> list[dict[str, Any]]:
             has_trades(records).tolist(),
             state_of(records).tolist(),
             ((records["flags"] & CORRECTED) != 0).tolist(),
+            ((records["flags"] & PROVISIONAL) != 0).tolist(),
             strict=True,
         )
     ]

@@ -10,7 +10,7 @@ from redis import Redis
 from app.batches import batched
 from app.cache import keys
 from app.cache.scripts import script
-from app.records import RECORD, Records
+from app.records import RECORD, Records, state_of
 from app.series import Series
 
 SERIES_A_READ = 250
@@ -22,7 +22,7 @@ class BucketReader:
         self._read = script(client, "read_buckets")
 
     def read(self, many: Sequence[Series], starts_s: Sequence[int]) -> Records:
-        """`[i, j]`: what is held of the bucket `starts_s[j]` of `many[i]`, all zeros where that is nothing.
+        """`[i, j]`: the candle of the bucket `starts_s[j]` of `many[i]`, all zeros if there is none.
 
         All series are of one timeframe; `starts_s` are starts of its buckets, quickest read where they ascend.
         """
@@ -33,5 +33,5 @@ class BucketReader:
             ([keys.candles(series) for series in some], args) for some in batched(many, SERIES_A_READ)
         )
         slots = np.frombuffer(bytearray(b"".join(parts)), RECORD).reshape(len(many), len(starts_s))
-        slots[slots["start_s"] != np.asarray(starts_s)] = 0
+        slots[(slots["start_s"] != np.asarray(starts_s)) | (state_of(slots) == 0)] = 0
         return slots

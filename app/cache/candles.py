@@ -16,7 +16,7 @@ from app.cache.model import Outcome, Ring, View, Write, Written
 from app.cache.rings import RingReader, note_of
 from app.cache.scripts import Call, script
 from app.candles import LABELS
-from app.records import EMPTY, RECORD, STATE_MASK
+from app.records import EMPTY, PROVISIONAL, RECORD, STATE_MASK
 from app.series import Series
 
 SERIES_A_CALL = 64
@@ -118,6 +118,7 @@ def _payload(series: Series, row: tuple[Any, ...]) -> bytes:
             "volume": volume,
             "trades": not flags & EMPTY,
             "state": LABELS[flags & STATE_MASK],
+            "provisional": bool(flags & PROVISIONAL),
         }
     )
 

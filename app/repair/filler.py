@@ -88,7 +88,7 @@ class Filler:
         if due_s is None or (due_s > now_s and is_left_to_scan):
             self._queue.done(request)
         else:
-            self._queue.settle(request, max(exchange_ms, int(due_s * 1000)))
+            self._queue.settle(request, max(exchange_ms, int(due_s * 1000)), Why.HISTORY if gaps.is_history else None)
 
     def _gaps(self, request: Request, exchange_ms: int) -> Gaps:
         """What is known of the series of `request`, read now."""

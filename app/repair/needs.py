@@ -140,6 +140,11 @@ class Gaps:
         return merge(self.lost, self._step, limit=len(self.lost) + 1)
 
     @property
+    def is_history(self) -> bool:
+        """Whether all that is missing lies before the first candle that is known."""
+        return bool(len(self.traded)) and not any(last_s > self.traded[0] for _, last_s in self.runs)
+
+    @property
     def edge_s(self) -> int:
         """The oldest bucket that the ring can hold."""
         return self.view.from_s + 2 * self._step
@@ -173,6 +178,8 @@ class Gaps:
         """What `need` was to bring and did not, with what earlier requests had not brought; None if nothing is left."""
         before = self.asked if self.asked and self.asked.asked_s <= self.now_s else None
         uncovered = self.lost[(self.lost >= need.first_s) & (self.lost < need.last_s + need.timeframe.seconds)]
+        if self._look_due_s() <= self.now_s and need.first_s < self.view.origin.start_s:
+            uncovered = np.union1d(uncovered, [need.first_s])  # the response said nothing of the origin
         if before:
             earlier = self.lost[(self.lost >= before.first_s) & (self.lost <= before.last_s)]
             if not len(uncovered):
@@ -220,7 +227,7 @@ class Gaps:
         """When a gap is to be requested: at once, or after what was requested in vain has waited."""
         origin = self.view.origin
         if len(self.traded) and last_s < self.traded[0] and origin.looks and origin.start_s == self.traded[0]:
-            return origin.seen_s + LOOKS_S[origin.looks] if origin.seen_s <= self.now_s else self.now_s
+            return self._next_look_s()
         asked = self.asked
         if asked is None or not asked.holds(first_s, last_s) or asked.asked_s > self.now_s:
             return 0.0
@@ -235,7 +242,15 @@ class Gaps:
         origin = self.view.origin
         if not origin.is_proven or not origin.seen_s or not len(self.traded) or origin.start_s < self.edge_s:
             return NEVER_S
-        return origin.seen_s + LOOKS_S[origin.looks] if origin.seen_s <= self.now_s else self.now_s
+        return self._next_look_s()
+
+    def _next_look_s(self) -> float:
+        """When the series' origin is looked for again; later if a response since then said nothing of it."""
+        origin, asked = self.view.origin, self.asked
+        due_s = origin.seen_s + LOOKS_S[origin.looks] if origin.seen_s <= self.now_s else self.now_s
+        if asked and due_s <= asked.asked_s <= self.now_s and asked.first_s < origin.start_s:
+            return asked.due_s
+        return due_s
 
     def _page_for(self, first_s: int, last_s: int) -> Need:
         settled = self.traded[self.traded <= self.rules.settled(self.timeframe, self.now_s)]

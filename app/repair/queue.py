@@ -111,9 +111,12 @@ class RepairQueue:
     def done(self, request: Request) -> None:
         self._give_back(request, "done", "")
 
-    def settle(self, request: Request, not_before_ms: int) -> None:
-        """Look again once the exchange's clock has passed `not_before_ms`: there was a response."""
-        self._give_back(request, "settle", not_before_ms)
+    def settle(self, request: Request, not_before_ms: int, why: Why | None = None) -> None:
+        """Look again once the exchange's clock has passed `not_before_ms`: there was a response.
+
+        `why`: how urgent what is left is, if that has changed.
+        """
+        self._give_back(request, "settle", not_before_ms, "" if why is None else urgency(why, request.timeframe))
 
     def postpone(self, request: Request, not_before_ms: int) -> None:
         """Look again once the exchange's clock has passed `not_before_ms`; nothing was requested: tries still count."""
@@ -157,7 +160,7 @@ class RepairQueue:
             pipe.execute()
         return sum(map(len, gone))
 
-    def _give_back(self, request: Request, verb: str, value: str | bytes | int) -> int:
+    def _give_back(self, request: Request, verb: str, value: str | bytes | int, steps: str | int = "") -> int:
         return int(
             self._release(
                 keys=[
@@ -170,7 +173,7 @@ class RepairQueue:
                     self._ready,
                     self._asked,
                 ],
-                args=[str(request), verb, value],
+                args=[str(request), verb, value, steps],
             )
         )
 

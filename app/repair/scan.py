@@ -114,8 +114,7 @@ class Scanner:
 def _why(gaps: Gaps) -> Why:
     if not gaps.view.revision:
         return Why.START
-    is_history = not len(gaps.lost) or (len(gaps.traded) and gaps.lost[-1] < gaps.traded[0])
-    return Why.HISTORY if is_history else Why.GAP
+    return Why.HISTORY if gaps.is_history else Why.GAP
 
 
 def _newest(view: View) -> int:

@@ -79,6 +79,9 @@ class Repair:
 
 
 def _report(found: list[Found]) -> None:
-    kinds = Counter("start" if f.request and f.request[1] is Why.START else "repair" for f in found)
-    buckets = sum(f.buckets for f in found)
-    log.info("scan: %d series to start, %d to repair (%d buckets)", kinds["start"], kinds["repair"], buckets)
+    kinds = Counter(f.request[1] for f in found if f.request and f.buckets)
+    starts = sum(f.request is not None and f.request[1] is Why.START for f in found)
+    if starts or kinds:
+        buckets = sum(f.buckets for f in found)
+        words = "scan: %d series to start, %d with gaps, %d with more history (%d buckets)"
+        log.info(words, starts, kinds[Why.GAP], kinds[Why.HISTORY], buckets)

@@ -53,7 +53,7 @@ def reasons_of(feed: Feed, products: Sequence[Product], series: Sequence[SeriesS
 
 def set_apart(series: Sequence[SeriesStatus]) -> list[SeriesStatus]:
     """Series that have started and are not as they should be."""
-    return [s for s in series if s.stale or not (s.ready or s.starting)]
+    return [s for s in series if not s.starting and (s.stale or not s.ready)]
 
 
 def tolerated(series: Sequence[SeriesStatus]) -> int:

@@ -30,6 +30,7 @@ class Candle(BaseModel):
     trades: bool = Field(description="False: the exchange has proven that the bucket had no trades.")
     state: Literal["forming", "closed", "confirmed"]
     corrected: bool = Field(description="Another closed candle of this bucket was here before.")
+    provisional: bool = Field(description="Closed, but perhaps wrong: the exchange's REST is requested to confirm it.")
 
 
 class CandlesAnswer(BaseModel):

@@ -1,11 +1,13 @@
 -- Gives a leased request back.
 -- KEYS: leased, delayed, settling, urgency, attempts, failures, ready, asked
--- ARGV: request, 'done' | 'retry' | 'settle' | 'postpone' | 'fail', then: - | delay in ms | exchange ms twice | reason (JSON)
+-- ARGV: request, 'done' | 'retry' | 'settle' | 'postpone' | 'fail', then: - | delay in ms | exchange ms twice | reason (JSON),
+--   then its urgency in steps from now on ('' leaves it)
 
 local request, verb = ARGV[1], ARGV[2]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREM', KEYS[1], request)
+if ARGV[4] ~= '' then redis.call('HSET', KEYS[4], request, ARGV[4]) end
 
 if verb == 'retry' then
   redis.call('ZADD', KEYS[2], now + ARGV[3], request)
