@@ -1,25 +1,22 @@
-"""What is asked of REST, and what its answers prove."""
+"""Which page of REST is requested next, and when."""
 
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
 
-from app.cache.model import View
+from app.cache.model import NO_ORIGIN, Origin, View
 from app.candles import State
-from app.records import PROVISIONAL, Records, has_trades, state_of
-from app.repair.needs import ANCHOR, PAGE, Need, Proof, Rules, left_to_ask, need_of, page_of_reconciliation, prove
+from app.exchange.adapter import Page
+from app.records import PROVISIONAL, Records
+from app.repair.needs import PAGE, Asked, Gaps, Need, Rules, page_of_reconciliation
 from app.timeframes import Timeframe
-from tests.build import B0, STEP, candle, empty, records, run, series
+from tests.build import B0, STEP, candle, empty, run
 
-M5 = Timeframe.M5
+M5, M15, D1 = Timeframe.M5, Timeframe.M15, Timeframe.D1
 RULES = Rules(grace_s=2, settling_s=60)
 CLOSED, CONFIRMED, FORMING = State.CLOSED, State.CONFIRMED, State.FORMING
-
-
-def view(*parts: Records, origin_s: int = B0, from_s: int = B0 - 1000 * STEP) -> View:
-    return View(np.concatenate([run(B0, 0), *parts]), 1, origin_s, from_s)
+CAPACITY = 1000
 
 
 def at(bucket: int, seconds: float = 0.0) -> float:
@@ -27,176 +24,238 @@ def at(bucket: int, seconds: float = 0.0) -> float:
     return B0 + bucket * STEP + seconds
 
 
-def test_a_series_that_was_never_asked_for_needs_its_newest_page() -> None:
-    need = need_of(view(origin_s=0), M5, at(10, 30), RULES)
-    assert need == Need(B0 + (9 - PAGE + 1) * STEP, B0 + 9 * STEP, seed=True)
+def start(bucket: int) -> int:
+    return B0 + bucket * STEP
+
+
+def provisional(bucket: int, count: int = 1, state: State = CLOSED) -> Records:
+    made = run(start(bucket), count, state)
+    made["flags"] |= PROVISIONAL
+    return made
+
+
+def gaps(*parts: Records, now: float, origin: Origin | None = None, asked: Asked | None = None, **more: object) -> Gaps:
+    """A series of 5m that holds `parts`; if its origin is not given, it begins with the first of them."""
+    held = np.concatenate([run(B0, 0), *parts])
+    begins = Origin.given(int(held["start_s"][0])) if len(held) else NO_ORIGIN
+    newest = RULES.newest(M5, now)
+    view = View(held, 1, begins if origin is None else origin, newest - (CAPACITY - 1) * STEP)
+    return Gaps(view, M5, now, RULES, asked, **more)  # type: ignore[arg-type]
+
+
+def page(first: int, last: int) -> Need:
+    return Need(M5, start(first), start(last))
+
+
+def response(*buckets: int) -> Page:
+    return Page.between_rows([candle(start(b)) for b in buckets], STEP)
+
+
+# Which page.
+
+
+def test_a_series_that_was_never_requested_needs_its_newest_page_up_to_the_open_bucket() -> None:
+    nothing = Gaps(View(run(B0, 0), 0, NO_ORIGIN, B0), M5, at(10, 30), RULES)
+    assert nothing.need() == Need(M5, start(10 - PAGE + 1), start(10), initial=True)
+    assert nothing.due_s() == at(10, 30)
 
 
 def test_the_open_bucket_and_the_grace_are_left_to_the_stream() -> None:
-    known = view(run(B0, 9))
-    assert need_of(known, M5, at(10, 1.9), RULES) is None
-    assert need_of(known, M5, at(10, 2.0), RULES) == Need(B0 + 8 * STEP, B0 + 9 * STEP), "and an anchor"
+    assert gaps(run(B0, 9), now=at(10, 1.9)).need() is None
+    assert gaps(run(B0, 9), now=at(10, 2.0)).need() == page(8, 10)
 
 
-def test_missing_and_forming_buckets_become_one_page() -> None:
-    known = view(run(B0, 3), records((B0 + 4 * STEP, FORMING)), run(B0 + 6 * STEP, 2))
-    assert need_of(known, M5, at(8, 5), RULES) == Need(B0 + 2 * STEP, B0 + 5 * STEP)
+def test_a_page_reaches_from_the_candle_before_a_gap_to_the_first_that_is_settled_behind_it() -> None:
+    known = gaps(run(B0, 4), run(start(6), 4), now=at(10, 61))
+    assert known.need() == page(3, 6)
+    assert gaps(run(B0, 4), run(start(6), 4, FORMING), now=at(10, 61)).need() == page(3, 10)
+    unsettled = gaps(run(B0, 4), run(start(5), 1), now=at(6, 30))
+    assert unsettled.need() == page(3, 6), "the candle behind the gap may still change, so the open bucket is needed"
 
 
-def test_a_page_has_at_most_350_buckets_and_the_oldest_come_first() -> None:
-    assert need_of(view(run(B0, 1)), M5, at(1000, 5), RULES) == Need(B0, B0 + (PAGE - 1) * STEP)
+def test_it_reaches_back_to_a_candle_that_rest_has_confirmed_if_one_is_near() -> None:
+    assert gaps(run(B0, 3), run(start(3), 2, CLOSED), now=at(6, 5)).need() == page(2, 6)
+    assert gaps(run(B0, 3), run(start(3), 8, CLOSED), now=at(12, 5)).need() == page(10, 12)
 
 
-def test_nothing_is_asked_that_the_ring_no_longer_reaches() -> None:
-    known = view(from_s=B0 + 50 * STEP)
-    assert need_of(known, M5, at(60, 5), RULES) == Need(B0 + 52 * STEP, B0 + 59 * STEP)
+def test_empty_and_provisional_candles_are_no_anchor() -> None:
+    known = gaps(run(B0, 2), empty(start(2), 10.0), provisional(3), now=at(5, 61))
+    assert known.need() == page(1, 5)
 
 
-def test_a_question_reaches_back_to_the_last_candle_that_rest_confirmed() -> None:
-    known = view(run(B0, 3), run(B0 + 3 * STEP, 1, CLOSED), empty(B0 + 4 * STEP, 10.0))
-    assert need_of(known, M5, at(6, 5), RULES) == Need(B0 + 2 * STEP, B0 + 5 * STEP)
-    assert need_of(view(run(B0, 1)), M5, at(20, 5), RULES) == Need(B0, B0 + 19 * STEP)
-    far = view(run(B0, 1), *(empty(B0 + i * STEP, 10.0) for i in range(1, 9)))
-    assert need_of(far, M5, at(10, 5), RULES) == Need(B0 + 9 * STEP, B0 + 9 * STEP), "not further than it is worth"
+def test_the_newest_gap_comes_first_with_what_its_page_reaches_besides() -> None:
+    known = gaps(run(B0, 400), run(start(410), 100), run(start(520), 100), run(start(1200), 5), now=at(1205, 61))
+    newest = known.need()
+    assert newest == page(851, 1200), "from the first trade behind the newest gap as far back as a page goes"
+    filled = gaps(run(B0, 400), run(start(410), 100), run(start(520), 700), now=at(1220, 61))
+    assert filled.need() == page(399, 520), "both older gaps fit into one"
 
 
-def test_the_bucket_before_a_gap_is_confirmed_with_it_if_only_the_stream_vouched_for_it() -> None:
-    known = view(run(B0 + 3 * STEP, 1, CLOSED))
-    assert need_of(known, M5, at(5, 5), RULES) == Need(B0, B0 + 2 * STEP)
-    last = view(run(B0, 4, CLOSED))
-    assert need_of(last, M5, at(6, 5), RULES) == Need(B0 + 3 * STEP, B0 + 5 * STEP)
+def test_a_long_gap_is_filled_page_by_page_each_ending_at_a_known_candle() -> None:
+    known = run(B0, 1)
+    for expected in (page(651, 1000), page(302, 651), page(0, 302)):
+        held = gaps(known, now=at(1000, 61), origin=Origin.given(B0)).need()
+        assert held == expected
+        known = np.concatenate([run(B0, 1), run(expected.first_s, (start(1000) - expected.first_s) // STEP)])
+        known = known[np.unique(known["start_s"], return_index=True)[1]]
+    assert gaps(known, now=at(1000, 61), origin=Origin.given(B0)).need() is None
 
 
-def test_unsettled_candles_are_asked_for_once_more_when_they_have_settled() -> None:
-    early = run(B0 + 5 * STEP, 1, CLOSED)
-    early["flags"] |= PROVISIONAL
-    known = view(run(B0, 5), early)
-    assert need_of(known, M5, at(6, 59), RULES) is None
-    assert left_to_ask(known, M5, at(6, 59), RULES) == at(6, 60)
-    assert need_of(known, M5, at(6, 60), RULES) == Need(B0 + 4 * STEP, B0 + 5 * STEP)
+def test_a_series_wants_all_that_its_ring_holds_until_its_origin_is_proven() -> None:
+    first = gaps(run(start(651), 350), now=at(1001, 61), origin=NO_ORIGIN)
+    assert first.need() == page(302, 651)
+    assert first.is_history
+    assert len(first.lost) == CAPACITY - 2 - 350
+    claimed = Origin(start(651), int(at(1001)), looks=1)
+    assert gaps(run(start(651), 350), now=at(1001, 61), origin=claimed).need() is None
+    assert gaps(run(start(651), 353), now=at(1004), origin=claimed).need() == page(302, 651), "15 minutes later"
+    proven = claimed._replace(looks=2)
+    assert len(gaps(run(start(651), 350), now=at(1001, 61), origin=proven).lost) == 0
 
 
-def test_what_is_left_is_asked_for_when_it_has_settled() -> None:
-    assert left_to_ask(view(run(B0, 6)), M5, at(6, 30), RULES) is None
-    assert left_to_ask(view(run(B0, 5)), M5, at(6, 30), RULES) == at(6, 60)
-    assert left_to_ask(view(origin_s=0), M5, at(6, 30), RULES) == at(6, 60)
+def test_nothing_is_requested_that_the_ring_does_not_reach() -> None:
+    known = gaps(run(start(-100), 100), run(start(900), 100), now=at(1000, 61))
+    assert known.lost[0] == start(1000 - CAPACITY + 2)
 
 
-def test_a_settled_answer_proves_candles_and_empty_buckets() -> None:
-    need = Need(B0, B0 + 3 * STEP)
-    page = [candle(B0, 10.5), candle(B0 + 2 * STEP, 10.2)]
-    proof = prove(series(), need, page, view(run(B0 - STEP, 1)), int(at(4, 60) * 1000), RULES)
-    found = proof.write.records
-    assert found["start_s"].tolist() == [B0 + i * STEP for i in range(4)]
-    assert set(state_of(found).tolist()) == {CONFIRMED}
-    assert has_trades(found).tolist() == [True, False, True, False]
-    assert found["close"].tolist() == [10.5, 10.5, 10.2, 10.2]
-    assert proof.write.origin_s is None
+def test_provisional_candles_are_requested_once_they_have_settled() -> None:
+    known = gaps(run(B0, 5), provisional(5), now=at(6, 59))
+    assert known.need() is None
+    assert known.due_s() == at(6, 60)
+    assert gaps(run(B0, 5), provisional(5), now=at(6, 60)).need() == page(4, 6)
 
 
-def test_a_young_answer_closes_candles_and_proves_nothing_empty() -> None:
-    need = Need(B0, B0 + 2 * STEP)
-    proof = prove(series(), need, [candle(B0 + STEP)], view(run(B0 - STEP, 1)), int(at(3, 59) * 1000), RULES)
-    found = proof.write.records
-    assert found["start_s"].tolist() == [B0, B0 + STEP], "the newest bucket is absent, and that proves nothing"
-    assert state_of(found).tolist() == [CONFIRMED, CONFIRMED]
-    proof = prove(series(), need, [candle(B0 + 2 * STEP)], view(run(B0 - STEP, 1)), int(at(3, 59) * 1000), RULES)
-    newest = proof.write.records[-1]
-    assert newest["flags"] == CLOSED | PROVISIONAL
-    assert newest["observed_ms"] == (B0 + 2 * STEP) * 1000, "any word of the stream replaces it"
+def test_of_a_longer_timeframe_only_what_cannot_be_built_is_requested() -> None:
+    hours = run(B0 // 900 * 900, 3, step=900)
+    now = float(hours["start_s"][-1]) + 20 * 900
+    view = View(hours, 1, Origin.given(int(hours["start_s"][0])), int(now) - 900_000)
+    built = Gaps(view, M15, now, RULES, None, int(hours["start_s"][-1]) + 900 * 5)
+    assert built.lost.tolist() == [int(hours["start_s"][-1]) + 900 * i for i in range(1, 5)]
 
 
-def test_a_young_answer_that_lags_behind_the_stream_is_not_taken() -> None:
-    seen = records((B0, FORMING))
-    seen["volume"] = 5
-    proof = prove(series(), Need(B0, B0), [candle(B0, volume=4.0)], view(seen), int(at(1, 30) * 1000), RULES)
-    assert len(proof.write.records) == 0
+# When.
 
 
-def test_a_series_begins_with_its_first_trade() -> None:
-    need = Need(B0, B0 + 9 * STEP, seed=True)
-    proof = prove(series(), need, [candle(B0 + 4 * STEP)], view(origin_s=0), int(at(20) * 1000), RULES)
-    assert proof.write.origin_s == B0 + 4 * STEP
-    assert proof.write.records["start_s"].tolist() == [B0 + i * STEP for i in range(4, 10)]
+def uncovered(first: int, last: int, when: float, responses: int = 1) -> Asked:
+    return Asked(start(first), start(last), when, responses)
 
 
-def test_a_series_without_any_trade_begins_behind_what_was_asked() -> None:
-    need = Need(B0, B0 + 9 * STEP, seed=True)
-    proof = prove(series(), need, [], view(origin_s=0), int(at(20) * 1000), RULES)
-    assert proof.write.origin_s == B0 + 10 * STEP
-    assert len(proof.write.records) == 0
+@pytest.mark.parametrize(("responses", "minutes"), [(1, 5), (2, 10), (3, 45), (4, 60), (9, 60)])
+def test_what_a_response_did_not_cover_is_requested_again_after_5_15_and_60_minutes_then_hourly(
+    responses: int, minutes: int
+) -> None:
+    when = at(13, 70)
+    asked = uncovered(10, 12, when, responses)
+    assert gaps(run(B0, 10), now=when, asked=asked).need() is None
+    later = gaps(run(B0, 10), now=when, asked=asked._replace(last_s=start(100)))
+    assert later.due_s() == when + 60 * minutes
+    assert gaps(run(B0, 10), now=when + 60 * minutes, asked=asked._replace(last_s=start(100))).need() is not None
 
 
-def test_an_answer_that_takes_trades_away_says_so() -> None:
-    seen = view(run(B0 - STEP, 1), run(B0, 2, CLOSED))
-    proof = prove(series(), Need(B0, B0 + STEP), [candle(B0)], seen, int(at(9) * 1000), RULES)
-    assert proof.contradicted == [B0 + STEP]
+def test_a_gap_that_was_requested_in_vain_is_due_again_when_a_trade_behind_it_has_settled() -> None:
+    asked = uncovered(10, 12, at(13, 70), responses=4)
+    known = (run(B0, 10), run(start(13), 1))
+    assert gaps(*known, now=at(14, 59), asked=asked).need() is None
+    assert gaps(*known, now=at(14, 59), asked=asked).due_s() == at(14, 60)
+    assert gaps(*known, now=at(14, 60), asked=asked).need() == page(9, 13)
 
 
-def test_an_answer_that_differs_from_what_was_confirmed_says_so() -> None:
-    need, page = Need(B0, B0 + 2 * STEP), [candle(B0, 10.5), candle(B0 + STEP, 10.5), candle(B0 + 2 * STEP, 10.5)]
-    seen = view(records((B0, CONFIRMED, 10.5), (B0 + STEP, CLOSED, 9.5), (B0 + 2 * STEP, CONFIRMED, 9.5)))
-    proof = prove(series(), need, page, seen, int(at(9) * 1000), RULES)
-    assert proof.contradicted == [B0 + 2 * STEP], "a close of the stream may be wrong"
-    rounded = [candle(B0, 10.5, volume=1.0 + 1e-12)]
-    proof = prove(series(), Need(B0, B0), rounded, seen, int(at(9) * 1000), RULES)
-    assert proof.contradicted == [], "a sum of volumes is rounded"
+def test_a_gap_that_was_requested_before_it_had_settled_is_due_when_it_has() -> None:
+    asked = uncovered(10, 10, at(11, 5))
+    assert gaps(run(B0, 10), now=at(11, 6), asked=asked).due_s() == at(11, 60)
 
 
-def test_what_is_wrong_at_the_beginning_of_a_page_may_go_on_before_it() -> None:
-    need, seen = Need(B0, B0 + 19 * STEP), view(records(*((B0 + i * STEP, CONFIRMED) for i in range(20))))
-
-    def proof_with(wrong: int) -> Proof:
-        page = [candle(B0 + i * STEP, 10.0 + (i == wrong)) for i in range(20)]
-        return prove(series(), need, page, seen, int(at(30) * 1000), RULES)
-
-    assert proof_with(0).reaches_back(need)
-    assert proof_with(ANCHOR - 1).reaches_back(need), "empty buckets say nothing, so the oldest few count"
-    assert not proof_with(ANCHOR).reaches_back(need)
-    assert not proof_with(20).reaches_back(need)
+def test_another_gap_is_due_at_once() -> None:
+    asked = uncovered(10, 12, at(20, 70))
+    assert gaps(run(B0, 10), run(start(13), 6), now=at(20, 71), asked=asked).need() == page(18, 20)
 
 
-def test_reconciliation_asks_for_the_newest_settled_page_known_or_not() -> None:
-    whole = view(run(B0, 500))
-    settled = RULES.settled(M5, at(500, 61))
-    assert page_of_reconciliation(whole, M5, settled) == Need(B0 + 150 * STEP, B0 + 499 * STEP)
-    assert page_of_reconciliation(view(run(B0, 3)), M5, B0 + 2 * STEP) == Need(B0, B0 + 2 * STEP)
-    assert page_of_reconciliation(view(origin_s=0), M5, settled) is None
+def test_a_time_from_the_future_makes_nobody_wait() -> None:
+    ahead = uncovered(10, 12, at(5_000))
+    assert gaps(run(B0, 10), now=at(13, 61), asked=ahead).need() == page(9, 13)
+    claimed = Origin(B0, int(at(9_000)), looks=1)
+    assert gaps(run(B0, 10), now=at(10, 61), origin=claimed).need() is not None
 
 
-buckets = st.sets(st.integers(0, 59))
+def test_what_is_still_missing_after_a_response_is_remembered_with_what_was_before() -> None:
+    known = gaps(run(B0, 10), run(start(13), 6), now=at(20, 61))
+    first = known.still_asked(page(18, 20))
+    assert first == uncovered(19, 19, at(20, 61))
+    both = gaps(run(B0, 10), run(start(13), 6), now=at(20, 61), asked=first).still_asked(page(9, 13))
+    assert both == uncovered(10, 19, at(20, 61))
+    again = gaps(run(B0, 10), run(start(13), 6), now=at(30, 5), asked=first).still_asked(page(18, 30))
+    assert again is not None
+    assert (again.responses, again.last_s) == (2, start(29))
+    assert gaps(run(B0, 20), now=at(20, 61), asked=first).still_asked(page(18, 20)) is None
 
 
-@given(buckets, buckets, st.integers(2, 299))
-def test_asking_ends_and_then_every_bucket_is_known_as_it_was(known: set[int], traded: set[int], seconds: int) -> None:
-    """Whatever the cache has and whatever the exchange has: asking ends, never twice for what was settled."""
-    traded |= known
-    end_s = now_s = at(60, seconds)
-    held = view(*(run(B0 + i * STEP, 1) for i in sorted(known)))
-    confirmed: set[int] = set()
-    while True:
-        need = _need(held, now_s, end_s)
-        if need is not None:
-            asked = set(range(need.first_s, need.last_s + 1, STEP))
-            assert asked - confirmed, "everything was asked for after REST had confirmed it"
-            assert len(asked & confirmed) <= ANCHOR
-            page = [candle(b) for b in sorted(asked) if (b - B0) // STEP in traded]
-            write = prove(series(), need, page, held, int(now_s * 1000), RULES).write
-            confirmed |= {int(r["start_s"]) for r in write.records if r["flags"] & 3 == CONFIRMED}
-            merged = {int(r["start_s"]): r for r in [*held.records, *write.records]}
-            held = view(*(merged[b].reshape(1) for b in sorted(merged)), origin_s=write.origin_s or held.origin_s)
-        due_s = left_to_ask(held, M5, end_s, RULES)
-        if due_s is None:
-            break
-        assert need is not None or due_s > now_s, "nothing is asked and nothing is waited for"
-        now_s = max(now_s, due_s)
-    known_at_last = {int(r["start_s"]): bool(t) for r, t in zip(held.records, has_trades(held.records), strict=True)}
-    first = (held.origin_s - B0) // STEP
-    assert known_at_last == {B0 + i * STEP: i in traded for i in range(first, 60)}
-    assert not any(i < first for i in traded)
+@pytest.mark.parametrize(("looks", "minutes"), [(2, 60), (3, 24 * 60)])
+def test_a_proven_origin_is_looked_at_again_after_an_hour_then_daily(looks: int, minutes: int) -> None:
+    origin, known = Origin(start(990), int(at(1_000)), looks), run(start(990), 10)
+    due = at(1_000) + 60 * minutes
+    for now, expected in ((due - 1, None), (due, start(990))):
+        filled = np.concatenate([known, run(start(1_000), int(now - at(1_000)) // STEP)])
+        need = gaps(filled, now=now, origin=origin).need()
+        assert (need and need.last_s) == expected
+    blind = Asked(start(700), start(990), due, 1)
+    filled = np.concatenate([known, run(start(1_000), int(due - at(1_000)) // STEP)])
+    assert gaps(filled, now=due + 1, origin=origin, asked=blind).due_s() == due + 300, "it said nothing: as any other"
 
 
-def _need(held: View, now_s: float, end_s: float) -> Need | None:
-    """What is asked at `now_s` of the buckets that were over at `end_s`; the stream sees to those after."""
-    need, newest = need_of(held, M5, now_s, RULES), RULES.newest(M5, end_s)
-    return None if need is None or need.first_s > newest else Need(need.first_s, min(need.last_s, newest))
+# A gap that no page spans.
+
+
+def test_a_page_that_holds_only_its_end_leads_to_a_survey_in_the_shortest_timeframe_that_spans_the_gap() -> None:
+    known = gaps(run(B0, 1), run(start(800), 5), now=at(805, 61))
+    need = known.need()
+    assert need == page(451, 800)
+    survey = known.survey(need, response(800))
+    assert survey == Need(M15, M15.bucket(B0), M15.bucket(at(805, 61)))
+    assert known.survey(need, response(700, 800)) is None, "there is more to find with pages of its own"
+    near = gaps(run(B0, 1), run(start(300), 5), now=at(305, 61))
+    assert near.survey(page(0, 300), response(0, 300)) is None
+
+
+def test_a_survey_of_a_start_without_a_trade_reaches_to_the_ring_s_edge_once() -> None:
+    nothing = gaps(now=at(1_000, 61), origin=NO_ORIGIN)
+    need = page(651, 1_000)
+    survey = nothing.survey(need, response())
+    assert survey is not None
+    assert (survey.timeframe, survey.last_s) == (M15, M15.bucket(at(1_000)))
+    assert survey.first_s == M15.bucket(start(1_000 - CAPACITY + 2))
+    again = gaps(now=at(1_000, 61), origin=NO_ORIGIN, asked=uncovered(2, 999, at(1_000)))
+    assert again.survey(need, response()) is None
+
+
+def test_trades_that_a_survey_found_are_requested_with_the_page_that_ends_at_them() -> None:
+    known = gaps(run(B0, 1), run(start(800), 5), now=at(805, 61))
+    survey = Need(M15, M15.bucket(B0), M15.bucket(at(805)))
+    found = M15.bucket(start(300))
+    rows = [candle(M15.bucket(s), timeframe=M15) for s in (B0, start(300), start(800))]
+    last = found + 900 - STEP
+    assert known.located(survey, Page.between_rows(rows, 900)) == Need(M5, last - (PAGE - 1) * STEP, last)
+    assert known.located(survey, Page.between_rows([rows[0], rows[2]], 900)) is None
+
+
+def test_a_gap_too_far_from_the_next_trade_is_requested_from_the_one_before_it() -> None:
+    empties = np.concatenate([empty(start(b), 10.0) for b in range(3, 700)])
+    known = gaps(run(B0, 2), empties, run(start(700), 5), now=at(705, 61))
+    assert known.need() == page(1, 350)
+
+
+def test_a_day_has_no_longer_timeframe_to_survey_with() -> None:
+    day = 86_400
+    held = run(B0 // day * day, 1, step=day)
+    now = float(held["start_s"][0]) + 900 * day + 100
+    view = View(held, 1, Origin.given(int(held["start_s"][0])), int(now) - 1000 * day)
+    days = Gaps(view, D1, now, RULES)
+    need = days.need()
+    assert need is not None
+    assert days.survey(need, Page.between_rows([], day)) is None
+
+
+def test_a_reconciliation_requests_the_newest_page_whatever_is_known() -> None:
+    known = gaps(run(start(5), 5), now=at(10, 61))
+    assert page_of_reconciliation(known.view, M5, at(10, 61)) == page(10 - PAGE + 1, 10)
+    never = View(run(B0, 0), 0, NO_ORIGIN, B0)
+    assert page_of_reconciliation(never, M5, at(10, 61)) is None

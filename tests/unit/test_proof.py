@@ -1,0 +1,334 @@
+"""What a response of REST proves, and what it does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.cache.model import NO_ORIGIN, Origin, View
+from app.candles import State, UnifiedCandle
+from app.exchange.adapter import Page
+from app.records import EMPTY, PROVISIONAL, SILENT, Records, has_trades, state_of, to_records
+from app.repair.needs import Need, Rules
+from app.repair.proof import AGREE_S, Proof, interpret, interpret_survey
+from app.timeframes import Timeframe
+from tests.build import B0, STEP, candle, empty, records, run, series
+
+M5, M15, D1 = Timeframe.M5, Timeframe.M15, Timeframe.D1
+RULES = Rules(grace_s=2, settling_s=60)
+CLOSED, CONFIRMED, FORMING = State.CLOSED, State.CONFIRMED, State.FORMING
+NONE = run(B0, 0)
+
+
+def start(bucket: int) -> int:
+    return B0 + bucket * STEP
+
+
+def at(bucket: int, seconds: float = 0.0) -> int:
+    """Exchange time in milliseconds, `seconds` after the start of bucket number `bucket`."""
+    return int((start(bucket) + seconds) * 1000)
+
+
+def view(
+    *parts: Records, origin: Origin = NO_ORIGIN, silent: tuple[int, ...] = (), edge: int = -900, revision: int = 1
+) -> View:
+    held = np.concatenate([NONE, *parts])
+    return View(held, revision, origin, start(edge) - 2 * STEP, tuple(start(b) for b in silent))
+
+
+def page(*buckets: int | UnifiedCandle, unreadable: tuple[int, ...] = ()) -> Page:
+    rows = [candle(start(b)) if isinstance(b, int) else b for b in buckets]
+    return Page.between_rows(rows, STEP, [start(b) for b in unreadable])
+
+
+def need(first: int, last: int) -> Need:
+    return Need(M5, start(first), start(last))
+
+
+def proof(
+    asked: Need, said: Page, known: View | None = None, asked_ms: int | None = None, disputed: Records = NONE
+) -> Proof:
+    when = asked.last_s * 1000 + 100_000 if asked_ms is None else asked_ms
+    return interpret(series(), asked, said, view() if known is None else known, disputed, when, RULES)
+
+
+def buckets(found: Records) -> list[int]:
+    return [(int(s) - B0) // STEP for s in found["start_s"]]
+
+
+def confirmed(found: Proof) -> list[int]:
+    return buckets(found.write.records[state_of(found.write.records) == CONFIRMED])
+
+
+# Absence.
+
+
+def test_a_bucket_between_two_rows_was_empty_and_carries_the_close_before_it() -> None:
+    found = proof(need(0, 4), page(0, candle(start(3), close=10.5), 4)).write.records
+    assert buckets(found) == [0, 1, 2, 3]
+    assert has_trades(found).tolist() == [True, False, False, True]
+    assert found["close"].tolist() == [10.0, 10.0, 10.0, 10.5]
+    assert (state_of(found) == CONFIRMED).all()
+
+
+@pytest.mark.parametrize("said", [page(), page(3), page(3, 4)])
+def test_absence_before_the_first_and_behind_the_last_row_proves_nothing(said: Page) -> None:
+    found = proof(need(0, 9), said, view(run(start(-3), 3)), at(20))
+    assert has_trades(found.write.records).all()
+    assert set(buckets(found.write.records)) <= {3, 4}
+
+
+def test_the_newest_row_may_be_partial_and_is_taken_as_provisional() -> None:
+    found = proof(need(0, 4), page(0, 1, 2), None, at(10)).write.records
+    assert buckets(found) == [0, 1, 2]
+    assert (found["flags"] & PROVISIONAL != 0).tolist() == [False, False, True]
+    assert state_of(found).tolist() == [CONFIRMED, CONFIRMED, CLOSED]
+
+
+def test_the_open_bucket_s_row_vouches_for_rows_but_not_for_absence() -> None:
+    late = proof(need(0, 9), page(0, 1, 2, 9), None, at(9, 100))
+    assert confirmed(late) == [0, 1, 2], "a server that is late may still show the open bucket"
+    whole = proof(need(0, 9), page(0, 1, 2, 7, 8, 9), None, at(9, 100))
+    assert confirmed(whole) == list(range(9))
+
+
+def test_buckets_that_have_not_settled_are_only_closed() -> None:
+    found = proof(need(0, 3), page(0, 1, 2, 3), None, at(3, 59)).write.records
+    assert state_of(found).tolist() == [CONFIRMED, CONFIRMED, CLOSED]
+    assert found["flags"][2] & PROVISIONAL
+    lagging = proof(need(0, 3), page(0, 1, 2, 3), view(records((start(2), FORMING))), at(3, 59))
+    assert buckets(lagging.write.records) == [0, 1, 2]
+    behind = records((start(2), CLOSED))
+    behind["volume"] = 2
+    assert buckets(proof(need(0, 3), page(0, 1, 2, 3), view(behind), at(3, 59)).write.records) == [0, 1]
+
+
+def test_a_row_that_cannot_be_read_costs_itself_and_what_would_carry_its_close() -> None:
+    found = proof(need(0, 6), page(0, 1, 4, 5, unreadable=(2,)), None, at(9))
+    assert confirmed(found) == [0, 1, 4]
+
+
+def test_silence_and_a_settled_response_together_prove_that_a_bucket_was_empty() -> None:
+    known = view(run(B0, 3), silent=(3, 4))
+    found = proof(need(2, 5), page(2), known, at(5, 59)).write.records
+    found = found[state_of(found) == CONFIRMED]
+    assert buckets(found) == [3], "the next has not settled"
+    assert found["flags"].tolist() == [CONFIRMED | EMPTY | SILENT]
+    assert found["close"].tolist() == [12.0]
+    assert confirmed(proof(need(2, 5), page(), known, at(5, 60))) == [3, 4], "an empty response lacks them too"
+
+
+def test_silence_proves_nothing_if_the_response_has_trades_or_the_close_before_is_unknown() -> None:
+    known = view(run(B0, 3), silent=(3, 5))
+    found = proof(need(2, 6), page(2, 3), known, at(7)).write.records
+    assert buckets(found) == [2, 3]
+    assert not (found["flags"] & SILENT).any()
+    assert confirmed(proof(need(2, 6), page(2), known, at(7))) == [3], "before the other one is a gap"
+    assert confirmed(proof(need(2, 6), page(2, unreadable=(3,)), known, at(7))) == []
+
+
+# What is certain.
+
+
+def dispute(found: Proof) -> list[tuple[int, bool]]:
+    return [((int(r["start_s"]) - B0) // STEP, not r["flags"] & EMPTY) for r in found.disputed]
+
+
+def traded(bucket: int, volume: float, state: State = CLOSED) -> Records:
+    made = records((start(bucket), state))
+    made["volume"] = volume
+    return made
+
+
+def small(bucket: int, volume: float) -> UnifiedCandle:
+    return candle(start(bucket), volume=volume)
+
+
+def test_a_response_with_more_trades_than_the_stream_saw_wins_at_once() -> None:
+    for state in (CLOSED, FORMING):
+        found = proof(need(0, 2), page(0, small(1, 5.0), 2), view(traded(1, 4.0, state)), at(9))
+        assert found.is_trusted
+        assert confirmed(found) == [0, 1]
+
+
+@pytest.mark.parametrize("state", [CLOSED, CONFIRMED, FORMING])
+@pytest.mark.parametrize("said", [page(0, 2, 3), page(0, small(1, 3.0), 2, 3)], ids=["no trades", "fewer"])
+def test_less_than_was_seen_wins_only_with_a_second_response_a_quarter_of_an_hour_later(
+    state: State, said: Page
+) -> None:
+    known, when = view(run(B0, 1), traded(1, 4.0, state), run(start(2), 1)), at(9)
+    first = proof(need(0, 3), said, known, when)
+    assert (first.is_trusted, len(first.write.records)) == (False, 0)
+    assert [b for b, _ in dispute(first)] == [1]
+    soon = proof(need(0, 3), said, known, when + AGREE_S * 1000 - 1, first.disputed)
+    assert soon.is_trusted
+    assert 1 not in buckets(soon.write.records)
+    assert int(soon.disputed["observed_ms"][0]) == when, "the first one counts"
+    later = proof(need(0, 3), said, known, when + AGREE_S * 1000, first.disputed)
+    assert 1 in confirmed(later)
+    assert len(later.disputed) == 0
+    assert later.overruled == ([start(1)] if state is CONFIRMED else [])
+
+
+def test_a_response_that_agrees_with_what_is_certain_ends_the_dispute() -> None:
+    known = view(run(B0, 1), traded(1, 4.0), run(start(2), 1))
+    first = proof(need(0, 3), page(0, 2, 3), known, at(9))
+    good = proof(need(0, 3), page(0, candle(start(1), volume=4.0), candle(start(2)), 3), known, at(10), first.disputed)
+    assert (good.is_trusted, len(good.disputed)) == (True, 0)
+    assert 1 in confirmed(good)
+
+
+def test_a_dispute_outlives_a_response_that_does_not_cover_it_and_starts_again_with_another_claim() -> None:
+    known = view(run(B0, 1), traded(1, 4.0), run(start(2), 1))
+    first = proof(need(0, 3), page(0, 2, 3), known, at(9))
+    assert dispute(proof(need(0, 3), page(0), known, at(10), first.disputed)) == [(1, False)]
+    other = proof(need(0, 3), page(0, small(1, 2.0), 2, 3), known, at(13), first.disputed)
+    assert dispute(other) == [(1, True)]
+    assert not other.is_trusted
+    future = proof(need(0, 3), page(0, 2, 3), known, at(8), first.disputed)
+    assert not future.is_trusted, "a claim of a time to come counts for nothing"
+
+
+def test_what_rest_confirmed_is_not_given_up_for_more_trades_either() -> None:
+    for held in (traded(1, 4.0, CONFIRMED), empty(start(1), 10.0)):
+        found = proof(need(0, 3), page(0, small(1, 9.0), 2, 3), view(held), at(9))
+        assert not found.is_trusted
+    silent = empty(start(1), 10.0)
+    silent["flags"] |= SILENT
+    assert 1 in confirmed(proof(need(0, 3), page(0, small(1, 9.0), 2, 3), view(silent), at(9)))
+
+
+def test_a_response_of_something_else_brings_nothing_into_the_cache() -> None:
+    other = [candle(start(b), close=9.5, volume=7.0) for b in range(6)]
+    found = proof(need(0, 5), page(*other), view(run(B0, 2)), at(9))
+    assert (found.is_trusted, len(found.write.records)) == (False, 0)
+
+
+def test_a_correction_at_the_edge_of_a_page_casts_doubt_on_what_lies_beyond() -> None:
+    known, asked = view(run(B0, 20)), need(0, 19)
+    wrong = records((start(1), CONFIRMED, 10.4, 1))
+    said = page(*(candle(start(b), close=10.4 if b == 1 else 10.0 + b % 7) for b in range(20)))
+    wrong["observed_ms"] = at(20)
+    found = proof(asked, said, known, at(60), wrong)
+    assert found.overruled == [start(1)]
+    assert found.doubtful_sides(asked) == (True, False)
+
+
+def test_an_empty_bucket_that_carries_another_close_is_no_contradiction() -> None:
+    found = proof(need(0, 3), page(candle(B0, close=10.5), 2, 3), view(empty(start(1), 10.0)), at(9))
+    assert found.is_trusted
+    assert found.write.records["close"][1] == 10.5
+
+
+# Origins.
+
+
+def test_nothing_before_is_said_by_a_response_that_holds_a_known_trade_and_reaches_the_ring_s_edge() -> None:
+    known = view(run(start(5), 3), edge=0)
+    assert proof(need(0, 5), page(5), known, at(9)).write.origin == Origin(start(5), at(9) // 1000, 1)
+    assert proof(need(1, 5), page(5), known, at(9)).write.origin is None, "it does not reach back far enough"
+    assert proof(need(0, 5), page(), known, at(9)).write.origin is None, "it holds nothing"
+    assert proof(need(0, 5), page(6), known, at(9)).write.origin is None, "nor the oldest trade that is known"
+
+
+def test_a_second_look_a_quarter_of_an_hour_later_proves_it_and_an_older_row_takes_it_back() -> None:
+    claimed = Origin(start(5), at(9) // 1000, 1)
+    known = view(run(start(5), 3), edge=0, origin=claimed)
+    assert proof(need(0, 5), page(5), known, at(11)).write.origin is None
+    proven = proof(need(0, 5), page(5), known, at(12)).write.origin
+    assert proven == Origin(start(5), at(12) // 1000, 2)
+    assert proven.is_proven
+    assert not claimed.is_proven
+    older = proof(need(0, 5), page(3, 5), known._replace(origin=proven), at(99)).write
+    assert older.origin == Origin(start(3), at(99) // 1000, 1)
+    assert older.known_origin_s == start(5)
+    far = proof(need(1, 5), page(3, 5), known._replace(origin=proven), at(99)).write.origin
+    assert far == Origin(start(3), 0, 0)
+
+
+def test_an_origin_that_fell_out_of_the_ring_moves_on_only_by_two_looks() -> None:
+    known = view(run(start(5), 3), edge=0, origin=Origin(start(-50), at(-40) // 1000, 3))
+    moved = proof(need(0, 5), page(5), known, at(9)).write.origin
+    assert moved == Origin(start(5), at(9) // 1000, 1)
+
+
+def test_the_first_response_without_a_trade_is_remembered() -> None:
+    never = view(revision=0)
+    assert proof(need(0, 9), page(), never, at(9)).write.origin == Origin(0, at(9) // 1000, 1)
+
+
+# Surveys.
+
+
+def quarter(bucket: int, volume: float = 3.0, close: float = 10.0) -> UnifiedCandle:
+    """The candle of 15m that holds bucket number `bucket`."""
+    return candle(M15.bucket(start(bucket)), timeframe=M15, volume=volume, close=close)
+
+
+FIRST = next(b for b in range(3) if start(b) % 900 == 0)
+"""The first bucket that begins one of 15m."""
+
+
+def survey(known: View, rows: list[UnifiedCandle], last: int, edge: int = -900) -> tuple[list[int], Origin | None]:
+    asked = Need(M15, M15.bucket(start(edge)), M15.bucket(start(last)))
+    write = interpret_survey(series(), asked, Page.between_rows(rows, 900), known, at(last, 100), RULES)
+    return buckets(write.records), write.origin
+
+
+def test_a_longer_bucket_that_a_survey_lacks_was_empty_as_a_whole() -> None:
+    f = FIRST
+    known = view(run(start(f), 3), run(start(f + 900), 4))
+    rows = [quarter(f), quarter(f + 900), quarter(f + 903)]
+    found, _ = survey(known, rows, f + 906)
+    assert found == list(range(f + 3, f + 900))
+
+
+def test_what_is_missing_of_a_longer_bucket_was_empty_if_the_known_candles_have_all_its_volume() -> None:
+    f = FIRST
+    known = view(run(start(f), 1), run(start(f + 8), 1), run(start(f + 9), 3))
+    rows = [quarter(f, 1.0, 10.0), quarter(f + 6, 1.0, 10.0), quarter(f + 9), quarter(f + 12)]
+    assert survey(known, rows, f + 15)[0] == [f + 1, f + 2, *range(f + 3, f + 8)]
+    more = [quarter(f, 1.5, 10.0), *rows[1:]]
+    assert survey(known, more, f + 15)[0] == list(range(f + 3, f + 8)), "somebody traded there"
+
+
+def test_a_survey_proves_an_origin_only_if_the_oldest_trade_is_known() -> None:
+    f = FIRST
+    rows = [quarter(f + 9, 1.0, 10.0), quarter(f + 12), quarter(f + 15)]
+    known = view(run(start(f + 10), 1), run(start(f + 12), 3), edge=f)
+    assert survey(known, rows, f + 18, edge=f)[1] == Origin(start(f + 10), at(f + 18, 100) // 1000, 1)
+    hidden = [quarter(f + 9, 2.0, 10.0), *rows[1:]]
+    assert survey(known, hidden, f + 18, edge=f)[1] is None
+    assert survey(known, [quarter(f + 3), *rows], f + 18, edge=f)[1] is None
+
+
+# All of it.
+
+TRUTH = st.lists(st.floats(0.0, 5.0).map(lambda v: round(v, 1)), min_size=30, max_size=30)
+
+
+@given(TRUTH, st.data())
+def test_late_short_and_empty_responses_never_make_traded_buckets_empty(
+    truth: list[float], data: st.DataObject
+) -> None:
+    """Whatever a server that is late, or answers short, says of a true market: what is written is true."""
+    candles = [candle(start(b), volume=v) for b, v in enumerate(truth) if v]
+    held: dict[int, Records] = {}
+    when = 30
+    for _ in range(data.draw(st.integers(1, 6))):
+        first = data.draw(st.integers(0, 29))
+        late = data.draw(st.integers(0, 31))
+        rows = [c for c in candles if first * STEP <= c.start_s - B0 <= (29 - late) * STEP]
+        rows = rows[data.draw(st.integers(0, len(rows))) :] if data.draw(st.booleans()) else rows
+        known = view(*(held[b].reshape(1) for b in sorted(held)))
+        found = interpret(series(), need(first, 30), Page.between_rows(rows, STEP), known, NONE, at(when, 70), RULES)
+        assert found.is_trusted
+        for record in found.write.records:
+            bucket = (int(record["start_s"]) - B0) // STEP
+            assert bool(record["flags"] & EMPTY) == (truth[bucket] == 0)
+            held[bucket] = record
+        when += data.draw(st.integers(0, 5))
+    whole = to_records(candles)
+    assert len(whole) == sum(map(bool, truth))
