@@ -122,7 +122,7 @@ def test_silence_and_a_settled_response_together_prove_that_a_bucket_was_empty()
 
 def test_silence_proves_nothing_if_the_response_has_trades_or_the_close_before_is_unknown() -> None:
     known = view(run(B0, 3), silent=(3, 5))
-    found = proof(need(2, 6), page(2, 3), known, at(7)).write.records
+    found = proof(need(2, 6), page(candle(start(2), close=12.0), 3), known, at(7)).write.records
     assert buckets(found) == [2, 3]
     assert not (found["flags"] & SILENT).any()
     assert confirmed(proof(need(2, 6), page(2), known, at(7))) == [3], "before the other one is a gap"
