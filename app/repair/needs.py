@@ -38,6 +38,9 @@ short, a second one of the same minute too."""
 CHILDREN_FIRST_S = 300.0
 """A longer candle is provisional because a shorter one is: that one is requested first."""
 
+MAX_RANGES = 16
+"""Ranges of one series that are remembered as requested in vain; others are requested again."""
+
 NEVER_S = float("inf")
 
 
@@ -88,8 +91,11 @@ class Asked(NamedTuple):
     def due_s(self) -> float:
         return self.asked_s + WAITS_S[min(self.responses, len(WAITS_S)) - 1]
 
-    def holds(self, first_s: int, last_s: int) -> bool:
-        return self.first_s <= first_s and last_s <= self.last_s
+    def outside(self, first_s: int, last_s: int, step: int) -> list[Asked]:
+        """What is left of it without the buckets `first_s` to `last_s`."""
+        before = self._replace(last_s=min(self.last_s, first_s - step))
+        behind = self._replace(first_s=max(self.first_s, last_s + step))
+        return [part for part in (before, behind) if part.first_s <= part.last_s]
 
 
 @dataclass(frozen=True)
@@ -97,14 +103,14 @@ class Gaps:
     """What is missing in one series at `now_s` (exchange time), and when it is to be requested.
 
     `view` reaches from the ring's beginning to the newest bucket that is to be there. `asked`: what was requested in
-    vain. `built_from_s`: missing buckets from there on are built from shorter candles, not requested.
+    vain, in ranges apart. `built_from_s`: missing buckets from there on are built from shorter candles, not requested.
     """
 
     view: View
     timeframe: Timeframe
     now_s: float
     rules: Rules
-    asked: Asked | None = None
+    asked: tuple[Asked, ...] = ()
     built_from_s: int | None = None
 
     @cached_property
@@ -135,14 +141,20 @@ class Gaps:
         return starts
 
     @cached_property
-    def runs(self) -> list[tuple[int, int]]:
-        """The first and the last bucket of each gap, oldest first."""
-        return merge(self.lost, self._step, limit=len(self.lost) + 1)
+    def due(self) -> list[tuple[int, int]]:
+        """The first and the last bucket of each gap that is to be requested now, oldest first."""
+        waits = np.zeros(len(self.lost), dtype=bool)
+        for asked in self.asked:
+            if self._due_again_s(asked) > self.now_s:
+                waits |= (self.lost >= asked.first_s) & (self.lost <= asked.last_s)
+        if self._begins_here and self._next_look_s() > self.now_s:
+            waits |= self.lost < self.traded[0]
+        return merge(self.lost[~waits], self._step, limit=len(self.lost) + 1)
 
     @property
     def is_history(self) -> bool:
         """Whether all that is missing lies before the first candle that is known."""
-        return bool(len(self.traded)) and not any(last_s > self.traded[0] for _, last_s in self.runs)
+        return bool(len(self.traded)) and not (len(self.lost) and self.lost[-1] > self.traded[0])
 
     @property
     def edge_s(self) -> int:
@@ -153,9 +165,8 @@ class Gaps:
         """The page to request now; None if there is none."""
         if not self.view.revision:
             return self._page(self._open_s - (PAGE - 1) * self._step, self._open_s)._replace(initial=True)
-        for first_s, last_s in reversed(self.runs):
-            if self._due_s(first_s, last_s) <= self.now_s:
-                return self._page_for(first_s, last_s)
+        if self.due:
+            return self._page_for(*self.due[-1])
         if self._look_due_s() <= self.now_s:
             begin_s = int(self.traded[0])
             return self._page(begin_s - (PAGE - 1) * self._step, begin_s)
@@ -165,30 +176,34 @@ class Gaps:
         """Exchange time from which on the next request makes sense; None if there is nothing left to request."""
         if not self.view.revision:
             return self.now_s
-        moments = [self._due_s(first_s, last_s) for first_s, last_s in self.runs]
+        if self.due:
+            return self.now_s
+        waiting = [a for a in self.asked if ((self.lost >= a.first_s) & (self.lost <= a.last_s)).any()]
+        moments = [self._look_due_s(), *map(self._due_again_s, waiting)]
+        if self._begins_here and len(self.lost) and self.lost[0] < self.traded[0]:
+            moments.append(self._next_look_s())
         early = self.view.records["start_s"][(self.view.records["flags"] & PROVISIONAL) != 0]
         early = early[early > self.rules.settled(self.timeframe, self._patient_s)]
         if len(early):
             moments.append(self.rules.settles_s(self.timeframe, int(early[0])) + self.now_s - self._patient_s)
-        moments.append(self._look_due_s())
         due_s = min(moments)
         return None if due_s == NEVER_S else due_s
 
-    def still_asked(self, need: Need) -> Asked | None:
-        """What `need` was to bring and did not, with what earlier requests had not brought; None if nothing is left."""
-        before = self.asked if self.asked and self.asked.asked_s <= self.now_s else None
-        uncovered = self.lost[(self.lost >= need.first_s) & (self.lost < need.last_s + need.timeframe.seconds)]
+    def still_asked(self, need: Need) -> tuple[Asked, ...]:
+        """What was requested in vain so far, `need` included, to which there was a response."""
+        end_s = need.last_s + need.timeframe.seconds - self._step
+        uncovered = self.lost[(self.lost >= need.first_s) & (self.lost <= end_s)]
         if self._look_due_s() <= self.now_s and need.first_s < self.view.origin.start_s:
             uncovered = np.union1d(uncovered, [need.first_s])  # the response said nothing of the origin
-        if before:
-            earlier = self.lost[(self.lost >= before.first_s) & (self.lost <= before.last_s)]
-            if not len(uncovered):
-                return before if len(earlier) else None
-            uncovered = np.union1d(uncovered, earlier)
-        if not len(uncovered):
-            return None
-        responses = before.responses + 1 if before and before.holds(int(uncovered[0]), int(uncovered[0])) else 1
-        return Asked(int(uncovered[0]), int(uncovered[-1]), self.now_s, responses)
+        before = [a for a in self.asked if a.asked_s <= self.now_s and a.first_s <= end_s and need.first_s <= a.last_s]
+        kept = [part for a in self.asked for part in a.outside(need.first_s, end_s, self._step) if self._is_lost(part)]
+        if len(uncovered):
+            responses = 1 + max((a.responses for a in before), default=0)
+            kept.append(Asked(int(uncovered[0]), int(uncovered[-1]), self.now_s, responses))
+        return tuple(kept[-MAX_RANGES:])
+
+    def _is_lost(self, asked: Asked) -> bool:
+        return bool(((self.lost >= asked.first_s) & (self.lost <= asked.last_s)).any())
 
     def survey(self, need: Need, page: Page) -> Need | None:
         """The page of a longer timeframe to request if `page`, the response to `need`, holds nothing before its end.
@@ -197,7 +212,7 @@ class Gaps:
         """
         if any(c.start_s < need.last_s for c in page.candles) or self._is_known_between(need.first_s, need.last_s):
             return None
-        if need.last_s == self._open_s and self.asked and self.asked.holds(need.first_s, need.first_s):
+        if need.last_s == self._open_s and any(a.first_s <= need.first_s <= a.last_s for a in self.asked):
             return None
         before = self.traded[self.traded < need.first_s]
         begin_s = int(before[-1]) if len(before) else self.edge_s
@@ -223,19 +238,21 @@ class Gaps:
 
     # One gap.
 
-    def _due_s(self, first_s: int, last_s: int) -> float:
-        """When a gap is to be requested: at once, or after what was requested in vain has waited."""
-        origin = self.view.origin
-        if len(self.traded) and last_s < self.traded[0] and origin.looks and origin.start_s == self.traded[0]:
-            return self._next_look_s()
-        asked = self.asked
-        if asked is None or not asked.holds(first_s, last_s) or asked.asked_s > self.now_s:
-            return 0.0
-        settles_s = [self.rules.settles_s(self.timeframe, last_s)]
-        behind = self.traded[self.traded > last_s]
-        if len(behind):  # a response may cover it now
+    def _due_again_s(self, asked: Asked) -> float:
+        """When what was requested in vain is requested again: sooner if a response may cover it now."""
+        if asked.asked_s > self.now_s:
+            return self.now_s
+        settles_s = [self.rules.settles_s(self.timeframe, asked.last_s)]
+        behind = self.traded[self.traded > asked.last_s]
+        if len(behind):
             settles_s.append(self.rules.settles_s(self.timeframe, int(behind[0])))
         return min([asked.due_s, *(s for s in settles_s if s > asked.asked_s)])
+
+    @property
+    def _begins_here(self) -> bool:
+        """Whether a response has already found nothing before the oldest candle with trades."""
+        origin = self.view.origin
+        return bool(origin.looks and len(self.traded) and origin.start_s == self.traded[0])
 
     def _look_due_s(self) -> float:
         """When it is looked again whether the exchange had something before the series' origin."""
@@ -246,11 +263,10 @@ class Gaps:
 
     def _next_look_s(self) -> float:
         """When the series' origin is looked for again; later if a response since then said nothing of it."""
-        origin, asked = self.view.origin, self.asked
+        origin = self.view.origin
         due_s = origin.seen_s + LOOKS_S[origin.looks] if origin.seen_s <= self.now_s else self.now_s
-        if asked and due_s <= asked.asked_s <= self.now_s and asked.first_s < origin.start_s:
-            return asked.due_s
-        return due_s
+        blind = [a for a in self.asked if due_s <= a.asked_s <= self.now_s and a.first_s < origin.start_s]
+        return max([due_s, *(a.due_s for a in blind)])
 
     def _page_for(self, first_s: int, last_s: int) -> Need:
         settled = self.traded[self.traded <= self.rules.settled(self.timeframe, self.now_s)]
@@ -260,8 +276,7 @@ class Gaps:
         if last_s < lowest_s:  # too far from the next trade: as far behind the one before it as possible
             begin_s = max(self._anchor_s(first_s, 0), last_s - (PAGE - 1) * self._step)
             return self._page(begin_s, min(end_s, begin_s + (PAGE - 1) * self._step))
-        due = [first for first, last in self.runs if lowest_s <= last and self._due_s(first, last) <= self.now_s]
-        oldest_s = min(due)
+        oldest_s = min(first for first, last in self.due if lowest_s <= last)
         return self._page(max(self._anchor_s(oldest_s, lowest_s), lowest_s), end_s)
 
     def _anchor_s(self, first_s: int, lowest_s: int) -> int:

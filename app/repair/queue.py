@@ -134,19 +134,19 @@ class RepairQueue:
         """Give up, for a `reason` that stays on record until the series is complete."""
         self._give_back(request, "fail", orjson.dumps({"reason": reason[:300], "exchange_ms": exchange_ms}))
 
-    def asked(self, requests: Sequence[Request]) -> list[Asked | None]:
+    def asked(self, requests: Sequence[Request]) -> list[tuple[Asked, ...]]:
         """What each request asked for in vain."""
         if not requests:
             return []
         rows = cast("list[bytes | None]", self._client.hmget(self._asked, [str(request) for request in requests]))
-        return [Asked(*orjson.loads(row)) if row else None for row in rows]
+        return [tuple(Asked(*part) for part in orjson.loads(row)) if row else () for row in rows]
 
-    def note_asked(self, request: Request, asked: Asked | None) -> None:
-        """Keep what `request` asked for in vain; None if there is nothing (any more)."""
-        if asked is None:
-            self._client.hdel(self._asked, str(request))
+    def note_asked(self, request: Request, asked: tuple[Asked, ...]) -> None:
+        """Keep what `request` asked for in vain."""
+        if asked:
+            self._client.hset(self._asked, str(request), orjson.dumps([list(part) for part in asked]))
         else:
-            self._client.hset(self._asked, str(request), orjson.dumps(list(asked)))
+            self._client.hdel(self._asked, str(request))
 
     def forget(self, products: Container[str]) -> int:
         """Drop what is kept of requests for all but `products`: who is not followed needs nothing. Returns how many."""

@@ -82,12 +82,12 @@ class Scanner:
     def _is_complete(self, ring: Ring, timeframe: Timeframe, now_s: float) -> bool:
         return bool(ring.revision) and is_complete(ring, timeframe.seconds, self._rules.newest(timeframe, now_s))
 
-    def _asked(self, many: list[Series]) -> dict[Series, Asked | None]:
+    def _asked(self, many: list[Series]) -> dict[Series, tuple[Asked, ...]]:
         requests = [Request(Kind.GAP, series.product, series.timeframe) for series in many]
         return dict(zip(many, self._context.queue.asked(requests), strict=True))
 
     def _look_at(
-        self, series: Series, rings: Mapping[Series, Ring], asked: Asked | None, now_s: float
+        self, series: Series, rings: Mapping[Series, Ring], asked: tuple[Asked, ...], now_s: float
     ) -> Iterator[Found]:
         product, timeframe = series.product, series.timeframe
         view = self._view(series, rings, now_s)

@@ -34,7 +34,9 @@ def provisional(bucket: int, count: int = 1, state: State = CLOSED) -> Records:
     return made
 
 
-def gaps(*parts: Records, now: float, origin: Origin | None = None, asked: Asked | None = None, **more: object) -> Gaps:
+def gaps(
+    *parts: Records, now: float, origin: Origin | None = None, asked: tuple[Asked, ...] = (), **more: object
+) -> Gaps:
     """A series of 5m that holds `parts`; if its origin is not given, it begins with the first of them."""
     held = np.concatenate([run(B0, 0), *parts])
     begins = Origin.given(int(held["start_s"][0])) if len(held) else NO_ORIGIN
@@ -136,8 +138,8 @@ def test_of_a_longer_timeframe_only_what_cannot_be_built_is_requested() -> None:
 # When.
 
 
-def uncovered(first: int, last: int, when: float, responses: int = 1) -> Asked:
-    return Asked(start(first), start(last), when, responses)
+def uncovered(first: int, last: int, when: float, responses: int = 1) -> tuple[Asked, ...]:
+    return (Asked(start(first), start(last), when, responses),)
 
 
 @pytest.mark.parametrize(("responses", "minutes"), [(1, 5), (2, 10), (3, 45), (4, 60), (9, 60)])
@@ -145,11 +147,11 @@ def test_what_a_response_did_not_cover_is_requested_again_after_5_15_and_60_minu
     responses: int, minutes: int
 ) -> None:
     when = at(13, 70)
-    asked = uncovered(10, 12, when, responses)
-    assert gaps(run(B0, 10), now=when, asked=asked).need() is None
-    later = gaps(run(B0, 10), now=when, asked=asked._replace(last_s=start(100)))
-    assert later.due_s() == when + 60 * minutes
-    assert gaps(run(B0, 10), now=when + 60 * minutes, asked=asked._replace(last_s=start(100))).need() is not None
+    assert gaps(run(B0, 10), now=when, asked=uncovered(10, 12, when, responses)).need() is None
+    asked = uncovered(10, 100, when, responses)
+    assert gaps(run(B0, 10), now=when, asked=asked).due_s() == when + 60 * minutes
+    assert gaps(run(B0, 10), now=when + 60 * minutes - 1, asked=asked).need() is None
+    assert gaps(run(B0, 10), now=when + 60 * minutes, asked=asked).need() is not None
 
 
 def test_a_gap_that_was_requested_in_vain_is_due_again_when_a_trade_behind_it_has_settled() -> None:
@@ -165,9 +167,11 @@ def test_a_gap_that_was_requested_before_it_had_settled_is_due_when_it_has() -> 
     assert gaps(run(B0, 10), now=at(11, 6), asked=asked).due_s() == at(11, 60)
 
 
-def test_another_gap_is_due_at_once() -> None:
+def test_another_gap_is_due_at_once_and_so_is_another_part_of_the_same() -> None:
     asked = uncovered(10, 12, at(20, 70))
     assert gaps(run(B0, 10), run(start(13), 6), now=at(20, 71), asked=asked).need() == page(18, 20)
+    tail = uncovered(600, 999, at(1_000, 61))
+    assert gaps(run(B0, 10), now=at(1_000, 62), asked=tail).need() == page(250, 599)
 
 
 def test_a_time_from_the_future_makes_nobody_wait() -> None:
@@ -177,16 +181,15 @@ def test_a_time_from_the_future_makes_nobody_wait() -> None:
     assert gaps(run(B0, 10), now=at(10, 61), origin=claimed).need() is not None
 
 
-def test_what_is_still_missing_after_a_response_is_remembered_with_what_was_before() -> None:
-    known = gaps(run(B0, 10), run(start(13), 6), now=at(20, 61))
-    first = known.still_asked(page(18, 20))
+def test_what_is_still_missing_after_a_response_is_remembered_beside_what_was_before() -> None:
+    known = (run(B0, 10), run(start(13), 6))
+    first = gaps(*known, now=at(20, 61)).still_asked(page(18, 20))
     assert first == uncovered(19, 19, at(20, 61))
-    both = gaps(run(B0, 10), run(start(13), 6), now=at(20, 61), asked=first).still_asked(page(9, 13))
-    assert both == uncovered(10, 19, at(20, 61))
-    again = gaps(run(B0, 10), run(start(13), 6), now=at(30, 5), asked=first).still_asked(page(18, 30))
-    assert again is not None
-    assert (again.responses, again.last_s) == (2, start(29))
-    assert gaps(run(B0, 20), now=at(20, 61), asked=first).still_asked(page(18, 20)) is None
+    both = gaps(*known, now=at(20, 62), asked=first).still_asked(page(9, 13))
+    assert both == uncovered(19, 19, at(20, 61)) + uncovered(10, 12, at(20, 62))
+    again = gaps(*known, now=at(30, 5), asked=both).still_asked(page(18, 30))
+    assert again == uncovered(10, 12, at(20, 62)) + uncovered(19, 29, at(30, 5), responses=2)
+    assert gaps(run(B0, 20), now=at(20, 61), asked=both).still_asked(page(18, 20)) == ()
 
 
 @pytest.mark.parametrize(("looks", "minutes"), [(2, 60), (3, 24 * 60)])
@@ -197,8 +200,8 @@ def test_a_proven_origin_is_looked_at_again_after_an_hour_then_daily(looks: int,
         filled = np.concatenate([known, run(start(1_000), int(now - at(1_000)) // STEP)])
         need = gaps(filled, now=now, origin=origin).need()
         assert (need and need.last_s) == expected
-    blind = Asked(start(700), start(990), due, 1)
     filled = np.concatenate([known, run(start(1_000), int(due - at(1_000)) // STEP)])
+    blind = gaps(filled, now=due, origin=origin).still_asked(page(641, 990))
     assert gaps(filled, now=due + 1, origin=origin, asked=blind).due_s() == due + 300, "it said nothing: as any other"
 
 
