@@ -143,13 +143,20 @@ class Gaps:
     @cached_property
     def due(self) -> list[tuple[int, int]]:
         """The first and the last bucket of each gap that is to be requested now, oldest first."""
-        waits = np.zeros(len(self.lost), dtype=bool)
+        lost = self._lost_behind_origin
+        waits = np.zeros(len(lost), dtype=bool)
         for asked in self.asked:
             if self._due_again_s(asked) > self.now_s:
-                waits |= (self.lost >= asked.first_s) & (self.lost <= asked.last_s)
+                waits |= (lost >= asked.first_s) & (lost <= asked.last_s)
+        return merge(lost[~waits], self._step, limit=len(lost) + 1)
+
+    @property
+    def _lost_behind_origin(self) -> Starts:
+        """`lost` without what is before the first trade, while the next look at that is still to come."""
         if self._begins_here and self._next_look_s() > self.now_s:
-            waits |= self.lost < self.traded[0]
-        return merge(self.lost[~waits], self._step, limit=len(self.lost) + 1)
+            behind: Starts = self.lost[self.lost > self.traded[0]]
+            return behind
+        return self.lost
 
     @property
     def is_history(self) -> bool:
@@ -178,7 +185,8 @@ class Gaps:
             return self.now_s
         if self.due:
             return self.now_s
-        waiting = [a for a in self.asked if ((self.lost >= a.first_s) & (self.lost <= a.last_s)).any()]
+        lost = self._lost_behind_origin
+        waiting = [a for a in self.asked if ((lost >= a.first_s) & (lost <= a.last_s)).any()]
         moments = [self._look_due_s(), *map(self._due_again_s, waiting)]
         if self._begins_here and len(self.lost) and self.lost[0] < self.traded[0]:
             moments.append(self._next_look_s())

@@ -7,6 +7,7 @@ the exchange: what it has in the buckets that a ring can hold.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from app.exchange.adapter import Page
 from app.exchange.coinbase.rest import CoinbaseRest
 from app.exchange.local import LocalExchange, SeededMarket
 from app.records import EMPTY, STATE_MASK, to_records
+from app.repair.budget import Budget
 from app.repair.drain import Drain
 from app.repair.filler import Filler
 from app.repair.queue import Kind, Request, Why
@@ -36,6 +38,8 @@ BUSY, THIN = "BTC-USD", "FARM-USD"
 STEP = BASE.seconds
 CAPACITY = 1_000
 MINUTE_MS = 60_000
+FAST = 1_000
+"""Requests per second: how many are allowed is not what these tests are about."""
 
 Rows = list[UnifiedCandle]
 
@@ -61,12 +65,16 @@ class Here(Context):
     """An installation of one series, whose scan and drain are called by hand."""
 
     def __init__(self, exchange: LocalExchange, client: redis.Redis, product: str) -> None:
-        settings = Settings(exchange_rest_url=exchange.rest_url, rest_requests_per_second=30, timeframes=("5m",))
+        settings = Settings(exchange_rest_url=exchange.rest_url, timeframes=("5m",))
         super().__init__(settings, client)
         self.rest_seen = Distorted(CoinbaseRest(exchange.rest_url))
         self.market = exchange
         self.series = Series("coinbase", product, BASE)
         self.products.follow([FollowedProduct(product, product)])
+
+    @cached_property
+    def budget(self) -> Budget:
+        return Budget(self.redis, self.exchange, FAST)
 
     @property
     def rest(self) -> Any:
@@ -122,7 +130,7 @@ class Here(Context):
 def here(request: pytest.FixtureRequest, redis_client: redis.Redis) -> Iterator[Here]:
     product = getattr(request, "param", BUSY)
     market = SeededMarket(7, start_s=START_S)
-    with LocalExchange(market, speed=0, start_ms=START_S * 1000 + 90_000) as exchange:
+    with LocalExchange(market, speed=0, start_ms=START_S * 1000 + 90_000, requests_per_second=FAST) as exchange:
         yield Here(exchange, redis_client, product)
 
 

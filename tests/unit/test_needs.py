@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.cache.model import NO_ORIGIN, Origin, View
 from app.candles import State
@@ -262,3 +264,26 @@ def test_a_reconciliation_requests_the_newest_page_whatever_is_known() -> None:
     assert page_of_reconciliation(known.view, M5, at(10, 61)) == page(10 - PAGE + 1, 10)
     never = View(run(B0, 0), 0, NO_ORIGIN, B0)
     assert page_of_reconciliation(never, M5, at(10, 61)) is None
+
+
+@given(st.data())
+def test_what_is_due_is_requested_and_what_is_not_has_a_later_time(data: st.DataObject) -> None:
+    """Or a worker would take the same request again and again."""
+    kinds = data.draw(st.lists(st.sampled_from("MTEP"), min_size=1, max_size=30))
+    parts = [
+        {"T": run(start(b), 1), "E": empty(start(b), 10.0), "P": provisional(b)}[kind]
+        for b, kind in enumerate(kinds)
+        if kind != "M"
+    ]
+    now = at(len(kinds), data.draw(st.integers(0, 4000)))
+    moments = st.integers(-90_000, 500).map(lambda s: now + s)
+    ranges = st.tuples(st.integers(-5, 30), st.integers(0, 12), moments, st.integers(1, 5))
+    asked = tuple(Asked(start(f), start(f + n), when, k) for f, n, when, k in data.draw(st.lists(ranges, max_size=4)))
+    first = next((b for b, kind in enumerate(kinds) if kind in "TP"), 0)
+    origin = Origin(start(first), int(data.draw(moments)), data.draw(st.integers(0, 3)))
+    known = gaps(*parts, now=now, origin=origin, asked=asked)
+    due_s = known.due_s()
+    if known.need() is None:
+        assert due_s is None or due_s > now
+    else:
+        assert due_s == now
