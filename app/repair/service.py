@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 
+from app.cache.leftovers import sweep
 from app.context import Context
 from app.repair.drain import Drain
 from app.repair.queue import Kind, Request, Why
@@ -67,6 +68,8 @@ class Repair:
         ]
         self._context.queue.add(requests)
         self._context.tasks.drain()
+        if followed := {product.product for product in self._context.products.read()}:
+            sweep(self._context.redis, self._context.exchange, followed)
         log.info("reconciliation: %d requests queued (5m and %s)", len(requests), turn)
         return len(requests)
 

@@ -1,0 +1,30 @@
+"""What is no longer followed goes away, after a while, and nothing else does."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from app.cache import keys
+from app.cache.candles import CandleCache
+from app.cache.leftovers import KEPT_S, sweep
+from app.cache.model import Write
+from tests.build import B0, run, series
+
+pytestmark = pytest.mark.integration
+
+
+def test_a_ring_of_a_product_that_nobody_follows_expires_unless_it_is_followed_again(
+    redis_client: redis.Redis,
+) -> None:
+    cache = CandleCache(redis_client, capacity=600, events_kept=100)
+    cache.write([Write(series(product), run(B0, 3)) for product in ("BTC-USD", "GONE-USD")])
+    kept, gone = keys.candles(series()), keys.candles(series("GONE-USD"))
+    assert sweep(redis_client, "coinbase", {"BTC-USD"}) == 1
+    assert (redis_client.ttl(kept), 0 < redis_client.ttl(gone) <= KEPT_S) == (-1, True)
+    redis_client.expire(gone, 5_000)
+    sweep(redis_client, "coinbase", {"BTC-USD"})
+    assert redis_client.ttl(gone) <= 5_000, "its time is not prolonged"
+    assert sweep(redis_client, "coinbase", {"BTC-USD", "GONE-USD"}) == 0
+    assert redis_client.ttl(gone) == -1
+    assert sweep(redis_client, "kraken", set()) == 0, "another exchange's keys are not touched"
