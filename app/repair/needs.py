@@ -143,20 +143,23 @@ class Gaps:
     @cached_property
     def due(self) -> list[tuple[int, int]]:
         """The first and the last bucket of each gap that is to be requested now, oldest first."""
-        lost = self._lost_behind_origin
-        waits = np.zeros(len(lost), dtype=bool)
+        before, behind = self._sides
+        waits = np.zeros(len(behind), dtype=bool)
         for asked in self.asked:
             if self._due_again_s(asked) > self.now_s:
-                waits |= (lost >= asked.first_s) & (lost <= asked.last_s)
-        return merge(lost[~waits], self._step, limit=len(lost) + 1)
+                waits |= (behind >= asked.first_s) & (behind <= asked.last_s)
+        if len(before) and self._next_look_s() > self.now_s:
+            before = before[:0]
+        return merge(np.concatenate([before, behind[~waits]]), self._step, limit=len(self.lost) + 1)
 
-    @property
-    def _lost_behind_origin(self) -> Starts:
-        """`lost` without what is before the first trade, while the next look at that is still to come."""
-        if self._begins_here and self._next_look_s() > self.now_s:
-            behind: Starts = self.lost[self.lost > self.traded[0]]
-            return behind
-        return self.lost
+    @cached_property
+    def _sides(self) -> tuple[Starts, Starts]:
+        """`lost` before the first trade, if a response has found nothing there, and all else.
+
+        The former waits for the next look at the origin, the latter by what was requested in vain.
+        """
+        is_before = self.lost < (self.traded[0] if self._begins_here else 0)
+        return self.lost[is_before], self.lost[~is_before]
 
     @property
     def is_history(self) -> bool:
@@ -185,10 +188,10 @@ class Gaps:
             return self.now_s
         if self.due:
             return self.now_s
-        lost = self._lost_behind_origin
-        waiting = [a for a in self.asked if ((lost >= a.first_s) & (lost <= a.last_s)).any()]
+        before, behind = self._sides
+        waiting = [a for a in self.asked if ((behind >= a.first_s) & (behind <= a.last_s)).any()]
         moments = [self._look_due_s(), *map(self._due_again_s, waiting)]
-        if self._begins_here and len(self.lost) and self.lost[0] < self.traded[0]:
+        if len(before):
             moments.append(self._next_look_s())
         early = self.view.records["start_s"][(self.view.records["flags"] & PROVISIONAL) != 0]
         early = early[early > self.rules.settled(self.timeframe, self._patient_s)]

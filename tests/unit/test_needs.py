@@ -277,7 +277,8 @@ def test_what_is_due_is_requested_and_what_is_not_has_a_later_time(data: st.Data
     ]
     now = at(len(kinds), data.draw(st.integers(0, 4000)))
     moments = st.integers(-90_000, 500).map(lambda s: now + s)
-    ranges = st.tuples(st.integers(-5, 30), st.integers(0, 12), moments, st.integers(1, 5))
+    begins, lengths = st.sampled_from([-998, -500, *range(-5, 30)]), st.sampled_from([*range(12), 400, 997])
+    ranges = st.tuples(begins, lengths, moments, st.integers(1, 5))
     asked = tuple(Asked(start(f), start(f + n), when, k) for f, n, when, k in data.draw(st.lists(ranges, max_size=4)))
     first = next((b for b, kind in enumerate(kinds) if kind in "TP"), 0)
     origin = Origin(start(first), int(data.draw(moments)), data.draw(st.integers(0, 3)))
