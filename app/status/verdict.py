@@ -11,6 +11,11 @@ from app.status.model import Clock, Feed, Gaps, Product, SeriesStatus, Start
 CLOCK_OLD_S = 15.0
 """Real seconds after which a clock that nobody has heard makes everything else doubtful."""
 
+NOTHING_FOLLOWED = (
+    "no products are followed yet: is an ingest process running, can it reach the exchange, and does PRODUCTS match "
+    "anything there? Its log says"
+)
+
 NAMED = 3
 """Series that a sentence names before it says how many more there are."""
 
@@ -37,7 +42,7 @@ def start_of(series: Sequence[SeriesStatus], asking: int, per_second: float, pau
 def reasons_of(feed: Feed, products: Sequence[Product], series: Sequence[SeriesStatus], start: Start) -> list[str]:
     """Everything that keeps the data from being ready; nothing where it is."""
     if not products:
-        return ["no products are followed yet: is an ingest process running, and can it reach the exchange?"]
+        return [NOTHING_FOLLOWED]
     reasons = list(_about_clock(feed.clock))
     if not series:
         reasons.append("the exchange delivers none of the products")
