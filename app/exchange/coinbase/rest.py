@@ -17,7 +17,9 @@ from urllib3.exceptions import HTTPError
 
 from app.candles import State, UnifiedCandle
 from app.errors import InvalidInput, Refused, Throttled, Unavailable
-from app.exchange.coinbase.models import BadFrame, Product, is_product_id, read_candle, why
+from app.exchange.coinbase.listing import Listing, read_listing
+from app.exchange.coinbase.models import BadFrame, read_candle, why
+from app.product_ids import is_product_id
 from app.timeframes import Timeframe
 
 MAX_BUCKETS = 350
@@ -51,7 +53,7 @@ class _Candles(_Reply):
 
 
 class _Products(_Reply):
-    products: list[dict[str, Any]]
+    products: list[Any]
 
 
 def _whole(value: object) -> object:
@@ -100,13 +102,13 @@ class CoinbaseRest:
             raise Unavailable(f"candles of {product} {timeframe}: the reply has buckets outside {first_s} to {last_s}")
         return sorted(candles, key=lambda c: c.start_s)
 
-    def products(self) -> list[Product]:
-        """All spot products of the listing, tradable or not, in its order. A row that makes no sense is left out."""
+    def products(self) -> Listing:
+        """All spot products of the listing, tradable or not, in its order. A row that makes no sense costs itself."""
         reply = self._get("/market/products", {"product_type": "SPOT"}, _Products.model_validate)
-        products = [product for row in reply.products if (product := _product(row))]
-        if not products:
+        listing = read_listing(reply.products)
+        if not listing.products:
             raise Unavailable("the product listing holds no product that makes sense")
-        return products
+        return listing
 
     def time_ms(self) -> int:
         """The exchange's time (UNIX milliseconds)."""
@@ -203,11 +205,3 @@ def _candle(row: dict[str, Any], product: str, timeframe: Timeframe, observed_ms
         return read_candle(row, product, timeframe, State.CLOSED, observed_ms)
     except BadFrame as bad:
         raise Unavailable(f"candles of {product} {timeframe}: the reply holds a {bad}") from None
-
-
-def _product(row: dict[str, Any]) -> Product | None:
-    try:
-        product = Product.model_validate(row)
-    except ValidationError:
-        return None
-    return product if is_product_id(product.product_id) and is_product_id(product.alias or product.product_id) else None
