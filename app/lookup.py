@@ -7,7 +7,6 @@ cache, or computed from that by the one function that the workers use.
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -24,6 +23,7 @@ from app.errors import InvalidInput, Unready
 from app.indicators.macdv import MacdvSeries, macdv_of
 from app.indicators.readiness import readiness_of
 from app.memo import Memo
+from app.product_ids import typed
 from app.records import RECORD, Records, state_of
 from app.rows import candle_rows, indicator_rows
 from app.series import Series
@@ -38,8 +38,6 @@ FOLLOWED_FOR_S = 1.0
 
 CLOCK_FOR_S = 0.1
 """The same for the exchange's clock, which only bounds what is read; it is told four times a second."""
-
-_PRODUCT = re.compile(r"[A-Z0-9.]{1,20}-[A-Z0-9]{2,10}")
 
 
 class NotFollowed(InvalidInput):
@@ -166,9 +164,10 @@ class Lookup:
 
     def series(self, product: str, timeframe: Timeframe) -> Series:
         """The series that is meant; `NotFollowed` says why there is none."""
-        product = product.upper()
-        if not _PRODUCT.fullmatch(product):
-            raise NotFollowed(f"{product[:40]!r} is no product: they are written like BTC-USD")
+        try:
+            product = typed(product)
+        except InvalidInput as error:
+            raise NotFollowed(str(error)) from None
         followed = self._followed.get()
         if product not in followed:
             raise NotFollowed(f"{product} is not followed here{_hint(product, followed)}")

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
+from app.cache.entries import readable
 from app.candles import State
 from app.context import Context
 from app.memo import LastLook
@@ -108,9 +109,13 @@ def _known(value: Any, otherwise: Any) -> Any:
 
 
 def _cell(data: bytes) -> Cell:
-    """What an overview makes of a stored value; of an empty one, nothing."""
+    """What an overview makes of a stored value; of one that is empty or cannot be read, nothing."""
     if not data:
         return Cell(None, None, None)
+    return next(iter(readable("indicator values", [data], _read_cell)), Cell(None, None, None))
+
+
+def _read_cell(data: bytes) -> Cell:
     value = orjson.loads(data)
     shown = {name: value[name] for name in SHOWN if name in value}
     return Cell(orjson.Fragment(orjson.dumps(shown)), value.get("start"), value.get("close"))

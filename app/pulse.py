@@ -17,6 +17,7 @@ from redis import Redis
 
 from app.cache import keys
 from app.cache.connection import hash_at
+from app.cache.entries import readable
 from app.cache.scripts import script
 
 EVERY_S = 1.0
@@ -68,13 +69,17 @@ class Pulse:
 def marks(client: Redis) -> list[Mark]:
     """The marks of the processes of this host; those of processes that are gone are removed."""
     key, found = keys.pulse(socket.gethostname()), []
-    for pid, raw in hash_at(client, key).items():
-        mark = Mark(int(pid), **orjson.loads(raw))
+    for mark in readable("marks of processes", hash_at(client, key).items(), _mark):
         if born(mark.pid) == mark.born:
             found.append(mark)
         else:
-            client.hdel(key, pid)
+            client.hdel(key, str(mark.pid))
     return found
+
+
+def _mark(entry: tuple[bytes, bytes]) -> Mark:
+    row = orjson.loads(entry[1])
+    return Mark(int(entry[0]), str(row["role"]), int(row["beats"]), str(row["born"]))
 
 
 def alive(client: Redis) -> dict[str, int]:
@@ -83,7 +88,11 @@ def alive(client: Redis) -> dict[str, int]:
         pipe.time()
         pipe.zrange(keys.ALIVE, 0, -1, withscores=True)
         (seconds, _), heard = pipe.execute()
-    names = (name.decode().partition("|")[0] for name, heard_ms in heard if heard_ms > seconds * 1000 - GONE_MS)
+    names = (
+        name.decode(errors="replace").partition("|")[0]
+        for name, heard_ms in heard
+        if heard_ms > seconds * 1000 - GONE_MS
+    )
     return dict(sorted(Counter(names).items()))
 
 

@@ -14,10 +14,10 @@ from pydantic_core import ErrorDetails
 
 from app.cache.address import SENTINEL, sentinels_of
 from app.errors import InvalidInput
+from app.product_ids import is_currency, is_product_id
 from app.timeframes import BASE, Timeframe
 
-_PRODUCT = re.compile(r"[A-Z0-9][A-Z0-9.]{0,19}-[A-Z0-9]{2,10}")
-_SELECTION = re.compile(r"all:[A-Z0-9]{2,10}|top:[1-9][0-9]{0,3}:[A-Z0-9]{2,10}")
+_SELECTION = re.compile(r"(?:all|top:[1-9][0-9]{0,3}):(.+)")
 
 OWN_PREFIXES = ("CANDLEWICK_", "EXCHANGE_", "REST_", "GAP_", "RECONCILE_", "CLOSE_", "SETTLING_")
 """A variable that starts with one of these is meant for this program: if it is no setting, it is refused."""
@@ -33,6 +33,11 @@ MIN_CANDLES = 60
 
 WINDOW = 500
 """An indicator is computed from at most this many of the newest candles."""
+
+
+def _is_selection(text: str) -> bool:
+    match = _SELECTION.fullmatch(text)
+    return match is not None and is_currency(match[1])
 
 
 def _split(value: object) -> object:
@@ -89,7 +94,7 @@ class Settings(BaseModel):
     ingest_share: str = Field(
         "1/1",
         pattern=r"^[1-9]\d{0,2}/[1-9]\d{0,2}$",
-        description="Which share of the products this ingest takes.",
+        description="Which share of the products this ingest feeds, by their names.",
     )
     events_kept: int = Field(20_000, ge=100, le=10_000_000, description="Entries kept in the event stream in Redis.")
     alerts_file: str = Field(
@@ -141,7 +146,7 @@ class Settings(BaseModel):
     def _are_products(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value:
             raise ValueError("name at least one product, or all:USD, or top:25:USD")
-        wrong = [v for v in value if not (_PRODUCT.fullmatch(v) or _SELECTION.fullmatch(v))]
+        wrong = [v for v in value if not (is_product_id(v) or _is_selection(v))]
         if wrong:
             raise ValueError(f"{wrong[0]!r} is neither a product (BTC-USD) nor a selection (all:USD, top:25:USD)")
         return tuple(dict.fromkeys(value))

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 
 from app.errors import InvalidInput
+from app.product_ids import ProductId
 from app.timeframes import Timeframe
 from app.touched import Touched
 
-Product = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9.]{1,20}-[A-Z0-9]{2,10}$")]
 Start = Annotated[int, Field(gt=0, lt=2**32)]
+Element: TypeAlias = tuple[ProductId, Timeframe, Start, Start]
+
+MAX_SERIES = 1000
+"""Series in one task."""
 
 
 class Work(BaseModel):
@@ -22,11 +34,36 @@ class Work(BaseModel):
     exchange: Literal["coinbase"] = "coinbase"
 
 
+class Elements(NamedTuple):
+    """`good`: elements of a task that can be worked on; `bad`: what is wrong with each of the others."""
+
+    good: list[Element]
+    bad: list[str]
+
+
 class UpdateWork(Work):
-    touched: list[tuple[Product, Timeframe, Start, Start]] = Field(max_length=1000)
+    """One bad series costs itself: the others of its task are computed. A task of bad ones only is refused."""
+
+    touched: Elements
+
+    @field_validator("touched", mode="plain")
+    @classmethod
+    def _sorted_out(cls, value: object) -> Elements:
+        try:
+            return Elements(_ALL.validate_python(value), [])
+        except ValidationError as error:
+            elements = value if isinstance(value, list) and len(value) <= MAX_SERIES else []
+            bad = {e["loc"][0]: _said(e) for e in error.errors(include_url=False) if e["loc"]}
+            good = [element for i, element in enumerate(elements) if i not in bad]
+            if not good:
+                raise
+            return Elements(_ALL.validate_python(good), list(bad.values()))
 
     def as_touched(self) -> list[Touched]:
-        return [Touched(*t) for t in self.touched]
+        return [Touched(*t) for t in self.touched.good]
+
+
+_ALL = TypeAdapter(Annotated[list[Element], Field(max_length=MAX_SERIES)])
 
 
 class DeliverWork(Work):
@@ -44,3 +81,8 @@ def parsed(model: type[Work], arguments: dict[str, Any]) -> Any:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
         raise InvalidInput(f"task arguments are wrong: {wrong}") from error
+
+
+def _said(error: Any) -> str:
+    """What is wrong with an element, and as much of it as a log line may show."""
+    return f"{ascii(error['input'])[:80]}: {error['msg'].removeprefix('Value error, ')}"

@@ -10,6 +10,7 @@ from typing import Any
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from app import rejected
 from app.alerts.asking import Asking
 from app.compute import Computer
 from workers.app import ONCE_MORE, app, context
@@ -41,6 +42,7 @@ def update(**arguments: Any) -> None:
     work: UpdateWork = parsed(UpdateWork, arguments)
     started = time.perf_counter()
     clock = context().clock.read()
+    rejected.note(context().redis, "series of a task", work.touched.bad)
     touched = work.as_touched()
     # A close may be on its way before the clock that it implies is written.
     now_s = max([clock.exchange_s if clock else 0, *(t.last_s + t.timeframe.seconds for t in touched)])

@@ -27,6 +27,7 @@ from app.alerts.rules import LevelRule, PriceRule, ReversalRule, Rule, StageRule
 from app.alerts.toml_lines import line_of, parse
 from app.errors import InvalidInput
 from app.indicators.stages import Stage
+from app.product_ids import ProductId
 from app.timeframes import Timeframe
 
 MOST_BYTES = 256 * 1024
@@ -34,7 +35,6 @@ LONGEST_COOLDOWN = 48
 """Bars; so that the history that a rule looks at holds several cooldowns."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
-Product = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9.]{1,20}-[A-Z0-9]{2,10}$")]
 
 
 def _variable(value: str) -> str:
@@ -59,8 +59,8 @@ class RuleSettings(Part):
     """What every rule has. An empty list of products, timeframes or channels means all of them."""
 
     name: Name
-    products: tuple[Product, ...] = ()
-    except_products: tuple[Product, ...] = ()
+    products: tuple[ProductId, ...] = ()
+    except_products: tuple[ProductId, ...] = ()
     timeframes: tuple[Timeframe, ...] = ()
     cooldown_bars: int = Field(3, ge=0, le=LONGEST_COOLDOWN)
     channels: tuple[Name, ...] = ()
@@ -129,7 +129,7 @@ class StageSettings(RuleSettings):
 
 class PriceSettings(RuleSettings):
     kind: Literal["price"]
-    products: tuple[Product, ...] = Field(min_length=1)
+    products: tuple[ProductId, ...] = Field(min_length=1)
     prices: tuple[Price, ...] = Field(min_length=1)
     direction: Literal["up", "down", "both"] = "both"
 

@@ -10,6 +10,7 @@ from redis import Redis
 
 from app.batches import batched
 from app.cache import keys
+from app.cache.entries import readable
 from app.series import Series
 
 A_READ = 500
@@ -63,7 +64,8 @@ class AlertCache:
                 for identity in some:
                     pipe.hgetall(keys.alert(identity))
                 rows = pipe.execute()
-            alerts += [alert_of_row(identity, row) for identity, row in zip(some, rows, strict=True) if b"data" in row]
+            kept = [(identity, row) for identity, row in zip(some, rows, strict=True) if b"data" in row]
+            alerts += readable("stored alerts", kept, lambda entry: alert_of_row(*entry))
         return alerts
 
     def count(self) -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 
 import orjson
 from redis import Redis
 
 from app.batches import batched
 from app.cache import keys
+from app.cache.entries import readable
 from app.candles import UnifiedCandle
 from app.events import BEFORE_ALL, FORMING, Event
 
@@ -48,8 +50,17 @@ class Listener:
     def next(self, timeout_s: float) -> list[Event]:
         """The candles of the next message, as events without an id; none where there is no message in time."""
         message = self._pubsub.get_message(timeout=timeout_s)  # type: ignore[attr-defined]
-        rows = orjson.loads(message["data"]) if message else []
-        return [Event(BEFORE_ALL, FORMING, row["product"], row["timeframe"], orjson.dumps(row)) for row in rows]
+        messages = [message["data"]] if message else []
+        rows = chain.from_iterable(readable("forming candles", messages, _rows))
+        return readable("forming candles", rows, _event)
+
+
+def _rows(data: bytes) -> list[dict[str, str]]:
+    return list(orjson.loads(data))
+
+
+def _event(row: dict[str, str]) -> Event:
+    return Event(BEFORE_ALL, FORMING, row["product"], row["timeframe"], orjson.dumps(row))
 
 
 def _row(candle: UnifiedCandle) -> dict[str, object]:

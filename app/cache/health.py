@@ -12,6 +12,7 @@ from redis import Redis
 
 from app.cache import keys
 from app.cache.connection import hash_at
+from app.cache.entries import readable
 
 STALE_MS = 15_000
 """A process that has not said anything for so long is taken for gone."""
@@ -42,10 +43,19 @@ class HealthCache:
         seconds, micros = self._client.time()
         now_ms = seconds * 1000 + micros // 1000
         alive: dict[str, dict[str, Any]] = {}
-        for name, raw in hash_at(self._client, self._key).items():
-            row = orjson.loads(raw)
+        for name, row in readable("health of ingests", hash_at(self._client, self._key).items(), _row):
             if now_ms - row["told_ms"] > STALE_MS:
                 self._client.hdel(self._key, name)
             else:
-                alive[name.decode()] = {**row, "age_ms": now_ms - row["told_ms"]}
+                alive[name] = {**row, "age_ms": now_ms - row["told_ms"]}
         return alive
+
+
+def _row(entry: tuple[bytes, bytes]) -> tuple[str, dict[str, Any]]:
+    """The name of a process and what it published; `ValueError` and its like if that makes no sense."""
+    row = orjson.loads(entry[1])
+    if not isinstance(row["told_ms"], int) or not isinstance(row["dropped"], int):
+        raise ValueError("a number is missing")
+    if not isinstance(row["connections"], list):
+        raise ValueError("connections are missing")
+    return entry[0].decode(), row

@@ -14,6 +14,7 @@ from app.alerts.watch import Watched
 from app.batches import batched
 from app.cache import keys
 from app.cache.candles import SERIES_A_CALL
+from app.cache.entries import readable
 from app.cache.scripts import Call, script
 from app.series import Series
 
@@ -80,12 +81,8 @@ class IndicatorCache:
 
     def read_many(self, many: Sequence[Series]) -> list[IndicatorValue | None]:
         """The latest value of each series; None where none was computed."""
-        return [
-            IndicatorValue(series, int(revision), int(start_s), orjson.loads(data)) if data else None
-            for series, (revision, start_s, data) in zip(
-                many, self._fields(many, "revision", "start", "data"), strict=True
-            )
-        ]
+        rows = zip(many, self._fields(many, "revision", "start", "data"), strict=True)
+        return [next(iter(readable("indicator values", [row], _value)), None) if row[1][2] else None for row in rows]
 
     def read_json(self, many: Sequence[Series]) -> list[bytes]:
         """The data of the latest value of each series as it is stored; empty where none was computed."""
@@ -111,6 +108,11 @@ _NEW, _LATE = 1, 2
 """What the script says of a value."""
 
 _ROW = struct.Struct("<Q10I")
+
+
+def _value(row: tuple[Series, tuple[bytes, ...]]) -> IndicatorValue:
+    series, (revision, start_s, data) = row
+    return IndicatorValue(series, int(revision), int(start_s), orjson.loads(data))
 
 
 def _row(value: IndicatorValue) -> bytes:

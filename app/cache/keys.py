@@ -32,6 +32,19 @@ def products(exchange: str) -> str:
     return f"{PREFIX}:products:{exchange}"
 
 
+def product_leases(exchange: str) -> str:
+    """A hash from ingest process to when it selected its products and when it last renewed its lease (ms of Redis).
+
+    Its field `#` is the revision of the followed products.
+    """
+    return f"{PREFIX}:products:{exchange}:leases"
+
+
+def product_parts(exchange: str) -> str:
+    """A hash from ingest process to the products that it selected; those of dead ones under the empty name."""
+    return f"{PREFIX}:products:{exchange}:parts"
+
+
 def health(exchange: str) -> str:
     """A hash from ingest process to its connections, as JSON."""
     return f"{PREFIX}:health:{exchange}"

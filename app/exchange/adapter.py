@@ -7,7 +7,7 @@ callback it was made with. Disconnects, gaps and corrections are events like any
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Self, TypeAlias
 
@@ -137,8 +137,8 @@ class ExchangeAdapter(ABC):
         """End the feed. After the return no event is delivered and no socket is open."""
 
     @abstractmethod
-    def subscribe(self, products: Iterable[str]) -> None:
-        """Add products to the feed, now and after every reconnect."""
+    def subscribe(self, products: Iterable[str], sources: Mapping[str, str] | None = None) -> None:
+        """Add products to the feed, now and after every reconnect. `sources`: the product that feeds each alias."""
 
     @abstractmethod
     def unsubscribe(self, products: Iterable[str]) -> None:

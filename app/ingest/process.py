@@ -11,12 +11,12 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from app.cache.health import HealthCache
-from app.cache.products import FollowedProduct
 from app.context import Context
 from app.exchange.adapter import Connected, Disconnected, FrameRejected
 from app.exchange.coinbase.websocket import CoinbaseAdapter
+from app.ingest.following import Change, Following
 from app.ingest.outbox import Batch, Outbox
-from app.ingest.universe import resolve, share_of
+from app.ingest.universe import Selector
 from app.ingest.writer import Writer
 from app.pulse import Pulse
 from app.stop import Stop
@@ -27,7 +27,7 @@ WRITE_EVERY_S = 0.25
 """How long forming candles and the clock may wait; closes and gaps do not wait."""
 
 LOOK_EVERY_S = 1.0
-"""How often the connections' health is told, and Redis asked whether it still has what it had."""
+"""How often the connections' health is told, and looked at what is followed."""
 
 LONGEST_DELAY_S = 2.0
 """Between two tries to write while Redis is away."""
@@ -47,7 +47,6 @@ class Ingest:
         self._pulse = Pulse(context.redis, "ingest")
         self._look_at_s = 0.0
         self._scanned = False
-        self._follows: list[FollowedProduct] = []
 
     def stop(self) -> None:
         """End `run` soon, with everything written that can be."""
@@ -55,45 +54,49 @@ class Ingest:
 
     def run(self) -> None:
         """Until `stop`. Redis and the exchange may come and go meanwhile."""
-        self._follows = self._followed()
-        settings = self._context.settings
-        mine = [p for p in share_of(self._follows, settings.ingest_share) if not p.refused]
-        if self._stop.is_set():
+        selector, settings = Selector(self._context, self._stop), self._context.settings
+        selection = selector.first()
+        if selection is None:
             return
-        log.info("following %d products (share %s) at %s", len(mine), settings.ingest_share, settings.exchange_ws_url)
+        following = Following(self._context, selection)
+        first = self._first_look(following)
+        if first is None:
+            return
         adapter = CoinbaseAdapter(
             settings.exchange_ws_url,
             self._outbox.put,
             products_per_connection=settings.products_per_connection,
             close_grace_seconds=settings.close_grace_seconds,
-            aliases={p.product: p.source for p in mine if p.source != p.product},
         )
-        adapter.subscribe(p.product for p in mine)
+        share, url = settings.ingest_share, settings.exchange_ws_url
+        log.info("following %d products (share %s) at %s", len(first.new), share, url)
+        _apply(first, adapter)
+        following.complete(selector, self._stop)
         adapter.connect()
         try:
             while not self._stop.is_set():
-                self._turn(adapter)
+                self._turn(adapter, following)
         finally:
             adapter.disconnect()
             self._look_at_s = 0.0
-            self._turn(adapter)
+            self._turn(adapter, following)
             log.info("ended")
 
-    def _followed(self) -> list[FollowedProduct]:
+    def _first_look(self, following: Following) -> Change | None:
         while not self._stop.is_set():
             try:
-                return resolve(self._context, self._stop)
+                return following.look()
             except RedisError as error:
                 log.warning("Redis cannot be used yet: %s; trying again", error)
                 self._stop.wait(1.0)
-        return []
+        return None
 
-    def _turn(self, adapter: CoinbaseAdapter) -> None:
+    def _turn(self, adapter: CoinbaseAdapter, following: Following) -> None:
         """Write what has come. What cannot be written now is kept, and tried again with everything newer."""
         batch = self._outbox.take(at_most_s=WRITE_EVERY_S)
         try:
             self._writer.write(batch)
-            self._after(batch, adapter)
+            self._after(batch, adapter, following)
             self._pulse.beat()
         except (RedisError, OperationalError) as error:
             self._outbox.give_back(batch)
@@ -102,20 +105,24 @@ class Ingest:
         else:
             self._note_back()
 
-    def _after(self, batch: Batch, adapter: CoinbaseAdapter) -> None:
+    def _after(self, batch: Batch, adapter: CoinbaseAdapter, following: Following) -> None:
         if time.monotonic() >= self._look_at_s:
-            self._look(adapter)
+            self._look(adapter, following)
             self._look_at_s = time.monotonic() + LOOK_EVERY_S
         if batch.exchange_ms and not self._scanned:
             # The start is a scan like any other: it finds every series empty, or with what the downtime left out.
             self._context.tasks.scan()
             self._scanned = True
 
-    def _look(self, adapter: CoinbaseAdapter) -> None:
+    def _look(self, adapter: CoinbaseAdapter, following: Following) -> None:
         self._health.tell(adapter.health(), dropped=self._outbox.dropped)
-        if not self._context.products.is_known():
+        change = following.look()
+        if change.lost:
             log.error("Redis has lost its data: everything is fetched again")
-            self._context.products.follow(self._follows)
+        if change.new or change.gone:
+            log.info("following %d more products, and %d no longer", len(change.new), len(change.gone))
+            _apply(change, adapter)
+        if change.lost or change.new:
             self._scanned = False
 
     def _note_away(self, error: Exception) -> None:
@@ -139,6 +146,11 @@ class Ingest:
                 log.warning("connection %s: lost: %s", connection, reason)
             case FrameRejected(connection, reason):
                 log.debug("connection %s: frame rejected: %s", connection, reason)
+
+
+def _apply(change: Change, adapter: CoinbaseAdapter) -> None:
+    adapter.unsubscribe(change.gone)
+    adapter.subscribe((p.product for p in change.new), {p.product: p.source for p in change.new})
 
 
 def main(context: Context) -> int:

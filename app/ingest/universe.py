@@ -1,65 +1,127 @@
-"""Which products are followed: the settings' selection, made concrete with the exchange's listing."""
+"""Which products this process selects: the settings' selection, made concrete with the exchange's listing."""
 
 from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 from itertools import count
+from typing import NamedTuple
 
+from redis.exceptions import RedisError
+
+from app import rejected
 from app.cache.products import FollowedProduct
 from app.context import Context
 from app.errors import ExchangeError
+from app.exchange.coinbase.listing import Listing
 from app.exchange.coinbase.models import Product
-from app.exchange.coinbase.universe import aliases, doubts, select_products
+from app.exchange.coinbase.universe import aliases, doubts, select_products, unmatched
 from app.stop import Stop
 
 log = logging.getLogger(__name__)
 
-LONGEST_DELAY_S = 30.0
+MAX_DELAY_S = 30.0
 
 ATTEMPTS = 3
 """To get the listing, before products that the settings name one by one are followed without it."""
 
+SELECT_AGAIN_S = 300.0
+"""Real seconds between two looks at the listing while something of the selection is open."""
 
-def resolve(context: Context, stop: Stop) -> list[FollowedProduct]:
-    """The products to follow, also written to the cache. Tries until the exchange answers or `stop` is set.
 
-    An installation that was here before goes on with the products it had, if the exchange cannot be reached.
+class Selection(NamedTuple):
+    """The products that this process selected. `open_parts`: the parts of the setting that matched nothing yet.
+
+    `is_own`: False if they are what was followed before, because there is no listing.
     """
-    for attempt in count(1):
-        if stop.is_set():
-            return []
+
+    products: list[FollowedProduct]
+    open_parts: tuple[str, ...] = ()
+    is_own: bool = True
+
+    @property
+    def is_final(self) -> bool:
+        return self.is_own and not self.open_parts
+
+
+class Selector:
+    """Makes the selection of this process, and completes it while parts of it match nothing."""
+
+    def __init__(self, context: Context, stop: Stop) -> None:
+        self._context = context
+        self._stop = stop
+        self._reported: set[str] = set()
+        self._rejected: dict[str, str] = {}
+
+    def first(self) -> Selection | None:
+        """The selection. Tries until the exchange answers; None if `stop` is set before.
+
+        An installation that was here before goes on with the products it had, if the exchange cannot be reached.
+        """
+        for attempt in count(1):
+            if self._stop.is_set():
+                return None
+            try:
+                if listing := self._listing():
+                    return self._made(self._context.settings.products, listing)
+            except ExchangeError as error:
+                if selection := self._without_listing(attempt):
+                    log.warning("products: %s; going on with %d without the listing", error, len(selection.products))
+                    return selection
+                url = self._context.settings.exchange_rest_url
+                log.warning("products: cannot reach %s: %s; trying again", url, error)
+                self._stop.wait(min(MAX_DELAY_S, 0.5 * 2 ** min(attempt, 10)) * random.uniform(0.5, 1.0))
+            except RedisError as error:
+                log.warning("Redis cannot be used yet: %s; trying again", error)
+                self._stop.wait(1.0)
+        return None
+
+    def again(self, before: Selection) -> Selection:
+        """`before`, completed by what the listing has by now; as it was if the listing cannot be read."""
         try:
-            if listing := _listing(context, stop):
-                followed = _chosen(context.settings.products, listing)
-                context.products.follow(followed)
-                return followed
-        except ExchangeError as error:
-            if followed := _without_listing(context, attempt):
-                log.warning("products: %s; going on with %d without the listing", error, len(followed))
-                return followed
-            log.warning("products: cannot reach %s: %s; trying again", context.settings.exchange_rest_url, error)
-            stop.wait(min(LONGEST_DELAY_S, 0.5 * 2 ** min(attempt, 10)) * random.uniform(0.5, 1.0))
-    return []
+            listing = self._listing()
+            if listing is None:
+                return before
+            more = self._made(before.open_parts if before.is_own else self._context.settings.products, listing)
+        except (ExchangeError, RedisError) as error:
+            log.info("products: the listing cannot be read: %s; trying again in %.0f s", error, SELECT_AGAIN_S)
+            return before
+        if not before.is_own:
+            return more
+        known = {p.product: p for p in before.products}
+        return more._replace(products=list({**known, **{p.product: p for p in more.products}}.values()))
 
+    def _made(self, parts: Sequence[str], listing: Listing) -> Selection:
+        missing = unmatched(parts, listing.products)
+        self._report(missing, listing)
+        return Selection(_chosen(parts, listing.products), tuple(missing))
 
-def _without_listing(context: Context, attempt: int) -> list[FollowedProduct]:
-    """Products to follow unlisted: those of before, or, after some attempts, those that are named one by one."""
-    named = context.settings.products
-    if known := context.products.read():
-        return known
-    if attempt < ATTEMPTS or any(":" in part for part in named):
-        return []
-    followed = [FollowedProduct(p, p) for p in named]
-    context.products.follow(followed)
-    return followed
+    def _report(self, missing: dict[str, str], listing: Listing) -> None:
+        """Each fact once, however often the listing is read."""
+        new = {name: reason for name, reason in listing.rejected.items() if self._rejected.get(name) != reason}
+        rejected.note(self._context.redis, "product listing", [f"{name} ({reason})" for name, reason in new.items()])
+        self._rejected = dict(listing.rejected)
+        for part, hint in missing.items():
+            if part not in self._reported:
+                minutes = SELECT_AGAIN_S / 60
+                log.warning("PRODUCTS: %s matches nothing: %s (looked at again every %.0f min)", part, hint, minutes)
+        self._reported = set(missing)
 
+    def _without_listing(self, attempt: int) -> Selection | None:
+        """A selection without the listing: what was followed before, or, after some attempts, what is named by id."""
+        named = self._context.settings.products
+        if known := self._context.products.read():
+            return Selection(known, is_own=False)
+        if attempt < ATTEMPTS or any(":" in part for part in named):
+            return None
+        return Selection([FollowedProduct(p, p) for p in named])
 
-def _listing(context: Context, stop: Stop) -> list[Product]:
-    """The exchange's listing; nothing where the budget had no permit in time."""
-    with context.budgeted_rest.permit(timeout_s=30, stop=stop) as permit:
-        return permit.request("products", lambda rest: rest.products()) if permit else []
+    def _listing(self) -> Listing | None:
+        """The exchange's listing; None if the budget had no permit in time."""
+        with self._context.budgeted_rest.permit(timeout_s=30, stop=self._stop) as permit:
+            return permit.request("products", lambda rest: rest.products()) if permit else None
 
 
 def _chosen(selection: Sequence[str], listing: Sequence[Product]) -> list[FollowedProduct]:
@@ -67,7 +129,13 @@ def _chosen(selection: Sequence[str], listing: Sequence[Product]) -> list[Follow
     return [FollowedProduct(p, sources.get(p, p), reasons.get(p)) for p in select_products(selection, listing)]
 
 
-def share_of(followed: list[FollowedProduct], share: str) -> list[FollowedProduct]:
-    """The part of `followed` that an ingest with this share (`2/3`: the second of three) takes."""
+def share_of(followed: Iterable[FollowedProduct], share: str) -> list[FollowedProduct]:
+    """The part of `followed` that an ingest with this share (`2/3`: the second of three) feeds."""
+    return [p for p in followed if is_in_share(p.product, share)]
+
+
+def is_in_share(product: str, share: str) -> bool:
+    """Whether a product belongs to a share. By its name alone, so that no two processes disagree."""
     part, of = map(int, share.split("/"))
-    return followed[part - 1 :: of]
+    digest = blake2b(product.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % of == part - 1

@@ -11,12 +11,14 @@ import orjson
 from redis import Redis
 
 from app.cache import keys
+from app.cache.entries import readable
 from app.cache.model import Outcome, Written
 from app.candles import State
 from app.records import EMPTY, STATE_MASK
 
 KEPT = 5_000
 FIELDS = ("open", "high", "low", "close", "volume")
+ROW = ("product", "timeframe", "start", "exchange_ms", "fields", "before", "after")
 
 
 def record(client: Redis, written: Iterable[Written], *, cause: str, exchange_ms: int) -> int:
@@ -36,7 +38,14 @@ def record(client: Redis, written: Iterable[Written], *, cause: str, exchange_ms
 def latest(client: Redis, count: int = 100) -> list[dict[str, Any]]:
     """The newest corrections, newest first, each with its `cause`."""
     rows = cast("list[tuple[bytes, dict[bytes, bytes]]]", client.xrevrange(keys.MISMATCHES, count=count))
-    return [{"cause": fields[b"cause"].decode(), **orjson.loads(fields[b"data"])} for _, fields in rows]
+    return readable("corrections", rows, _correction)
+
+
+def _correction(entry: tuple[bytes, dict[bytes, bytes]]) -> dict[str, Any]:
+    row = orjson.loads(entry[1][b"data"])
+    if missing := [name for name in ROW if name not in row]:
+        raise ValueError(f"{', '.join(missing)} is missing")
+    return {"cause": entry[1][b"cause"].decode(), **row}
 
 
 def _row(written: Written, i: int, exchange_ms: int) -> dict[str, Any]:

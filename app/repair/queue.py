@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
 from enum import IntEnum, StrEnum
+from itertools import chain
 from typing import Any, NamedTuple, Self, cast
 
 import orjson
@@ -16,7 +17,9 @@ from redis import Redis
 
 from app.cache import keys
 from app.cache.connection import hash_at
+from app.cache.entries import readable
 from app.cache.scripts import script
+from app.product_ids import is_product_id, why_not
 from app.repair.needs import Asked
 from app.series import Series
 from app.timeframes import Timeframe
@@ -59,7 +62,10 @@ class Request(NamedTuple):
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
+        """The request that `raw` spells; `ValueError` if it is none."""
         kind, product, timeframe = raw.decode().split("|")
+        if not is_product_id(product):
+            raise ValueError(why_not(product))
         return cls(Kind(kind), product, Timeframe(timeframe))
 
     def series(self, exchange: str) -> Series:
@@ -101,12 +107,15 @@ class RepairQueue:
             self._add(keys=[self._ready, self._settling, self._urgency, self._asked], args=[STEP_MS, int(anew), *args])
 
     def claim(self, exchange_ms: int) -> Request | None:
-        """Lease the most urgent request that is due at `exchange_ms`."""
-        raw = self._claim(
+        """Lease the most urgent request that is due at `exchange_ms`. An entry that is not a request is removed."""
+        while raw := self._claim(
             keys=[self._ready, self._settling, self._delayed, self._leased, self._urgency],
             args=[exchange_ms, int(LEASE_S * 1000), STEP_MS],
-        )
-        return Request.parse(raw) if raw else None
+        ):
+            for request in readable("backfill queue", [raw], Request.parse):
+                return request
+            self._give_back(raw, "done", "")
+        return None
 
     def done(self, request: Request) -> None:
         self._give_back(request, "done", "")
@@ -160,7 +169,7 @@ class RepairQueue:
             pipe.execute()
         return sum(map(len, gone))
 
-    def _give_back(self, request: Request, verb: str, value: str | bytes | int, steps: str | int = "") -> int:
+    def _give_back(self, request: Request | bytes, verb: str, value: str | bytes | int, steps: str | int = "") -> int:
         return int(
             self._release(
                 keys=[
@@ -173,7 +182,7 @@ class RepairQueue:
                     self._ready,
                     self._asked,
                 ],
-                args=[str(request), verb, value, steps],
+                args=[request if isinstance(request, bytes) else str(request), verb, value, steps],
             )
         )
 
@@ -188,18 +197,28 @@ class RepairQueue:
         with self._client.pipeline(transaction=False) as pipe:
             for key in (self._ready, self._settling, self._delayed, self._leased):
                 pipe.zrange(key, 0, -1)
-            return {Request.parse(raw) for members in pipe.execute() for raw in members}
+            members = chain.from_iterable(pipe.execute())
+        return set(readable("backfill queue", members, Request.parse))
 
     def whys(self) -> dict[Request, Why]:
         """Why each request was made."""
         known = hash_at(self._client, self._urgency)
-        return {Request.parse(raw): Why(int(steps) // len(Timeframe)) for raw, steps in known.items()}
+        return dict(readable("reasons of requests", known.items(), _with_why))
 
     def failures(self) -> dict[Request, dict[str, Any]]:
         """Requests that were given up, each with its `reason` and the `exchange_ms` of that."""
-        return {Request.parse(raw): orjson.loads(data) for raw, data in hash_at(self._client, self._failures).items()}
+        return dict(readable("failed requests", hash_at(self._client, self._failures).items(), _with_failure))
+
+
+def _with_why(entry: tuple[bytes, bytes]) -> tuple[Request, Why]:
+    return Request.parse(entry[0]), Why(int(entry[1]) // len(Timeframe))
+
+
+def _with_failure(entry: tuple[bytes, bytes]) -> tuple[Request, dict[str, Any]]:
+    row = orjson.loads(entry[1])
+    return Request.parse(entry[0]), {"reason": str(row["reason"]), "exchange_ms": int(row["exchange_ms"])}
 
 
 def _product_of(request: bytes) -> str:
-    """The product that the name of a request names."""
-    return request.decode().split("|")[1]
+    """The product that the name of a request names; empty if it is not a request."""
+    return (*request.decode(errors="replace").split("|"), "")[1]

@@ -10,6 +10,7 @@ import orjson
 
 from app.cache import keys
 from app.cache.clock import ExchangeTime
+from app.cache.entries import counts_of, readable
 from app.cache.health import HealthCache
 from app.cache.model import NOTHING, View
 from app.cache.products import FollowedProduct
@@ -98,9 +99,13 @@ def _look(
 
 
 def _latest(data: bytes) -> Latest | None:
-    """What a stored value says of its series; None where there is none."""
+    """What a stored value says of its series; None if there is none that can be read."""
     if not data:
         return None
+    return next(iter(readable("indicator values", [data], _read_latest)), None)
+
+
+def _read_latest(data: bytes) -> Latest:
     value = orjson.loads(data)
     return Latest(value["start"], value["candles"], value["ready"], value.get("reason"))
 
@@ -143,21 +148,19 @@ def _products(followed: Iterable[FollowedProduct], series: Iterable[SeriesStatus
 
 def _feed(context: Context, clock: ExchangeTime | None) -> Feed:
     rows = HealthCache(context.redis, context.exchange).read()
-    ingests = [
-        Ingest(
-            name=name,
-            age_ms=row["age_ms"],
-            dropped=row["dropped"],
-            connections=[_connection(c) for c in row["connections"]],
-        )
-        for name, row in sorted(rows.items())
-    ]
+    ingests = readable("health of ingests", sorted(rows.items()), _ingest)
     connections = [c for ingest in ingests for c in ingest.connections]
     return Feed(
         connected=bool(connections) and all(c.is_open for c in connections),
         ingests=ingests,
         clock=None if clock is None else Clock(exchange_ms=clock.exchange_ms, age_real_seconds=clock.age_ms / 1000),
     )
+
+
+def _ingest(entry: tuple[str, dict[str, Any]]) -> Ingest:
+    name, row = entry
+    connections = [_connection(c) for c in row["connections"]]
+    return Ingest(name=name, age_ms=row["age_ms"], dropped=row["dropped"], connections=connections)
 
 
 def _connection(told: dict[str, Any]) -> Connection:
@@ -227,11 +230,11 @@ def _rest(context: Context) -> _Rest:
 
 def _corrections(counters: dict[bytes, bytes]) -> Corrections:
     by_cause: dict[str, dict[str, int]] = {}
-    for name, count in sorted(counters.items()):
-        what, _, rest = name.decode().partition(":")
+    for name, count in sorted(counts_of(counters).items()):
+        what, _, rest = name.partition(":")
         cause, _, timeframe = rest.partition(":")
         if what == "corrections":
-            by_cause.setdefault(cause, {})[timeframe] = int(count)
+            by_cause.setdefault(cause, {})[timeframe] = count
     return Corrections(total=sum(n for by in by_cause.values() for n in by.values()), by_cause=by_cause)
 
 

@@ -14,6 +14,11 @@ CLOCK_OLD_S = 15.0
 TOLERANCE = 20
 """One series in so many may be set apart."""
 
+NOTHING_FOLLOWED = (
+    "no products are followed yet: is an ingest process running, can it reach the exchange, and does PRODUCTS match "
+    "anything there? Its log says"
+)
+
 NAMED = 3
 """Series that a sentence names before it says how many more there are."""
 
@@ -40,7 +45,7 @@ def start_of(series: Sequence[SeriesStatus], asking: int, per_second: float, pau
 def reasons_of(feed: Feed, products: Sequence[Product], series: Sequence[SeriesStatus], start: Start) -> list[str]:
     """Everything that keeps the data from being ready; nothing where it is."""
     if not products:
-        return ["no products are followed yet: is an ingest process running, and can it reach the exchange?"]
+        return [NOTHING_FOLLOWED]
     reasons = list(_about_clock(feed.clock))
     if not series:
         reasons.append("the exchange delivers none of the products")

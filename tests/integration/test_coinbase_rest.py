@@ -374,18 +374,20 @@ class TestProducts:
                     {"product_id": "../x"},
                     {"product_id": 7},
                     {"status": "online"},
+                    "a text",
                 ],
-                "num_products": 5,
+                "num_products": 6,
             }
         )
-        products = rest.products()
+        products, rejected = rest.products()
+        assert sorted(rejected) == ["../x", "row 4", "row 5", "row 6"]
         assert [(p.product_id, p.tradable, p.alias) for p in products] == [(BTC, True, ""), ("BTC-USDC", False, BTC)]
         assert venue.asked[0][:2] == ("/api/v3/brokerage/market/products", {"product_type": "SPOT"})
 
     def test_quirk_25_delisted_products_are_listed_and_not_tradable(self, venue: Venue, rest: CoinbaseRest) -> None:
         listed = {"product_id": "MATIC-USD", "product_type": "SPOT", "status": "online", "trading_disabled": True}
         venue.answer = body({"products": [listed]})
-        assert [p.untradable_because for p in rest.products()] == ["trading is disabled"]
+        assert [p.untradable_because for p in rest.products().products] == ["trading is disabled"]
 
     @pytest.mark.parametrize("reply", [{"products": []}, {"products": [{"product_id": ""}]}, {"products": 7}, {}])
     def test_an_empty_listing_is_a_broken_one(self, venue: Venue, rest: CoinbaseRest, reply: object) -> None:
@@ -399,7 +401,7 @@ def test_against_the_local_exchange() -> None:
     with LocalExchange(SeededMarket(7, start_s=start_s), speed=60, start_ms=T * 1000) as exchange:
         rest = CoinbaseRest(exchange.rest_url)
         assert T * 1000 <= rest.time_ms() < (T + 3600) * 1000
-        assert BTC in [p.product_id for p in rest.products() if p.tradable]
+        assert BTC in [p.product_id for p in rest.products().products if p.tradable]
         candles = rest.candles(BTC, M5, T - 350 * STEP, T - STEP)
         truth = exchange.truth(BTC, M5, T - 350 * STEP, T - STEP)
         told = {c.start_s: (c.open, c.high, c.low, c.close, c.volume) for c in candles}

@@ -296,6 +296,15 @@ def test_an_alias_stays_with_its_stream() -> None:
         assert len(server.opened) == 2
 
 
+def test_an_alias_that_becomes_known_with_its_product_joins_its_stream() -> None:
+    with closing(Server(greet)) as server, feed(server, BTC, products_per_connection=1) as (adapter, events):
+        eventually(lambda: of(CandleUpdated, events))
+        adapter.subscribe(["BTC-USDC"], {"BTC-USDC": BTC})
+        (health,) = adapter.health()
+        assert health.session.products == 2
+        assert server.open_now == 1
+
+
 def test_connections_and_messages_are_paced_over_all_connections() -> None:
     products = [f"P{i}-USD" for i in range(8)]
     limits = {"connections_limiter": Limiter(4), "messages_limiter": Limiter(8)}

@@ -197,9 +197,9 @@ def test_bad_input_is_refused_with_the_reason(web: httpx.Client, query: dict[str
         ("BTC-EUR", "BTC-EUR is not followed here; did you mean BTC-USD?"),
         ("ZZZZZZ-GBP", "/v1/products"),
         ("GONE-USD", "the exchange did not confirm its subscription"),
-        ("btc", "written like BTC-USD"),
-        ("%00%0a<script>", "is no product"),
-        ("X" * 3000, "is no product"),
+        ("btc", "expected a form like BTC-USD"),
+        ("%00%0a<script>", "is not a product"),
+        ("X" * 3000, "is not a product"),
     ],
 )
 def test_an_unknown_product_is_not_found(web: httpx.Client, route: str, product: str, message: str) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from app.errors import InvalidInput
 from tests.unit.exchange.coinbase.test_hostile_frames import json_values
 from workers.app import app, context
+from workers.arguments import UpdateWork, parsed
 
 app.loader.import_default_modules()
 TASKS = sorted(name for name in app.tasks if name.startswith("workers."))
@@ -65,3 +66,19 @@ def test_wrong_arguments_are_refused_by_name(task: str, arguments: dict[str, Any
 @given(st.dictionaries(st.text(max_size=9), json_values, max_size=3), st.text(min_size=1, max_size=9))
 def test_any_arguments_with_a_name_that_there_is_not(task: str, arguments: dict[str, Any], name: str) -> None:
     refusal(task, {**arguments, f"x{name}": 1})
+
+
+ELEMENTS = [["BTC-USD", "5m", 300, 600], ["FOO-BAR-USD", "1h", 3600, 3600], [f"{'X' * 60}-USD", "1d", 86_400, 86_400]]
+
+
+@given(st.lists(st.sampled_from(ELEMENTS) | json_values, min_size=1, max_size=9))
+def test_one_bad_series_costs_itself_and_not_its_task(touched: list[Any]) -> None:
+    good = [t for t in touched if t in ELEMENTS]
+    try:
+        work = parsed(UpdateWork, {"touched": touched})
+    except InvalidInput:
+        assert not good
+        return
+    assert [list(t) for t in work.as_touched()] == good
+    assert len(work.touched.bad) == len(touched) - len(good)
+    assert all(len(reason) < 300 for reason in work.touched.bad)

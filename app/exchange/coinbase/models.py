@@ -9,7 +9,7 @@ import re
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from app.candles import State, UnifiedCandle
 from app.exchange.coinbase.wire_time import parse_ms
@@ -23,7 +23,6 @@ MAX_FRAME_BYTES = 8 * 2**20
 
 _DECIMAL = re.compile(r"\d{1,24}(?:\.\d{1,24})?(?:[eE][+-]?\d{1,2})?", re.ASCII)
 _MOST_DIGITS = 200
-_PRODUCT = re.compile(r"[A-Z0-9][A-Z0-9.]{0,31}(?:-[A-Z0-9.]{1,31}){1,3}", re.ASCII)
 
 
 class BadFrame(ValueError):
@@ -140,11 +139,6 @@ def read_candle(
         raise BadFrame("bad candle", str(error)) from None
 
 
-def is_product_id(text: str) -> bool:
-    """Whether `text` is spelled like a product (`BTC-USD`, `BTC-PERP-INTX`): safe in a path and in a key."""
-    return _PRODUCT.fullmatch(text) is not None
-
-
 def _float_or_zero(value: object) -> float:
     if isinstance(value, str) and _DECIMAL.fullmatch(value):
         return float(value)
@@ -160,7 +154,7 @@ class Product(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    product_id: str = Field(max_length=64)
+    product_id: str
     status: str = ""
     product_type: str = ""
     base_currency_id: str = ""

@@ -19,7 +19,9 @@ from urllib3.exceptions import HTTPError
 from app.candles import State, UnifiedCandle
 from app.errors import InvalidInput, Refused, Throttled, Unavailable
 from app.exchange.adapter import Page
-from app.exchange.coinbase.models import BadFrame, Product, is_product_id, read_candle, why
+from app.exchange.coinbase.listing import Listing, read_listing
+from app.exchange.coinbase.models import BadFrame, read_candle, why
+from app.product_ids import is_product_id
 from app.timeframes import Timeframe
 
 log = logging.getLogger(__name__)
@@ -55,7 +57,7 @@ class _Candles(_Reply):
 
 
 class _Products(_Reply):
-    products: list[dict[str, Any]]
+    products: list[Any]
 
 
 def _whole(value: object) -> object:
@@ -96,13 +98,13 @@ class CoinbaseRest:
         reply = self._get(f"/market/products/{_product_path(product)}/candles", params, _Candles.model_validate)
         return _page(reply.candles, product, timeframe, (first_s, last_s), observed_ms)
 
-    def products(self) -> list[Product]:
-        """All spot products of the listing, tradable or not, in its order. A row that makes no sense is left out."""
+    def products(self) -> Listing:
+        """All spot products of the listing, tradable or not, in its order. A row that makes no sense costs itself."""
         reply = self._get("/market/products", {"product_type": "SPOT"}, _Products.model_validate)
-        products = [product for row in reply.products if (product := _product(row))]
-        if not products:
+        listing = read_listing(reply.products)
+        if not listing.products:
             raise Unavailable("the product listing holds no product that makes sense")
-        return products
+        return listing
 
     def time_ms(self) -> int:
         """The exchange's time (UNIX milliseconds)."""
@@ -222,11 +224,3 @@ def _start_of(row: Any, timeframe: Timeframe) -> int | None:
     if not (isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 12):
         return None
     return int(text) if timeframe.is_aligned(int(text)) else None
-
-
-def _product(row: dict[str, Any]) -> Product | None:
-    try:
-        product = Product.model_validate(row)
-    except ValidationError:
-        return None
-    return product if is_product_id(product.product_id) and is_product_id(product.alias or product.product_id) else None

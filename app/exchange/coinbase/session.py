@@ -108,9 +108,9 @@ class CoinbaseSession:
 
     # What the connection's owner calls.
 
-    def subscribe(self, products: Iterable[str]) -> None:
+    def subscribe(self, products: Iterable[str], aliases: Mapping[str, str] | None = None) -> None:
         """Want `products` as well; afterwards send `requests`."""
-        for stream in self._subscriptions.add(products):
+        for stream in self._subscriptions.add(products, aliases):
             self._books[stream] = BucketBook(stream, self._tally)
             self._left.discard(stream)
 

@@ -43,10 +43,12 @@ class Subscriptions:
     def stream_id(self, product: str) -> str:
         return self._aliases.get(product, product)
 
-    def add(self, products: Iterable[str]) -> list[str]:
-        """Want `products`; returns the stream ids that are new."""
-        new = []
+    def add(self, products: Iterable[str], aliases: Mapping[str, str] | None = None) -> list[str]:
+        """Want `products`; returns the stream ids that are new. `aliases`: those that became known since."""
+        new, wanted = [], set(self.products)
         for product in dict.fromkeys(products):
+            if aliases and product in aliases and product not in wanted:
+                self._aliases[product] = aliases[product]
             stream = self.stream_id(product)
             names = self.names.get(stream, ())
             if not names:

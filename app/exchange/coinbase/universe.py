@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from app.errors import InvalidInput
 from app.exchange.coinbase.models import Product
+
+NEAREST = 5
+"""Ids or currencies that are offered instead of one that matches nothing."""
 
 
 def select_products(selection: Sequence[str], listing: Iterable[Product]) -> list[str]:
@@ -15,13 +20,47 @@ def select_products(selection: Sequence[str], listing: Iterable[Product]) -> lis
     and without aliases. An id stands for itself, whatever the listing says of it; `doubts` has the reasons. Raises
     `InvalidInput` for a selection of another form.
     """
-    ranked = sorted(
-        (p for p in listing if p.tradable and not p.alias), key=lambda p: (-p.quote_volume_24h, p.product_id)
-    )
+    ranked = _ranked(listing)
     chosen: dict[str, None] = {}
     for part in selection:
         chosen.update(dict.fromkeys(_meant(part, ranked)))
     return list(chosen)
+
+
+def unmatched(selection: Sequence[str], listing: Sequence[Product]) -> dict[str, str]:
+    """The parts of `selection` that match nothing in the listing, each with what would match instead."""
+    ranked, listed = _ranked(listing), [p.product_id for p in listing]
+    found = {}
+    for part in selection:
+        if ":" not in part:
+            if part not in listed:
+                found[part] = _nearest_ids(part, listed)
+        elif not _meant(part, ranked):
+            found[part] = _other_currencies(part, ranked, listing)
+    return found
+
+
+def _nearest_ids(product: str, listed: Sequence[str]) -> str:
+    near = difflib.get_close_matches(product, listed, n=NEAREST, cutoff=0.75)
+    return "the exchange does not list it" + (f"; did you mean {' or '.join(near)}?" if near else "")
+
+
+def _other_currencies(part: str, ranked: Sequence[Product], listing: Sequence[Product]) -> str:
+    """Why no product is quoted in the currency of `part`, and in which others how many are, the nearest name first."""
+    head, _, currency = part.rpartition(":")
+    feeding = Counter(p.alias.rpartition("-")[2] for p in listing if p.alias and p.quote_currency_id == currency)
+    if feeding:
+        ((other, _),) = feeding.most_common(1)
+        return f"products quoted in {currency} share the candles of those quoted in {other}: use {head}:{other}"
+    counts = Counter(p.quote_currency_id for p in ranked)
+    near = difflib.get_close_matches(currency, list(counts), n=1)
+    shown = list(dict.fromkeys([*near, *(name for name, _ in counts.most_common(NEAREST))]))[:NEAREST]
+    offered = ", ".join(f"{name} ({counts[name]})" for name in shown)
+    return f"no tradable product is quoted in {currency}; there are {offered or 'none in any currency'}"
+
+
+def _ranked(listing: Iterable[Product]) -> list[Product]:
+    return sorted((p for p in listing if p.tradable and not p.alias), key=lambda p: (-p.quote_volume_24h, p.product_id))
 
 
 def doubts(selection: Sequence[str], listing: Iterable[Product]) -> dict[str, str]:

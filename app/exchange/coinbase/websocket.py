@@ -98,8 +98,9 @@ class CoinbaseAdapter(ExchangeAdapter):
             connections, self._connections = self._connections, []
         _stop(connections)
 
-    def subscribe(self, products: Iterable[str]) -> None:
+    def subscribe(self, products: Iterable[str], sources: Mapping[str, str] | None = None) -> None:
         with self._lock:
+            self._aliases.update({p: s for p, s in (sources or {}).items() if p not in self._products})
             new = [p for p in dict.fromkeys(products) if p not in self._products]
             self._products.update(dict.fromkeys(new))
             if self._started:
@@ -147,7 +148,7 @@ class CoinbaseAdapter(ExchangeAdapter):
                 room[home] -= 1
             given.setdefault(home, []).extend(names)
         for connection, names in given.items():
-            connection.subscribe(names)
+            connection.subscribe(names, self._aliases)
         self._connections += fresh
         for connection in fresh:
             connection.start()
@@ -213,9 +214,9 @@ class _Connection:
         if self._thread is not threading.current_thread():
             self._thread.join()
 
-    def subscribe(self, products: list[str]) -> None:
+    def subscribe(self, products: list[str], aliases: Mapping[str, str]) -> None:
         with self._lock:
-            self._session.subscribe(products)
+            self._session.subscribe(products, aliases)
 
     def unsubscribe(self, products: list[str]) -> None:
         with self._lock:

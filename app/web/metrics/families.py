@@ -165,6 +165,9 @@ def _of_machinery(sources: Sources) -> Iterator[Metric]:
     yield gauge("processes", "Processes that live, on all hosts.", living, ["role"])
     yield gauge("tasks_waiting", "Tasks in Celery's queues.", waiting, ["queue"])
     yield counter("tasks_dropped", "Tasks that were not sent because too many waited.", sources.dropped, ["queue"])
+    yield counter(
+        "rejected", "Rows, names and series left out because they make no sense.", sources.rejected, ["place"]
+    )
     yield gauge("tasks_unacknowledged", "Tasks that a worker holds.", queues.unacknowledged)
     yield gauge("events_kept", "Entries of the event stream.", sources.events)
     yield gauge("alerts_kept", "Alerts that are stored.", sources.alerts)

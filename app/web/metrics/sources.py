@@ -7,9 +7,11 @@ from typing import NamedTuple, cast
 
 from app.cache import keys
 from app.cache.connection import hash_at
+from app.cache.entries import counts_of
 from app.cache.events import EventStream
 from app.context import Context
 from app.events import EventId
+from app.rejected import REJECTED
 from app.repair.queue import Kind
 from app.repair.tally import PREFIX
 from app.status import Status
@@ -21,8 +23,8 @@ MOST_PAGES = 100
 
 
 class Sources(NamedTuple):
-    """`rest`: requests by (reason, status). `dropped`: tasks by (queue). `open_gaps`: series that lack candles, by
-    timeframe.
+    """`rest`: requests by (reason, status). `dropped`: tasks by (queue). `rejected`: what makes no sense, by (place).
+    `open_gaps`: series that lack candles, by timeframe.
 
     `messages`: those of alerts that are on their way, by (delivery channel, waiting or claimed).
     """
@@ -30,6 +32,7 @@ class Sources(NamedTuple):
     status: Status
     rest: dict[tuple[str, str], int]
     dropped: dict[tuple[str], int]
+    rejected: dict[tuple[str], int]
     open_gaps: dict[str, int]
     permits_in_use: int
     events: int
@@ -47,12 +50,13 @@ def read_sources(context: Context, status: Status) -> Sources:
         for channel, part in parts:
             pipe.zcard(keys.deliveries(channel, part))
         events, alerts, *waiting = pipe.execute()
-    counters = hash_at(context.redis, keys.COUNTERS)
+    counters = counts_of(hash_at(context.redis, keys.COUNTERS))
     gaps = Counter(str(r.timeframe) for r in context.queue.pending() if r.kind is Kind.GAP)
     return Sources(
         status=status,
         rest=_rest(counters),
-        dropped=_dropped(counters),
+        dropped=_by_label(counters, DROPPED),
+        rejected=_by_label(counters, REJECTED),
         open_gaps={str(t): gaps[str(t)] for t in context.settings.timeframes},
         permits_in_use=context.budget.state().in_use,
         events=events,
@@ -61,19 +65,19 @@ def read_sources(context: Context, status: Status) -> Sources:
     )
 
 
-def _rest(counters: dict[bytes, bytes]) -> dict[tuple[str, str], int]:
+def _rest(counters: dict[str, int]) -> dict[tuple[str, str], int]:
     found = {}
     for name, count in counters.items():
-        what, _, rest = name.decode().partition(":")
+        what, _, rest = name.partition(":")
         if what == PREFIX:
             reason, _, status = rest.partition(":")
-            found[reason, status] = int(count)
+            found[reason, status] = count
     return found
 
 
-def _dropped(counters: dict[bytes, bytes]) -> dict[tuple[str], int]:
-    names = {name.decode().partition(":")[::2]: int(count) for name, count in counters.items()}
-    return {(queue,): count for (what, queue), count in names.items() if what == DROPPED}
+def _by_label(counters: dict[str, int], kind: str) -> dict[tuple[str], int]:
+    names = {name.partition(":")[::2]: count for name, count in counters.items()}
+    return {(label,): count for (what, label), count in names.items() if what == kind}
 
 
 class LatencyWatch:

@@ -115,3 +115,14 @@ def test_the_snapshot_for_the_health_page() -> None:
     assert (snapshot.frames, snapshot.rejected, snapshot.sequence_gaps) == (4, {"not JSON": 1}, 1)
     assert snapshot.exchange_ms == (T + 10) * 1000
     assert snapshot.silent_ms == {"candles": 2_500, "subscriptions": 2_500, "heartbeats": 0}
+
+
+def test_an_alias_may_become_known_with_its_product() -> None:
+    venue = Venue(BTC)
+    venue.session.subscribe(["BTC-USDC", "ETH-USDC"], {"BTC-USDC": BTC, "ETH-USDC": ETH})
+    assert sent(venue) == [{"type": "subscribe", "product_ids": [ETH], "channel": "candles"}]
+    venue.session.subscribe(["BTC-USDC"], {"BTC-USDC": "OTHER-USD"})
+    assert sent(venue) == [], "what feeds a product does not change while it is wanted"
+    venue.session.unsubscribe(["ETH-USDC", "BTC-USDC"])
+    assert sent(venue) == [{"type": "unsubscribe", "product_ids": [ETH], "channel": "candles"}]
+    assert venue.session.products == [BTC]

@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import InvalidInput
 from app.exchange.coinbase.models import Product
-from app.exchange.coinbase.universe import aliases, doubts, select_products
+from app.exchange.coinbase.universe import aliases, doubts, select_products, unmatched
 
 
 def product(name: str, volume: str = "1", **more: Any) -> Product:
@@ -72,3 +72,24 @@ def test_aliases_name_the_stream_that_feeds_them() -> None:
 def test_a_selection_of_another_form_is_refused(wrong: str) -> None:
     with pytest.raises(InvalidInput, match="selection"):
         select_products([wrong], LISTING)
+
+
+@pytest.mark.parametrize(
+    ("part", "hint"),
+    [
+        ("all:JPY", "no tradable product is quoted in JPY; there are USD (4), EUR (1)"),
+        ("top:25:USB", "no tradable product is quoted in USB; there are USD (4), EUR (1)"),
+        ("top:25:USDC", "products quoted in USDC share the candles of those quoted in USD: use top:25:USD"),
+        ("BTCC-USD", "the exchange does not list it; did you mean BTC-USD"),
+        ("QQQQQQ-XXX", "the exchange does not list it"),
+    ],
+)
+def test_what_matches_nothing_is_told_with_what_would(part: str, hint: str) -> None:
+    assert unmatched(["BTC-USD", part, "all:USD"], LISTING)[part].startswith(hint)
+    assert list(unmatched(["BTC-USD", part, "all:USD"], LISTING)) == [part]
+
+
+def test_in_an_exchange_without_products_nothing_matches() -> None:
+    assert unmatched(["all:USD"], []) == {
+        "all:USD": "no tradable product is quoted in USD; there are none in any currency"
+    }

@@ -1,0 +1,57 @@
+"""The product listing: its rows, each judged alone. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from app.exchange.coinbase.models import Product, why
+from app.product_ids import is_product_id, why_not
+
+MAX_SHOWN = 80
+"""Characters of a row's id that are repeated in a log line."""
+
+
+class Listing(NamedTuple):
+    """`products`, in the listing's order; `rejected`: the rows that are not used, by their id as far as it can be
+    shown, each with the reason.
+    """
+
+    products: list[Product]
+    rejected: dict[str, str]
+
+
+def read_listing(rows: Iterable[Any]) -> Listing:
+    """The listing that `rows` are. A wrong row costs itself only; of two with one id the tradable one counts."""
+    products: dict[str, Product] = {}
+    rejected: dict[str, str] = {}
+    for number, row in enumerate(rows, 1):
+        try:
+            product = _product(row)
+        except ValueError as error:
+            rejected[_shown(row, number)] = why(error) if isinstance(error, ValidationError) else str(error)
+        else:
+            before = products.get(product.product_id)
+            if before:
+                rejected[product.product_id] = "it is listed twice; the first tradable row counts"
+            if before is None or (product.tradable and not before.tradable):
+                products[product.product_id] = product
+    return Listing(list(products.values()), rejected)
+
+
+def _product(row: Any) -> Product:
+    """The product of `row`; `ValueError` says what is wrong."""
+    product = Product.model_validate(row)
+    if not is_product_id(product.product_id):
+        raise ValueError(why_not(product.product_id))
+    if product.alias and not is_product_id(product.alias):
+        raise ValueError(f"the product that feeds it is not one: {why_not(product.alias)}")
+    return product
+
+
+def _shown(row: Any, number: int) -> str:
+    """The id of `row` as a log line may show it; its number if it has none."""
+    name = row.get("product_id") if isinstance(row, dict) else None
+    return ascii(name[:MAX_SHOWN])[1:-1] if isinstance(name, str) and name else f"row {number}"

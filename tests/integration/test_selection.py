@@ -1,0 +1,201 @@
+"""From PRODUCTS and the exchange's listing to what a process follows and feeds, on a real Redis and over real HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+import redis
+
+from app.cache import keys
+from app.cache.products import ProductCache
+from app.context import Context
+from app.ingest.following import Following
+from app.ingest.universe import Selection, Selector
+from app.settings import Settings
+from app.stop import Stop
+from tests.integration.test_coinbase_rest import Venue, body
+
+pytestmark = pytest.mark.integration
+
+
+def row(product: str, volume: int = 1, **more: object) -> dict[str, Any]:
+    return {
+        "product_id": product,
+        "status": "online",
+        "product_type": "SPOT",
+        "quote_currency_id": product.rpartition("-")[2],
+        "approximate_quote_24h_volume": str(volume),
+        **more,
+    }
+
+
+def listed(venue: Venue, rows: Sequence[object]) -> None:
+    venue.answer = body({"products": list(rows)})
+
+
+@pytest.fixture
+def venue() -> Iterator[Venue]:
+    venue = Venue()
+    yield venue
+    venue.close()
+
+
+class Process:
+    """An ingest process, as far as it selects and follows."""
+
+    def __init__(self, client: redis.Redis, venue: Venue, name: str, products: str, share: str) -> None:
+        settings = Settings.from_environment(
+            {"EXCHANGE_REST_URL": venue.url, "PRODUCTS": products, "INGEST_SHARE": share, "REST_TIMEOUT_SECONDS": "2"}
+        )
+        self.context = Context(settings, client)
+        self.context.products = ProductCache(client, "coinbase", process=name)
+        self.selector = Selector(self.context, Stop())
+        self.selection = self.select()
+        self.following = Following(self.context, self.selection)
+        self.fed: set[str] = set()
+        self.lost = 0
+
+    def select(self) -> Selection:
+        selection = self.selector.first()
+        assert selection is not None
+        return selection
+
+    def look(self) -> set[str]:
+        """What it feeds now."""
+        change = self.following.look()
+        assert not self.fed & {p.product for p in change.new}
+        assert set(change.gone) <= self.fed
+        self.fed |= {p.product for p in change.new}
+        self.fed -= set(change.gone)
+        self.lost += change.lost
+        return self.fed
+
+
+Start = Callable[..., Process]
+
+
+@pytest.fixture
+def start(redis_client: redis.Redis, venue: Venue) -> Start:
+    def start(name: str, products: str = "all:USD", share: str = "1/1") -> Process:
+        return Process(redis_client, venue, name, products, share)
+
+    return start
+
+
+def names(selection: Selection) -> list[str]:
+    return [p.product for p in selection.products]
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.levelname in ("WARNING", "ERROR")]
+
+
+def test_listed_ids_that_are_not_products_are_named_and_counted_and_cost_nobody_else(
+    venue: Venue, start: Start, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [row("BTC-USD"), row("btc-USD"), 7, row("FOO-BAR-USD"), row("X" * 70 + "-USD"), row("BTC-PERP-INTX-USD")]
+    listed(venue, rows)
+    process = start("a", "all:USD,NOPE-USD")
+    assert set(names(process.selection)) == {"BTC-USD", "FOO-BAR-USD", "BTC-PERP-INTX-USD", "NOPE-USD"}
+    process.selector.again(process.selection)
+    (told,) = [w for w in warnings(caplog) if w.startswith("product listing")]
+    assert "3 left out" in told
+    assert "btc-USD (its id contains 'b', 'c', 't'" in told
+    assert "its id has 74 characters" in told
+    assert "row 3 (" in told
+    assert redis_client.hget(keys.COUNTERS, "rejected:product listing") == b"3"
+
+
+@pytest.mark.parametrize("selection", ["all:JPY", "top:25:JPY", "BTCC-USD"])
+def test_a_selection_that_matches_nothing_says_so_once_and_is_completed_later(
+    venue: Venue, start: Start, caplog: pytest.LogCaptureFixture, selection: str
+) -> None:
+    listed(venue, [row("BTC-USD"), row("ETH-EUR")])
+    process = start("a", selection)
+    for _ in range(3):
+        assert process.look() == set()
+        process.following._selection = process.selector.again(process.following._selection)
+    assert process.lost == 0
+    (told,) = warnings(caplog)
+    assert told.startswith(f"PRODUCTS: {selection} matches nothing: ")
+    assert ("BTC-USD" if "-" in selection else "there are USD (1), EUR (1)") in told
+    listed(venue, [row("BTC-USD"), row("ETH-EUR"), row("BTC-JPY"), row("BTCC-USD")])
+    process.following._selection = process.selector.again(process.following._selection)
+    assert process.following._selection.is_final
+    assert process.look() == {"BTCC-USD" if "-" in selection else "BTC-JPY"}
+
+
+def test_what_is_still_open_does_not_disturb_what_was_chosen(venue: Venue, start: Start) -> None:
+    listed(venue, [row("A-USD", 9), row("B-USD", 8), row("C-USD", 7)])
+    process = start("a", "top:2:USD,all:JPY")
+    assert process.look() == {"A-USD", "B-USD"}
+    listed(venue, [row("A-USD", 1), row("B-USD", 8), row("C-USD", 9), row("X-JPY")])
+    process.following._selection = process.selector.again(process.following._selection)
+    assert process.look() == {"A-USD", "B-USD", "X-JPY"}
+
+
+def test_without_the_listing_it_goes_on_with_what_was_followed_until_there_is_one(venue: Venue, start: Start) -> None:
+    listed(venue, [row("BTC-USD"), row("ETH-USD")])
+    start("a").look()
+    venue.answer = body({}, 503)
+    process = start("a2")
+    assert process.look() == {"BTC-USD", "ETH-USD"}
+    assert not process.selection.is_final
+    assert process.selector.again(process.selection) == process.selection
+    listed(venue, [row("BTC-USD"), row("NEW-USD")])
+    assert names(process.selector.again(process.selection)) == ["BTC-USD", "NEW-USD"]
+
+
+def test_of_all_that_is_followed_each_product_is_fed_by_one_share(venue: Venue, start: Start) -> None:
+    rows = [row(f"P{i:03}-USD", 1_000 - i) for i in range(100)] + [row(f"E{i:02}-EUR") for i in range(40)]
+    listed(venue, rows)
+    first = start("first", "top:25:USD", "1/2")
+    alone = set(first.look())
+    listed(venue, [row(f"P{i:03}-USD", 1_000 + i) for i in range(100)] + rows[100:])  # the other order of volume
+    second = start("second", "top:25:USD,all:EUR", "2/2")
+    second.look()
+    first.look()
+    followed = set(names(first.selection)) | set(names(second.selection))
+    assert len(followed) == 25 + 25 + 40
+    assert {p.product for p in first.context.products.read()} == followed
+    assert first.fed | second.fed == followed
+    assert not first.fed & second.fed
+    assert alone < first.fed, "it feeds its share of what only the other one selected, without a new start"
+
+
+def test_two_processes_with_other_products_follow_both_lists(venue: Venue, start: Start) -> None:
+    """Without shares each feeds all: one may die, and nothing is missing."""
+    listed(venue, [row("BTC-USD"), row("ETH-USD"), row("SOL-EUR")])
+    a, b = start("a", "BTC-USD,ETH-USD"), start("b", "ETH-USD,all:EUR")
+    a.look()
+    assert b.look() == a.look() == {"BTC-USD", "ETH-USD", "SOL-EUR"}
+
+
+def test_what_the_exchange_refuses_is_not_fed_by_others_and_not_dropped_by_who_feeds_it(
+    venue: Venue, start: Start
+) -> None:
+    listed(venue, [row("BTC-USD"), row("ETH-USD"), row("OLD-USD", trading_disabled=True)])
+    a = start("a", "BTC-USD,ETH-USD,OLD-USD")
+    assert a.look() == {"BTC-USD", "ETH-USD"}
+    a.context.products.refuse({"ETH-USD": "the exchange did not confirm its subscription"})
+    assert a.look() == {"BTC-USD", "ETH-USD"}
+
+
+def test_after_a_loss_of_data_its_part_is_there_again_and_known_refusals_with_it(
+    venue: Venue, start: Start, redis_client: redis.Redis
+) -> None:
+    listed(venue, [row("BTC-USD"), row("ETH-USD")])
+    a = start("a")
+    a.look()
+    a.context.products.refuse({"ETH-USD": "why"})
+    a.look()
+    redis_client.flushall()
+    a.look()
+    a.look()
+    assert a.lost == 1
+    assert a.context.products.delivered() == ["BTC-USD"]
+    redis_client.hdel(keys.product_leases("coinbase"), "a")
+    assert a.look() == {"BTC-USD", "ETH-USD"}
+    assert a.lost == 1, "only its own part was not there: it was taken for dead"
