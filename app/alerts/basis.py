@@ -107,7 +107,7 @@ def _marked(records: Records) -> Records:
     flags = records["flags"]
     if not np.bitwise_or.reduce(flags) & (CORRECTED | PROVISIONAL):
         return records[:0]
-    marked = records[(flags & (CORRECTED | PROVISIONAL)) != 0]  # a copy
+    marked: Records = records[(flags & (CORRECTED | PROVISIONAL)) != 0]  # a copy
     marked["flags"] &= CORRECTED | PROVISIONAL | EMPTY
     for field in ("observed_ms", "open", "volume"):
         marked[field] = 0
