@@ -69,7 +69,7 @@ def raise_alerts(
     if cache.read_watched([series])[0] is None:
         change = AlertChange(Watched(first_s, first_s, first_s), True, [], RULED, [], [])
         cache.write([IndicatorValue(series, revision, first_s, {}, change)])
-    change = AlertChange(Watched(first_s, last_s, first_s), False, [(B0, last_s)], RULED, alerts, [])
+    change = AlertChange(Watched(first_s, last_s, first_s), False, [(B0, B0 + 300 * 10_000)], RULED, alerts, [])
     cache.write([IndicatorValue(series, revision + 1, last_s, {}, change)], last_s + 300)
     return [f["id"] for f in facts]
 
