@@ -140,7 +140,7 @@ class Values(NamedTuple):
         prices = zip(*(row[1:4] for row in rows), strict=True)
         columns = reference_macdv(*prices, [row.traded for row in rows])
         macdv = [value if i >= READY - 1 else None for i, value in enumerate(columns["macdv"])]
-        return cls(macdv, columns["histogram"], reference_stages(macdv, columns["signal"]))
+        return cls(macdv, columns["histogram"], reference_stages(columns["macdv"], columns["signal"]))
 
     def valued_before(self, i: int) -> int | None:
         """The newest bar before `i` that has a value."""

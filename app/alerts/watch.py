@@ -122,7 +122,8 @@ class Watch:
             event = rule.event(compared, len(compared) - 1)
             if event and settings.span:  # only what happened needs the history that may hide it
                 count = history_of(int(window["start_s"][-1]), timeframe.seconds, settings.span)
-                event = rule.told(newest_bars(window, values, count), settings.cooldown_s(timeframe))
+                bars = newest_bars(window, values, max(count, len(compared)))
+                event = rule.told(bars, settings.cooldown_s(timeframe))
             if event:
                 told.append((settings, event))
         return told

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from redis import Redis
 
+from app.alerts.change import AlertChange
 from app.alerts.evaluate import Evaluator
 from app.alerts.settings import AlertSettings
 from app.alerts.watch import Watched
 from app.cache.alerts import AlertCache, StoredAlert
 from app.cache.candles import CandleCache
 from app.cache.clock import ClockCache
-from app.cache.indicators import IndicatorCache
+from app.cache.indicators import IndicatorCache, IndicatorValue
 from app.cache.model import Write
 from app.candles import State
 from app.compute import Computer
@@ -163,6 +164,29 @@ def test_a_candle_that_becomes_provisional_withdraws_nothing_until_it_is_resolve
     installation.candles.write([Write(SERIES, resolved)])
     installation.put(bars(101, 121.0))
     assert installation.standing() == []
+
+
+def test_an_old_candle_that_becomes_provisional_withdraws_nothing_until_it_is_resolved(
+    installation: Installation,
+) -> None:
+    installation.put(bars(0, *[100.0] * 99))
+    old = bars(99, 160.0)
+    for records in (old, bars(100, 160.0), bars(101, 160.0), bars(102, 160.0)):
+        installation.put(records)
+    installation.put(again(old, 120.0, flags=State.CLOSED | PROVISIONAL))
+    assert installation.standing() == [99]
+    resolved = again(old, 121.0)
+    resolved["observed_ms"] = 3
+    installation.put(resolved)
+    assert installation.standing() == []
+
+
+def test_what_a_faster_worker_has_done_with_is_not_pending_again(installation: Installation) -> None:
+    for revision, pending in enumerate((100, 200, 150), start=1):
+        watched = Watched(T0, T0 + 300 * 200, T0 + 300 * pending)
+        change = AlertChange(watched, revision == 1, [], "", [], [])
+        installation.indicators.write([IndicatorValue(SERIES, revision, T0, {}, change)])
+    assert installation.watched().pending_s == T0 + 300 * 200
 
 
 def test_alerts_behind_a_gap_stand_once_it_is_filled_in_whichever_order(installation: Installation) -> None:

@@ -64,6 +64,18 @@ def test_thin_series_and_gaps_are_judged(empty: float, gaps: tuple[int, ...]) ->
     assert len({e.rule for e in expected}) >= 3
 
 
+def test_after_a_price_was_flat_for_so_long_that_there_was_no_value_the_one_before_counts() -> None:
+    records = market(5, 0.0, 580)
+    for price in ("open", "high", "low", "close"):
+        records[price][60:540] = records["close"][60]
+    records["close"][540:] *= 0.9 * records["close"][60] / records["close"][540]
+    records["high"][540:] = records["low"][540:] = records["close"][540:]
+    watched, told = watched_through(records)
+    assert np.isnan(macdv_of(records).macdv[539])
+    assert {identity for identity in told if identity.startswith("levels") and identity.endswith(str(T0 + 900 * 540))}
+    assert wrong(records, watched, set(told)) == []
+
+
 def test_what_is_provisional_is_judged_neither_way() -> None:
     records = market(3, 0.5, 300)
     _, everything = watched_through(records)

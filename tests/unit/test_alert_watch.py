@@ -157,6 +157,12 @@ def test_bars_behind_a_gap_are_looked_at_when_it_is_filled() -> None:
     assert number(filled.watched.pending_s) == BARS - 1
 
 
+def test_a_gap_that_is_filled_from_its_older_end_is_looked_at_from_there() -> None:
+    records = market()
+    watched = look(np.delete(records, range(100, 115)), look(records[:80], None).watched).watched
+    assert judged(look(np.delete(records, range(106, 115)), watched)) == [*range(100, 106), *range(115, BARS)]
+
+
 def test_a_gap_is_waited_for_however_many_bars_there_are_behind_it_but_not_for_ever() -> None:
     records, watched = market(100 + LATE_BARS), look(market(80), None).watched
     for bars in (91, 200, 86 + LATE_BARS):
