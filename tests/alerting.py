@@ -19,6 +19,8 @@ from app.timeframes import Timeframe
 
 B0 = 1_614_816_000
 SERIES = Series("coinbase", "BTC-USD", Timeframe.M5)
+RULED = " levels:00000000 "
+"""The rule of the alerts made here, as `Watch.names_of` would name it."""
 
 
 def fact(number: int, series: Series = SERIES, **changes: Any) -> dict[str, Any]:
@@ -65,9 +67,9 @@ def raise_alerts(
     alerts = [Alert(f["id"], f["start"], "-150 down", channels, f) for f in facts]
     first_s, last_s = B0 - 300, B0 + 300 * max([0, *numbers])
     if cache.read_watched([series])[0] is None:
-        change = AlertChange(Watched(first_s, first_s, 0), True, B0, [], [])
+        change = AlertChange(Watched(first_s, first_s, first_s), True, [], RULED, [], [])
         cache.write([IndicatorValue(series, revision, first_s, {}, change)])
-    change = AlertChange(Watched(first_s, last_s, revision), False, B0, alerts, [])
+    change = AlertChange(Watched(first_s, last_s, first_s), False, [(B0, B0 + 300 * 10_000)], RULED, alerts, [])
     cache.write([IndicatorValue(series, revision + 1, last_s, {}, change)], last_s + 300)
     return [f["id"] for f in facts]
 

@@ -4,6 +4,10 @@ Levels: downward below zero and upward above it; of several crossed at once only
 current value beyond ±150 on one side and the histogram above 5 % of the value (oversold) or below −3 % (overbought),
 once a visit of the zone. Stages: a bar has another one than the bar before. Prices: the close crosses one.
 Nothing is repeated within three bars.
+
+A value rests on the newest 500 candles up to its bar, empty ones included, of which none is missing; behind a gap
+everything begins anew. The first 59 have none. A bar without a value is passed over. A bar that is provisional, or
+whose bar before is, is not judged.
 """
 
 from __future__ import annotations
@@ -17,6 +21,9 @@ READY = 60
 COOLDOWN = 3
 FAR = [n for n in range(-400, 401, 50) if abs(n) >= 150]
 NEAR = [-120, -80, 80, 120]
+PRICES = [0.09, 0.095, 0.1, 0.105]
+STAGE_STEPS = (900, 3600, 14400)
+WINDOW = 500
 
 RULES = """
 [[rule]]
@@ -47,10 +54,14 @@ prices = [0.09, 0.095, 0.1, 0.105]
 
 
 class Row(NamedTuple):
+    """One candle. Without trades it carries the close before it."""
+
     start: int
     high: float
     low: float
     close: float
+    traded: bool = True
+    provisional: bool = False
 
 
 class Expected(NamedTuple):
@@ -71,50 +82,118 @@ def rows_of(rows: Sequence[Row], step: int) -> list[Row]:
         groups.setdefault(row.start - row.start % step, []).append(row)
     full = step // (rows[1].start - rows[0].start)
     return [
-        Row(start, max(r.high for r in g), min(r.low for r in g), g[-1].close)
+        Row(start, max(r.high for r in g), min(r.low for r in g), g[-1].close, any(r.traded for r in g))
         for start, g in groups.items()
         if len(g) == full
     ]
 
 
 def expected_alerts(product: str, rows: Sequence[Row], step: int, after: int) -> list[Expected]:
-    """Every alert of one series without holes, of bars that start after `after`."""
-    traded = [True] * len(rows)
-    columns = reference_macdv([r.high for r in rows], [r.low for r in rows], [r.close for r in rows], traded)
-    stages = reference_stages(columns["macdv"], columns["signal"])
-    told: dict[str, int] = {}
-    alerts, was_in, said_of_zone = [], 0, False
-    for i in range(1, len(rows)):
-        value, histogram, before = columns["macdv"][i], columns["histogram"][i], columns["macdv"][i - 1]
-        found = crossed("eth", [0.09, 0.095, 0.1, 0.105], rows[i - 1].close, rows[i].close, anyway=True)
-        found = found if product == "ETH-BTC" else []
-        zone = 0
-        if i >= READY - 1:
-            assert value is not None
-            zone = -1 if value < -150 else 1 if value > 150 else 0
-        if zone != was_in:
-            said_of_zone = False
-        if i >= READY:
-            assert value is not None
-            assert before is not None
-            assert histogram is not None
-            found += crossed("levels", FAR, before, value) + crossed("near", NEAR, before, value)
-            turning = histogram > 0.05 * -value if zone < 0 else histogram < -0.03 * value
-            if zone and zone == was_in and turning and not said_of_zone:
-                found.append(("reversals", "oversold" if zone < 0 else "overbought"))
-            if stages[i] != stages[i - 1] and step in (900, 3600, 14400):
-                found.append(("stages", f"{stages[i - 1]} to {stages[i]}"))
-        was_in = zone
-        for rule, what in found:
-            if rows[i].start - told.get(f"{rule} {what}", -(10**9)) < COOLDOWN * step:
-                continue
-            told[f"{rule} {what}"] = rows[i].start
-            said_of_zone = said_of_zone or rule == "reversals"
-            if rows[i].start > after:
-                known = i >= READY - 1
-                numbers = (value, histogram) if known else (None, None)
-                alerts.append(Expected(rule, rows[i].start, what, rows[i].close, *numbers))
+    """Every alert of one series, of bars that start after `after`. `rows`: oldest first, gaps allowed."""
+    alerts: list[Expected] = []
+    for run in runs_of(rows, step):
+        if all(row.traded for row in run):
+            told = tell(product, run, step, Values.of(run))  # what is older than 500 candles has faded
+        else:  # an average of few true ranges changes with each candle that a window loses
+            told = [alert for end in range(1, len(run) + 1) for alert in newest(product, run, end, step, after)]
+        judged = set(judged_bars(run))
+        alerts += [alert for alert in told if alert.start > after and alert.start in judged]
     return alerts
+
+
+def newest(product: str, run: Sequence[Row], end: int, step: int, after: int) -> list[Expected]:
+    """The alerts of the last of the first `end` rows, if it starts after `after`."""
+    window = run[max(0, end - WINDOW) : end]
+    if window[-1].start <= after:
+        return []
+    values = Values.of(window)
+    if not events(product, window, step, values, len(window) - 1):
+        return []
+    return [alert for alert in tell(product, window, step, values) if alert.start == window[-1].start]
+
+
+def runs_of(rows: Sequence[Row], step: int) -> list[list[Row]]:
+    """`rows` between their gaps."""
+    runs: list[list[Row]] = []
+    for row in rows:
+        if runs and row.start == runs[-1][-1].start + step:
+            runs[-1].append(row)
+        else:
+            runs.append([row])
+    return runs
+
+
+def judged_bars(run: Sequence[Row]) -> list[int]:
+    """The bars of a run without gaps that are final enough."""
+    return [row.start for i, row in enumerate(run) if not any(r.provisional for r in run[max(0, i - 1) : i + 1])]
+
+
+class Values(NamedTuple):
+    """What rows without gaps show, bar by bar; None if there is nothing."""
+
+    macdv: list[float | None]
+    histogram: list[float | None]
+    stages: list[str | None]
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Values:
+        prices = zip(*(row[1:4] for row in rows), strict=True)
+        columns = reference_macdv(*prices, [row.traded for row in rows])
+        macdv = [value if i >= READY - 1 else None for i, value in enumerate(columns["macdv"])]
+        return cls(macdv, columns["histogram"], reference_stages(columns["macdv"], columns["signal"]))
+
+    def valued_before(self, i: int) -> int | None:
+        """The newest bar before `i` that has a value."""
+        return next((b for b in range(i - 1, -1, -1) if self.macdv[b] is not None), None)
+
+
+def tell(product: str, rows: Sequence[Row], step: int, values: Values) -> list[Expected]:
+    """Every alert of rows without gaps."""
+    last_of: dict[str, int] = {}
+    alerts, zone, said_of_zone = [], "", False
+    for i, row in enumerate(rows):
+        value = values.macdv[i]
+        if value is not None and zone_of(value) != zone:
+            zone, said_of_zone = zone_of(value), False
+        for rule, what in events(product, rows, step, values, i):
+            is_repeated = row.start - last_of.get(f"{rule} {what}", -(10**9)) < COOLDOWN * step
+            if is_repeated or (rule == "reversals" and said_of_zone):
+                continue
+            last_of[f"{rule} {what}"] = row.start
+            said_of_zone = said_of_zone or rule == "reversals"
+            histogram = None if value is None else values.histogram[i]
+            alerts.append(Expected(rule, row.start, what, row.close, value, histogram))
+    return alerts
+
+
+def events(product: str, rows: Sequence[Row], step: int, values: Values, i: int) -> list[tuple[str, str]]:
+    """What one bar shows, whether it is a repetition or not."""
+    found = []
+    if i and product == "ETH-BTC":
+        found += crossed("eth", PRICES, rows[i - 1].close, rows[i].close, anyway=True)
+    value, b = values.macdv[i], values.valued_before(i)
+    before = None if b is None else values.macdv[b]
+    if value is None or before is None or b is None:
+        return found
+    found += crossed("levels", FAR, before, value) + crossed("near", NEAR, before, value)
+    if turns(before, value, values.histogram[i]):
+        found.append(("reversals", zone_of(value)))
+    was, stage = values.stages[b], values.stages[i]
+    if step in STAGE_STEPS and was is not None and stage is not None and was != stage:
+        found.append(("stages", f"{was} to {stage}"))
+    return found
+
+
+def zone_of(value: float | None) -> str:
+    """Beyond ±150, or empty."""
+    return "" if value is None or abs(value) <= 150 else "oversold" if value < 0 else "overbought"
+
+
+def turns(before: float, value: float, histogram: float | None) -> bool:
+    """Whether a value that is in a zone, as the one before it, turns back."""
+    if histogram is None or not zone_of(value) or zone_of(before) != zone_of(value):
+        return False
+    return histogram > 0.05 * -value if value < 0 else histogram < -0.03 * value
 
 
 def crossed(

@@ -1,6 +1,7 @@
 """MACD-V bar by bar in plain Python, written from its definition and from nothing of the project.
 
-Source: Alex Spiroglou, "MACD-V: Volatility Normalised Momentum" (2022).
+Source: Alex Spiroglou, "MACD-V: Volatility Normalised Momentum" (2022). An average true range of less than 1e-10 of the
+close is what rounding leaves of one that was zero long ago: the quotient has no value then.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ def reference_macdv(
     """Columns fast_ema, slow_ema, atr, macdv, signal, histogram; None where a value does not exist."""
     fast, slow, ranges = ema(close, 12), ema(close, 26), atr(high, low, close, traded)
     macdv: Column = [
-        100 * (f - s) / r if f is not None and s is not None and r else None
-        for f, s, r in zip(fast, slow, ranges, strict=True)
+        100 * (f - s) / r if f is not None and s is not None and r and r / price >= 1e-10 else None
+        for f, s, r, price in zip(fast, slow, ranges, close, strict=True)
     ]
     signal = ema(macdv, 9)
     signal = [s if m is not None else None for s, m in zip(signal, macdv, strict=True)]

@@ -65,6 +65,14 @@ def newest_bars(window: Records, values: MacdvSeries, count: int) -> Bars:
     )
 
 
+def compared_bars(window: Records, values: MacdvSeries) -> Bars:
+    """The last bar of `window`, and the bars back to the one that it is compared with."""
+    two = newest_bars(window, values, 2)
+    if len(window) <= MIN_CANDLES or two.macdv[-1] is None or two.macdv[-2] is not None:
+        return two
+    return newest_bars(window, values, len(window))  # the bar before has no value, as after a long flat price
+
+
 def ready_point(window: Records, values: MacdvSeries) -> MacdvPoint | None:
     """The values of the last bar of `window`; None where they are not ready."""
     return values.point(-1) if len(window) >= MIN_CANDLES and values.macdv[-1] == values.macdv[-1] else None

@@ -9,7 +9,8 @@ from app.alerts.watch import Watched
 
 
 class AlertChange(NamedTuple):
-    """`alerts` are all that hold from the bar `from_s` on; a stored one that is not among them no longer does.
+    """`alerts` are all that hold of the bars `judged`, ranges (first, last); a stored one that is not among them no
+    longer does, if it came from one of `rules` (`Watch.names_of`).
 
     `is_first`: nobody had looked before; then there is nothing else. `verdicts`: identities of older alerts, and
     whether they still hold.
@@ -17,6 +18,7 @@ class AlertChange(NamedTuple):
 
     watched: Watched
     is_first: bool
-    from_s: int
+    judged: list[tuple[int, int]]
+    rules: str
     alerts: list[Alert]
     verdicts: list[tuple[str, bool]]

@@ -9,10 +9,11 @@ import numpy as np
 
 from app.aggregate import aggregate
 from app.alerts.bars import ready_point
+from app.alerts.basis import LATE_BARS, Marks
 from app.alerts.change import AlertChange
 from app.alerts.facts import Alert, alert_of, as_of
 from app.alerts.settings import AlertSettings
-from app.alerts.watch import LATE_BARS, Finding, Seen, Watch, Watched, happened, window_at
+from app.alerts.watch import Finding, Seen, Watch, Watched, happened, window_at
 from app.batches import batched
 from app.cache.alerts import AlertCache, StoredAlert
 from app.cache.candles import CandleCache
@@ -53,7 +54,7 @@ class Evaluator:
 
     def extra(self, before: Watched | None, timeframe: Timeframe, newest_s: int) -> int:
         """How many bars beyond a window have to be read to look at all that is due."""
-        late = 0 if before is None else (newest_s - before.evaluated_s) // timeframe.seconds
+        late = 0 if before is None else (newest_s - before.pending_s) // timeframe.seconds
         return min(max(FEWEST_EXTRA, late + 2), LATE_BARS)
 
     def evaluate(self, looks: Sequence[Look]) -> list[AlertChange | None]:
@@ -67,13 +68,13 @@ class Evaluator:
             (look, finding) for look, s in zip(looks, seen, strict=True) if s for finding in s.findings
         )
         return [
-            AlertChange(
-                s.watched, look.before is None, s.from_s, [next(alerts) for _ in s.findings], verdicts.get(i, [])
-            )
-            if s
-            else None
+            self._change(look, s, [next(alerts) for _ in s.findings], verdicts.get(i, [])) if s else None
             for i, (look, s) in enumerate(zip(looks, seen, strict=True))
         ]
+
+    def _change(self, look: Look, seen: Seen, alerts: list[Alert], verdicts: list[tuple[str, bool]]) -> AlertChange:
+        rules = self._watch.names_of(look.series.product, look.series.timeframe)
+        return AlertChange(seen.watched, look.before is None, seen.judged, rules, alerts, verdicts)
 
     def _alerts_of(self, found: Iterable[tuple[Look, Finding]]) -> Iterator[Alert]:
         for some in batched(found, ALERTS_AT_ONCE):
@@ -118,9 +119,9 @@ class Evaluator:
     def _judge(self, looks: Sequence[Look], seen: Sequence[Seen | None]) -> dict[int, list[tuple[str, bool]]]:
         """Whether the older alerts of each look still hold, for those looks whose history has changed."""
         changed = [
-            (i, look.series, s.from_s - LATE_BARS * look.series.timeframe.seconds, s.from_s - 1)
+            (i, look.series, s.done_s - LATE_BARS * look.series.timeframe.seconds, s.done_s - 1)
             for i, (look, s) in enumerate(zip(looks, seen, strict=True))
-            if s and look.before and look.before.basis != s.watched.basis
+            if s and s.has_changed
         ]
         if not changed:
             return {}
@@ -132,15 +133,18 @@ class Evaluator:
         }
 
     def _verdicts(self, series: Series, alerts: Sequence[StoredAlert]) -> list[tuple[str, bool]]:
-        """Silent on an alert whose rule has changed, or whose candles are no longer all there."""
+        """Silent on an alert whose rule has changed, whose candles are no longer all there, or are provisional."""
         step, starts = series.timeframe.seconds, [alert.fact["start"] for alert in alerts]
         records = self._candles.read(series, starts[0] - WINDOW * step, starts[-1]).over
         bars = {int(start): bar for bar, start in enumerate(records["start_s"])}
+        if not len(records):
+            return []
+        marks = Marks(records, series.timeframe)
         verdicts = []
         for alert, start_s in zip(alerts, starts, strict=True):
             fact = alert.fact
             rule = self._watch.holds(series.product, series.timeframe, fact["rule"], fact["definition"])
-            if rule is None or start_s not in bars:
+            if rule is None or start_s not in bars or marks.hold_back(start_s):
                 continue
             window = window_at(records, bars[start_s], series.timeframe)
             if len(window) >= fact["candles"]:

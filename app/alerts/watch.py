@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import zlib
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
-
-from app.alerts.bars import history_of, newest_bars
+from app.alerts.bars import compared_bars, history_of, newest_bars
+from app.alerts.basis import LATE_BARS, Basis, Marks
 from app.alerts.rules import Event, Rule
 from app.alerts.settings import AlertSettings, RuleSettings
 from app.continuity import contiguous_tail, since
 from app.indicators.macdv import MacdvSeries, macdv_of_many
-from app.records import CORRECTED, Records
+from app.records import Records
 from app.settings import WINDOW
 from app.timeframes import Timeframe
-
-LATE_BARS = 400
-"""Bars that are looked at again, or for the first time but late: with their windows they fit into a ring. So long is a
-hole waited for, too."""
 
 
 class Watched(NamedTuple):
     """How far the alerts of a series have come. Bucket starts in UNIX seconds.
 
     `floor_s`: this bar and older ones are history; they were there when watching began. `evaluated_s`: the newest bar
-    that was looked at. `basis`: a fingerprint of what could change the values of old bars.
+    that was looked at. `pending_s`: bars before it are done with; it and later ones are looked at again when `basis`,
+    what they rest on, changes. It is the newest bar, or an older one that waits for a missing or provisional candle.
     """
 
     floor_s: int
     evaluated_s: int
-    basis: int
+    pending_s: int
+    basis: Basis = Basis()
 
 
 class Finding(NamedTuple):
@@ -44,11 +41,17 @@ class Finding(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What one look at a series found. Every bar from `from_s` on was looked at, and `findings` are all there is."""
+    """What one look at a series found.
+
+    `judged`: the bars that were, as ranges (first, last); `findings` are all that there is to tell of them. Bars before
+    `done_s` were not, and nothing new is told of them; if `has_changed`, their alerts may no longer hold.
+    """
 
     watched: Watched
-    from_s: int
+    judged: list[tuple[int, int]]
     findings: list[Finding]
+    done_s: int
+    has_changed: bool = False
 
 
 class Watch:
@@ -57,40 +60,55 @@ class Watch:
     def __init__(self, settings: AlertSettings) -> None:
         self._settings = settings
         self.rules_of = lru_cache(maxsize=10_000)(self._rules_of)
+        self.names_of = lru_cache(maxsize=10_000)(self._names_of)
 
     def _rules_of(self, product: str, timeframe: Timeframe) -> tuple[tuple[RuleSettings, Rule], ...]:
         """The rules of one series."""
         return tuple((r, r.rule()) for r in self._settings.rules if r.covers(product, timeframe))
 
+    def _names_of(self, product: str, timeframe: Timeframe) -> str:
+        """The rules of one series as `name:definition`, each between spaces: alerts of others are left alone."""
+        return "".join([" ", *(f"{r.name}:{r.definition} " for r, _ in self.rules_of(product, timeframe))])
+
     def look(
         self, product: str, timeframe: Timeframe, records: Records, newest: MacdvSeries, before: Watched | None
     ) -> Seen:
-        """Look at the bars of `records` (closed, oldest first, holes allowed, at least one) that are due.
+        """Look at the bars of `records` (closed, oldest first, gaps allowed, at least one) that are due.
 
         `newest`: the values of the window that ends at the last record. `before`: what the last look left; None at the
         first one, which only marks where history ends.
         """
-        step, last_s = timeframe.seconds, int(records["start_s"][-1])
-        basis = basis_of(records, timeframe)
+        step, starts, marks = timeframe.seconds, records["start_s"], Marks(records, timeframe)
+        last_s = int(starts[-1])
         if before is None:
-            return Seen(Watched(last_s, last_s, basis), last_s + step, [])
-        from_s = before.evaluated_s + (step if basis == before.basis else 0)
-        from_s = max(from_s, before.floor_s + step, last_s - LATE_BARS * step)
-        count = 1 if from_s == last_s else len(since(records, from_s))
-        due = range(len(records) - count, len(records))
+            return Seen(Watched(last_s, last_s, last_s, marks.basis(last_s, last_s)), [], [], last_s + step)
+        done_s = max(before.pending_s, before.floor_s + step, last_s - LATE_BARS * step)
+        changed_s = marks.changed_from(before.basis, before.pending_s, before.evaluated_s)
+        from_s = max(done_s, before.evaluated_s + step if changed_s is None else changed_s)
+        first = len(records) - (1 if from_s == last_s else len(since(records, from_s)))
+        due = [bar for bar, start_s in enumerate(starts[first:].tolist(), first) if not marks.hold_back(start_s)]
+        evaluated_s = max(before.evaluated_s, last_s)
+        pending_s = max(before.pending_s, marks.waits_from(done_s))
+        return Seen(
+            Watched(before.floor_s, evaluated_s, pending_s, marks.basis(pending_s, evaluated_s)),
+            _ranges([int(starts[bar]) for bar in due], step),
+            self._findings(product, timeframe, records, due, newest),
+            done_s,
+            changed_s is not None,
+        )
+
+    def _findings(
+        self, product: str, timeframe: Timeframe, records: Records, due: Sequence[int], newest: MacdvSeries
+    ) -> list[Finding]:
+        """What is to be told of the bars `due`, of which the last may be that of `newest`."""
         windows = [window_at(records, bar, timeframe) for bar in due]
-        values = macdv_of_many(windows[:-1])
-        findings: list[Finding] = []
-        evaluated_s = before.evaluated_s
-        for bar, window, of_window in zip(due, windows, [*values, newest], strict=False):
-            told = self._told(product, timeframe, window, of_window)
-            start_s = int(window["start_s"][-1])
-            findings += [Finding(rule, event, bar, start_s) for rule, event in told]
-            # Behind a hole are too few bars, and those in it may still come, from a slower worker or another page of a
-            # backfill: when it is filled, all are looked at again.
-            if len(window) > LATE_BARS or len(window) == bar + 1:
-                evaluated_s = max(evaluated_s, start_s)
-        return Seen(Watched(before.floor_s, evaluated_s, basis), from_s, findings)
+        known = [newest] if due and due[-1] == len(records) - 1 else []
+        values = [*macdv_of_many(windows[: len(windows) - len(known)]), *known]
+        return [
+            Finding(rule, event, bar, int(window["start_s"][-1]))
+            for bar, window, of_window in zip(due, windows, values, strict=True)
+            for rule, event in self._told(product, timeframe, window, of_window)
+        ]
 
     def _told(
         self, product: str, timeframe: Timeframe, window: Records, values: MacdvSeries
@@ -98,13 +116,14 @@ class Watch:
         rules = self.rules_of(product, timeframe)
         if not rules:
             return []
-        two = newest_bars(window, values, 2)
+        compared = compared_bars(window, values)
         told = []
         for settings, rule in rules:
-            event = rule.event(two, len(two) - 1)
+            event = rule.event(compared, len(compared) - 1)
             if event and settings.span:  # only what happened needs the history that may hide it
                 count = history_of(int(window["start_s"][-1]), timeframe.seconds, settings.span)
-                event = rule.told(newest_bars(window, values, count), settings.cooldown_s(timeframe))
+                bars = newest_bars(window, values, max(count, len(compared)))
+                event = rule.told(bars, settings.cooldown_s(timeframe))
             if event:
                 told.append((settings, event))
         return told
@@ -119,7 +138,7 @@ class Watch:
 
 def happened(rule: Rule, window: Records, values: MacdvSeries) -> str | None:
     """The name of the event that the last bar of `window` shows, told or not."""
-    bars = newest_bars(window, values, 2)
+    bars = compared_bars(window, values)
     event = rule.event(bars, len(bars) - 1)
     return event.name if event else None
 
@@ -129,16 +148,10 @@ def window_at(records: Records, bar: int, timeframe: Timeframe) -> Records:
     return contiguous_tail(records[max(0, bar + 1 - WINDOW) : bar + 1], timeframe)
 
 
-def basis_of(records: Records, timeframe: Timeframe) -> int:
-    """Changes when a candle was corrected, a hole was filled, or a short history grew backwards."""
-    recent = records[-WINDOW:]
-    tail = contiguous_tail(recent, timeframe)
-    begins_s = int(tail["start_s"][0]) if len(tail) < WINDOW else 0
-    if not np.bitwise_or.reduce(recent["flags"]) & CORRECTED:
-        return zlib.crc32(b"", begins_s)
-    corrected = recent[(recent["flags"] & CORRECTED) != 0]
-    return zlib.crc32(b"".join(corrected[field].tobytes() for field in _PRICES), begins_s)
-
-
-_PRICES = ("start_s", "high", "low", "close")
-"""What of a candle a value or an event depends on."""
+def _ranges(starts_s: Sequence[int], step: int) -> list[tuple[int, int]]:
+    """Ascending starts as ranges (first, last) of adjacent ones."""
+    ranges: list[tuple[int, int]] = []
+    for start_s in starts_s:
+        first_s = ranges.pop()[0] if ranges and ranges[-1][1] == start_s - step else start_s
+        ranges.append((first_s, start_s))
+    return ranges

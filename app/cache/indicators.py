@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 from redis import Redis
 
+from app.alerts.basis import Basis
 from app.alerts.change import AlertChange
 from app.alerts.watch import Watched
 from app.batches import batched
@@ -70,10 +71,13 @@ class IndicatorCache:
 
     def _call(self, values: Sequence[IndicatorValue], now_s: float) -> Call:
         """Keys and arguments of the script. Few of them: each takes as long to send as a price to compute."""
-        rows = b"".join(map(_row, values))
+        used = dict.fromkeys(value.change.rules for value in values if value.change)
+        sets = {rules: number for number, rules in enumerate(used, start=1)}
+        rows = b"".join(_row(value, sets) for value in values)
         clock = keys.clock(values[0].series.exchange)
         named = [keys.EVENTS, keys.ALERTS, clock, *[keys.indicator(v.series) for v in values]]
-        args: list[str | bytes | int] = [*self._kept, int(now_s), rows, *[orjson.dumps(v.data) for v in values]]
+        args: list[str | bytes | int] = [*self._kept, int(now_s), rows, "\n".join(sets)]
+        args += [orjson.dumps(v.data) for v in values]
         for value in values:
             if value.change is not None:
                 args += _arguments(value.change)
@@ -94,8 +98,8 @@ class IndicatorCache:
 
     def read_watched(self, many: Sequence[Series]) -> list[Watched | None]:
         """How far the alerts of each series have come; None where they were never looked at."""
-        rows = self._fields(many, "floor", "evaluated", "basis")
-        return [Watched(*map(int, row)) if row[0] else None for row in rows]
+        rows = self._fields(many, "floor", "evaluated", "pending", "first", "basis", "recent")
+        return [_watched(row) if row[0] else None for row in rows]
 
     def _fields(self, many: Sequence[Series], *names: str) -> Iterator[tuple[bytes, ...]]:
         """Fields of the hash of each series, empty where they are missing."""
@@ -107,7 +111,8 @@ class IndicatorCache:
 _NEW, _LATE = 1, 2
 """What the script says of a value."""
 
-_ROW = struct.Struct("<Q10I")
+_ROW = struct.Struct("<Q14I")
+_UNWATCHED = (0,) * 11
 
 
 def _value(row: tuple[Series, tuple[bytes, ...]]) -> IndicatorValue:
@@ -115,18 +120,26 @@ def _value(row: tuple[Series, tuple[bytes, ...]]) -> IndicatorValue:
     return IndicatorValue(series, int(revision), int(start_s), orjson.loads(data))
 
 
-def _row(value: IndicatorValue) -> bytes:
-    """The numbers of a series as the script takes them."""
+def _row(value: IndicatorValue, sets: Mapping[str, int]) -> bytes:
+    """The numbers of a series as the script takes them. `sets`: numbers of the sets of rules."""
     change = value.change
     if change is None:
-        return _ROW.pack(value.revision, value.start_s, value.late_s, 0, 0, 0, 0, 0, 0, 0, 0)
-    numbers = (*change.watched, change.is_first, change.from_s, len(change.alerts), len(change.verdicts))
+        return _ROW.pack(value.revision, value.start_s, value.late_s, 0, *_UNWATCHED)
+    *marks, basis = change.watched
+    counts = (len(change.judged), len(change.alerts), len(change.verdicts))
+    numbers = (*marks, *basis, change.is_first, sets[change.rules], *counts)
     return _ROW.pack(value.revision, value.start_s, value.late_s, 1, *numbers)
 
 
+def _watched(row: Sequence[bytes]) -> Watched:
+    """What is stored of the alerts of a series. Without `pending`, an earlier release has written it."""
+    floor_s, evaluated_s, pending_s, *basis = row
+    return Watched(int(floor_s), int(evaluated_s), int(pending_s or evaluated_s), Basis(*(int(n or 0) for n in basis)))
+
+
 def _arguments(change: AlertChange) -> list[str | bytes | int]:
-    """The alerts and verdicts of a series as the script takes them."""
-    flat: list[str | bytes | int] = []
+    """The bars judged, the alerts and the verdicts of a series as the script takes them."""
+    flat: list[str | bytes | int] = [start_s for judged in change.judged for start_s in judged]
     for alert in change.alerts:
         data = orjson.dumps(alert.fact)
         flat += [alert.id, alert.start_s, alert.fact["end"], alert.event, data, ",".join(alert.channels)]

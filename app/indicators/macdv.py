@@ -5,6 +5,10 @@
 An EMA starts as the mean of its first n values, then moves by 2/(n+1) towards each next one. ATR is Wilder's: the mean
 of the first 26 true ranges, then 1/26 towards each next one; bars without trades have no true range and carry it on.
 MACD-V is undefined while ATR is zero; the signal counts from the first value that MACD-V has.
+
+ATR counts as zero below 1e-10 of the close. Wilder's average never reaches zero: it fades by 4 % with each bar that has
+trades at one price. The averages of the close carry rounding errors of some 1e-16 of it: below the limit,
+thousandths of a point of MACD-V would be rounding, and soon hundreds of points.
 """
 
 from __future__ import annotations
@@ -19,6 +23,9 @@ import numpy.typing as npt
 from app.batches import batched
 from app.indicators.stages import STAGES, Codes, Stage, stage_codes
 from app.records import EMPTY, RECORD, Records, joined
+
+FAINTEST_ATR = 1e-10
+"""As a part of the close: a smaller ATR counts as zero."""
 
 BLOCK = 64
 """Series computed at a time: enough to hide the cost of a call, few enough for the processor's cache."""
@@ -232,6 +239,7 @@ def macdv(columns: Columns) -> MacdvArrays:
         macdv *= 100
         macdv /= atr
         defined = np.isfinite(macdv)
+        defined &= atr >= FAINTEST_ATR * close
         SIGNAL.average(macdv[later], defined[later], signal[later])
         signal[:, : SLOW.n - 1] = np.nan
         if not defined[later].all():

@@ -82,7 +82,7 @@ def _reason(bars: int, holes: int, traded: int, newest: float) -> str | None:
     if traded < ATR.n:
         return f"too little trading: {traded} of {ATR.n} bars with trades"
     if newest != newest:
-        return "flat price: the average true range is zero"
+        return "flat price: the average true range is zero, or has faded to nearly that"
     return None
 
 

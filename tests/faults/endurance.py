@@ -38,7 +38,7 @@ from app.client import ApiError, Client
 from app.context import Context
 from app.series import Series
 from app.timeframes import Timeframe
-from tests.alerting import fact
+from tests.alerting import RULED, fact
 from tests.faults.soak import HOUR_S, until_true
 from tests.faults.world import PROCESSES, SPEED, World, world
 from tests.support import eventually
@@ -142,7 +142,8 @@ def fill(context: Context) -> None:
     for revision, some in enumerate(batched(range(-ALERTS_KEPT, 0), 500), 1):
         facts = [fact(number, OLD) for number in some]
         alerts = [Alert(f["id"], f["start"], "-150 down", (), f) for f in facts]
-        change = AlertChange(Watched(facts[0]["start"], facts[-1]["start"], 0), False, facts[0]["start"], alerts, [])
+        first_s, last_s = facts[0]["start"], facts[-1]["start"]
+        change = AlertChange(Watched(first_s, last_s, first_s), False, [(first_s, last_s)], RULED, alerts, [])
         context.indicators.write([IndicatorValue(OLD, revision, facts[-1]["start"], {}, change)])
     kept = context.settings.events_kept
     for some in batched(range(kept), len(told)):

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice, pairwise
+from itertools import islice
 
 import requests
 
-from app.alerts.watch import Watched
-from app.cache.model import View
 from app.context import Context
-from app.repair import mismatches
-from app.series import Series
-from tests.alerts_reference import Row, expected_alerts
+from tests.faults.alert_verdict import wrong_alerts
 from tests.faults.ledger import busiest_second, refused
 from tests.faults.world import World
-from tests.oracle import held, wrong_candles, wrong_indicators
+from tests.oracle import wrong_candles, wrong_indicators
 
 RECONCILED_S = 3_600 + 900
 """Exchange time in which what the exchange changed without telling anybody has been found."""
 
 BROKER_PREFIX = "cw:1:celery:"
-
-LATER = 2**32
 
 FEW = 20
 """Tasks of a running market that may just be waiting."""
@@ -61,7 +55,7 @@ def judge(world: World) -> Verdict:
     ended, end_s = time.monotonic(), world.exchange.now_s()
     problems = _until_none(lambda: _untrue(world, end_s), world, end_s + RECONCILED_S)
     to_truth_s = time.monotonic() - ended
-    alerts = _until_none(lambda: _wrong_alerts(world), world, world.exchange.now_s() + 900)
+    alerts = _until_none(lambda: wrong_alerts(world), world, world.exchange.now_s() + 900)
     until = time.monotonic() + IDLE_S
     while (stuck := _stuck(world)) and time.monotonic() < until:
         time.sleep(0.3)
@@ -97,53 +91,6 @@ def _untrue(world: World, end_s: float) -> Iterator[str]:
         yield "nothing is known of any product"
     yield from wrong_candles(system, world.exchange, products, timeframes, end_s)
     yield from wrong_indicators(system, products, timeframes)
-
-
-def _wrong_alerts(world: World) -> Iterator[str]:
-    """Alerts that stand and should not, that should and do not, or that nobody was told of.
-
-    The market goes on meanwhile: the alerts are read last, and only those of bars that had been looked at before count.
-    """
-    context = world.system.context
-    many = [Series("coinbase", p, t) for p in context.products.delivered() for t in context.settings.timeframes]
-    watched = [(s, w) for s, w in zip(many, context.indicators.read_watched(many), strict=True) if w]
-    views = context.candles.read_many([(series, 0, w.evaluated_s) for series, w in watched])
-    corrected = _corrected(world)
-    stored, _ = context.alerts.newest(10_000, lambda _: True)
-    standing = {a.id for a in stored if not a.withdrawn}
-    yield from (f"{i}: nobody was told" for i in standing if f"{i}|raised" not in world.hook.accepted)
-    for (series, seen), view in zip(watched, views, strict=True):
-        yield from _wrong_alerts_of(series, seen, view, standing, corrected.get(series.product, LATER))
-
-
-def _corrected(world: World) -> dict[str, int]:
-    """The first bucket of each product that was corrected."""
-    rows = mismatches.latest(world.system.context.redis, 5_000)
-    return {row["product"]: row["start"] for row in sorted(rows, key=lambda r: -r["start"])}
-
-
-def _wrong_alerts_of(series: Series, watched: Watched, view: View, standing: set[str], corrected_s: int) -> list[str]:
-    """A correction withdraws alerts that it makes wrong; old bars on which it would have raised one are no news."""
-    bars = held(view)
-    rows = [Row(start, bar.high, bar.low, bar.close) for start, bar in sorted(bars.items())]
-    whole = all(b.start - a.start == series.timeframe.seconds for a, b in pairwise(rows))
-    if not whole or len(rows) < 100 or not all(bar.trades for bar in bars.values()):
-        return []  # the plain reference knows neither holes nor empty buckets
-    wanted = _expected(series, rows, watched.floor_s)
-    looked_at = range(watched.floor_s + 1, watched.evaluated_s + 1)
-    mine = {i for i in standing if f"|{series.product}|{series.timeframe}|" in i and _start_of(i) in looked_at}
-    first_s = series.timeframe.bucket(corrected_s)
-    wrong = [f"{i}: stands, and should not" for i in mine - wanted]
-    return wrong + [f"{i}: should stand, and does not" for i in wanted - mine if _start_of(i) < first_s]
-
-
-def _start_of(identity: str) -> int:
-    return int(identity.rsplit("|", 1)[1])
-
-
-def _expected(series: Series, rows: Sequence[Row], floor_s: int) -> set[str]:
-    alerts = expected_alerts(series.product, rows, series.timeframe.seconds, floor_s)
-    return {f"{a.rule}|{series.product}|{series.timeframe}|{a.start}" for a in alerts}
 
 
 def _stuck(world: World) -> list[str]:

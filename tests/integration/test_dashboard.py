@@ -34,7 +34,7 @@ from app.series import Series
 from app.settings import Settings
 from app.timeframes import Timeframe
 from tests import filled
-from tests.alerting import B0, fact
+from tests.alerting import B0, RULED, fact
 from tests.integration.test_web import served
 from tests.support import eventually, network_of_machine
 
@@ -506,8 +506,8 @@ def raise_alerts(context: Context, numbers: list[int]) -> None:
     facts = [fact((OPEN_S - B0) // 300 - n, SOL) for n in numbers]
     alerts = [Alert(f["id"], f["start"], "-150 down", ("desk",), f) for f in facts]
     if context.indicators.read_watched([SOL])[0] is None:
-        look(context, AlertChange(Watched(first_s, first_s, 0), True, first_s, [], []))
-    look(context, AlertChange(Watched(first_s, first_s, 1), False, first_s, alerts, []))
+        look(context, AlertChange(Watched(first_s, first_s, first_s), True, [], RULED, [], []))
+    look(context, AlertChange(Watched(first_s, first_s, first_s), False, [(first_s, OPEN_S)], RULED, alerts, []))
 
 
 def look(context: Context, change: AlertChange) -> None:

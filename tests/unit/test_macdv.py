@@ -1,3 +1,4 @@
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,63 @@ def test_a_flat_price_has_no_macdv_until_it_moves() -> None:
     assert np.isnan(values.signal[:68]).all()
     assert np.isfinite(values.signal[68:]).all()
     np.testing.assert_allclose(values.signal[68], values.macdv[60:69].mean(), rtol=1e-12)
+
+
+def flat_since(bar: int, price: float) -> Records:
+    """500 bars with trades, all of them at one price from `bar` on."""
+    records = walk(8, 500)
+    for name in ("open", "high", "low", "close"):
+        records[name] *= price / 100
+        records[name][bar:] = price
+    return records
+
+
+def jitter(price: float, size: float) -> Records:
+    """Every other close is a little higher than the others."""
+    records = flat_since(0, price)
+    for name in ("open", "high", "low", "close"):
+        records[name][::2] += size
+    return records
+
+
+def exact(records: Records) -> tuple[list[Fraction | None], list[Fraction | None]]:
+    """MACD-V wherever ATR is not zero, and ATR as a part of the close: without any rounding."""
+    high, low, close = ([Fraction(x) for x in records[name].tolist()] for name in ("high", "low", "close"))
+
+    def average(values: list[Fraction], n: int, alpha: Fraction) -> list[Fraction | None]:
+        out: list[Fraction | None] = [None] * (n - 1)
+        out.append(sum(values[:n], Fraction()) / n)
+        for value in values[n:]:
+            last = out[-1]
+            assert last is not None
+            out.append(last + alpha * (value - last))
+        return out
+
+    before = [high[0], *close[:-1]]
+    ranges = [max(h, b) - min(lo, b) for h, lo, b in zip(high, low, before, strict=True)]
+    fast, slow = (average(close, n, Fraction(2, n + 1)) for n in (12, 26))
+    atr = average(ranges, 26, Fraction(1, 26))
+    rows = list(zip(fast, slow, atr, close, strict=True))
+    return (
+        [100 * (f - s) / a if f is not None and s is not None and a else None for f, s, a, _ in rows],
+        [None if a is None else a / c for _, _, a, c in rows],
+    )
+
+
+@pytest.mark.parametrize(
+    "records",
+    [flat_since(30, 10.1), flat_since(27, 33.33), flat_since(5, 60_000.01), jitter(1e9, 1e-6), flat_since(0, 0.1)],
+)
+def test_what_rounding_leaves_of_a_faded_range_gives_no_value(records: Records) -> None:
+    values = macdv_of(records)
+    for bar, (value, part) in enumerate(zip(*exact(records), strict=True)):
+        ours = float(values.macdv[bar])
+        if part is None or part < 0.999e-10:
+            assert np.isnan(ours)
+            assert np.isnan(values.signal[bar])
+        elif part > 1.001e-10:
+            assert value is not None
+            assert abs(ours - float(value)) < 1e-3
 
 
 def test_a_price_that_is_not_a_number_makes_values_unknown_and_touches_no_other_series() -> None:

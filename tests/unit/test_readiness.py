@@ -12,6 +12,7 @@ from tests.shared_values import records_of, shared
 from tests.walks import walk
 
 M5 = Timeframe.M5
+FLAT = "flat price: the average true range is zero, or has faded to nearly that"
 
 
 def readiness(records: Records) -> Readiness:
@@ -71,7 +72,17 @@ def test_flat_price() -> None:
     for price in ("open", "high", "low", "close"):
         records[price] = 100.0
     flat = readiness(records)
-    assert (flat.ready, flat.reason) == (False, "flat price: the average true range is zero")
+    assert (flat.ready, flat.reason) == (False, FLAT)
+
+
+def test_a_price_that_has_been_flat_for_so_long_that_only_rounding_is_left() -> None:
+    records = walk(3, 500)
+    for price in ("open", "high", "low", "close"):
+        records[price] *= 600.0001
+        records[price][5:] = 60_000.01
+    assert readiness(records[:60]).ready
+    faded = readiness(records)
+    assert (faded.ready, faded.reason, faded.error) == (False, FLAT, None)
 
 
 def test_a_hole_makes_a_value_untrustworthy() -> None:

@@ -5,9 +5,12 @@
 -- KEYS[1] event stream   KEYS[2] index of alerts   KEYS[3] the exchange's clock   KEYS[4..] one hash a series
 -- ARGV[1] entries kept in the event stream   ARGV[2] alerts kept   ARGV[3] exchange time in s
 -- ARGV[4] for each series, packed: revision (u64); then, all u32, bucket start in s, when it is late in s (0: never),
---   whether it is watched; and, zeros where it is not: floor, newest bar evaluated, basis, whether this is the first
---   look, first bar of this look, number of alerts, number of verdicts on older alerts
--- ARGV[5..] the JSON of each series; then, series by series,
+--   whether it is watched; and, zeros if it is not: floor, newest bar evaluated, oldest bar pending, three numbers of
+--   what they rest on, whether this is the first look, rules of the series (a line of ARGV[5], from 1), number of ranges
+--   of bars judged, of alerts, of verdicts on older alerts
+-- ARGV[5] sets of rules, one a line: each rule as `name:definition`, between spaces
+-- ARGV[6..] the JSON of each series; then, series by series,
+--   for each range: first and last bar judged
 --   for each alert: id, bucket start, bucket end, event, JSON, delivery channels (comma separated)
 --   for each verdict: id, '1' if it still holds
 -- Answer for each series: 1 where the value is new, 2 where it is late, then the number of messages that were put up for
@@ -16,9 +19,9 @@
 local call, unpack_row, match = redis.call, struct.unpack, string.match
 local EVENTS, INDEX = KEYS[1], KEYS[2]
 local ALERT, ALERTS, DELIVERIES = 'cw:1:alert:', 'cw:1:alerts:', 'cw:1:deliveries:'
-local ROW = 48
+local ROW = 64
 local REFUSED, NEW, LATE = 0, 1, 2
-local arg = 4 + #KEYS - 3 -- behind the JSON of all series
+local arg = 5 + #KEYS - 3 -- behind the JSON of all series
 local function take()
   arg = arg + 1
   return ARGV[arg]
@@ -81,41 +84,68 @@ local function forget_oldest()
   call('DEL', ALERT .. id)
 end
 
--- Reads the alerts and verdicts of one watched series, and acts on them if its value was accepted. `known_floor` and
--- `known_evaluated` are what is stored. Returns what is to be stored now.
-local function watch(name, series_index, row, accepted, known_floor, known_evaluated)
-  local alerts, verdicts = {}, {}
+-- Whether the rule of a stored alert still is one of the series, with the same definition. If not, nobody can say
+-- whether the alert holds.
+local function is_ruled(id, rules)
+  local fact = cjson.decode(call('HGET', ALERT .. id, 'data') or '{}')
+  return string.find(rules, ' ' .. (fact.rule or '') .. ':' .. (fact.definition or '') .. ' ', 1, true) ~= nil
+end
+
+-- Reads what one look at a series found.
+local function take_look(row)
+  local judged, alerts, verdicts = {}, {}, {}
+  for i = 1, row.judged do
+    judged[i] = {first = take(), last = take()}
+  end
   for i = 1, row.alerts do
     alerts[i] = {id = take(), start = take(), finish = take(), event = take(), data = take(), channels = take()}
   end
   for i = 1, row.verdicts do
     verdicts[i] = {id = take(), holds = take() == '1'}
   end
+  return judged, alerts, verdicts
+end
+
+local function stored_of(row)
+  return 'evaluated', row.evaluated, 'pending', row.pending, 'first', row.first, 'basis', row.basis, 'recent', row.recent
+end
+
+-- Acts on one look at a watched series, if its value was accepted. `known` is what is stored. Returns what is to be
+-- stored now.
+local function watch(name, series_index, row, accepted, known)
+  local judged, alerts, verdicts = take_look(row)
   if not accepted then return end
   if row.is_first then
-    if not known_floor then return 'floor', row.floor, 'evaluated', row.evaluated, 'basis', row.basis end
+    if not known.floor then return 'floor', row.floor, stored_of(row) end
     return
   end
 
-  local found, evaluated = {}, row.evaluated
+  local found = {}
   for _, alert in ipairs(alerts) do
     found[alert.id] = alert.event
     -- A bar that another worker has looked at since, and left behind, is old: nothing new is said of it.
-    local is_old = known_evaluated and tonumber(alert.start) < known_evaluated
+    local is_old = known.pending and tonumber(alert.start) < known.pending
     if call('EXISTS', ALERT .. alert.id) == 0 and not is_old then raise(alert, series_index, name) end
   end
-  for _, id in ipairs(call('ZRANGEBYSCORE', series_index, row.from, '+inf')) do
-    judge(id, found[id] == call('HGET', ALERT .. id, 'event'), name)
+  for _, range in ipairs(judged) do
+    for _, id in ipairs(call('ZRANGEBYSCORE', series_index, range.first, range.last)) do
+      if is_ruled(id, row.rules) then judge(id, found[id] == call('HGET', ALERT .. id, 'event'), name) end
+    end
   end
   for _, verdict in ipairs(verdicts) do judge(verdict.id, verdict.holds, name) end
-  if known_evaluated and known_evaluated > evaluated then evaluated = known_evaluated end
-  return 'evaluated', evaluated, 'basis', row.basis
+  row.evaluated = math.max(row.evaluated, known.evaluated or 0)
+  row.pending = math.max(row.pending, known.pending or 0)
+  return stored_of(row)
 end
 
+local rules = {}
+for line in string.gmatch(ARGV[5], '[^\n]+') do rules[#rules + 1] = line end
+
 local function watched_row(i)
-  local floor, evaluated, basis, is_first, from, alerts, verdicts = unpack_row('<I4I4I4I4I4I4I4', ARGV[4], i * ROW + 21)
-  return {floor = floor, evaluated = evaluated, basis = basis, is_first = is_first == 1, from = from,
-    alerts = alerts, verdicts = verdicts}
+  local floor, evaluated, pending, first, basis, recent, is_first, set, judged, alerts, verdicts =
+    unpack_row('<I4I4I4I4I4I4I4I4I4I4I4', ARGV[4], i * ROW + 21)
+  return {floor = floor, evaluated = evaluated, pending = pending, first = first, basis = basis, recent = recent,
+    is_first = is_first == 1, rules = rules[set], judged = judged, alerts = alerts, verdicts = verdicts}
 end
 
 local function compared(known_revision, known_start, revision, start, late)
@@ -127,11 +157,11 @@ end
 
 local answer = {}
 for i = 0, #KEYS - 4 do
-  local key, data = KEYS[4 + i], ARGV[5 + i]
+  local key, data = KEYS[4 + i], ARGV[6 + i]
   local pair, timeframe, what = match(key, '{(.*)}(.*):(.*)$')
   local name = pair .. timeframe
   local revision, start, late, is_watched = unpack_row('<I8I4I4I4', ARGV[4], i * ROW + 1)
-  local known = call('HMGET', key, 'revision', 'start', 'floor', 'evaluated')
+  local known = call('HMGET', key, 'revision', 'start', 'floor', 'evaluated', 'pending')
   local verdict = compared(known[1], known[2], revision, start, late)
   local accepted = verdict == NEW
   messages = 0
@@ -140,7 +170,7 @@ for i = 0, #KEYS - 4 do
     call('PUBLISH', 'indicator:' .. name .. ':' .. what, data)
   end
   local watched = is_watched == 1 and {watch(name, ALERTS .. '{' .. pair .. '}' .. timeframe, watched_row(i), accepted,
-    known[3], tonumber(known[4] or nil))} or {}
+    {floor = known[3], evaluated = tonumber(known[4] or nil), pending = tonumber(known[5] or known[4] or nil)})} or {}
   if accepted then
     call('HSET', key, 'revision', string.format('%.0f', revision), 'start', start, 'data', data, unpack(watched))
   end

@@ -1,0 +1,198 @@
+"""What later candles and another alerts file do to alerts that are stored: through Redis, with real candles' writes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from redis import Redis
+
+from app.alerts.change import AlertChange
+from app.alerts.evaluate import Evaluator
+from app.alerts.settings import AlertSettings
+from app.alerts.watch import Watched
+from app.cache.alerts import AlertCache, StoredAlert
+from app.cache.candles import CandleCache
+from app.cache.clock import ClockCache
+from app.cache.indicators import IndicatorCache, IndicatorValue
+from app.cache.model import Write
+from app.candles import State
+from app.compute import Computer
+from app.records import PROVISIONAL, RECORD, Records
+from app.series import Series
+from app.timeframes import Timeframe
+from app.touched import Touched
+
+pytestmark = pytest.mark.integration
+
+M5 = Timeframe.M5
+SERIES = Series("coinbase", "BTC-USD", M5)
+T0 = 1_614_816_000
+OTHER = '[[rule]]\nname = "other"\nkind = "price"\nproducts = ["BTC-USD"]\nprices = [9999]\n'
+
+
+def rule(prices: str = "150", more: str = "") -> str:
+    return f'[[rule]]\nname = "p"\nkind = "price"\nproducts = ["BTC-USD"]\nprices = [{prices}]\n{more}'
+
+
+class Installation:
+    """One series, and a worker that has an alerts file."""
+
+    def __init__(self, client: Redis) -> None:
+        self.clock = ClockCache(client, "coinbase")
+        self.candles = CandleCache(client, capacity=1000, events_kept=1000)
+        self.alerts = AlertCache(client)
+        self.indicators = IndicatorCache(client, events_kept=1000)
+
+    def put(self, records: Records, text: str = rule()) -> None:
+        """Write candles and have a new worker compute what follows, as after a restart."""
+        self.candles.write([Write(SERIES, records)])
+        evaluator = Evaluator(self.candles, self.alerts, AlertSettings.parse(text), (M5,))
+        first_s, last_s = int(records["start_s"][0]), int(records["start_s"][-1])
+        self.clock.tell((last_s + 300) * 1000)
+        clock = self.clock.read()
+        assert clock
+        Computer(self.candles, self.indicators, "coinbase", (M5,), evaluator).update(
+            [Touched("BTC-USD", M5, first_s, last_s)], clock.exchange_s
+        )
+
+    def stored(self) -> list[StoredAlert]:
+        """Oldest first."""
+        return self.alerts.newest(100, lambda _: True)[0][::-1]
+
+    def standing(self) -> list[int]:
+        """The bars of the alerts that stand."""
+        return [(alert.fact["start"] - T0) // 300 for alert in self.stored() if alert.withdrawn is None]
+
+    def watched(self) -> Watched:
+        (watched,) = self.indicators.read_watched([SERIES])
+        assert watched
+        return watched
+
+
+@pytest.fixture
+def installation(redis_client: Redis) -> Installation:
+    return Installation(redis_client)
+
+
+def bars(first: int, *closes: float, flags: int = State.CLOSED) -> Records:
+    """Candles from a bar on, with these closes."""
+    records = np.zeros(len(closes), RECORD)
+    records["start_s"] = T0 + 300 * (first + np.arange(len(closes)))
+    records["flags"], records["observed_ms"] = flags, 1
+    records["open"], records["close"], records["volume"] = closes, closes, 1
+    records["high"], records["low"] = np.array(closes) + 1, np.array(closes) - 1
+    return records
+
+
+def again(records: Records, *closes: float, flags: int = State.CONFIRMED) -> Records:
+    """The same buckets as REST reports them."""
+    confirmed = records.copy()
+    confirmed["flags"], confirmed["observed_ms"] = flags, 2
+    if closes:
+        confirmed["open"], confirmed["close"] = closes, closes
+        confirmed["high"], confirmed["low"] = np.array(closes) + 1, np.array(closes) - 1
+    return confirmed
+
+
+@pytest.mark.parametrize(
+    "text", [OTHER, rule("150, 170"), rule(more="cooldown_bars = 5\n"), rule(more='timeframes = ["1h"]\n')]
+)
+def test_an_alert_of_a_rule_that_is_gone_or_another_one_now_is_left_alone(
+    installation: Installation, redis_client: Redis, text: str
+) -> None:
+    old = bars(0, *[100.0] * 99)
+    installation.put(old)
+    installation.put(bars(99, 160.0))
+    assert installation.standing() == [99]
+    installation.put(again(old[50:51], 101.0), text)
+    installation.put(bars(100, 160.0), text)
+    assert installation.standing() == [99]
+    assert redis_client.zrange("cw:1:deliveries:log:waiting", 0, -1) == [
+        b"raised|" + installation.stored()[0].id.encode()
+    ]
+
+
+def test_an_alert_of_the_same_rule_is_withdrawn_by_a_correction_and_restored_by_another(
+    installation: Installation,
+) -> None:
+    installation.put(bars(0, *[100.0] * 99))
+    newest = bars(99, 160.0)
+    installation.put(newest)
+    installation.put(again(newest, 120.0, flags=State.CLOSED))
+    assert installation.standing() == []
+    right = again(newest)
+    right["observed_ms"] = 3
+    installation.put(right)
+    assert installation.standing() == [99]
+
+
+def test_a_provisional_candle_raises_nothing_until_it_is_confirmed(installation: Installation) -> None:
+    installation.put(bars(0, *[100.0] * 99))
+    provisional = bars(99, 160.0, flags=State.CLOSED | PROVISIONAL)
+    installation.put(provisional)
+    installation.put(bars(100, 160.0))
+    assert installation.stored() == []
+    installation.candles.write([Write(SERIES, again(provisional))])
+    installation.put(bars(101, 160.0))
+    assert installation.standing() == [99]
+    assert installation.stored()[0].fact["confirmed"] is True
+
+
+@pytest.mark.parametrize(("close", "standing"), [(120.0, [100]), (170.0, [99])])
+def test_a_provisional_candle_that_is_corrected_raises_what_is_true(
+    installation: Installation, close: float, standing: list[int]
+) -> None:
+    installation.put(bars(0, *[100.0] * 99))
+    provisional = bars(99, 160.0, flags=State.CLOSED | PROVISIONAL)
+    installation.put(provisional)
+    installation.put(bars(100, 160.0))
+    installation.put(bars(101, 160.0))
+    installation.put(again(provisional, close))
+    assert installation.standing() == standing
+    assert installation.watched().pending_s == installation.watched().evaluated_s
+
+
+def test_a_candle_that_becomes_provisional_withdraws_nothing_until_it_is_resolved(installation: Installation) -> None:
+    installation.put(bars(0, *[100.0] * 99))
+    newest = bars(99, 160.0)
+    installation.put(newest)
+    installation.put(again(newest, 120.0, flags=State.CLOSED | PROVISIONAL))
+    installation.put(bars(100, 121.0))
+    assert installation.standing() == [99]
+    resolved = again(newest, 120.0)
+    installation.candles.write([Write(SERIES, resolved)])
+    installation.put(bars(101, 121.0))
+    assert installation.standing() == []
+
+
+def test_an_old_candle_that_becomes_provisional_withdraws_nothing_until_it_is_resolved(
+    installation: Installation,
+) -> None:
+    installation.put(bars(0, *[100.0] * 99))
+    old = bars(99, 160.0)
+    for records in (old, bars(100, 160.0), bars(101, 160.0), bars(102, 160.0)):
+        installation.put(records)
+    installation.put(again(old, 120.0, flags=State.CLOSED | PROVISIONAL))
+    assert installation.standing() == [99]
+    resolved = again(old, 121.0)
+    resolved["observed_ms"] = 3
+    installation.put(resolved)
+    assert installation.standing() == []
+
+
+def test_what_a_faster_worker_has_done_with_is_not_pending_again(installation: Installation) -> None:
+    for revision, pending in enumerate((100, 200, 150), start=1):
+        watched = Watched(T0, T0 + 300 * 200, T0 + 300 * pending)
+        change = AlertChange(watched, revision == 1, [], "", [], [])
+        installation.indicators.write([IndicatorValue(SERIES, revision, T0, {}, change)])
+    assert installation.watched().pending_s == T0 + 300 * 200
+
+
+def test_alerts_behind_a_gap_stand_once_it_is_filled_in_whichever_order(installation: Installation) -> None:
+    closes = [100.0] * 80 + [160.0, 160.0, 100.0, 160.0, 100.0, 100.0, 160.0, 160.0]
+    candles = bars(0, *closes)
+    installation.put(candles[:80])
+    for some in (candles[86:87], candles[87:], candles[82:84], candles[84:86], candles[80:82]):
+        installation.put(some)
+    # To 160 at 80, back at 82, to 160 at 83 and 86: a repetition three bars after what was told is told.
+    assert installation.standing() == [80, 82, 83, 86]

@@ -1,0 +1,97 @@
+"""The judge of alerts: it agrees with us on thin series and on gaps, and it finds what is wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from app.alerts.settings import AlertSettings
+from app.alerts.watch import Watch, Watched, window_at
+from app.cache.model import View
+from app.candles import State
+from app.indicators.macdv import macdv_of
+from app.records import EMPTY, PROVISIONAL, RECORD, Records
+from app.series import Series
+from app.timeframes import Timeframe
+from tests.alerts_reference import RULES, expected_alerts
+from tests.faults.alert_verdict import LATER, rows_of_view, wrong_alerts_of
+
+T0 = 1_614_816_000
+WATCH = Watch(AlertSettings.parse(RULES))
+SERIES = Series("coinbase", "ETH-BTC", Timeframe.M15)
+
+
+def market(seed: int, empty: float, bars: int = 660) -> Records:
+    """A walk around the prices of the rules, of which this part of the buckets is empty."""
+    random = np.random.default_rng(seed)
+    traded = random.random(bars) >= empty
+    traded[0] = True
+    close = 0.095 * np.exp(np.cumsum((random.normal(0, 0.004, bars) + 0.004 * np.sin(np.arange(bars) / 9)) * traded))
+    records = np.zeros(bars, RECORD)
+    records["start_s"] = T0 + 900 * np.arange(bars)
+    records["flags"] = np.where(traded, State.CONFIRMED, State.CONFIRMED | EMPTY)
+    records["open"], records["close"] = close, close
+    wick = 1 + 0.002 * random.random(bars) * traded
+    records["high"], records["low"] = close * wick, close / wick
+    return records
+
+
+def watched_through(records: Records) -> tuple[Watched, dict[str, str]]:
+    """What closes one by one lead to from the 30th candle on: identities and names of events."""
+    watched, told = None, {}
+    for bars in range(30, len(records) + 1):
+        window = window_at(records[:bars], bars - 1, SERIES.timeframe)
+        seen = WATCH.look(SERIES.product, SERIES.timeframe, records[:bars], macdv_of(window), watched)
+        watched = seen.watched
+        for f in seen.findings:
+            told[f"{f.rule.name}|{SERIES.product}|{SERIES.timeframe}|{f.start_s}"] = f.event.name
+    assert watched is not None
+    return watched, told
+
+
+def wrong(records: Records, watched: Watched, standing: set[str]) -> list[str]:
+    return wrong_alerts_of(SERIES, watched, View(records, 1, T0, T0), standing, LATER)
+
+
+@pytest.mark.parametrize("gaps", [(), (100, 101, 350), (640,)])
+@pytest.mark.parametrize("empty", [0.0, 0.6])
+def test_thin_series_and_gaps_are_judged(empty: float, gaps: tuple[int, ...]) -> None:
+    records = np.delete(market(1, empty), gaps)
+    watched, told = watched_through(records)
+    expected = expected_alerts(SERIES.product, rows_of_view(records), 900, watched.floor_s)
+    assert told == {f"{e.rule}|{SERIES.product}|{SERIES.timeframe}|{e.start}": e.what for e in expected}
+    assert len({e.rule for e in expected}) >= 3
+
+
+def test_after_a_price_was_flat_for_so_long_that_there_was_no_value_the_one_before_counts() -> None:
+    records = market(5, 0.0, 580)
+    for price in ("open", "high", "low", "close"):
+        records[price][60:540] = records["close"][60]
+    records["close"][540:] *= 0.9 * records["close"][60] / records["close"][540]
+    records["high"][540:] = records["low"][540:] = records["close"][540:]
+    watched, told = watched_through(records)
+    assert np.isnan(macdv_of(records).macdv[539])
+    assert {identity for identity in told if identity.startswith("levels") and identity.endswith(str(T0 + 900 * 540))}
+    assert wrong(records, watched, set(told)) == []
+
+
+def test_what_is_provisional_is_judged_neither_way() -> None:
+    records = market(3, 0.5, 300)
+    _, everything = watched_through(records)
+    at = [(int(i.rsplit("|", 1)[1]) - T0) // 900 for i in everything][1::4]
+    records["flags"][at] |= PROVISIONAL
+    watched, told = watched_through(records)
+    assert set(told) < set(everything)
+    assert wrong(records, watched, set(told)) == wrong(records, watched, set(everything)) == []
+    records["flags"][at] &= ~np.uint32(PROVISIONAL)
+    assert len(wrong(records, watched, set(told))) == len(everything) - len(told)
+
+
+def test_an_alert_too_many_and_one_too_few_are_found() -> None:
+    records = np.delete(market(4, 0.5), [300])
+    watched, told = watched_through(records)
+    last = max(told, key=lambda i: int(i.rsplit("|", 1)[1]))
+    extra = f"reversals|{SERIES.product}|{SERIES.timeframe}|{T0 + 900 * 500}"
+    assert extra not in told
+    assert wrong(records, watched, set(told) - {last}) == [f"{last}: should stand, and does not"]
+    assert wrong(records, watched, set(told) | {extra}) == [f"{extra}: stands, and should not"]
