@@ -72,7 +72,9 @@ def _fill(everything: Full, timeframe: Timeframe) -> None:
     last_s = timeframe.last_over(NOW_S)
     walk = candles(timeframe, last_s, everything.context.settings.series_capacity)
     several = [s for s in everything.many if s.timeframe == timeframe]
-    everything.context.candles.write((Write(s, walk, Origin.given(int(walk["start_s"][0]))) for s in several), announce=False)
+    everything.context.candles.write(
+        (Write(s, walk, Origin.given(int(walk["start_s"][0]))) for s in several), announce=False
+    )
     everything.compute([Touched(s.product, timeframe, last_s, last_s) for s in several], NOW_S)
 
 

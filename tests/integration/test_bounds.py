@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from app.cache import keys
 from app.cache.candles import CandleCache
+from app.cache.disputes import Disputes
 from app.cache.forming import FormingFeed
 from app.cache.health import STALE_MS, HealthCache
 from app.cache.model import Write
@@ -27,7 +28,7 @@ from app.cache.products import FollowedProduct, ProductCache
 from app.candles import State
 from app.context import Context
 from app.errors import InvalidInput
-from app.exchange.adapter import GapSuspected
+from app.exchange.adapter import CandleClosed, GapSuspected
 from app.ingest import writer as writer_module
 from app.ingest.outbox import Batch
 from app.ingest.writer import Writer
@@ -36,6 +37,7 @@ from app.launch.supervision import Supervisor, configuration
 from app.pulse import GONE_MS, KEPT_S, Pulse, alive
 from app.repair import mismatches
 from app.repair.budget import Budget, Permit
+from app.repair.needs import Asked
 from app.repair.queue import Kind, RepairQueue, Request, Why
 from app.tasks import SERIES_A_TASK, Tasks
 from app.timeframes import BASE, Timeframe
@@ -95,7 +97,8 @@ def test_the_repair_queue_holds_a_request_once_whatever_becomes_of_it(redis_clie
         for number in range(len(requests)):
             if (request := queue.claim(turn)) is None:
                 continue
-            match (turn + number) % 4:
+            queue.note_asked(request, Asked(B0, B0, turn, 1))
+            match (turn + number) % 5:
                 case 0:
                     queue.retry(request, 0)
                 case 1:
@@ -104,11 +107,24 @@ def test_the_repair_queue_holds_a_request_once_whatever_becomes_of_it(redis_clie
                     queue.fail(request, "why", turn)
                 case 3:
                     queue.done(request)
-    for part in ("urgency", "attempts", "failures"):
+                case 4:
+                    queue.postpone(request, turn + 1)
+    for part in ("urgency", "attempts", "failures", "asked"):
         assert redis_client.hlen(keys.repair("coinbase", part)) <= len(requests)
     for part in ("ready", "settling", "delayed", "leased"):
         assert redis_client.zcard(keys.repair("coinbase", part)) <= len(requests)
     assert queue.pending() <= set(requests)
+
+
+def test_disputes_are_bounded_by_the_series_and_those_of_others_are_forgotten(redis_client: redis.Redis) -> None:
+    disputes = Disputes(redis_client, "coinbase")
+    for turn in range(20):
+        for n in range(3):
+            disputes.write(series(f"P{n}-USD"), run(B0 + turn * STEP, 4))
+    assert (redis_client.hlen(keys.disputes("coinbase")), disputes.count()) == (3, 12)
+    disputes.write(series("P0-USD"), run(B0, 0))
+    disputes.forget({"P0-USD", "P1-USD"})
+    assert redis_client.hkeys(keys.disputes("coinbase")) == [b"P1-USD|5m"]
 
 
 def test_permits_are_never_more_than_the_budget(redis_client: redis.Redis) -> None:
@@ -176,7 +192,7 @@ def test_while_workers_cannot_be_told_one_task_s_worth_is_written_and_no_more(
 ) -> None:
     batch = Batch()
     for number in range(300):
-        batch.closed[f"P{number}-USD", B0] = candle(product=f"P{number}-USD")
+        batch.closed[f"P{number}-USD", B0] = CandleClosed(candle(product=f"P{number}-USD"))
     redis_client.set("cw:1:celery:indicators", "in the way")
     writer = Writer(context)
     for _ in range(3):
@@ -196,7 +212,7 @@ def test_wake_ups_are_bounded_and_what_they_were_for_waits_in_the_queue(
     batch, writer = Batch(), Writer(context)
     for n in range(20):
         start = B0 + n * STEP
-        batch.quiet[f"P{n}-USD"] = GapSuspected(f"P{n}-USD", BASE, start, start, "why", settled_only=True)
+        batch.quiet[f"P{n}-USD"] = [GapSuspected(f"P{n}-USD", BASE, start, start, "why", settled_only=True)]
     writer.write(batch)
     assert len(writer._wake_ups) == 5
     assert context.queue.state().settling == 20

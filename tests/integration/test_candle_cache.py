@@ -92,18 +92,18 @@ def test_the_ring_forgets_the_oldest_and_refuses_what_is_older(cache: CandleCach
     assert put(cache, records((B0, CONFIRMED))) == [Outcome.REFUSED]
 
 
-def test_doubt_marks_what_only_the_stream_vouched_for_and_an_answer_ends_it(cache: CandleCache) -> None:
+def test_a_mark_is_for_what_only_the_stream_vouched_for_and_a_response_takes_it_away(cache: CandleCache) -> None:
     put(cache, run(B0, 2, CONFIRMED), run(B0 + 2 * STEP, 2, CLOSED), records((B0 + 4 * STEP, FORMING)))
     revision = cache.read(series(), B0, B0).revision
     assert cache.mark_provisional([(series(), B0, B0 + 9 * STEP), (series("NEW-USD"), B0, B0)]) == 2
     view = cache.read(series(), B0, B0 + 9 * STEP)
     assert (view.records["flags"] & PROVISIONAL != 0).tolist() == [False, False, True, True, False]
     assert view.revision == revision
-    assert put(cache, run(B0 + 2 * STEP, 1, CONFIRMED)) == [Outcome.CONFIRMED]
+    assert put(cache, run(B0 + 2 * STEP, 1, CONFIRMED)) == [Outcome.RESOLVED]
     assert not cache.read(series(), B0 + 2 * STEP, B0 + 2 * STEP).records["flags"][0] & PROVISIONAL
 
 
-def test_what_rest_has_confirmed_is_doubted_only_where_that_is_meant(cache: CandleCache) -> None:
+def test_what_rest_has_confirmed_is_marked_only_if_that_is_meant(cache: CandleCache) -> None:
     put(cache, run(B0, 2, CONFIRMED), run(B0 + 2 * STEP, 1, CLOSED), records((B0 + 3 * STEP, FORMING)))
     assert cache.mark_provisional([(series(), B0, B0 + 9 * STEP)], confirmed=True) == 3
     view = cache.read(series(), B0, B0 + 9 * STEP)
@@ -174,16 +174,6 @@ def test_many_calls_at_once_outlive_a_server_that_forgot_the_script(redis_client
     views = cache.read_many([(s, B0, B0) for s in many])
     assert [float(v.records["close"][0]) for v in views] == [10 + i / 1000 for i in range(len(many))]
     assert redis_client.xlen(keys.EVENTS) == len(many)
-
-
-def test_a_series_can_be_made_to_reach_further_back(cache: CandleCache) -> None:
-    newest = B0 + (CAPACITY - 1) * STEP
-    put(cache, run(B0, CAPACITY))
-    revision = cache.read(series(), B0, B0).revision
-    cache.reach_back(series(), B0 - 100 * STEP, newest)
-    view = cache.read(series(), B0 - 100 * STEP, newest)
-    assert (len(view.records), view.origin_s, view.revision) == (CAPACITY, B0 - 100 * STEP, revision)
-    assert put(cache, records((B0 - 100 * STEP, CONFIRMED))) == [Outcome.INSERTED]
 
 
 def test_a_range_that_wraps_around_the_ring_is_read_in_order(cache: CandleCache) -> None:

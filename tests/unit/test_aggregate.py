@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from app.aggregate import aggregate, parents_of
 from app.candles import State
 from app.errors import InvalidInput
-from app.records import EMPTY, RECORD, Records, has_trades, over, state_of
+from app.records import CORRECTED, EMPTY, PROVISIONAL, RECORD, SILENT, Records, has_trades, over, state_of
 from app.timeframes import Timeframe
 from tests.shared_values import records_of, shared
 from tests.walks import walk
@@ -164,10 +164,18 @@ def test_the_volume_is_summed_exactly() -> None:
     assert aggregate(hour, M5, H1)["volume"][0] == fsum([0.1] * 12) != sum([0.1] * 12)
 
 
-def test_marks_of_a_child_do_not_reach_its_parent() -> None:
+def test_a_parent_is_provisional_if_a_child_is_and_inherits_no_other_mark() -> None:
     hour = HOUR.copy()
-    hour["flags"] |= 0b11000
+    hour["flags"] |= CORRECTED
     assert aggregate(hour, M5, H1)["flags"].tolist() == [State.CONFIRMED]
+    hour["flags"][5] |= PROVISIONAL
+    assert aggregate(hour, M5, H1)["flags"].tolist() == [State.CONFIRMED | PROVISIONAL]
+
+
+def test_a_parent_of_silent_children_does_not_rest_on_silence_itself() -> None:
+    quiet = HOUR.copy()
+    quiet["flags"] |= EMPTY | SILENT
+    assert aggregate(quiet, M5, H1)["flags"].tolist() == [State.CONFIRMED | EMPTY]
 
 
 def test_parents_are_utc_buckets_once_each() -> None:

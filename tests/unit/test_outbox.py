@@ -1,3 +1,5 @@
+from collections.abc import Iterable
+
 from app.candles import State
 from app.exchange.adapter import (
     CandleClosed,
@@ -9,7 +11,7 @@ from app.exchange.adapter import (
     ProductRefused,
 )
 from app.ingest import outbox as module
-from app.ingest.outbox import Outbox
+from app.ingest.outbox import SILENCES_KEPT, Outbox
 from app.timeframes import Timeframe
 from tests.build import B0, STEP, candle
 
@@ -28,7 +30,7 @@ def filled(*events: object) -> Outbox:
 def test_it_keeps_only_the_newest_word_on_a_bucket() -> None:
     box = filled(CandleClosed(candle(close=10)), CandleClosed(candle(close=10.5)), CandleClosed(candle(B0 + STEP)))
     batch = box.take(at_most_s=0)
-    assert [c.close for c in batch.closed.values()] == [10.5, 10.0]
+    assert [e.candle.close for e in batch.closed.values()] == [10.5, 10.0]
     assert not box.take(at_most_s=0)
 
 
@@ -41,11 +43,41 @@ def test_the_clock_only_goes_forward() -> None:
     assert filled(ClockTick(5), ClockTick(9), ClockTick(7)).take(at_most_s=0).exchange_ms == 9
 
 
-def test_gaps_of_a_product_become_one_and_urgent_ones_stay_urgent() -> None:
+def test_a_provisional_close_stays_so_until_a_newer_word_on_its_bucket() -> None:
+    box = filled(CandleClosed(candle(), provisional=True), CandleClosed(candle(B0 + STEP)))
+    assert [e.provisional for e in box.take(at_most_s=0).closed.values()] == [True, False]
+    box.put(CandleClosed(candle(), provisional=True))
+    box.put(CandleClosed(candle(volume=2.0)))
+    assert [e.provisional for e in box.take(at_most_s=0).closed.values()] == [False]
+
+
+def test_gaps_of_a_product_become_one() -> None:
     batch = filled(gap(3, 4), gap(0, 1), gap(6, 6, settled_only=True)).take(at_most_s=0)
     assert batch.gaps["BTC-USD"].first_s == B0
     assert batch.gaps["BTC-USD"].last_s == B0 + 4 * STEP
-    assert batch.quiet["BTC-USD"].first_s == B0 + 6 * STEP
+
+
+def spans(silences: Iterable[GapSuspected]) -> list[tuple[int, int]]:
+    return [((g.first_s - B0) // STEP, (g.last_s - B0) // STEP) for g in silences]
+
+
+def test_a_silence_never_spreads_over_a_bucket_that_was_not_silent() -> None:
+    """As one gap, two silences would say that the bucket between them was silent too."""
+    quiet = [gap(n, m, settled_only=True) for n, m in ((0, 1), (2, 2), (4, 5))]
+    box = filled(*quiet)
+    batch = box.take(at_most_s=0)
+    assert spans(batch.quiet["BTC-USD"]) == [(0, 2), (4, 5)]
+    assert not batch.gaps
+    box.put(gap(6, 6, settled_only=True))
+    box.put(gap(8, 8, settled_only=True))
+    box.give_back(batch)
+    assert spans(box.take(at_most_s=0).quiet["BTC-USD"]) == [(0, 2), (4, 6), (8, 8)]
+
+
+def test_silences_are_bounded_and_the_oldest_are_left_to_rest() -> None:
+    box = filled(*(gap(2 * n, 2 * n, settled_only=True) for n in range(SILENCES_KEPT + 2)))
+    kept = spans(box.take(at_most_s=0).quiet["BTC-USD"])
+    assert (len(kept), kept[0]) == (SILENCES_KEPT, (4, 4))
 
 
 def test_what_could_not_be_written_comes_again_below_what_is_newer() -> None:
@@ -55,7 +87,7 @@ def test_what_could_not_be_written_comes_again_below_what_is_newer() -> None:
     box.put(gap(2, 2))
     box.give_back(batch)
     again = box.take(at_most_s=0)
-    assert [c.close for c in again.closed.values()] == [10.5, 10.0]
+    assert [e.candle.close for e in again.closed.values()] == [10.5, 10.0]
     assert (again.gaps["BTC-USD"].first_s, again.gaps["BTC-USD"].last_s) == (B0, B0 + 2 * STEP)
     assert again.refused == {"A-B": "x"}
 
@@ -67,7 +99,7 @@ def test_what_closes_while_a_batch_is_written_can_go_with_it() -> None:
     box.put(CandleClosed(candle(B0 + STEP)))
     box.put(gap(0, 0))
     box.top_up(batch)
-    assert [c.close for c in batch.closed.values()] == [10.5, 10.0]
+    assert [e.candle.close for e in batch.closed.values()] == [10.5, 10.0]
     assert not batch.gaps
     rest = box.take(at_most_s=60)  # a gap is urgent still
     assert (not rest.closed, list(rest.gaps)) == (True, ["BTC-USD"])

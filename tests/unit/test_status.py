@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from app.cache.model import NOTHING, View
+from app.cache.model import NO_ORIGIN, NOTHING, Origin, View
 from app.candles import State
-from app.records import RECORD
+from app.records import EMPTY, PROVISIONAL, RECORD
 from app.series import Series
+from app.settings import MIN_CANDLES
 from app.status.model import Clock, FailedRequest, Feed, Gaps, Product, SeriesStatus
 from app.status.series import Latest, Seen, series_status
 from app.status.verdict import reasons_of, start_of, summary_of
@@ -21,10 +22,18 @@ NEWEST = 1_614_840_900
 NOW = NEWEST + 300 + 130
 
 
-def view(*starts: int, origin_s: int = 300) -> View:
+def view(*starts: int, origin: Origin = NO_ORIGIN, flags: int = State.CLOSED) -> View:
     records = np.zeros(len(starts), RECORD)
-    records["start_s"], records["flags"] = starts, State.CLOSED
-    return View(records, 7, origin_s, 0)
+    records["start_s"], records["flags"] = starts, flags
+    return View(records, 7, origin, 0)
+
+
+def thin(silences: Sequence[int], flags: int = State.CONFIRMED | EMPTY) -> View:
+    """Up to `NEWEST`: a trade after each of `silences`, which are lengths in buckets."""
+    kinds = np.concatenate([[flags] * length + [State.CONFIRMED] for length in silences])
+    records = np.zeros(len(kinds), RECORD)
+    records["start_s"], records["flags"] = NEWEST + 300 * (np.arange(len(kinds)) - len(kinds) + 1), kinds
+    return View(records, 7, Origin.given(300), 0)
 
 
 def value(*, ready: bool, candles: int = 500) -> Latest:
@@ -46,6 +55,19 @@ def test_a_series_is_stale_after_two_lengths_and_the_settling_time(age_s: int, s
     assert of(view(NEWEST), value(ready=True), now_s=NEWEST + 300 + age_s).stale is stale
 
 
+@pytest.mark.parametrize(("late", "stale"), [(7, False), (8, True)])
+def test_a_thin_series_may_be_late_by_as_much_as_it_was_ever_silent(late: int, stale: bool) -> None:
+    """Its newest buckets stay missing until a response covers them, which takes a trade behind them."""
+    now_s = NEWEST + 300 + late * 300
+    assert of(thin([3, 7, 0]), value(ready=True), now_s=now_s).stale is stale
+    assert of(thin([1]), value(ready=True), now_s=now_s).stale, "it was never silent for so long"
+
+
+@pytest.mark.parametrize("flags", [State.CONFIRMED | EMPTY | PROVISIONAL, State.CLOSED | EMPTY, State.CONFIRMED])
+def test_only_buckets_confirmed_as_empty_excuse_a_late_series(flags: int) -> None:
+    assert of(thin([7, 0], flags), value(ready=True), now_s=NEWEST + 300 + 3 * 300).stale
+
+
 def test_the_newest_bucket_is_known_from_the_indicator_when_its_candle_is_far_behind() -> None:
     assert of(view(), value(ready=True)).newest == NEWEST
 
@@ -54,25 +76,42 @@ def test_without_a_clock_there_is_no_age() -> None:
     assert of(view(NEWEST), value(ready=True), now_s=None).age_seconds is None
 
 
-def test_a_series_that_was_never_asked_for_is_not_ready() -> None:
-    status = of(NOTHING, None)
-    assert (status.ready, status.reason) == (False, "not asked for yet")
+def readiness(status: SeriesStatus) -> tuple[bool, bool, str | None]:
+    return status.ready, status.starting, status.reason
 
 
-def test_a_young_series_is_as_ready_as_it_can_be_once_nothing_is_pending() -> None:
-    young = view(NEWEST, origin_s=NEWEST - 9 * 300)
-    assert of(young, None, pending=True).ready is False
-    status = of(young, None)
-    assert status.ready
-    assert status.reason == "the exchange has only 10 candles of it, an indicator needs 60"
+def test_a_series_that_was_never_requested_is_starting() -> None:
+    assert readiness(of(NOTHING, None)) == (False, True, "not requested yet")
 
 
-def test_an_old_series_without_an_indicator_is_waited_for() -> None:
-    assert of(view(NEWEST), None).reason == "its indicator is not computed yet"
-    assert of(view(NEWEST), value(ready=False)).reason == "ATR is 0"
+def test_a_series_of_which_rest_showed_nothing_has_started_and_is_not_ready() -> None:
+    """One empty response is not evidence: it is neither ready nor does it hold up the others."""
+    status = of(view(origin=Origin(0, NOW - 60, 1)), None, pending=True)
+    assert readiness(status) == (False, False, "the exchange has not shown a trade of it; requested again")
 
 
-def series(product: str = "BTC-USD", *, ready: bool = True, stale: bool = False) -> SeriesStatus:
+def test_a_young_series_is_as_ready_as_it_can_be_once_its_begin_was_looked_for() -> None:
+    young = view(NEWEST, origin=Origin(NEWEST - 9 * 300, NOW - 60, 1))
+    reason = "the exchange has only 10 candles of it, an indicator needs 60"
+    assert readiness(of(young, None, pending=True)) == (True, False, reason)
+    found = view(NEWEST, origin=Origin(NEWEST - 9 * 300, 0, 0))
+    assert readiness(of(found, None)) == (False, True, "its indicator is not computed yet")
+
+
+def test_an_old_series_without_an_indicator_is_starting() -> None:
+    assert readiness(of(view(NEWEST), None)) == (False, True, "its indicator is not computed yet")
+    few = value(ready=False, candles=MIN_CANDLES - 1)
+    assert readiness(of(view(NEWEST), few, pending=True)) == (False, True, "ATR is 0")
+    assert readiness(of(view(NEWEST), few)) == (False, False, "ATR is 0")
+
+
+def test_a_series_that_can_have_no_value_with_all_its_candles_is_ready() -> None:
+    assert readiness(of(view(NEWEST), value(ready=False, candles=MIN_CANDLES))) == (True, False, "ATR is 0")
+
+
+def series(
+    product: str = "BTC-USD", *, ready: bool = True, starting: bool = False, stale: bool = False
+) -> SeriesStatus:
     return SeriesStatus(
         product=product,
         timeframe=Timeframe.M5,
@@ -80,8 +119,9 @@ def series(product: str = "BTC-USD", *, ready: bool = True, stale: bool = False)
         newest=NEWEST,
         age_seconds=130,
         ready=ready,
+        starting=starting,
         stale=stale,
-        reason=None,
+        reason=None if ready else "warming up",
     )
 
 
@@ -116,10 +156,11 @@ def reasons(feed_: Feed, products: Sequence[Product], all_series: Sequence[Serie
         (reasons(feed(16), [product()], [series()]), "the exchange's clock was last heard 16 s ago"),
         (reasons(feed(), [product(refused="unknown")], []), "the exchange delivers none of the products"),
         (
-            reasons(feed(), [product()], [series(ready=False)]),
+            reasons(feed(), [product()], [series(ready=False, starting=True)]),
             "still starting: 0 of 1 product, 1 request left, about 1 second",
         ),
         (reasons(feed(), [product()], [series(stale=True)]), "1 series is out of date: BTC-USD 5m"),
+        (reasons(feed(), [product()], [series(ready=False)]), "1 series is not ready: BTC-USD 5m: warming up"),
         (
             reasons(feed(), [product()], [series(stale=True)] * 5),
             "5 series are out of date: BTC-USD 5m, BTC-USD 5m, BTC-USD 5m and 2 more",
@@ -132,6 +173,36 @@ def test_every_reason_not_to_be_ready(seen: str, reason: str) -> None:
     assert bool(seen) is bool(reason)
 
 
+def many(products: int, timeframes: int, apart: int) -> list[SeriesStatus]:
+    """The series of as many products, of which the first `apart` are out of date."""
+    names = [f"P{n}-USD" for n in range(products) for _ in range(timeframes)]
+    return [series(name, stale=number < apart) for number, name in enumerate(names)]
+
+
+@pytest.mark.parametrize(
+    ("products", "timeframes", "tolerated"),
+    [(1, 1, 0), (1, 5, 4), (2, 1, 1), (2, 5, 5), (19, 5, 5), (40, 5, 10), (41, 5, 10), (300, 1, 15)],
+)
+def test_a_twentieth_of_the_series_or_one_product_may_be_set_apart(
+    products: int, timeframes: int, tolerated: int
+) -> None:
+    followed = [product(f"P{n}-USD") for n in range(products)]
+    assert reasons(feed(), followed, many(products, timeframes, tolerated)) == ""
+    assert "out of date" in reasons(feed(), followed, many(products, timeframes, tolerated + 1))
+
+
+def test_one_series_that_is_starting_is_one_too_many() -> None:
+    assert "still starting" in reasons(feed(), TWO, [*many(100, 1, 0), series(ready=False, starting=True)])
+
+
+def test_what_is_set_apart_is_named_in_the_summary() -> None:
+    late, quiet = series("ETH-USD", stale=True), series("ETH-USD", ready=False)
+    of_one = summary_of(feed(), TWO, gaps(), [series(), late], [])
+    assert of_one == "1 of 2 products complete and current (1 series is out of date: ETH-USD 5m)"
+    of_one = summary_of(feed(), TWO, gaps(), [series(), quiet], [])
+    assert of_one == "1 of 2 products complete and current (1 series is not ready: ETH-USD 5m: warming up)"
+
+
 def test_the_start_counts_series_products_requests_and_seconds() -> None:
     start = start_of([series(), series("ETH-USD"), series("ETH-USD", ready=False)], 12, per_second=5, paused_s=1.5)
     assert (start.series_ready, start.series_total, start.products_ready, start.products_total) == (2, 3, 1, 2)
@@ -142,18 +213,18 @@ def test_the_start_counts_series_products_requests_and_seconds() -> None:
 @pytest.mark.parametrize(
     ("summary", "sentence"),
     [
-        (summary_of(feed(), TWO, gaps(), []), "All 2 products complete and current"),
-        (summary_of(feed(), TWO, gaps(), ["a", "b"]), "Not ready: a; b"),
+        (summary_of(feed(), TWO, gaps(), [series()], []), "All 2 products complete and current"),
+        (summary_of(feed(), TWO, gaps(), [series()], ["a", "b"]), "Not ready: a; b"),
         (
-            summary_of(feed(), [*TWO, product("X-USD", "unknown")], gaps(), []),
+            summary_of(feed(), [*TWO, product("X-USD", "unknown")], gaps(), [series()], []),
             "All 2 products complete and current (1 product is refused by the exchange)",
         ),
         (
-            summary_of(feed(connected=False), TWO, gaps(3), []),
+            summary_of(feed(connected=False), TWO, gaps(3), [series()], []),
             "All 2 products complete and current (a connection to the exchange is down; 3 checks with REST under way)",
         ),
         (
-            summary_of(feed(), TWO, gaps(failures=[FAILED]), []),
+            summary_of(feed(), TWO, gaps(failures=[FAILED]), [series()], []),
             "1 of 2 products complete and current (1 request was given up: 404)",
         ),
     ],

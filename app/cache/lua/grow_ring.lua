@@ -16,7 +16,8 @@ for i = 0, capacity - 1 do
   local slot = math.floor(start / step) % wanted
   if start > (starts[slot] or 0) then slots[slot], starts[slot] = record, start end
 end
-local trailer = capacity > 0 and redis.call('GETRANGE', KEYS[1], capacity * RECORD, -1)
+-- That the exchange had nothing before the origin was found out as far as the ring reached: it is looked for again.
+local trailer = capacity > 0 and redis.call('GETRANGE', KEYS[1], capacity * RECORD, -5) .. struct.pack('<I4', 0)
   or struct.pack('<I8I4I4', redis.call('TIME')[1] * 1000, 0, 0)
 redis.call('DEL', KEYS[1])
 redis.call('SETRANGE', KEYS[1], wanted * RECORD, trailer)

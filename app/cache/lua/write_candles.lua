@@ -92,14 +92,16 @@ local function judge_note(new, old)
   return REFUSED
 end
 
--- A candle with trades where the bucket was confirmed as empty because a stream was silent: another stream was not.
+-- A candle with trades where the bucket is empty because a stream was silent: another stream was not.
 local function judge_silence(new, old)
   if new.state >= CLOSED then return CORRECTED, with_flags(new.bytes, bit.bor(new.flags, CORRECTED_BIT)), old.bytes end
-  return REFUSED, with_flags(old.bytes, bit.bor(old.flags, PROVISIONAL_BIT) - SILENT_BIT)
+  return REFUSED, with_flags(old.bytes, band(bit.bor(old.flags, PROVISIONAL_BIT), bit.bnot(SILENT_BIT)))
 end
 
+-- A silence that was voided is provisional until REST has been requested: it may not hide trades either.
 local function breaks_silence(flags, stored_flags)
-  return band(stored_flags, SILENT_BIT) ~= 0 and band(stored_flags, 3) >= CLOSED and band(flags, EMPTY_BIT) == 0
+  return band(stored_flags, EMPTY_BIT) ~= 0 and band(stored_flags, bit.bor(SILENT_BIT, PROVISIONAL_BIT)) ~= 0
+    and band(stored_flags, 3) >= CLOSED and band(flags, EMPTY_BIT) == 0
 end
 
 local rings, records = ARGV[3], ARGV[4]
@@ -169,7 +171,7 @@ for k = 3, #KEYS do
   end
   if origin ~= AS_IT_IS then
     local stored_origin = unpack('<I4', trail, 9)
-    if stored_origin == known_origin or origin < stored_origin then
+    if stored_origin == known_origin or (origin > 0 and origin < stored_origin) then
       call('SETRANGE', ring, trailer + 8, pack('<I4I4', origin, note))
     end
   end

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import pytest
 
 from app.candles import State
@@ -202,6 +204,10 @@ def test_products_close_by_themselves() -> None:
     assert [(c.product, c.start_s) for c in closes(venue.beat(T + 303))] == [(ETH, T)]
 
 
+def provisional(events: Iterable[Event]) -> list[bool]:
+    return [e.provisional for e in events if isinstance(e, CandleClosed)]
+
+
 def lose_a_frame(venue: Venue) -> list[Event]:
     venue.lose()
     return venue.beat()
@@ -261,6 +267,38 @@ class TestBreaks:
         assert gaps(venue.reconnect(BTC, at=T + STEP + 60)) == []
         venue.update(row(T + STEP, volume=2))
         assert [c.volume for c in closes(venue.beats_until(T + 2 * STEP + 3))] == [2]
+
+    @pytest.mark.parametrize("volume", [1, 2, 50])
+    def test_a_bucket_that_was_open_across_a_reconnect_closes_as_provisional(self, volume: int) -> None:
+        """A server that was started again may count from zero: no volume proves that it did not."""
+        venue = settled()
+        venue.update(row(T + STEP, volume=1))
+        venue.reconnect(BTC, at=T + STEP + 60)
+        venue.update(row(T + STEP, volume=volume))
+        assert provisional(venue.beats_until(T + 2 * STEP + 3)) == [True]
+        assert provisional(venue.update(row(T + STEP, volume=volume + 1))) == [True], "so does a late update of it"
+        venue.update(row(T + 2 * STEP))
+        assert provisional(venue.beats_until(T + 3 * STEP + 3)) == [False], "the next bucket was seen whole"
+
+    def test_so_does_the_bucket_in_which_we_came(self) -> None:
+        venue = Venue()
+        venue.ack()
+        venue.update(row(T))
+        assert provisional(venue.beats_until(T + 303)) == [True]
+
+    def test_a_lost_frame_alone_makes_no_close_provisional(self) -> None:
+        """The server is the same, and each of its updates is the whole candle."""
+        venue = settled()
+        lose_a_frame(venue)
+        venue.update(row(T + STEP, volume=2))
+        assert provisional(venue.beats_until(T + 2 * STEP + 3)) == [False]
+
+    @pytest.mark.parametrize("ends", [Venue.close, lambda venue: lose_a_frame(venue)], ids=["a break", "a lost frame"])
+    def test_a_late_break_voids_the_silence_of_the_bucket_before(self, ends: Callable[[Venue], list[Event]]) -> None:
+        venue = settled()
+        assert spans(venue.beats_until(T + 2 * STEP + 3)) == [(1, 1, True)]
+        assert spans(ends(venue)) == [(1, 1, False)]
+        assert spans(ends(venue)) == []
 
     def test_without_an_update_after_a_reconnect_its_bucket_is_in_doubt(self) -> None:
         venue = settled()

@@ -15,6 +15,7 @@ from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
 
 from app.errors import Refused, Throttled, Unavailable
+from app.exchange.adapter import Page
 from app.exchange.coinbase.rest import CoinbaseRest
 from app.exchange.coinbase.universe import aliases, doubts, select_products
 from app.product_ids import is_product_id
@@ -50,13 +51,23 @@ def rest(body: object, status: int = 200, headers: dict[str, str] | None = None)
     return CoinbaseRest("http://exchange", session=session)
 
 
-def candles(made: CoinbaseRest) -> list[tuple[int, float, float, float, float, float]] | None:
-    """What was read; None where the answer was not taken."""
+def page(made: CoinbaseRest) -> Page | None:
+    """The page that was read; None if the response was not used."""
     try:
-        read = made.candles(BTC, Timeframe.M5, T, LAST)
+        return made.candles(BTC, Timeframe.M5, T, LAST)
     except (Unavailable, Refused, Throttled):
         return None
-    return [(c.start_s, c.open, c.high, c.low, c.close, c.volume) for c in read]
+
+
+def candles(read: Page | None) -> list[tuple[int, float, float, float, float, float]] | None:
+    return None if read is None else [(c.start_s, c.open, c.high, c.low, c.close, c.volume) for c in read.candles]
+
+
+def absent(read: Page) -> list[int]:
+    """The buckets, counted from `T`, of which the page says that they had no trades."""
+    there = {c.start_s for c in read.candles} | read.unreadable
+    covered = range(read.covers_from_s, read.covers_to_s + 1, STEP)
+    return [(start_s - T) // STEP for start_s in covered if start_s not in there]
 
 
 def numbers(row: dict[str, str]) -> tuple[int, float, float, float, float, float]:
@@ -100,44 +111,98 @@ def test_any_reply_is_data_or_an_error_of_ours(body: bytes, status: int, more: d
             assert error.retry_after_s is None or 0 <= error.retry_after_s <= 3600
 
 
-@given(st.integers(0, 3), st.sampled_from(sorted(set(rows(1)[0]) - {"product_id"})), json_values | st.text(max_size=3))
-def test_a_reply_with_one_wrong_number_is_not_taken_at_all(which: int, field: str, junk: object) -> None:
-    """Half an answer would make the missing half a proof of no trades."""
-    spoilt = rows(4)
-    spoilt[which][field] = f"!{junk}" if isinstance(junk, str) else junk
-    assert candles(rest({"candles": spoilt})) is None
-
-
-@given(st.integers(0, 3), st.sampled_from(sorted(set(rows(1)[0]) - {"product_id"})))
-def test_a_reply_that_lacks_a_number_is_not_taken_at_all(which: int, field: str) -> None:
-    lacking = rows(4)
-    del lacking[which][field]
-    assert candles(rest({"candles": lacking})) is None
-
-
-@given(st.permutations(range(4)), st.integers(0, 3), st.sampled_from(["twice", "outside", "a list", None]), json_values)
-def test_order_does_not_matter_and_rows_that_do_not_belong_do(
-    order: list[int], which: int, how: str | None, junk: object
+@pytest.mark.parametrize(
+    ("answered", "covered", "empty"),
+    [
+        ([0, 1, 2, 3], (0, 2), []),
+        ([0, 3], (0, 2), [1, 2]),
+        ([1, 3], (1, 2), [2]),
+        ([2], (2, 1), []),
+        ([], None, []),
+    ],
+)
+def test_a_page_covers_what_lies_between_its_oldest_and_its_newest_row(
+    answered: list[int], covered: tuple[int, int] | None, empty: list[int]
 ) -> None:
-    told: list[object] = [rows(4)[number] for number in order]
-    match how:
-        case "twice":
-            told.append(told[which])
-        case "outside":
-            told.append(row(LAST + (which + 1) * STEP))
-        case "a list":
-            told[which] = [junk]
-    assert candles(rest({"candles": told})) == (None if how else TRUE)
+    read = page(rest({"candles": [rows(4)[number] for number in answered]}))
+    assert read is not None
+    assert candles(read) == [TRUE[number] for number in answered]
+    assert absent(read) == empty
+    assert (
+        read.covers_to_s < read.covers_from_s if covered is None else read[1:3] == tuple(T + n * STEP for n in covered)
+    )
+
+
+junk_values = json_values.map(lambda value: json.loads(json.dumps(value), parse_constant=str))
+"""Without infinities and NaN: with them no row would be readable, since that is not JSON."""
+
+NUMBERS = sorted(set(rows(1)[0]) - {"product_id", "start"})
+
+
+@given(st.integers(0, 3), st.sampled_from(NUMBERS), junk_values | st.text(max_size=3) | st.none())
+def test_a_row_with_a_wrong_number_costs_only_itself(which: int, field: str, junk: object) -> None:
+    """It is neither a candle nor a bucket without trades: as far as it reaches, the page says nothing."""
+    spoilt = rows(4)
+    del spoilt[which][field]
+    if junk is not None:
+        spoilt[which][field] = f"!{junk}" if isinstance(junk, str) else junk
+    read = page(rest({"candles": spoilt}))
+    assert candles(read) == [row for number, row in enumerate(TRUE) if number != which]
+    assert read is not None
+    assert read.unreadable == {T + which * STEP}
+    assert absent(read) == []
+
+
+no_texts = junk_values.filter(lambda value: not isinstance(value, str))
+
+
+@given(st.integers(0, 3), no_texts | st.sampled_from(["", "x", str(T + 1), "-300", "9" * 40]))
+def test_a_row_without_a_bucket_makes_every_absence_void(which: int, junk: object) -> None:
+    """It may be the row of any bucket that seems to be missing."""
+    spoilt: list[Any] = [row for row in rows(4) if row["start"] != str(T + STEP)]
+    spoilt.insert(which, junk if isinstance(junk, list) else row(T) | {"start": junk})
+    read = page(rest({"candles": spoilt}))
+    assert read is not None
+    assert candles(read) == [TRUE[0], *TRUE[2:]]
+    assert absent(read) == []
+
+
+@given(st.permutations(range(4)), st.integers(0, 3))
+def test_the_order_of_rows_does_not_matter_and_rows_outside_the_range_neither(order: list[int], which: int) -> None:
+    mixed = [rows(4)[number] for number in order]
+    mixed.insert(which, row(LAST + (which + 1) * STEP))
+    read = page(rest({"candles": mixed}))
+    assert candles(read) == TRUE
+    assert read is not None
+    assert read[1:3] == (T, LAST - STEP)
+
+
+@given(st.integers(0, 3), st.booleans())
+def test_of_two_rows_for_one_bucket_neither_is_used(which: int, is_same: bool) -> None:
+    twice = [*rows(4), row(T + which * STEP, volume=which + 1 if is_same else 77)]
+    read = page(rest({"candles": twice}))
+    assert candles(read) == [row for number, row in enumerate(TRUE) if number != which]
+    assert read is not None
+    assert absent(read) == []
 
 
 @given(st.binary(max_size=12), st.integers(0, 10_000))
 def test_a_reply_that_was_cut_or_overwritten_is_never_more_than_it_says(noise: bytes, where: int) -> None:
     whole = json.dumps({"candles": rows(4)}).encode()
     at = where % len(whole)
-    assert candles(rest(whole[:at])) is None
-    spoilt = whole[:at] + noise + whole[at + len(noise) :]
-    read = candles(rest(spoilt))
-    assert read is None or read == sorted(map(numbers, json.loads(spoilt)["candles"]))
+    assert page(rest(whole[:at])) is None
+    read = page(rest(spoilt := whole[:at] + noise + whole[at + len(noise) :]))
+    if read is not None:
+        said = {numbers(row) for row in json.loads(spoilt)["candles"] if is_whole(row)}
+        assert set(candles(read) or ()) <= said
+        assert absent(read) == []
+
+
+def is_whole(row: Any) -> bool:
+    try:
+        return bool(numbers(row))
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 listing_rows = st.fixed_dictionaries(
