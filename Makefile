@@ -14,7 +14,7 @@ SOURCES := app workers tests benchmarks tools celeryconfig.py
 
 unexport PYTHONDONTWRITEBYTECODE # or each of hundreds of processes in a run of tests compiles everything anew
 
-.PHONY: help demo run test fuzz check lint audit lock soak endurance chaos bench clean
+.PHONY: help demo run test fuzz check lint audit lock soak endurance chaos downtime bench clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ soak: $(DEV) ## 24 market hours with a fault in each, in 25 minutes; fewer: make
 
 chaos: $(DEV) ## the whole system under faults: make chaos SEEDS="1-200" JOBS=2
 	$(PY) -m tests.faults.chaos $(or $(SEEDS),1-5) --jobs $(or $(JOBS),1)
+
+downtime: $(DEV) ## everything is stopped for market hours, and comes back: HOURS="1 6 30 48 100 1000" PRODUCTS=25
+	$(PY) -m tests.faults.downtime --hours $(or $(HOURS),1 6 30 48 100 1000) --products $(or $(PRODUCTS),25)
 
 bench: $(PEERS) ## what this project promises, measured on this machine; some: make bench ONLY="latency api"
 	$(PY) -m benchmarks $(ONLY)

@@ -21,7 +21,7 @@ from app.series import Series
 from app.settings import Settings
 from tests.faults.ledger import most_in_a_second
 from tests.faults.world import world
-from tests.oracle import none, wrong_candles
+from tests.oracle import followed, none, wrong_candles
 from tests.support import Process, eventually, free_port
 
 BUDGET = 5
@@ -101,7 +101,7 @@ def bench_disconnect(folder: Path) -> Iterable[Row]:
         gone_s = exchange.now_s()
         eventually(lambda: exchange.now_s() > gone_s + 1200, timeout=40, interval=0.05)
         eventually(lambda: system.now_s() > gone_s + 1200, timeout=40, interval=0.02)
-        back, products = time.monotonic(), system.context.products.delivered()
+        back, products = time.monotonic(), followed(system, exchange)
         timeframes = system.context.settings.timeframes
         until_s = gone_s + 1200
         compared = (system, exchange, products, timeframes, until_s)

@@ -1,77 +1,70 @@
-"""The judge of whole-system tests: what the cache should hold, from the exchange's own truth and nothing of ours."""
+"""The judge of whole-system tests: what the cache should hold, from the exchange and the configuration alone.
+
+The truth begins with the oldest bucket that the exchange has and that a ring can hold; the products are those that the
+configuration means at the exchange now. Of the system only candles and indicators are read: nothing that it says of
+itself (origins, followed products, what it takes for complete) decides what is looked at.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice, pairwise
-from typing import Any, NamedTuple
-
-import requests
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeAlias
 
 from app.cache.model import View
 from app.candles import State
 from app.records import EMPTY, STATE_MASK
-from app.repair.needs import Rules
 from app.series import Series
 from app.settings import WINDOW
 from app.timeframes import Timeframe
+from tests.exchange import Bar, Exchange
 from tests.macdv_reference import reference_macdv
 from tests.support import eventually
 from tests.system import System
 
+__all__ = [
+    "Bar", "Exchange", "Ring", "assert_true", "differences", "expected", "followed", "held", "none", "products_meant",
+    "wrong_candles", "wrong_indicators",
+]  # fmt: skip
 
-class Bar(NamedTuple):
-    """What can be true of a bucket: prices, volume, and whether there were trades."""
+Products: TypeAlias = Mapping[str, str]
+"""Products, each with the one whose trades feed it: itself, unless it is an alias."""
 
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-    trades: bool
+TAIL_S = 900
+"""Exchange seconds in which buckets without trades are found to be so, once the next trade after them has settled."""
+
+MISSING_SHOWN = 3
+"""Missing buckets of a series that are shown one by one."""
 
 
-class Exchange:
-    """A local exchange in a process of its own, asked for its truth and told its faults over HTTP."""
+def products_meant(selection: Sequence[str], listing: Iterable[Mapping[str, Any]]) -> Products:
+    """The products that `selection` (the setting PRODUCTS) means.
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        self.port = port
-        self.rest_url = f"http://{host}:{port}"
-        self.ws_url = f"ws://{host}:{port}"
+    `all:USD`: every spot product quoted in USD that is online and may be traded, without aliases; `top:25:USD`: the 25
+    of them with the largest volume of 24 hours in USD. A product that is named is meant if it is listed and may be
+    traded, as an alias (BTC-USDC) too.
+    """
+    rows = {row["product_id"]: row for row in listing if _is_tradable(row)}
+    ranked = sorted(rows.values(), key=lambda r: (-float(r["approximate_quote_24h_volume"] or 0), r["product_id"]))
+    meant: dict[str, str] = {}
+    for part in selection:
+        kind, *rest = part.split(":")
+        of_quote = (
+            [r["product_id"] for r in ranked if r["quote_currency_id"] == rest[-1] and not r["alias"]] if rest else []
+        )
+        chosen = [kind] if not rest else of_quote[: int(rest[0])] if kind == "top" else of_quote
+        meant |= {product: rows[product]["alias"] or product for product in chosen if product in rows}
+    return meant
 
-    def get(self, path: str, **params: object) -> Any:
-        answer = requests.get(self.rest_url + path, params=params, timeout=30)  # type: ignore[arg-type]
-        answer.raise_for_status()
-        return answer.json()
 
-    def inject(self, fault: str, **params: object) -> None:
-        """Switch a fault on; see docs/local-exchange.md for their names."""
-        answer = requests.post(f"{self.rest_url}/local/faults", json={"fault": fault, **params}, timeout=30)
-        assert answer.ok, answer.text
+def _is_tradable(row: Mapping[str, Any]) -> bool:
+    barred = ("trading_disabled", "is_disabled", "view_only")
+    return row["product_type"] == "SPOT" and row["status"] == "online" and not any(row[name] for name in barred)
 
-    def clear(self) -> None:
-        """Switch all faults off."""
-        requests.delete(f"{self.rest_url}/local/faults", timeout=30).raise_for_status()
 
-    def jump(self, seconds: float) -> None:
-        """Set its clock forward, or back."""
-        body = {"jump_ms": int(seconds * 1000)}
-        requests.post(f"{self.rest_url}/local/clock", json=body, timeout=30).raise_for_status()
-
-    def now_s(self) -> float:
-        return float(self.get("/local/clock")["exchange_ms"]) / 1000
-
-    def requests_for_candles(self) -> list[dict[str, Any]]:
-        """Every REST request for candles so far."""
-        return [r for r in self.get("/local/ledger")["requests"] if r["path"].endswith("/candles")]
-
-    def truth(self, product: str, timeframe: Timeframe, first_s: int, last_s: int) -> dict[int, Bar]:
-        """Every bucket that had trades, by its start."""
-        end_s = last_s + timeframe.seconds
-        rows = self.get("/local/truth", product=product, timeframe=timeframe, start=first_s, end=end_s)["candles"]
-        return {
-            int(r["start"]): Bar(*(float(r[f]) for f in ("open", "high", "low", "close", "volume")), True) for r in rows
-        }
+def followed(system: System, exchange: Exchange) -> Products:
+    """The products that the configuration of `system` means at the exchange now."""
+    return products_meant(system.context.settings.products, exchange.listing())
 
 
 def expected(truth: Mapping[int, Bar], first_s: int, last_s: int, step: int) -> dict[int, Bar]:
@@ -95,56 +88,112 @@ def held(view: View) -> dict[int, Bar]:
     }
 
 
-def wrong_candles(
-    system: System, exchange: Exchange, products: Sequence[str], timeframes: Sequence[Timeframe], now_s: float
-) -> Iterator[str]:
-    """Every settled bucket of every series in which the cache differs from the truth, with both sides.
+class Ring:
+    """What a ring of `timeframe` can hold at `now_s`: all but two of its slots, up to the newest bucket that is over.
 
-    A series is looked at when its turn comes: who waits until there are none needs only the first.
+    The slot of the open bucket is that of the oldest, and one more is left for a clock that runs ahead.
     """
-    rules = Rules(system.context.settings.close_grace_seconds, system.context.settings.settling_seconds)
-    for product in products:
+
+    def __init__(self, system: System, timeframe: Timeframe, now_s: float) -> None:
+        self.step = timeframe.seconds
+        self.last_s = timeframe.last_over(now_s)
+        self.first_s = max(self.step, self.last_s - (system.context.settings.series_capacity - 3) * self.step)
+
+
+def wrong_candles(
+    system: System,
+    exchange: Exchange,
+    products: Products,
+    timeframes: Sequence[Timeframe],
+    now_s: float,
+    *,
+    unbroken_s: float = float("inf"),
+) -> Iterator[str]:
+    """Every bucket that had settled at `now_s` and in which the cache differs from the truth, with both sides.
+
+    A bucket with trades must be there. One without trades may be missing before the first trade that a ring can hold,
+    and after the last trade that the exchange has, unless it began at `unbroken_s` or later: from then on a stream was
+    there to see that nobody traded. A series is looked at when its turn comes: if the first problem is enough, only
+    this one is looked for.
+    """
+    for product, source in products.items():
         for timeframe in timeframes:
-            series, settled_s = Series("coinbase", product, timeframe), rules.settled(timeframe, now_s)
-            view = system.context.candles.read(series, settled_s - 999 * timeframe.seconds, settled_s)
-            if not view.origin_s:
-                yield f"{series}: nothing is known"
-                continue
-            first_s = max(view.origin_s, view.from_s + 2 * timeframe.seconds)
-            truth = exchange.truth(product, timeframe, first_s, settled_s)
-            bars = expected(truth, first_s, settled_s, timeframe.seconds)
-            yield from (f"{series} {text}" for text in differences(bars, held(view)))
+            series = Series("coinbase", product, timeframe)
+            problems = _wrong_candles_of(system, exchange, series, source, now_s, unbroken_s)
+            yield from (f"{series} {text}" for text in problems)
+
+
+def _wrong_candles_of(
+    system: System, exchange: Exchange, series: Series, source: str, now_s: float, unbroken_s: float
+) -> list[str]:
+    timeframe, settings = series.timeframe, system.context.settings
+    settled_s = timeframe.last_over(now_s - settings.settling_seconds)
+    ring = Ring(system, timeframe, now_s)
+    cache = held(system.context.candles.read(series, ring.first_s, settled_s))
+    # Later than the look at the cache: what the ring had to give up meanwhile is not expected.
+    present_s = exchange.now_s()
+    first_s = Ring(system, timeframe, present_s).first_s
+    truth = exchange.truth(source, timeframe, first_s, ring.last_s)
+    bars = expected(truth, first_s, settled_s, timeframe.seconds)
+    if not truth:
+        return [f"{s}: there were no trades, and yet {bar}" for s, bar in cache.items() if bar.trades and s >= first_s]
+    known_s = timeframe.last_over(present_s - settings.settling_seconds - TAIL_S)
+    last_trade_s = max((s for s in exchange.truth(source, timeframe, first_s, known_s)), default=0)
+    tail = {s for s in bars if last_trade_s < s < unbroken_s and not bars[s].trades and s not in cache}
+    wrong = differences({s: bar for s, bar in bars.items() if s not in tail}, cache)
+    early = (s for s in cache if first_s <= s < min(truth) and cache[s].trades)
+    return wrong + [f"{s}: there were no trades, and yet {cache[s]}" for s in early]
 
 
 def differences(truth: Mapping[int, Bar], cache: Mapping[int, Bar]) -> list[str]:
-    lines = []
+    """A line for each bucket in which `cache` is not `truth`; the missing ones after the first few are counted."""
+    missing = [start for start in truth if start not in cache]
+    lines = [f"{start}: missing; it is {truth[start]}" for start in missing[:MISSING_SHOWN]]
+    if len(missing) > MISSING_SHOWN:
+        lines.append(f"{missing[0]} to {missing[-1]}: {len(missing)} of {len(truth)} missing")
     for start, bar in truth.items():
-        mine = cache.get(start)
-        if mine is None:
-            lines.append(f"{start}: missing; it is {bar}")
-        elif mine[:4] != bar[:4] or mine.trades != bar.trades or abs(mine.volume - bar.volume) > 1e-9 * bar.volume:
+        mine = cache.get(start, bar)
+        if mine[:4] != bar[:4] or mine.trades != bar.trades or abs(mine.volume - bar.volume) > 1e-9 * bar.volume:
             lines.append(f"{start}: {mine}; it is {bar}")
     return lines
 
 
-def wrong_indicators(system: System, products: Sequence[str], timeframes: Sequence[Timeframe]) -> Iterator[str]:
-    """Every series whose stored indicator is not what an independent computation makes of the cached candles."""
-    now_s = system.now_s()
-    for product in products:
+def wrong_indicators(
+    system: System, exchange: Exchange, products: Products, timeframes: Sequence[Timeframe], now_s: float = 0
+) -> Iterator[str]:
+    """Every series whose stored indicator is older than `now_s` (now, if not given), or is not what an independent
+    computation makes of the true candles up to the bar that the indicator is of.
+    """
+    for product, source in products.items():
         for timeframe in timeframes:
-            series, newest = Series("coinbase", product, timeframe), timeframe.bucket(now_s)
-            view = system.context.candles.read(series, newest - WINDOW * timeframe.seconds, newest)
-            (value,) = system.context.indicators.read_many([series])
-            bars = held(view)
-            starts = sorted(bars)
-            if any(b - a != timeframe.seconds for a, b in pairwise(starts)):
-                yield f"{series}: has a hole"
-            elif value is None and not starts:
-                continue  # it has had no trades in this timeframe yet
-            elif value is None or value.start_s != starts[-1]:
-                yield f"{series}: the newest indicator is of {value and value.start_s}, not {starts[-1:]}"
-            else:
-                yield from _wrong_values(series, value.data, [bars[s] for s in starts][-WINDOW:])
+            yield from _wrong_indicator_of(system, exchange, Series("coinbase", product, timeframe), source, now_s)
+
+
+def _wrong_indicator_of(system: System, exchange: Exchange, series: Series, source: str, now_s: float) -> Iterator[str]:
+    timeframe, step = series.timeframe, series.timeframe.seconds
+    (value,) = system.context.indicators.read_many([series])
+    present_s = exchange.now_s()
+    ring = Ring(system, timeframe, present_s)
+    truth = exchange.truth(source, timeframe, ring.first_s, ring.last_s)
+    due_s = timeframe.last_over((now_s or present_s) - system.context.settings.settling_seconds)
+    newest_s = max((s for s in truth if s <= due_s), default=None)
+    if value is None:
+        if newest_s is not None:
+            yield f"{series}: there is no indicator; it had trades at {newest_s}"
+    elif newest_s is not None and value.start_s < newest_s:
+        yield f"{series}: the newest indicator is of {value.start_s}, not {newest_s}"
+    elif value.start_s > ring.last_s:
+        yield f"{series}: the newest indicator is of {value.start_s}, which is not over"
+    elif bars := list(expected(truth, ring.first_s, value.start_s, step).values()):
+        # The newest 500 buckets by the clock: as many candles fewer as it is behind.
+        behind = (ring.last_s - value.start_s) // step + 1
+        fewest, rests_on = min(len(bars), WINDOW - behind), value.data["candles"]
+        if fewest <= rests_on <= min(len(bars), WINDOW):
+            yield from _wrong_values(series, value.data, bars[-rests_on:])
+        else:
+            yield f"{series}: the indicator of {value.start_s} rests on {rests_on} candles; there are {len(bars)}"
+    else:
+        yield f"{series}: there is an indicator of {value.start_s}, and there were no trades"
 
 
 def _wrong_values(series: Series, data: Mapping[str, Any], bars: Sequence[Bar]) -> list[str]:
@@ -171,18 +220,28 @@ def none(problems: Iterable[str]) -> bool:
     return True
 
 
-def assert_true(system: System, exchange: Exchange, timeout: float = 30.0, now_s: float = 0) -> None:
+def assert_true(
+    system: System, exchange: Exchange, timeout: float = 30.0, now_s: float = 0, unbroken_s: float = float("inf")
+) -> None:
     """Soon, the cache holds the truth up to `now_s` (exchange time; now, if not given), and the indicators follow."""
     now_s, timeframes = now_s or exchange.now_s(), system.context.settings.timeframes
-    products = list(system.context.products.delivered())
+    products = followed(system, exchange)
+    assert products, "the configuration means no product"
+    turns = list(products)
 
-    def all_are_true() -> bool:
-        for product in list(products):
-            problems = list(islice(wrong_candles(system, exchange, [product], timeframes, now_s), 5))
+    def each(look: Callable[[Products], Iterator[str]]) -> bool:
+        for product in list(turns):
+            problems = list(islice(look({product: products[product]}), 5))
             if problems:
-                products.insert(0, products.pop(products.index(product)))  # the next look begins where it ends anyway
+                turns.insert(0, turns.pop(turns.index(product)))  # the next look begins where it ends anyway
                 raise AssertionError("\n".join(problems))
         return True
 
-    eventually(all_are_true, timeout=timeout, interval=0.3)
-    eventually(lambda: none(wrong_indicators(system, products, timeframes)), timeout=10, interval=0.1)
+    def candles(some: Products) -> Iterator[str]:
+        return wrong_candles(system, exchange, some, timeframes, now_s, unbroken_s=unbroken_s)
+
+    def indicators(some: Products) -> Iterator[str]:
+        return wrong_indicators(system, exchange, some, timeframes, now_s)
+
+    eventually(lambda: each(candles), timeout=timeout, interval=0.3)
+    eventually(lambda: each(indicators), timeout=10, interval=0.1)

@@ -19,8 +19,12 @@ PROCFILE = procfile.read(ROOT / "Procfile")
 class System:
     """Processes of one installation. `start` gives each a name, `kill` ends one of them without asking."""
 
-    def __init__(self, start: Callable[..., Process], redis_url: str, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, start: Callable[..., Process], redis_url: str, env: Mapping[str, str], *, shares: int = 1
+    ) -> None:
+        """`shares`: how many parts the ingests `ingest`, `ingest2` … cut the products into."""
         self._start = start
+        self._shares = shares
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         self.env = {"PATH": path, "INDICATOR_PROCESSES": "1", "REDIS_URL": redis_url, **env}
         self.context = Context(Settings.from_environment(self.env))
@@ -29,7 +33,9 @@ class System:
     def start(self, *names: str) -> None:
         """Start processes: ingest, indicators, backfill, alerts, beat, web, watchdog, flower; `ingest2` is another."""
         for name in names:
-            self.processes[name] = self._start(self.command(name), env=self.env)
+            share = {"INGEST_SHARE": f"{name.removeprefix('ingest') or 1}/{self._shares}"} if self._shares > 1 else {}
+            more = share if name.startswith("ingest") else {}
+            self.processes[name] = self._start(self.command(name), env={**self.env, **more})
 
     def command(self, name: str) -> list[str]:
         """What starts `name`: its line of the Procfile."""

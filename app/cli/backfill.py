@@ -12,8 +12,8 @@ from app.cache.model import View
 from app.context import Context
 from app.errors import InvalidInput, Unready
 from app.gaps import Starts, missing
-from app.repair.needs import Rules
 from app.repair.queue import Kind, Request, Why
+from app.repair.requests import Rules
 from app.series import Series
 
 MOST_BUCKETS = 200_000

@@ -11,9 +11,10 @@ from app.context import Context
 from app.errors import ExchangeError, Refused, Throttled, Unavailable
 from app.exchange.adapter import Page
 from app.repair import mismatches
-from app.repair.needs import Gaps, Need, Rules, page_of_reconciliation
+from app.repair.needs import Built, Gaps, page_of_reconciliation
 from app.repair.proof import Proof, interpret, interpret_survey
 from app.repair.queue import Kind, Request, Why
+from app.repair.requests import Need, Rules
 from app.repair.rest import Permitted
 from app.series import Series
 from app.timeframes import BASE
@@ -96,14 +97,15 @@ class Filler:
         newest_s = self._rules.newest(series.timeframe, now_s)
         view = self._context.candles.read_whole(series, newest_s)
         (asked,) = self._queue.asked([request._replace(kind=Kind.GAP)])
-        return Gaps(view, series.timeframe, now_s, self._rules, asked, self._built_from_s(series, view, now_s))
+        return Gaps(view, series.timeframe, now_s, self._rules, asked, self._built(series, view, now_s))
 
-    def _built_from_s(self, series: Series, view: View, now_s: float) -> int | None:
-        """The first bucket of a longer series that is built from candles of 5m, if those are requested at all."""
+    def _built(self, series: Series, view: View, now_s: float) -> Built | None:
+        """What of a longer series is built from candles of 5m, if it was requested at all."""
         if not series.timeframe.contains(BASE) or not view.revision:
             return None
         base = self._context.candles.read_whole(series.at(BASE), self._rules.newest(BASE, now_s))
-        return base.wanted_from_s(BASE.seconds)
+        (asked,) = self._queue.asked([Request(Kind.GAP, series.product, BASE)])
+        return Built.of(Gaps(base, BASE, now_s, self._rules, asked), series.timeframe)
 
     def _write(self, request: Request, series: Series, need: Need, page: Page, gaps: Gaps, exchange_ms: int) -> None:
         disputed = self._context.disputes.read(series)

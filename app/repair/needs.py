@@ -9,27 +9,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from app.cache.model import View
 from app.candles import State
 from app.exchange.adapter import Page
 from app.gaps import Starts, merge, missing
 from app.records import PROVISIONAL, has_trades, state_of
+from app.repair.requests import PAGE, Asked, Need, Rules
 from app.timeframes import BASE, Timeframe
-
-PAGE = 350
-"""Buckets in one REST request, at most."""
 
 ANCHOR = 5
 """Buckets by which a page may reach further back, to a candle that REST has confirmed: a response that is of something
 else contradicts it."""
-
-WAITS_S = (300.0, 600.0, 2_700.0, 3_600.0)
-"""After the n-th response that does not cover a bucket it is requested again after so many seconds of exchange time:
-5, 15 and 60 minutes after the first, then hourly."""
 
 LOOKS_S = (0.0, 900.0, 3_600.0, 86_400.0)
 """After n responses that agree on where a series begins, the next is due after so many seconds: a first answer may be
@@ -44,58 +39,26 @@ MAX_RANGES = 16
 NEVER_S = float("inf")
 
 
-class Rules(NamedTuple):
-    """How long after its end a bucket is left to the stream, and how long REST may still change it."""
-
-    grace_s: float
-    settling_s: float
-
-    def newest(self, timeframe: Timeframe, now_s: float) -> int:
-        """Start of the newest bucket that is to be there at `now_s` (exchange time)."""
-        return timeframe.last_over(now_s - self.grace_s)
-
-    def settled(self, timeframe: Timeframe, now_s: float) -> int:
-        """Start of the newest bucket on which a response to a request at `now_s` is final."""
-        return timeframe.last_over(now_s - self.settling_s)
-
-    def settles_s(self, timeframe: Timeframe, start_s: int) -> float:
-        """Exchange time from which a response on the bucket is final."""
-        return start_s + timeframe.seconds + self.settling_s
-
-
-class Need(NamedTuple):
-    """One page to request: the buckets `first_s` to `last_s` of `timeframe`.
-
-    `timeframe`: that of the series; a longer one for a survey of a time that no page of its own spans. `initial`: the
-    series was never requested.
-    """
-
-    timeframe: Timeframe
-    first_s: int
-    last_s: int
-    initial: bool = False
-
-
-class Asked(NamedTuple):
-    """Buckets that were requested and not covered, `first_s` to `last_s`: the last time at `asked_s` (exchange time).
-
-    `responses`: how many in a row did not cover them.
+class Built(NamedTuple):
+    """Which longer buckets are built: all from `first_s` on but for `except_s`, of which trades are known and a part
+    was requested in vain.
     """
 
     first_s: int
-    last_s: int
-    asked_s: float
-    responses: int
+    except_s: frozenset[int] = frozenset()
 
-    @property
-    def due_s(self) -> float:
-        return self.asked_s + WAITS_S[min(self.responses, len(WAITS_S)) - 1]
+    @classmethod
+    def of(cls, base: Gaps, timeframe: Timeframe) -> Self:
+        """Those of `timeframe` that candles of `base` make up."""
+        first_s = base.view.wanted_from_s(base.timeframe.seconds)
+        waiting = {timeframe.bucket(s) for s in base.lost.tolist()} if base.asked else set()
+        waiting -= {timeframe.bucket(s) for first, last in base.due for s in (first, last)}
+        with_trades = {timeframe.bucket(s) for s in base.traded.tolist()} if waiting else set()
+        return cls(first_s, frozenset(waiting & with_trades))
 
-    def outside(self, first_s: int, last_s: int, step: int) -> list[Asked]:
-        """What is left of it without the buckets `first_s` to `last_s`."""
-        before = self._replace(last_s=min(self.last_s, first_s - step))
-        behind = self._replace(first_s=max(self.first_s, last_s + step))
-        return [part for part in (before, behind) if part.first_s <= part.last_s]
+    def leaves_out(self, starts: Starts) -> npt.NDArray[np.bool_]:
+        """Which of `starts` are not built."""
+        return np.array([s < self.first_s or s in self.except_s for s in starts.tolist()], dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -103,7 +66,7 @@ class Gaps:
     """What is missing in one series at `now_s` (exchange time), and when it is to be requested.
 
     `view` reaches from the ring's beginning to the newest bucket that is to be there. `asked`: what was requested in
-    vain, in ranges apart. `built_from_s`: missing buckets from there on are built from shorter candles, not requested.
+    vain, in ranges apart. `built`: what of a longer timeframe is built from shorter candles and not requested.
     """
 
     view: View
@@ -111,7 +74,7 @@ class Gaps:
     now_s: float
     rules: Rules
     asked: tuple[Asked, ...] = ()
-    built_from_s: int | None = None
+    built: Built | None = None
 
     @cached_property
     def lost(self) -> Starts:
@@ -119,8 +82,8 @@ class Gaps:
         flags, starts = self.view.records["flags"], self.view.records["start_s"]
         provisional = (flags & PROVISIONAL) != 0
         lost = self.missing
-        if self.built_from_s is not None:
-            lost = lost[lost < self.built_from_s]
+        if self.built is not None:
+            lost = lost[self.built.leaves_out(lost)]
         if provisional.any():
             settled_s = self.rules.settled(self.timeframe, self._patient_s)
             due = provisional & (starts >= self.view.wanted_from_s(self._step)) & (starts <= settled_s)
@@ -282,13 +245,23 @@ class Gaps:
     def _page_for(self, first_s: int, last_s: int) -> Need:
         settled = self.traded[self.traded <= self.rules.settled(self.timeframe, self.now_s)]
         behind = settled[settled > last_s]
-        end_s = int(behind[0]) if len(behind) else self._open_s
+        end_s = int(behind[0]) if len(behind) else self._end_s(last_s)
         lowest_s, end_s = _ending(self.timeframe, end_s)
         if last_s < lowest_s:  # too far from the next trade: as far behind the one before it as possible
             begin_s = max(self._anchor_s(first_s, 0), last_s - (PAGE - 1) * self._step)
             return self._page(begin_s, min(end_s, begin_s + (PAGE - 1) * self._step))
         oldest_s = min(first for first, last in self.due if lowest_s <= last)
         return self._page(max(self._anchor_s(oldest_s, lowest_s), lowest_s), end_s)
+
+    def _end_s(self, last_s: int) -> int:
+        """Where a page ends if no candle with trades is known behind the gap: as a rule at the open bucket.
+
+        What is built lies behind what is requested, if it does not exist yet: there some row will be.
+        """
+        is_new = not any(a.first_s <= last_s <= a.last_s for a in self.asked)
+        if self.built is not None and is_new:
+            return min(self._open_s, last_s + ANCHOR * self._step)
+        return self._open_s
 
     def _anchor_s(self, first_s: int, lowest_s: int) -> int:
         """Where a page has to begin so that it holds what is known before `first_s`; `lowest_s` if that is nothing."""

@@ -28,7 +28,8 @@ from app.records import (
     state_of,
     to_records,
 )
-from app.repair.needs import ANCHOR, LOOKS_S, Need, Rules
+from app.repair.needs import ANCHOR, LOOKS_S
+from app.repair.requests import Need, Rules
 from app.series import Series
 from app.timeframes import Timeframe
 

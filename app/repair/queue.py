@@ -20,7 +20,7 @@ from app.cache.connection import hash_at
 from app.cache.entries import readable
 from app.cache.scripts import script
 from app.product_ids import is_product_id, why_not
-from app.repair.needs import Asked
+from app.repair.requests import Asked
 from app.series import Series
 from app.timeframes import Timeframe
 

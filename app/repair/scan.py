@@ -17,8 +17,9 @@ from app.context import Context
 from app.continuity import recarried
 from app.gaps import Starts
 from app.records import EMPTY, PROVISIONAL
-from app.repair.needs import Asked, Gaps, Rules
+from app.repair.needs import Built, Gaps
 from app.repair.queue import Kind, Request, Why
+from app.repair.requests import Asked, Rules
 from app.series import Series
 from app.timeframes import BASE, Timeframe
 from app.touched import Touched
@@ -73,7 +74,7 @@ class Scanner:
         for (series, ring), revision in zip(rings.items(), computed, strict=True):
             newest = self._rules.newest(series.timeframe, now_s)
             if series in asked:
-                yield from self._look_at(series, rings, asked[series], now_s)
+                yield from self._look_at(series, rings, asked[series], asked.get(series.at(BASE), ()), now_s)
             if ring.revision > revision:
                 start = newest if series not in asked else _newest(ring.view(series.timeframe.seconds, newest))
                 if start:
@@ -87,16 +88,22 @@ class Scanner:
         return dict(zip(many, self._context.queue.asked(requests), strict=True))
 
     def _look_at(
-        self, series: Series, rings: Mapping[Series, Ring], asked: tuple[Asked, ...], now_s: float
+        self,
+        series: Series,
+        rings: Mapping[Series, Ring],
+        asked: tuple[Asked, ...],
+        asked_of_base: tuple[Asked, ...],
+        now_s: float,
     ) -> Iterator[Found]:
         product, timeframe = series.product, series.timeframe
         view = self._view(series, rings, now_s)
-        base = self._view(series.at(BASE), rings, now_s)
+        base = Gaps(self._view(series.at(BASE), rings, now_s), BASE, now_s, self._rules, asked_of_base)
         is_built = timeframe.contains(BASE) and view.revision
-        gaps = Gaps(view, timeframe, now_s, self._rules, asked, base.wanted_from_s(BASE.seconds) if is_built else None)
+        built = Built.of(base, timeframe) if is_built else None
+        gaps = Gaps(view, timeframe, now_s, self._rules, asked, built)
         if is_built:
             every = gaps.missing
-            if len(ready := every[built_from(every, base, timeframe)]):
+            if len(ready := every[built_from(every, base.view, timeframe)]):
                 yield Found(series, len(ready), touched=children_of(product, ready, timeframe))
         due_s = gaps.due_s()
         if due_s is not None:

@@ -6,16 +6,15 @@ import random
 import resource
 import signal
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from functools import cache
+from typing import NamedTuple
 
 from redis.exceptions import RedisError
 
 from app.timeframes import Timeframe
+from tests.faults.wire import FRAMES, LINKS, REST, Strike
 from tests.faults.world import PROCESSES, Waits, World, frozen
-
-Strike = Callable[[World, random.Random], Waits]
 
 
 class Fault(NamedTuple):
@@ -27,67 +26,8 @@ class Fault(NamedTuple):
     second: str = ""
     clock: bool = False
     """Whether it sets the machines' clocks."""
-
-
-def _wire(*faults: dict[str, Any], lasts_s: float = 0.5) -> Strike:
-    """Faults of the local exchange, switched on together."""
-
-    def strike(world: World, _: random.Random) -> Waits:
-        for fault in faults:
-            world.exchange.inject(**fault)
-        yield max([lasts_s, *(f.get("for_seconds", 0.0) for f in faults)])
-
-    return strike
-
-
-CUT = {"fault": "reset"}
-"""So that there is something to ask REST for."""
-
-GARBAGE = (
-    "not_json", "not_an_object", "wrong_types", "nan", "deep_nesting", "huge_number", "five_megabytes", "binary",
-    "invalid_utf8", "unknown_channel", "error_frame", "high_below_low", "misaligned", "unknown_product", "old_snapshot",
-)  # fmt: skip
-
-LINKS = {
-    "closed by a deploy (1001)": _wire({"fault": "close", "code": 1001}),
-    "closed as if done (1000)": _wire({"fault": "close", "code": 1000}),
-    "connection reset": _wire(CUT),
-    "reset in the middle of a frame": _wire({"fault": "cut_frame"}),
-    "connections refused (503)": _wire({"fault": "refuse_connections", "for_seconds": 8}, CUT),
-    "connections cut at once": _wire({"fault": "refuse_connections", "status": 0, "for_seconds": 6}, CUT),
-    "half-open": _wire({"fault": "half_open", "for_seconds": 12}),
-    "silent socket": _wire({"fault": "freeze_socket", "for_seconds": 8}),
-    "candles channel silent": _wire({"fault": "freeze_channel", "channel": "candles", "for_seconds": 12}),
-    "heartbeats silent": _wire({"fault": "freeze_channel", "channel": "heartbeats", "for_seconds": 8}),
-    "one product silent": _wire({"fault": "freeze_channel", "product": "BTC-USD", "for_seconds": 12}),
-    "throttled to a trickle": _wire({"fault": "trickle", "bytes_per_second": 400, "for_seconds": 8}),
-}
-FRAMES = {
-    "frames dropped": _wire({"fault": "drop_frames", "count": 60}, lasts_s=2),
-    "frames twice": _wire({"fault": "duplicate_frames", "count": 60}, lasts_s=2),
-    "frames out of order": _wire({"fault": "reorder_frames", "count": 60}, lasts_s=2),
-    "snapshot storm": _wire({"fault": "snapshot_storm", "count": 3}),
-    "snapshots shuffled, with holes": _wire(
-        {"fault": "snapshot", "order": "shuffled", "hole_rate": 0.7, "for_seconds": 6}, CUT
-    ),
-    "stale update": _wire({"fault": "stale_update", "product": "ETH-USD", "buckets_back": 1}),
-    "no last update": _wire({"fault": "no_final_update", "for_seconds": 6}),
-    **{f"garbage: {kind}": _wire({"fault": "garbage", "kind": kind, "count": 5}) for kind in GARBAGE},
-}
-REST = {
-    "429": _wire({"fault": "rest_429", "count": 3}, CUT),
-    "429 as a page, empty": _wire(
-        {"fault": "rest_429", "count": 1, "body": "html"}, {"fault": "rest_429", "count": 1, "body": "empty"}, CUT
-    ),
-    "401": _wire({"fault": "rest_401", "count": 2}, CUT),
-    "500": _wire({"fault": "rest_500", "count": 6}, CUT),
-    "502 in HTML": _wire({"fault": "rest_502", "count": 6}, CUT),
-    "REST hangs": _wire({"fault": "rest_hang", "count": 2, "seconds": 15}, CUT),
-    "REST body cut off": _wire({"fault": "rest_truncated", "count": 4}, CUT),
-    "REST tells another product": _wire({"fault": "rest_wrong_product", "count": 1, "path": "candles"}, CUT),
-    "REST is late": _wire({"fault": "rest_late", "seconds": 45, "for_seconds": 12}, CUT),
-    "REST's newest bucket is stale": _wire({"fault": "rest_stale", "seconds": 45, "for_seconds": 12}, CUT),
-}
+    shares: bool = False
+    """Whether two ingests take half of the products each."""
 
 
 # --- processes
@@ -118,10 +58,35 @@ def _stop_child(world: World, chance: random.Random) -> Waits:
 
 
 def _kill_everything(world: World, _: random.Random) -> Waits:
-    for name in world.system.processes:
-        world.send(world.process(name), signal.SIGKILL)
+    world.send_all(signal.SIGKILL)
     yield 3.0
 
+
+def _restart_a_share(world: World, _: random.Random) -> Waits:
+    """When other products are the busiest than at its start."""
+    world.exchange.jump(10_800)
+    world.send(world.process("ingest"), signal.SIGTERM)
+    yield 3.0
+
+
+# --- everything
+
+
+def _down(hours: float, *, redis: bool = False) -> Strike:
+    """Everything is stopped, the market passes `hours`, everything is started again; Redis keeps its file.
+
+    Without a pause: other faults find nothing to strike meanwhile.
+    """
+
+    def strike(world: World, chance: random.Random) -> Waits:
+        with world.down(chance.choice([signal.SIGTERM, signal.SIGKILL]), redis=redis):
+            world.exchange.jump(hours * 3_600)
+        yield 2.0
+
+    return strike
+
+
+DOWN_HOURS = (1, 6, 30, 48, 100, 1_000)
 
 # --- Redis
 
@@ -201,6 +166,18 @@ def _venue_jumps(jump_s: float) -> Strike:
     return strike
 
 
+def _venue_leaps(jump_s: float) -> Strike:
+    """A leap that is taken back."""
+
+    def strike(world: World, chance: random.Random) -> Waits:
+        world.exchange.jump(jump_s)
+        yield chance.uniform(1.0, 6.0)
+        world.exchange.jump(-jump_s)
+        yield 3.0
+
+    return strike
+
+
 def _machine_jumps(hours: float) -> Strike:
     def strike(world: World, chance: random.Random) -> Waits:
         world.set_clock(hours)
@@ -221,7 +198,9 @@ def _revise(announce: bool) -> Strike:
 
 
 def _list_product(world: World, _: random.Random) -> Waits:
-    world.exchange.inject("list_product", product="TIA-USD")
+    """It is followed at the latest once the ingests have started again, which they do when all faults are over."""
+    if world.unlisted:
+        world.exchange.inject("list_product", product=world.unlisted.pop())
     yield 1.0
 
 
@@ -232,6 +211,10 @@ GROUPS: dict[str, dict[str, Strike]] = {
         "indicators' child killed": _kill_child,
         "indicators' child stopped for seconds": _stop_child,
         "everything killed at once": _kill_everything,
+    },
+    "downtime": {
+        **{f"everything down for {hours:,} h": _down(hours) for hours in DOWN_HOURS},
+        "everything down for 48 h, Redis too": _down(48, redis=True),
     },
     "Redis": {
         "Redis killed": _redis_killed,
@@ -251,6 +234,7 @@ GROUPS: dict[str, dict[str, Strike]] = {
         "exchange's clock: 20 minutes on": _venue_jumps(1_200),
         "exchange's clock: 3 hours on": _venue_jumps(10_800),
         "exchange's clock: 10 minutes back": _venue_jumps(-600),
+        "exchange's clock: 3 hours on, and back": _venue_leaps(10_800),
     },
     "truth": {
         "closed bucket revised, told": _revise(True),
@@ -262,12 +246,21 @@ MACHINE_CLOCK: dict[str, Strike] = {
     "machine's clock: 5 hours on": _machine_jumps(5),
     "machine's clock: 5 hours back": _machine_jumps(-5),
 }
+SHARES: dict[str, Strike] = {
+    "ingest killed, of two shares": _kill("ingest"),
+    "ingest stopped for seconds, of two shares": _stop("ingest"),
+    "ingest restarted, of two shares": _restart_a_share,
+    "connection reset, of two shares": LINKS["connection reset"],
+}
 TWICE = ("ingest", "beat", "indicators", "backfill")
 
 
-def catalogue() -> list[Fault]:
+@cache
+def catalogue() -> tuple[Fault, ...]:
     """Every fault."""
     known = [Fault(group, name, strike) for group, of_group in GROUPS.items() for name, strike in of_group.items()]
     known += [Fault("processes", f"{n} killed, of two", _kill(n), second=n) for n in TWICE]
     known += [Fault("processes", f"{n} stopped, of two", _stop(n), second=n) for n in TWICE]
-    return known + [Fault("clocks", name, strike, clock=True) for name, strike in MACHINE_CLOCK.items()]
+    known += [Fault("shares", name, strike, second="ingest", shares=True) for name, strike in SHARES.items()]
+    known += [Fault("clocks", name, strike, clock=True) for name, strike in MACHINE_CLOCK.items()]
+    return tuple(known)

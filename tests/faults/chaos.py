@@ -42,7 +42,7 @@ FAULTS = (3, 6)
 STRIKES_S = 25.0
 """Real seconds in which they strike; 25 minutes of market."""
 
-SEED_TIMEOUT_S = 420
+SEED_TIMEOUT_S = 600
 
 
 COLUMNS = ("strikes", "seeds", "lost", "wrong", "alerts", "stuck", "over budget", "to truth", "worst")
@@ -98,11 +98,13 @@ def run(seed: int, folder: Path, only: Sequence[str] = (), products: int = PRODU
     names = [*PROCESSES, *dict.fromkeys(f"{f.second}2" for _, f in plan if f.second)]
     faults, verdict, error = [f.name for _, f in plan], Verdict(), ""
     try:
-        with world(folder, products, seed, *names, faked_clock=any(f.clock for _, f in plan)) as everything:
+        kind = {"faked_clock": any(f.clock for _, f in plan), "shares": 2 if any(f.shares for _, f in plan) else 1}
+        with world(folder, products, seed, *names, **kind) as everything:
             eventually(lambda: everything.system.has_started(products), timeout=120, interval=0.3)
             log.append(f"started: {everything.system.context.products.delivered()}")
             strike(everything, plan, seed, log.append)
             everything.exchange.clear()
+            everything.follow_listing()
             verdict = judge(everything)
     except Exception as problem:  # whatever it was, the other seeds go on
         error = f"{type(problem).__name__}: {problem}"
@@ -185,7 +187,7 @@ def main() -> int:
     parser.add_argument("--report", action="store_true", help="only print the table of what these seeds last did")
     parser.add_argument("--json", action="store_true", help="one seed in this process; writes result.json")
     options = parser.parse_args()
-    seeds, console = seeds_of(options.seeds), Console(width=140)
+    seeds, console = seeds_of(options.seeds), Console(width=170)
     if options.report:
         kept = (read(options.keep / "results" / f"{seed}.json") for seed in seeds)
         console.print(report([one for one in kept if one]))

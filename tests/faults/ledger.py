@@ -37,11 +37,11 @@ def refused(ledger: dict[str, Any]) -> tuple[int, int]:
 
 def pages(requests: list[dict[str, Any]]) -> Counter[tuple[str, Timeframe]]:
     """How many whole pages of each series (path, which names the product; timeframe) were asked for and answered."""
-    answered = [(r["path"], *_asked(r)) for r in requests if r["status"] == 200]
+    answered = [(r["path"], *asked(r)) for r in requests if r["status"] == 200]
     return Counter((path, t) for path, t, buckets in answered if len(buckets) >= PAGE)
 
 
-def _asked(request: dict[str, Any]) -> tuple[Timeframe, range]:
+def asked(request: dict[str, Any]) -> tuple[Timeframe, range]:
     """Timeframe and buckets of a request for candles."""
     query = parse_qs(request["query"])
     timeframe = GRANULARITIES[query["granularity"][0]]
@@ -55,7 +55,7 @@ def asked_again(requests: list[dict[str, Any]]) -> int:
     for r in requests:
         if r["status"] != 200 or r["note"] or not r["path"].endswith("/candles"):
             continue
-        timeframe, buckets = _asked(r)
+        timeframe, buckets = asked(r)
         if timeframe != BASE:
             continue
         settled = {(r["path"], b) for b in buckets if b + BASE.seconds + SETTLED_S <= r["exchange_ms"] / 1000}

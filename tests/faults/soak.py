@@ -20,11 +20,10 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from app.timeframes import Timeframe
 from tests.faults.catalogue import Fault, catalogue
 from tests.faults.ledger import asked_again, busiest_second, refused
 from tests.faults.world import SPEED, world
-from tests.oracle import Exchange, wrong_candles, wrong_indicators
+from tests.oracle import Exchange, followed, wrong_candles, wrong_indicators
 from tests.support import eventually
 from tests.system import System
 
@@ -62,8 +61,7 @@ def run(hours: float, products: int, seed: int, folder: Path, say: Callable[[str
         exchange, system = everything.exchange, everything.system
         timeframes = system.context.settings.timeframes
         eventually(lambda: system.has_started(products), timeout=60 + 2 * products, interval=0.5)
-        followed = system.context.products.delivered()
-        say(f"started: {len(followed)} products, {len(exchange.requests_for_candles())} requests")
+        say(f"started: {len(followed(system, exchange))} products, {len(exchange.requests_for_candles())} requests")
         began_s, faults = exchange.now_s(), Counter[str]()
         while exchange.now_s() < began_s + hours * HOUR_S:
             fault = chance.choice(known)
@@ -74,10 +72,10 @@ def run(hours: float, products: int, seed: int, folder: Path, say: Callable[[str
                 time.sleep(wait_s)
             _wait(exchange, min(next_s, began_s + hours * HOUR_S))
         exchange.clear()
+        everything.follow_listing()
         end_s, ended = exchange.now_s(), time.monotonic()
-        # What the exchange changed without telling anybody is found by the next reconciliation.
-        next_hour_s = (end_s // HOUR_S + 1) * HOUR_S
-        wrong = until_true(system, exchange, followed, timeframes, end_s, next_hour_s + 600)
+        # What the exchange changed without telling anybody is found once each timeframe had its reconciliation.
+        wrong = until_true(system, exchange, end_s, end_s + (len(timeframes) - 1) * HOUR_S + 1_800)
         return _result(hours, faults, wrong, time.monotonic() - ended, exchange, system)
 
 
@@ -86,18 +84,12 @@ def _wait(exchange: Exchange, until_s: float) -> None:
         time.sleep(min(1.0, left_s / SPEED))
 
 
-def until_true(
-    system: System,
-    exchange: Exchange,
-    products: list[str],
-    timeframes: tuple[Timeframe, ...],
-    end_s: float,
-    until_s: float,
-) -> list[str]:
+def until_true(system: System, exchange: Exchange, end_s: float, until_s: float) -> list[str]:
     """What is still wrong at `until_s`, of all that was over at `end_s`."""
+    products, timeframes = followed(system, exchange), system.context.settings.timeframes
     while True:
         wrong = list(wrong_candles(system, exchange, products, timeframes, end_s))
-        wrong = wrong or list(wrong_indicators(system, products, timeframes))
+        wrong = wrong or list(wrong_indicators(system, exchange, products, timeframes, end_s))
         if not wrong or exchange.now_s() > until_s:
             return wrong
         time.sleep(0.5)

@@ -13,10 +13,10 @@ from app.context import Context
 from tests.faults.alert_verdict import wrong_alerts
 from tests.faults.ledger import busiest_second, refused
 from tests.faults.world import World
-from tests.oracle import wrong_candles, wrong_indicators
+from tests.oracle import followed, wrong_candles, wrong_indicators
 
-RECONCILED_S = 3_600 + 900
-"""Exchange time in which what the exchange changed without telling anybody has been found."""
+SLACK_S = 1_800
+"""Exchange time from the reconciliation that finds something to its end, a second covering answer included."""
 
 BROKER_PREFIX = "cw:1:celery:"
 
@@ -51,9 +51,9 @@ class Verdict:
 
 
 def judge(world: World) -> Verdict:
-    """Wait until everything that was over by now is true, at most until the next reconciliation has ended."""
+    """Wait until everything that was over by now is true, at most until each timeframe was compared with REST."""
     ended, end_s = time.monotonic(), world.exchange.now_s()
-    problems = _until_none(lambda: _untrue(world, end_s), world, end_s + RECONCILED_S)
+    problems = _until_none(lambda: _untrue(world, end_s), world, end_s + _round_s(world) + SLACK_S)
     to_truth_s = time.monotonic() - ended
     alerts = _until_none(lambda: wrong_alerts(world), world, world.exchange.now_s() + 900)
     until = time.monotonic() + IDLE_S
@@ -61,14 +61,20 @@ def judge(world: World) -> Verdict:
         time.sleep(0.3)
     ledger = world.exchange.get("/local/ledger")
     return Verdict(
-        lost=[p for p in problems if "missing" in p or "hole" in p or "nothing is known" in p],
-        wrong=[p for p in problems if not ("missing" in p or "hole" in p or "nothing is known" in p)],
+        lost=[p for p in problems if "missing" in p],
+        wrong=[p for p in problems if "missing" not in p],
         alerts=alerts,
         stuck=stuck,
         throttled=refused(ledger)[0],
         busiest=busiest_second(ledger),
         to_truth_s=to_truth_s,
     )
+
+
+def _round_s(world: World) -> float:
+    """Exchange time in which every timeframe is compared with REST: 5m each time, the longer ones in turn."""
+    settings = world.system.context.settings
+    return max(1, len(settings.timeframes) - 1) * settings.reconcile_seconds
 
 
 def _until_none(look: Callable[[], Iterator[str]], world: World, until_s: float) -> list[str]:
@@ -86,20 +92,31 @@ def _until_none(look: Callable[[], Iterator[str]], world: World, until_s: float)
 
 def _untrue(world: World, end_s: float) -> Iterator[str]:
     system, timeframes = world.system, world.system.context.settings.timeframes
-    products = system.context.products.delivered()
+    products = followed(system, world.exchange)
     if not products:
-        yield "nothing is known of any product"
+        yield "the configuration means no product"
     yield from wrong_candles(system, world.exchange, products, timeframes, end_s)
-    yield from wrong_indicators(system, products, timeframes)
+    yield from wrong_indicators(system, world.exchange, products, timeframes, end_s)
 
 
 def _stuck(world: World) -> list[str]:
     """What does not go on although nothing is wrong any more."""
     dead = [f"{n} does not run" for n, p in world.system.processes.items() if p.returncode is not None]
     try:
-        return [*dead, *_waiting(world.system.context), *_unready(world.system.context.settings.web_port)]
+        return [
+            *dead,
+            *_unstreamed(world),
+            *_waiting(world.system.context),
+            *_unready(world.system.context.settings.web_port),
+        ]
     except Exception as error:
         return [*dead, f"cannot look: {type(error).__name__}: {error}"]
+
+
+def _unstreamed(world: World) -> list[str]:
+    """Products that nobody is subscribed to: the exchange knows."""
+    meant = set(followed(world.system, world.exchange).values())
+    return [f"nobody streams {product}" for product in sorted(meant - world.exchange.streamed())]
 
 
 def _waiting(context: Context) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from app.launch.redis import RedisServer
 from tests.alerting import Service, service
 from tests.alerts_reference import RULES
 from tests.oracle import Exchange
-from tests.support import Process, eventually, free_port
+from tests.support import ROOT, Process, eventually, free_port
 from tests.system import System
 
 SPEED = 60
@@ -30,6 +31,12 @@ PROCESSES = (*FLOW, "web")
 
 RESTART_EVERY_S = 0.5
 """How soon the supervisor of a real installation starts a dead process again."""
+
+LONGEST_STOP_S = 20.0
+"""Real seconds in which a process that is told to stop has stopped."""
+
+UNLISTED = ("RARI-USD", "TIA-USD")
+"""Products of the local exchange that wait to be listed; the last one trades much."""
 
 CHANNEL = """
 [channel.hook]
@@ -51,14 +58,25 @@ class World:
         self.hook = hook
         self.system: System
         self.clock_file = folder / "clock"
+        self.supervision = threading.Lock()
+        """Whoever holds it starts and ends processes; nobody else does."""
+        self.unlisted = list(UNLISTED)
+        """Products that the exchange can still list."""
 
-    def process(self, name: str) -> psutil.Process:
-        """The process that runs `name` now."""
-        return psutil.Process(self.system.processes[name].pid)
+    def process(self, name: str) -> psutil.Process | None:
+        """The process that runs `name` now; None while there is none."""
+        try:
+            return psutil.Process(self.system.processes[name].pid)
+        except psutil.NoSuchProcess:
+            return None
 
     def child(self, name: str) -> psutil.Process | None:
         """The newest child of `name`; None where it has none at the moment."""
-        return max(self.process(name).children(), key=lambda p: p.create_time(), default=None)
+        try:
+            parent = self.process(name)
+            return max(parent.children(), key=lambda p: p.create_time(), default=None) if parent else None
+        except psutil.NoSuchProcess:
+            return None
 
     def redis_process(self) -> psutil.Process | None:
         """The process of Redis; None while it is away."""
@@ -77,6 +95,39 @@ class World:
         with suppress(psutil.NoSuchProcess):
             if process is not None:
                 process.send_signal(signum)
+
+    def send_all(self, signum: int) -> None:
+        """A signal to every process of the installation, Redis left out."""
+        for name in list(self.system.processes):
+            self.send(self.process(name), signum)
+
+    @contextmanager
+    def down(self, signum: int, *, redis: bool = False) -> Iterator[None]:
+        """Everything is ended by `signum`, for as long as the block runs; `redis`: the server too. Files stay."""
+        with self.supervision:
+            for process in self.system.processes.values():
+                process.send(signal.SIGCONT)
+                process.send(signum)
+            for process in self.system.processes.values():
+                with suppress(AssertionError):
+                    process.wait(LONGEST_STOP_S)
+                process.end()  # its children too
+            if redis:
+                self.server.kill()
+            yield
+            self.start_redis()
+
+    def run(self, *words: str) -> int:
+        """A command of the installation, `reconcile now` for one; its exit code."""
+        command = [sys.executable, "-m", "app", *words]
+        return subprocess.run(command, cwd=ROOT, env={**os.environ, **self.system.env}, check=False).returncode
+
+    def follow_listing(self) -> None:
+        """If the exchange has listed products since the start, have the ingests started again: they look only then."""
+        if len(self.unlisted) < len(UNLISTED):
+            for name in self.system.processes:
+                if name.startswith("ingest"):
+                    self.send(self.process(name), signal.SIGTERM)
 
     def forget(self) -> None:
         """Redis is killed, and comes back without its file."""
@@ -99,11 +150,13 @@ def world(
     speed: int = SPEED,
     faked_clock: bool = False,
     behind: Callable[[RedisServer], AbstractContextManager[str]] | None = None,
+    shares: int = 1,
     **env: str,
 ) -> Iterator[World]:
     """A `World` whose processes `names` run, and are started again when they die, until the end of the block.
 
-    `behind`: where they find Redis instead, a URL for as long as the block runs.
+    `behind`: where they find Redis instead, a URL for as long as the block runs. `shares`: `ingest` and `ingest2` take
+    that part of the products each, as long as there are as many of them.
     """
     (folder / "redis").mkdir(parents=True, exist_ok=True)
     (folder / "alerts.toml").write_text(RULES + CHANNEL)
@@ -128,9 +181,9 @@ def world(
         alerts = {"ALERTS_FILE": str(folder / "alerts.toml"), "HOOK": hook.url}
         more = {"PRODUCTS": "all:USD", "WEB_PORT": str(free_port()), **urls, **alerts, **clock, **env}
         url = stack.enter_context(behind(server)) if behind else server.url
-        everything.system = System(start, url, more)
+        everything.system = System(start, url, more, shares=shares)
         stack.callback(everything.system.context.redis.close)
-        stack.enter_context(_supervised(everything.system, names))
+        stack.enter_context(_supervised(everything, names))
         yield everything
 
 
@@ -170,15 +223,16 @@ def _clock_from(file: Path) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def _supervised(system: System, names: tuple[str, ...]) -> Iterator[None]:
+def _supervised(everything: World, names: tuple[str, ...]) -> Iterator[None]:
     """Start `names` and start again who dies. Their parent is one thread, which lives until the end."""
-    ended, up = threading.Event(), threading.Event()
+    system, ended, up = everything.system, threading.Event(), threading.Event()
 
     def supervise() -> None:
         system.start(*names)
         up.set()
         while not ended.wait(RESTART_EVERY_S):
-            system.start(*(n for n in names if system.processes[n].returncode is not None))
+            with everything.supervision:
+                system.start(*(n for n in names if system.processes[n].returncode is not None))
 
     thread = threading.Thread(target=supervise, name="supervisor", daemon=True)
     thread.start()

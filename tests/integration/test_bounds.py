@@ -37,8 +37,8 @@ from app.launch.supervision import Supervisor, configuration
 from app.pulse import GONE_MS, KEPT_S, Pulse, alive
 from app.repair import mismatches
 from app.repair.budget import Budget, Permit
-from app.repair.needs import Asked
 from app.repair.queue import Kind, RepairQueue, Request, Why
+from app.repair.requests import Asked
 from app.tasks import SERIES_A_TASK, Tasks
 from app.timeframes import BASE, Timeframe
 from tests import filled

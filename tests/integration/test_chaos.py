@@ -14,8 +14,8 @@ from tests.support import Process
 
 pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=1.1)]
 
-SEED = "189"
-"""Six faults, each of another kind: a link, frames, REST, Redis, the machine's clock, a process."""
+SEED = "178"
+"""Six faults, each of another kind: a link, REST, Redis, the machine's clock, a process, a downtime of 100 hours."""
 
 
 def test_after_faults_of_every_kind_everything_is_the_truth(processes: Callable[..., Process], tmp_path: Path) -> None:

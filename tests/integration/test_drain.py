@@ -5,51 +5,66 @@ from __future__ import annotations
 import pytest
 import redis
 
+from app.cache.products import FollowedProduct
 from app.context import Context
 from app.exchange.local import LocalExchange, SeededMarket
 from app.repair import mismatches
-from app.repair.drain import Drain
-from app.repair.needs import PAGE
-from app.repair.queue import Kind, Request, Why
+from app.repair.requests import PAGE
+from app.repair.service import Repair
 from app.settings import Settings
 from app.timeframes import BASE
 from tests.build import series
 from tests.oracle import Bar, held
 from tests.support import eventually
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=1.2)]
 
 START_S = 1_700_006_400
-LATER = 60
-"""Buckets between a start with a wrong answer and the reconciliation: more than one page reaches back for."""
+SPEED = 300
+"""A bucket a second."""
 
 
+class Market:
+    """An exchange whose clock only moves when it is told, and an installation of one series without processes."""
+
+    def __init__(self, exchange: LocalExchange, client: redis.Redis) -> None:
+        self.exchange = exchange
+        settings = Settings(
+            exchange_rest_url=exchange.rest_url,
+            rest_requests_per_second=10,
+            products=(series().product,),
+            timeframes=(BASE,),
+        )
+        self.context = Context(settings, client)
+        self.context.products.follow([FollowedProduct(series().product, series().product)])
+        self.repair = Repair(self.context)
+
+    def work(self) -> bool:
+        """What beat and a backfill worker do all the time."""
+        self.context.clock.tell(self.exchange.clock.now_ms())
+        self.repair.scan()
+        self.repair.reconcile()
+        return self.repair.drain(max_s=1) >= 0
+
+    def wrong(self, newest_s: int) -> int:
+        """How many buckets with trades, up to `newest_s` and in reach of a ring, are not as the exchange has them."""
+        present_s = BASE.last_over(self.exchange.clock.now_ms() / 1000)
+        oldest_s = present_s - (self.context.settings.series_capacity - 3) * BASE.seconds
+        fields = ("open", "high", "low", "close", "volume")
+        rows = self.exchange.truth(series().product, BASE, oldest_s, newest_s + BASE.seconds)
+        truth = {int(row["start"]): Bar(*(float(row[f]) for f in fields), True) for row in rows}
+        cache = held(self.context.candles.read(series(), oldest_s, newest_s))
+        return sum(cache.get(start_s) != bar for start_s, bar in truth.items())
+
+
+@pytest.mark.usefixtures("tasks")
 def test_a_wrong_answer_at_the_start_is_undone_to_its_beginning(redis_client: redis.Redis) -> None:
-    opened_s = START_S - 800 * BASE.seconds
-    with LocalExchange(SeededMarket(7, start_s=opened_s), speed=0, start_ms=START_S * 1000 + 90_000) as exchange:
-        settings = Settings(exchange_rest_url=exchange.rest_url, rest_requests_per_second=10)
-        context = Context(settings, redis_client)
-        drain = Drain(context, lambda _: None)
-
-        def ask(kind: Kind, why: Why) -> None:
-            """Until nothing is left to ask."""
-            context.clock.tell(exchange.clock.now_ms())
-            context.queue.add([(Request(kind, series().product, BASE), why)])
-            eventually(lambda: drain.run(max_s=5) >= 0 and not context.queue.state().total, timeout=30)
-
-        def wrong() -> int:
-            view = context.candles.read_whole(series(), BASE.bucket(exchange.clock.now_ms() // 1000))
-            rows = exchange.truth(series().product, BASE, view.origin_s)
-            fields = ("open", "high", "low", "close", "volume")
-            truth = {int(r["start"]): Bar(*(float(r[f]) for f in fields), True) for r in rows}
-            return sum(held(view).get(start) != bar for start, bar in truth.items())
-
+    start_ms, newest_s = START_S * 1000 + 90_000, START_S - BASE.seconds
+    with LocalExchange(SeededMarket(7, start_s=START_S), speed=0, start_ms=start_ms) as exchange:
+        market = Market(exchange, redis_client)
         exchange.inject("rest_wrong_product", path="candles", count=1)
-        ask(Kind.GAP, Why.START)
-        assert wrong() > PAGE - 10, "nothing is known yet that could contradict it"
-
-        exchange.clock.jump(LATER * BASE.seconds * 1000)
-        ask(Kind.GAP, Why.GAP)
-        ask(Kind.RECONCILE, Why.RECONCILE)
-        assert wrong() == 0
+        market.work()
+        assert market.wrong(newest_s) > PAGE - 10, "nothing is known yet that could contradict it"
+        exchange.clock.set_speed(SPEED)
+        eventually(lambda: market.work() and not market.wrong(newest_s), timeout=120)
         assert len(mismatches.latest(redis_client, 1_000)) >= PAGE - 10, "each of them is on record"

@@ -14,7 +14,7 @@ import pytest
 
 from app.launch.redis import find_server, wait_ready
 from tests.faults.ledger import busiest_second, refused
-from tests.oracle import Exchange, none, wrong_candles, wrong_indicators
+from tests.oracle import Exchange, assert_true
 from tests.support import Process, eventually, free_port, network_of_machine
 from tests.system import System
 
@@ -135,19 +135,8 @@ def test_a_host_that_is_cut_off_and_comes_back_harms_nothing(processes: Callable
             eventually(lambda gone_s=gone_s: exchange.now_s() > gone_s + 600, timeout=60, interval=0.2)
             assert system.now_s() > gone_s + 480, "the other host goes on"
             net.heal(cut)
-            assert_true(system, exchange)
+            assert_true(system, exchange, timeout=40)
         ledger = exchange.get("/local/ledger")
         assert refused(ledger)[0] == 0
         assert busiest_second(ledger) <= 5
         assert {r["address"] for r in ledger["requests"]} >= {f"{net.net}.11", f"{net.net}.12"}, "both hosts asked"
-
-
-def assert_true(system: System, exchange: Exchange) -> None:
-    """Soon, the cache holds the truth up to now, and the indicators follow from it."""
-    now_s, products, timeframes = (
-        exchange.now_s(),
-        system.context.products.delivered(),
-        system.context.settings.timeframes,
-    )
-    eventually(lambda: none(wrong_candles(system, exchange, products, timeframes, now_s)), timeout=40, interval=0.3)
-    eventually(lambda: none(wrong_indicators(system, products, timeframes)), timeout=20, interval=0.2)

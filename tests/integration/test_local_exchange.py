@@ -608,6 +608,44 @@ def test_rest_can_hang_and_break_off(exchange: LocalExchange) -> None:
     assert notes == ["rest_hang", "rest_truncated"]
 
 
+def test_rest_can_have_no_candles_of_one_product(exchange: LocalExchange) -> None:
+    exchange.inject("rest_404", path="/BTC-USD/candles")
+    query = {"granularity": "ONE_HOUR"}
+    assert get(exchange, f"{API}/market/products/ETH-USD/candles", **query).status_code == 200
+    refused = get(exchange, f"{API}/market/products/BTC-USD/candles", **query)
+    assert refused.status_code == 404
+    assert refused.json() == {"error": "NOT_FOUND", "message": "Product BTC-USD not supported"}
+    assert get(exchange, f"{API}/market/products/BTC-USD/candles", **query).status_code == 200
+
+
+def test_rest_can_take_its_time_and_the_ledger_names_what_changed_an_answer(exchange: LocalExchange) -> None:
+    exchange.inject("rest_latency", seconds=0.3, path="candles")
+    exchange.inject("rest_empty", product="BTC-USD")
+    end, begun = Timeframe.H1.bucket(exchange.clock.now_ms() / 1000), time.monotonic()
+    assert candles(exchange, "ONE_HOUR", end - 3_600, end) == []
+    assert time.monotonic() - begun >= 0.3
+    assert exchange.ledger().requests[-1].note == "rest_empty"
+
+
+def test_a_server_that_restarts_ends_every_connection_and_counts_from_zero() -> None:
+    with running(speed=30, after_s=3_840) as exchange, connected(exchange) as client:
+        client.subscribe("candles", "BTC-USD")
+        exchange.inject("restart_from_zero")
+        client.until(lambda: client.closed)
+        assert client.closed == 1001
+        with connected(exchange) as again:
+            again.subscribe("candles", "BTC-USD")
+            [*_, last] = again.until(lambda: _over(again, START_S + 3_600))
+        truth = exchange.truth("BTC-USD", Timeframe.M5, START_S + 3_600, START_S + 3_900)[0]
+        assert 0 < float(last["volume"]) < float(truth["volume"])
+
+
+def _over(client: Client, start_s: int) -> list[dict[str, str]]:
+    """The updates of the bucket `start_s`, once one of a later bucket has come."""
+    told = client.candles("BTC-USD")
+    return [c for c in told if int(c["start"]) == start_s] if any(int(c["start"]) > start_s for c in told) else []
+
+
 def test_rest_can_answer_with_another_products_candles(exchange: LocalExchange) -> None:
     end = Timeframe.H1.bucket(exchange.clock.now_ms() / 1000) - 3_600
     right = candles(exchange, "ONE_HOUR", end - 3_600, end)
@@ -660,6 +698,12 @@ def test_the_controls_over_http(exchange: LocalExchange) -> None:
         query = {"product": "BTC-USD", "timeframe": "5m", "start": str(start), "end": str(start + 600)}
         told = http.get(f"{base}/truth", params=query).json()["candles"]
         assert told == exchange.truth("BTC-USD", Timeframe.M5, start, start + 600)
+        before = len(exchange.ledger().requests)
+        listed = get(exchange, f"{API}/market/products").json()["products"]
+        assert [p["product_id"] for p in http.get(f"{base}/products").json()["products"]] == [
+            p["product_id"] for p in listed
+        ]
+        assert len(exchange.ledger().requests) == before + 1, "controls are not in it"
         assert http.post(f"{base}/faults", json={"fault": "rest_late"}).json()["number"] > 0
         listed = http.get(f"{base}/faults").json()
         assert [fault["fault"] for fault in listed["active"]] == ["rest_late"]
@@ -670,13 +714,19 @@ def test_the_controls_over_http(exchange: LocalExchange) -> None:
             ("GET", "/truth?product=BTC-USD&timeframe=7m&start=1", "unknown timeframe"),
             ("GET", "/truth?product=BTC-USD&timeframe=5m", "start: None is not a number"),
             ("GET", "/truth?product=BTC-USD&timeframe=1m&start=1", "more than 50000 buckets"),
-            ("GET", "/weather", "use clock, truth, ledger or faults"),
+            ("GET", "/weather", "use clock, truth, products, streams, ledger or faults"),
             ("POST", "/faults", "not JSON"),
             ("POST", "/clock", "clock: "),
         ):
             refused = http.request(method, base + path)
             assert refused.status_code == 400
             assert complaint in refused.json()["error"]
+
+
+def test_who_is_subscribed_to_what_can_be_read(exchange: LocalExchange, client: Client) -> None:
+    client.subscribe("candles", "ETH-USD", "BTC-USDC")
+    [mine] = plain.get(f"{exchange.rest_url}/local/streams").json()["streams"]
+    assert mine == {"connection": newest_connection(exchange), "candles": ["BTC-USD", "ETH-USD"]}
 
 
 def test_the_clock_can_be_moved_and_the_feed_goes_on_there() -> None:

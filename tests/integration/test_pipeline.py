@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.oracle import Exchange, assert_true
+from tests.oracle import Exchange, assert_true, followed
 from tests.support import ROOT, eventually
 from tests.system import System
 
@@ -18,11 +18,14 @@ START = "2021-03-04T00:00:00Z"
 DATA = ROOT.parent / "shared" / "market-data"
 
 
-def assert_true_until_now(system: System, exchange: Exchange) -> None:
-    """The cache holds the truth up to the present moment, soon after that has settled."""
+def assert_true_until_now(system: System, exchange: Exchange, unbroken_s: float) -> None:
+    """The cache holds the truth up to the present moment, soon after that has settled.
+
+    The stream was unbroken since `unbroken_s`: that nobody traded is known of each bucket since.
+    """
     now_s = exchange.now_s()
     system.wait_until(now_s + 120)
-    assert_true(system, exchange, timeout=20, now_s=now_s)
+    assert_true(system, exchange, timeout=20, now_s=now_s, unbroken_s=unbroken_s)
 
 
 def test_every_candle_and_every_indicator_is_true(
@@ -34,14 +37,12 @@ def test_every_candle_and_every_indicator_is_true(
     named = ",".join([*products, *thin, "NOPE-USD"])
     system = start_system(exchange, PRODUCTS=named, RECONCILE_SECONDS="86400")  # what is asked, is asked for a reason
     eventually(lambda: system.has_started(len(products)), timeout=60, interval=0.2)
-    asked_by_the_start = len(exchange.requests_for_candles())
+    started_s, asked_by_the_start = exchange.now_s(), len(exchange.requests_for_candles())
     for _ in range(6):
         exchange.inject("garbage")
         system.wait_until(exchange.now_s() + 300)
-    followed = system.context.products.delivered()
-    assert set(products) <= set(followed)
-    assert "NOPE-USD" not in followed
-    assert_true_until_now(system, exchange)
+    assert sorted(followed(system, exchange)) == sorted([*products, *thin]) == system.context.products.delivered()
+    assert_true_until_now(system, exchange, unbroken_s=started_s)
     busy = [r for r in exchange.requests_for_candles()[asked_by_the_start:] if "/BTC-USD/" in r["path"]]
     assert busy == [], "a product that always trades is closed by the stream alone"
 
@@ -54,6 +55,7 @@ def test_real_candles_come_out_as_they_went_in(
     products = ["ETH-BTC", "LTC-BTC", "XLM-BTC", "ETC-BTC"]
     system = start_system(exchange, PRODUCTS=",".join(products))
     eventually(lambda: system.has_started(len(products)), timeout=60, interval=0.2)
-    system.wait_until(exchange.now_s() + 900)
-    assert set(system.context.products.delivered()) == set(products)
-    assert_true_until_now(system, exchange)
+    started_s = exchange.now_s()
+    system.wait_until(started_s + 900)
+    assert sorted(followed(system, exchange)) == sorted(products) == system.context.products.delivered()
+    assert_true_until_now(system, exchange, unbroken_s=started_s)

@@ -16,7 +16,7 @@ from app.records import state_of
 from app.series import Series
 from app.timeframes import Timeframe
 from tests.faults.world import World, started_world
-from tests.oracle import assert_true, none, wrong_candles
+from tests.oracle import assert_true, followed, none, wrong_candles
 from tests.support import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=1.8)]
@@ -34,7 +34,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def test_after_a_disconnect_one_request_a_product_brings_everything_back(running: World) -> None:
     exchange, system = running.exchange, running.system
-    products = system.context.products.delivered()
+    products = followed(system, exchange)
     system.wait_until(system.now_s() + 300)
     before = len(exchange.requests_for_candles())
     exchange.inject("refuse_connections", for_seconds=10)

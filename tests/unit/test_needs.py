@@ -11,7 +11,8 @@ from app.cache.model import NO_ORIGIN, Origin, View
 from app.candles import State
 from app.exchange.adapter import Page
 from app.records import PROVISIONAL, Records
-from app.repair.needs import PAGE, Asked, Gaps, Need, Rules, page_of_reconciliation
+from app.repair.needs import Built, Gaps, page_of_reconciliation
+from app.repair.requests import PAGE, Asked, Need, Rules
 from app.timeframes import Timeframe
 from tests.build import B0, STEP, candle, empty, run
 
@@ -133,7 +134,7 @@ def test_of_a_longer_timeframe_only_what_cannot_be_built_is_requested() -> None:
     hours = run(B0 // 900 * 900, 3, step=900)
     now = float(hours["start_s"][-1]) + 20 * 900
     view = View(hours, 1, Origin.given(int(hours["start_s"][0])), int(now) - 900_000)
-    built = Gaps(view, M15, now, RULES, None, int(hours["start_s"][-1]) + 900 * 5)
+    built = Gaps(view, M15, now, RULES, (), Built(int(hours["start_s"][-1]) + 900 * 5))
     assert built.lost.tolist() == [int(hours["start_s"][-1]) + 900 * i for i in range(1, 5)]
 
 

@@ -11,8 +11,8 @@ from app.cache.model import NO_ORIGIN, Origin, View
 from app.candles import State, UnifiedCandle
 from app.exchange.adapter import Page
 from app.records import EMPTY, PROVISIONAL, SILENT, Records, has_trades, state_of, to_records
-from app.repair.needs import Need, Rules
 from app.repair.proof import AGREE_S, Proof, interpret, interpret_survey
+from app.repair.requests import Need, Rules
 from app.timeframes import Timeframe
 from tests.build import B0, STEP, candle, empty, records, run, series
 

@@ -27,6 +27,7 @@ def test_a_candle_row_has_every_field_as_a_plain_value() -> None:
         "trades": True,
         "state": "forming",
         "corrected": False,
+        "provisional": False,
     }
     assert [(r["start"], r["trades"], r["state"], r["corrected"]) for r in rows[1:]] == [
         (600, True, "closed", True),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from app.exchange.local import faults as kinds
+from app.exchange.local import stream_faults as kinds
 from app.exchange.local.clock import ExchangeClock
-from app.exchange.local.faults import Fault, Faults
+from app.exchange.local.fault import Act, Fault
+from app.exchange.local.faults import Faults, parse
 from app.exchange.local.feed import Feed
 from app.exchange.local.frames import zulu
 from app.exchange.local.garbage import Raw, garbage
@@ -33,10 +34,10 @@ class Acts:
 
         Raises `InvalidInput`.
         """
-        fault = kinds.parse(body)
+        fault = parse(body)
         log.info("fault: %s", fault.model_dump_json(exclude_none=True))
         try:
-            if isinstance(fault, kinds.Act):
+            if isinstance(fault, Act):
                 await self._act(fault)
                 return None
             if isinstance(fault, kinds.HalfOpen):
@@ -58,6 +59,9 @@ class Acts:
             case kinds.CutFrame():
                 for connection in list(self._feed.connections.values()):
                     connection.cut_frame()
+            case kinds.RestartFromZero():
+                self._feed.count_from_zero()
+                await asyncio.gather(*(c.close(1001, "restart") for c in list(self._feed.connections.values())))
             case kinds.Garbage():
                 self._send_garbage(fault, now_ms)
             case kinds.SnapshotStorm():

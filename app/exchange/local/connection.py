@@ -11,19 +11,19 @@ from collections import deque
 from aiohttp import WSMsgType, web
 
 from app.exchange.local import frames
-from app.exchange.local.faults import (
+from app.exchange.local.faults import Faults
+from app.exchange.local.ledger import Ledger
+from app.exchange.local.options import Options
+from app.exchange.local.stream_faults import (
     ClientId,
     DropFrames,
     DuplicateFrames,
-    Faults,
     FrameToll,
     FreezeChannel,
     FreezeSocket,
     ReorderFrames,
     Trickle,
 )
-from app.exchange.local.ledger import Ledger
-from app.exchange.local.options import Options
 
 _ABRUPT = 1006  # never on the wire: it means that there was no close frame
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from math import isfinite
 
 import orjson
@@ -12,8 +13,10 @@ from app.errors import InvalidInput
 from app.exchange.local.acts import Acts
 from app.exchange.local.clock import MAX_SPEED, ExchangeClock
 from app.exchange.local.faults import Faults, catalogue
+from app.exchange.local.feed import Feed
 from app.exchange.local.frames import zulu
 from app.exchange.local.ledger import Ledger
+from app.exchange.local.listing import Listing
 from app.exchange.local.replies import Reply
 from app.exchange.local.tape import Tape
 from app.timeframes import Timeframe
@@ -35,12 +38,16 @@ class ClockChange(BaseModel):
 class Control:
     """Answers requests under `/local/`. They are neither limited nor in the ledger."""
 
-    def __init__(self, tape: Tape, clock: ExchangeClock, ledger: Ledger, faults: Faults, acts: Acts) -> None:
+    def __init__(
+        self, tape: Tape, clock: ExchangeClock, ledger: Ledger, faults: Faults, acts: Acts, feed: Feed
+    ) -> None:
         self._tape = tape
         self._clock = clock
         self._ledger = ledger
         self._faults = faults
         self._acts = acts
+        self._feed = feed
+        self._listing = Listing(tape, clock)
 
     async def answer(self, request: web.Request) -> Reply:
         try:
@@ -55,7 +62,11 @@ class Control:
             case "POST", "clock":
                 return self._change_clock(await request.read())
             case "GET", "truth":
-                return self._truth(request)
+                return await asyncio.to_thread(self._truth, request)  # months of trades may be behind it
+            case "GET", "products":
+                return await asyncio.to_thread(self._listing.page, {})
+            case "GET", "streams":
+                return {"streams": self._streams()}
             case "GET", "ledger":
                 return self._ledger.as_dict(_number(request, "since", 0.0))
             case "GET", "faults":
@@ -65,7 +76,7 @@ class Control:
             case "DELETE", "faults":
                 return {"removed": self._faults.remove(request.query.get("fault"))}
             case method, path:
-                raise InvalidInput(f"{method} /local/{path}: use clock, truth, ledger or faults")
+                raise InvalidInput(f"{method} /local/{path}: use clock, truth, products, streams, ledger or faults")
 
     def _time(self) -> dict[str, object]:
         now_ns = self._clock.now_ns()
@@ -93,6 +104,12 @@ class Control:
         if (end_s - start_s) // timeframe.seconds > MAX_TRUTH:
             raise InvalidInput(f"truth: more than {MAX_TRUTH} buckets; ask for less at a time")
         return {"candles": self._tape.truth(product, timeframe, start_s, end_s, now_ms)}
+
+    def _streams(self) -> list[dict[str, object]]:
+        return [
+            {"connection": number, **{channel: sorted(products) for channel, products in c.subscriptions.items()}}
+            for number, c in self._feed.connections.items()
+        ]
 
     def _active(self) -> list[dict[str, object]]:
         return [{"number": a.number, "left": a.left, **a.fault.model_dump()} for a in self._faults.active()]

@@ -1,9 +1,4 @@
-"""Every way in which the local exchange can fail on purpose. A fault is data: a name and its parameters.
-
-Three kinds. An *act* happens at once (close, garbage, revise). A *state* holds until it is taken back or
-`for_seconds` have passed (freeze, half-open, late REST). A *toll* is taken from the next `count` frames or requests
-(drop, duplicate, throttle); with `for_seconds` and no `count`, from all of them in that time.
-"""
+"""Every way in which the local exchange can fail on purpose: the list of all faults, and those in force."""
 
 from __future__ import annotations
 
@@ -12,272 +7,26 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count as counter
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from app.errors import InvalidInput
+from app.exchange.local import rest_faults as rest
+from app.exchange.local import stream_faults as stream
+from app.exchange.local.fault import Fault, Toll
 
 MAX_ACTIVE = 1_000
 
-ChannelName = Literal["candles", "heartbeats", "market_trades", "ticker", "ticker_batch", "status", "level2"]
-GarbageKind = Literal[
-    "not_json", "not_an_object", "wrong_types", "nan", "deep_nesting", "huge_number", "five_megabytes", "binary",
-    "invalid_utf8", "unknown_channel", "error_frame", "high_below_low", "misaligned", "unknown_product", "old_snapshot",
-]  # fmt: skip
-
-
-class Fault(BaseModel):
-    """What every fault may say. `for_seconds` is real time."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    fault: str
-    for_seconds: float | None = Field(None, gt=0, le=86_400)
-
-
-class Act(Fault):
-    """Happens at once."""
-
-
-class State(Fault):
-    """Holds until it is deleted or its time is over."""
-
-
-class Toll(Fault):
-    """Taken from the next ones, then gone."""
-
-    count: int | None = Field(None, ge=1, le=1_000_000)
-
-
-class FrameToll(Toll):
-    """`channel`: frames of this one only."""
-
-    channel: ChannelName | Literal["subscriptions"] | None = None
-
-
-class DropFrames(FrameToll):
-    """Do not send the next frames, but count their sequence numbers."""
-
-    fault: Literal["drop_frames"]
-
-
-class DuplicateFrames(FrameToll):
-    """Send the next frames twice, with the same sequence number."""
-
-    fault: Literal["duplicate_frames"]
-
-
-class ReorderFrames(FrameToll):
-    """Send each of the next frames after the one that follows it."""
-
-    fault: Literal["reorder_frames"]
-
-
-class FreezeChannel(State):
-    """One channel falls silent, for all products or one; heartbeats and the others live on."""
-
-    fault: Literal["freeze_channel"]
-    channel: ChannelName = "candles"
-    product: str | None = None
-
-
-class FreezeSocket(State):
-    """Nothing is sent any more; the connection stays open and answers pings."""
-
-    fault: Literal["freeze_socket"]
-
-
-class HalfOpen(State):
-    """The present connections neither send nor read nor answer any more; they are reset when it ends."""
-
-    fault: Literal["half_open"]
-
-
-class RefuseConnections(State):
-    """New WebSocket connections are answered with an HTTP status; 0 cuts the line instead."""
-
-    fault: Literal["refuse_connections"]
-    status: int = Field(503, ge=0, le=599)
-
-
-class Trickle(State):
-    """Every connection carries no more than so many bytes a second."""
-
-    fault: Literal["trickle"]
-    bytes_per_second: int = Field(2_000, ge=1, le=10_000_000)
-
-
-class Snapshot(State):
-    """Snapshots of candles have other holes, another order, or no open bucket."""
-
-    fault: Literal["snapshot"]
-    hole_rate: float | None = Field(None, ge=0, le=1)
-    order: Literal["newest", "oldest", "shuffled"] | None = None
-    includes_open: bool | None = None
-
-
-class HeartbeatText(State):
-    """The heartbeat counter is a string."""
-
-    fault: Literal["heartbeat_text"]
-
-
-class ClientId(State):
-    """Every frame has an empty `client_id`."""
-
-    fault: Literal["client_id"]
-
-
-class NoFinalUpdate(State):
-    """A bucket's last state is not sent at its boundary."""
-
-    fault: Literal["no_final_update"]
-
-
-class Close(Act):
-    """Close every connection with a code; 1006 cuts the line without a close frame."""
-
-    fault: Literal["close"]
-    code: int = Field(1001, ge=1000, le=4999)
-    reason: str = Field("", max_length=120)
-
-
-class Reset(Act):
-    """Reset the TCP connection of every WebSocket."""
-
-    fault: Literal["reset"]
-
-
-class CutFrame(Act):
-    """Begin a frame on every WebSocket, and end the line in the middle of it."""
-
-    fault: Literal["cut_frame"]
-
-
-class Garbage(Act):
-    """Send frames that no client expects."""
-
-    fault: Literal["garbage"]
-    kind: GarbageKind = "not_json"
-    count: int = Field(1, ge=1, le=1_000)
-
-
-class SnapshotStorm(Act):
-    """Send the candle snapshots of every subscribed product again, `count` times."""
-
-    fault: Literal["snapshot_storm"]
-    count: int = Field(1, ge=1, le=20)
-
-
-class StaleUpdate(Act):
-    """Send an early state of a bucket again: of the open one (0), or of one that many buckets back."""
-
-    fault: Literal["stale_update"]
-    product: str
-    buckets_back: int = Field(1, ge=0, le=100)
-
-
-class Revise(Act):
-    """A late trade changes a 5m bucket that is over, for the stream, REST and truth alike.
-
-    `start`: UNIX seconds. `price`: units of the product's price increment (default: 2 % above the high).
-    """
-
-    fault: Literal["revise"]
-    product: str
-    start: int = Field(gt=0)
-    price: int | None = Field(None, gt=0, lt=2**53)
-    announce: bool = True
-
-
-class ListProduct(Act):
-    """A product that was not listed trades from now on."""
-
-    fault: Literal["list_product"]
-    product: str
-
-
-class DelistProduct(Act):
-    """A product ends trading now."""
-
-    fault: Literal["delist_product"]
-    product: str
-
-
-class RestToll(Toll):
-    """`path`: only requests whose path contains this (`candles`, `BTC-USD`, `time`)."""
-
-    path: str = Field("", max_length=200)
-
-
-class RestThrottle(RestToll):
-    """Answer 429."""
-
-    fault: Literal["rest_429"]
-    body: Literal["json", "html", "empty"] = "json"
-    retry_after: float | str | None = None
-
-
-class RestUnauthorized(RestToll):
-    """Answer 401, as the exchange once did when it meant 429."""
-
-    fault: Literal["rest_401"]
-
-
-class RestInternal(RestToll):
-    """Answer 500 with JSON."""
-
-    fault: Literal["rest_500"]
-
-
-class RestBadGateway(RestToll):
-    """Answer 502 with a page of HTML."""
-
-    fault: Literal["rest_502"]
-
-
-class RestHang(RestToll):
-    """Do not answer for `seconds` of real time, then cut the line."""
-
-    fault: Literal["rest_hang"]
-    seconds: float = Field(60.0, gt=0, le=3_600)
-
-
-class RestTruncated(RestToll):
-    """Send half of the answer, then cut the line."""
-
-    fault: Literal["rest_truncated"]
-
-
-class RestWrongProduct(RestToll):
-    """Answer candles of another product."""
-
-    fault: Literal["rest_wrong_product"]
-
-
-class RestLate(State):
-    """REST leaves a closed bucket out until `seconds` of exchange time after its end."""
-
-    fault: Literal["rest_late"]
-    seconds: float = Field(30.0, gt=0, le=86_400)
-    product: str | None = None
-
-
-class RestStale(State):
-    """REST tells a closed bucket as it was at its half, until `seconds` of exchange time after its end."""
-
-    fault: Literal["rest_stale"]
-    seconds: float = Field(30.0, gt=0, le=86_400)
-    product: str | None = None
-
-
 AnyFault = Annotated[
-    DropFrames | DuplicateFrames | ReorderFrames | FreezeChannel | FreezeSocket | HalfOpen | RefuseConnections
-    | Trickle | Snapshot | HeartbeatText | ClientId | NoFinalUpdate | Close | Reset | CutFrame | Garbage
-    | SnapshotStorm | StaleUpdate
-    | Revise | ListProduct | DelistProduct | RestThrottle | RestUnauthorized | RestInternal | RestBadGateway | RestHang
-    | RestTruncated | RestWrongProduct | RestLate | RestStale,
+    stream.DropFrames | stream.DuplicateFrames | stream.ReorderFrames | stream.FreezeChannel | stream.FreezeSocket
+    | stream.HalfOpen | stream.RefuseConnections | stream.Trickle | stream.Snapshot | stream.HeartbeatText
+    | stream.ClientId | stream.NoFinalUpdate | stream.Close | stream.Reset | stream.CutFrame | stream.RestartFromZero
+    | stream.Garbage | stream.SnapshotStorm | stream.StaleUpdate | stream.Revise | stream.ListProduct
+    | stream.DelistProduct
+    | rest.RestThrottle | rest.RestUnauthorized | rest.RestNotFound | rest.RestInternal | rest.RestBadGateway
+    | rest.RestHang | rest.RestTruncated | rest.RestWrongProduct | rest.RestLatency | rest.RestLate | rest.RestStale
+    | rest.RestAlternate | rest.RestShort | rest.RestEmpty | rest.RestHalf | rest.RestHoles,
     Field(discriminator="fault"),
 ]  # fmt: skip
 _ADAPTER: TypeAdapter[Fault] = TypeAdapter(AnyFault)
@@ -356,7 +105,7 @@ class Faults:
         now = self._monotonic()
         with self._lock:
             if self._active:
-                self._active = [a for a in self._active if a.until > now and a.left != 0]
+                self._active = [a for a in self._active if a.until > now and (a.left is None or a.left > 0)]
             return list(self._active)
 
     def find(self, kind: type[F], applies: Callable[[F], bool] = lambda _: True) -> F | None:
@@ -371,11 +120,17 @@ class Faults:
         if not self._active:
             return None
         for active in self.active():
-            if isinstance(active.fault, kind) and applies(active.fault):
-                if active.left is not None:
-                    active.left -= 1
+            if isinstance(active.fault, kind) and applies(active.fault) and self._spend(active):
                 return active.fault
         return None
+
+    def _spend(self, active: Active) -> bool:
+        """Whether it still applied; requests are answered on two threads."""
+        with self._lock:
+            if active.left is None:
+                return True
+            active.left -= 1
+            return active.left >= 0
 
     def __bool__(self) -> bool:
         return bool(self._active)

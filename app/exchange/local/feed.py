@@ -13,12 +13,13 @@ import numpy as np
 from app.exchange.local import frames, noise
 from app.exchange.local.clock import ExchangeClock
 from app.exchange.local.connection import Connection
-from app.exchange.local.faults import Faults, HeartbeatText, NoFinalUpdate
+from app.exchange.local.faults import Faults
 from app.exchange.local.ledger import Ledger
 from app.exchange.local.market import Product
 from app.exchange.local.options import Options
 from app.exchange.local.quotes import Levels, Quotes, changes
 from app.exchange.local.snapshots import CandleSnapshots
+from app.exchange.local.stream_faults import HeartbeatText, NoFinalUpdate
 from app.exchange.local.tape import Tape
 from app.exchange.local.ticker import STEP_MS, STEP_S, CandleTicker, track
 from app.timeframes import Timeframe
@@ -62,10 +63,18 @@ class Feed:
     def clock_changed(self) -> None:
         """Begin again from now."""
         self._seen_ns = self._clock.now_ns()
-        self._ticker.restart(self._seen_ms)
+        self._count_from(0)
 
     def tape_changed(self) -> None:
         """Look at the present buckets again."""
+        self._ticker.restart(self._seen_ms)
+
+    def count_from_zero(self) -> None:
+        """Leave what was traded until now out of the open bucket, as a server does that has restarted."""
+        self._count_from(self._seen_ms + 1)
+
+    def _count_from(self, zero_ms: int) -> None:
+        self._snapshots.zero_ms = self._ticker.zero_ms = zero_ms
         self._ticker.restart(self._seen_ms)
 
     # --- subscriptions

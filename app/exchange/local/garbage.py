@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.exchange.local import frames
-from app.exchange.local.faults import GarbageKind
+from app.exchange.local.stream_faults import GarbageKind
 
 
 @dataclass(frozen=True, slots=True)

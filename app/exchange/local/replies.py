@@ -12,21 +12,26 @@ _PUBLIC = {"cache-control": "public, max-age=14400", "x-content-type-options": "
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An HTTP answer."""
+    """An HTTP answer. `note`: the fault that changed it."""
 
     status: int
     body: bytes
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
 
 
-def as_json(content: object, status: int = 200) -> Reply:
-    return Reply(status, orjson.dumps(content), "application/json", _PUBLIC)
+def as_json(content: object, status: int = 200, note: str = "") -> Reply:
+    return Reply(status, orjson.dumps(content), "application/json", _PUBLIC, note)
 
 
 def error(status: int, code: str, detail: str) -> Reply:
     """An error as the exchange words it."""
     return as_json({"error": code, "error_details": detail, "message": detail}, status)
+
+
+def not_found(product: str) -> Reply:
+    return as_json({"error": "NOT_FOUND", "message": f"Product {product} not supported"}, 404)
 
 
 def unauthorized() -> Reply:

@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 from app.exchange.local import frames
 from app.exchange.local.clock import ExchangeClock
-from app.exchange.local.faults import Faults, RestLate, RestStale
+from app.exchange.local.faults import Faults
 from app.exchange.local.listing import Listing
-from app.exchange.local.market import Candles, Product
+from app.exchange.local.market import Product
 from app.exchange.local.options import Options
 from app.exchange.local.queries import BadRequest, Internal, Query, one, whole
-from app.exchange.local.replies import Reply, as_json, error, unauthorized
+from app.exchange.local.replies import Reply, as_json, error, not_found, unauthorized
+from app.exchange.local.rows import Rows
 from app.exchange.local.stats import book
 from app.exchange.local.tape import Tape
 from app.timeframes import Timeframe
@@ -42,7 +43,7 @@ class Rest:
     def __init__(self, tape: Tape, clock: ExchangeClock, options: Options, faults: Faults) -> None:
         self._tape = tape
         self._clock = clock
-        self._faults = faults
+        self._rows = Rows(tape, faults)
         self._listing = Listing(tape, clock)
         self._version_2 = {
             "/v2/time": self._time_2,
@@ -62,7 +63,7 @@ class Rest:
         if kept is not None and not fresh and 0 <= now_ms - at_ms < self._cache_ms:
             return Reply(kept.status, kept.body, kept.content_type, {**kept.headers, "cf-cache-status": "HIT"})
         reply = self._computed(path, query)
-        if reply.status == 200:
+        if reply.status == 200 and not reply.note:
             with self._lock:
                 self._cached[key] = (now_ms, reply)
                 self._cached.move_to_end(key)
@@ -89,7 +90,7 @@ class Rest:
                 case ["market", "product_book"]:
                     return self._of(one(query, "product_id", ""), self._book, query)
                 case ["market", "products", name]:
-                    return self._of(name, lambda product, name, _: self._listing.row(product, name), query)
+                    return self._of(name, self._row, query)
                 case ["market", "products", name, "candles"]:
                     return self._of(name, self._candles, query)
                 case ["market", "products", name, "ticker"]:
@@ -102,12 +103,15 @@ class Rest:
             return error(500, "INTERNAL", str(problem))
         return unauthorized()
 
-    def _of(self, name: str, compute: Callable[[Product, str, Query], object], query: Query) -> Reply:
+    def _of(self, name: str, compute: Callable[[Product, str, Query], Reply], query: Query) -> Reply:
         """What `compute` says of the product called `name`, or 404."""
         canonical = self._tape.canonical(name)
         if canonical is None or self._tape.products[canonical].listed_ms > self._clock.now_ms():
-            return as_json({"error": "NOT_FOUND", "message": f"Product {name} not supported"}, 404)
-        return as_json(compute(self._tape.products[canonical], name, query))
+            return not_found(name)
+        return compute(self._tape.products[canonical], name, query)
+
+    def _row(self, product: Product, name: str, _: Query) -> Reply:
+        return as_json(self._listing.row(product, name))
 
     def _time(self) -> object:
         now_ms = self._clock.now_ms()
@@ -120,52 +124,32 @@ class Rest:
 
     # --- candles
 
-    def _candles(self, product: Product, _name: str, query: Query) -> object:
+    def _candles(self, product: Product, _name: str, query: Query) -> Reply:
         timeframe = GRANULARITIES.get(one(query, "granularity", ""))
         if timeframe is None:
             raise BadRequest("granularity argument is invalid")
         now_ms = self._clock.now_ms()
         first_s, last_s = _span(query, timeframe, now_ms // 1000)
         limit = whole(query, "limit", MAX_BUCKETS)
-        rows = self._tape.candles(product.name, timeframe, first_s, last_s + 1, now_ms)
-        late = self._faults.find(RestLate, lambda fault: fault.product in (None, product.name))
-        if late is not None:
-            ends_ms = (rows["start_s"] + timeframe.seconds) * 1000
-            rows = rows[(ends_ms > now_ms) | (ends_ms + late.seconds * 1000 <= now_ms)]
-        rows = self._stale(product.name, timeframe, rows, now_ms)
+        rows, note = self._rows.of(product.name, timeframe, first_s, last_s, now_ms)
         price, size = product.price, product.size
         newest_first = rows[::-1][: max(0, limit)].tolist()
-        return {
-            "candles": [
-                {
-                    "start": str(start_s),
-                    "low": price(low),
-                    "high": price(high),
-                    "open": price(opening),
-                    "close": price(close),
-                    "volume": size(volume),
-                }
-                for start_s, opening, high, low, close, volume in newest_first
-            ]
-        }
-
-    def _stale(self, name: str, timeframe: Timeframe, rows: Candles, now_ms: int) -> Candles:
-        """`rows`, but the newest closed bucket as it was at its half where that fault is in force."""
-        stale = self._faults.find(RestStale, lambda fault: fault.product in (None, name))
-        newest = timeframe.last_over(now_ms / 1000)
-        if stale is None or newest + timeframe.seconds + stale.seconds <= now_ms / 1000:
-            return rows
-        half_ms = newest * 1000 + timeframe.seconds * 500
-        early = self._tape.candles(name, timeframe, newest, newest + 1, half_ms)
-        if not len(early):
-            return rows
-        rows = rows.copy()
-        rows[rows["start_s"] == newest] = early[0]
-        return rows
+        candles = [
+            {
+                "start": str(start_s),
+                "low": price(low),
+                "high": price(high),
+                "open": price(opening),
+                "close": price(close),
+                "volume": size(volume),
+            }
+            for start_s, opening, high, low, close, volume in newest_first
+        ]
+        return as_json({"candles": candles}, note=note)
 
     # --- trades and book
 
-    def _trades(self, product: Product, name: str, query: Query) -> object:
+    def _trades(self, product: Product, name: str, query: Query) -> Reply:
         limit, now_ms = whole(query, "limit", MAX_TRADES), self._clock.now_ms()
         if limit > 1_000:
             raise Internal("limit too large")
@@ -176,17 +160,18 @@ class Rest:
         last = self._tape.last_trades(product.name, now_ms + 1, 1)
         bids, asks = book(int(last.price[0]), 1, 10**product.size_decimals) if len(last) else ([], [])
         more = {"bid": "", "ask": "", "exchange": "coinbase"}
-        return {
+        content = {
             "trades": [{**row, **more} for row in frames.trade_rows(product, trades, name)],
             "best_bid": product.price(bids[0][0]) if bids else "",
             "best_ask": product.price(asks[0][0]) if asks else "",
         }
+        return as_json(content)
 
-    def _book(self, product: Product, name: str, query: Query) -> object:
+    def _book(self, product: Product, name: str, query: Query) -> Reply:
         now_ms, depth = self._clock.now_ms(), max(1, min(whole(query, "limit", 50), 500))
         last = self._tape.last_trades(product.name, now_ms + 1, 1)
         bids, asks = book(int(last.price[0]), depth, 10**product.size_decimals) if len(last) else ([], [])
-        return {
+        content = {
             "pricebook": {
                 "product_id": name,
                 "bids": [{"price": product.price(p), "size": product.size(s)} for p, s in bids],
@@ -195,6 +180,7 @@ class Rest:
             },
             "last": product.price(int(last.price[0])) if len(last) else "",
         }
+        return as_json(content)
 
 
 def _span(query: Query, timeframe: Timeframe, now_s: int) -> tuple[int, int]:

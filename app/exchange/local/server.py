@@ -9,18 +9,20 @@ from contextlib import suppress
 
 from aiohttp import WSMsgType, web
 
-from app.exchange.local import faults as kinds
+from app.exchange.local import rest_faults as kinds
 from app.exchange.local.acts import Acts
 from app.exchange.local.clock import ExchangeClock
 from app.exchange.local.connection import Connection
 from app.exchange.local.control import Control
-from app.exchange.local.faults import Faults, RefuseConnections, RestToll
+from app.exchange.local.faults import Faults
 from app.exchange.local.feed import Feed
 from app.exchange.local.ledger import Ledger, Request
 from app.exchange.local.limits import TokenBuckets
 from app.exchange.local.options import Options
-from app.exchange.local.replies import Reply, bad_gateway, error, too_many, unauthorized
+from app.exchange.local.replies import Reply, bad_gateway, error, not_found, too_many, unauthorized
 from app.exchange.local.rest import Rest
+from app.exchange.local.rest_faults import RestToll
+from app.exchange.local.stream_faults import RefuseConnections
 from app.exchange.local.subscribing import Subscriber
 from app.exchange.local.tape import Tape
 
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 _TOLLS = (
     kinds.RestThrottle,
     kinds.RestUnauthorized,
+    kinds.RestNotFound,
     kinds.RestInternal,
     kinds.RestBadGateway,
     kinds.RestHang,
@@ -50,7 +53,7 @@ class Server:
         self.feed = Feed(tape, clock, self.options, self.faults, self.ledger)
         self.rest = Rest(tape, clock, self.options, self.faults)
         self.acts = Acts(self.feed, self.rest, tape, clock, self.faults)
-        self._control = Control(tape, clock, self.ledger, self.faults, self.acts)
+        self._control = Control(tape, clock, self.ledger, self.faults, self.acts, self.feed)
         self._requests = TokenBuckets(self.options.requests_per_second)
         self._arrivals = TokenBuckets(self.options.connections_per_second)
         self._messages = TokenBuckets(self.options.messages_per_second)
@@ -143,6 +146,7 @@ class Server:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         entry = self.ledger.request(request.method, request.path, request.query_string, request.remote or "")
         try:
+            await self._delay(request.path)
             toll = self._toll(request.path)
             if toll is not None:
                 entry.note = toll.fault
@@ -150,6 +154,11 @@ class Server:
             return self._settle(entry, await self._reply(request))
         finally:
             entry.status = entry.status if entry.status is not None else 0
+
+    async def _delay(self, path: str) -> None:
+        latency = self.faults.find(kinds.RestLatency, lambda fault: fault.path in path)
+        if latency is not None:
+            await asyncio.sleep(latency.seconds)
 
     def _toll(self, path: str) -> RestToll | None:
         tolls = (self.faults.take(kind, lambda fault: fault.path in path) for kind in _TOLLS)
@@ -161,6 +170,8 @@ class Server:
                 return self._settle(entry, too_many(toll.body, toll.retry_after))
             case kinds.RestUnauthorized():
                 return self._settle(entry, unauthorized())
+            case kinds.RestNotFound():
+                return self._settle(entry, not_found(_product_in(request.path)))
             case kinds.RestInternal():
                 return self._settle(entry, error(500, "INTERNAL", "internal error"))
             case kinds.RestBadGateway():
@@ -196,6 +207,7 @@ class Server:
 
     def _settle(self, entry: Request, reply: Reply) -> web.Response:
         entry.status = reply.status
+        entry.note = entry.note or reply.note
         return _response(reply)
 
     async def _half(self, request: web.Request, entry: Request, reply: Reply) -> web.StreamResponse:
@@ -215,6 +227,10 @@ def _response(reply: Reply) -> web.Response:
     return web.Response(
         status=reply.status, body=reply.body, content_type=reply.content_type, headers=dict(reply.headers)
     )
+
+
+def _product_in(path: str) -> str:
+    return next((part for part in path.split("/") if "-" in part), "")
 
 
 def _cut(request: web.Request) -> web.Response:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from app.exchange.local import noise
-from app.exchange.local.faults import Faults, Snapshot
+from app.exchange.local.faults import Faults
 from app.exchange.local.frames import CandleValues
-from app.exchange.local.market import Candles
+from app.exchange.local.market import Candles, candles_of
 from app.exchange.local.options import Options
+from app.exchange.local.stream_faults import Snapshot
 from app.exchange.local.tape import Tape
 from app.exchange.local.ticker import STEP_MS, STEP_S
 from app.timeframes import Timeframe
@@ -25,6 +26,8 @@ class CandleSnapshots:
         self._tape = tape
         self._options = options
         self._faults = faults
+        self.zero_ms = 0
+        """Trades before this do not count in the bucket that is open then: the server has restarted."""
 
     def of(self, product: str, now_ms: int) -> list[CandleValues]:
         """At most 100 of the newest candles of `product`, as of the exchange time `now_ms`."""
@@ -47,7 +50,12 @@ class CandleSnapshots:
 
     def _newest(self, product: str, buckets: int, now_ms: int) -> Candles:
         end_s = now_ms // STEP_MS * STEP_S + STEP_S
-        return self._tape.candles(product, Timeframe.M5, end_s - buckets * STEP_S, end_s, now_ms)
+        candles = self._tape.candles(product, Timeframe.M5, end_s - buckets * STEP_S, end_s, now_ms)
+        open_s = end_s - STEP_S
+        if not open_s * 1000 < self.zero_ms < end_s * 1000:
+            return candles
+        since = candles_of(self._tape.trades(product, self.zero_ms, now_ms + 1), STEP_S)
+        return np.concatenate((candles[candles["start_s"] < open_s], since))
 
 
 def _with_holes(candles: Candles, rate: float) -> Candles:

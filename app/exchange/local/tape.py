@@ -18,8 +18,8 @@ PAGE_MS = 4 * 3_600_000
 CHUNK_S = 8 * 86_400
 """Long ranges are computed in parts of this length: small enough for the processor's cache, and for malloc to take and
 give no memory of the system for each array (of 32 days, that was half of the time)."""
-KEPT_BUCKETS = 500
-"""A remembered series never has more candles."""
+KEPT_BUCKETS = 1_100
+"""A remembered series never has more candles: a client that reads a thousand in pages has each computed once."""
 MAX_LATE_PRINTS = 1_000
 _LATE_ID = 2**40  # late prints are numbered apart, so the ids of the others stay dense
 

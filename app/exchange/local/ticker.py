@@ -36,9 +36,10 @@ class Track:
         return self.states[position - 1]
 
 
-def track(tape: Tape, product: str, start_ms: int) -> Track:
-    """The whole bucket that starts at `start_ms`, as the market will make it."""
-    trades = tape.trades(product, start_ms, start_ms + STEP_MS)
+def track(tape: Tape, product: str, start_ms: int, zero_ms: int = 0) -> Track:
+    """The whole bucket that starts at `start_ms`, as the market will make it; of its trades those from `zero_ms` on."""
+    in_it = start_ms < zero_ms < start_ms + STEP_MS
+    trades = tape.trades(product, zero_ms if in_it else start_ms, start_ms + STEP_MS)
     if not len(trades):
         return Track(start_ms, [], [])
     start_s, opening = start_ms // 1000, int(trades.price[0])
@@ -60,6 +61,8 @@ class CandleTicker:
         self._tracks: dict[str, Track] = {}
         self._prepared: dict[str, Track] = {}
         self._ready_until_ms = 0
+        self.zero_ms = 0
+        """Trades before this, in the bucket that it is in, do not count: the server has restarted."""
 
     def watch(self, product: str, now_ms: int) -> None:
         """Report changes of `product` after `now_ms`."""
@@ -81,7 +84,7 @@ class CandleTicker:
 
     def _restart(self, product: str, now_ms: int) -> None:
         self._ready_until_ms = 0
-        self._tracks[product] = track(self._tape, product, now_ms - now_ms % STEP_MS)
+        self._tracks[product] = track(self._tape, product, now_ms - now_ms % STEP_MS, self.zero_ms)
         self._tracks[product].advance(now_ms)
 
     def due(self, now_ms: int, *, final_update: bool) -> Iterator[tuple[str, CandleValues]]:
@@ -101,7 +104,7 @@ class CandleTicker:
         """Move on to the bucket `start_ms`, past buckets that nobody looked at."""
         first_ms = max(before_ms + STEP_MS, start_ms - MAX_CAUGHT_UP * STEP_MS)
         for missed_ms in range(first_ms, start_ms if final_update else 0, STEP_MS):
-            if states := track(self._tape, product, missed_ms).states:
+            if states := track(self._tape, product, missed_ms, self.zero_ms).states:
                 yield product, states[-1]
         prepared = self._prepared.pop(product, None)
         current = prepared if prepared and prepared.start_ms == start_ms else track(self._tape, product, start_ms)

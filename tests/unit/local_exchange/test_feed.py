@@ -56,3 +56,29 @@ def test_a_snapshot_tells_of_no_bucket_before_the_last_update_of_the_one_before(
     candle = tape.candles(BTC, Timeframe.M5, START_S, START_S + 300, clock.now_ms()).tolist()
     ((event,),) = [e["candles"] for e in json.loads(frames.candles("update", tape.products[BTC], candle))]
     assert rows[next_at - 1] == event
+
+
+def test_a_server_that_restarts_counts_its_open_bucket_from_zero_and_the_next_one_whole() -> None:
+    half_s, whole_s = START_S + 150, START_S + 300
+    clock, tape = ExchangeClock(half_s * 1000, 0), Tape(SeededMarket(3, start_s=START_S))
+    feed, told = Feed(tape, clock, Options(snapshot_hole_rate=0), Faults(), Ledger(clock.now_ms)), Told()
+    feed.connections[1] = connection = cast(Connection, told)
+    feed.count_from_zero()
+    clock.set(half_s * 1000 + 90_000)
+    feed.tick()
+    asyncio.run(feed.subscribe(connection, "candles", [BTC]))
+    ((newest, *_),) = told.frames
+    for at_s in (whole_s, whole_s + 300):
+        clock.set(at_s * 1000)
+        feed.tick()
+    rows = {int(row["start"]): row for frame in told.frames for row in frame}
+
+    def volume(first_s: int, last_s: int) -> str:
+        return tape.products[BTC].size(int(tape.trades(BTC, first_s * 1000, last_s * 1000).size.sum()))
+
+    assert newest["volume"] == volume(half_s, half_s + 90), "the snapshot"
+    assert rows[START_S]["volume"] == volume(half_s, whole_s) != volume(START_S, whole_s)
+    assert rows[whole_s]["volume"] == volume(whole_s, whole_s + 300)
+    assert tape.candles(BTC, Timeframe.M5, START_S, whole_s, clock.now_ms())["volume"][0] == int(
+        tape.trades(BTC, START_S * 1000, whole_s * 1000).size.sum()
+    ), "REST and truth know all"

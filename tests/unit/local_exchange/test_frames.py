@@ -7,9 +7,9 @@ import json
 import pytest
 
 from app.exchange.local import frames
-from app.exchange.local.faults import GarbageKind
 from app.exchange.local.garbage import Numbered, Raw, garbage
 from app.exchange.local.market import Product, Trades
+from app.exchange.local.stream_faults import GarbageKind
 
 BTC = Product("BTC-USD", 2)
 

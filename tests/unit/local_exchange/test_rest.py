@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from app.exchange.local.clock import ExchangeClock
-from app.exchange.local.faults import Faults, RestLate, RestStale
+from app.exchange.local.faults import Faults, parse
 from app.exchange.local.options import Options
 from app.exchange.local.replies import Reply
 from app.exchange.local.rest import GRANULARITIES, PREFIX, Rest
+from app.exchange.local.rest_faults import RestLate, RestStale
 from app.exchange.local.seeded import SeededMarket
 from app.exchange.local.tape import Tape
 from app.timeframes import Timeframe
@@ -36,6 +37,17 @@ class Exchange:
         reply = self.reply(path, **query)
         assert reply.status == 200, reply.body
         return json.loads(reply.body)
+
+    def inject(self, fault: str, **parameters: object) -> None:
+        self.faults.add(parse({"fault": fault, **parameters}))
+
+    def page(self, buckets: int = 10, product: str = "BTC-USD") -> list[dict[str, str]]:
+        """The newest `buckets` of 5m with the open one, oldest first."""
+        open_s = Timeframe.M5.bucket(self.clock.now_ms() / 1000)
+        query = {"granularity": ["FIVE_MINUTE"], "start": [str(open_s - (buckets - 1) * 300)], "end": [str(open_s)]}
+        reply = self.rest.answer(CANDLES.replace("BTC-USD", product), query, fresh=True)
+        rows: list[dict[str, str]] = json.loads(reply.body)["candles"]
+        return rows[::-1]
 
     def starts(self, **query: object) -> list[int]:
         return [int(c["start"]) for c in self.get(CANDLES, **query)["candles"]]
@@ -179,3 +191,67 @@ def test_stale_rest_tells_the_newest_closed_bucket_as_it_was_at_its_half(exchang
     assert float(stale["volume"]) < float(newest["volume"])
     exchange.clock.set((open_s + 200) * 1000)
     assert exchange.get(CANDLES, **query)["candles"] == [newest, older]
+
+
+def test_late_rest_may_leave_out_the_open_bucket_too(exchange: Exchange) -> None:
+    true = exchange.page()
+    exchange.inject("rest_late", seconds=900, shows_open=False)
+    assert exchange.page() == true[:6], "of ten the open one, and the three that ended within 900 s"
+
+
+def test_rest_may_answer_with_few_candles_of_either_end_or_none(exchange: Exchange) -> None:
+    true = exchange.page()
+    exchange.inject("rest_short", rows=2)
+    assert exchange.page() == true[-2:]
+    assert exchange.page() == true, "a toll is taken once"
+    exchange.inject("rest_short", rows=3, keep="oldest", count=2)
+    assert [exchange.page() for _ in range(3)] == [true[:3], true[:3], true]
+    exchange.inject("rest_empty")
+    assert [exchange.page() for _ in range(2)] == [[], true]
+
+
+def test_a_fault_of_candles_may_be_of_one_product(exchange: Exchange) -> None:
+    other = exchange.page(product="ETH-USD")
+    exchange.inject("rest_empty", product="BTC-USD")
+    assert exchange.page(product="ETH-USD") == other
+    assert exchange.page() == []
+
+
+def test_rest_may_tell_half_of_each_volume(exchange: Exchange) -> None:
+    true = exchange.page()
+    exchange.inject("rest_half")
+    for whole, half in zip(true, exchange.page(), strict=True):
+        assert {**half, "volume": ""} == {**whole, "volume": ""}
+        assert float(half["volume"]) == pytest.approx(float(whole["volume"]) / 2, abs=1e-8)
+
+
+def test_rest_may_leave_out_other_candles_in_each_answer(exchange: Exchange) -> None:
+    true = exchange.page(200)
+    exchange.inject("rest_holes", rate=0.25, count=2)
+    first, second = exchange.page(200), exchange.page(200)
+    assert first != second
+    for answer in (first, second):
+        assert all(row in true for row in answer)
+        assert 100 < len(answer) < 190
+
+
+def test_rest_may_be_two_servers_of_which_one_is_late(exchange: Exchange) -> None:
+    before = exchange.page()
+    exchange.clock.jump(3_600_000)
+    true = exchange.page(22)
+    exchange.inject("rest_alternate", seconds=3_600)
+    answers = [exchange.page(22) for _ in range(4)]
+    assert answers[0] == answers[2] == true
+    assert answers[1] == answers[3] == before, "as it was then, the bucket that was open included"
+
+
+def test_an_answer_that_a_fault_changed_says_so_in_its_note_and_is_not_kept(exchange: Exchange) -> None:
+    query = {"granularity": "FIVE_MINUTE"}
+    exchange.inject("rest_empty")
+    assert exchange.reply(CANDLES, **query).note == "rest_empty"
+    assert exchange.reply(CANDLES, **query).note == ""
+    exchange.inject("rest_late", seconds=900)
+    exchange.clock.jump(1_001)
+    assert exchange.reply(CANDLES, **query).note == "rest_late"
+    long_ago = {**query, "start": NOW_S - 86_400, "end": NOW_S - 80_000}
+    assert exchange.reply(CANDLES, **long_ago).note == "", "nothing of it was changed"

@@ -1,0 +1,68 @@
+"""A request for candles as a value: which page, when it is due again, and how long a bucket takes to settle. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from app.timeframes import Timeframe
+
+PAGE = 350
+"""Buckets in one REST request, at most."""
+
+WAITS_S = (300.0, 600.0, 2_700.0, 3_600.0)
+"""After the n-th response that does not cover a bucket it is requested again after so many seconds of exchange time:
+5, 15 and 60 minutes after the first, then hourly."""
+
+
+class Rules(NamedTuple):
+    """How long after its end a bucket is left to the stream, and how long REST may still change it."""
+
+    grace_s: float
+    settling_s: float
+
+    def newest(self, timeframe: Timeframe, now_s: float) -> int:
+        """Start of the newest bucket that is to be there at `now_s` (exchange time)."""
+        return timeframe.last_over(now_s - self.grace_s)
+
+    def settled(self, timeframe: Timeframe, now_s: float) -> int:
+        """Start of the newest bucket on which a response to a request at `now_s` is final."""
+        return timeframe.last_over(now_s - self.settling_s)
+
+    def settles_s(self, timeframe: Timeframe, start_s: int) -> float:
+        """Exchange time from which a response on the bucket is final."""
+        return start_s + timeframe.seconds + self.settling_s
+
+
+class Need(NamedTuple):
+    """One page to request: the buckets `first_s` to `last_s` of `timeframe`.
+
+    `timeframe`: that of the series; a longer one for a survey of a time that no page of its own spans. `initial`: the
+    series was never requested.
+    """
+
+    timeframe: Timeframe
+    first_s: int
+    last_s: int
+    initial: bool = False
+
+
+class Asked(NamedTuple):
+    """Buckets that were requested and not covered, `first_s` to `last_s`: the last time at `asked_s` (exchange time).
+
+    `responses`: how many in a row did not cover them.
+    """
+
+    first_s: int
+    last_s: int
+    asked_s: float
+    responses: int
+
+    @property
+    def due_s(self) -> float:
+        return self.asked_s + WAITS_S[min(self.responses, len(WAITS_S)) - 1]
+
+    def outside(self, first_s: int, last_s: int, step: int) -> list[Asked]:
+        """What is left of it without the buckets `first_s` to `last_s`."""
+        before = self._replace(last_s=min(self.last_s, first_s - step))
+        behind = self._replace(first_s=max(self.first_s, last_s + step))
+        return [part for part in (before, behind) if part.first_s <= part.last_s]

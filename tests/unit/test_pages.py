@@ -1,0 +1,55 @@
+"""How many pages are missing, and which requests told nothing new: what downtimes are measured by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.timeframes import Timeframe
+from tests.faults.pages import NEW_A_PAGE, Reach, pages_missing, runs, told_nothing_new
+
+M5, H1 = Timeframe.M5, Timeframe.H1
+FIRST_S = 360_000
+REACH = {M5: Reach(FIRST_S, FIRST_S + 997 * 300)}
+
+
+def known(*indices: int) -> set[int]:
+    return {FIRST_S + i * 300 for i in indices}
+
+
+def total(reach: dict[Timeframe, Reach], known: dict[Timeframe, set[int]]) -> int:
+    return pages_missing(reach, known).total()
+
+
+def test_adjacent_buckets_are_one_run() -> None:
+    assert runs([], 300) == []
+    assert runs([900, 300, 600, 1_500], 300) == [3, 1]
+
+
+def test_each_run_needs_its_pages() -> None:
+    assert total(REACH, {M5: known(*range(998))}) == 0
+    assert total(REACH, {M5: set()}) == 3
+    assert total(REACH, {M5: known(*range(998 - NEW_A_PAGE))}) == 1
+    assert total(REACH, {M5: known(*range(998 - NEW_A_PAGE - 1))}) == 2
+    assert total(REACH, {M5: known(*range(500), *range(501, 990))}) == 2
+
+
+def test_longer_buckets_are_missing_only_where_no_5m_candles_can_make_them() -> None:
+    inside = REACH | {H1: Reach(FIRST_S, FIRST_S + 82 * 3_600)}
+    assert total(inside, {M5: set(), H1: set()}) == 3
+    before = REACH | {H1: Reach(FIRST_S - 400 * 3_600, FIRST_S + 82 * 3_600)}
+    assert total(before, {M5: set(), H1: set()}) == 3 + 2
+    across = REACH | {H1: Reach(FIRST_S - 1_800, FIRST_S + 82 * 3_600)}
+    assert total(across, {M5: known(*range(998)), H1: set()}) == 1, "half of its children are out of reach"
+
+
+def request(first: int, last: int, **changes: Any) -> dict[str, Any]:
+    query = f"start={first}&end={last}&granularity=FIVE_MINUTE"
+    return {"path": "/x/BTC-USD/candles", "query": query, "status": 200, **changes}
+
+
+def test_a_request_that_tells_of_no_new_bucket_is_counted() -> None:
+    assert told_nothing_new([request(300, 900), request(600, 900)]) == 1
+    assert told_nothing_new([request(300, 900), request(600, 1_200)]) == 0
+    assert told_nothing_new([request(300, 900), request(300, 900, path="/x/ETH-USD/candles")]) == 0
+    assert told_nothing_new([request(300, 900, status=500), request(300, 900)]) == 0
+    assert told_nothing_new([{"path": "/x/time", "query": "", "status": 200}]) == 0
