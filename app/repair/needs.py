@@ -106,23 +106,22 @@ class Gaps:
     @cached_property
     def due(self) -> list[tuple[int, int]]:
         """The first and the last bucket of each gap that is to be requested now, oldest first."""
-        before, behind = self._sides
-        waits = np.zeros(len(behind), dtype=bool)
-        for asked in self.asked:
-            if self._due_again_s(asked) > self.now_s:
-                waits |= (behind >= asked.first_s) & (behind <= asked.last_s)
-        if len(before) and self._next_look_s() > self.now_s:
-            before = before[:0]
-        return merge(np.concatenate([before, behind[~waits]]), self._step, limit=len(self.lost) + 1)
+        return merge(self.lost[self._due_at_s <= self.now_s], self._step, limit=len(self.lost) + 1)
 
     @cached_property
-    def _sides(self) -> tuple[Starts, Starts]:
-        """`lost` before the first trade, if a response has found nothing there, and all else.
+    def _due_at_s(self) -> npt.NDArray[np.float64]:
+        """For each of `lost` the exchange time from which it is to be requested.
 
-        The former waits for the next look at the origin, the latter by what was requested in vain.
+        What lies before the first trade, if a response has found nothing there, waits for the next look at the origin;
+        all else by what was requested in vain.
         """
-        is_before = self.lost < (self.traded[0] if self._begins_here else 0)
-        return self.lost[is_before], self.lost[~is_before]
+        due_s = np.zeros(len(self.lost))
+        for asked in self.asked:
+            within = (self.lost >= asked.first_s) & (self.lost <= asked.last_s)
+            due_s[within] = np.maximum(due_s[within], self._due_again_s(asked))
+        if self._begins_here:
+            due_s[self.lost < self.traded[0]] = self._next_look_s()
+        return due_s
 
     @property
     def is_history(self) -> bool:
@@ -151,16 +150,12 @@ class Gaps:
             return self.now_s
         if self.due:
             return self.now_s
-        before, behind = self._sides
-        waiting = [a for a in self.asked if ((behind >= a.first_s) & (behind <= a.last_s)).any()]
-        moments = [self._look_due_s(), *map(self._due_again_s, waiting)]
-        if len(before):
-            moments.append(self._next_look_s())
+        moments = [self._look_due_s(), *self._due_at_s.tolist()]
         early = self.view.records["start_s"][(self.view.records["flags"] & PROVISIONAL) != 0]
         early = early[early > self.rules.settled(self.timeframe, self._patient_s)]
         if len(early):
             moments.append(self.rules.settles_s(self.timeframe, int(early[0])) + self.now_s - self._patient_s)
-        due_s = min(moments)
+        due_s = float(min(moments))
         return None if due_s == NEVER_S else due_s
 
     def still_asked(self, need: Need) -> tuple[Asked, ...]:
