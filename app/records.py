@@ -46,6 +46,10 @@ SILENT = 0b100000
 that rests on. Without a state it is a note on a bucket that has no candle yet."""
 
 
+GUARDED = 0b1000000
+"""Bit of `flags` of a write, never stored: give way to a candle with more trades, written since REST answered."""
+
+
 def state_of(records: Records) -> npt.NDArray[np.integer[Any]]:
     """The `State` of each record, as integers."""
     states: npt.NDArray[np.integer[Any]] = records["flags"] & STATE_MASK

@@ -7,6 +7,7 @@ response (see `Contradictions`). The rule as a whole: docs/design.md, "When a bu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,26 +19,21 @@ from app.exchange.adapter import Page
 from app.gaps import fill_empty
 from app.records import (
     EMPTY,
+    GUARDED,
     PROVISIONAL,
     RECORD,
     SILENT,
-    STATE_MASK,
     Records,
     has_trades,
     over,
     state_of,
     to_records,
 )
+from app.repair.contradictions import VOLUME_ROUNDING, compare
 from app.repair.needs import ANCHOR, LOOKS_S
 from app.repair.requests import Need, Rules
 from app.series import Series
 from app.timeframes import Timeframe
-
-VOLUME_ROUNDING = 1e-9
-"""Relative difference of two sums of the same volumes."""
-
-AGREE_S = 900
-"""Exchange seconds between two responses that overrule together what was certain."""
 
 
 class Proof(NamedTuple):
@@ -73,7 +69,7 @@ def interpret(
     settled_s = min(rules.settled(series.timeframe, asked_s), need.last_s)
     proven = _covered(rows, page, settled_s, step, asked_ms)
     proven = proven[proven["start_s"] >= view.from_s + step]
-    against = _compare(proven, view.records, disputed, asked_ms)
+    against = compare(proven, view.records, disputed, asked_ms)
     origin = _origin(view, need, rows[rows["start_s"] <= settled_s], asked_s, step)
     disputed = np.concatenate([disputed[~np.isin(disputed["start_s"], proven["start_s"])], against.disputed])
     if not against.is_trusted:
@@ -83,7 +79,8 @@ def interpret(
     early = _early(rows[~np.isin(rows["start_s"], proven["start_s"])], view.records)
     early = early[early["start_s"] >= view.from_s + step]
     found = np.concatenate([sure, silent, early])
-    write = Write(series, found[np.argsort(found["start_s"], kind="stable")], origin, view.origin.start_s)
+    found = _guarded(found[np.argsort(found["start_s"], kind="stable")], against.overruling)
+    write = Write(series, found, origin, view.origin.start_s)
     return Proof(write, disputed, against.overruled, is_trusted=True)
 
 
@@ -103,7 +100,13 @@ def interpret_survey(series: Series, survey: Need, page: Page, view: View, asked
     found = np.concatenate([view.records[:0], *made])
     newest_s = rules.newest(series.timeframe, asked_s)
     found = found[(found["start_s"] >= view.from_s + step) & (found["start_s"] <= newest_s)]
-    return Write(series, found, origin, view.origin.start_s)
+    return Write(series, _guarded(found, ()), origin, view.origin.start_s)
+
+
+def _guarded(found: Records, overruling: Sequence[int]) -> Records:
+    """`found` so that it gives way to candles with more trades that are written meanwhile, but for `overruling`."""
+    found["flags"][~np.isin(found["start_s"], np.array(overruling, dtype=np.int64))] |= GUARDED
+    return found
 
 
 # What a response covers.
@@ -160,63 +163,6 @@ def _early(records: Records, known: Records) -> Records:
     early["flags"] = State.CLOSED | PROVISIONAL
     early["observed_ms"] = early["start_s"].astype(np.uint64) * 1000
     return early
-
-
-# What a response contradicts.
-
-
-class Contradictions(NamedTuple):
-    """`disputed`: what the response says of buckets that it may not change yet, and when that was first said."""
-
-    disputed: Records
-    overruled: list[int]
-    is_trusted: bool
-
-
-def _compare(proven: Records, known: Records, before: Records, asked_ms: int) -> Contradictions:
-    """What is certain is given up only for two responses that agree, at least `AGREE_S` apart.
-
-    Certain is that there were trades where some were seen, at least as many, and all that REST itself confirmed.
-    """
-    _, new, old = np.intersect1d(proven["start_s"], known["start_s"], assume_unique=True, return_indices=True)
-    said, held = proven[new], known[old]
-    wrong = contradicts(said, held)
-    said, held = said[wrong], held[wrong]
-    earlier = {int(r["start_s"]): r for r in before if int(r["observed_ms"]) <= asked_ms}
-    first = [earlier.get(start_s) for start_s in said["start_s"].tolist()]
-    agreeing = [f if f is not None and _same(claim, f) else None for claim, f in zip(said, first, strict=True)]
-    is_trusted = None not in agreeing
-    disputed, overruled = [], []
-    for claim, certain, agreed in zip(said, held, agreeing, strict=True):
-        is_old = agreed is not None and asked_ms - int(agreed["observed_ms"]) >= AGREE_S * 1000
-        if not is_trusted or not is_old:
-            disputed.append(claim if agreed is None else agreed)
-        elif int(certain["flags"]) & STATE_MASK == State.CONFIRMED:
-            overruled.append(int(claim["start_s"]))
-    return Contradictions(np.array(disputed, dtype=RECORD), overruled, is_trusted)
-
-
-def contradicts(said: Records, held: Records) -> npt.NDArray[np.bool_]:
-    """In which buckets a response says less than is known, or other than REST confirmed (arrays of equal length)."""
-    differ = np.zeros(len(said), dtype=bool)
-    for field in ("open", "high", "low", "close"):
-        differ |= said[field] != held[field]
-    off = said["volume"] - held["volume"]
-    differ |= np.abs(off) > VOLUME_ROUNDING * np.maximum(said["volume"], held["volume"])
-    more = has_trades(said) & (off > VOLUME_ROUNDING * held["volume"])
-    is_closed, is_confirmed = state_of(held) >= State.CLOSED, state_of(held) == State.CONFIRMED
-    traded = has_trades(held)
-    less = traded & ~more & np.where(is_closed, differ, off < -VOLUME_ROUNDING * held["volume"])
-    rests_on_silence = (held["flags"] & SILENT) != 0
-    overrules = is_confirmed & differ & (traded | has_trades(said)) & ~rests_on_silence
-    wrong: npt.NDArray[np.bool_] = less | overrules
-    return wrong
-
-
-def _same(a: np.void, b: np.void) -> bool:
-    if any(a[field] != b[field] for field in ("open", "high", "low", "close")):
-        return False
-    return bool(abs(a["volume"] - b["volume"]) <= VOLUME_ROUNDING * max(a["volume"], b["volume"]))
 
 
 # Where a series begins.

@@ -15,7 +15,7 @@ from app.cache import keys
 from app.cache.candles import CALLS_A_TRIP, SERIES_A_CALL, CandleCache
 from app.cache.model import Origin, Outcome, Write
 from app.candles import State
-from app.records import CORRECTED, PROVISIONAL, RECORD, Records
+from app.records import CORRECTED, GUARDED, PROVISIONAL, RECORD, Records
 from tests.build import B0, STEP, candle, empty, records, run, series
 
 pytestmark = pytest.mark.integration
@@ -246,3 +246,25 @@ def test_records_come_back_bit_for_bit(cache: CandleCache) -> None:
     assert got.tobytes() == sent.tobytes()
     assert got.dtype == RECORD
     assert candle().start_s == B0
+
+
+@pytest.mark.parametrize("state", [FORMING, CLOSED])
+def test_what_rest_said_gives_way_to_more_trades_that_were_written_meanwhile(cache: CandleCache, state: State) -> None:
+    """Between the response and its write a stream may have written the bucket: it saw more."""
+    seen = records((B0, state))
+    seen["volume"] = 4
+    less, nothing, more = records((B0, CONFIRMED)), empty(B0, 10.0), records((B0, CONFIRMED))
+    more["volume"] = 5
+    for said in (less, nothing, more):
+        said["flags"] |= GUARDED
+        said["observed_ms"] = 9
+    assert put(cache, seen, less, nothing)[1:] == [Outcome.REFUSED, Outcome.REFUSED]
+    there = cache.read(series(), B0, B0).records
+    assert there["volume"].tolist() == [4.0]
+    assert bool(there["flags"][0] & PROVISIONAL) is (state is CLOSED), "REST is requested once more"
+    assert put(cache, more)[0].is_news
+    assert not cache.read(series(), B0, B0).records["flags"][0] & GUARDED
+    overruled = less.copy()
+    overruled["flags"] -= GUARDED
+    overruled["observed_ms"] = 10
+    assert put(cache, overruled) == [Outcome.CORRECTED], "unless another response agreed"

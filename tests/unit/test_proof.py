@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from app.cache.model import NO_ORIGIN, Origin, View
 from app.candles import State, UnifiedCandle
 from app.exchange.adapter import Page
-from app.records import EMPTY, PROVISIONAL, SILENT, Records, has_trades, state_of, to_records
-from app.repair.proof import AGREE_S, Proof, interpret, interpret_survey
+from app.records import EMPTY, GUARDED, PROVISIONAL, SILENT, Records, has_trades, state_of, to_records
+from app.repair.contradictions import AGREE_S
+from app.repair.proof import Proof, interpret, interpret_survey
 from app.repair.requests import Need, Rules
 from app.timeframes import Timeframe
 from tests.build import B0, STEP, candle, empty, records, run, series
@@ -115,7 +116,7 @@ def test_silence_and_a_settled_response_together_prove_that_a_bucket_was_empty()
     found = proof(need(2, 5), page(2), known, at(5, 59)).write.records
     found = found[state_of(found) == CONFIRMED]
     assert buckets(found) == [3], "the next has not settled"
-    assert found["flags"].tolist() == [CONFIRMED | EMPTY | SILENT]
+    assert found["flags"].tolist() == [CONFIRMED | EMPTY | SILENT | GUARDED]
     assert found["close"].tolist() == [12.0]
     assert confirmed(proof(need(2, 5), page(), known, at(5, 60))) == [3, 4], "an empty response lacks them too"
 

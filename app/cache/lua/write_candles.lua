@@ -19,7 +19,7 @@
 local call, pack, unpack, sub, band, floor = redis.call, struct.pack, struct.unpack, string.sub, bit.band, math.floor
 local RECORD, TRAILER, AS_IT_IS = 56, 16, 4294967295
 local NOTE, FORMING, CLOSED = 0, 1, 2
-local EMPTY_BIT, CORRECTED_BIT, PROVISIONAL_BIT, SILENT_BIT = 4, 8, 16, 32
+local EMPTY_BIT, CORRECTED_BIT, PROVISIONAL_BIT, SILENT_BIT, GUARDED_BIT = 4, 8, 16, 32, 64
 local REFUSED, UNCHANGED, INSERTED, CORRECTED, CONFIRMED, UPDATED, RESOLVED = 0, 1, 2, 3, 4, 5, 6
 local AHEAD_MS = 300000 -- a frame's time may be ahead of the clock that is stored, but not by this much
 
@@ -99,6 +99,20 @@ local function judge_silence(new, old)
 end
 
 -- A silence that was voided is provisional until REST has been requested: it may not hide trades either.
+-- Whether a guarded record has fewer trades than what is there: that was written since the response was compared.
+local function has_less(bytes, flags, stored, stored_flags)
+  if band(stored_flags, EMPTY_BIT) ~= 0 or band(stored_flags, 3) == NOTE then return false end
+  if band(flags, EMPTY_BIT) ~= 0 then return true end
+  local volume, known = unpack('<d', bytes, 49), unpack('<d', stored, 49)
+  return volume < known * (1 - 1e-9)
+end
+
+-- Refused, and marked if it is closed: REST is requested once more.
+local function judge_guarded(stored, stored_flags)
+  if band(stored_flags, 3) < CLOSED then return REFUSED end
+  return REFUSED, with_flags(stored, bit.bor(stored_flags, PROVISIONAL_BIT))
+end
+
 local function breaks_silence(flags, stored_flags)
   return band(stored_flags, EMPTY_BIT) ~= 0 and band(stored_flags, bit.bor(SILENT_BIT, PROVISIONAL_BIT)) ~= 0
     and band(stored_flags, 3) >= CLOSED and band(flags, EMPTY_BIT) == 0
@@ -135,11 +149,18 @@ for k = 3, #KEYS do
     local state, outcome, before = band(flags, 3), INSERTED, nil
     number = number + 1
     if (stored_start - step) * 1000 > clock_ms then stored_start = 0 end
+    local is_guarded = band(flags, GUARDED_BIT) ~= 0
+    if is_guarded then
+      flags = flags - GUARDED_BIT
+      bytes = with_flags(bytes, flags)
+    end
 
     if stored_start > start then
       outcome, bytes = REFUSED, nil -- older than the ring reaches
     elseif stored_start < start then
       if state < CLOSED then outcome = UPDATED end
+    elseif is_guarded and has_less(bytes, flags, stored, stored_flags) then
+      outcome, bytes = judge_guarded(stored, stored_flags)
     elseif state == NOTE then
       outcome, bytes = judge_note(head(bytes), head(stored))
     elseif breaks_silence(flags, stored_flags) then
