@@ -97,7 +97,7 @@ def test_the_repair_queue_holds_a_request_once_whatever_becomes_of_it(redis_clie
         for number in range(len(requests)):
             if (request := queue.claim(turn)) is None:
                 continue
-            queue.note_asked(request, Asked(B0, B0, turn, 1))
+            queue.note_asked(request, (Asked(B0, B0, turn, 1),))
             match (turn + number) % 5:
                 case 0:
                     queue.retry(request, 0)

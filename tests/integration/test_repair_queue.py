@@ -6,6 +6,7 @@ import pytest
 import redis
 
 from app.repair import queue as module
+from app.repair.needs import Asked
 from app.repair.queue import Kind, RepairQueue, Request, Why, urgency
 from app.timeframes import Timeframe
 from tests.support import eventually
@@ -95,6 +96,72 @@ def test_tries_are_counted_until_it_is_done(queue: RepairQueue) -> None:
     queue.done(gap())
     assert queue.attempts(gap()) == 0
     assert queue.state().total == 0
+
+
+def test_tries_outlive_a_budget_without_a_permit(queue: RepairQueue) -> None:
+    """Nothing was requested then, so a product that is always refused is given up although the budget is busy."""
+    queue.add([(gap(), Why.GAP)])
+    for tries in (1, 2, 3):
+        assert eventually(lambda: queue.claim(NOW_MS)) == gap()
+        queue.postpone(gap(), NOW_MS)
+        assert queue.claim(NOW_MS) == gap()
+        assert queue.retry(gap(), 0.0) == tries
+    assert eventually(lambda: queue.claim(NOW_MS)) == gap()
+    queue.settle(gap(), NOW_MS)
+    assert queue.attempts(gap()) == 0, "there was a response"
+
+
+def test_what_was_postponed_waits_on_the_exchanges_clock(queue: RepairQueue) -> None:
+    queue.add([(gap(), Why.GAP)])
+    queue.claim(NOW_MS)
+    queue.postpone(gap(), NOW_MS + 5)
+    assert queue.claim(NOW_MS + 4) is None
+    assert queue.claim(NOW_MS + 5) == gap()
+
+
+def test_what_is_left_may_be_less_urgent_than_what_was_requested(queue: RepairQueue) -> None:
+    queue.add([(gap("A-USD"), Why.GAP), (gap("B-USD"), Why.HISTORY)])
+    queue.claim(NOW_MS)
+    queue.settle(gap("A-USD"), NOW_MS, Why.HISTORY)
+    assert queue.whys()[gap("A-USD")] is Why.HISTORY
+    assert set(claim_all(queue)) == {gap("B-USD"), gap("A-USD")}
+
+
+IN_VAIN = (Asked(NOW_MS // 1000, NOW_MS // 1000 + 300, 7.5, 1), Asked(NOW_MS // 1000 + 900, NOW_MS // 1000 + 900, 9, 2))
+
+
+def test_what_was_requested_in_vain_is_kept_until_it_is_there_or_due_anew(queue: RepairQueue) -> None:
+    queue.note_asked(gap(), IN_VAIN)
+    assert queue.asked([gap(), gap("ETH-USD")]) == [IN_VAIN, ()]
+    queue.add([(gap(), Why.GAP)])
+    queue.claim(NOW_MS)
+    queue.settle(gap(), NOW_MS + 1)
+    assert queue.asked([gap()]) == [IN_VAIN]
+    queue.add([(gap(), Why.GAP)], anew=True)
+    assert queue.asked([gap()]) == [()], "the stream has broken: what was said before does not count"
+    queue.note_asked(gap(), IN_VAIN)
+    queue.done(gap())
+    assert queue.asked([gap()]) == [()]
+    queue.note_asked(gap(), IN_VAIN)
+    queue.note_asked(gap(), ())
+    assert queue.asked([gap()]) == [()]
+
+
+def test_of_products_that_are_no_longer_followed_nothing_is_kept(queue: RepairQueue) -> None:
+    """Their failures would stay on record, and alarm, for ever."""
+    for product in ("BTC-USD", "GONE-USD"):
+        queue.add([(gap(product), Why.GAP), (gap(product, D1), Why.GAP)])
+        queue.note_asked(gap(product), IN_VAIN)
+    for request in claim_all(queue):
+        if request.timeframe is D1:
+            queue.retry(request, 60)
+        else:
+            queue.fail(request, "404", NOW_MS)
+    assert queue.forget({"BTC-USD"}) == 3
+    assert set(queue.failures()) == {gap()}
+    assert queue.asked([gap(), gap("GONE-USD")]) == [IN_VAIN, ()]
+    assert (queue.attempts(gap(timeframe=D1)), queue.attempts(gap("GONE-USD", D1))) == (1, 0)
+    assert queue.forget({"BTC-USD"}) == 0
 
 
 def test_what_was_given_up_is_on_record_until_it_is_done(queue: RepairQueue) -> None:

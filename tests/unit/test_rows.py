@@ -8,13 +8,13 @@ import pytest
 
 from app.candles import State
 from app.indicators.macdv import macdv_of
-from app.records import CORRECTED, EMPTY, RECORD
+from app.records import CORRECTED, EMPTY, PROVISIONAL, RECORD
 from app.rows import candle_json, candle_rows, indicator_rows
 from tests.filled import walk
 
 
 def test_a_candle_row_has_every_field_as_a_plain_value() -> None:
-    flags = [State.FORMING, State.CLOSED | CORRECTED, State.CONFIRMED | EMPTY]
+    flags = [State.FORMING, State.CLOSED | CORRECTED, State.CONFIRMED | EMPTY, State.CLOSED | PROVISIONAL]
     records = np.array([(300 * i, f, 5, 1.5, 2.5, 0.5, 2.0, 7.25) for i, f in enumerate(flags, 1)], RECORD)
     rows = candle_rows(records)
     assert rows[0] == {
@@ -29,9 +29,10 @@ def test_a_candle_row_has_every_field_as_a_plain_value() -> None:
         "corrected": False,
         "provisional": False,
     }
-    assert [(r["start"], r["trades"], r["state"], r["corrected"]) for r in rows[1:]] == [
-        (600, True, "closed", True),
-        (900, False, "confirmed", False),
+    assert [(r["start"], r["trades"], r["state"], r["corrected"], r["provisional"]) for r in rows[1:]] == [
+        (600, True, "closed", True, False),
+        (900, False, "confirmed", False, False),
+        (1200, True, "closed", False, True),
     ]
     assert {type(v) for v in rows[0].values()} == {int, float, bool, str}
 
