@@ -121,6 +121,7 @@ def test_the_newest_candles_come_oldest_first_with_the_forming_one(web: httpx.Cl
         "trades": True,
         "state": "forming",
         "corrected": False,
+        "provisional": False,
     }
 
 
@@ -290,6 +291,7 @@ def test_status_of_an_installation_that_is_well(own: httpx.Client) -> None:
         "newest": filled.NOW_S // 3600 * 3600 - 3600,
         "age_seconds": 130.0,
         "ready": True,
+        "starting": False,
         "stale": False,
         "reason": None,
     }
