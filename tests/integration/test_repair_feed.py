@@ -12,7 +12,7 @@ import pytest
 
 from app.cache import keys
 from app.candles import State
-from app.records import state_of
+from app.records import CORRECTED, state_of
 from app.series import Series
 from app.timeframes import Timeframe
 from tests.faults.world import World, started_world
@@ -69,18 +69,26 @@ def test_silence_is_noticed_before_it_ends_and_repaired(fault: dict[str, Any], r
     eventually(lambda: "open (number" in log.output().rpartition("lost: no ")[2], timeout=60, interval=0.1)
 
 
-def test_a_revision_that_was_told_is_asked_for_at_once(running: World) -> None:
+def test_a_revision_that_was_told_is_requested_at_once_and_believed_the_second_time(running: World) -> None:
     exchange, system = running.exchange, running.system
     system.wait_until(system.now_s() + 400)
-    bucket, btc = M5.bucket(exchange.now_s()) - 600, Series("coinbase", "BTC-USD", M5)
+    begun_s, btc = M5.bucket(exchange.now_s()) - 600, Series("coinbase", "BTC-USD", M5)
     subprocess.run([sys.executable, "-m", "app", "reconcile", "now"], env={**os.environ, **system.env}, check=True)
 
-    def is_confirmed() -> bool:
-        return bool((state_of(system.context.candles.read(btc, bucket, bucket).records) == State.CONFIRMED).all())
+    def newest_confirmed() -> int:
+        records = system.context.candles.read(btc, begun_s, M5.bucket(exchange.now_s())).records
+        return int(records["start_s"][state_of(records) == State.CONFIRMED].max(initial=0))
 
-    eventually(is_confirmed, timeout=20)
+    def requests() -> int:
+        return len([r for r in exchange.requests_for_candles() if "/BTC-USD/" in r["path"]])
+
+    bucket = eventually(newest_confirmed, timeout=20)  # the stream remembers it still
+    before = requests()
     exchange.inject("revise", product="BTC-USD", start=bucket)
-    assert_true(system, exchange, timeout=10)
+    eventually(lambda: requests() > before, timeout=20)
+    assert_true(system, exchange, timeout=60)
+    (record,) = system.context.candles.read(btc, bucket, bucket).records
+    assert record["flags"] & CORRECTED
 
 
 def test_two_ingest_processes_write_and_tell_everything_once(running: World) -> None:
