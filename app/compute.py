@@ -30,11 +30,15 @@ Ended: TypeAlias = Mapping[Touched, Sequence[Timeframe]]
 
 
 class Held(NamedTuple):
-    """What the cache holds of a series: its newest closed candles, their revision, and how far its alerts have come."""
+    """What the cache holds of a series: its newest closed candles, their revision, and how far its alerts have come.
+
+    `begin_s`: the bucket before which the exchange has no candle; 0 if that is not proven.
+    """
 
     closed: Records
     revision: int
     watched: Watched | None
+    begin_s: int
 
 
 class Computer:
@@ -106,7 +110,7 @@ class Computer:
             ranges.append((series, min(first_s, newest_s - (WINDOW + extra) * series.timeframe.seconds), newest_s))
         views = self._candles.read_many(ranges)
         return {
-            series: Held(view.over, view.revision, before)
+            series: Held(view.over, view.revision, before, view.origin.start_s if view.origin.is_proven else 0)
             for series, view, before in zip(many, views, watched, strict=True)
         }
 
@@ -145,7 +149,7 @@ class Computer:
         computed = macdv_of_batch(tails)
         values = latest_values(tails, [series.timeframe for series in many], computed)
         looks = [
-            Look(series, held.closed, of_window, held.watched)
+            Look(series, held.closed, of_window, held.watched, held.begin_s)
             for (series, held), of_window in zip(many.items(), computed.of_each(tails), strict=True)
         ]
         changes = self._evaluator.evaluate(looks) if self._evaluator else [None] * len(many)

@@ -38,10 +38,13 @@ class Basis(NamedTuple):
 
 
 class Marks:
-    """What is missing, corrected or provisional among `records`: closed ones, oldest first, at least one."""
+    """What is missing, corrected or provisional among `records`: closed ones, oldest first, at least one.
 
-    def __init__(self, records: Records, timeframe: Timeframe) -> None:
-        self._step = timeframe.seconds
+    `begin_s`: the bucket before which the exchange has none of the series; 0 if that is not proven.
+    """
+
+    def __init__(self, records: Records, timeframe: Timeframe, begin_s: int = 0) -> None:
+        self._step, self._begin_s = timeframe.seconds, begin_s
         self._first_s, self._last_s = int(records["start_s"][0]), int(records["start_s"][-1])
         self._gaps = _gaps(records, timeframe)
         self._marked = _marked(records)
@@ -74,11 +77,12 @@ class Marks:
         """The first bar from `lowest_s` on that something is waited for; the newest one if nothing is.
 
         Every bar behind a missing candle waits for it; its own bar and the next one wait for a provisional candle.
-        `lowest_s`: a bar behind one that was there: if there is no record at it or before it, that is a gap, too.
+        So does a bar from `lowest_s` on whose window is not full, unless the series begins there: history comes after
+        the first live candles.
         """
         late_s = self._last_s - LATE_BARS * self._step
         found = [self._last_s]
-        if self._first_s > lowest_s:
+        if self._first_s > max(self._begin_s, lowest_s - (WINDOW - 1) * self._step):
             found.append(lowest_s)
         found += [before_s + self._step for before_s, behind_s in self._gaps.tolist() if behind_s > late_s]
         found += [start_s for start_s in self._provisional if start_s >= lowest_s - self._step]

@@ -32,12 +32,16 @@ ALERTS_AT_ONCE = 16
 
 
 class Look(NamedTuple):
-    """A series whose candles are new: the closed ones, the values of the newest window, and the last look."""
+    """A series whose candles are new: the closed ones, the values of the newest window, and the last look.
+
+    `begin_s`: the bucket before which the exchange has no candle; 0 if that is not proven.
+    """
 
     series: Series
     records: Records
     values: MacdvSeries
     before: Watched | None
+    begin_s: int = 0
 
 
 class Evaluator:
@@ -60,8 +64,8 @@ class Evaluator:
     def evaluate(self, looks: Sequence[Look]) -> list[AlertChange | None]:
         """What each look changes; None where there is no candle."""
         seen = [
-            self._watch.look(s.product, s.timeframe, records, values, before) if len(records) else None
-            for s, records, values, before in looks
+            self._watch.look(s.product, s.timeframe, records, values, before, begin_s) if len(records) else None
+            for s, records, values, before, begin_s in looks
         ]
         verdicts = self._judge(looks, seen)
         alerts = self._alerts_of(

@@ -22,7 +22,8 @@ class Watched(NamedTuple):
 
     `floor_s`: this bar and older ones are history; they were there when watching began. `evaluated_s`: the newest bar
     that was looked at. `pending_s`: bars before it are done with; it and later ones are looked at again when `basis`,
-    what they rest on, changes. It is the newest bar, or an older one that waits for a missing or provisional candle.
+    what they rest on, changes. It is the newest bar, or an older one that waits for a missing or provisional candle, or
+    for older history.
     """
 
     floor_s: int
@@ -71,14 +72,20 @@ class Watch:
         return "".join([" ", *(f"{r.name}:{r.definition} " for r, _ in self.rules_of(product, timeframe))])
 
     def look(
-        self, product: str, timeframe: Timeframe, records: Records, newest: MacdvSeries, before: Watched | None
+        self,
+        product: str,
+        timeframe: Timeframe,
+        records: Records,
+        newest: MacdvSeries,
+        before: Watched | None,
+        begin_s: int = 0,
     ) -> Seen:
         """Look at the bars of `records` (closed, oldest first, gaps allowed, at least one) that are due.
 
         `newest`: the values of the window that ends at the last record. `before`: what the last look left; None at the
-        first one, which only marks where history ends.
+        first one, which only marks where history ends. `begin_s`: as `Marks` takes it.
         """
-        step, starts, marks = timeframe.seconds, records["start_s"], Marks(records, timeframe)
+        step, starts, marks = timeframe.seconds, records["start_s"], Marks(records, timeframe, begin_s)
         last_s = int(starts[-1])
         if before is None:
             return Seen(Watched(last_s, last_s, last_s, marks.basis(last_s, last_s)), [], [], last_s + step)

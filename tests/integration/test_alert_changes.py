@@ -14,7 +14,7 @@ from app.cache.alerts import AlertCache, StoredAlert
 from app.cache.candles import CandleCache
 from app.cache.clock import ClockCache
 from app.cache.indicators import IndicatorCache, IndicatorValue
-from app.cache.model import Write
+from app.cache.model import Origin, Write
 from app.candles import State
 from app.compute import Computer
 from app.records import PROVISIONAL, RECORD, Records
@@ -44,8 +44,8 @@ class Installation:
         self.indicators = IndicatorCache(client, events_kept=1000)
 
     def put(self, records: Records, text: str = rule()) -> None:
-        """Write candles and have a new worker compute what follows, as after a restart."""
-        self.candles.write([Write(SERIES, records)])
+        """Write candles of a series that begins at `T0`, and have a new worker compute what follows."""
+        self.candles.write([Write(SERIES, records, Origin.given(T0))])
         evaluator = Evaluator(self.candles, self.alerts, AlertSettings.parse(text), (M5,))
         first_s, last_s = int(records["start_s"][0]), int(records["start_s"][-1])
         self.clock.tell((last_s + 300) * 1000)

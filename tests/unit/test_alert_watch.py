@@ -32,9 +32,10 @@ def market(bars: int = BARS) -> Records:
     return records
 
 
-def look(records: Records, before: Watched | None) -> Seen:
+def look(records: Records, before: Watched | None, begin_s: int = T0) -> Seen:
+    """`begin_s`: the exchange has nothing before; 0 if nobody knows."""
     window = window_at(records, len(records) - 1, Timeframe.M5)
-    return WATCH.look("A-USD", Timeframe.M5, records, macdv_of(window), before)
+    return WATCH.look("A-USD", Timeframe.M5, records, macdv_of(window), before, begin_s)
 
 
 def watched_since(records: Records, bars: int = 80) -> Watched:
@@ -139,10 +140,34 @@ def test_a_candle_that_the_ring_drops_is_no_change() -> None:
     assert not look(records[202:], watched).has_changed
 
 
-def test_a_history_that_grows_backwards_is_a_change() -> None:
+@pytest.mark.parametrize("closes_at_once", [True, False])
+def test_live_bars_that_close_before_their_history_comes_are_judged_when_it_does(closes_at_once: bool) -> None:
     records = market()
-    watched = watched_since(records[20:], 80)
-    assert judged(look(records, watched)) == [BARS - 1]
+    watched = look(records[80:81], None, 0).watched
+    for bars in [BARS] if closes_at_once else range(82, BARS + 1):
+        watched = look(records[80:bars], watched, 0).watched
+    assert number(watched.pending_s) == 81
+    for first in (60, 20, 0):  # page by page, the newest first
+        seen = look(records[first:], watched, 0)
+        assert judged(seen) == list(range(81, BARS))
+        watched = seen.watched
+    assert found(seen) == found(look(records, look(records[:81], None).watched))
+
+
+def test_a_history_that_never_comes_is_waited_for_as_long_as_a_gap() -> None:
+    records = market(100 + LATE_BARS)
+    watched = look(records[:80], None, 0).watched
+    waiting = look(records[: 81 + LATE_BARS], watched, 0).watched
+    assert number(waiting.pending_s) == 80
+    assert number(look(records, waiting, 0).watched.pending_s) == 99
+
+
+def test_a_series_that_begins_there_waits_for_no_history() -> None:
+    records = market()
+    watched = watched_since(records)
+    assert watched.pending_s == watched.evaluated_s
+    assert number(look(records, look(records[:80], None, 0).watched, 0).watched.pending_s) == 80
+    assert look(records, watched, 0).watched.pending_s == watched.pending_s, "what is done with stays so"
 
 
 def test_bars_behind_a_gap_are_looked_at_when_it_is_filled() -> None:
