@@ -37,6 +37,7 @@ from app.status.model import (
 )
 from app.status.series import Latest, Seen, series_status
 from app.status.verdict import reasons_of, start_of, summary_of
+from app.timeframes import BASE
 
 NEWEST = 3
 """Buckets of each series that are looked at first: enough for one that is current."""
@@ -92,10 +93,28 @@ def _look(
         if not over or value is None or not value.ready or value.start_s < over[series.timeframe]
     ]
     views = dict(zip(unclear, _newest_of(context, [many[i] for i in unclear], clock), strict=True))
+    begun = _begun(context, {many[i].product for i in unclear if not (value := values[i]) or not value.ready})
     return [
-        Seen(series, views.get(i, NOTHING), value, Request(Kind.GAP, series.product, series.timeframe) in pending)
+        Seen(
+            series,
+            views.get(i, NOTHING),
+            value,
+            Request(Kind.GAP, series.product, series.timeframe) in pending,
+            begun.get(series.product),
+        )
         for i, (series, value) in enumerate(zip(many, values, strict=True))
     ]
+
+
+def _begun(context: Context, products: Iterable[str]) -> dict[str, int]:
+    """The bucket of 5m in which each of `products` began, as far as REST has said so."""
+    base = [Series(context.exchange, product, BASE) for product in products]
+    origins = [view.origin for view in context.candles.read_many([(series, 0, 0) for series in base])]
+    return {
+        series.product: origin.start_s
+        for series, origin in zip(base, origins, strict=True)
+        if origin.looks and origin.start_s
+    }
 
 
 def _latest(data: bytes) -> Latest | None:

@@ -29,12 +29,15 @@ class Latest(NamedTuple):
 class Seen(NamedTuple):
     """A series as it was read: its latest indicator, its newest candles where that does not say everything, and whether
     a request for it is pending.
+
+    `begun_s`: the bucket of 5m before which REST has shown no trade of the product; None if it has not said so.
     """
 
     series: Series
     view: View
     value: Latest | None
     pending: bool
+    begun_s: int | None = None
 
 
 def series_status(seen: Seen, now_s: float | None, settling_s: float) -> SeriesStatus:
@@ -42,7 +45,7 @@ def series_status(seen: Seen, now_s: float | None, settling_s: float) -> SeriesS
     newest = newest_closed(seen)
     step = seen.series.timeframe.seconds
     age_s = None if now_s is None or newest is None else max(0.0, round(now_s - newest - step, 3))
-    ready, starting, reason = _readiness(seen, newest)
+    ready, starting, reason = _readiness(seen, newest, now_s, settling_s)
     patience_s = step * max(TAIL, _longest_silence(seen.view)) + settling_s
     return SeriesStatus(
         product=seen.series.product,
@@ -68,9 +71,9 @@ def _candles(seen: Seen) -> int:
     return seen.value.candles if seen.value else len(seen.view.over)
 
 
-def _readiness(seen: Seen, newest: int | None) -> tuple[bool, bool, str | None]:
+def _readiness(seen: Seen, newest: int | None, now_s: float | None, settling_s: float) -> tuple[bool, bool, str | None]:
     """Whether the series is as ready as it can be, whether its start is under way, and what is to be said about it."""
-    value, origin = seen.value, seen.view.origin
+    value, step, begin_s = seen.value, seen.series.timeframe.seconds, _begin_s(seen)
     if value and value.ready:
         return True, False, None
     if not seen.view.revision:
@@ -78,13 +81,26 @@ def _readiness(seen: Seen, newest: int | None) -> tuple[bool, bool, str | None]:
     if value and value.candles >= MIN_CANDLES:
         return True, False, value.reason
     if newest is None:
+        if begin_s is not None and now_s is not None and now_s < begin_s + (1 + TAIL) * step + settling_s:
+            return True, False, "no candle of it has closed yet"
         return False, False, "the exchange has not shown a trade of it; requested again"
-    since_origin = (newest - origin.start_s) // seen.series.timeframe.seconds + 1
-    if origin.looks and 0 < since_origin < MIN_CANDLES:
-        return True, False, f"the exchange has only {since_origin} candles of it, an indicator needs {MIN_CANDLES}"
+    since_begin = 0 if begin_s is None else (newest - begin_s) // step + 1
+    if 0 < since_begin < MIN_CANDLES:
+        return True, False, f"the exchange has only {since_begin} candles of it, an indicator needs {MIN_CANDLES}"
     if value is None:
         return False, True, "its indicator is not computed yet"
     return False, seen.pending, value.reason or "warming up"
+
+
+def _begin_s(seen: Seen) -> int | None:
+    """The bucket in which the series begins; None if no response has said so.
+
+    A response about a long timeframe says so only once its first bucket is over: of 1d, after a day.
+    """
+    origin, timeframe = seen.view.origin, seen.series.timeframe
+    if origin.looks and origin.start_s:
+        return origin.start_s
+    return None if seen.begun_s is None else timeframe.bucket(seen.begun_s)
 
 
 def _longest_silence(view: View) -> int:

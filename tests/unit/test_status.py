@@ -98,6 +98,28 @@ def test_a_young_series_is_as_ready_as_it_can_be_once_its_begin_was_looked_for()
     assert readiness(of(found, None)) == (False, True, "its indicator is not computed yet")
 
 
+def of_a_day(seen_view: View, latest: Latest | None, *, begun_s: int | None, now_s: float = NOW) -> SeriesStatus:
+    daily = Series("coinbase", "BTC-USD", Timeframe.D1)
+    return series_status(Seen(daily, seen_view, latest, True, begun_s), now_s, settling_s=60)
+
+
+def test_a_product_that_began_today_is_ready_without_a_candle_of_a_day() -> None:
+    """REST says where a series of 1d begins after its first day; where that of 5m does, it says within the hour."""
+    empty = view(origin=Origin(0, NOW - 60, 1))
+    assert readiness(of_a_day(empty, None, begun_s=NEWEST)) == (True, False, "no candle of it has closed yet")
+    assert readiness(of_a_day(empty, None, begun_s=NEWEST - 4 * 86_400))[:2] == (False, False)
+    assert readiness(of_a_day(empty, None, begun_s=None))[:2] == (False, False)
+    assert readiness(of_a_day(NOTHING, None, begun_s=NEWEST))[:2] == (False, True)
+
+
+def test_a_product_that_began_days_ago_is_ready_with_its_few_candles_of_a_day() -> None:
+    yesterday = Timeframe.D1.bucket(NOW) - 86_400
+    young, few = view(yesterday), Latest(yesterday, 3, False, "too few candles: 3 of 60")
+    reason = "the exchange has only 3 candles of it, an indicator needs 60"
+    assert readiness(of_a_day(young, few, begun_s=yesterday - 2 * 86_400 + 300)) == (True, False, reason)
+    assert readiness(of_a_day(young, few, begun_s=None)) == (False, True, "too few candles: 3 of 60")
+
+
 def test_an_old_series_without_an_indicator_is_starting() -> None:
     assert readiness(of(view(NEWEST), None)) == (False, True, "its indicator is not computed yet")
     few = value(ready=False, candles=MIN_CANDLES - 1)
