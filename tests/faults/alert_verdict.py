@@ -1,70 +1,140 @@
-"""The judge of alerts: those that stand and should not, that should and do not, or that did not arrive."""
+"""The judge of alerts: those that stand and should not, that should and do not, or that did not arrive.
+
+What is right follows from the exchange's own candles and the description of the rules (docs/alerts.md). Of the system
+only this is read: the alerts, how far each series was looked at, which candles are provisional or were corrected.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from app.alerts.watch import Watched
-from app.cache.model import View
-from app.candles import State
-from app.records import EMPTY, PROVISIONAL, STATE_MASK, Records
+from app.records import PROVISIONAL
 from app.repair import mismatches
 from app.series import Series
-from tests.alerts_reference import Row, expected_alerts, judged_bars, runs_of
+from tests.alerts_reference import WINDOW, Row, Values, events, expected_alerts, judged_bars, runs_of
+from tests.exchange import Bar, Exchange
 from tests.faults.world import World
+from tests.oracle import expected, followed
 
 LATER = 2**32
 
+LATE_BARS = 400
+"""So far back from the newest bar are bars looked at that nobody has looked at; older ones are given up."""
 
-def wrong_alerts(world: World) -> Iterator[str]:
-    """Every alert that is not as it should be, of every series: thin ones, and ones with gaps, too.
+LAG_S = 1_800
+"""Exchange time in which the last look at a series follows its last candle."""
 
-    The market goes on meanwhile: the alerts are read last, and only those of bars that had been looked at before count.
+
+class Due(NamedTuple):
+    """Which bars of a series are judged, and how. Bucket starts in UNIX seconds.
+
+    Bars up to `floor_s` are history. Of bars from `late_s` to `last_s` every alert must stand; of those before `late_s`
+    some may have been given up. From `corrected_s` on a correction raises no alert, so that some may be missing, too.
     """
-    context = world.system.context
-    many = [Series("coinbase", p, t) for p in context.products.delivered() for t in context.settings.timeframes]
-    watched = [(s, w) for s, w in zip(many, context.indicators.read_watched(many), strict=True) if w]
-    views = context.candles.read_many([(series, 0, w.evaluated_s) for series, w in watched])
-    corrected = _corrected(world)
-    stored, _ = context.alerts.newest(10_000, lambda _: True)
-    standing = {a.id for a in stored if not a.withdrawn}
-    yield from (f"{i}: was not delivered" for i in standing if f"{i}|raised" not in world.hook.accepted)
-    for (series, seen), view in zip(watched, views, strict=True):
-        yield from wrong_alerts_of(series, seen, view, standing, corrected.get(series.product, LATER))
+
+    floor_s: int
+    late_s: int
+    last_s: int
+    corrected_s: int = LATER
 
 
-def _corrected(world: World) -> dict[str, int]:
-    """The first bucket of each product that was corrected."""
-    rows = mismatches.latest(world.system.context.redis, 5_000)
-    return {row["product"]: row["start"] for row in sorted(rows, key=lambda r: -r["start"])}
+class AlertJudge:
+    """Compares the alerts of a world with those that follow from the exchange's candles.
 
-
-def wrong_alerts_of(series: Series, watched: Watched, view: View, standing: set[str], corrected_s: int) -> list[str]:
-    """What is wrong with the `standing` alerts (identities) of one series, whose candles are `view`.
-
-    A correction from `corrected_s` on withdraws alerts that it makes wrong; old bars on which it would have raised one
-    are no news.
+    `ended_s`: exchange time at which the last fault was over; `true_s`: at which no candle was wrong any more.
     """
-    step = series.timeframe.seconds
-    rows = rows_of_view(view.records)
-    judged = {start for run in runs_of(rows, step) for start in judged_bars(run)}
-    judged.intersection_update(range(watched.floor_s + step, watched.evaluated_s + step, step))
-    alerts = expected_alerts(series.product, rows, step, watched.floor_s)
-    wanted = {f"{a.rule}|{series.product}|{series.timeframe}|{a.start}" for a in alerts}
-    mine = {i for i in standing if f"|{series.product}|{series.timeframe}|" in i and _start_of(i) in judged}
-    first_s = series.timeframe.bucket(corrected_s)
-    wrong = [f"{i}: stands, and should not" for i in mine - wanted]
-    return wrong + [f"{i}: should stand, and does not" for i in wanted - mine if _start_of(i) < first_s]
+
+    def __init__(self, world: World, ended_s: float, true_s: float) -> None:
+        self._world = world
+        self._exchange = Exchange(world.exchange.port)  # reaches further back than the judge of candles
+        self._ended_s = ended_s
+        self._true_s = max(true_s, world.furthest_s)
+        self._products = followed(world.system, world.exchange)
+
+    def problems(self) -> Iterator[str]:
+        """Every alert that is not as it should be, of every series: thin ones, and ones with gaps, too.
+
+        The market goes on meanwhile, so only bars count that were over when the faults ended.
+        """
+        context = self._world.system.context
+        many = [Series("coinbase", p, t) for p in self._products for t in context.settings.timeframes]
+        corrected = self._corrected()
+        watched = context.indicators.read_watched(many)
+        stored, _ = context.alerts.newest(10_000, lambda _: True)
+        standing = {a.id: a.event for a in stored if not a.withdrawn}
+        yield from (f"{i}: was not delivered" for i in standing if f"{i}|raised" not in self._world.hook.accepted)
+        for series, seen in zip(many, watched, strict=True):
+            yield from self._problems_of(series, seen, standing, corrected.get(series.product, LATER))
+
+    def _problems_of(
+        self, series: Series, seen: Watched | None, standing: Mapping[str, str], corrected_s: int
+    ) -> list[str]:
+        timeframe, step = series.timeframe, series.timeframe.seconds
+        over_s = timeframe.last_over(self._ended_s - self._world.system.context.settings.settling_seconds)
+        late_s = timeframe.last_over(self._true_s + LAG_S) - LATE_BARS * step
+        mine = {i: event for i, event in standing.items() if f"|{series.product}|{timeframe}|" in i}
+        first_s = min([late_s, *map(start_of, mine)]) - 2 * WINDOW * step
+        source = self._products[series.product]
+        truth = self._exchange.truth(source, timeframe, max(step, first_s), over_s)
+        if not truth:
+            return []
+        if seen is None:
+            return [f"{series}: nobody looks for alerts"]
+        if seen.evaluated_s < max(truth):
+            return [f"{series}: was looked at up to {seen.evaluated_s}, and not to {max(truth)}"]
+        due = Due(seen.floor_s, late_s, min(over_s, seen.evaluated_s), timeframe.bucket(corrected_s))
+        bars = expected(truth, min(truth), due.last_s, step)
+        return wrong_alerts_of(series, due, rows_of_bars(bars, self._provisional(series, late_s, due.last_s)), mine)
+
+    def _provisional(self, series: Series, first_s: int, last_s: int) -> set[int]:
+        """Bars that are held back: the system may not have heard of the truth yet."""
+        records = self._world.system.context.candles.read(series, first_s, last_s).records
+        return {int(r["start_s"]) for r in records if int(r["flags"]) & PROVISIONAL}
+
+    def _corrected(self) -> dict[str, int]:
+        """The first bucket of each product that was corrected."""
+        rows = mismatches.latest(self._world.system.context.redis, 5_000)
+        return {row["product"]: row["start"] for row in sorted(rows, key=lambda r: -r["start"])}
 
 
-def rows_of_view(records: Records) -> list[Row]:
-    """Closed and confirmed candles as the reference takes them."""
-    return [
-        Row(start_s, high, low, close, not flags & EMPTY, bool(flags & PROVISIONAL))
-        for start_s, flags, _, _, high, low, close, _ in records.tolist()
-        if flags & STATE_MASK >= State.CLOSED
-    ]
+def wrong_alerts_of(series: Series, due: Due, rows: Sequence[Row], standing: Mapping[str, str]) -> list[str]:
+    """What is wrong with the `standing` alerts (identities, with their events) of one series, whose candles are `rows`.
+
+    An alert that is due has to be told by its rule; of another one it is enough that it happened.
+    """
+    step, ending = series.timeframe.seconds, f"{series.product}|{series.timeframe}"
+    judged = {start for run in runs_of(rows, step) for start in judged_bars(run) if due.floor_s < start <= due.last_s}
+    sure = range(max(due.late_s, due.floor_s + step), min(due.corrected_s, due.last_s + step), step)
+    alerts = expected_alerts(series.product, rows, step, max(due.floor_s, due.late_s - step))
+    wanted = {f"{a.rule}|{ending}|{a.start}": a.what for a in alerts if a.start in judged}
+    wrong = []
+    for identity, what in standing.items():
+        start_s = start_of(identity)
+        if start_s <= due.floor_s:
+            wrong.append(f"{identity}: stands, and is of history")
+        elif start_s not in judged or wanted.get(identity) == what:
+            continue
+        elif start_s in sure or not happened(series, rows, identity, what):
+            wrong.append(f"{identity} ({what}): stands, and should not")
+    missing = (i for i in wanted if i not in standing and start_of(i) in sure)
+    return wrong + [f"{i} ({wanted[i]}): should stand, and does not" for i in missing]
 
 
-def _start_of(identity: str) -> int:
+def happened(series: Series, rows: Sequence[Row], identity: str, what: str) -> bool:
+    """Whether the bar of an alert shows its event, told before or not."""
+    start_s = start_of(identity)
+    run = next(run for run in runs_of(rows, series.timeframe.seconds) if run[0].start <= start_s <= run[-1].start)
+    window = [row for row in run if row.start <= start_s][-WINDOW:]
+    shown = events(series.product, window, series.timeframe.seconds, Values.of(window), len(window) - 1)
+    return (identity.split("|", 1)[0], what) in shown
+
+
+def rows_of_bars(bars: Mapping[int, Bar], provisional: set[int]) -> list[Row]:
+    """The exchange's candles as the reference takes them."""
+    return [Row(s, b.high, b.low, b.close, b.trades, s in provisional) for s, b in bars.items()]
+
+
+def start_of(identity: str) -> int:
     return int(identity.rsplit("|", 1)[1])

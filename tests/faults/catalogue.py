@@ -172,6 +172,7 @@ def _venue_leaps(jump_s: float) -> Strike:
     def strike(world: World, chance: random.Random) -> Waits:
         world.exchange.jump(jump_s)
         yield chance.uniform(1.0, 6.0)
+        world.furthest_s = max(world.furthest_s, world.exchange.now_s())
         world.exchange.jump(-jump_s)
         yield 3.0
 

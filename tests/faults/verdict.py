@@ -10,7 +10,7 @@ from itertools import islice
 import requests
 
 from app.context import Context
-from tests.faults.alert_verdict import wrong_alerts
+from tests.faults.alert_verdict import AlertJudge
 from tests.faults.ledger import busiest_second, refused
 from tests.faults.world import World
 from tests.oracle import followed, wrong_candles, wrong_indicators
@@ -55,7 +55,8 @@ def judge(world: World) -> Verdict:
     ended, end_s = time.monotonic(), world.exchange.now_s()
     problems = _until_none(lambda: _untrue(world, end_s), world, end_s + _round_s(world) + SLACK_S)
     to_truth_s = time.monotonic() - ended
-    alerts = _until_none(lambda: wrong_alerts(world), world, world.exchange.now_s() + 900)
+    true_s = world.exchange.now_s()
+    alerts = _until_none(AlertJudge(world, end_s, true_s).problems, world, true_s + 900)
     until = time.monotonic() + IDLE_S
     while (stuck := _stuck(world)) and time.monotonic() < until:
         time.sleep(0.3)

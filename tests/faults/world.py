@@ -62,6 +62,8 @@ class World:
         """Whoever holds it starts and ends processes; nobody else does."""
         self.unlisted = list(UNLISTED)
         """Products that the exchange can still list."""
+        self.furthest_s = 0.0
+        """The latest exchange time that the exchange has shown and taken back."""
 
     def process(self, name: str) -> psutil.Process | None:
         """The process that runs `name` now; None while there is none."""

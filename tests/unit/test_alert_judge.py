@@ -7,14 +7,13 @@ import pytest
 
 from app.alerts.settings import AlertSettings
 from app.alerts.watch import Watch, Watched, window_at
-from app.cache.model import View
 from app.candles import State
 from app.indicators.macdv import macdv_of
-from app.records import EMPTY, PROVISIONAL, RECORD, Records
+from app.records import EMPTY, PROVISIONAL, RECORD, STATE_MASK, Records
 from app.series import Series
 from app.timeframes import Timeframe
-from tests.alerts_reference import RULES, expected_alerts
-from tests.faults.alert_verdict import LATER, rows_of_view, wrong_alerts_of
+from tests.alerts_reference import RULES, Row, expected_alerts
+from tests.faults.alert_verdict import LATE_BARS, LATER, Due, wrong_alerts_of
 
 T0 = 1_614_816_000
 WATCH = Watch(AlertSettings.parse(RULES))
@@ -41,7 +40,7 @@ def watched_through(records: Records) -> tuple[Watched, dict[str, str]]:
     watched, told = None, {}
     for bars in range(30, len(records) + 1):
         window = window_at(records[:bars], bars - 1, SERIES.timeframe)
-        seen = WATCH.look(SERIES.product, SERIES.timeframe, records[:bars], macdv_of(window), watched)
+        seen = WATCH.look(SERIES.product, SERIES.timeframe, records[:bars], macdv_of(window), watched, T0)
         watched = seen.watched
         for f in seen.findings:
             told[f"{f.rule.name}|{SERIES.product}|{SERIES.timeframe}|{f.start_s}"] = f.event.name
@@ -49,8 +48,20 @@ def watched_through(records: Records) -> tuple[Watched, dict[str, str]]:
     return watched, told
 
 
-def wrong(records: Records, watched: Watched, standing: set[str]) -> list[str]:
-    return wrong_alerts_of(SERIES, watched, View(records, 1, T0, T0), standing, LATER)
+def rows_of(records: Records) -> list[Row]:
+    """Closed and confirmed candles as the reference takes them."""
+    return [
+        Row(start_s, high, low, close, not flags & EMPTY, bool(flags & PROVISIONAL))
+        for start_s, flags, _, _, high, low, close, _ in records.tolist()
+        if flags & STATE_MASK >= State.CLOSED
+    ]
+
+
+def wrong(
+    records: Records, watched: Watched, standing: dict[str, str], *, late_s: int = 0, corrected_s: int = LATER
+) -> list[str]:
+    due = Due(watched.floor_s, late_s, watched.evaluated_s, corrected_s)
+    return wrong_alerts_of(SERIES, due, rows_of(records), standing)
 
 
 @pytest.mark.parametrize("gaps", [(), (100, 101, 350), (640,)])
@@ -58,7 +69,7 @@ def wrong(records: Records, watched: Watched, standing: set[str]) -> list[str]:
 def test_thin_series_and_gaps_are_judged(empty: float, gaps: tuple[int, ...]) -> None:
     records = np.delete(market(1, empty), gaps)
     watched, told = watched_through(records)
-    expected = expected_alerts(SERIES.product, rows_of_view(records), 900, watched.floor_s)
+    expected = expected_alerts(SERIES.product, rows_of(records), 900, watched.floor_s)
     assert told == {f"{e.rule}|{SERIES.product}|{SERIES.timeframe}|{e.start}": e.what for e in expected}
     assert len({e.rule for e in expected}) >= 3
 
@@ -72,7 +83,7 @@ def test_after_a_price_was_flat_for_so_long_that_there_was_no_value_the_one_befo
     watched, told = watched_through(records)
     assert np.isnan(macdv_of(records).macdv[539])
     assert {identity for identity in told if identity.startswith("levels") and identity.endswith(str(T0 + 900 * 540))}
-    assert wrong(records, watched, set(told)) == []
+    assert wrong(records, watched, told) == []
 
 
 def test_what_is_provisional_is_judged_neither_way() -> None:
@@ -82,9 +93,9 @@ def test_what_is_provisional_is_judged_neither_way() -> None:
     records["flags"][at] |= PROVISIONAL
     watched, told = watched_through(records)
     assert set(told) < set(everything)
-    assert wrong(records, watched, set(told)) == wrong(records, watched, set(everything)) == []
+    assert wrong(records, watched, told) == wrong(records, watched, everything) == []
     records["flags"][at] &= ~np.uint32(PROVISIONAL)
-    assert len(wrong(records, watched, set(told))) == len(everything) - len(told)
+    assert len(wrong(records, watched, told)) == len(everything) - len(told)
 
 
 def test_an_alert_too_many_and_one_too_few_are_found() -> None:
@@ -93,5 +104,26 @@ def test_an_alert_too_many_and_one_too_few_are_found() -> None:
     last = max(told, key=lambda i: int(i.rsplit("|", 1)[1]))
     extra = f"reversals|{SERIES.product}|{SERIES.timeframe}|{T0 + 900 * 500}"
     assert extra not in told
-    assert wrong(records, watched, set(told) - {last}) == [f"{last}: should stand, and does not"]
-    assert wrong(records, watched, set(told) | {extra}) == [f"{extra}: stands, and should not"]
+    without = {identity: what for identity, what in told.items() if identity != last}
+    too_few = [f"{last} ({told[last]}): should stand, and does not"]
+    assert wrong(records, watched, without) == too_few
+    assert wrong(records, watched, told | {extra: "oversold"}) == [f"{extra} (oversold): stands, and should not"]
+    other = [f"{last} (other): stands, and should not"]
+    assert wrong(records, watched, told | {last: "other"}) == other, "its event is another one"
+    early = f"levels|{SERIES.product}|{SERIES.timeframe}|{watched.floor_s}"
+    assert wrong(records, watched, told | {early: "-150 down"}) == [f"{early}: stands, and is of history"]
+
+
+def test_bars_that_may_have_been_given_up_need_no_alert_but_an_alert_must_be_true() -> None:
+    records = market(4, 0.0)
+    watched, told = watched_through(records)
+    late_s = T0 + 900 * (len(records) - LATE_BARS)
+    early = {identity for identity in told if int(identity.rsplit("|", 1)[1]) < late_s}
+    kept = {identity: what for identity, what in told.items() if identity not in early}
+    assert early
+    assert kept
+    assert wrong(records, watched, kept, late_s=late_s) == wrong(records, watched, told, late_s=late_s) == []
+    one = min(early)
+    assert wrong(records, watched, told | {one: "other"}, late_s=late_s) == [f"{one} (other): stands, and should not"]
+    assert len(wrong(records, watched, {}, late_s=late_s)) == len(kept)
+    assert wrong(records, watched, kept, late_s=late_s, corrected_s=late_s + 900) == []
