@@ -24,7 +24,7 @@ LATE_BARS = 400
 """So far back from the newest bar are bars looked at that nobody has looked at; older ones are given up."""
 
 LAG_S = 1_800
-"""Exchange time in which the last look at a series follows its last candle."""
+"""Exchange time in which a look at a series follows its candles."""
 
 
 class Due(NamedTuple):
@@ -84,6 +84,9 @@ class AlertJudge:
             return [f"{series}: nobody looks for alerts"]
         if seen.evaluated_s < max(truth):
             return [f"{series}: was looked at up to {seen.evaluated_s}, and not to {max(truth)}"]
+        began_s = self._world.watched_from_s.get(series.product, self._true_s)
+        if seen.floor_s > timeframe.last_over(began_s + LAG_S):
+            return [f"{series}: bars up to {seen.floor_s} count as history; it was there at {began_s:.0f}"]
         due = Due(seen.floor_s, late_s, min(over_s, seen.evaluated_s), timeframe.bucket(corrected_s))
         bars = expected(truth, min(truth), due.last_s, step)
         return wrong_alerts_of(series, due, rows_of_bars(bars, self._provisional(series, late_s, due.last_s)), mine)

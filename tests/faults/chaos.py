@@ -101,6 +101,7 @@ def run(seed: int, folder: Path, only: Sequence[str] = (), products: int = PRODU
         kind = {"faked_clock": any(f.clock for _, f in plan), "shares": 2 if any(f.shares for _, f in plan) else 1}
         with world(folder, products, seed, *names, **kind) as everything:
             eventually(lambda: everything.system.has_started(products), timeout=120, interval=0.3)
+            everything.has_started()
             log.append(f"started: {everything.system.context.products.delivered()}")
             strike(everything, plan, seed, log.append)
             everything.exchange.clear()

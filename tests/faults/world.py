@@ -18,7 +18,7 @@ from app.errors import Unready
 from app.launch.redis import RedisServer
 from tests.alerting import Service, service
 from tests.alerts_reference import RULES
-from tests.oracle import Exchange
+from tests.oracle import Exchange, followed
 from tests.support import ROOT, Process, eventually, free_port
 from tests.system import System
 
@@ -64,6 +64,8 @@ class World:
         """Products that the exchange can still list."""
         self.furthest_s = 0.0
         """The latest exchange time that the exchange has shown and taken back."""
+        self.watched_from_s: dict[str, float] = {}
+        """Products of which nothing was forgotten since an exchange time at which all of their series were there."""
 
     def process(self, name: str) -> psutil.Process | None:
         """The process that runs `name` now; None while there is none."""
@@ -131,8 +133,13 @@ class World:
                 if name.startswith("ingest"):
                     self.send(self.process(name), signal.SIGTERM)
 
+    def has_started(self) -> None:
+        """Every series is there: from now on no bar is history."""
+        self.watched_from_s = dict.fromkeys(followed(self.system, self.exchange), self.exchange.now_s())
+
     def forget(self) -> None:
         """Redis is killed, and comes back without its file."""
+        self.watched_from_s = {}
         self.server.kill()
         shutil.rmtree(self.folder / "redis" / "appendonlydir", ignore_errors=True)
         self.start_redis()
