@@ -11,16 +11,20 @@ from pathlib import Path
 
 import pytest
 import redis
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from app.launch.redis import RedisServer
 from tests.faults.world import World
 from tests.support import Process, free_port
 
+MUTANTS = (Phase.explicit, Phase.generate)
+"""That an example fails is enough to see a mutant: no smaller one is looked for."""
+
 gc.disable()  # until all is imported: collections would find nothing, and take a fifth of that time
 settings.register_profile("tests", deadline=None)  # how long something takes is measured in benchmarks
 settings.load_profile("tests")
 settings.register_profile("fuzz", max_examples=1_000, deadline=None)
+settings.register_profile("mutants", deadline=None, derandomize=True, database=None, phases=MUTANTS)
 
 
 @pytest.fixture(scope="session")

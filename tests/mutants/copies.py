@@ -1,0 +1,138 @@
+"""Copies of the project, in which mutants are made one at a time, and the tests that run there.
+
+Tests run in a fork of this process, which has imported what they need of other projects: that saves a second each.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import sys
+import time
+import traceback
+from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.support import ROOT
+
+OURS = ("app", "workers", "tests")
+FILES = ("Procfile", "celeryconfig.py", "pyproject.toml")
+PRELOADED = ("numpy", "hypothesis.strategies", "pydantic", "orjson", "redis.cluster", "requests", "celery", "websocket")
+MEMORY_BYTES = 8 * 2**30
+"""Of address space: a mutant may allocate without end."""
+
+ARGUMENTS = ("-W", "ignore::pytest.PytestAssertRewriteWarning", "-q", "-x", "-p", "no:cacheprovider", "--no-header", "--tb=line", "--hypothesis-profile=mutants")
+
+
+class Outcome(Enum):
+    PASSED = "passed"
+    FAILED = "failed"
+    HUNG = "hung"
+    BROKEN = "broken"
+    """The tests could not be run at all."""
+
+
+class Run(NamedTuple):
+    """What became of the tests. `detail`: the first failure, or the end of the output."""
+
+    outcome: Outcome
+    seconds: float
+    detail: str
+
+
+class Copy:
+    """The project in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        for name in OURS:
+            ignored = shutil.ignore_patterns("__pycache__", "mutants")
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+        for name in FILES:
+            shutil.copy2(ROOT / name, folder / name)
+
+    def run(self, tests: Sequence[str], timeout_s: float, *, keeps_bytecode: bool = False) -> Run:
+        """Run `tests` here, in a process of their own, until the first failure."""
+        output, began = self._folder / "output", time.monotonic()
+        if (child := os.fork()) == 0:
+            _become_tests(self._folder, output, tests, keeps_bytecode)
+        code = _wait(child, began + timeout_s)
+        text = output.read_text(errors="replace")
+        return Run(_outcome(code), time.monotonic() - began, _detail(text))
+
+    @contextmanager
+    def changed(self, file: str, text: str) -> Iterator[None]:
+        """`file` holds `text` for as long as this lasts."""
+        path = self._folder / file
+        before = path.stat()
+        path.write_text(text, encoding="utf-8")
+        # Another time than any that bytecode was kept for: the size may be the same.
+        os.utime(path, (before.st_atime, before.st_mtime + 10 + time.monotonic() % 1e6))
+        try:
+            yield
+        finally:
+            shutil.copy2(ROOT / file, path)
+
+
+def preload() -> None:
+    """Import what tests need of other projects."""
+    for name in PRELOADED:
+        import_module(name)
+
+
+def _become_tests(folder: Path, output: Path, tests: Sequence[str], keeps_bytecode: bool) -> None:
+    """Never returns."""
+    code = 3
+    try:
+        os.setsid()
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        file = os.open(output, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+        for stream in (1, 2):
+            os.dup2(file, stream)
+        os.chdir(folder)
+        sys.dont_write_bytecode = not keeps_bytecode
+        sys.path = [str(folder), *(entry for entry in sys.path if entry and Path(entry) != ROOT)]
+        for name in [name for name in sys.modules if name.split(".")[0] in (*OURS, "celeryconfig")]:
+            del sys.modules[name]
+        code = int(pytest.main([*ARGUMENTS, *tests]))
+    except BaseException:  # nothing may return from here into the process that made the mutant
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
+
+
+def _wait(child: int, deadline: float) -> int | None:
+    """The exit code of `child`; None if it had not ended at the deadline."""
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)  # what it started is leashed to it
+    os.waitpid(child, 0)
+    return None
+
+
+def _outcome(code: int | None) -> Outcome:
+    if code is None:
+        return Outcome.HUNG
+    if code == pytest.ExitCode.OK:
+        return Outcome.PASSED
+    is_failure = code in (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED) or code < 0
+    return Outcome.FAILED if is_failure else Outcome.BROKEN
+
+
+def _detail(output: str) -> str:
+    lines = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return lines[0] if lines else output[-1500:]
