@@ -267,6 +267,74 @@ def test_a_reconciliation_requests_the_newest_page_whatever_is_known() -> None:
     assert page_of_reconciliation(never, M5, at(10, 61)) is None
 
 
+# What is not requested, or not yet, or no further.
+
+
+def test_a_provisional_candle_before_the_origin_is_not_requested() -> None:
+    known = gaps(provisional(0), run(start(5), 5), now=at(10, 61), origin=Origin.given(start(5)))
+    assert known.need() is None
+
+
+def test_a_longer_provisional_candle_waits_for_the_shorter_ones_beneath_it() -> None:
+    hours = run(B0 // 900 * 900, 3, step=900)
+    hours["flags"][2] |= PROVISIONAL
+    settles_s = float(hours["start_s"][2]) + 900 + RULES.settling_s
+    view = View(hours, 1, Origin.given(int(hours["start_s"][0])), int(hours["start_s"][0]) - 900_000)
+    early = Gaps(view, M15, settles_s + 299, RULES)
+    assert (early.need(), early.due_s()) == (None, settles_s + 300)
+    assert Gaps(view, M15, settles_s + 300, RULES).need() is not None
+
+
+def test_a_gap_is_no_history_and_a_series_without_a_trade_has_none() -> None:
+    assert not gaps(run(B0, 4), run(start(6), 4), now=at(10, 61)).is_history
+    assert not gaps(now=at(10, 61), origin=NO_ORIGIN).is_history
+
+
+def test_an_origin_out_of_the_ring_is_not_looked_for() -> None:
+    gone = Origin(start(-5_000), int(at(-4_000)), looks=2)
+    full = gaps(run(start(2), 998), now=at(1_000, 61), origin=gone)
+    assert full.edge_s == start(2)
+    assert (full.need(), full.due_s()) == (None, None)
+
+
+def test_ranges_that_are_remembered_are_bounded_and_the_newest_stay() -> None:
+    held = [run(start(b), 1) for b in range(0, 62, 2)]
+    asked = tuple(Asked(start(b), start(b), at(60), 1) for b in range(1, 60, 2))
+    kept = gaps(*held, now=at(61, 61), asked=asked).still_asked(page(60, 61))
+    assert [a.first_s for a in kept] == [start(b) for b in range(29, 60, 2)]
+
+
+def test_before_a_first_trade_that_no_response_vouches_for_waits_as_any_gap() -> None:
+    asked = uncovered(-1_000, 12, at(13, 70), responses=4)
+    known = gaps(run(start(13), 1), now=at(14, 59), origin=Origin(start(13), 0, 0), asked=asked)
+    assert known.due_s() == at(14, 60), "when the trade behind it has settled"
+
+
+def test_a_provisional_candle_that_waits_is_no_anchor() -> None:
+    known = gaps(run(B0, 3, CLOSED), provisional(3), now=at(5, 61), asked=uncovered(3, 3, at(5, 50)))
+    assert known.need() == page(2, 5)
+
+
+def test_a_survey_spans_the_gap_with_room_for_a_row_behind_it() -> None:
+    first, last = M15.bucket(B0), M15.bucket(B0) + 400 * 900
+    held = np.concatenate([run(first, 1), run(last, 1)])
+    now = last + STEP + 61.0
+    known = Gaps(View(held, 1, Origin.given(first), first - 2_000 * STEP), M5, now, RULES)
+    survey = known.survey(Need(M5, last - 300 * STEP, last), Page.between_rows([candle(last)], STEP))
+    assert survey is not None
+    assert survey.timeframe == Timeframe.M30
+
+
+def test_of_the_trades_that_a_survey_found_the_newest_but_not_the_open_bucket_s_are_requested() -> None:
+    known = gaps(run(B0, 1), run(start(800), 1), now=at(805, 61))
+    survey = Need(M15, M15.bucket(B0), M15.bucket(at(805)))
+    found = [M15.bucket(start(300)), M15.bucket(start(500)), survey.last_s]
+    rows = [candle(s, timeframe=M15) for s in found]
+    located = known.located(survey, Page.between_rows(rows, 900))
+    assert located is not None
+    assert located.last_s == found[1] + 900 - STEP
+
+
 @given(st.data())
 def test_what_is_due_is_requested_and_what_is_not_has_a_later_time(data: st.DataObject) -> None:
     """Or a worker would take the same request again and again."""

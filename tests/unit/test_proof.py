@@ -11,7 +11,6 @@ from app.cache.model import NO_ORIGIN, Origin, View
 from app.candles import State, UnifiedCandle
 from app.exchange.adapter import Page
 from app.records import EMPTY, GUARDED, PROVISIONAL, SILENT, Records, has_trades, state_of, to_records
-from app.repair.contradictions import AGREE_S
 from app.repair.proof import Proof, interpret, interpret_survey
 from app.repair.requests import Need, Rules
 from app.timeframes import Timeframe
@@ -121,6 +120,31 @@ def test_silence_and_a_settled_response_together_prove_that_a_bucket_was_empty()
     assert confirmed(proof(need(2, 5), page(), known, at(5, 60))) == [3, 4], "an empty response lacks them too"
 
 
+def test_a_row_that_has_not_settled_vouches_for_no_absence() -> None:
+    """A server that is late may show a bucket that closed this minute, as it may show the open one."""
+    assert confirmed(proof(need(0, 9), page(0, 1, 2, 8), None, at(9, 30))) == [0, 1, 2]
+
+
+def test_silence_confirms_what_was_requested_and_each_bucket_once() -> None:
+    known = view(run(B0, 2), silent=(2, 3, 4, 5))
+    assert confirmed(proof(need(4, 5), page(), known, at(9))) == [], "before the page the close is not known yet"
+    assert confirmed(proof(need(2, 3), page(), known, at(9))) == [2, 3], "nothing was requested behind it"
+    early = view(run(B0, 2), silent=(2,))
+    assert confirmed(proof(need(4, 5), page(), early, at(9))) == [], "nothing was requested before it"
+    assert buckets(proof(need(1, 6), page(candle(start(1), close=11.0), 5, 6), known, at(9)).write.records) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_row_that_is_not_final_gives_way_to_every_other_word() -> None:
+    found = proof(need(0, 3), page(0, 1, 2, 3), None, at(3, 59)).write.records
+    assert found["observed_ms"].tolist() == [at(3, 59), at(3, 59), at(2)]
+
+
+def test_what_the_ring_does_not_reach_is_not_written() -> None:
+    known = view(run(start(6), 1), edge=4)
+    assert buckets(proof(need(0, 6), page(0, 2, 4, 5, 6), known, at(9)).write.records) == [3, 4, 5, 6]
+    assert buckets(proof(need(0, 6), page(0), known, at(9)).write.records) == []
+
+
 def test_silence_proves_nothing_if_the_response_has_trades_or_the_close_before_is_unknown() -> None:
     known = view(run(B0, 3), silent=(3, 5))
     found = proof(need(2, 6), page(candle(start(2), close=12.0), 3), known, at(7)).write.records
@@ -163,11 +187,11 @@ def test_less_than_was_seen_wins_only_with_a_second_response_a_quarter_of_an_hou
     first = proof(need(0, 3), said, known, when)
     assert (first.is_trusted, len(first.write.records)) == (False, 0)
     assert [b for b, _ in dispute(first)] == [1]
-    soon = proof(need(0, 3), said, known, when + AGREE_S * 1000 - 1, first.disputed)
+    soon = proof(need(0, 3), said, known, when + 15 * 60_000 - 1, first.disputed)
     assert soon.is_trusted
     assert 1 not in buckets(soon.write.records)
     assert int(soon.disputed["observed_ms"][0]) == when, "the first one counts"
-    later = proof(need(0, 3), said, known, when + AGREE_S * 1000, first.disputed)
+    later = proof(need(0, 3), said, known, when + 15 * 60_000, first.disputed)
     assert 1 in confirmed(later)
     assert len(later.disputed) == 0
     assert later.overruled == ([start(1)] if state is CONFIRMED else [])
@@ -190,6 +214,27 @@ def test_a_dispute_outlives_a_response_that_does_not_cover_it_and_starts_again_w
     assert not other.is_trusted
     future = proof(need(0, 3), page(0, 2, 3), known, at(8), first.disputed)
     assert not future.is_trusted, "a claim of a time to come counts for nothing"
+
+
+def test_another_price_for_the_same_volume_is_less_than_was_seen() -> None:
+    other = page(0, candle(start(1), close=10.5, volume=4.0), 2)
+    assert not proof(need(0, 2), other, view(traded(1, 4.0)), at(9)).is_trusted
+
+
+@pytest.mark.parametrize(("held", "said", "agrees"), [(0.1 + 0.2, 0.3, True), (0.3, 0.1 + 0.2, True), (4.0, 3.998, False)])
+@pytest.mark.parametrize("state", [CLOSED, CONFIRMED])
+def test_sums_of_the_same_volumes_may_round_and_no_more(held: float, said: float, agrees: bool, state: State) -> None:
+    found = proof(need(0, 2), page(0, small(1, said), 2), view(traded(1, held, state)), at(9))
+    assert found.is_trusted is agrees
+
+
+@pytest.mark.parametrize("second", [small(1, 2.0), candle(start(1), close=10.5, volume=3.0)], ids=["volume", "price"])
+def test_two_responses_agree_only_on_the_same_candle(second: UnifiedCandle) -> None:
+    known, when = view(run(B0, 1), traded(1, 4.0), run(start(2), 1)), at(9)
+    first = proof(need(0, 3), page(0, small(1, 3.0), 2, 3), known, when)
+    other = proof(need(0, 3), page(0, second, 2, 3), known, when + 3_600_000, first.disputed)
+    assert not other.is_trusted
+    assert other.disputed["observed_ms"].tolist() == [when + 3_600_000], "it begins again with this claim"
 
 
 def test_what_rest_confirmed_is_not_given_up_for_more_trades_either() -> None:
@@ -231,7 +276,9 @@ def test_nothing_before_is_said_by_a_response_that_holds_a_known_trade_and_reach
     assert proof(need(0, 5), page(5), known, at(9)).write.origin == Origin(start(5), at(9) // 1000, 1)
     assert proof(need(1, 5), page(5), known, at(9)).write.origin is None, "it does not reach back far enough"
     assert proof(need(0, 5), page(), known, at(9)).write.origin is None, "it holds nothing"
-    assert proof(need(0, 5), page(6), known, at(9)).write.origin is None, "nor the oldest trade that is known"
+    assert proof(need(0, 8), page(6, 7), known, at(12)).write.origin is None, "nor the oldest trade that is known"
+    edge = view(run(start(5), 3), edge=5)
+    assert proof(need(5, 8), page(5, 6), edge, at(12)).write.origin is None, "it was not requested before that trade"
 
 
 def test_a_second_look_a_quarter_of_an_hour_later_proves_it_and_an_older_row_takes_it_back() -> None:
@@ -253,6 +300,23 @@ def test_an_origin_that_fell_out_of_the_ring_moves_on_only_by_two_looks() -> Non
     known = view(run(start(5), 3), edge=0, origin=Origin(start(-50), at(-40) // 1000, 3))
     moved = proof(need(0, 5), page(5), known, at(9)).write.origin
     assert moved == Origin(start(5), at(9) // 1000, 1)
+
+
+def test_a_look_of_a_time_to_come_counts_for_nothing() -> None:
+    known = view(run(start(5), 3), edge=0, origin=Origin(start(5), at(99) // 1000, 1))
+    assert proof(need(0, 5), page(5), known, at(9)).write.origin == Origin(start(5), at(9) // 1000, 1)
+
+
+def test_of_the_longest_timeframe_a_page_need_not_reach_the_ring_s_edge() -> None:
+    day, first = 86_400, B0 // 86_400 * 86_400
+    held = run(first, 3, step=day)
+    known = View(held, 1, NO_ORIGIN, first - 900 * day)
+    asked = Need(D1, first - 300 * day, first + 2 * day)
+    rows = [candle(int(s), close=10.0 + i, timeframe=D1) for i, s in enumerate(held["start_s"])]
+    found = interpret(
+        series(timeframe=D1), asked, Page.between_rows(rows, day), known, NONE, (first + 9 * day) * 1000, RULES
+    )
+    assert found.write.origin == Origin(first, first + 9 * day, 1)
 
 
 def test_the_first_response_without_a_trade_is_remembered() -> None:
@@ -293,6 +357,37 @@ def test_what_is_missing_of_a_longer_bucket_was_empty_if_the_known_candles_have_
     assert survey(known, rows, f + 15)[0] == [f + 1, f + 2, *range(f + 3, f + 8)]
     more = [quarter(f, 1.5, 10.0), *rows[1:]]
     assert survey(known, more, f + 15)[0] == list(range(f + 3, f + 8)), "somebody traded there"
+
+
+def test_a_survey_without_the_oldest_known_trade_says_nothing_of_the_origin() -> None:
+    f = FIRST
+    known = view(run(start(f + 3), 1), run(start(f + 10), 1), run(start(f + 12), 3), edge=f)
+    rows = [quarter(f + 9, 1.0, 10.0), quarter(f + 12), quarter(f + 15)]
+    assert survey(known, rows, f + 18, edge=f)[1] is None
+
+
+def test_a_survey_empties_no_longer_bucket_in_which_trades_are_known() -> None:
+    f = FIRST
+    ends = (quarter(f), quarter(f + 9), quarter(f + 12))
+    sides = (run(start(f), 3), run(start(f + 9), 3))
+    assert survey(view(*sides), list(ends), f + 15)[0] == list(range(f + 3, f + 9))
+    assert survey(view(*sides, run(start(f + 4), 1)), list(ends), f + 15)[0] == [f + 6, f + 7, f + 8]
+    forming = view(*sides, records((start(f + 4), FORMING)))
+    assert survey(forming, list(ends), f + 15)[0] == [f + 3, *range(f + 5, f + 9)]
+
+
+def test_a_longer_candle_with_another_close_has_trades_that_are_not_known() -> None:
+    f = FIRST
+    known = view(run(start(f), 1), run(start(f + 3), 3))
+    rows = [quarter(f, 1.0, 10.5), quarter(f + 3), quarter(f + 6)]
+    assert survey(known, rows, f + 9)[0] == []
+
+
+def test_a_survey_writes_nothing_that_the_ring_does_not_reach() -> None:
+    f = FIRST
+    known = view(run(start(f), 3), run(start(f + 30), 3), edge=f + 11)
+    found, _ = survey(known, [quarter(f), quarter(f + 30), quarter(f + 33)], f + 36, edge=f)
+    assert found == list(range(f + 10, f + 30))
 
 
 def test_a_survey_proves_an_origin_only_if_the_oldest_trade_is_known() -> None:

@@ -1,0 +1,74 @@
+"""The exchange's clock and the health of ingests in a real Redis: what is stale gives way."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import redis
+
+from app.cache import keys
+from app.cache.clock import ClockCache
+from app.cache.health import HealthCache
+
+pytestmark = pytest.mark.integration
+
+THEN_MS = 1_700_000_000_000
+
+
+@pytest.fixture
+def clock(redis_client: redis.Redis) -> ClockCache:
+    return ClockCache(redis_client, "coinbase")
+
+
+def pass_time(client: redis.Redis, ms: int) -> None:
+    """As if the clock had been heard so much earlier."""
+    client.hincrby(keys.clock("coinbase"), "heard_ms", -ms)
+
+
+def told(clock: ClockCache) -> int:
+    known = clock.read()
+    assert known is not None
+    return known.exchange_ms
+
+
+def test_of_the_times_that_several_processes_hear_the_furthest_counts(clock: ClockCache) -> None:
+    for exchange_ms in (THEN_MS, THEN_MS + 5, THEN_MS + 2):
+        clock.tell(exchange_ms)
+    assert told(clock) == THEN_MS + 5
+
+
+def test_a_time_ahead_that_nobody_hears_again_gives_way_after_ten_seconds(
+    clock: ClockCache, redis_client: redis.Redis
+) -> None:
+    """However often others report theirs meanwhile, or a clock that leapt and came back would stop everything."""
+    clock.tell(THEN_MS + 86_400_000)
+    pass_time(redis_client, 8_000)
+    clock.tell(THEN_MS)
+    assert told(clock) == THEN_MS + 86_400_000
+    pass_time(redis_client, 8_000)
+    clock.tell(THEN_MS)
+    assert told(clock) == THEN_MS
+
+
+def test_a_time_that_is_heard_again_is_fresh(clock: ClockCache, redis_client: redis.Redis) -> None:
+    clock.tell(THEN_MS)
+    pass_time(redis_client, 60_000)
+    known = clock.read()
+    assert known is not None
+    assert known.age_ms >= 60_000
+    clock.tell(THEN_MS)
+    known = clock.read()
+    assert known is not None
+    assert known.age_ms < 60_000
+
+
+@pytest.mark.parametrize(("age_s", "is_alive"), [(10, True), (16, False)])
+def test_an_ingest_is_alive_until_it_was_silent_for_a_quarter_of_a_minute(
+    redis_client: redis.Redis, age_s: int, is_alive: bool
+) -> None:
+    key, (seconds, _) = keys.health("coinbase"), redis_client.time()
+    row = {"told_ms": (int(seconds) - age_s) * 1000, "dropped": 0, "connections": []}
+    redis_client.hset(key, "host:7", json.dumps(row))
+    assert ("host:7" in HealthCache(redis_client, "coinbase").read()) is is_alive
+    assert redis_client.hexists(key, "host:7") is is_alive
