@@ -1,0 +1,247 @@
+"""What becomes of a response of REST, or of none: in a real Redis, with pages of the test's own making."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+
+from app.cache import keys
+from app.cache.model import Origin, Outcome, Write, Written
+from app.candles import State, UnifiedCandle
+from app.context import Context
+from app.errors import ExchangeError, Refused, Throttled, Unavailable
+from app.exchange.adapter import Page
+from app.records import PROVISIONAL, Records
+from app.repair import mismatches
+from app.repair.filler import TRIES, Filler
+from app.repair.queue import Kind, Request, Why
+from app.repair.requests import Need
+from app.repair.trust import StreamTrust
+from app.settings import Settings
+from app.timeframes import BASE, Timeframe
+from app.touched import Touched
+from tests.build import B0, STEP, candle, records, run, series
+
+pytestmark = pytest.mark.integration
+
+GAP, RECONCILE = (Request(kind, "BTC-USD", BASE) for kind in (Kind.GAP, Kind.RECONCILE))
+CLOSED, CONFIRMED = State.CLOSED, State.CONFIRMED
+
+
+def start(bucket: int) -> int:
+    return B0 + bucket * STEP
+
+
+def at(bucket: int, seconds: float = 0.0) -> int:
+    return int((start(bucket) + seconds) * 1000)
+
+
+class Permit:
+    """The right to a request to which the response is `rows`."""
+
+    def __init__(self, rows: list[UnifiedCandle]) -> None:
+        self._rows = rows
+        self.reasons: list[str] = []
+
+    def request(self, reason: str, _: Callable[[Any], Page]) -> Page:
+        self.reasons.append(reason)
+        return Page.between_rows(self._rows, STEP)
+
+
+class Worker:
+    """A filler, and what it announced."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.context = Context(Settings(), client)
+        self.news: list[Touched] = []
+        self.filler = Filler(self.context, self.news.extend)
+
+    def hold(self, rows: Records, timeframe: Timeframe = BASE) -> None:
+        origin = Origin.given(int(rows["start_s"][0]))
+        self.context.candles.write([Write(series(timeframe=timeframe), rows, origin)], announce=False)
+
+    def work(self, request: Request, first: int, last: int, now_ms: int, *rows: UnifiedCandle) -> str:
+        """Returns the reason under which the request was counted."""
+        permit = Permit(list(rows))
+        need = Need(BASE, start(first), start(last), not self.held(0, 0).revision)
+        self.filler.work(request, need, now_ms, permit)  # type: ignore[arg-type]
+        return permit.reasons[0]
+
+    def held(self, first: int, last: int) -> Any:
+        return self.context.candles.read(series(), start(first), start(last))
+
+    def provisional(self, last: int) -> list[int]:
+        records = self.held(0, last).records
+        return [(int(r["start_s"]) - B0) // STEP for r in records if r["flags"] & PROVISIONAL]
+
+    def claimed(self, request: Request = GAP) -> Request:
+        self.context.queue.add([(request, Why.GAP)])
+        assert self.context.queue.claim(0) == request
+        return request
+
+    @property
+    def events(self) -> int:
+        return int(self.context.redis.xlen(keys.EVENTS))
+
+
+@pytest.fixture
+def worker(redis_client: redis.Redis) -> Worker:
+    return Worker(redis_client)
+
+
+def rows(first: int, count: int) -> list[UnifiedCandle]:
+    """What REST says of buckets that hold the candles of `run(start(first), …)`."""
+    return [candle(start(first + i), close=10.0 + i % 7) for i in range(count)]
+
+
+# Failures.
+
+
+def test_a_request_is_given_up_after_eight_failures_in_a_row(worker: Worker) -> None:
+    queue, request = worker.context.queue, worker.claimed()
+    for _ in range(TRIES - 1):
+        worker.filler.failed(request, Unavailable("away"), at(9))
+    assert (queue.failures(), queue.state().delayed, queue.attempts(request)) == ({}, 1, 7)
+    worker.filler.failed(request, Unavailable("away"), at(9))
+    assert queue.failures() == {request: {"reason": "away (8 tries)", "exchange_ms": at(9)}}
+    assert TRIES == 8
+
+
+@pytest.mark.parametrize(("error", "is_given_up"), [(Refused("404"), True), (Throttled("429", 1.0), False)])
+def test_who_is_refused_gives_up_and_who_is_rate_limited_loses_no_try(
+    worker: Worker, error: ExchangeError, is_given_up: bool
+) -> None:
+    queue, request = worker.context.queue, worker.claimed()
+    worker.filler.failed(request, Unavailable("away"), at(9))
+    worker.filler.failed(request, error, at(9))
+    assert bool(queue.failures()) is is_given_up
+    assert queue.attempts(request) == (0 if is_given_up else 1)
+    assert queue.state().settling == (0 if is_given_up else 1)
+
+
+# What is announced.
+
+
+def test_a_first_page_and_history_are_not_announced_and_a_gap_is(worker: Worker) -> None:
+    assert worker.work(GAP, 10, 20, at(20, 100), *rows(10, 11)) == "start"
+    assert worker.events == 0
+    assert worker.work(GAP, 5, 10, at(20, 100), *rows(5, 5), rows(10, 1)[0]) == "gap"
+    assert worker.events == 0, "all of it lies before the first trade"
+    assert worker.work(GAP, 18, 25, at(25, 100), *rows(10, 16)[8:]) == "gap"
+    assert worker.events > 0
+    assert worker.news[0] == Touched("BTC-USD", BASE, start(10), start(19))
+    assert worker.news[-1].last_s == start(24)
+
+
+# Contradictions.
+
+
+def test_a_contradiction_changes_nothing_and_is_requested_again(worker: Worker) -> None:
+    worker.hold(run(B0, 10))
+    before = worker.held(0, 9).records["close"].tolist()
+    with pytest.raises(Unavailable, match="contradicts 2 candles"):
+        worker.work(RECONCILE, 0, 9, at(11), *rows(0, 3), *[c for c in rows(0, 10) if c.start_s > start(4)])
+    assert worker.held(0, 9).records["close"].tolist() == before
+    assert worker.provisional(9) == [3, 4]
+    assert worker.context.disputes.count() == 2
+    assert worker.context.queue.claim(at(11)) == GAP
+
+
+def test_what_two_responses_agree_on_is_corrected_and_what_lies_beyond_is_doubted(worker: Worker) -> None:
+    worker.hold(run(B0, 40))
+    said = [c for c in rows(0, 30) if c.start_s >= start(10) and c.start_s != start(11)]
+    with pytest.raises(Unavailable):
+        worker.work(RECONCILE, 10, 29, at(41), *said)
+    worker.context.queue.claim(at(41))
+    worker.work(RECONCILE, 10, 29, at(45), *said)
+    assert worker.provisional(39) == list(range(10)), "before the page, and not behind it"
+    assert worker.context.disputes.count() == 0
+    (row,) = mismatches.latest(worker.context.redis)
+    assert (row["start"], row["cause"]) == (start(11), "reconcile")
+
+
+# What is left.
+
+
+def test_what_a_response_did_not_cover_waits_for_its_time(worker: Worker) -> None:
+    worker.hold(run(B0, 5))
+    request = worker.claimed()
+    worker.work(request, 4, 9, at(9, 100), rows(0, 5)[4])
+    worker.filler.release(request, at(9, 100))
+    assert worker.context.queue.state().settling == 1
+    assert worker.context.queue.claim(at(9, 100) + 299_999) is None
+    assert worker.context.queue.claim(at(9, 100) + 300_000) == request
+
+
+def test_a_reconciliation_leaves_no_trace_of_what_it_did_not_cover(worker: Worker) -> None:
+    worker.hold(run(B0, 5))
+    request = worker.claimed(RECONCILE)
+    worker.work(request, 0, 9, at(9, 100), *rows(0, 5))
+    assert worker.context.queue.asked([GAP]) == [()]
+    worker.filler.release(request, at(9, 100))
+    assert worker.context.queue.state().total == 0
+
+
+def test_a_request_with_nothing_left_is_done(worker: Worker) -> None:
+    worker.hold(run(start(-1_000), 1_010))
+    request = worker.claimed()
+    worker.filler.release(request, at(10, 61))
+    assert worker.context.queue.state().total == 0
+
+
+def test_what_is_left_of_a_series_with_all_but_its_history_is_history(worker: Worker) -> None:
+    worker.hold(run(B0, 10))
+    worker.context.redis.delete(keys.candles(series()))
+    worker.context.candles.write([Write(series(), run(B0, 10))], announce=False)
+    request = worker.claimed()
+    worker.filler.release(request, at(10, 1))
+    assert worker.context.queue.whys() == {request: Why.HISTORY}
+
+
+def test_of_a_shorter_timeframe_what_settles_later_is_left_to_the_scan(worker: Worker) -> None:
+    minute = Request(Kind.GAP, "BTC-USD", Timeframe.M1)
+    held = run(B0 - 60_000, 1_010, step=60)
+    held["flags"][-1] |= PROVISIONAL
+    worker.hold(held, Timeframe.M1)
+    worker.claimed(minute)
+    worker.filler.release(minute, (int(held["start_s"][-1]) + 61) * 1000)
+    assert worker.context.queue.state().total == 0
+
+
+# Trust in the stream.
+
+
+def written(outcome: Outcome, before: Records | None, count: int = 1) -> list[Written]:
+    befores = {} if before is None else dict.fromkeys(range(count), before)
+    return [Written(series(), run(B0, count), [outcome] * count, befores)]
+
+
+def test_a_stream_that_was_wrong_is_trusted_again_after_a_hundred_right_closes(redis_client: redis.Redis) -> None:
+    trust = StreamTrust(redis_client, "coinbase")
+    assert trust.is_given
+    trust.learn(written(Outcome.CORRECTED, records((B0, CLOSED))))
+    for outcome in (Outcome.CONFIRMED, Outcome.RESOLVED):
+        assert not trust.is_given
+        trust.learn(written(outcome, None, 49))
+    trust.learn(written(Outcome.CONFIRMED, None, 1))
+    assert not trust.is_given
+    trust.learn(written(Outcome.CONFIRMED, None, 1))
+    assert trust.is_given
+
+
+def test_corrections_of_what_the_stream_did_not_vouch_for_cost_no_trust(redis_client: redis.Redis) -> None:
+    trust, provisional = StreamTrust(redis_client, "coinbase"), records((B0, CLOSED))
+    provisional["flags"] |= np.uint32(PROVISIONAL)
+    for before in (provisional, records((B0, CONFIRMED))):
+        trust.learn(written(Outcome.CORRECTED, before))
+        assert trust.is_given
+
+
+def test_only_the_timeframe_of_the_stream_counts_for_its_trust(worker: Worker) -> None:
+    worker.hold(run(B0, 10, CLOSED))
+    worker.work(RECONCILE, 0, 9, at(11), *[c.model_copy(update={"volume": 2.0}) for c in rows(0, 10)])
+    assert not worker.context.trust.is_given

@@ -1,0 +1,141 @@
+"""What a scan finds in a real Redis: everything that is missing or out of date, and nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import redis
+
+from app.cache.model import Origin, Write
+from app.cache.products import FollowedProduct
+from app.compute import Computer
+from app.context import Context
+from app.records import Records
+from app.repair.queue import Kind, Request, Why
+from app.repair.requests import Asked
+from app.repair.scan import FAILED_FOR_MS, Found, Scanner
+from app.settings import Settings
+from app.timeframes import BASE, Timeframe
+from app.touched import Touched
+from tests.build import B0, STEP, empty, run, series
+
+pytestmark = pytest.mark.integration
+
+M15 = Timeframe.M15
+CAPACITY = 600
+NEWEST = B0 + CAPACITY * STEP
+EDGE = NEWEST - (CAPACITY - 3) * STEP
+NOW_MS = (NEWEST + STEP) * 1000 + 70_000
+GAP = Request(Kind.GAP, "BTC-USD", BASE)
+
+
+def context_of(client: redis.Redis, *timeframes: str) -> Context:
+    context = Context(Settings(timeframes=timeframes, series_capacity=CAPACITY), client)
+    context.products.follow([FollowedProduct("BTC-USD", "BTC-USD")])
+    return context
+
+
+@pytest.fixture
+def context(redis_client: redis.Redis) -> Context:
+    return context_of(redis_client, "5m")
+
+
+def write(context: Context, rows: Records, timeframe: Timeframe = BASE, origin: Origin | None = None) -> None:
+    context.candles.write([Write(series(timeframe=timeframe), rows, origin)], announce=False)
+
+
+def compute(context: Context) -> None:
+    computer = Computer(context.candles, context.indicators, "coinbase", context.settings.timeframes)
+    computer.update([Touched("BTC-USD", BASE, NEWEST, NEWEST)], NOW_MS / 1000)
+
+
+def scan(context: Context, exchange_ms: int = NOW_MS) -> list[Found]:
+    return Scanner(context).scan(exchange_ms)
+
+
+def requests(found: list[Found]) -> list[tuple[Request, Why, int | None]]:
+    return [f.request for f in found if f.request]
+
+
+def touched(found: list[Found]) -> list[Touched]:
+    return [f.touched for f in found if f.touched]
+
+
+def without(rows: Records, *starts: int) -> Records:
+    return rows[~np.isin(rows["start_s"], starts)]
+
+
+FULL = run(EDGE, CAPACITY - 2)
+
+
+def test_a_series_that_was_never_requested_is_started_at_once(context: Context) -> None:
+    assert requests(scan(context)) == [(GAP, Why.START, None)]
+
+
+def test_in_a_complete_series_nothing_is_found_and_its_indicator_only_if_it_is_behind(context: Context) -> None:
+    write(context, FULL)
+    assert scan(context) == [Found(series(), 0, touched=Touched("BTC-USD", BASE, NEWEST, NEWEST))]
+    compute(context)
+    assert scan(context) == []
+
+
+@pytest.mark.parametrize("bucket", [EDGE, EDGE + 5 * STEP, NEWEST - STEP, NEWEST])
+def test_one_missing_bucket_anywhere_in_the_ring_is_requested(context: Context, bucket: int) -> None:
+    write(context, without(FULL, bucket))
+    (found,) = [f for f in scan(context) if f.request]
+    assert found.buckets == 1
+    assert found.request == (GAP, Why.HISTORY if bucket == EDGE else Why.GAP, None)
+
+
+def test_what_the_stream_may_still_bring_is_not_requested(context: Context) -> None:
+    write(context, without(FULL, NEWEST), origin=Origin.given(EDGE))
+    early_ms = (NEWEST + STEP) * 1000 + 1_999
+    assert requests(scan(context, early_ms)) == []
+    assert len(requests(scan(context, early_ms + 1))) == 1
+
+
+def test_what_was_requested_in_vain_is_requested_when_it_is_due(context: Context) -> None:
+    write(context, without(FULL, NEWEST - 3 * STEP))
+    asked_s = NOW_MS / 1000 - 10
+    context.queue.note_asked(GAP, (Asked(NEWEST - 3 * STEP, NEWEST - 3 * STEP, asked_s, 1),))
+    assert requests(scan(context)) == [(GAP, Why.GAP, int(asked_s * 1000) + 300_000)]
+
+
+@pytest.mark.parametrize("later_ms", [FAILED_FOR_MS - 1, -FAILED_FOR_MS + 1])
+def test_a_request_that_was_given_up_rests_for_an_hour(context: Context, later_ms: int) -> None:
+    context.queue.add([(GAP, Why.GAP)])
+    context.queue.claim(NOW_MS)
+    context.queue.fail(GAP, "why", NOW_MS)
+    assert scan(context, NOW_MS + later_ms) == []
+    assert len(scan(context, NOW_MS + 3_600_000)) == 1
+    assert len(scan(context, NOW_MS - 3_600_000)) == 1, "a clock that was ahead, or back, makes nobody wait for ever"
+
+
+def test_empty_buckets_that_carry_another_close_are_computed_again(context: Context) -> None:
+    quiet = NEWEST - 40 * STEP
+    write(context, np.concatenate([without(FULL, quiet), empty(quiet, 99.0)]))
+    compute(context)
+    assert Touched("BTC-USD", BASE, quiet, quiet) in touched(scan(context))
+
+
+def test_a_longer_candle_that_can_be_built_is_built_and_the_others_are_requested(redis_client: redis.Redis) -> None:
+    context = context_of(redis_client, "5m", "15m")
+    write(context, FULL)
+    newest = M15.last_over(NOW_MS / 1000 - 2)
+    held = run(newest - 300 * 900, 301, step=900)
+    write(context, without(held, newest - 900, newest - 5 * 900), M15, Origin.given(int(held["start_s"][0])))
+    found = scan(context)
+    first, last = newest - 5 * 900, newest - 900 + 2 * STEP
+    assert Touched("BTC-USD", BASE, first, last) in touched(found)
+    assert requests(found) == [], "all that is missing can be built"
+
+
+def test_longer_candles_from_before_the_first_shorter_one_are_requested(redis_client: redis.Redis) -> None:
+    context = context_of(redis_client, "5m", "15m")
+    write(context, FULL)
+    newest = M15.last_over(NOW_MS / 1000 - 2)
+    lost = newest - 250 * 900
+    held = run(newest - 300 * 900, 301, step=900)
+    write(context, without(held, lost), M15, Origin.given(int(held["start_s"][0])))
+    request = Request(Kind.GAP, "BTC-USD", M15)
+    assert requests(scan(context)) == [(request, Why.GAP, None)]
