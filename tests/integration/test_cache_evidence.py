@@ -251,3 +251,70 @@ def test_the_origin_of_a_ring_that_grows_is_looked_for_again(cache: CandleCache)
     assert origin_after(cache, (known, B0 + 5 * STEP)) == known
     cache.reach_back(series(), LAST - 5 * STEP, LAST)
     assert whole(cache).origin == known, "it did not grow"
+
+
+# Values.
+
+
+def changed(field: str, by: float) -> Records:
+    row = records((B0, CONFIRMED, 10.0, 2))
+    row[field] += by
+    return row
+
+
+@pytest.mark.parametrize(
+    ("field", "by"), [("open", 0.5), ("high", 0.5), ("low", -0.5), ("close", 0.5), ("volume", 1e-4)]
+)
+def test_one_other_value_is_a_correction(cache: CandleCache, field: str, by: float) -> None:
+    put(cache, records((B0, CLOSED, 10.0, 1)))
+    assert put(cache, changed(field, by)) == [Outcome.CORRECTED]
+
+
+def test_an_empty_candle_is_another_one_than_one_with_trades_at_the_same_price(cache: CandleCache) -> None:
+    traded = empty(B0, 10.0, CONFIRMED, 2)
+    traded["flags"] = CONFIRMED
+    assert put(cache, empty(B0, 10.0, CLOSED, 1), traded) == [Outcome.INSERTED, Outcome.CORRECTED]
+
+
+def test_a_provisional_candle_is_not_resolved_by_another_one(cache: CandleCache) -> None:
+    put(cache, marked(records((B0, CLOSED, 10.0, 1)), PROVISIONAL))
+    assert put(cache, marked(records((B0, CLOSED, 10.0, 2)), PROVISIONAL)) == [Outcome.UNCHANGED]
+    assert flags(cache) == [CLOSED | PROVISIONAL]
+
+
+def test_a_close_that_contradicts_what_was_confirmed_is_refused_and_named(cache: CandleCache) -> None:
+    put(cache, records((B0, CONFIRMED, 10.0, 1)))
+    (written,) = cache.write([Write(series(), records((B0, CLOSED, 10.5, 2)))])
+    assert (written.outcomes, written.before[0]["close"].tolist()) == ([Outcome.REFUSED], [10.0])
+    (written,) = cache.write([Write(series(), records((B0, FORMING, 10.5, 2)))])
+    assert (written.outcomes, written.before) == ([Outcome.REFUSED], {})
+
+
+def test_that_rest_says_so_too_is_no_correction_of_silence(cache: CandleCache) -> None:
+    put(cache, rests_on_silence())
+    assert put(cache, empty(B0, 10.0, CONFIRMED, 9)) == [Outcome.UNCHANGED]
+
+
+# Marks.
+
+
+def test_what_is_provisional_is_marked_once(cache: CandleCache) -> None:
+    put(cache, run(B0, 2, CLOSED))
+    span = [(series(), B0, B0 + STEP)]
+    assert [cache.mark_provisional(span), cache.mark_provisional(span)] == [2, 0]
+    assert flags(cache) == [CLOSED | PROVISIONAL] * 2
+
+
+def test_each_series_is_marked_in_its_own_range_and_not_what_other_buckets_left_there(cache: CandleCache) -> None:
+    put(cache, run(B0, 3, CLOSED))
+    cache.write([Write(series("ETH-USD"), run(B0, 3, CLOSED))])
+    later_s = B0 + CAPACITY * STEP
+    ranges = [
+        (series(), B0, B0),
+        (series("ETH-USD"), B0 + 2 * STEP, B0 + 2 * STEP),
+        (series(), later_s, later_s + STEP),
+    ]
+    assert cache.mark_provisional(ranges) == 2
+    assert flags(cache) == [CLOSED | PROVISIONAL, CLOSED, CLOSED]
+    other = cache.read(series("ETH-USD"), B0, LAST).records["flags"]
+    assert other.tolist() == [CLOSED, CLOSED, CLOSED | PROVISIONAL]

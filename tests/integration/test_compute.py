@@ -149,3 +149,11 @@ def test_fewer_than_sixty_candles_give_a_reason_and_no_number(context: Context) 
     assert not value.data["ready"]
     assert "59 of 60" in value.data["reason"]
     assert "macdv" not in value.data
+
+
+def test_of_a_timeframe_that_nobody_wants_nothing_is_computed(context: Context) -> None:
+    minutes = series("A-USD", Timeframe.M1)
+    context.candles.write([Write(minutes, run(DAY_S, COUNT, step=60), Origin.given(DAY_S))])
+    touched = Touched("A-USD", Timeframe.M1, DAY_S, DAY_S + (COUNT - 1) * 60)
+    assert Computer(context.candles, context.indicators, context.exchange, TIMEFRAMES).update([touched], NOW_S) == 0
+    assert context.indicators.read_many([minutes]) == [None]

@@ -8,6 +8,7 @@ import redis
 from app.repair import queue as module
 from app.repair.needs import Asked
 from app.repair.queue import Kind, RepairQueue, Request, Why, urgency
+from app.repair.requests import Asked
 from app.timeframes import Timeframe
 from tests.support import eventually
 
@@ -182,3 +183,136 @@ def test_everything_in_it_can_be_listed(queue: RepairQueue) -> None:
     queue.claim(NOW_MS)
     assert queue.pending() == {gap("A-USD"), gap("B-USD"), gap("C-USD")}
     assert queue.state() == (1, 1, 0, 1)
+
+
+# What is known of a request, and for how long.
+
+
+def taken(queue: RepairQueue, request: Request | None = None) -> Request:
+    """A request that is under way."""
+    queue.add([(request or gap(), Why.GAP)])
+    assert queue.claim(NOW_MS) == (request or gap())
+    return request or gap()
+
+
+def scored(client: redis.Redis, part: str) -> int:
+    """In how many ms what is in this part of the queue comes back."""
+    ((_, until_ms),) = client.zrange(f"cw:1:backfill:coinbase:{part}", 0, -1, withscores=True)
+    return int(until_ms) - int(client.time()[0]) * 1000
+
+
+def test_a_lease_is_longer_than_a_request_takes_and_a_retry_waits(
+    queue: RepairQueue, redis_client: redis.Redis
+) -> None:
+    request = taken(queue)
+    assert 25_000 < scored(redis_client, "leased") <= 31_000
+    queue.retry(request, 20.0)
+    assert 15_000 < scored(redis_client, "delayed") <= 21_000
+
+
+def test_nothing_waits_for_more_than_a_quarter_of_an_hour_behind_what_is_more_urgent() -> None:
+    assert urgency(max(Why), D1) * module.STEP_MS < 900_000
+
+
+def test_what_is_ready_does_not_settle_and_what_settles_can_become_ready(queue: RepairQueue) -> None:
+    queue.add([(gap(), Why.GAP)])
+    queue.add([(gap(), Why.GAP)], not_before_ms=NOW_MS + 9)
+    assert queue.state() == (1, 0, 0, 0)
+    queue.add([(gap("ETH-USD"), Why.GAP)], not_before_ms=NOW_MS + 9)
+    queue.add([(gap("ETH-USD"), Why.GAP)])
+    assert queue.state() == (2, 0, 0, 0)
+
+
+def test_of_two_times_at_which_it_settles_the_earlier_counts(queue: RepairQueue) -> None:
+    for ms in (5, 9):
+        queue.add([(gap(), Why.GAP)], not_before_ms=NOW_MS + ms)
+    assert queue.claim(NOW_MS + 5) == gap()
+    queue.add([(gap(), Why.GAP)], not_before_ms=NOW_MS + 7)
+    queue.settle(gap(), NOW_MS + 9)
+    assert queue.claim(NOW_MS + 7) == gap()
+
+
+def test_the_most_urgent_reason_counts_until_it_is_done(queue: RepairQueue) -> None:
+    queue.add([(gap("A-USD"), Why.GAP), (gap("B-USD"), Why.START)])
+    queue.add([(gap("A-USD"), Why.RECONCILE)])
+    assert queue.whys() == {gap("A-USD"): Why.GAP, gap("B-USD"): Why.START}
+    assert claim_all(queue) == [gap("A-USD"), gap("B-USD")]
+    queue.done(gap("A-USD"))
+    queue.settle(gap("B-USD"), NOW_MS, Why.HISTORY)
+    assert queue.whys() == {gap("B-USD"): Why.HISTORY}
+
+
+@pytest.mark.parametrize("not_before_ms", [None, NOW_MS])
+def test_what_is_requested_again_while_it_is_under_way_keeps_its_urgency(
+    queue: RepairQueue, not_before_ms: int | None
+) -> None:
+    request = taken(queue)
+    queue.add([(request, Why.GAP)], not_before_ms=not_before_ms)
+    queue.done(request)
+    assert queue.whys() == {request: Why.GAP}
+
+
+def test_what_was_delayed_meanwhile_keeps_its_urgency_too(queue: RepairQueue) -> None:
+    request = taken(queue)
+    queue.add([(request, Why.GAP)])
+    assert queue.claim(NOW_MS) is None
+    queue.done(request)
+    assert (queue.state(), queue.whys()) == ((0, 0, 1, 0), {request: Why.GAP})
+
+
+def test_what_comes_back_does_so_by_its_urgency(queue: RepairQueue) -> None:
+    queue.add([(gap("A-USD"), Why.HISTORY), (gap("B-USD"), Why.GAP)], not_before_ms=NOW_MS)
+    assert claim_all(queue) == [gap("B-USD"), gap("A-USD")]
+
+
+def test_without_a_response_tries_are_kept_and_with_one_they_are_not(queue: RepairQueue) -> None:
+    request = taken(queue)
+    queue.retry(request, 0)
+    assert eventually(lambda: queue.claim(NOW_MS)) == request
+    queue.postpone(request, NOW_MS + 5)
+    assert (queue.attempts(request), queue.state()) == (1, (0, 1, 0, 0))
+    assert queue.claim(NOW_MS + 5) == request
+    queue.settle(request, NOW_MS + 5)
+    assert queue.attempts(request) == 0
+
+
+def test_what_was_requested_in_vain_is_kept_until_it_is_done_or_due_anew(queue: RepairQueue) -> None:
+    asked = (Asked(300, 600, 1.0, 2), Asked(900, 900, 2.0, 1))
+    request = taken(queue)
+    for end in (lambda: queue.done(request), lambda: queue.add([(request, Why.GAP)], anew=True)):
+        queue.note_asked(request, asked)
+        queue.add([(request, Why.GAP)])
+        assert queue.asked([request, gap("ETH-USD")]) == [asked, ()]
+        end()
+        assert queue.asked([request]) == [()]
+    queue.note_asked(request, asked)
+    queue.note_asked(request, ())
+    assert queue.asked([request]) == [()]
+
+
+@pytest.mark.parametrize("part", ["delayed", "leased"])
+def test_a_time_from_before_the_clock_was_set_back_keeps_nothing(
+    queue: RepairQueue, redis_client: redis.Redis, part: str
+) -> None:
+    ahead_ms = (int(redis_client.time()[0]) + 700) * 1000
+    redis_client.zadd(f"cw:1:backfill:coinbase:{part}", {str(gap()): ahead_ms})
+    assert queue.claim(NOW_MS) == gap()
+
+
+def test_an_entry_that_is_not_a_request_goes_away(queue: RepairQueue, redis_client: redis.Redis) -> None:
+    redis_client.zadd("cw:1:backfill:coinbase:ready", {"gap|nonsense": 1})
+    assert queue.claim(NOW_MS) is None
+    assert queue.state().total == 0
+
+
+def test_of_products_that_are_no_longer_followed_nothing_is_kept(
+    queue: RepairQueue, redis_client: redis.Redis
+) -> None:
+    for product in ("OLD-USD", "BTC-USD"):
+        queue.retry(taken(queue, gap(product, M5)), 0)
+        queue.note_asked(gap(product), (Asked(300, 600, 1.0, 2),))
+        queue.fail(gap(product, D1), "why", NOW_MS)
+    assert queue.forget({"BTC-USD"}) == 3
+    for part in ("attempts", "asked", "failures"):
+        (kept,) = redis_client.hkeys(f"cw:1:backfill:coinbase:{part}")
+        assert b"BTC-USD" in kept

@@ -50,7 +50,7 @@ class Result(NamedTuple):
 
 def main() -> int:
     options = _options()
-    chosen = [target for _, target in targets(options.only)]
+    chosen = targets(options.only)
     if not chosen:
         print(f"nothing is called {' '.join(options.only)}", file=sys.stderr)
         return 2
@@ -146,7 +146,10 @@ def _shown(results: Iterator[Result], count: int, verbose: bool) -> Iterator[Res
         if verbose or run.outcome in (Outcome.PASSED, Outcome.BROKEN):
             word = "survived" if run.outcome is Outcome.PASSED else run.outcome.value
             detail = "" if run.outcome is Outcome.PASSED else f": {run.detail}"
-            print(f"{number}/{count} {job.target.name}: {job.mutant.name}: {word} in {run.seconds:.1f} s{detail}", flush=True)
+            print(
+                f"{number}/{count} {job.target.name}: {job.mutant.name}: {word} in {run.seconds:.1f} s{detail}",
+                flush=True,
+            )
         yield result
 
 

@@ -29,7 +29,17 @@ PRELOADED = ("numpy", "hypothesis.strategies", "pydantic", "orjson", "redis.clus
 MEMORY_BYTES = 8 * 2**30
 """Of address space: a mutant may allocate without end."""
 
-ARGUMENTS = ("-W", "ignore::pytest.PytestAssertRewriteWarning", "-q", "-x", "-p", "no:cacheprovider", "--no-header", "--tb=line", "--hypothesis-profile=mutants")
+ARGUMENTS = (
+    "-W",
+    "ignore::pytest.PytestAssertRewriteWarning",
+    "-q",
+    "-x",
+    "-p",
+    "no:cacheprovider",
+    "--no-header",
+    "--tb=line",
+    "--hypothesis-profile=mutants",
+)
 
 
 class Outcome(Enum):

@@ -1,14 +1,26 @@
-"""A fault to be made, and the tests that must see it."""
+"""A fault to be made, and the tests that must see it; and how lists of them are written.
+
+A list names a file and tests of pytest, and below them mutants, each between blank lines: its name, the text that is
+replaced (`-`), the text in its place (`+`), and what no test can see, why that is so (`=`). A mutant may have tests of
+its own, in place of the file's:
+
+    file app/continuity.py
+    test tests/unit/test_continuity.py
+
+    the tail is all
+    - return records[holes[-1] + 1 :]
+    + return records
+"""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from tests.mutants import lists
+LISTS = Path(__file__).with_name("lists")
+GENERATED = "generated "
+"""Before the name of a generated mutant, of which a list says why it survives."""
 
 
 class Stale(Exception):
@@ -49,17 +61,39 @@ class Target:
 
     file: str
     tests: tuple[str, ...]
-    mutants: Sequence[Mutant]
-    equivalent: Mapping[str, str] = field(default_factory=dict)
+    mutants: tuple[Mutant, ...]
+    equivalent: dict[str, str]
 
     @property
     def name(self) -> str:
         return Path(self.file).name
 
 
-def targets(only: Sequence[str] = ()) -> Iterator[tuple[str, Target]]:
-    """Every target with the name of its list, or those of the lists or files (with or without suffix) of `only`."""
-    for module in pkgutil.iter_modules(lists.__path__):
-        for target in importlib.import_module(f"{lists.__name__}.{module.name}").TARGETS:
-            if not only or {module.name, target.name, Path(target.file).stem} & set(only):
-                yield module.name, target
+def targets(only: Sequence[str] = ()) -> list[Target]:
+    """Every target, or those of the lists or files (with or without suffix) that are named in `only`."""
+    return [
+        target
+        for path in sorted(LISTS.glob("*.txt"))
+        for target in parsed(path.read_text(encoding="utf-8"))
+        if not only or {path.stem, target.name, Path(target.file).stem} & set(only)
+    ]
+
+
+def parsed(text: str) -> Iterator[Target]:
+    """The targets of a list."""
+    for part in ("\n" + text).split("\nfile ")[1:]:
+        head, *blocks = (block.splitlines() for block in part.split("\n\n") if block.strip())
+        mutants = [_mutant(block) for block in blocks]
+        listed = tuple(m for m in mutants if not m.name.startswith(GENERATED))
+        equivalent = {m.name.removeprefix(GENERATED): m.survives for m in mutants if m.name.startswith(GENERATED)}
+        yield Target(head[0], _after("test ", head), listed, equivalent)
+
+
+def _mutant(lines: Sequence[str]) -> Mutant:
+    name, *rest = lines
+    old, new = ("\n".join(line[2:] for line in rest if line[0] == sign) for sign in "-+")
+    return Mutant(name, old, new, " ".join(_after("= ", rest)), _after("test ", rest))
+
+
+def _after(word: str, lines: Sequence[str]) -> tuple[str, ...]:
+    return tuple(line.removeprefix(word) for line in lines if line.startswith(word))

@@ -42,3 +42,8 @@ def test_carried_twice_is_carried_once() -> None:
     before = np.concatenate([records((B0, State.CONFIRMED, 10.5)), empty(B0 + STEP, 10)])
     after = np.concatenate([before[:1], recarried(before, M5)])
     assert len(recarried(after, M5)) == 0
+
+
+def test_a_carried_close_is_newer_than_the_empty_candle_that_it_replaces() -> None:
+    before = np.concatenate([records((B0, State.CONFIRMED, 10.5, 70)), empty(B0 + STEP, 10, observed_ms=100)])
+    assert recarried(before, M5)["observed_ms"].tolist() == [101], "or the cache would keep the old one"

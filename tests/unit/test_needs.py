@@ -138,6 +138,23 @@ def test_of_a_longer_timeframe_only_what_cannot_be_built_is_requested() -> None:
     assert built.lost.tolist() == [int(hours["start_s"][-1]) + 900 * i for i in range(1, 5)]
 
 
+def test_a_longer_candle_with_trades_is_requested_while_a_part_of_it_was_requested_in_vain() -> None:
+    f = next(b for b in range(3) if start(b) % 900 == 0)
+    when = at(f + 22, 61)
+
+    def built(*lost: int, asked_s: float, asked: bool = True) -> Built:
+        held = run(start(f), 22)[~np.isin(range(f, f + 22), lost)]
+        vain = uncovered(lost[0], lost[-1], asked_s) if asked else ()
+        return Built.of(gaps(held, now=when, asked=vain), M15)
+
+    waits = built(f + 4, asked_s=when - 10)
+    assert waits == Built(start(f), frozenset({start(f + 3)}))
+    assert waits.leaves_out(np.array([start(f) - 900, start(f), start(f + 3)])).tolist() == [True, False, True]
+    assert not built(f + 4, asked_s=when - 300).except_s, "it is requested itself, now"
+    assert not built(f + 4, asked_s=when, asked=False).except_s
+    assert not built(f + 3, f + 4, f + 5, asked_s=when - 10).except_s, "no trade is known that it would tell of"
+
+
 # When.
 
 

@@ -131,7 +131,14 @@ def test_silence_confirms_what_was_requested_and_each_bucket_once() -> None:
     assert confirmed(proof(need(2, 3), page(), known, at(9))) == [2, 3], "nothing was requested behind it"
     early = view(run(B0, 2), silent=(2,))
     assert confirmed(proof(need(4, 5), page(), early, at(9))) == [], "nothing was requested before it"
-    assert buckets(proof(need(1, 6), page(candle(start(1), close=11.0), 5, 6), known, at(9)).write.records) == [1, 2, 3, 4, 5, 6]
+    assert buckets(proof(need(1, 6), page(candle(start(1), close=11.0), 5, 6), known, at(9)).write.records) == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+    ]
 
 
 def test_a_row_that_is_not_final_gives_way_to_every_other_word() -> None:
@@ -221,7 +228,9 @@ def test_another_price_for_the_same_volume_is_less_than_was_seen() -> None:
     assert not proof(need(0, 2), other, view(traded(1, 4.0)), at(9)).is_trusted
 
 
-@pytest.mark.parametrize(("held", "said", "agrees"), [(0.1 + 0.2, 0.3, True), (0.3, 0.1 + 0.2, True), (4.0, 3.998, False)])
+@pytest.mark.parametrize(
+    ("held", "said", "agrees"), [(0.1 + 0.2, 0.3, True), (0.3, 0.1 + 0.2, True), (4.0, 3.998, False)]
+)
 @pytest.mark.parametrize("state", [CLOSED, CONFIRMED])
 def test_sums_of_the_same_volumes_may_round_and_no_more(held: float, said: float, agrees: bool, state: State) -> None:
     found = proof(need(0, 2), page(0, small(1, said), 2), view(traded(1, held, state)), at(9))

@@ -69,3 +69,13 @@ print("".join(str(int(is_in_share(f"P{i}-USD", "2/3"))) for i in range(99)))
     assert len(told) == 1
     (flags,) = told
     assert 15 < flags.count(b"1") < 55
+
+
+def test_shares_of_names_are_the_same_in_every_release() -> None:
+    """Processes of two releases run side by side while an installation is updated."""
+    parts = {name: [_part(name, of) for of in (2, 3, 7)] for name in ("BTC-USD", "ETH-USD", "SOL-USD")}
+    assert parts == {"BTC-USD": [1, 1, 4], "ETH-USD": [2, 3, 2], "SOL-USD": [2, 3, 5]}
+
+
+def _part(name: str, of: int) -> int:
+    return next(part for part in range(1, of + 1) if is_in_share(name, f"{part}/{of}"))

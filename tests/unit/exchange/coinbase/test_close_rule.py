@@ -195,6 +195,23 @@ def test_one_impossible_volume_does_not_shut_out_the_truth_as_a_trusted_close() 
     assert spans(events) == [(0, 0, False)]
 
 
+def test_delayed_frames_with_a_newer_one_between_them_are_no_contradiction() -> None:
+    venue = Venue()
+    for volume in (5, 4, 4, 6, 5):
+        venue.update(row(T, volume=volume))
+    events = venue.beats_until(T + 303)
+    assert [c.volume for c in closes(events)] == [6]
+    assert gaps(events) == []
+
+
+@pytest.mark.parametrize("price", ["open", "high", "low", "close"])
+def test_another_price_at_the_same_volume_is_news(price: str) -> None:
+    venue, prices = Venue(), {"open": "100", "high": "110", "low": "90", "close": "100"}
+    venue.update({**row(T), **prices})
+    assert updates(venue.update({**row(T), **prices})) == []
+    assert len(updates(venue.update({**row(T), **prices, price: str(float(prices[price]) + 1)}))) == 1
+
+
 def test_products_close_by_themselves() -> None:
     venue = Venue(BTC, ETH)
     venue.update(row(T, product=BTC))
@@ -260,6 +277,17 @@ class TestBreaks:
         events = venue.reconnect(BTC, at=T + 4 * STEP + 1)
         assert spans(events) == [(1, 3, False)]
         assert "1001" in gaps(events)[0].reason
+
+    def test_a_bucket_that_ended_during_a_break_is_a_gap_even_within_the_grace(self) -> None:
+        venue = settled()
+        venue.update(row(T + STEP))
+        events = venue.reconnect(BTC, at=T + 2 * STEP + 1) + venue.beats_until(T + 2 * STEP + 3)
+        assert spans(events) == [(1, 1, False)]
+
+    def test_a_break_before_the_stream_was_whole_is_no_reason(self) -> None:
+        venue = Venue()
+        venue.reconnect(BTC, at=T + 20)
+        assert ["middle" in g.reason for g in gaps(venue.beats_until(T + 303))] == [True]
 
     def test_a_reconnect_within_one_bucket_is_no_gap(self) -> None:
         venue = settled()

@@ -1,0 +1,127 @@
+"""One worker's turns at the backfill queue: which time it goes by, and what becomes of each request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from app.cache import keys
+from app.cache.model import Origin, Write
+from app.context import Context
+from app.exchange.local import LocalExchange, SeededMarket
+from app.repair.drain import Drain
+from app.repair.queue import Kind, Request, Why
+from app.settings import Settings
+from app.stop import Stop
+from app.timeframes import BASE
+from tests.build import run, series
+
+pytestmark = pytest.mark.integration
+
+START_S = 1_700_006_400
+GAP = Request(Kind.GAP, "BTC-USD", BASE)
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture
+def exchange() -> Iterator[LocalExchange]:
+    market = SeededMarket(7, start_s=START_S - 30 * BASE.seconds)
+    with LocalExchange(market, speed=0, start_ms=START_S * 1000 + 90_000, requests_per_second=1_000) as exchange:
+        yield exchange
+
+
+@pytest.fixture
+def context(redis_client: redis.Redis, exchange: LocalExchange) -> Context:
+    seconds, micros = redis_client.time()
+    redis_client.hset(f"{keys.BUDGET}:coinbase", "seen_us", int(seconds) * 1_000_000 + int(micros))
+    return Context(Settings(exchange_rest_url=exchange.rest_url, rest_requests_per_second=30), redis_client)
+
+
+def heard(context: Context, exchange: LocalExchange, age_ms: int = 0) -> None:
+    """The exchange's clock was heard so long ago."""
+    context.clock.tell(exchange.clock.now_ms())
+    context.redis.hincrby(keys.clock("coinbase"), "heard_ms", -age_ms)
+
+
+def drained(context: Context, stop: Stop | None = None) -> int:
+    return Drain(context, lambda _: None).run(max_s=5, stop=stop)
+
+
+@pytest.mark.parametrize(("age_ms", "is_old"), [(0, False), (7_000, False), (11_000, True)])
+def test_a_clock_that_was_not_heard_for_ten_seconds_is_requested(
+    context: Context, exchange: LocalExchange, age_ms: int, is_old: bool
+) -> None:
+    heard(context, exchange, age_ms)
+    context.queue.add([(GAP, Why.GAP)], not_before_ms=exchange.clock.now_ms() + HOUR_MS)
+    exchange.clock.jump(HOUR_MS)
+    assert bool(drained(context)) is is_old
+    clock = context.clock.read()
+    assert clock is not None
+    assert clock.exchange_ms == exchange.clock.now_ms() - HOUR_MS * (not is_old)
+
+
+def test_while_nothing_waits_no_time_is_requested(context: Context) -> None:
+    assert drained(context) == 0
+    assert context.clock.read() is None
+    assert context.budget.state().granted == 0
+
+
+def test_a_request_is_released_with_what_is_left_of_it(context: Context, exchange: LocalExchange) -> None:
+    heard(context, exchange)
+    exchange.inject("rest_empty", count=20)
+    context.queue.add([(GAP, Why.START)])
+    assert drained(context) >= 1
+    state = context.queue.state()
+    assert (state.leased, state.ready, state.settling) == (0, 0, 1)
+    assert context.queue.attempts(GAP) == 0
+
+
+def test_a_request_that_needs_nothing_is_done(context: Context, exchange: LocalExchange) -> None:
+    heard(context, exchange)
+    newest_s = BASE.last_over(exchange.clock.now_ms() / 1000 - 2)
+    held = run(newest_s - 999 * BASE.seconds, 1_000)
+    context.candles.write([Write(series(), held, Origin.given(int(held["start_s"][0])))])
+    context.queue.add([(GAP, Why.GAP)])
+    assert drained(context) == 0
+    assert context.queue.state().total == 0
+    assert context.budget.state().in_use == 0
+
+
+def test_a_page_that_follows_is_requested_in_the_same_turn(context: Context, exchange: LocalExchange) -> None:
+    """The only trades were a week ago: the newest page has none, and only a longer timeframe reaches them."""
+    exchange.clock.jump(7 * 24 * HOUR_MS)
+    exchange.inject("rest_empty", count=1)
+    heard(context, exchange)
+    context.queue.add([(GAP, Why.START)])
+    assert drained(context) >= 2
+
+
+def test_without_a_permit_a_request_waits_for_the_next_turn(context: Context, exchange: LocalExchange) -> None:
+    heard(context, exchange)
+    context.budget.pause(60)
+    context.queue.add([(GAP, Why.START)])
+    assert drained(context) == 0
+    assert context.queue.pending() == {GAP}
+    assert context.queue.state().leased == 0
+
+
+def test_an_error_costs_a_try_and_no_other_request(context: Context, exchange: LocalExchange) -> None:
+    heard(context, exchange)
+    other = Request(Kind.GAP, "ETH-USD", BASE)
+    exchange.inject("rest_500", path="candles", count=1)
+    context.queue.add([(GAP, Why.GAP)])
+    context.queue.add([(other, Why.HISTORY)])
+    assert drained(context) >= 2
+    assert (context.queue.attempts(GAP), context.queue.attempts(other)) == (1, 0)
+    assert context.queue.state().delayed <= 1
+
+
+def test_it_stops_when_it_is_told_to(context: Context, exchange: LocalExchange) -> None:
+    heard(context, exchange)
+    stop = Stop()
+    stop.set()
+    context.queue.add([(GAP, Why.START)])
+    assert drained(context, stop) == 0
+    assert context.queue.state().ready == 1

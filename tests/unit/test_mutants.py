@@ -1,0 +1,73 @@
+"""The lists of mutants are up to date, and what is made of them is what they say."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from tests.mutants.mechanical import generated
+from tests.mutants.mutant import Mutant, Stale, Target, parsed, targets
+from tests.support import ROOT
+
+LIST = """file app/one.py
+test tests/one.py
+test tests/two.py
+
+a name
+- if a:
+-     b
+
++ pass
+= why
+
+another
+test tests/three.py
+- c
++
+"""
+ALL = targets()
+
+
+def test_a_list_says_what_is_replaced_by_what() -> None:
+    (target,) = parsed(LIST.replace("b\n\n+", "b\n+"))
+    assert target == Target(
+        "app/one.py",
+        ("tests/one.py", "tests/two.py"),
+        (Mutant("a name", "if a:\n    b", "pass", "why"), Mutant("another", "c", "", tests=("tests/three.py",))),
+        {},
+    )
+
+
+def test_a_text_that_is_not_there_exactly_once_is_stale() -> None:
+    assert Mutant("", "a", "b").applied("xay") == "xby"
+    for text in ("xy", "aa"):
+        with pytest.raises(Stale):
+            Mutant("", "a", "b").applied(text)
+
+
+@pytest.mark.parametrize("target", ALL, ids=lambda target: target.name)
+def test_every_listed_mutant_applies(target: Target) -> None:
+    text = (ROOT / target.file).read_text(encoding="utf-8")
+    for mutant in target.mutants:
+        changed = mutant.applied(text)
+        assert changed != text
+        if target.file.endswith(".py"):
+            ast.parse(changed)
+
+
+def test_names_are_unique_and_tests_exist() -> None:
+    for target in ALL:
+        assert len({m.name for m in target.mutants}) == len(target.mutants), target.file
+        for test in {*target.tests, *(t for m in target.mutants for t in m.tests)}:
+            assert (ROOT / test.partition("::")[0]).exists(), test
+
+
+def test_generated_mutants_are_programs_and_the_same_for_a_seed() -> None:
+    text = (ROOT / "app/gaps.py").read_text(encoding="utf-8")
+    target = Target("app/gaps.py", (), (), {})
+    some = generated(target, text, 30, seed=1)
+    assert len(some) == 30
+    assert some == generated(target, text, 30, seed=1) != generated(target, text, 30, seed=2)
+    for mutant in some:
+        assert ast.dump(ast.parse(mutant.applied(text))) != ast.dump(ast.parse(text)), mutant.name
