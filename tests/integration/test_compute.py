@@ -157,3 +157,25 @@ def test_of_a_timeframe_that_nobody_wants_nothing_is_computed(context: Context) 
     touched = Touched("A-USD", Timeframe.M1, DAY_S, DAY_S + (COUNT - 1) * 60)
     assert Computer(context.candles, context.indicators, context.exchange, TIMEFRAMES).update([touched], NOW_S) == 0
     assert context.indicators.read_many([minutes]) == [None]
+
+
+def test_the_last_child_of_a_longer_candle_may_come_a_little_before_the_clock(context: Context) -> None:
+    """The clock is published after the candles, and the worker may be faster."""
+    write(context, "A-USD", run(DAY_S, 12))
+    update(context, "A-USD", 11, 11, now_s=DAY_S + 12 * 300 - 140)
+    assert len(held(context, series("A-USD", Timeframe.H1))) == 1
+
+
+def test_a_late_change_far_behind_the_window_reaches_its_longer_candle(context: Context) -> None:
+    write(context, "A-USD", run(DAY_S, 980))
+    write(context, "A-USD", records((DAY_S + 55 * 300, State.CONFIRMED, 99.0, 7)))
+    update(context, "A-USD", 55, 55, now_s=DAY_S + 980 * 300)
+    (hourly,) = context.candles.read(series("A-USD", Timeframe.H1), DAY_S + 48 * 300, DAY_S + 48 * 300).records
+    assert hourly["high"] == 99.0
+
+
+def test_an_empty_bucket_that_comes_with_another_close_carries_that_of_the_candle_before_it(context: Context) -> None:
+    write(context, "A-USD", run(DAY_S, 60), empty(DAY_S + 60 * 300, 99.0))
+    update(context, "A-USD", 60, 60)
+    (quiet,) = context.candles.read(series("A-USD"), DAY_S + 60 * 300, DAY_S + 60 * 300).records
+    assert quiet["close"] == 10.0 + 59 % 7

@@ -1,7 +1,7 @@
 import numpy as np
 
 from app.candles import State
-from app.continuity import contiguous_tail, recarried
+from app.continuity import contiguous_tail, recarried, since
 from app.timeframes import Timeframe
 from tests.build import B0, STEP, empty, records, run
 
@@ -47,3 +47,13 @@ def test_carried_twice_is_carried_once() -> None:
 def test_a_carried_close_is_newer_than_the_empty_candle_that_it_replaces() -> None:
     before = np.concatenate([records((B0, State.CONFIRMED, 10.5, 70)), empty(B0 + STEP, 10, observed_ms=100)])
     assert recarried(before, M5)["observed_ms"].tolist() == [101], "or the cache would keep the old one"
+
+
+def test_the_tail_begins_behind_the_newest_of_several_holes() -> None:
+    three = np.concatenate([run(B0, 3), run(B0 + 5 * STEP, 4), run(B0 + 11 * STEP, 2)])
+    assert contiguous_tail(three, M5)["start_s"].tolist() == [B0 + 11 * STEP, B0 + 12 * STEP]
+
+
+def test_since_a_bucket_begins_with_it_and_before_all_time_with_the_first() -> None:
+    assert since(run(B0, 5), B0 + 2 * STEP)["start_s"].tolist() == [B0 + n * STEP for n in (2, 3, 4)]
+    assert len(since(run(B0, 5), -STEP)) == 5

@@ -155,6 +155,26 @@ def test_a_longer_candle_with_trades_is_requested_while_a_part_of_it_was_request
     assert not built(f + 3, f + 4, f + 5, asked_s=when - 10).except_s, "no trade is known that it would tell of"
 
 
+def test_a_page_of_a_longer_series_ends_behind_what_cannot_be_built_and_at_the_open_bucket_the_second_time() -> None:
+    first, last = M15.bucket(B0), M15.bucket(B0) + 40 * 900
+    now = last + 900 + 61.0
+    built = Built(first + 10 * 900)
+
+    def need(*asked: Asked) -> Need | None:
+        view = View(run(first, 1, step=900), 1, Origin.given(first), first - 900_000)
+        return Gaps(view, M15, now, RULES, asked, built).need()
+
+    assert need() == Need(M15, first, first + 14 * 900), "there will be some row that is built"
+    vain = Asked(first + 900, first + 9 * 900, now - 7_200, 1)
+    assert need(vain) == Need(M15, first, M15.bucket(now)), "there was none"
+
+
+def test_what_is_left_of_a_range_has_nothing_of_the_page() -> None:
+    whole = Asked(300, 3_000, 1.0, 2)
+    assert whole.outside(900, 1_200, 300) == [Asked(300, 600, 1.0, 2), Asked(1_500, 3_000, 1.0, 2)]
+    assert whole.outside(300, 3_000, 300) == []
+
+
 # When.
 
 

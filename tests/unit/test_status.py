@@ -14,7 +14,7 @@ from app.series import Series
 from app.settings import MIN_CANDLES
 from app.status.model import Clock, FailedRequest, Feed, Gaps, Product, SeriesStatus
 from app.status.series import Latest, Seen, series_status
-from app.status.verdict import reasons_of, start_of, summary_of
+from app.status.verdict import reasons_of, set_apart, start_of, summary_of
 from app.timeframes import Timeframe
 
 BTC = Series("coinbase", "BTC-USD", Timeframe.M5)
@@ -253,3 +253,8 @@ def test_the_start_counts_series_products_requests_and_seconds() -> None:
 )
 def test_the_summary_is_one_sentence(summary: str, sentence: str) -> None:
     assert summary == sentence
+
+
+def test_a_series_that_is_starting_is_not_set_apart() -> None:
+    waiting, stale = series(ready=False, starting=True), series(stale=True)
+    assert set_apart([waiting, stale, series()]) == [stale]
