@@ -268,3 +268,13 @@ def test_what_rest_said_gives_way_to_more_trades_that_were_written_meanwhile(cac
     overruled["flags"] -= GUARDED
     overruled["observed_ms"] = 10
     assert put(cache, overruled) == [Outcome.CORRECTED], "unless another response agreed"
+
+
+def test_what_rest_said_does_not_give_way_to_rounding_nor_to_an_empty_bucket(cache: CandleCache) -> None:
+    seen, said = records((B0, CLOSED)), records((B0, CONFIRMED, 10.0, 2))
+    seen["volume"], said["volume"] = 0.1 + 0.2, 0.3
+    said["flags"] |= GUARDED
+    assert put(cache, seen, said) == [Outcome.INSERTED, Outcome.CONFIRMED]
+    nothing, also = empty(B0 + STEP, 10.0, CLOSED), empty(B0 + STEP, 10.0, CONFIRMED, 2)
+    also["flags"] |= GUARDED
+    assert put(cache, nothing, also) == [Outcome.INSERTED, Outcome.CONFIRMED]

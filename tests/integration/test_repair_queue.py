@@ -6,7 +6,6 @@ import pytest
 import redis
 
 from app.repair import queue as module
-from app.repair.needs import Asked
 from app.repair.queue import Kind, RepairQueue, Request, Why, urgency
 from app.repair.requests import Asked
 from app.timeframes import Timeframe
@@ -305,7 +304,7 @@ def test_an_entry_that_is_not_a_request_goes_away(queue: RepairQueue, redis_clie
     assert queue.state().total == 0
 
 
-def test_of_products_that_are_no_longer_followed_nothing_is_kept(
+def test_tries_ranges_and_failures_of_a_product_that_is_not_followed_go_together(
     queue: RepairQueue, redis_client: redis.Redis
 ) -> None:
     for product in ("OLD-USD", "BTC-USD"):

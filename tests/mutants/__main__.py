@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import signal
 import sys
 import tempfile
 import time
@@ -19,6 +20,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from redis import Redis
+from redis.exceptions import ResponseError
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -54,6 +57,7 @@ def main() -> int:
     if not chosen:
         print(f"nothing is called {' '.join(options.only)}", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
     began, console = time.monotonic(), Console()
     preload()
     jobs, stale = _jobs(chosen, options.generate, options.seed)
@@ -103,9 +107,6 @@ def _jobs(chosen: Sequence[Target], count: int, seed: int) -> tuple[list[Job], l
 
 def _checked(text: str, file: str, redis_url: str) -> str:
     """`text`, if it is a program: else any test would fail."""
-    from redis import Redis
-    from redis.exceptions import ResponseError
-
     try:
         if file.endswith(".py"):
             compile(text, file, "exec")

@@ -12,8 +12,8 @@ import signal
 import sys
 import time
 import traceback
-from contextlib import contextmanager, suppress
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from enum import Enum
 from importlib import import_module
 from pathlib import Path
@@ -82,14 +82,15 @@ class Copy:
     def changed(self, file: str, text: str) -> Iterator[None]:
         """`file` holds `text` for as long as this lasts."""
         path = self._folder / file
-        before = path.stat()
+        before, times = path.read_bytes(), path.stat()
         path.write_text(text, encoding="utf-8")
         # Another time than any that bytecode was kept for: the size may be the same.
-        os.utime(path, (before.st_atime, before.st_mtime + 10 + time.monotonic() % 1e6))
+        os.utime(path, (times.st_atime, times.st_mtime + 10 + time.monotonic() % 1e6))
         try:
             yield
         finally:
-            shutil.copy2(ROOT / file, path)
+            path.write_bytes(before)
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def preload() -> None:
@@ -105,8 +106,8 @@ def _become_tests(folder: Path, output: Path, tests: Sequence[str], keeps_byteco
         os.setsid()
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         file = os.open(output, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
-        for stream in (1, 2):
-            os.dup2(file, stream)
+        for descriptor in (1, 2):
+            os.dup2(file, descriptor)
         os.chdir(folder)
         sys.dont_write_bytecode = not keeps_bytecode
         sys.path = [str(folder), *(entry for entry in sys.path if entry and Path(entry) != ROOT)]
@@ -122,16 +123,24 @@ def _become_tests(folder: Path, output: Path, tests: Sequence[str], keeps_byteco
 
 
 def _wait(child: int, deadline: float) -> int | None:
-    """The exit code of `child`; None if it had not ended at the deadline."""
-    while time.monotonic() < deadline:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.01)
+    """The exit code of `child`; None if it had not ended at the deadline. It is gone when this returns or raises."""
+    try:
+        while time.monotonic() < deadline:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.01)
+    except BaseException:
+        _kill(child)
+        raise
+    _kill(child)
+    return None
+
+
+def _kill(child: int) -> None:
     with suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)  # what it started is leashed to it
     os.waitpid(child, 0)
-    return None
 
 
 def _outcome(code: int | None) -> Outcome:

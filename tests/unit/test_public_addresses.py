@@ -12,7 +12,7 @@ PRIVATE, PUBLIC = IPv4Address("10.1.2.3"), IPv4Address("93.184.216.34")
 
 
 def teredo(client: IPv4Address) -> str:
-    """The address of a Teredo client (RFC 4380): server, flags, port, and the client's address with each bit flipped."""
+    """The address of a Teredo client (RFC 4380): server, flags, port, and the client's with each bit flipped."""
     server = int(PUBLIC)
     return str(IPv6Address(0x20010000 << 96 | server << 64 | (int(client) ^ 0xFFFFFFFF)))
 
