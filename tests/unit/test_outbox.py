@@ -1,5 +1,7 @@
 from collections.abc import Iterable
 
+import pytest
+
 from app.candles import State
 from app.exchange.adapter import (
     CandleClosed,
@@ -7,12 +9,14 @@ from app.exchange.adapter import (
     ClockTick,
     Connected,
     Disconnected,
+    Event,
     GapSuspected,
     ProductRefused,
 )
 from app.ingest import outbox as module
 from app.ingest.outbox import SILENCES_KEPT, Outbox
 from app.timeframes import Timeframe
+from app.touched import Touched
 from tests.build import B0, STEP, candle
 
 
@@ -130,3 +134,50 @@ def test_connects_and_disconnects_go_past_the_queue() -> None:
     box.put(Disconnected("a", "why"))
     assert seen == [Connected("a", 1), Disconnected("a", "why")]
     assert not box.take(at_most_s=0)
+
+
+def test_of_what_comes_back_and_what_has_come_since_nothing_is_lost_and_the_newest_counts() -> None:
+    forming = [CandleUpdated(candle(volume=v, state=State.FORMING)) for v in (1.0, 2.0)]
+    touched = [Touched("BTC-USD", Timeframe.M5, B0, B0), Touched("ETH-USD", Timeframe.M5, B0, B0)]
+    box = filled(forming[0], ProductRefused("A-B", "old"), ClockTick(5))
+    batch = box.take(at_most_s=0)
+    batch.touched.append(touched[0])
+    for event in (forming[1], ProductRefused("A-B", "new"), ClockTick(9), gap(7, 7), gap(9, 9, settled_only=True)):
+        box.put(event)
+    newer = box.take(at_most_s=0)
+    newer.touched.append(touched[1])
+    box.give_back(newer)
+    box.give_back(batch)
+    again = box.take(at_most_s=0)
+    assert [c.volume for c in again.forming.values()] == [2.0]
+    assert (again.refused, again.exchange_ms, again.touched) == ({"A-B": "new"}, 9, touched)
+    assert spans(again.gaps.values()) == [(7, 7)]
+    assert spans(again.quiet["BTC-USD"]) == [(9, 9)]
+
+
+def test_what_comes_back_is_bounded_too(monkeypatch: object) -> None:
+    monkeypatch.setattr(module, "CLOSED_KEPT", 3)  # type: ignore[attr-defined]
+    box = filled(*(CandleClosed(candle(B0 + i * STEP)) for i in range(2)))
+    batch = box.take(at_most_s=0)
+    for i in range(2, 5):
+        box.put(CandleClosed(candle(B0 + i * STEP)))
+    box.give_back(batch)
+    assert [start for _, start in box.take(at_most_s=0).closed] == [B0 + i * STEP for i in (2, 3, 4)]
+    assert box.dropped == 2
+
+
+@pytest.mark.parametrize(
+    "urgent", [CandleClosed(candle()), gap(0, 0), gap(0, 0, settled_only=True), ProductRefused("A-B", "why")]
+)
+def test_what_closed_or_is_missing_does_not_wait(urgent: Event) -> None:
+    box = filled(ClockTick(1), urgent)
+    assert box.take(at_most_s=3600).exchange_ms == 1
+
+
+def test_what_was_topped_up_does_not_come_again() -> None:
+    box = filled(CandleClosed(candle()))
+    batch = box.take(at_most_s=0)
+    box.put(CandleClosed(candle(B0 + STEP)))
+    box.top_up(batch)
+    assert len(batch.closed) == 2
+    assert not box.take(at_most_s=0).closed
