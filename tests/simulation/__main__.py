@@ -1,0 +1,143 @@
+"""Runs seeds of the simulation; a failing one is shrunk, and its trace printed.
+
+    python -m tests.simulation 1 2 3             # these seeds
+    python -m tests.simulation 1-10000 --jobs 2  # two at a time
+    python -m tests.simulation 17 --trace        # everything that happens in one seed
+    python -m tests.simulation 17 --twice        # and whether it is the same again
+
+Exits with 1 if a promise was broken, and prints how to run the failing seeds again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+
+from tests.faults.chaos import seeds_of
+from tests.simulation.plan import Plan
+from tests.simulation.run import Result, Simulator, simulator
+from tests.simulation.shrink import shrunk
+
+BATCH = 10
+"""Seeds for one server."""
+
+TRACE_LINES = 200
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of one seed, as it is sent between processes."""
+
+    seed: int
+    cpu_s: float
+    hours: float
+    span_hours: float
+    requests: int
+    fingerprint: int
+    kinds: tuple[str, ...]
+    broken: dict[str, int]
+    report: str
+
+
+def summary(result: Result, report: str = "") -> Summary:
+    plan, kinds = result.plan, tuple(f.kind for f in result.plan.faults)
+    counts = {name: len(lines) for name, lines in result.verdict.broken.items()}
+    return Summary(plan.seed, result.cpu_s, plan.hours, plan.span_hours, result.requests, result.fingerprint, kinds,
+                   counts, report)  # fmt: skip
+
+
+def run_some(seeds: Sequence[int], *, shrinks: bool) -> list[Summary]:
+    """These seeds, in this process."""
+    with simulator() as simulated:
+        return list(_run(simulated, seeds, shrinks=shrinks))
+
+
+def _run(simulated: Simulator, seeds: Sequence[int], *, shrinks: bool) -> Iterator[Summary]:
+    for seed in seeds:
+        result = simulated.run(simulated.plan(seed))
+        yield summary(result, _explained(simulated, result, shrinks=shrinks) if result.verdict.broken else "")
+
+
+def _explained(simulated: Simulator, result: Result, *, shrinks: bool) -> str:
+    """What is broken in the smallest plan that fails in the same way, and how it came to that."""
+    kinds = set(result.verdict.broken)
+
+    def fails(plan: Plan) -> bool:
+        return bool(kinds & set(simulated.run(plan).verdict.broken))
+
+    plan = shrunk(result.plan, fails) if shrinks else result.plan
+    again = simulated.run(plan, traced=True)
+    return "\n".join([f"shrunk to: {_told(plan)}", *again.verdict.lines(), "the end of its trace:",
+                      *again.trace[-TRACE_LINES:]])  # fmt: skip
+
+
+def _told(plan: Plan) -> str:
+    faults = ", ".join(f"{f.kind} at {f.at_s:.0f} s for {f.lasts_s:.0f} s" for f in plan.faults) or "no faults"
+    products = ", ".join(f"{p.name} {100 * p.activity:.0f} %" for p in plan.products)
+    return f"{plan.hours:.1f} h in {len(plan.starts)} starts; {products}; {faults}"
+
+
+def _report(seen: Sequence[Summary]) -> str:
+    cpu_s, hours = [s.cpu_s for s in seen], sum(s.hours for s in seen)
+    broken = Counter(chain.from_iterable(s.broken for s in seen))
+    return (
+        f"{len(seen)} seeds, {hours:.0f} market hours ({sum(s.span_hours for s in seen):.0f} with downtimes): "
+        f"{', '.join(f'{broken[name]} {name}' for name in ('lost', 'wrong', 'emptied'))}; other failures: "
+        f"{sum(n for name, n in broken.items() if name not in ('lost', 'wrong', 'emptied'))}; processor time a seed: "
+        f"mean {statistics.mean(cpu_s):.2f} s, median {statistics.median(cpu_s):.2f} s, most {max(cpu_s):.2f} s "
+        f"({hours * 3600 / sum(cpu_s):,.0f} x real time); "
+        f"requests a seed: {statistics.mean(s.requests for s in seen):.0f}"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description="an installation in virtual time")
+    parser.add_argument("seeds", nargs="+", help="numbers, or ranges like 1-10000")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--trace", action="store_true", help="print all that happens")
+    parser.add_argument("--twice", action="store_true", help="run each seed twice: is it the same again?")
+    parser.add_argument("--no-shrink", action="store_true", help="explain a failing seed as it is")
+    options = parser.parse_args()
+    seeds = seeds_of(options.seeds)
+    if options.trace or options.twice:
+        return _look(seeds, traced=options.trace)
+    batches = [seeds[i : i + BATCH] for i in range(0, len(seeds), BATCH)]
+    seen: list[Summary] = []
+    with ProcessPoolExecutor(options.jobs) as pool:
+        running = [pool.submit(run_some, batch, shrinks=not options.no_shrink) for batch in batches]
+        for future in running:
+            for one in future.result():
+                seen.append(one)
+                if one.broken:
+                    print(f"seed {one.seed}: BROKEN {one.broken}: {', '.join(one.kinds)}\n{one.report}", flush=True)
+    print(_report(seen))
+    if broken := [str(s.seed) for s in seen if s.broken]:
+        print(f'broken; again with: make simulate SEEDS="{" ".join(broken)}"')
+    return int(bool(broken))
+
+
+def _look(seeds: Sequence[int], *, traced: bool) -> int:
+    """Each seed twice, with all that happens: whether something is broken or different."""
+    failed = 0
+    with simulator() as simulated:
+        for seed in seeds:
+            first, second = (simulated.run(simulated.plan(seed), traced=traced) for _ in range(2))
+            print("\n".join([*first.trace, *first.verdict.lines()]))
+            same = first.fingerprint == second.fingerprint
+            print(f"seed {seed}: {first.fingerprint:08x} {'twice' if same else f'and {second.fingerprint:08x}'}")
+            failed += not same or bool(first.verdict.broken)
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets is part of what happens
+        os.environ["PYTHONHASHSEED"] = "0"
+        os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])
+    raise SystemExit(main())

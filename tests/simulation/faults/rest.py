@@ -1,0 +1,133 @@
+"""REST is late, short, empty, wrong, slow or away."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tests.simulation.faults.registry import HOUR_S, Heal, fault
+from tests.simulation.market import Bar
+from tests.simulation.venue import Asked, Reply, Spoiler
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+def _spoil(world: World, spoiler: Spoiler) -> Heal:
+    world.venue.spoilers.append(spoiler)
+    return lambda: world.venue.spoilers.remove(spoiler)
+
+
+def _lateness_ms(chance: random.Random) -> int:
+    return int(1000 * chance.choice((chance.uniform(2, 60), chance.uniform(60, 3600), chance.uniform(3600, 86_400))))
+
+
+def _late(chance: random.Random) -> Spoiler:
+    late_ms, half, keeps_open = _lateness_ms(chance), chance.random() < 0.5, chance.random() < 0.4
+
+    def spoil(asked: Asked, _: list[Bar]) -> list[Bar]:
+        bars = asked.as_of(asked.now_ms - late_ms, half=half)
+        open_s = asked.now_ms // 1000 // asked.step_s * asked.step_s
+        if keeps_open and asked.first_s <= open_s <= asked.last_s and (not bars or bars[-1].start_s < open_s):
+            bar = asked.tape.partial(asked.step_s, asked.now_ms)
+            bars += [bar] if bar else []
+        return bars
+
+    return spoil
+
+
+def _short(chance: random.Random) -> Spoiler:
+    kept, newest = chance.choice((1, 5, 50, 100, 200)), chance.random() < 0.5
+    return lambda _, bars: bars[-kept:] if newest else bars[:kept]
+
+
+def _empty(_: Asked, __: list[Bar]) -> list[Bar]:
+    return []
+
+
+@fault("REST is late", at_start=0.5)
+def rest_late(world: World, chance: random.Random) -> Heal:
+    return _spoil(world, _late(chance))
+
+
+@fault("REST is short", at_start=0.5)
+def rest_short(world: World, chance: random.Random) -> Heal:
+    return _spoil(world, _short(chance))
+
+
+@fault("REST is empty", at_start=0.5)
+def rest_empty(world: World, _: random.Random) -> Heal:
+    return _spoil(world, _empty)
+
+
+@fault("REST alternates between a good server and a bad one", at_start=0.5)
+def rest_alternates(world: World, chance: random.Random) -> Heal:
+    bad = chance.choice((_late(chance), _short(chance), _empty))
+    return _spoil(world, lambda asked, bars: bad(asked, bars) if world.venue.candle_requests % 2 else bars)
+
+
+def _recent(asked: Asked, bars: list[Bar]) -> int:
+    """How many of `bars` are old enough that no reconciliation would look at them again."""
+    edge_s = asked.now_ms // 1000 - 250 * asked.step_s
+    return sum(bar.start_s < edge_s for bar in bars)
+
+
+@fault("REST gives half volumes", 1, 840, harms=True)
+def rest_halved(world: World, _: random.Random) -> Heal:
+    def spoil(asked: Asked, bars: list[Bar]) -> list[Bar]:
+        old = _recent(asked, bars)
+        return bars[:old] + [bar._replace(volume=bar.volume / 2) for bar in bars[old:]]
+
+    return _spoil(world, spoil)
+
+
+@fault("REST gives another product's rows", 1, 840, harms=True)
+def rest_other(world: World, _: random.Random) -> Heal:
+    other = next(reversed(world.venue.tapes.values()))
+
+    def spoil(asked: Asked, bars: list[Bar]) -> list[Bar]:
+        old = _recent(asked, bars)
+        theirs = replace(asked, tape=other)
+        return bars[:old] + [b for b in theirs.as_of(asked.now_ms) if not old or b.start_s > bars[old - 1].start_s]
+
+    return _spoil(world, spoil)
+
+
+@fault("REST leaves rows out", 1, 840, harms=True)
+def rest_rows_missing(world: World, chance: random.Random) -> Heal:
+    share = chance.uniform(0.02, 0.4)
+
+    def spoil(asked: Asked, bars: list[Bar]) -> list[Bar]:
+        old = _recent(asked, bars)
+        return bars[:old] + [bar for bar in bars[old:] if world.venue.chance.random() > share]
+
+    return _spoil(world, spoil)
+
+
+def _status(name: str, status: int, body: bytes) -> None:
+    @fault(name, 1, 900)
+    def strike(world: World, chance: random.Random) -> Heal:
+        share = chance.choice((0.3, 1.0))
+
+        def spoil(_: Asked, bars: list[Bar]) -> list[Bar] | Reply:
+            return Reply(status, body) if world.venue.chance.random() < share else bars
+
+        return _spoil(world, spoil)
+
+
+_status("REST answers 429", 429, b'{"errors":[{"id":"rate_limit_exceeded"}]}')
+_status("REST answers 500", 500, b'{"error":"INTERNAL"}')
+_status("REST answers 502 in HTML", 502, b"<html>")
+
+
+@fault("REST times out", 1, 900)
+def rest_hangs(world: World, chance: random.Random) -> Heal:
+    world.venue.hang = chance.choice((0.2, 1.0))
+    return lambda: setattr(world.venue, "hang", 0.0)
+
+
+@fault("REST is slow", 10, HOUR_S)
+def rest_slow(world: World, _: random.Random) -> Heal:
+    before, world.venue.latency_s = world.venue.latency_s, (0.5, 6.0)
+    return lambda: setattr(world.venue, "latency_s", before)

@@ -1,0 +1,155 @@
+"""What an installation should hold, from the exchange's truth and the configuration alone, and what it does hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from app.candles import State
+from app.records import EMPTY, STATE_MASK
+from app.settings import WINDOW
+from app.timeframes import Timeframe
+from tests.macdv_reference import reference_macdv
+from tests.simulation import seams
+from tests.simulation.market import Tape
+from tests.simulation.world import World
+
+SETTLING_S = 60
+SPARE = 2
+"""A ring of n slots promises the newest n − 2 closed buckets."""
+MOST_REPORTED = 6
+
+
+@dataclass
+class Verdict:
+    """What does not hold, one line for each; empty lists where all does."""
+
+    lost: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    emptied: list[str] = field(default_factory=list)
+    indicators: list[str] = field(default_factory=list)
+    over_budget: list[str] = field(default_factory=list)
+    crashes: list[str] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
+
+    @property
+    def broken(self) -> dict[str, list[str]]:
+        return {name: lines for name, lines in vars(self).items() if lines}
+
+    def lines(self) -> Iterator[str]:
+        for name, lines in self.broken.items():
+            yield f"{name}: {len(lines)}"
+            yield from (f"    {line}" for line in islice(lines, MOST_REPORTED))
+
+
+@dataclass(frozen=True)
+class Candle:
+    """What a bucket should be. `required`: it must be there, not only be right if it is."""
+
+    values: tuple[float, float, float, float, float]
+    trades: bool
+    required: bool
+
+
+def judge(world: World) -> Verdict:
+    """The state of `world`, whose faults are long over."""
+    verdict = Verdict(emptied=world.emptied_buckets, crashes=world.crashes, over_budget=list(_bursts(world)))
+    start, now_s = world.start, world.scheduler.now_s
+    for product in start.products:
+        if not world.venue.listed[product]:
+            continue  # set apart: what it had may be shown, nothing is promised
+        for name in start.timeframes:
+            step_s = Timeframe(name).seconds
+            settled_s = int((now_s - SETTLING_S) // step_s) * step_s - step_s
+            truth = expected(world.venue.tapes[product], step_s, settled_s, start.capacity - SPARE)
+            held = stored(product, name, settled_s)
+            for start_s, candle in truth.items():
+                _compare(verdict, f"{product} {name} {start_s} ({(settled_s - start_s) // step_s} back)", candle,
+                         held.get(start_s))  # fmt: skip
+            verdict.indicators += _wrong_indicator(world, product, name, step_s)
+    return verdict
+
+
+def expected(tape: Tape, step_s: int, settled_s: int, buckets: int) -> dict[int, Candle]:
+    """Every bucket of the newest `buckets` up to `settled_s` from the product's first trade on, by its start.
+
+    An empty bucket must be there only if the exchange's answer proves it: if there are trades before it in the range,
+    and after it.
+    """
+    first_s = max(settled_s - (buckets - 1) * step_s, tape.first_s)
+    close = tape.close_before(first_s)
+    bars = {bar.start_s: bar for bar in tape.bars(step_s, first_s, settled_s)}
+    found: dict[int, Candle] = {}
+    first_traded_s, last_traded_s = min(bars, default=0), max(bars, default=0)
+    for start_s in range(first_s, settled_s + 1, step_s):
+        if (bar := bars.get(start_s)) is not None:
+            close = bar.close
+            found[start_s] = Candle(bar[1:], True, True)
+        elif close is not None:
+            is_proven = first_traded_s < start_s < last_traded_s
+            found[start_s] = Candle((close, close, close, close, 0.0), False, is_proven)
+    return found
+
+
+def stored(product: str, timeframe: str, settled_s: int) -> dict[int, tuple[tuple[float, ...], bool]]:
+    """Closed and confirmed candles up to `settled_s`: their values, and whether they have trades."""
+    return {
+        start_s: (tuple(values), not flags & EMPTY)
+        for start_s, flags, _, *values in seams.ring(product, timeframe).tolist()
+        if start_s <= settled_s and flags & STATE_MASK >= State.CLOSED
+    }
+
+
+def _compare(verdict: Verdict, where: str, candle: Candle, held: tuple[tuple[float, ...], bool] | None) -> None:
+    if held is None:
+        if candle.required:
+            verdict.lost.append(f"{where}: missing, {'has trades' if candle.trades else 'is empty'}")
+    elif held != (candle.values, candle.trades):
+        verdict.wrong.append(f"{where}: {held}; it is {candle.values, candle.trades}")
+
+
+def _wrong_indicator(world: World, product: str, timeframe: str, step_s: int) -> list[str]:
+    """The newest value must rest on the newest candle, on all that a window holds, and be what the definition says."""
+    where, value = f"{product} {timeframe}", seams.indicator(product, timeframe)
+    now_s = world.scheduler.now_s
+    closed_s = int(now_s // step_s) * step_s - step_s
+    held = stored(product, timeframe, closed_s)
+    truth = expected(world.venue.tapes[product], step_s, closed_s, world.start.capacity - SPARE)
+    if not held:
+        return []  # if there should be any, it is counted as lost
+    if value is None or value["start"] != max(held):
+        return [f"{where}: the newest is of {value and value['start']}, the newest candle of {max(held)}"]
+    bars = [truth[s] for s in sorted(truth) if s <= value["start"]][-value["candles"] :]
+    proven = sum(c.required for s, c in truth.items() if s <= value["start"])
+    if value["candles"] < min(WINDOW, proven):
+        return [f"{where}: rests on {value['candles']} candles, {proven} are proven"]
+    if len(bars) < value["candles"] or not value["ready"]:
+        return []  # of buckets beyond the edge of what is promised
+    _, high, low, close, _ = zip(*(bar.values for bar in bars), strict=True)
+    reference = reference_macdv(high, low, close, [bar.trades for bar in bars])
+    return [
+        f"{where}: {name} is {value.get(name)}, it should be {theirs[-1]}"
+        for name, theirs in reference.items()
+        if not _same(value.get(name), theirs[-1])
+    ]
+
+
+def _same(ours: float | None, theirs: float | None) -> bool:
+    if ours is None or theirs is None:
+        return ours is theirs
+    return abs(ours - theirs) <= 1e-9 * max(1.0, abs(theirs))
+
+
+def _bursts(world: World) -> Iterator[str]:
+    """Seconds in which more requests arrived at the exchange than the smallest budget of the plan allows."""
+    arrived = sorted(world.venue.requests_us)
+    most = int(max(start.per_second for start in world.plan.starts))
+    for first, last in zip(arrived, arrived[most:], strict=False):
+        if last - first < 1_000_000:
+            yield f"{most + 1} requests within {(last - first) / 1e6:.3f} s at {first / 1e6 - world.plan.begin_s:.1f} s"
+
+
+def counts(verdict: Verdict) -> Counter[str]:
+    return Counter({name: len(lines) for name, lines in vars(verdict).items()})

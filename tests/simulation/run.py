@@ -1,0 +1,87 @@
+"""One seed: run it, judge it, measure it."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from app.launch.redis import RedisServer
+from tests.simulation import current, standins
+from tests.simulation.faults import KINDS
+from tests.simulation.judge import Verdict, judge
+from tests.simulation.plan import Plan, plan_of
+from tests.simulation.scheduler import Livelock
+from tests.simulation.wire import Wire
+from tests.simulation.world import World
+from tests.support import free_port
+
+
+@dataclass
+class Result:
+    """`cpu_s`: processor seconds of this process and of Redis. `fingerprint`: of all that was sent to Redis."""
+
+    plan: Plan
+    verdict: Verdict
+    cpu_s: float
+    requests: int
+    trips: int
+    fingerprint: int
+    trace: list[str] = field(default_factory=list)
+
+
+class _Server(RedisServer):
+    """The embedded server on a socket file, without a copy on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, free_port())
+        self.path = str(folder / "redis.sock")
+        self._command = [*self._command, "--unixsocket", self.path, "--appendonly", "no"]
+
+
+@contextmanager
+def simulator() -> Iterator[Simulator]:
+    """A server, and the product's modules patched."""
+    with TemporaryDirectory() as folder, _Server(Path(folder)) as server, standins.patched():
+        yield Simulator(Wire(server.path, lambda: 0))
+
+
+class Simulator:
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        gc.freeze()
+
+    def plan(self, seed: int) -> Plan:
+        return plan_of(seed, KINDS)
+
+    def run(self, plan: Plan, *, traced: bool = False) -> Result:
+        """What becomes of `plan`; the same each time."""
+        began_s, trace = self._cpu_s(), list[str]()
+        say = (lambda at_s, who, what: trace.append(f"{at_s:11.3f} s  {who:22} {what}")) if traced else None
+        gc.disable()
+        self._wire.restart(lambda: 0)
+        world = World(plan, self._wire, say)
+        self._wire.restart(lambda: world.scheduler.now_us)
+        with current.running(world):
+            try:
+                world.run()
+                fingerprint, trips = self._wire.fingerprint, self._wire.calls
+                verdict = judge(world)
+            except Livelock:
+                fingerprint, trips = self._wire.fingerprint, self._wire.calls
+                verdict = Verdict(stuck=[f"{world.steps} trips to Redis, and no end"])
+            for process in world.processes[:]:
+                world.kill(process, again=False)
+        gc.enable()
+        gc.collect()
+        cpu_s = self._cpu_s() - began_s
+        return Result(plan, verdict, cpu_s, len(world.venue.requests_us), trips, fingerprint, trace)
+
+    def _cpu_s(self) -> float:
+        info = self._wire.ask("INFO", "cpu").decode()
+        numbers = dict(line.split(":") for line in info.splitlines() if ":" in line)
+        return time.process_time() + float(numbers["used_cpu_sys"]) + float(numbers["used_cpu_user"])

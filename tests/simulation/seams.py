@@ -1,0 +1,141 @@
+"""All that this simulation knows of how the product is put together. When the product changes, this file does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+import redis
+from kombu.exceptions import OperationalError
+
+from app.cache.products import ProductCache
+from app.compute import Computer
+from app.context import Context
+from app.errors import InvalidInput
+from app.exchange.coinbase.rest import CoinbaseRest
+from app.ingest.process import Ingest
+from app.records import RECORD
+from app.repair.service import Repair
+from app.settings import Settings
+from app.tasks import Tasks
+from tests.simulation.broker import Task
+from tests.simulation.current import world
+from tests.simulation.process import Process
+from workers.arguments import ScanWork, UpdateWork, Work, parsed
+
+if TYPE_CHECKING:
+    pass
+
+SCAN, RECONCILE, DRAIN = "workers.repair.scan", "workers.repair.reconcile", "workers.repair.drain"
+UPDATE = "workers.indicators.update"
+QUEUES = {"backfill": ("backfill", "reconcile"), "indicators": ("indicators",)}
+BEATS = {SCAN: "backfill", RECONCILE: "reconcile", DRAIN: "backfill"}
+"""What beat sends, and to which queue."""
+READY = "cw:1:backfill:coinbase:ready"
+PENDING = tuple(f"cw:1:backfill:coinbase:{part}" for part in ("settling", "delayed", "leased"))
+"""Where requests wait, by when they are due (ms): a look at them spares most of beat's ticks."""
+
+
+# --- one process
+
+
+class SimulatedTasks(Tasks):
+    """Sends to the simulated broker. Reaching it is a trip to Redis, as in the real one."""
+
+    def __init__(self, process: Process, exchange: str) -> None:
+        self._process = process
+        self._exchange = exchange
+
+    def _send(self, name: str, *, queue: str, expires: float | None = None, **work: Any) -> None:
+        try:
+            self._process.before()
+        except redis.ConnectionError as error:
+            raise OperationalError(str(error)) from None
+        if queue != "alerts":
+            world().broker.send(queue, name, {"exchange": self._exchange, **work}, expires)
+
+
+class SimulatedContext(Context):
+    """One process' settings and stores, on the simulated connection and exchange."""
+
+    def __init__(self, process: Process, settings: Settings) -> None:
+        super().__init__(settings, process.client)
+        self._process = process
+
+    @cached_property
+    def products(self) -> ProductCache:
+        return ProductCache(self.redis, self.exchange, process=self._process.identity)
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        return SimulatedTasks(self._process, self.exchange)
+
+    @cached_property
+    def _rest(self) -> CoinbaseRest:
+        return CoinbaseRest("http://venue", timeout_s=10.0, session=world().venue)  # type: ignore[arg-type]
+
+    @property
+    def rest(self) -> CoinbaseRest:
+        return self._rest
+
+
+def settings_of(products: tuple[str, ...], timeframes: tuple[str, ...], capacity: int, per_second: float) -> Settings:
+    return Settings(
+        redis_url="redis://simulated",
+        products=products,
+        timeframes=timeframes,
+        series_capacity=capacity,
+        rest_requests_per_second=per_second,
+        events_kept=100,
+    )
+
+
+def ingest(process: Process, settings: Settings) -> Callable[[], None]:
+    """The whole ingest process, except its sockets."""
+    return lambda: Ingest(SimulatedContext(process, settings)).run()
+
+
+def worker(process: Process, settings: Settings) -> Callable[[Task], None]:
+    """What a worker process does with a task; as the thin functions in `workers`."""
+    context = SimulatedContext(process, settings)
+    repair = Repair(context)
+    computer = Computer(context.candles, context.indicators, context.exchange, settings.timeframes)
+
+    def update(work: UpdateWork) -> None:
+        clock, touched = context.clock.read(), work.as_touched()
+        now_s = max([clock.exchange_s if clock else 0, *(t.last_s + t.timeframe.seconds for t in touched)])
+        computer.update(touched, now_s)
+
+    def run(task: Task) -> None:
+        match task.name:
+            case "workers.indicators.update":
+                update(parsed(UpdateWork, task.work))
+            case "workers.repair.scan":
+                repair.scan(now=parsed(ScanWork, task.work).now)
+            case "workers.repair.reconcile":
+                repair.reconcile(now=parsed(ScanWork, task.work).now)
+            case "workers.repair.drain":
+                parsed(Work, task.work)
+                repair.drain()
+            case _:
+                raise InvalidInput(task.name)
+
+    return run
+
+
+# --- what is stored
+
+
+def ring(product: str, timeframe: str) -> Any:
+    """The slots of a series as they are stored."""
+    raw = world().wire.ask("GET", f"cw:1:candles:{{coinbase:{product}}}:{timeframe}") or b""
+    return np.frombuffer(raw, RECORD, count=max(0, (len(raw) - 16) // RECORD.itemsize))
+
+
+def indicator(product: str, timeframe: str) -> dict[str, Any] | None:
+    """The newest value of a series as it is stored."""
+    raw = world().wire.ask("HGET", f"cw:1:indicator:{{coinbase:{product}}}:{timeframe}:macdv", "data")
+    return orjson.loads(raw) if raw else None

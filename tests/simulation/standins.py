@@ -1,0 +1,174 @@
+"""What stands in for time, chance, threads and sockets in the product's modules, and the judge of every write."""
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import app.cache.scripts
+import app.exchange.coinbase.rest
+import app.exchange.coinbase.websocket
+import app.ingest.following
+import app.ingest.outbox
+import app.ingest.process
+from app.cache.candles import CandleCache
+from app.records import EMPTY
+from tests.simulation.current import process, world
+from tests.simulation.feed import Link
+from tests.simulation.wire import PRELUDE
+
+
+def _judging(write: Callable[..., Any]) -> Callable[..., Any]:
+    """Every write of every ring passes here."""
+
+    def judged(self: CandleCache, writes: Any, **options: Any) -> Any:
+        written = write(self, writes, **options)
+        for one in written:
+            for i, before in one.before.items():
+                now = one.records[i]
+                if one.outcomes[i] >= 2 and now["flags"] & EMPTY and not before["flags"][0] & EMPTY:
+                    world().emptied(one.series.product, one.series.timeframe.seconds, int(now["start_s"]))
+        return written
+
+    return judged
+
+
+class _Time:
+    """Stands in for the module `time`."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+    def monotonic(self) -> float:
+        return world().scheduler.now_s
+
+    time = perf_counter = monotonic
+
+    def sleep(self, seconds: float) -> None:
+        world().sleep(seconds)
+
+
+class _Chance:
+    """Stands in for the module `random`."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(world().chance, name)
+
+
+class _Stop:
+    """Stands in for `app.stop.Stop`."""
+
+    def __init__(self) -> None:
+        self._is_set = False
+
+    def set(self) -> None:
+        self._is_set = True
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def wait(self, timeout_s: float) -> bool:
+        world().sleep(timeout_s)
+        return self._is_set
+
+
+class _Condition:
+    """Stands in for the outbox's condition: its writer waits in virtual time, longer where nothing is urgent."""
+
+    def __init__(self) -> None:
+        self._process = process()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def notify(self) -> None:
+        self._process.actors[0].wake(0.002)
+
+    def wait_for(self, predicate: Callable[[], bool], timeout: float) -> bool:  # noqa: ARG002
+        actor = world().scheduler.current
+        if not predicate() and actor is not None:
+            actor.wait(60.0)
+        return predicate()
+
+
+class _Thread:
+    """Stands in for `threading.Thread`: another actor of the process."""
+
+    def __init__(self, *, target: Callable[..., None], args: tuple[Any, ...] = (), name: str = "", **_: Any) -> None:
+        self._run = lambda: target(*args)
+        self._name = name
+
+    def start(self) -> None:
+        process().spawn(self._name, self._run)
+
+
+class _Quiet:
+    """Stands in for what only shows how a process fares."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def tell(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def beat(self) -> None:
+        pass
+
+
+def _connection(session: Any, _: Any, on_event: Any) -> Link:
+    return Link(world(), process(), session, on_event)
+
+
+@contextmanager
+def patched() -> Iterator[None]:
+    """The product's modules see virtual time, chance by the seed, and simulated threads and sockets."""
+    chance = _Chance()
+    stand_ins = {
+        "time": (time, _Time()),
+        "random": (random, chance),
+        "uuid": (uuid, SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=f"{chance.getrandbits(128):032x}"))),
+    }
+    source, read = app.cache.scripts.source, app.exchange.coinbase.rest.read_candle
+    remembered = lru_cache(maxsize=200_000)(
+        lambda row, *more: read(dict(zip(("start", "low", "high", "open", "close", "volume"), row, strict=True)), *more)
+    )
+    with ExitStack() as stack:
+        put = stack.enter_context
+        for name, module in list(sys.modules.items()):
+            if name.startswith("app.") and ".local" not in name:
+                for attribute, (real, stand_in) in stand_ins.items():
+                    if getattr(module, attribute, None) is real:
+                        put(patch.object(module, attribute, stand_in))
+        put(patch.object(app.cache.scripts, "source", lambda name: PRELUDE + source(name)))
+        put(patch.object(app.ingest.outbox, "threading", SimpleNamespace(Condition=_Condition)))
+        put(patch.object(app.ingest.following, "threading", SimpleNamespace(Thread=_Thread)))
+        put(patch.object(app.ingest.process, "Stop", _Stop))
+        put(patch.object(app.ingest.process, "LOOK_EVERY_S", 10.0))  # it costs a trip
+        put(patch.object(app.ingest.process, "Pulse", _Quiet))
+        put(patch.object(app.ingest.process, "HealthCache", _Quiet))
+        put(patch.object(app.exchange.coinbase.websocket, "_Connection", _connection))
+        put(patch.object(CandleCache, "write", _judging(CandleCache.write)))
+        put(  # most rows of most answers were read before
+            patch.object(
+                app.exchange.coinbase.rest,
+                "read_candle",
+                lambda row, *more: remembered(tuple(row.values()), *more),
+            )
+        )
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)

@@ -1,0 +1,228 @@
+"""The way to the real Redis: one socket for all simulated processes, with virtual time and a place to switch.
+
+An actor may be switched, killed or cut off before each trip to Redis; a trip itself is not divided. `TIME` is answered
+from a key that is set to the virtual time before each trip in which it changed.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
+from zlib import crc32
+
+import hiredis
+import redis
+from hiredis import pack_command
+from redis._parsers.base import BaseParser
+from redis.client import Pipeline
+
+_TIME_KEY = "simulation:time"
+_ASK_TIME = pack_command(("TIME",))
+_READ_TIME = pack_command(("HMGET", _TIME_KEY, "s", "u"))
+
+PRELUDE = f"""local real_redis = redis
+local redis = setmetatable({{call = function(name, ...)
+  if name == 'TIME' then return real_redis.call('HMGET', '{_TIME_KEY}', 's', 'u') end
+  return real_redis.call(name, ...)
+end}}, {{__index = real_redis}})
+"""
+"""Stands before each script: the same answer as that of `TIME`, from the key."""
+
+_QUEUE = b":backfill:"
+_END = b"simulation: the end"
+
+TELLS_US = 1000
+"""Redis' clock follows the virtual one in steps of this: each costs a command."""
+
+T = TypeVar("T")
+
+
+class Wire:
+    """The one real connection. `fingerprint` is a checksum of everything that was ever sent."""
+
+    def __init__(self, path: str, now_us: Callable[[], int]) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(path)
+        self._reader = hiredis.Reader(replyError=BaseParser.parse_error)
+        self._now_us = now_us
+        self._told_us = -1
+        self._to_skip = 0
+        self.calls = 0
+        self.fingerprint = 0
+        self.queue_changed = True
+        """Whether something was sent about the repair queue since this was last set to False."""
+
+    def restart(self, now_us: Callable[[], int]) -> None:
+        """An empty database, and another clock."""
+        self._now_us = now_us
+        self.flush()
+        self.ask("SCRIPT", "FLUSH")
+        self.calls = self.fingerprint = 0
+        self.queue_changed = True
+
+    def flush(self) -> None:
+        """Redis loses its data."""
+        self._told_us = self._now_us()  # or the time would be told before
+        self.send(pack_command(("FLUSHALL",)))
+        self.read()
+        self._told_us = -1
+
+    def send(self, data: bytes) -> None:
+        self.calls += 1
+        self.fingerprint = crc32(data, self.fingerprint)
+        if _QUEUE in data:
+            self.queue_changed = True
+        if _ASK_TIME in data:
+            data = data.replace(_ASK_TIME, _READ_TIME)
+        now_us = self._now_us()
+        if not self._told_us <= now_us < self._told_us + TELLS_US:
+            self._told_us = now_us
+            seconds, micros = divmod(now_us, 1_000_000)
+            data = pack_command(("HSET", _TIME_KEY, "s", seconds, "u", micros)) + data
+            self._to_skip += 1
+        self._socket.sendall(data)
+
+    def read(self) -> Any:
+        while self._to_skip:
+            self._to_skip -= 1
+            self._next()
+        answer = self._next()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _next(self) -> Any:
+        while (answer := self._reader.gets()) is False:
+            data = self._socket.recv(1 << 20)
+            if not data:
+                raise EOFError("the real Redis ended")
+            self._reader.feed(data)
+        return answer
+
+    def drain(self) -> None:
+        """Read all that is to come, and throw it away."""
+        self.send(pack_command(("ECHO", _END)))
+        while self._next() != _END:
+            self._to_skip = 0
+
+    def ask(self, *command: str | bytes | int) -> Any:
+        """One command of the simulation itself."""
+        return self.ask_all([command])[0]
+
+    def ask_all(self, commands: Sequence[tuple[str | bytes | int, ...]]) -> list[Any]:
+        """Several, in one trip."""
+        self.send(b"".join(map(pack_command, commands)))
+        return [self.read() for _ in commands]
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Gate(Protocol):
+    """What stands between one simulated process and Redis."""
+
+    def before(self) -> None:
+        """Before a trip: others may run here. Raises what the process is to see instead of an answer."""
+
+    def loses_reply(self) -> bool:
+        """Whether the connection breaks when Redis has carried out what was sent, before its answers arrive."""
+
+
+class _Retry:
+    """As the product's clients: one more try, at once."""
+
+    def call_with_retry(self, do: Callable[[], T], fail: Callable[[redis.RedisError], object], **_: Any) -> T:
+        try:
+            return do()
+        except redis.ConnectionError as error:
+            fail(error)
+            return do()
+
+
+class Connection:
+    """As `app.cache.trip` and the clients below use one."""
+
+    retry = _Retry()
+
+    def __init__(self, wire: Wire, gate: Gate) -> None:
+        self._wire = wire
+        self._gate = gate
+
+    def send_packed_command(self, command: Iterable[bytes], check_health: bool = True) -> None:  # noqa: ARG002
+        self._wire.send(b"".join(command))
+        if self._gate.loses_reply():
+            self._wire.drain()
+            raise redis.ConnectionError("Connection closed by server.")
+
+    def read_response(self, **_: Any) -> Any:
+        return self._wire.read()
+
+    def disconnect(self) -> None:
+        pass
+
+
+class Pool(redis.ConnectionPool):
+    """Gives out the one connection, after a look at the gate."""
+
+    def __init__(self, wire: Wire, gate: Gate) -> None:
+        super().__init__(protocol=2)
+        self._gate = gate
+        self._connection = Connection(wire, gate)
+
+    def get_connection(self, *_: Any, **__: Any) -> Any:
+        self._gate.before()
+        return self._connection
+
+    def release(self, connection: Any) -> None:
+        pass
+
+
+class Client(redis.Redis):
+    """The client of one simulated process."""
+
+    def __init__(self, wire: Wire, gate: Gate) -> None:
+        super().__init__(connection_pool=Pool(wire, gate))
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        connection = self.connection_pool.get_connection()
+        packed = [pack_command((*args[0].split(), *args[1:]))]  # "SCRIPT LOAD" are two words
+        try:
+            connection.send_packed_command(packed)
+        except redis.ConnectionError:
+            connection.send_packed_command(packed)
+        return self.parse_response(connection, args[0], **options)
+
+    def scan_iter(self, match: Any = None, *_: Any, **__: Any) -> Iterator[Any]:
+        """In one order, where the server's depends on a number that it draws when it starts."""
+        return iter(sorted(self.keys(match)))
+
+    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Any:
+        pool, callbacks = self.connection_pool, self.response_callbacks
+        return _Pipeline(pool, callbacks, transaction=transaction, shard_hint=shard_hint)
+
+
+class _Pipeline(Pipeline):
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        stack, pool = self.command_stack, self.connection_pool
+        if not stack:
+            return []
+        connection = pool.get_connection()
+        commands: Sequence[Any] = [args for args, _ in stack]
+        if self.transaction:
+            connection.send_packed_command(map(pack_command, [("MULTI",), *commands, ("EXEC",)]))
+            for _ in range(len(stack) + 1):
+                connection.read_response()
+            raw = connection.read_response()
+            answers = [self.response_callbacks.get(c[0], _as_it_is)(r) for c, r in zip(commands, raw, strict=True)]
+        else:
+            connection.send_packed_command(map(pack_command, commands))
+            answers = [self.parse_response(connection, args[0], **options) for args, options in stack]
+        self.reset()
+        if raise_on_error:
+            self.raise_first_error(stack, answers)
+        return answers
+
+
+def _as_it_is(answer: Any, **_: Any) -> Any:
+    return answer
