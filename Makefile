@@ -59,6 +59,7 @@ downtime: $(DEV) ## everything is stopped for market hours, and comes back: HOUR
 
 mutants: $(DEV) ## small faults made in copies, each of which a test must see; some: make mutants ONLY="needs proof" JOBS=2
 	$(PY) -m tests.mutants $(ONLY) --jobs $(or $(JOBS),1) --generate $(or $(GENERATE),0) --seed $(or $(SEED),1)
+
 simulate: $(DEV) ## one installation in virtual time, days in seconds: make simulate SEEDS="1-10000" JOBS=2
 	$(PY) -m tests.simulation $(or $(SEEDS),1-200) --jobs $(or $(JOBS),1)
 
