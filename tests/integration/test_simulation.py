@@ -16,7 +16,7 @@ SEEDS = "1-50"
 
 def test_after_any_faults_everything_is_the_truth(processes: Callable[..., Process]) -> None:
     simulation = processes([sys.executable, "-m", "tests.simulation", SEEDS, "--no-shrink"])
-    assert simulation.wait(timeout=900) == 0, simulation.output()
+    assert simulation.wait(timeout=2000) == 0, simulation.output()
 
 
 def test_a_seed_is_the_same_every_time_and_in_every_process(processes: Callable[..., Process]) -> None:
