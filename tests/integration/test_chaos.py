@@ -15,7 +15,7 @@ from tests.support import Process
 pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=1.1)]
 
 SEED = "18"
-"""Six faults: REST that is short, empty, and a day late; two days of downtime, a Redis without its file, a wrong clock."""
+"""REST that is short, empty and a day late, two days of downtime, a Redis without its file, and a wrong clock."""
 
 
 def test_after_faults_of_every_kind_everything_is_the_truth(processes: Callable[..., Process], tmp_path: Path) -> None:
