@@ -15,18 +15,17 @@ import os
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import chain
 
 from tests.faults.chaos import seeds_of
 from tests.simulation.plan import Plan
 from tests.simulation.run import Result, Simulator, simulator
 from tests.simulation.shrink import shrunk
-
-BATCH = 10
-"""Seeds for one server."""
 
 TRACE_LINES = 200
 
@@ -53,16 +52,19 @@ def summary(result: Result, report: str = "") -> Summary:
                    counts, report)  # fmt: skip
 
 
-def run_some(seeds: Sequence[int], *, shrinks: bool) -> list[Summary]:
-    """These seeds, in this process."""
-    with simulator() as simulated:
-        return list(_run(simulated, seeds, shrinks=shrinks))
+@cache
+def _simulator() -> Simulator:
+    """This process's, with a server that ends with it."""
+    return _open.enter_context(simulator())
 
 
-def _run(simulated: Simulator, seeds: Sequence[int], *, shrinks: bool) -> Iterator[Summary]:
-    for seed in seeds:
-        result = simulated.run(simulated.plan(seed))
-        yield summary(result, _explained(simulated, result, shrinks=shrinks) if result.verdict.broken else "")
+_open = ExitStack()
+
+
+def run_one(seed: int, *, shrinks: bool) -> Summary:
+    """This seed, in this process."""
+    result = _simulator().run(_simulator().plan(seed))
+    return summary(result, _explained(_simulator(), result, shrinks=shrinks) if result.verdict.broken else "")
 
 
 def _explained(simulated: Simulator, result: Result, *, shrinks: bool) -> str:
@@ -108,15 +110,14 @@ def main() -> int:
     seeds = seeds_of(options.seeds)
     if options.trace or options.twice:
         return _look(seeds, traced=options.trace)
-    batches = [seeds[i : i + BATCH] for i in range(0, len(seeds), BATCH)]
     seen: list[Summary] = []
     with ProcessPoolExecutor(options.jobs) as pool:
-        running = [pool.submit(run_some, batch, shrinks=not options.no_shrink) for batch in batches]
-        for future in running:
-            for one in future.result():
-                seen.append(one)
-                if one.broken:
-                    print(f"seed {one.seed}: BROKEN {one.broken}: {', '.join(one.kinds)}\n{one.report}", flush=True)
+        for one in pool.map(partial(run_one, shrinks=not options.no_shrink), seeds):
+            seen.append(one)
+            state = f"BROKEN {one.broken}" if one.broken else f"ok in {one.cpu_s:.1f} s, {one.requests} requests"
+            print(f"seed {one.seed}: {state}: {one.hours:.1f} h, {', '.join(one.kinds) or 'no faults'}", flush=True)
+            if one.broken:
+                print(one.report, flush=True)
     print(_report(seen))
     if broken := [str(s.seed) for s in seen if s.broken]:
         print(f'broken; again with: make simulate SEEDS="{" ".join(broken)}"')
