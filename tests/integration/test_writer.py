@@ -130,6 +130,7 @@ def test_a_revision_of_the_exchange_is_on_record(context: Context) -> None:
     writer.write(closed(candle(close=10.5, observed_ms=9), exchange_ms=77))
     (row,) = mismatches.latest(context.redis)
     assert (row["cause"], row["fields"], row["exchange_ms"]) == ("revision", ["close"], 77)
+    assert context.queue.state().total == 0, "it is the stream's own word, and nothing else contradicts it"
 
 
 def test_a_forming_candle_is_shown_if_it_is_newer_and_is_no_event(context: Context) -> None:
