@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import re
 import signal
 import sys
 import tempfile
@@ -32,7 +33,7 @@ from tests.mutants.mechanical import generated
 from tests.mutants.mutant import Mutant, Stale, Target, targets
 from tests.support import ROOT, free_port
 
-PATIENCE_S = 60.0
+PATIENCE_S = 30.0
 """A mutant's tests hang if they take longer than this and five times what they take without it."""
 
 
@@ -60,7 +61,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
     began, console = time.monotonic(), Console()
     preload()
-    jobs, stale = _jobs(chosen, options.generate, options.seed)
+    jobs, stale = _jobs(chosen, options.generate, options.seed, options.match)
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         context = multiprocessing.get_context("fork")
         with context.Pool(min(options.jobs, len(jobs) or 1), _begin, (folder,)) as pool:
@@ -85,19 +86,20 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="how many at a time (default: 1)")
     parser.add_argument("--generate", type=int, default=0, help="mechanical mutants of each Python file (default: 0)")
     parser.add_argument("--seed", type=int, default=1, help="chooses the mechanical ones (default: 1)")
+    parser.add_argument("--match", default="", help="only mutants whose name matches this regular expression")
     parser.add_argument("--verbose", action="store_true", help="print which test saw each mutant")
     return parser.parse_args()
 
 
-def _jobs(chosen: Sequence[Target], count: int, seed: int) -> tuple[list[Job], list[str]]:
+def _jobs(chosen: Sequence[Target], count: int, seed: int, match: str) -> tuple[list[Job], list[str]]:
     """What is to be run, and the mutants that no longer apply."""
     jobs, stale = [], []
     with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder), free_port()) as server:
         for target in chosen:
             text = (ROOT / target.file).read_text(encoding="utf-8")
-            listed = [(mutant, mutant.tests or target.tests) for mutant in target.mutants]
             more = generated(target, text, count, seed) if target.file.endswith(".py") else []
-            for mutant, tests in [*listed, *((mutant, target.tests) for mutant in more)]:
+            for mutant in (m for m in [*target.mutants, *more] if re.search(match, m.name)):
+                tests = mutant.tests or target.tests
                 try:
                     jobs.append(Job(target, mutant, tests, _checked(mutant.applied(text), target.file, server.url), 0))
                 except Stale as error:

@@ -105,7 +105,7 @@ def test_what_closes_while_a_batch_is_written_can_go_with_it() -> None:
     box.top_up(batch)
     assert [e.candle.close for e in batch.closed.values()] == [10.5, 10.0]
     assert not batch.gaps
-    rest = box.take(at_most_s=60)  # a gap is urgent still
+    rest = box.take(at_most_s=3600)  # a gap is urgent still
     assert (not rest.closed, list(rest.gaps)) == (True, ["BTC-USD"])
 
 
