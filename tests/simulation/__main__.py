@@ -3,7 +3,8 @@
     python -m tests.simulation 1 2 3             # these seeds
     python -m tests.simulation 1-10000 --jobs 2  # two at a time
     python -m tests.simulation 17 --trace        # everything that happens in one seed
-    python -m tests.simulation 17 --twice        # and whether it is the same again
+    python -m tests.simulation 17 --twice        # whether it is the same again
+    python -m tests.simulation 1-50 --small      # two products and two timeframes, as the tests do
 
 Exits with 1 if a promise was broken, and prints how to run the failing seeds again.
 """
@@ -23,7 +24,7 @@ from functools import cache, partial
 from itertools import chain
 
 from tests.faults.chaos import seeds_of
-from tests.simulation.plan import Plan
+from tests.simulation.plan import FULL, SMALL, Plan, Size
 from tests.simulation.run import Result, Simulator, simulator
 from tests.simulation.shrink import shrunk
 
@@ -61,9 +62,9 @@ def _simulator() -> Simulator:
 _open = ExitStack()
 
 
-def run_one(seed: int, *, shrinks: bool) -> Summary:
+def run_one(seed: int, *, shrinks: bool, size: Size) -> Summary:
     """This seed, in this process."""
-    result = _simulator().run(_simulator().plan(seed))
+    result = _simulator().run(_simulator().plan(seed, size))
     return summary(result, _explained(_simulator(), result, shrinks=shrinks) if result.verdict.broken else "")
 
 
@@ -105,14 +106,15 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--trace", action="store_true", help="print all that happens")
     parser.add_argument("--twice", action="store_true", help="run each seed twice: is it the same again?")
+    parser.add_argument("--small", action="store_true", help="two products and two timeframes: a third of the cost")
     parser.add_argument("--no-shrink", action="store_true", help="explain a failing seed as it is")
     options = parser.parse_args()
-    seeds = seeds_of(options.seeds)
+    seeds, size = seeds_of(options.seeds), SMALL if options.small else FULL
     if options.trace or options.twice:
-        return _look(seeds, traced=options.trace)
+        return _look(seeds, size, traced=options.trace)
     seen: list[Summary] = []
     with ProcessPoolExecutor(options.jobs) as pool:
-        for one in pool.map(partial(run_one, shrinks=not options.no_shrink), seeds):
+        for one in pool.map(partial(run_one, shrinks=not options.no_shrink, size=size), seeds):
             seen.append(one)
             state = f"BROKEN {one.broken}" if one.broken else f"ok in {one.cpu_s:.1f} s, {one.requests} requests"
             print(f"seed {one.seed}: {state}: {one.hours:.1f} h, {', '.join(one.kinds) or 'no faults'}", flush=True)
@@ -124,12 +126,12 @@ def main() -> int:
     return int(bool(broken))
 
 
-def _look(seeds: Sequence[int], *, traced: bool) -> int:
+def _look(seeds: Sequence[int], size: Size, *, traced: bool) -> int:
     """Each seed twice, with all that happens: whether something is broken or different."""
     failed = 0
     with simulator() as simulated:
         for seed in seeds:
-            first, second = (simulated.run(simulated.plan(seed), traced=traced) for _ in range(2))
+            first, second = (simulated.run(simulated.plan(seed, size), traced=traced) for _ in range(2))
             print("\n".join([*first.trace, *first.verdict.lines()]))
             same = first.fingerprint == second.fingerprint
             print(f"seed {seed}: {first.fingerprint:08x} {'twice' if same else f'and {second.fingerprint:08x}'}")

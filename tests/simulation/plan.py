@@ -88,24 +88,35 @@ def heal_hours(timeframes: tuple[str, ...]) -> float:
     return len(timeframes) + SETTLING_HOURS
 
 
-TIMEFRAMES = (
-    *[("5m", "1h")] * 4,
-    *[("5m", "15m", "1h")] * 4,
-    ("5m", "15m", "1h", "4h"),
-    ("5m", "15m", "1h", "4h", "1d"),
+class Size(NamedTuple):
+    """What plans choose from: how many products, which timeframes, slots of a ring. It decides what a seed costs."""
+
+    products: tuple[int, ...]
+    timeframes: tuple[tuple[str, ...], ...]
+    capacities: tuple[int, ...]
+
+
+FULL = Size(
+    (2, 2, 2, 3, 3, 4, 6),
+    (
+        *[("5m", "1h")] * 4,
+        *[("5m", "15m", "1h")] * 4,
+        ("5m", "15m", "1h", "4h"),
+        ("5m", "15m", "1h", "4h", "1d"),
+    ),
+    (500, 500, 500, 600, 1000),
 )
-PRODUCTS = (2, 2, 2, 3, 3, 4, 6)
-CAPACITIES = (500, 500, 500, 600, 1000)
+SMALL = Size((2,), (("5m", "1h"),), (500,))
 NAMES = ("BTC-USD", "ETH-USD", "SOL-USD", "LTC-USD", "XLM-USD", "ETC-USD")
 ACTIVITIES = (1.0, 1.0, 0.95, 0.6, 0.25, 8 / 288, 8 / 288)
 
 
-def plan_of(seed: int, kinds: dict[str, KindOfFault]) -> Plan:
+def plan_of(seed: int, kinds: dict[str, KindOfFault], size: Size = FULL) -> Plan:
     """The plan of a seed; `kinds`: what can go wrong."""
     chance = random.Random(f"simulation {seed}")
     begin_s = EPOCH_S + chance.randrange(24 * 12) * 300 + chance.uniform(0, 300)
-    products = tuple(_product(chance, i) for i in range(chance.choice(PRODUCTS)))
-    starts = _starts(chance, tuple(p.name for p in products))
+    products = tuple(_product(chance, i) for i in range(chance.choice(size.products)))
+    starts = _starts(chance, tuple(p.name for p in products), size)
     faults = _faults(chance, starts, kinds)
     # At the end of a bucket, when all is settled that can be.
     end_s = begin_s + sum((s.hours + s.down_hours) * HOUR_S for s in starts)
@@ -126,14 +137,14 @@ def _product(chance: random.Random, i: int) -> Product:
     return Product(NAMES[i], activity, listed, tuple(quiet))
 
 
-def _starts(chance: random.Random, names: tuple[str, ...]) -> tuple[Start, ...]:
+def _starts(chance: random.Random, names: tuple[str, ...], size: Size) -> tuple[Start, ...]:
     count = chance.choice((1, 2, 2, 3))
-    settings = _settings(chance, names)
+    settings = _settings(chance, names, size)
     starts = []
     for i in range(count):
         is_last = i == count - 1
         if i:
-            settings = _changed(chance, settings, names)
+            settings = _changed(chance, settings, names, size)
         down = 0.0 if is_last else math.exp(chance.uniform(math.log(0.2), math.log(700)))
         hours = chance.uniform(0.3, 2.5) if not is_last else chance.uniform(1, 3)
         if is_last:
@@ -142,13 +153,13 @@ def _starts(chance: random.Random, names: tuple[str, ...]) -> tuple[Start, ...]:
     return tuple(starts)
 
 
-def _settings(chance: random.Random, names: tuple[str, ...]) -> Start:
+def _settings(chance: random.Random, names: tuple[str, ...], size: Size) -> Start:
     return Start(
         0,
         0,
         names[: chance.randint(max(1, len(names) - 1), len(names))],
-        chance.choice(TIMEFRAMES),
-        chance.choice(CAPACITIES),
+        chance.choice(size.timeframes),
+        chance.choice(size.capacities),
         chance.choice((1, 1, 2)),
         chance.choice(((1,), (2,), (4,), (2, 2))),
         chance.choice((1, 1, 2)),
@@ -156,8 +167,8 @@ def _settings(chance: random.Random, names: tuple[str, ...]) -> Start:
     )
 
 
-def _changed(chance: random.Random, before: Start, names: tuple[str, ...]) -> Start:
-    new = _settings(chance, names)
+def _changed(chance: random.Random, before: Start, names: tuple[str, ...], size: Size) -> Start:
+    new = _settings(chance, names, size)
     keep = {name: getattr(before, name) for name in ("products", "timeframes", "capacity") if chance.random() < 0.7}
     return new._replace(**keep)
 

@@ -14,7 +14,7 @@ from app.launch.redis import RedisServer
 from tests.simulation import current, standins
 from tests.simulation.faults import KINDS
 from tests.simulation.judge import Verdict, judge
-from tests.simulation.plan import Plan, plan_of
+from tests.simulation.plan import FULL, Plan, Size, plan_of
 from tests.simulation.scheduler import Livelock
 from tests.simulation.wire import Wire
 from tests.simulation.world import World
@@ -55,8 +55,8 @@ class Simulator:
         self._wire = wire
         gc.freeze()
 
-    def plan(self, seed: int) -> Plan:
-        return plan_of(seed, KINDS)
+    def plan(self, seed: int, size: Size = FULL) -> Plan:
+        return plan_of(seed, KINDS, size)
 
     def run(self, plan: Plan, *, traced: bool = False) -> Result:
         """What becomes of `plan`; the same each time."""
