@@ -17,7 +17,7 @@ StartExchange = Callable[..., Exchange]
 StartSystem = Callable[..., System]
 
 
-def test_the_start_takes_one_request_a_series_and_processes_that_end_or_die_lose_nothing(
+def test_the_start_takes_what_a_ring_holds_and_processes_that_end_or_die_lose_nothing(
     start_exchange: StartExchange, start_system: StartSystem
 ) -> None:
     exchange = start_exchange("--products", "6", "--start", "2021-03-04T00:00:00Z")
@@ -29,7 +29,7 @@ def test_the_start_takes_one_request_a_series_and_processes_that_end_or_die_lose
     assert "Traceback" not in worker.output()
     system.start("backfill")
     eventually(lambda: system.has_started(6), timeout=180, interval=0.2)
-    assert_a_page_a_series_at_the_pace_of_the_budget(exchange, series=6 * 6)
+    assert_pages_of_a_ring_at_the_pace_of_the_budget(exchange, series=6 * 6)
     for name in ("indicators", "backfill", "ingest"):
         system.processes[name].end()
     away_s = exchange.now_s()
@@ -39,10 +39,10 @@ def test_the_start_takes_one_request_a_series_and_processes_that_end_or_die_lose
     assert_true(system, exchange, timeout=60)
 
 
-def assert_a_page_a_series_at_the_pace_of_the_budget(exchange: Exchange, series: int) -> None:
+def assert_pages_of_a_ring_at_the_pace_of_the_budget(exchange: Exchange, series: int) -> None:
     asked = pages(exchange.requests_for_candles())
     assert len(asked) == series
-    assert set(asked.values()) == {1}
+    assert set(asked.values()) <= {2, 3}, "a ring of 1,000 buckets is three pages"
     ledger = exchange.get("/local/ledger")
     assert refused(ledger) == (0, 0)
     assert busiest_second(ledger) <= 5
