@@ -42,7 +42,9 @@ FAULTS = (3, 6)
 STRIKES_S = 25.0
 """Real seconds in which they strike; 25 minutes of market."""
 
-SEED_TIMEOUT_S = 600
+SEED_TIMEOUT_S = 1_500
+START_TIMEOUT_S = 600
+"""On a machine that is busy with other things, too."""
 
 
 COLUMNS = ("strikes", "seeds", "lost", "wrong", "alerts", "stuck", "over budget", "to truth", "worst")
@@ -100,7 +102,7 @@ def run(seed: int, folder: Path, only: Sequence[str] = (), products: int = PRODU
     try:
         kind = {"faked_clock": any(f.clock for _, f in plan), "shares": 2 if any(f.shares for _, f in plan) else 1}
         with world(folder, products, seed, *names, **kind) as everything:
-            eventually(lambda: everything.system.has_started(products), timeout=120, interval=0.3)
+            eventually(lambda: everything.system.has_started(products), timeout=START_TIMEOUT_S, interval=0.3)
             everything.has_started()
             log.append(f"started: {everything.system.context.products.delivered()}")
             strike(everything, plan, seed, log.append)
