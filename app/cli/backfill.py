@@ -53,7 +53,7 @@ def _request(context: Context, series: Series, days: float) -> range:
     if clock is None:
         raise Unready("the exchange's clock has not been heard yet: is an ingest process running?")
     timeframe = series.timeframe
-    newest_s = _rules(context).newest(timeframe, clock.exchange_s)
+    newest_s = _rules(context).newest_requested(timeframe, clock.exchange_s)
     first_s = timeframe.bucket(clock.exchange_s - days * 86_400)
     _check(series, days, (newest_s - first_s) // timeframe.seconds)
     context.candles.reach_back(series, first_s, newest_s)

@@ -83,10 +83,8 @@ class Filler:
             self._queue.done(request)
             return
         gaps = self._gaps(request, exchange_ms)
-        due_s, now_s = gaps.due_s(), exchange_ms / 1000
-        # What the stream does not deliver is left to the scan, which requests several buckets at once.
-        is_left_to_scan = request.timeframe.seconds < BASE.seconds and gaps.view.revision and not gaps.asked
-        if due_s is None or (due_s > now_s and is_left_to_scan):
+        due_s = gaps.due_s()
+        if due_s is None:
             self._queue.done(request)
         else:
             self._queue.settle(request, max(exchange_ms, int(due_s * 1000)), Why.HISTORY if gaps.is_history else None)

@@ -113,7 +113,7 @@ class Gaps:
         """For each of `lost` the exchange time from which it is to be requested.
 
         What lies before the first trade, if a response has found nothing there, waits for the next look at the origin;
-        all else by what was requested in vain.
+        what no stream delivers for more of its kind; all else by what was requested in vain.
         """
         due_s = np.zeros(len(self.lost))
         for asked in self.asked:
@@ -121,12 +121,15 @@ class Gaps:
             due_s[within] = np.maximum(due_s[within], self._due_again_s(asked))
         if self._begins_here:
             due_s[self.lost < self.traded[0]] = self._next_look_s()
+        later_s = self._newest_requested_s + self._step + BASE.seconds + self.rules.grace_s
+        due_s[self.lost > self._newest_requested_s] = later_s
         return due_s
 
     @property
     def is_history(self) -> bool:
         """Whether all that is missing lies before the first candle that is known."""
-        return bool(len(self.traded)) and not (len(self.lost) and self.lost[-1] > self.traded[0])
+        lost = self.lost[self.lost <= self._newest_requested_s]
+        return bool(len(self.traded)) and not (len(lost) and lost[-1] > self.traded[0])
 
     @property
     def edge_s(self) -> int:
@@ -277,6 +280,10 @@ class Gaps:
     @property
     def _step(self) -> int:
         return self.timeframe.seconds
+
+    @cached_property
+    def _newest_requested_s(self) -> int:
+        return self.rules.newest_requested(self.timeframe, self.now_s)
 
     @property
     def _open_s(self) -> int:

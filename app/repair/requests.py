@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from app.timeframes import Timeframe
+from app.timeframes import BASE, Timeframe
 
 PAGE = 350
 """Buckets in one REST request, at most."""
@@ -23,6 +23,16 @@ class Rules(NamedTuple):
     def newest(self, timeframe: Timeframe, now_s: float) -> int:
         """Start of the newest bucket that is to be there at `now_s` (exchange time)."""
         return timeframe.last_over(now_s - self.grace_s)
+
+    def newest_requested(self, timeframe: Timeframe, now_s: float) -> int:
+        """Start of the newest bucket that is requested at `now_s` if it is missing.
+
+        What no stream delivers is requested once its five minutes are over, several buckets at once.
+        """
+        newest_s = self.newest(timeframe, now_s)
+        if timeframe.seconds >= BASE.seconds:
+            return newest_s
+        return min(newest_s, BASE.bucket(now_s - self.grace_s) - timeframe.seconds)
 
     def settled(self, timeframe: Timeframe, now_s: float) -> int:
         """Start of the newest bucket on which a response to a request at `now_s` is final."""

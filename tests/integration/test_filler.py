@@ -202,14 +202,16 @@ def test_what_is_left_of_a_series_with_all_but_its_history_is_history(worker: Wo
     assert worker.context.queue.whys() == {request: Why.HISTORY}
 
 
-def test_of_a_shorter_timeframe_what_settles_later_is_left_to_the_scan(worker: Worker) -> None:
+def test_of_a_shorter_timeframe_several_buckets_are_requested_at_once(worker: Worker) -> None:
     minute = Request(Kind.GAP, "BTC-USD", Timeframe.M1)
-    held = run(B0 - 60_000, 1_010, step=60)
+    held = run(B0 - 60_000, 1_007, step=60)
     held["flags"][-1] |= PROVISIONAL
     worker.hold(held, Timeframe.M1)
     worker.claimed(minute)
-    worker.filler.release(minute, (int(held["start_s"][-1]) + 61) * 1000)
-    assert worker.context.queue.state().total == 0
+    worker.filler.release(minute, (B0 + 425) * 1000)
+    assert worker.context.queue.state().settling == 1
+    assert not any(worker.filler.need(minute, now_s * 1000) for now_s in range(B0 + 425, B0 + 602))
+    assert worker.filler.need(minute, (B0 + 602) * 1000)
 
 
 # Trust in the stream.

@@ -16,7 +16,7 @@ from app.repair.requests import PAGE, Asked, Need, Rules
 from app.timeframes import Timeframe
 from tests.build import B0, STEP, candle, empty, run
 
-M5, M15, D1 = Timeframe.M5, Timeframe.M15, Timeframe.D1
+M1, M5, M15, D1 = Timeframe.M1, Timeframe.M5, Timeframe.M15, Timeframe.D1
 RULES = Rules(grace_s=2, settling_s=60)
 CLOSED, CONFIRMED, FORMING = State.CLOSED, State.CONFIRMED, State.FORMING
 CAPACITY = 1000
@@ -81,6 +81,30 @@ def test_a_page_reaches_from_the_candle_before_a_gap_to_the_first_that_is_settle
 def test_it_reaches_back_to_a_candle_that_rest_has_confirmed_if_one_is_near() -> None:
     assert gaps(run(B0, 3), run(start(3), 2, CLOSED), now=at(6, 5)).need() == page(2, 6)
     assert gaps(run(B0, 3), run(start(3), 8, CLOSED), now=at(12, 5)).need() == page(10, 12)
+
+
+def minutes(held: Records, *, now: float, origin: Origin | None = None) -> Gaps:
+    """A series of 1m, which no stream delivers; if its origin is not given, it begins with the first of `held`."""
+    begins = Origin.given(int(held["start_s"][0])) if origin is None else origin
+    view = View(held, 1, begins, RULES.newest(M1, now) - (CAPACITY - 1) * M1.seconds)
+    return Gaps(view, M1, now, RULES)
+
+
+def test_what_no_stream_delivers_is_requested_when_its_five_minutes_are_over() -> None:
+    known = run(start(-10), 50, step=60)
+    for now in (at(0, 2), at(0, 150), at(0, 301)):
+        assert minutes(known[:-1], now=now).need() == Need(M1, start(0) - 120, M1.bucket(now))
+    for now in (at(0, 62), at(0, 150), at(1, 1.9)):
+        assert minutes(known, now=now).need() is None
+        assert minutes(known, now=now).due_s() == at(1, 2)
+    assert minutes(known, now=at(1, 2)).need() == Need(M1, start(0) - 60, start(1))
+
+
+def test_history_has_its_turn_although_a_bucket_more_is_missing_each_minute() -> None:
+    """With hundreds of products a turn comes less often than that: the newest page alone would fill nothing."""
+    held = minutes(run(start(-100), 500, step=60), now=at(0, 250), origin=NO_ORIGIN)
+    assert held.is_history
+    assert held.need() == Need(M1, start(-100) - (PAGE - 1) * 60, start(-100))
 
 
 def test_empty_and_provisional_candles_are_no_anchor() -> None:
