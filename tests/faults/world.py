@@ -200,7 +200,7 @@ def world(
 def started_world(folder: Path, products: int, **env: str) -> Iterator[World]:
     """A `World` of `FLOW` for many tests, each of which leaves it as well as it found it: every series is there."""
     with world(folder, products, 7, *FLOW, **env) as everything:
-        eventually(lambda: everything.system.has_started(products), timeout=180, interval=0.2)
+        eventually(lambda: everything.system.has_started(products), timeout=40, interval=0.2)
         yield everything
 
 

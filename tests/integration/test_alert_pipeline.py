@@ -62,7 +62,7 @@ def test_every_alert_of_a_running_market_arrives_although_workers_are_killed(
             DISCORD=f"{hook.url}/discord",
         )
         system.start("indicators2", "alerts2")
-        eventually(lambda: system.has_started(len(PRODUCTS)), timeout=180, interval=0.2)
+        eventually(lambda: system.has_started(len(PRODUCTS)), timeout=40, interval=0.2)
         for victims in (("indicators", "alerts"), ("indicators2", "alerts2")):
             system.wait_until(exchange.now_s() + 2400)
             for victim in victims:

@@ -36,7 +36,7 @@ from app.timeframes import Timeframe
 from tests import filled
 from tests.alerting import B0, RULED, fact
 from tests.integration.test_web import served
-from tests.support import eventually, network_of_machine
+from tests.support import PATIENCE, eventually, network_of_machine
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
@@ -128,7 +128,7 @@ def visit(profile: Any, web: httpx.Client) -> Iterator[Open]:
         pages.append(page)
         page.set_viewport_size({"width": size[0], "height": size[1]})
         page.emulate_media(color_scheme=scheme)
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(10_000 * PATIENCE)
         page.on("console", lambda message: problems.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))

@@ -36,7 +36,7 @@ def test_every_candle_and_every_indicator_is_true(
     thin = [p["product_id"] for p in exchange.get("/api/v3/brokerage/market/products")["products"]][-6:-3]
     named = ",".join([*products, *thin, "NOPE-USD"])
     system = start_system(exchange, PRODUCTS=named, RECONCILE_SECONDS="86400")  # what is asked, is asked for a reason
-    eventually(lambda: system.has_started(len(products)), timeout=180, interval=0.2)
+    eventually(lambda: system.has_started(len(products)), timeout=40, interval=0.2)
     started_s, asked_by_the_start = exchange.now_s(), len(exchange.requests_for_candles())
     for _ in range(6):
         exchange.inject("garbage")
@@ -54,7 +54,7 @@ def test_real_candles_come_out_as_they_went_in(
     exchange = start_exchange("--market-data", str(DATA), "--start", "2018-01-20T00:00:00Z")
     products = ["ETH-BTC", "LTC-BTC", "XLM-BTC", "ETC-BTC"]
     system = start_system(exchange, PRODUCTS=",".join(products))
-    eventually(lambda: system.has_started(len(products)), timeout=180, interval=0.2)
+    eventually(lambda: system.has_started(len(products)), timeout=40, interval=0.2)
     started_s = exchange.now_s()
     system.wait_until(started_s + 900)
     assert sorted(followed(system, exchange)) == sorted(products) == system.context.products.delivered()

@@ -28,7 +28,7 @@ def test_the_start_takes_what_a_ring_holds_and_processes_that_end_or_die_lose_no
     assert worker.stop(timeout=20) == 0
     assert "Traceback" not in worker.output()
     system.start("backfill")
-    eventually(lambda: system.has_started(6), timeout=180, interval=0.2)
+    eventually(lambda: system.has_started(6), timeout=40, interval=0.2)
     assert_pages_of_a_ring_at_the_pace_of_the_budget(exchange, series=6 * 6)
     for name in ("indicators", "backfill", "ingest"):
         system.processes[name].end()

@@ -92,7 +92,7 @@ def test_a_redis_that_lost_its_data_is_filled_again(running: World) -> None:
     exchange, system = running.exchange, running.system
     system.wait_until(system.now_s() + 120)
     system.context.redis.flushall()
-    eventually(lambda: system.has_started(PRODUCTS), timeout=120, interval=0.2)
+    eventually(lambda: system.has_started(PRODUCTS), timeout=40, interval=0.2)
     assert_true(system, exchange)
 
 

@@ -143,7 +143,7 @@ def test_it_works_and_tells_no_secret(
         system.start(*PROCESSES)
         try:
             # It works.
-            eventually(lambda: system.has_started(2), timeout=180, interval=0.2)
+            eventually(lambda: system.has_started(2), timeout=40, interval=0.2)
             bearer = {"Authorization": f"Bearer {TOKEN}"}
             eventually(
                 lambda: plain.get(f"http://127.0.0.1:{web}/readyz", headers=bearer).status_code == 200, timeout=60

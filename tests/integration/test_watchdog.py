@@ -46,7 +46,7 @@ def test_every_process_that_stands_still_is_replaced(tmp_path: Path, monkeypatch
     with world(tmp_path, 3, 1, *PROCESSES, "watchdog") as everything:
         system = everything.system
         redis = system.context.redis
-        eventually(lambda: system.has_started(3), timeout=180, interval=0.3)
+        eventually(lambda: system.has_started(3), timeout=40, interval=0.3)
         (marks,) = redis.scan_iter("cw:1:pulse:*")
         eventually(lambda: redis.hlen(marks) > len(PROCESSES), timeout=20)
         before = pids(everything)
