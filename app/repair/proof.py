@@ -144,8 +144,10 @@ def _silent(
     view: View, need: Need, sure: Records, page: Page, rows: Records, settled_s: int, step: int, asked_ms: int
 ) -> Records:
     """Buckets in which a stream was silent and that the response lacks, as far as the close before them is known."""
+    if not view.silent_s:
+        return sure[:0]
     present = set(rows["start_s"].tolist()) | page.unreadable | set(sure["start_s"].tolist())
-    closes = {int(r["start_s"]): float(r["close"]) for r in (*view.over, *sure)}
+    closes = {**_column(view.over, "close"), **_column(sure, "close")}
     made: list[tuple[float, ...]] = []
     for start_s in view.silent_s:
         close = closes.get(start_s - step)
@@ -155,10 +157,16 @@ def _silent(
     return np.array(made, dtype=RECORD)
 
 
+def _column(records: Records, name: str) -> dict[int, float]:
+    """One value of each record, by its start."""
+    return dict(zip(records["start_s"].tolist(), records[name].tolist(), strict=True))
+
+
 def _early(records: Records, known: Records) -> Records:
     """Rows that are not final as closed candles that every other word on them replaces; without those that lag."""
-    seen = {int(r["start_s"]): float(r["volume"]) for r in known}
-    keep = [r["volume"] >= seen.get(int(r["start_s"]), 0.0) for r in records]
+    seen = _column(known, "volume")
+    rows = zip(records["start_s"].tolist(), records["volume"].tolist(), strict=True)
+    keep = [volume >= seen.get(start_s, 0.0) for start_s, volume in rows]
     early: Records = records[np.array(keep, dtype=bool)]
     early["flags"] = State.CLOSED | PROVISIONAL
     early["observed_ms"] = early["start_s"].astype(np.uint64) * 1000
