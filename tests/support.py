@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from itertools import cycle
 from pathlib import Path
 from typing import TypeVar
@@ -51,13 +52,17 @@ def eventually(condition: Callable[[], T], timeout: float = 10.0, interval: floa
 PORTS = range(10_000, 32_000)
 """Below those that the system gives to whoever connects, so that none is taken between the look and the use."""
 
-_first = os.getpid() * 13_597 % len(PORTS)  # the golden section of them: neighbours in number begin far apart
-_next_ports = cycle([*PORTS[_first:], *PORTS[:_first]])
-
 
 def free_port() -> int:
     """A port of loopback that nobody listens on now, and that was not given before."""
-    return next(port for port in _next_ports if _is_free(port))
+    return next(port for port in _ports(os.getpid()) if _is_free(port))
+
+
+@cache
+def _ports(pid: int) -> Iterator[int]:
+    """Those that process `pid` gives: neighbours in number begin far apart, at golden sections of them."""
+    first = pid * 13_597 % len(PORTS)
+    return cycle([*PORTS[first:], *PORTS[:first]])
 
 
 def _is_free(port: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -20,6 +19,8 @@ SETTLING_S = 60
 SPARE = 2
 """A ring of n slots promises the newest n − 2 closed buckets."""
 MOST_REPORTED = 6
+MOST_REPEATED = 5
+"""Times that the same page may be given within a minute; a retry after an error is none of them."""
 
 
 @dataclass
@@ -31,6 +32,7 @@ class Verdict:
     emptied: list[str] = field(default_factory=list)
     indicators: list[str] = field(default_factory=list)
     over_budget: list[str] = field(default_factory=list)
+    wasted: list[str] = field(default_factory=list)
     crashes: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
 
@@ -55,7 +57,8 @@ class Candle:
 
 def judge(world: World) -> Verdict:
     """The state of `world`, whose faults are long over."""
-    verdict = Verdict(emptied=world.emptied_buckets, crashes=world.crashes, over_budget=list(_bursts(world)))
+    verdict = Verdict(emptied=world.emptied_buckets, crashes=world.crashes, over_budget=list(_bursts(world)),
+                      wasted=list(_repeated(world)))  # fmt: skip
     start, now_s = world.start, world.scheduler.now_s
     for product in start.products:
         if not world.venue.listed[product]:
@@ -151,5 +154,12 @@ def _bursts(world: World) -> Iterator[str]:
             yield f"{most + 1} requests within {(last - first) / 1e6:.3f} s at {first / 1e6 - world.plan.begin_s:.1f} s"
 
 
-def counts(verdict: Verdict) -> Counter[str]:
-    return Counter({name: len(lines) for name, lines in vars(verdict).items()})
+def _repeated(world: World) -> Iterator[str]:
+    """Pages that the exchange gave again and again within a minute."""
+    for (product, step_s, first_s, last_s), given in world.venue.pages_us.items():
+        for first, last in zip(given, given[MOST_REPEATED:], strict=False):
+            if last - first < 60_000_000:
+                at_s = first / 1e6 - world.plan.begin_s
+                times = sum(first <= us < first + 60_000_000 for us in given)
+                yield f"{product} {step_s // 60}m {first_s} to {last_s}: {times} times in the minute from {at_s:.0f} s"
+                break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,13 +78,17 @@ Spoiler = Callable[[Asked, list[Bar]], "list[Bar] | Reply"]
 
 
 class Venue:
-    """One exchange: tapes, REST, and the faults that are on. `requests_us` is when each request arrived."""
+    """One exchange: tapes, REST, and the faults that are on. `requests_us` is when each request arrived.
+
+    `pages_us`: when each page (product, seconds of a bucket, first and last start) was given.
+    """
 
     def __init__(self, scheduler: Scheduler, tapes: dict[str, Tape], chance: random.Random) -> None:
         self.tapes = tapes
         self.scheduler = scheduler
         self.chance = chance
         self.requests_us: list[int] = []
+        self.pages_us: defaultdict[tuple[str, int, int, int], list[int]] = defaultdict(list)
         self.candle_requests = 0
         self.listed: dict[str, bool] = dict.fromkeys(tapes, True)
         self.spoilers: list[Spoiler] = []
@@ -141,6 +146,7 @@ class Venue:
             if isinstance(spoilt, Reply):
                 return spoilt
             bars = spoilt
+        self.pages_us[product, step_s, asked.first_s, asked.last_s].append(self.scheduler.now_us)
         return Reply(200, b'{"candles":[' + b",".join([text_of(bar) for bar in reversed(bars)]) + b"]}")
 
 
