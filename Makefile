@@ -14,7 +14,7 @@ SOURCES := app workers tests benchmarks tools celeryconfig.py
 
 unexport PYTHONDONTWRITEBYTECODE # or each of hundreds of processes in a run of tests compiles everything anew
 
-.PHONY: help demo run test fuzz check lint audit lock soak endurance chaos downtime simulate bench clean
+.PHONY: help demo run test fuzz check lint audit lock soak endurance chaos downtime simulate cures bench clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ mutants: $(DEV) ## small faults made in copies, each of which a test must see; s
 
 simulate: $(DEV) ## one installation in virtual time, days in seconds: make simulate SEEDS="1-10000" JOBS=2
 	$(PY) -m tests.simulation $(or $(SEEDS),1-200) --jobs $(or $(JOBS),1)
+
+cures: $(DEV) ## each cure of a fault that loses data taken out: which seed of the simulation sees it: JOBS=2
+	$(PY) -m tests.simulation.cures $(MATCH) --seeds $(or $(SEEDS),1-1000) --jobs $(or $(JOBS),1)
 
 bench: $(PEERS) ## what this project promises, measured on this machine; some: make bench ONLY="latency api"
 	$(PY) -m benchmarks $(ONLY)

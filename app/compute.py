@@ -11,7 +11,7 @@ from app.alerts.watch import Watched
 from app.batches import batched
 from app.cache.candles import CandleCache
 from app.cache.indicators import IndicatorCache, IndicatorValue
-from app.cache.model import Write
+from app.cache.model import View, Write
 from app.continuity import contiguous_tail, recarried, since
 from app.indicators.latest import latest_values
 from app.indicators.macdv import BLOCK, macdv_of_batch
@@ -109,6 +109,10 @@ class Computer:
             extra = self._evaluator.extra(before, series.timeframe, newest_s) if self._evaluator else 0
             ranges.append((series, min(first_s, newest_s - (WINDOW + extra) * series.timeframe.seconds), newest_s))
         views = self._candles.read_many(ranges)
+        if halted := [i for i, view in enumerate(views) if _is_halted(view, *ranges[i])]:
+            # A window ends at the newest candle, which is long ago here: all that the ring has.
+            whole = self._candles.read_many([(ranges[i][0], 0, ranges[i][2]) for i in halted])
+            views = [whole[halted.index(i)] if i in halted else view for i, view in enumerate(views)]
         return {
             series: Held(view.over, view.revision, before, view.origin.start_s if view.origin.is_proven else 0)
             for series, view, before in zip(many, views, watched, strict=True)
@@ -168,6 +172,13 @@ class Computer:
         if stored.late:
             return stored.values + self._compute(self._held(stored.late, {}, stored.now_s), stored.now_s)
         return stored.values
+
+
+def _is_halted(view: View, series: Series, _: int, newest_s: int) -> bool:
+    """Whether the newest closed candle is not that of one of the last buckets. `newest_s`: the open one."""
+    return bool(view.revision) and (
+        not len(view.over) or int(view.over["start_s"][-1]) < newest_s - 2 * series.timeframe.seconds
+    )
 
 
 def _late_s(series: Series, now_s: float) -> int:

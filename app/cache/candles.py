@@ -99,7 +99,15 @@ class CandleCache:
     def reach_back(self, series: Series, first_s: int, last_s: int) -> None:
         """Make room for every bucket from `first_s` to `last_s`, and for some that close meanwhile."""
         buckets = (last_s - first_s) // series.timeframe.seconds + 1 + SPARE
-        self._grow(keys=[keys.candles(series)], args=[series.timeframe.seconds, max(buckets, self._capacity)])
+        self._grow_to(series, max(buckets, self._capacity))
+
+    def grow(self, many: Iterable[Series]) -> None:
+        """Make room in rings that were made when `capacity` was smaller."""
+        for series in many:
+            self._grow_to(series, self._capacity)
+
+    def _grow_to(self, series: Series, buckets: int) -> None:
+        self._grow(keys=[keys.candles(series)], args=[series.timeframe.seconds, buckets])
 
 
 def _payload(series: Series, row: tuple[Any, ...]) -> bytes:

@@ -67,7 +67,7 @@ class Scanner:
     def _scan_some(self, products: list[str], exchange_ms: int) -> Iterator[Found]:
         now_s = exchange_ms / 1000
         many = [Series(self._context.exchange, p, t) for p in products for t in self._timeframes]
-        rings = dict(zip(many, self._context.candles.read_rings(many), strict=True))
+        rings = self._rings(many)
         computed = self._context.indicators.read_revisions(many)
         unclear = [series for series in many if not self._is_complete(rings[series], series.timeframe, now_s)]
         asked = self._asked(unclear)
@@ -79,6 +79,14 @@ class Scanner:
                 start = newest if series not in asked else _newest(ring.view(series.timeframe.seconds, newest))
                 if start:
                     yield Found(series, 0, touched=Touched(series.product, series.timeframe, start, start))
+
+    def _rings(self, many: list[Series]) -> dict[Series, Ring]:
+        """The ring of each series, with room for all that the settings say: they may have changed since it was made."""
+        rings = dict(zip(many, self._context.candles.read_rings(many), strict=True))
+        if small := [s for s, ring in rings.items() if len(ring.slots) < self._context.settings.series_capacity]:
+            self._context.candles.grow(small)
+            rings |= zip(small, self._context.candles.read_rings(small), strict=True)
+        return rings
 
     def _is_complete(self, ring: Ring, timeframe: Timeframe, now_s: float) -> bool:
         return bool(ring.revision) and is_complete(ring, timeframe.seconds, self._rules.newest(timeframe, now_s))

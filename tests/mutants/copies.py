@@ -62,7 +62,7 @@ class Copy:
     """The project in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         for name in OURS:
             ignored = shutil.ignore_patterns("__pycache__", "mutants")
             shutil.copytree(ROOT / name, folder / name, ignore=ignored)
@@ -71,9 +71,9 @@ class Copy:
 
     def run(self, tests: Sequence[str], timeout_s: float, *, keeps_bytecode: bool = False) -> Run:
         """Run `tests` here, in a process of their own, until the first failure."""
-        output, began = self._folder / "output", time.monotonic()
+        output, began = self.folder / "output", time.monotonic()
         if (child := os.fork()) == 0:
-            _become_tests(self._folder, output, tests, keeps_bytecode)
+            _become_tests(self.folder, output, tests, keeps_bytecode)
         code = _wait(child, began + timeout_s)
         text = output.read_text(errors="replace")
         return Run(_outcome(code), time.monotonic() - began, _detail(text))
@@ -81,7 +81,7 @@ class Copy:
     @contextmanager
     def changed(self, file: str, text: str) -> Iterator[None]:
         """`file` holds `text` for as long as this lasts."""
-        path = self._folder / file
+        path = self.folder / file
         before, times = path.read_bytes(), path.stat()
         path.write_text(text, encoding="utf-8")
         # Another time than any that bytecode was kept for: the size may be the same.

@@ -107,6 +107,7 @@ def main() -> int:
     parser.add_argument("--trace", action="store_true", help="print all that happens")
     parser.add_argument("--twice", action="store_true", help="run each seed twice: is it the same again?")
     parser.add_argument("--small", action="store_true", help="two products and two timeframes: a third of the cost")
+    parser.add_argument("--until-broken", action="store_true", help="end with the first seed that fails")
     parser.add_argument("--no-shrink", action="store_true", help="explain a failing seed as it is")
     options = parser.parse_args()
     seeds, size = seeds_of(options.seeds), SMALL if options.small else FULL
@@ -120,6 +121,9 @@ def main() -> int:
             print(f"seed {one.seed}: {state}: {one.hours:.1f} h, {', '.join(one.kinds) or 'no faults'}", flush=True)
             if one.broken:
                 print(one.report, flush=True)
+                if options.until_broken:
+                    pool.shutdown(cancel_futures=True)
+                    break
     print(_report(seen))
     if broken := [str(s.seed) for s in seen if s.broken]:
         print(f'broken; again with: make simulate SEEDS="{" ".join(broken)}"')

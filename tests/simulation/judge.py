@@ -30,6 +30,7 @@ class Verdict:
     lost: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     emptied: list[str] = field(default_factory=list)
+    deceived: list[str] = field(default_factory=list)
     indicators: list[str] = field(default_factory=list)
     over_budget: list[str] = field(default_factory=list)
     wasted: list[str] = field(default_factory=list)
@@ -57,7 +58,8 @@ class Candle:
 
 def judge(world: World) -> Verdict:
     """The state of `world`, whose faults are long over."""
-    verdict = Verdict(emptied=world.emptied_buckets, crashes=world.crashes, over_budget=list(_bursts(world)),
+    verdict = Verdict(emptied=world.emptied_buckets, deceived=world.deceptions, crashes=world.crashes,
+                      over_budget=list(_bursts(world)),
                       wasted=list(_repeated(world)))  # fmt: skip
     start, now_s = world.start, world.scheduler.now_s
     for product in start.products:

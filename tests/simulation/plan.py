@@ -49,6 +49,7 @@ class Fault(NamedTuple):
     at_s: float
     lasts_s: float
     number: int
+    deceives: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,11 @@ class Plan:
     @property
     def span_hours(self) -> float:
         return sum(start.hours + start.down_hours for start in self.starts)
+
+    @property
+    def may_deceive(self) -> bool:
+        """Whether the exchange itself may say something false that nobody can tell from the truth at once."""
+        return any(fault.deceives for fault in self.faults)
 
     def heal_hours(self) -> float:
         return heal_hours(self.starts[-1].timeframes)
@@ -175,11 +181,12 @@ def _changed(chance: random.Random, before: Start, names: tuple[str, ...], size:
 
 class KindOfFault(NamedTuple):
     """Durations in seconds. `harms`: it makes stored candles wrong which only a reconciliation finds, so no long
-    downtime may follow before one."""
+    downtime may follow before one. `deceives`: what is called certain may be wrong while it lasts."""
 
     shortest_s: float
     longest_s: float
     harms: bool = False
+    deceives: bool = False
     at_start: float = 0.3
     """How likely it begins within two minutes of a start."""
 
@@ -203,7 +210,7 @@ def _faults(chance: random.Random, starts: tuple[Start, ...], kinds: dict[str, K
         soon_s = min(end_s, begin_s + 120)
         at_s = chance.uniform(begin_s, soon_s if chance.random() < limits.at_start else end_s)
         lasts_s = math.exp(chance.uniform(math.log(limits.shortest_s), math.log(limits.longest_s)))
-        faults.append(Fault(kind, at_s, min(lasts_s, max(1.0, end_s - at_s)), number))
+        faults.append(Fault(kind, at_s, min(lasts_s, max(1.0, end_s - at_s)), number, limits.harms or limits.deceives))
     return tuple(faults)
 
 

@@ -14,6 +14,8 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
+
 import app.cache.scripts
 import app.exchange.coinbase.rest
 import app.exchange.coinbase.websocket
@@ -21,25 +23,32 @@ import app.ingest.following
 import app.ingest.outbox
 import app.ingest.process
 from app.cache.candles import CandleCache
-from app.records import EMPTY
+from app.cache.model import Outcome, Written
+from app.records import EMPTY, Records
 from tests.simulation.current import process, world
 from tests.simulation.feed import Link
 from tests.simulation.wire import PRELUDE
 
 
 def _judging(write: Callable[..., Any]) -> Callable[..., Any]:
-    """Every write of every ring passes here."""
+    """Every write of every ring passes here: `World.wrote` looks at what is new in it."""
 
     def judged(self: CandleCache, writes: Any, **options: Any) -> Any:
         written = write(self, writes, **options)
         for one in written:
-            for i, before in one.before.items():
-                now = one.records[i]
-                if one.outcomes[i] >= 2 and now["flags"] & EMPTY and not before["flags"][0] & EMPTY:
-                    world().emptied(one.series.product, one.series.timeframe.seconds, int(now["start_s"]))
+            stored = np.array(one.outcomes) >= Outcome.INSERTED
+            if stored.any():
+                gone = [int(one.records["start_s"][i]) for i, before in one.before.items() if _empties(one, i, before)]
+                world().wrote(one.series.product, one.series.timeframe.seconds, one.records[stored], gone)
         return written
 
     return judged
+
+
+def _empties(written: Written, i: int, before: Records) -> bool:
+    """Whether a candle with trades gave way to "no trades"."""
+    is_stored = written.outcomes[i] >= Outcome.INSERTED
+    return bool(is_stored and written.records["flags"][i] & EMPTY and not before["flags"][0] & EMPTY)
 
 
 class _Time:

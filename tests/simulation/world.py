@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from app.errors import CandlewickError
 from tests.simulation import seams
 from tests.simulation.beat import Beat
 from tests.simulation.broker import Broker
+from tests.simulation.certain import untrue
 from tests.simulation.faults import STRIKES
 from tests.simulation.market import STEP_S, Tape
 from tests.simulation.plan import HOUR_S, Fault, Plan, Start, tapes_of
@@ -23,6 +24,7 @@ from tests.simulation.venue import Venue
 from tests.simulation.wire import Wire
 
 if TYPE_CHECKING:
+    from app.records import Records
     from app.settings import Settings
     from tests.simulation.broker import Task
     from tests.simulation.feed import Link
@@ -55,6 +57,7 @@ class World:
         self.start: Start = plan.starts[0]
         self.crashes: list[str] = []
         self.emptied_buckets: list[str] = []
+        self.deceptions: list[str] = []
         self.steps = 0
         self.pids = count(1)
         self.busy = 0
@@ -212,13 +215,23 @@ class World:
         if len(self.crashes) < MOST_REPORTED:
             self.crashes.append(text)
 
-    def emptied(self, product: str, step_s: int, start_s: int) -> None:
-        """A candle with trades gave way to "no trades": is it one that the exchange has?"""
+    def wrote(self, product: str, step_s: int, records: Records, emptied: Sequence[int]) -> None:
+        """`records` were stored just now; at `emptied`, in place of candles with trades. Are they the truth?"""
         tape = self.venue.tapes.get(product)
-        if tape is not None and tape.has_traded(step_s, start_s, self.scheduler.now_ms):
-            self.note("judge", f"emptied {product} {step_s} s {start_s}")
-            if len(self.emptied_buckets) < MOST_REPORTED:
-                self.emptied_buckets.append(f"{product} {step_s // 60}m {start_s}")
+        if tape is None:
+            return
+        where = f"{product} {step_s // 60}m"
+        gone = [s for s in emptied if tape.has_traded(step_s, s, self.scheduler.now_ms)]
+        self._report(self.emptied_buckets, [f"{where} {s}" for s in gone])
+        if not self.plan.may_deceive:
+            wrong = (f"{where} {start_s}, {what}" for start_s, what in untrue(tape, step_s, records))
+            self._report(self.deceptions, wrong)
+
+    def _report(self, reported: list[str], lines: Iterable[str]) -> None:
+        for line in lines:
+            self.note("judge", f"wrong: {line}")
+            if len(reported) < MOST_REPORTED:
+                reported.append(line)
 
     # Time.
 

@@ -156,8 +156,9 @@ class BucketBook:
             return []
         closed = candle.with_state(State.CLOSED)
         self._recent[start_s] = closed
-        events: list[Event] = [CandleClosed(closed, provisional=start_s <= self._broken_last_s)]
-        if start_s in self._doubted:
+        is_doubted = start_s in self._doubted
+        events: list[Event] = [CandleClosed(closed, provisional=is_doubted or start_s <= self._broken_last_s)]
+        if is_doubted:
             events.append(self._gap(start_s, start_s, "a late update of a bucket in doubt", settled_only=False))
         return events
 

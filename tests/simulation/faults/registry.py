@@ -20,10 +20,16 @@ STRIKES: dict[str, Strike] = {}
 
 
 def fault(
-    name: str, shortest_s: float = 1, longest_s: float = HOUR_S, *, harms: bool = False, at_start: float = 0.3
+    name: str,
+    shortest_s: float = 1,
+    longest_s: float = HOUR_S,
+    *,
+    harms: bool = False,
+    deceives: bool = False,
+    at_start: float = 0.3,
 ) -> Callable[[Strike], Strike]:
     def known(strike: Strike) -> Strike:
-        KINDS[name] = KindOfFault(shortest_s, longest_s, harms, at_start)
+        KINDS[name] = KindOfFault(shortest_s, longest_s, harms, deceives, at_start)
         STRIKES[name] = strike
         return strike
 

@@ -321,6 +321,14 @@ class TestBreaks:
         venue.update(row(T + STEP, volume=2))
         assert provisional(venue.beats_until(T + 2 * STEP + 3)) == [False]
 
+    def test_a_late_update_of_a_bucket_in_doubt_closes_as_provisional(self) -> None:
+        """It says what was, not that nothing came after it."""
+        venue = settled()
+        lose_a_frame(venue)
+        assert spans(venue.beats_until(T + 2 * STEP + 3)) == [(1, 1, False)]
+        events = venue.update(row(T + STEP, volume=2))
+        assert (provisional(events), spans(events)) == ([True], [(1, 1, False)])
+
     @pytest.mark.parametrize("ends", [Venue.close, lambda venue: lose_a_frame(venue)], ids=["a break", "a lost frame"])
     def test_a_late_break_voids_the_silence_of_the_bucket_before(self, ends: Callable[[Venue], list[Event]]) -> None:
         venue = settled()

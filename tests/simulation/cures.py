@@ -1,0 +1,108 @@
+"""Takes each cure of a fault that loses data out of a copy of the project: how soon does the simulation see it?
+
+    python -m tests.simulation.cures                                # seeds 1-1000 for each, until one fails
+    python -m tests.simulation.cures "origin" --seeds 1-50 --jobs 2
+
+The cures are listed in `cures.txt`. Exits with 1 if one is not missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from typing import NamedTuple
+
+from tests.mutants.copies import Copy
+from tests.mutants.mutant import Mutant, Target, targets
+from tests.support import ROOT
+
+LIST = Path(__file__).with_name("cures.txt")
+_BROKEN = re.compile(r"^seed (\d+): BROKEN (.*?\})", re.MULTILINE)
+_ALL = re.compile(r"^(\d+) seeds, ", re.MULTILINE)
+
+
+class Cure(NamedTuple):
+    """`name`: as in the list. `mutant`, of a file of `target`, takes it out."""
+
+    name: str
+    target: Target
+    mutant: Mutant
+
+
+class Found(NamedTuple):
+    """`seed`: the first that fails without the cure, and what is broken then; None if all pass."""
+
+    cure: Cure
+    seed: int | None
+    broken: str
+    seconds: float
+
+
+def cures() -> list[Cure]:
+    """All that are listed. Raises `ValueError` if a name is of no mutant, or of several."""
+    found = []
+    for line in LIST.read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            where, _, name = line.partition(": ")
+            mutants = [(t, m) for t in targets([where]) for m in t.mutants if m.name == name]
+            if len(mutants) != 1:
+                raise ValueError(f"{LIST.name}: {line!r} is the name of {len(mutants)} mutants")
+            found.append(Cure(line, *mutants[0]))
+    return found
+
+
+def without(cure: Cure, copy: Copy, seeds: str) -> Found:
+    """What the simulation says in `copy` without `cure`. Raises `RuntimeError` if it says nothing."""
+    began = time.monotonic()
+    text = (ROOT / cure.target.file).read_text(encoding="utf-8")
+    command = [sys.executable, "-m", "tests.simulation", seeds, "--small", "--no-shrink", "--until-broken"]
+    with copy.changed(cure.target.file, cure.mutant.applied(text)):
+        done = subprocess.run(command, cwd=copy.folder, capture_output=True, text=True, check=False)
+    seconds = time.monotonic() - began
+    if broken := _BROKEN.search(done.stdout):
+        return Found(cure, int(broken[1]), broken[2], seconds)
+    if not _ALL.search(done.stdout):
+        raise RuntimeError(f"{cure.name}: no result\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return Found(cure, None, "", seconds)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.cures", description="each cure taken out")
+    parser.add_argument("match", nargs="?", default="", help="only cures whose name matches this regular expression")
+    parser.add_argument("--seeds", default="1-1000", help="at most these (default: 1-1000)")
+    parser.add_argument("--jobs", type=int, default=1, help="how many at a time (default: 1)")
+    options = parser.parse_args()
+    chosen = [cure for cure in cures() if re.search(options.match, cure.name)]
+    missed = 0
+    with tempfile.TemporaryDirectory(prefix="cures-") as folder, ThreadPoolExecutor(options.jobs) as pool:
+        copies: SimpleQueue[Copy] = SimpleQueue()
+        for _ in range(options.jobs):
+            copies.put(Copy(Path(tempfile.mkdtemp(dir=folder))))
+
+        def work(cure: Cure) -> Found:
+            copy = copies.get()
+            try:
+                return without(cure, copy, options.seeds)
+            finally:
+                copies.put(copy)
+
+        print("| without | found by seed | broken |\n|---|---|---|")
+        for found in pool.map(work, chosen):
+            missed += found.seed is not None
+            print(
+                f"| {found.cure.name} | {found.seed or 'none'} | {found.broken or f'{found.seconds:.0f} s'} |",
+                flush=True,
+            )
+    print(f"{missed} of {len(chosen)} cures are missed within seeds {options.seeds}")
+    return int(missed < len(chosen))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
