@@ -19,8 +19,9 @@ SETTLING_S = 60
 SPARE = 2
 """A ring of n slots promises the newest n − 2 closed buckets."""
 MOST_REPORTED = 6
-MOST_REPEATED = 5
-"""Times that the same page may be given within a minute; a retry after an error is none of them."""
+MOST_REPEATED = 8
+"""Times that the same page may be given within a minute: as often as it is tried if each response contradicts what is
+certain. A retry after an error of the exchange is none of them."""
 
 
 @dataclass
@@ -120,8 +121,8 @@ def _wrong_indicator(world: World, product: str, timeframe: str, step_s: int) ->
     where, value = f"{product} {timeframe}", seams.indicator(product, timeframe)
     now_s = world.scheduler.now_s
     closed_s = int(now_s // step_s) * step_s - step_s
-    held = stored(product, timeframe, closed_s)
     truth = expected(world.venue.tapes[product], step_s, closed_s, world.start.capacity - SPARE)
+    held = [start_s for start_s in stored(product, timeframe, closed_s) if start_s in truth]
     if not held:
         return []  # if there should be any, it is counted as lost
     if value is None or value["start"] != max(held):

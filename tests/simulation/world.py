@@ -73,6 +73,7 @@ class World:
         self._heals: dict[int, Callable[[], None]] = {}
         self._settings: Settings | None = None
         self._next_idle_us = 0
+        self._last_update_us: dict[str, int] = {}
         self._running: dict[Process, list[tuple[str, Task]]] = {}
 
     # The course of a seed.
@@ -286,7 +287,10 @@ class World:
                 for link in self.links[:]:
                     link.update(name, bar)
 
-        self.scheduler.after(self.chance.uniform(*self.update_delay_s), send)
+        # One product's updates come in the order of its trades.
+        arrives_us = self.scheduler.now_us + int(self.chance.uniform(*self.update_delay_s) * 1e6)
+        self._last_update_us[name] = max(arrives_us, self._last_update_us.get(name, 0) + 1)
+        self.scheduler.at(self._last_update_us[name], send)
 
     def _tick(self) -> None:
         """Heartbeats, as often as they matter."""
