@@ -40,6 +40,10 @@ class Unavailable(ExchangeError):
     """No usable answer this time."""
 
 
+class Contradicted(Unavailable):
+    """An answer against what was certain; no other one agrees with it yet."""
+
+
 class Refused(ExchangeError):
     """The exchange refuses this request for good."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from app.cache.model import View
 from app.context import Context
-from app.errors import ExchangeError, Refused, Throttled, Unavailable
+from app.errors import Contradicted, ExchangeError, Refused, Throttled
 from app.exchange.adapter import Page
 from app.repair import mismatches
 from app.repair.needs import Built, Gaps, page_of_reconciliation
@@ -16,6 +16,7 @@ from app.repair.proof import Proof, interpret, interpret_survey
 from app.repair.queue import Kind, Request, Why
 from app.repair.requests import Need, Rules
 from app.repair.rest import Permitted
+from app.repair.surveys import located, survey
 from app.series import Series
 from app.timeframes import BASE
 from app.touched import Touched, touched_by
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 
 TRIES = 8
 """Failures in a row after which a request is given up, until the next scan finds its buckets still missing."""
+
+SECOND_OPINIONS = 1
+"""Times that a response against what is certain is followed by another request at once: of the next server, perhaps."""
 
 LONGEST_DELAY_S = 60.0
 
@@ -56,11 +60,16 @@ class Filler:
         )
         gaps = self._gaps(request, exchange_ms)
         if need.timeframe != series.timeframe:
-            follows = gaps.located(need, page)
+            follows = located(gaps, need, page)
             self._write_survey(series, need, page, gaps.view, exchange_ms)
         else:
-            follows = gaps.survey(need, page) if request.kind is Kind.GAP else None
-            self._write(request, series, need, page, gaps, exchange_ms)
+            follows = survey(gaps, need, page) if request.kind is Kind.GAP else None
+            try:
+                self._write(request, series, need, page, gaps, exchange_ms)
+            except Contradicted:
+                if self._queue.attempts(request) < SECOND_OPINIONS:
+                    raise
+                follows = None  # what is left waits, as after any response that says nothing of it
         if request.kind is Kind.GAP:
             self._queue.note_asked(request, self._gaps(request, exchange_ms).still_asked(need))
         return follows
@@ -111,7 +120,7 @@ class Filler:
         if len(disputed) or len(proof.disputed):
             self._dispute(series, proof)
         if not proof.is_trusted:
-            raise Unavailable(f"the response contradicts {len(proof.disputed)} candles of {series} that were certain")
+            raise Contradicted(f"the response contradicts {len(proof.disputed)} candles of {series} that were certain")
         self._mark_sides(series, need, proof, gaps)
         is_history = bool(len(gaps.traded)) and need.last_s <= int(gaps.traded[0])
         written = self._context.candles.write([proof.write], announce=not (need.initial or is_history))

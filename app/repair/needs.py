@@ -16,10 +16,9 @@ import numpy.typing as npt
 
 from app.cache.model import View
 from app.candles import State
-from app.exchange.adapter import Page
 from app.gaps import Starts, merge, missing
 from app.records import PROVISIONAL, has_trades, state_of
-from app.repair.requests import PAGE, Asked, Need, Rules
+from app.repair.requests import PAGE, Asked, Need, Rules, ending, page, spanning
 from app.timeframes import BASE, Timeframe
 
 ANCHOR = 5
@@ -121,6 +120,8 @@ class Gaps:
             due_s[within] = np.maximum(due_s[within], self._due_again_s(asked))
         if self._begins_here:
             due_s[self.lost < self.traded[0]] = self._next_look_s()
+        silent = np.isin(self.lost, self.view.silent_s)  # a response proves it once it has settled
+        due_s[silent] = np.maximum(due_s[silent], self.lost[silent] + self._step + self.rules.settling_s)
         later_s = self._newest_requested_s + self._step + BASE.seconds + self.rules.grace_s
         due_s[self.lost > self._newest_requested_s] = later_s
         return due_s
@@ -139,7 +140,7 @@ class Gaps:
     def need(self) -> Need | None:
         """The page to request now; None if there is none."""
         if not self.view.revision:
-            return self._page(self._open_s - (PAGE - 1) * self._step, self._open_s)._replace(initial=True)
+            return self._page(self.open_s - (PAGE - 1) * self._step, self.open_s)._replace(initial=True)
         if self.due:
             return self._page_for(*self.due[-1])
         if self._look_due_s() <= self.now_s:
@@ -177,36 +178,15 @@ class Gaps:
     def _is_lost(self, asked: Asked) -> bool:
         return bool(((self.lost >= asked.first_s) & (self.lost <= asked.last_s)).any())
 
-    def survey(self, need: Need, page: Page) -> Need | None:
-        """The page of a longer timeframe to request if `page`, the response to `need`, holds nothing before its end.
+    def trade_before_s(self, first_s: int) -> int:
+        """Start of the last candle with trades before `first_s`; the ring's edge if none is known."""
+        before = self.traded[self.traded < first_s]
+        return int(before[-1]) if len(before) else self.edge_s
 
-        None if it does, or if what is known reaches into the page, or if a survey told all that it can before.
-        """
-        if any(c.start_s < need.last_s for c in page.candles) or self._is_known_between(need.first_s, need.last_s):
-            return None
-        if need.last_s == self._open_s and any(a.first_s <= need.first_s <= a.last_s for a in self.asked):
-            return None
-        before = self.traded[self.traded < need.first_s]
-        begin_s = int(before[-1]) if len(before) else self.edge_s
-        if begin_s >= need.first_s:
-            return None
-        longer = [t for t in Timeframe if t.contains(self.timeframe)]
-        # One bucket more than to the end of the gap: only what lies before another row is covered.
-        spans = [t for t in longer if (t.bucket(need.last_s) - t.bucket(begin_s)) // t.seconds < PAGE - 1]
-        if not longer:
-            return None
-        wide = spans[0] if spans else longer[-1]
-        first_s = wide.bucket(begin_s) if spans else _ending(wide, wide.bucket(need.last_s))[0]
-        return self._page(first_s, min(wide.bucket(self.now_s), first_s + (PAGE - 1) * wide.seconds), wide)
-
-    def located(self, survey: Need, page: Page) -> Need | None:
-        """The page around the newest trades that a survey found in a gap; None if it found none."""
-        known = {survey.timeframe.bucket(int(s)) for s in self.traded}
-        found = [c for c in page.candles if c.start_s not in known and c.start_s < survey.last_s]
-        if not found:
-            return None
-        last_s = found[-1].end_s - self._step
-        return self._page(*_ending(self.timeframe, last_s))
+    @property
+    def open_s(self) -> int:
+        """Start of the open bucket."""
+        return self.timeframe.bucket(self.now_s)
 
     # One gap.
 
@@ -217,7 +197,10 @@ class Gaps:
         settles_s = [self.rules.settles_s(self.timeframe, asked.last_s)]
         behind = self.traded[self.traded > asked.last_s]
         if len(behind):
-            settles_s.append(self.rules.settles_s(self.timeframe, int(behind[0])))
+            trade_s, begin_s = int(behind[0]), self.trade_before_s(asked.first_s)
+            settles_s.append(self.rules.settles_s(self.timeframe, trade_s))
+            if (trade_s - begin_s) // self._step >= PAGE and (wide := spanning(self.timeframe, begin_s, trade_s)):
+                settles_s.append(self.rules.settles_s(wide, wide.bucket(trade_s)))  # then a survey may end with it
         return min([asked.due_s, *(s for s in settles_s if s > asked.asked_s)])
 
     @property
@@ -244,12 +227,20 @@ class Gaps:
         settled = self.traded[self.traded <= self.rules.settled(self.timeframe, self.now_s)]
         behind = settled[settled > last_s]
         end_s = int(behind[0]) if len(behind) else self._end_s(last_s)
-        lowest_s, end_s = _ending(self.timeframe, end_s)
+        lowest_s, end_s = ending(self.timeframe, end_s)
         if last_s < lowest_s:  # too far from the next trade: as far behind the one before it as possible
             begin_s = max(self._anchor_s(first_s, 0), last_s - (PAGE - 1) * self._step)
             return self._page(begin_s, min(end_s, begin_s + (PAGE - 1) * self._step))
         oldest_s = min(first for first, last in self.due if lowest_s <= last)
-        return self._page(max(self._anchor_s(oldest_s, lowest_s), lowest_s), end_s)
+        begin_s = lowest_s if oldest_s in self._doubted else max(self._anchor_s(oldest_s, lowest_s), lowest_s)
+        return self._page(begin_s, end_s)
+
+    @property
+    def _doubted(self) -> frozenset[int]:
+        """What a response confirmed and another contradicts: what lies before it may be as wrong, and is no anchor."""
+        records = self.view.over
+        is_doubted = (state_of(records) == State.CONFIRMED) & ((records["flags"] & PROVISIONAL) != 0)
+        return frozenset(records["start_s"][is_doubted].tolist())
 
     def _end_s(self, last_s: int) -> int:
         """Where a page ends if no candle with trades is known behind the gap: as a rule at the open bucket.
@@ -258,8 +249,8 @@ class Gaps:
         """
         is_new = not any(a.first_s <= last_s <= a.last_s for a in self.asked)
         if self.built is not None and is_new:
-            return min(self._open_s, last_s + ANCHOR * self._step)
-        return self._open_s
+            return min(self.open_s, last_s + ANCHOR * self._step)
+        return self.open_s
 
     def _anchor_s(self, first_s: int, lowest_s: int) -> int:
         """Where a page has to begin so that it holds what is known before `first_s`; `lowest_s` if that is nothing."""
@@ -274,9 +265,6 @@ class Gaps:
             return int(confirmed[-1])
         return newest_s
 
-    def _is_known_between(self, first_s: int, end_s: int) -> bool:
-        return bool(((self.traded >= first_s) & (self.traded < end_s)).any())
-
     @property
     def _step(self) -> int:
         return self.timeframe.seconds
@@ -286,24 +274,13 @@ class Gaps:
         return self.rules.newest_requested(self.timeframe, self.now_s)
 
     @property
-    def _open_s(self) -> int:
-        return self.timeframe.bucket(self.now_s)
-
-    @property
     def _patient_s(self) -> float:
         return self.now_s - (CHILDREN_FIRST_S if self.timeframe.contains(BASE) else 0.0)
 
-    def _page(self, first_s: int, last_s: int, timeframe: Timeframe | None = None) -> Need:
-        timeframe = timeframe or self.timeframe
-        return Need(timeframe, max(first_s, timeframe.seconds), last_s)
-
-
-def _ending(timeframe: Timeframe, last_s: int) -> tuple[int, int]:
-    """The first and the last bucket of the longest page that ends at `last_s`."""
-    return last_s - (PAGE - 1) * timeframe.seconds, last_s
+    def _page(self, first_s: int, last_s: int) -> Need:
+        return page(self.timeframe, first_s, last_s)
 
 
 def page_of_reconciliation(view: View, timeframe: Timeframe, now_s: float) -> Need | None:
     """The newest page, whatever is known of it; None for a series that was never requested."""
-    first_s, last_s = _ending(timeframe, timeframe.bucket(now_s))
-    return Need(timeframe, max(first_s, timeframe.seconds), last_s) if view.revision else None
+    return page(timeframe, *ending(timeframe, timeframe.bucket(now_s))) if view.revision else None

@@ -96,7 +96,7 @@ def interpret_survey(series: Series, survey: Need, page: Page, view: View, asked
     covered = _covered(rows, page, settled_s, longer.seconds, asked_ms)
     origin = _origin(view, survey, _children_of_first(rows, view, longer), asked_s, longer.seconds)
     closes = [None, *covered["close"].tolist()]
-    made = [_empty_children(p, close, view, longer, step, asked_ms) for p, close in zip(covered, closes, strict=False)]
+    made = [_proven_children(p, close, view, longer, step, asked_ms) for p, close in zip(covered, closes, strict=False)]
     found = np.concatenate([view.records[:0], *made])
     newest_s = rules.newest(series.timeframe, asked_s)
     found = found[(found["start_s"] >= view.from_s + step) & (found["start_s"] <= newest_s)]
@@ -234,10 +234,12 @@ def _explained(parent: np.void, children: Records) -> bool:
     return bool(len(traded) and is_all and traded["close"][-1] == parent["close"])
 
 
-def _empty_children(
+def _proven_children(
     parent: np.void, close: float | None, view: View, longer: Timeframe, step: int, asked_ms: int
 ) -> Records:
-    """The missing children of a covered `parent`, if they were empty; `close`: of the bucket before it, if known."""
+    """Children of a covered `parent` that has no trades but those that are known: the provisional ones are right, the
+    missing ones were empty. `close`: of the bucket before it, if known.
+    """
     known, first_s = _known_children(parent, view, longer), int(parent["start_s"])
     if int(parent["flags"]) & EMPTY:
         if has_trades(known).any():
@@ -248,11 +250,14 @@ def _empty_children(
     end_s = first_s + longer.seconds
     inside = view.records[(view.records["start_s"] >= first_s) & (view.records["start_s"] < end_s)]
     forming = set(inside["start_s"][(state_of(inside) == State.FORMING) & has_trades(inside)].tolist())
-    closes = {int(r["start_s"]): float(r["close"]) for r in known}
+    closes = _column(known, "close")
     made: list[tuple[float, ...]] = []
     for start_s in range(first_s, end_s, step):
         if start_s in closes:
             close = closes[start_s]
         elif close is not None and start_s not in forming:
             made.append((start_s, State.CONFIRMED | EMPTY, asked_ms, close, close, close, close, 0.0))
-    return np.array(made, dtype=RECORD)
+    right = known[((known["flags"] & PROVISIONAL) != 0) & has_trades(known)]
+    right["flags"], right["observed_ms"] = State.CONFIRMED, asked_ms
+    proven = np.concatenate([np.array(made, dtype=RECORD), right])
+    return proven[np.argsort(proven["start_s"])]

@@ -56,6 +56,26 @@ class Need(NamedTuple):
     initial: bool = False
 
 
+def page(timeframe: Timeframe, first_s: int, last_s: int) -> Need:
+    """These buckets, as far as they begin after 1970."""
+    return Need(timeframe, max(first_s, timeframe.seconds), last_s)
+
+
+def ending(timeframe: Timeframe, last_s: int) -> tuple[int, int]:
+    """The first and the last bucket of the longest page that ends at `last_s`."""
+    return last_s - (PAGE - 1) * timeframe.seconds, last_s
+
+
+def spanning(timeframe: Timeframe, first_s: int, last_s: int) -> Timeframe | None:
+    """The longer timeframe of which a page holds these buckets, or the longest; None if there is none.
+
+    One bucket more than the last: only what lies before another row is covered.
+    """
+    longer = [t for t in Timeframe if t.contains(timeframe)]
+    spans = (t for t in longer if (t.bucket(last_s) - t.bucket(first_s)) // t.seconds < PAGE - 1)
+    return next(spans, longer[-1] if longer else None)
+
+
 class Asked(NamedTuple):
     """Buckets that were requested and not covered, `first_s` to `last_s`: the last time at `asked_s` (exchange time).
 

@@ -151,6 +151,24 @@ def test_a_contradiction_changes_nothing_and_is_requested_again(worker: Worker) 
     assert worker.context.queue.claim(at(11)) == GAP
 
 
+def test_after_a_second_opinion_a_contradiction_waits_like_what_no_response_covers(worker: Worker) -> None:
+    worker.hold(run(B0, 14))
+    worker.context.queue.add([(GAP, Why.GAP)])
+    said = [c for c in rows(0, 10) if c.start_s != start(4)]
+    request = worker.claimed()
+    with pytest.raises(Unavailable) as error:
+        worker.work(request, 0, 9, at(11), *said)
+    worker.filler.failed(request, error.value, at(11))
+    request = worker.context.queue.claim(at(12))
+    assert request == GAP
+    other = [c for c in rows(0, 10) if c.start_s != start(6)]
+    worker.work(request, 0, 9, at(12), *other)
+    worker.filler.release(request, at(12))
+    assert worker.provisional(9) == [4, 6]
+    assert worker.context.queue.claim(at(13) - 1) is None, "in five minutes, not in seconds"
+    assert worker.context.queue.claim(at(13) + 1) == GAP
+
+
 def test_what_two_responses_agree_on_is_corrected_and_what_lies_beyond_is_doubted(worker: Worker) -> None:
     worker.hold(run(B0, 40))
     said = [c for c in rows(0, 30) if c.start_s >= start(10) and c.start_s != start(11)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
 
 from app.candles import State
 from app.records import EMPTY, STATE_MASK
@@ -13,15 +13,19 @@ from app.timeframes import Timeframe
 from tests.macdv_reference import reference_macdv
 from tests.simulation import seams
 from tests.simulation.market import Tape
+from tests.simulation.venue import PAGE
 from tests.simulation.world import World
 
 SETTLING_S = 60
 SPARE = 2
 """A ring of n slots promises the newest n − 2 closed buckets."""
+SURVEYS_S = {300: 900, 900: 3600, 3600: 14_400, 14_400: 86_400, 86_400: 86_400}
+"""Longer buckets, of which a page spans a ring."""
+HOURLY_S = 4500
+"""After this long what could be proven has been requested again."""
 MOST_REPORTED = 6
-MOST_REPEATED = 8
-"""Times that the same page may be given within a minute: as often as it is tried if each response contradicts what is
-certain. A retry after an error of the exchange is none of them."""
+MOST_REPEATED = 5
+"""Times that the same page may be given within a minute; a retry after an error is none of them."""
 
 
 @dataclass
@@ -81,22 +85,38 @@ def judge(world: World) -> Verdict:
 def expected(tape: Tape, step_s: int, settled_s: int, buckets: int) -> dict[int, Candle]:
     """Every bucket of the newest `buckets` up to `settled_s` from the product's first trade on, by its start.
 
-    An empty bucket must be there only if the exchange's answer proves it: if there are trades before it in the range,
-    and after it.
+    An empty bucket must be there only if the exchange's answers prove it (`_unproven`).
     """
     first_s = max(settled_s - (buckets - 1) * step_s, tape.first_s)
     close = tape.close_before(first_s)
     bars = {bar.start_s: bar for bar in tape.bars(step_s, first_s, settled_s)}
     found: dict[int, Candle] = {}
-    first_traded_s, last_traded_s = min(bars, default=0), max(bars, default=0)
+    unproven = _unproven(sorted(bars), step_s, settled_s)
     for start_s in range(first_s, settled_s + 1, step_s):
         if (bar := bars.get(start_s)) is not None:
             close = bar.close
             found[start_s] = Candle(bar[1:], True, True)
         elif close is not None:
-            is_proven = first_traded_s < start_s < last_traded_s
-            found[start_s] = Candle((close, close, close, close, 0.0), False, is_proven)
+            is_unproven = any(first_s <= start_s < end_s for first_s, end_s in unproven)
+            found[start_s] = Candle((close, close, close, close, 0.0), False, not is_unproven)
     return found
+
+
+def _unproven(traded: list[int], step_s: int, settled_s: int) -> list[tuple[int, int]]:
+    """Ranges (first start, end) of empty buckets that no answer proves: what lies before the first trade, and behind
+    the last one.
+
+    A gap that no page spans is proven by a page of longer buckets, which says nothing of its newest row: the part of
+    the gap in that bucket waits for the next trade, and then for its turn within an hour.
+    """
+    if not traded:
+        return [(0, 2**40)]
+    ranges = [(0, traded[0]), (traded[-1], 2**40)]
+    wide_s = SURVEYS_S[step_s]
+    for before_s, behind_s, next_s in zip(traded, traded[1:], [*traded[2:], 2**40], strict=False):
+        if behind_s - before_s >= (PAGE - 1) * step_s and next_s // wide_s * wide_s + wide_s > settled_s - HOURLY_S:
+            ranges.append((behind_s // wide_s * wide_s, behind_s))
+    return ranges
 
 
 def stored(product: str, timeframe: str, settled_s: int) -> dict[int, tuple[tuple[float, ...], bool]]:
@@ -128,7 +148,8 @@ def _wrong_indicator(world: World, product: str, timeframe: str, step_s: int) ->
     if value is None or value["start"] != max(held):
         return [f"{where}: the newest is of {value and value['start']}, the newest candle of {max(held)}"]
     bars = [truth[s] for s in sorted(truth) if s <= value["start"]][-value["candles"] :]
-    proven = sum(c.required for s, c in truth.items() if s <= value["start"])
+    older = (truth[s].required for s in sorted(truth, reverse=True) if s <= value["start"])
+    proven = sum(1 for _ in takewhile(bool, older))
     if value["candles"] < min(WINDOW, proven):
         return [f"{where}: rests on {value['candles']} candles, {proven} are proven"]
     if len(bars) < value["candles"] or not value["ready"]:

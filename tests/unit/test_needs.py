@@ -11,6 +11,7 @@ from app.cache.model import NO_ORIGIN, Origin, View
 from app.candles import State
 from app.exchange.adapter import Page
 from app.records import PROVISIONAL, Records
+from app.repair import surveys
 from app.repair.needs import Built, Gaps, page_of_reconciliation
 from app.repair.requests import PAGE, Asked, Need, Rules
 from app.timeframes import Timeframe
@@ -38,13 +39,18 @@ def provisional(bucket: int, count: int = 1, state: State = CLOSED) -> Records:
 
 
 def gaps(
-    *parts: Records, now: float, origin: Origin | None = None, asked: tuple[Asked, ...] = (), **more: object
+    *parts: Records,
+    now: float,
+    origin: Origin | None = None,
+    asked: tuple[Asked, ...] = (),
+    silent: tuple[int, ...] = (),
+    **more: object,
 ) -> Gaps:
     """A series of 5m that holds `parts`; if its origin is not given, it begins with the first of them."""
     held = np.concatenate([run(B0, 0), *parts])
     begins = Origin.given(int(held["start_s"][0])) if len(held) else NO_ORIGIN
     newest = RULES.newest(M5, now)
-    view = View(held, 1, begins if origin is None else origin, newest - (CAPACITY - 1) * STEP)
+    view = View(held, 1, begins if origin is None else origin, newest - (CAPACITY - 1) * STEP, silent)
     return Gaps(view, M5, now, RULES, asked, **more)  # type: ignore[arg-type]
 
 
@@ -276,22 +282,30 @@ def test_a_page_that_holds_only_its_end_leads_to_a_survey_in_the_shortest_timefr
     known = gaps(run(B0, 1), run(start(800), 5), now=at(805, 61))
     need = known.need()
     assert need == page(451, 800)
-    survey = known.survey(need, response(800))
+    survey = surveys.survey(known, need, response(800))
     assert survey == Need(M15, M15.bucket(B0), M15.bucket(at(805, 61)))
-    assert known.survey(need, response(700, 800)) is None, "there is more to find with pages of its own"
+    assert surveys.survey(known, need, response(700, 800)) is None, "there is more to find with pages of its own"
     near = gaps(run(B0, 1), run(start(300), 5), now=at(305, 61))
-    assert near.survey(page(0, 300), response(0, 300)) is None
+    assert surveys.survey(near, page(0, 300), response(0, 300)) is None
+
+
+def test_a_short_gap_behind_a_trade_is_surveyed_if_the_next_trade_is_further_away_than_a_page() -> None:
+    empties = np.concatenate([empty(start(b), 10.0) for b in range(3, 700)])
+    known = gaps(run(B0, 2), empties, run(start(700), 5), now=at(705, 61))
+    survey = surveys.survey(known, page(1, 350), response(0, 1))
+    assert survey == Need(M15, M15.bucket(start(1)), M15.bucket(at(705, 61)))
+    assert surveys.survey(known, page(1, 350), response(0, 1, 30)) is None, "there is a row behind the gap"
 
 
 def test_a_survey_of_a_start_without_a_trade_reaches_to_the_ring_s_edge_once() -> None:
     nothing = gaps(now=at(1_000, 61), origin=NO_ORIGIN)
     need = page(651, 1_000)
-    survey = nothing.survey(need, response())
+    survey = surveys.survey(nothing, need, response())
     assert survey is not None
     assert (survey.timeframe, survey.last_s) == (M15, M15.bucket(at(1_000)))
     assert survey.first_s == M15.bucket(start(1_000 - CAPACITY + 2))
     again = gaps(now=at(1_000, 61), origin=NO_ORIGIN, asked=uncovered(2, 999, at(1_000)))
-    assert again.survey(need, response()) is None
+    assert surveys.survey(again, need, response()) is None
 
 
 def test_trades_that_a_survey_found_are_requested_with_the_page_that_ends_at_them() -> None:
@@ -300,8 +314,8 @@ def test_trades_that_a_survey_found_are_requested_with_the_page_that_ends_at_the
     found = M15.bucket(start(300))
     rows = [candle(M15.bucket(s), timeframe=M15) for s in (B0, start(300), start(800))]
     last = found + 900 - STEP
-    assert known.located(survey, Page.between_rows(rows, 900)) == Need(M5, last - (PAGE - 1) * STEP, last)
-    assert known.located(survey, Page.between_rows([rows[0], rows[2]], 900)) is None
+    assert surveys.located(known, survey, Page.between_rows(rows, 900)) == Need(M5, last - (PAGE - 1) * STEP, last)
+    assert surveys.located(known, survey, Page.between_rows([rows[0], rows[2]], 900)) is None
 
 
 def test_a_gap_too_far_from_the_next_trade_is_requested_from_the_one_before_it() -> None:
@@ -318,7 +332,7 @@ def test_a_day_has_no_longer_timeframe_to_survey_with() -> None:
     days = Gaps(view, D1, now, RULES)
     need = days.need()
     assert need is not None
-    assert days.survey(need, Page.between_rows([], day)) is None
+    assert surveys.survey(days, need, Page.between_rows([], day)) is None
 
 
 def test_a_reconciliation_requests_the_newest_page_whatever_is_known() -> None:
@@ -376,14 +390,39 @@ def test_a_provisional_candle_that_waits_is_no_anchor() -> None:
     assert known.need() == page(2, 5)
 
 
+def test_what_rest_contradicts_is_no_anchor_a_whole_page_is_requested() -> None:
+    """Or each response would find one wrong candle more, just before the page of the one before."""
+    doubted = run(start(500), 3)
+    doubted["flags"] |= PROVISIONAL
+    known = gaps(run(B0, 500), doubted, run(start(503), 2), now=at(505, 61))
+    assert known.need() == page(154, 503)
+
+
+def test_silence_is_requested_once_it_has_settled() -> None:
+    early, due = (
+        gaps(run(B0, 10), now=now, silent=(start(10),), origin=Origin.given(B0)) for now in (at(11, 5), at(11, 60))
+    )
+    assert (early.need(), early.due_s()) == (None, at(11, 60))
+    assert due.need() == page(9, 11)
+
+
 def test_a_survey_spans_the_gap_with_room_for_a_row_behind_it() -> None:
     first, last = M15.bucket(B0), M15.bucket(B0) + 400 * 900
     held = np.concatenate([run(first, 1), run(last, 1)])
     now = last + STEP + 61.0
     known = Gaps(View(held, 1, Origin.given(first), first - 2_000 * STEP), M5, now, RULES)
-    survey = known.survey(Need(M5, last - 300 * STEP, last), Page.between_rows([candle(last)], STEP))
+    survey = surveys.survey(known, Need(M5, last - 300 * STEP, last), Page.between_rows([candle(last)], STEP))
     assert survey is not None
     assert survey.timeframe == Timeframe.M30
+
+
+def test_a_gap_that_needs_a_survey_is_due_again_when_the_longer_bucket_of_the_trade_behind_has_settled() -> None:
+    """A survey covers what lies before its newest row; that row must have settled."""
+    waits = (Asked(start(1), start(800), at(802, 61), 9),)  # when the trade itself had settled
+    settles_s = M15.bucket(start(801)) + 900 + RULES.settling_s
+    assert at(802, 61) < settles_s == at(804, 60)
+    early, due = (gaps(run(B0, 1), run(start(801), 3), now=now, asked=waits) for now in (settles_s - 1, settles_s))
+    assert (early.due, due.due) == ([], [(start(1), start(800))])
 
 
 def test_of_the_trades_that_a_survey_found_the_newest_but_not_the_open_bucket_s_are_requested() -> None:
@@ -391,7 +430,7 @@ def test_of_the_trades_that_a_survey_found_the_newest_but_not_the_open_bucket_s_
     survey = Need(M15, M15.bucket(B0), M15.bucket(at(805)))
     found = [M15.bucket(start(300)), M15.bucket(start(500)), survey.last_s]
     rows = [candle(s, timeframe=M15) for s in found]
-    located = known.located(survey, Page.between_rows(rows, 900))
+    located = surveys.located(known, survey, Page.between_rows(rows, 900))
     assert located is not None
     assert located.last_s == found[1] + 900 - STEP
 

@@ -24,7 +24,12 @@ def _lateness_ms(chance: random.Random) -> int:
 
 
 def _late(chance: random.Random) -> Spoiler:
-    late_ms, half, keeps_open = _lateness_ms(chance), chance.random() < 0.5, chance.random() < 0.4
+    """Late, with or without half of a bucket at the end; or late, but for the open bucket."""
+    luck = chance.random()
+    return _as_before(_lateness_ms(chance), half=luck < 0.4, keeps_open=luck > 0.6)
+
+
+def _as_before(late_ms: int, *, half: bool, keeps_open: bool) -> Spoiler:
 
     def spoil(asked: Asked, _: list[Bar]) -> list[Bar]:
         bars = asked.as_of(asked.now_ms - late_ms, half=half)
@@ -49,6 +54,12 @@ def _empty(_: Asked, __: list[Bar]) -> list[Bar]:
 @fault("REST is late", at_start=0.5)
 def rest_late(world: World, chance: random.Random) -> Heal:
     return _spoil(world, _late(chance))
+
+
+@fault("REST is late, and ends with half a bucket and the open one", deceives=True, at_start=0.5)
+def rest_late_half(world: World, chance: random.Random) -> Heal:
+    """Nobody can tell that row from a whole one, until a later response has more trades."""
+    return _spoil(world, _as_before(_lateness_ms(chance), half=True, keeps_open=True))
 
 
 @fault("REST is short", at_start=0.5)
