@@ -107,7 +107,8 @@ class Computer:
         for (series, first_s), before in zip(many.items(), watched, strict=True):
             newest_s = series.timeframe.bucket(now_s)
             extra = self._evaluator.extra(before, series.timeframe, newest_s) if self._evaluator else 0
-            ranges.append((series, min(first_s, newest_s - (WINDOW + extra) * series.timeframe.seconds), newest_s))
+            # One bucket more than a window: the newest closed candle may not have come yet.
+            ranges.append((series, min(first_s, newest_s - (WINDOW + 1 + extra) * series.timeframe.seconds), newest_s))
         views = self._candles.read_many(ranges)
         if halted := [i for i, view in enumerate(views) if _is_halted(view, *ranges[i])]:
             # A window ends at the newest candle, which is long ago here: all that the ring has.

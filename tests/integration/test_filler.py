@@ -163,10 +163,9 @@ def test_after_a_second_opinion_a_contradiction_waits_like_what_no_response_cove
     assert request == GAP
     other = [c for c in rows(0, 10) if c.start_s != start(6)]
     worker.work(request, 0, 9, at(12), *other)
-    worker.filler.release(request, at(12))
     assert worker.provisional(9) == [4, 6]
-    assert worker.context.queue.claim(at(13) - 1) is None, "in five minutes, not in seconds"
-    assert worker.context.queue.claim(at(13) + 1) == GAP
+    ((asked,),) = worker.context.queue.asked([GAP])
+    assert (asked.first_s, asked.last_s, asked.due_s) == (start(4), start(6), at(13) / 1000)
 
 
 def test_what_two_responses_agree_on_is_corrected_and_what_lies_beyond_is_doubted(worker: Worker) -> None:
