@@ -77,16 +77,25 @@ class Gaps:
 
     @cached_property
     def lost(self) -> Starts:
-        """Starts of the buckets, oldest first, that should be closed and are not, or are provisional and settled."""
-        flags, starts = self.view.records["flags"], self.view.records["start_s"]
+        """Starts of the buckets, oldest first, that should be closed and are not, or are to be requested all the same.
+
+        Those are the provisional ones that have settled; and what only the stream said and no reconciliation reaches,
+        since the installation stopped before it was confirmed.
+        """
+        records = self.view.records
+        flags, starts = records["flags"], records["start_s"].astype(np.int64)
         provisional = (flags & PROVISIONAL) != 0
         lost = self.missing
+        left = (state_of(records) == State.CLOSED) & ~provisional & (starts < page_start_s(self.timeframe, self.now_s))
+        left &= starts >= self.view.wanted_from_s(self._step)
+        if left.any():
+            lost = np.union1d(lost, starts[left])
         if self.built is not None:
             lost = lost[self.built.leaves_out(lost)]
         if provisional.any():
             settled_s = self.rules.settled(self.timeframe, self._patient_s)
             due = provisional & (starts >= self.view.wanted_from_s(self._step)) & (starts <= settled_s)
-            lost = np.union1d(lost, starts[due].astype(np.int64))
+            lost = np.union1d(lost, starts[due])
         return lost
 
     @cached_property
@@ -283,4 +292,10 @@ class Gaps:
 
 def page_of_reconciliation(view: View, timeframe: Timeframe, now_s: float) -> Need | None:
     """The newest page, whatever is known of it; None for a series that was never requested."""
-    return page(timeframe, *ending(timeframe, timeframe.bucket(now_s))) if view.revision else None
+    last_s = timeframe.bucket(now_s)
+    return page(timeframe, page_start_s(timeframe, now_s), last_s) if view.revision else None
+
+
+def page_start_s(timeframe: Timeframe, now_s: float) -> int:
+    """The first bucket that a reconciliation requests."""
+    return ending(timeframe, timeframe.bucket(now_s))[0]

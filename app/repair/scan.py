@@ -16,10 +16,10 @@ from app.candles import State
 from app.context import Context
 from app.continuity import recarried
 from app.gaps import Starts
-from app.records import EMPTY, PROVISIONAL
+from app.records import EMPTY, PROVISIONAL, STATE_MASK
 from app.repair.needs import Built, Gaps
 from app.repair.queue import Kind, Request, Why
-from app.repair.requests import Asked, Rules
+from app.repair.requests import PAGE, Asked, Rules
 from app.series import Series
 from app.timeframes import BASE, Timeframe
 from app.touched import Touched
@@ -138,18 +138,21 @@ def _newest(view: View) -> int:
 
 
 def is_complete(ring: Ring, step: int, newest_s: int) -> bool:
-    """Whether every bucket up to `newest_s` has a closed candle with trades that is not provisional.
+    """Whether every bucket up to `newest_s` has a closed candle with trades that is not provisional, confirmed where
+    no reconciliation reaches.
 
     Judges the ring as it is stored, since this is so for most series at most times. A series whose origin is to be
     looked for again is not complete.
     """
     due = _due(len(ring.slots), step, newest_s)
-    held = (ring.slots["start_s"] == due) & _sure(ring.slots["flags"])
+    flags = ring.slots["flags"]
+    held = (ring.slots["start_s"] == due) & _sure(flags)
+    held &= (due >= newest_s - (PAGE - 2) * step) | ((flags & STATE_MASK) == _CONFIRMED)
     edge_s = newest_s - (len(ring.slots) - 3) * step
     return bool((held | (due < edge_s)).all())
 
 
-_CLOSED = int(State.CLOSED)
+_CLOSED, _CONFIRMED = int(State.CLOSED), int(State.CONFIRMED)
 _DECISIVE = _CLOSED | EMPTY | PROVISIONAL
 """Bits of `flags` that say whether a candle is sure: a closed one and a confirmed one have that of `_CLOSED`."""
 

@@ -64,10 +64,10 @@ def set_apart(series: Sequence[SeriesStatus]) -> list[SeriesStatus]:
 def tolerated(series: Sequence[SeriesStatus]) -> int:
     """How many series may be set apart while the rest counts as ready: a twentieth, at least those of one product.
 
-    Never all of them.
+    One product at least must be as it should be.
     """
     of_one_product = max(Counter(s.product for s in series).values(), default=0)
-    return min(max(len(series) // TOLERANCE, of_one_product), len(series) - 1)
+    return min(max(len(series) // TOLERANCE, of_one_product), len(series) - of_one_product)
 
 
 def summary_of(

@@ -8,6 +8,7 @@ import redis
 
 from app.cache.model import Origin, Write
 from app.cache.products import FollowedProduct
+from app.candles import State
 from app.compute import Computer
 from app.context import Context
 from app.records import Records
@@ -85,6 +86,19 @@ def test_one_missing_bucket_anywhere_in_the_ring_is_requested(context: Context, 
     (found,) = [f for f in scan(context) if f.request]
     assert found.buckets == 1
     assert found.request == (GAP, Why.HISTORY if bucket == EDGE else Why.GAP, None)
+
+
+def test_what_only_the_stream_said_is_confirmed_though_no_reconciliation_reaches_it(context: Context) -> None:
+    """It closed just before a long downtime, so nothing has compared it with REST."""
+    rows = FULL.copy()
+    reached = NEWEST - 348 * STEP
+    rows["flags"][np.isin(rows["start_s"], [reached - STEP, reached, NEWEST])] = State.CLOSED
+    write(context, rows)
+    (found,) = [f for f in scan(context) if f.request]
+    assert found.buckets == 1
+    rows["flags"][rows["start_s"] < reached] = State.CONFIRMED
+    write(context, rows)
+    assert requests(scan(context)) == []
 
 
 def test_what_the_stream_may_still_bring_is_not_requested(context: Context) -> None:

@@ -406,6 +406,13 @@ def test_silence_is_requested_once_it_has_settled() -> None:
     assert due.need() == page(9, 11)
 
 
+def test_a_candle_of_the_stream_that_no_reconciliation_reaches_is_requested() -> None:
+    closed = run(start(150), 1, CLOSED)
+    parts = run(B0, 150), closed, run(start(151), 354)
+    assert gaps(*parts, now=at(499, 61)).need() is None, "the page of the next hour has it"
+    assert gaps(*parts, now=at(500, 61)).need() == page(149, 151)
+
+
 def test_a_survey_spans_the_gap_with_room_for_a_row_behind_it() -> None:
     first, last = M15.bucket(B0), M15.bucket(B0) + 400 * 900
     held = np.concatenate([run(first, 1), run(last, 1)])

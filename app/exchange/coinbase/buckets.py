@@ -71,13 +71,16 @@ class BucketBook:
             self._doubt_last_s = max(open_s, self.next_s)
             self._doubt_reason = reason
 
-    def restart(self, open_s: int, reason: str) -> None:
+    def restart(self, open_s: int, reason: str) -> list[Event]:
         """The exchange's clock was set back: what was decided about the time from `open_s` on is void."""
-        if self.next_s is not None and self.next_s > open_s + STEP_S:
-            self.next_s, self._held = open_s, None
-            self._recent.clear()
-            self._doubted.clear()
-            self.doubt(open_s, reason)
+        if self.next_s is None or self.next_s <= open_s + STEP_S:
+            return []
+        last_s = self.next_s - STEP_S
+        self.next_s, self._held = open_s, None
+        self._recent.clear()
+        self._doubted.clear()
+        self.doubt(open_s, reason)
+        return [self._gap(open_s, last_s, reason, settled_only=False)]
 
     def reopen(self, first_s: int, reason: str) -> list[Event]:
         """Decisions on the buckets from `first_s` on were made in a stream that turns out to have been dead."""

@@ -252,7 +252,7 @@ class CoinbaseSession:
         self._silence.begin(exchange_ms, now_ms)
         self._sweep_ms = 0
         for stream, book in self._books.items():
-            book.restart(open_s, "the exchange's clock was set back")
+            self._add(events, book, book.restart(open_s, "the exchange's clock was set back"))
             if change is Change.LEAPT:
                 book.doubt(open_s, "the exchange's clock leapt")
             elif change is Change.KNOWN:

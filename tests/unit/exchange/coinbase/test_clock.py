@@ -108,6 +108,15 @@ def test_a_clock_that_is_set_back_far_starts_over() -> None:
     assert [c.start_s for c in closes(venue.beats_until(back + 303))] == [back]
 
 
+def test_what_was_decided_of_a_time_that_is_taken_back_is_in_doubt() -> None:
+    """Silence that was noted there proves nothing of the buckets that are still to come."""
+    venue = Venue()
+    venue.update(row(T))
+    venue.beats_until(T + 3 * STEP + 3)
+    venue.beat(T - 10 * STEP)
+    assert spans(venue.beat(T - 10 * STEP + 1)) == [(-10, 2, False)]
+
+
 def test_a_time_that_is_not_believed_marks_no_candle() -> None:
     venue = Venue()
     venue.beat(T + 10)
