@@ -165,7 +165,7 @@ def test_status_names_the_series_that_need_a_word(context: Context) -> None:
     filled.fill(context, late=4)
     done = run(context, "status")
     assert done.returncode == 1
-    assert re.search(r"^SOL-USD 1h +496 +2021-03-04 02:00:00 +14530 +out of date", done.stdout, re.MULTILINE)
+    assert re.search(r"^SOL-USD 1h +500 +2021-03-04 02:00:00 +14530 +out of date", done.stdout, re.MULTILINE)
 
 
 def test_products(full: Context) -> None:
