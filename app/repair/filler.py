@@ -11,10 +11,10 @@ from app.context import Context
 from app.errors import Contradicted, ExchangeError, Refused, Throttled
 from app.exchange.adapter import Page
 from app.repair import mismatches
-from app.repair.needs import Built, Gaps, page_of_reconciliation
+from app.repair.needs import Built, Gaps
 from app.repair.proof import Proof, interpret, interpret_survey
 from app.repair.queue import Kind, Request, Why
-from app.repair.requests import Need, Rules
+from app.repair.requests import Need, Rules, page_of_reconciliation
 from app.repair.rest import Permitted
 from app.repair.surveys import located, survey
 from app.series import Series
@@ -45,7 +45,7 @@ class Filler:
         """The next page that `request` stands for; None if there is nothing to request (any more)."""
         gaps = self._gaps(request, exchange_ms)
         if request.kind is Kind.RECONCILE:
-            return page_of_reconciliation(gaps.view, request.timeframe, exchange_ms / 1000)
+            return page_of_reconciliation(request.timeframe, exchange_ms / 1000) if gaps.view.revision else None
         return gaps.need()
 
     def work(self, request: Request, need: Need, exchange_ms: int, permit: Permitted) -> Need | None:

@@ -18,7 +18,7 @@ from app.cache.model import View
 from app.candles import State
 from app.gaps import Starts, merge, missing
 from app.records import PROVISIONAL, has_trades, state_of
-from app.repair.requests import PAGE, Asked, Need, Rules, ending, page, spanning
+from app.repair.requests import PAGE, Asked, Need, Rules, ending, page, page_start_s, spanning
 from app.timeframes import BASE, Timeframe
 
 ANCHOR = 5
@@ -175,7 +175,7 @@ class Gaps:
         """What was requested in vain so far, `need` included, to which there was a response."""
         end_s = need.last_s + need.timeframe.seconds - self._step
         uncovered = self.lost[(self.lost >= need.first_s) & (self.lost <= end_s)]
-        if self._look_due_s() <= self.now_s and need.first_s < self.view.origin.start_s:
+        if self._looks_for_origin and self._look_s() <= self.now_s and need.first_s < self.view.origin.start_s:
             uncovered = np.union1d(uncovered, [need.first_s])  # the response said nothing of the origin
         before = [a for a in self.asked if a.asked_s <= self.now_s and a.first_s <= end_s and need.first_s <= a.last_s]
         kept = [part for a in self.asked for part in a.outside(need.first_s, end_s, self._step) if self._is_lost(part)]
@@ -220,16 +220,22 @@ class Gaps:
 
     def _look_due_s(self) -> float:
         """When it is looked again whether the exchange had something before the series' origin."""
+        return self._next_look_s() if self._looks_for_origin else NEVER_S
+
+    @property
+    def _looks_for_origin(self) -> bool:
         origin = self.view.origin
-        if not origin.is_proven or not origin.seen_s or not len(self.traded) or origin.start_s < self.edge_s:
-            return NEVER_S
-        return self._next_look_s()
+        return bool(origin.is_proven and origin.seen_s and len(self.traded) and origin.start_s >= self.edge_s)
+
+    def _look_s(self) -> float:
+        """When the series' origin is looked for again if every response tells of it."""
+        origin = self.view.origin
+        return origin.seen_s + LOOKS_S[origin.looks] if origin.seen_s <= self.now_s else self.now_s
 
     def _next_look_s(self) -> float:
         """When the series' origin is looked for again; later if a response since then said nothing of it."""
-        origin = self.view.origin
-        due_s = origin.seen_s + LOOKS_S[origin.looks] if origin.seen_s <= self.now_s else self.now_s
-        blind = [a for a in self.asked if due_s <= a.asked_s <= self.now_s and a.first_s < origin.start_s]
+        due_s, origin_s = self._look_s(), self.view.origin.start_s
+        blind = [a for a in self.asked if due_s <= a.asked_s <= self.now_s and a.first_s < origin_s]
         return max([due_s, *(a.due_s for a in blind)])
 
     def _page_for(self, first_s: int, last_s: int) -> Need:
@@ -288,14 +294,3 @@ class Gaps:
 
     def _page(self, first_s: int, last_s: int) -> Need:
         return page(self.timeframe, first_s, last_s)
-
-
-def page_of_reconciliation(view: View, timeframe: Timeframe, now_s: float) -> Need | None:
-    """The newest page, whatever is known of it; None for a series that was never requested."""
-    last_s = timeframe.bucket(now_s)
-    return page(timeframe, page_start_s(timeframe, now_s), last_s) if view.revision else None
-
-
-def page_start_s(timeframe: Timeframe, now_s: float) -> int:
-    """The first bucket that a reconciliation requests."""
-    return ending(timeframe, timeframe.bucket(now_s))[0]

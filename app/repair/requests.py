@@ -66,6 +66,16 @@ def ending(timeframe: Timeframe, last_s: int) -> tuple[int, int]:
     return last_s - (PAGE - 1) * timeframe.seconds, last_s
 
 
+def page_start_s(timeframe: Timeframe, now_s: float) -> int:
+    """The first bucket of a reconciliation at `now_s` (exchange time)."""
+    return ending(timeframe, timeframe.bucket(now_s))[0]
+
+
+def page_of_reconciliation(timeframe: Timeframe, now_s: float) -> Need:
+    """The newest page, whatever is known of it."""
+    return page(timeframe, *ending(timeframe, timeframe.bucket(now_s)))
+
+
 def spanning(timeframe: Timeframe, first_s: int, last_s: int) -> Timeframe | None:
     """The longer timeframe of which a page holds these buckets, or the longest; None if there is none.
 

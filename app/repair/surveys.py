@@ -32,7 +32,9 @@ def _unspanned(gaps: Gaps, need: Need, response: Page) -> tuple[int, int] | None
     None if the response has trades on both sides of what is due.
     """
     rows = [c.start_s for c in response.candles]
-    due_s = max((last for first, last in gaps.due if need.first_s <= last <= need.last_s), default=0)
+    due_s = max((last for _, last in gaps.due if need.first_s <= last <= need.last_s), default=None)
+    if due_s is None:  # a look at the origin
+        return None
     behind = gaps.traded[gaps.traded > need.last_s]
     if rows and len(behind) and due_s >= rows[-1]:
         return rows[-1] + gaps.timeframe.seconds, int(behind[0])

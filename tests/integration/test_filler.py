@@ -194,6 +194,12 @@ def test_what_a_response_did_not_cover_waits_for_its_time(worker: Worker) -> Non
     assert worker.context.queue.claim(at(9, 100) + 300_000) == request
 
 
+def test_a_series_that_was_never_requested_is_not_reconciled(worker: Worker) -> None:
+    assert worker.filler.need(RECONCILE, at(11)) is None
+    worker.hold(run(B0, 10))
+    assert worker.filler.need(RECONCILE, at(11)) is not None
+
+
 def test_a_reconciliation_leaves_no_trace_of_what_it_did_not_cover(worker: Worker) -> None:
     worker.hold(run(B0, 5))
     request = worker.claimed(RECONCILE)

@@ -12,8 +12,8 @@ from app.candles import State
 from app.exchange.adapter import Page
 from app.records import PROVISIONAL, Records
 from app.repair import surveys
-from app.repair.needs import Built, Gaps, page_of_reconciliation
-from app.repair.requests import PAGE, Asked, Need, Rules
+from app.repair.needs import Built, Gaps
+from app.repair.requests import PAGE, Asked, Need, Rules, page_of_reconciliation
 from app.timeframes import Timeframe
 from tests.build import B0, STEP, candle, empty, run
 
@@ -336,10 +336,7 @@ def test_a_day_has_no_longer_timeframe_to_survey_with() -> None:
 
 
 def test_a_reconciliation_requests_the_newest_page_whatever_is_known() -> None:
-    known = gaps(run(start(5), 5), now=at(10, 61))
-    assert page_of_reconciliation(known.view, M5, at(10, 61)) == page(10 - PAGE + 1, 10)
-    never = View(run(B0, 0), 0, NO_ORIGIN, B0)
-    assert page_of_reconciliation(never, M5, at(10, 61)) is None
+    assert page_of_reconciliation(M5, at(10, 61)) == page(10 - PAGE + 1, 10)
 
 
 # What is not requested, or not yet, or no further.
@@ -411,6 +408,20 @@ def test_a_candle_of_the_stream_that_no_reconciliation_reaches_is_requested() ->
     parts = run(B0, 150), closed, run(start(151), 354)
     assert gaps(*parts, now=at(499, 61)).need() is None, "the page of the next hour has it"
     assert gaps(*parts, now=at(500, 61)).need() == page(149, 151)
+
+
+def test_an_empty_response_to_a_look_at_the_origin_is_not_surveyed_and_waits() -> None:
+    origin = Origin(start(500), at(500), 2)
+    looks = gaps(run(start(500), 100), now=at(600, 61), origin=origin)
+    need = looks.need()
+    assert need == page(151, 500)
+    assert surveys.survey(looks, need, response()) is None
+    blind = looks.still_asked(need)
+    again = gaps(run(start(500), 100), now=at(600, 62), origin=origin, asked=blind)
+    assert (again.need(), again.due_s()) == (None, at(600, 61) + 300)
+    wider = Need(M15, M15.bucket(start(100)), M15.bucket(start(600)))
+    after = gaps(run(start(500), 100), now=at(600, 63), origin=origin, asked=again.still_asked(wider))
+    assert after.need() is None, "what a survey covered tells nothing of the origin either"
 
 
 def test_a_survey_spans_the_gap_with_room_for_a_row_behind_it() -> None:
