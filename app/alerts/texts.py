@@ -58,7 +58,7 @@ def lines_of(fact: Fact, kind: str = "raised") -> list[str]:
     lines = {
         "raised": [meaning_of(fact)],
         "withdrawn": ["The exchange has corrected a candle: this alert was wrong"],
-        "restored": ["The exchange has corrected a candle again: this alert was right"],
+        "restored": ["With the candles as they are known now, this holds"],
     }[kind]
     lines += [
         f"Price {price_text(fact['price'])}",

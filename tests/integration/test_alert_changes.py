@@ -126,6 +126,21 @@ def test_an_alert_of_the_same_rule_is_withdrawn_by_a_correction_and_restored_by_
     assert installation.standing() == [99]
 
 
+def test_a_bar_that_turns_out_to_show_another_event_of_the_rule_stands_with_that_one(
+    installation: Installation, redis_client: Redis
+) -> None:
+    """As after a gap: what is known first is a short window, which may say something else."""
+    text = rule("150, 170")
+    installation.put(bars(0, *[100.0] * 99), text)
+    newest = bars(99, 160.0)
+    installation.put(newest, text)
+    installation.put(again(newest, 180.0, flags=State.CLOSED), text)
+    (alert,) = installation.stored()
+    assert (alert.event, alert.withdrawn, alert.fact["price"]) == ("170 up", None, 180.0)
+    waiting = redis_client.zrange("cw:1:deliveries:log:waiting", 0, -1)
+    assert sorted(waiting) == [f"{kind}|{alert.id}".encode() for kind in ("raised", "restored")]
+
+
 def test_a_provisional_candle_raises_nothing_until_it_is_confirmed(installation: Installation) -> None:
     installation.put(bars(0, *[100.0] * 99))
     provisional = bars(99, 160.0, flags=State.CLOSED | PROVISIONAL)

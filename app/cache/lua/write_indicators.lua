@@ -72,6 +72,13 @@ local function raise(alert, series_index, name)
   put_up('raised', alert.id, alert.channels)
 end
 
+-- The bar of an alert shows another event of its rule than was known at first, as after a gap before it was filled.
+local function change_event(alert, name)
+  call('HSET', ALERT .. alert.id, 'data', alert.data, 'event', alert.event)
+  call('HDEL', ALERT .. alert.id, 'withdrawn')
+  change_state(alert.id, 'restored', name)
+end
+
 local function forget_oldest()
   local id = call('ZPOPMIN', INDEX)[1]
   local known = call('HMGET', ALERT .. id, 'index', 'channels')
@@ -125,7 +132,9 @@ local function watch(name, series_index, row, accepted, known)
     found[alert.id] = alert.event
     -- A bar that another worker has looked at since, and left behind, is old: nothing new is said of it.
     local is_old = known.pending and tonumber(alert.start) < known.pending
-    if call('EXISTS', ALERT .. alert.id) == 0 and not is_old then raise(alert, series_index, name) end
+    local event = call('HGET', ALERT .. alert.id, 'event')
+    if not event and not is_old then raise(alert, series_index, name) end
+    if event and event ~= alert.event and not is_old then change_event(alert, name) end
   end
   for _, range in ipairs(judged) do
     for _, id in ipairs(call('ZRANGEBYSCORE', series_index, range.first, range.last)) do
