@@ -11,10 +11,13 @@ from app.candles import State
 from app.indicators.macdv import MacdvSeries
 from app.indicators.stages import STAGES
 from app.memo import Made
+from app.numbers import fragment
 from app.records import CORRECTED, PROVISIONAL, RECORD, Records, has_trades, state_of
 from app.settings import WINDOW
 
 LABELS = {int(state): state.label for state in State}
+
+NUMBERS = ("open", "high", "low", "close", "volume")
 
 ALWAYS = ("macdv", "fast_ema", "slow_ema", "atr")
 """What every bar with a MACD-V has."""
@@ -69,7 +72,11 @@ def candle_json(records: Records) -> orjson.Fragment:
 
 
 def _json(records: Records) -> bytes:
-    return orjson.dumps(candle_rows(records))
+    rows = candle_rows(records)
+    for row in rows:
+        for name in NUMBERS:
+            row[name] = fragment(row[name])
+    return orjson.dumps(rows)
 
 
 def _without_end(packed: bytes) -> bytes:

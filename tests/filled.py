@@ -39,7 +39,7 @@ def walk(last_s: int, count: int, step: int, *, seed: int = 1) -> Records:
     """`count` confirmed candles up to the bucket `last_s`: a random walk in which every ninth had no trades."""
     random = np.random.default_rng(seed)
     records = np.zeros(count, RECORD)
-    close = 100 * np.exp(np.cumsum(random.normal(0, 0.01, count)))
+    close = np.round(100 * np.exp(np.cumsum(random.normal(0, 0.01, count))), 4)
     empty = np.arange(count) % 9 == 8
     close[empty] = close[np.flatnonzero(empty) - 1]
     opened = np.concatenate([close[:1], close[:-1]])
@@ -48,9 +48,9 @@ def walk(last_s: int, count: int, step: int, *, seed: int = 1) -> Records:
     records["flags"] = State.CONFIRMED | np.where(empty, EMPTY, 0)
     records["observed_ms"] = NOW_S * 1000
     records["open"], records["close"] = opened, close
-    records["high"] = np.maximum(opened, close) * spread
-    records["low"] = np.minimum(opened, close) / spread
-    records["volume"] = np.where(empty, 0.0, random.uniform(1, 9, count))
+    records["high"] = np.round(np.maximum(opened, close) * spread, 4)
+    records["low"] = np.round(np.minimum(opened, close) / spread, 4)
+    records["volume"] = np.where(empty, 0.0, np.round(random.uniform(1, 9, count), 4))
     return records
 
 

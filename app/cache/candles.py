@@ -16,6 +16,7 @@ from app.cache.model import Outcome, Ring, View, Write, Written
 from app.cache.rings import RingReader, note_of
 from app.cache.scripts import Call, script
 from app.candles import LABELS
+from app.numbers import fragment
 from app.records import EMPTY, PROVISIONAL, RECORD, STATE_MASK
 from app.series import Series
 
@@ -119,11 +120,11 @@ def _payload(series: Series, row: tuple[Any, ...]) -> bytes:
             "product": series.product,
             "timeframe": series.timeframe,
             "start": start_s,
-            "open": opened,
-            "high": high,
-            "low": low,
-            "close": close,
-            "volume": volume,
+            "open": fragment(opened),
+            "high": fragment(high),
+            "low": fragment(low),
+            "close": fragment(close),
+            "volume": fragment(volume),
             "trades": not flags & EMPTY,
             "state": LABELS[flags & STATE_MASK],
             "provisional": bool(flags & PROVISIONAL),

@@ -14,6 +14,7 @@ from app.cache import keys
 from app.cache.entries import readable
 from app.candles import UnifiedCandle
 from app.events import BEFORE_ALL, FORMING, Event
+from app.numbers import plain_json
 
 CANDLES_A_MESSAGE = 50
 """Below 16 KB: of larger ones Valkey 9 does not count what it keeps for a listener that does not read, and so it would
@@ -60,7 +61,7 @@ def _rows(data: bytes) -> list[dict[str, str]]:
 
 
 def _event(row: dict[str, str]) -> Event:
-    return Event(BEFORE_ALL, FORMING, row["product"], row["timeframe"], orjson.dumps(row))
+    return Event(BEFORE_ALL, FORMING, row["product"], row["timeframe"], plain_json(row))
 
 
 def _row(candle: UnifiedCandle) -> dict[str, object]:

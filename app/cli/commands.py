@@ -8,12 +8,11 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from app.cli import NOT_READY, OK
 from app.context import Context
 from app.errors import Unready
 from app.lookup import Lookup
+from app.numbers import plain_json
 
 
 def run(arguments: Namespace) -> int:
@@ -184,7 +183,7 @@ COMMANDS: dict[str, Callable[[Context, Namespace], int]] = {
 def _show(answer: dict[str, Any], arguments: Namespace, table: Callable[[dict[str, Any]], None]) -> None:
     """`answer` as JSON for programs, or as `table` draws it for people."""
     if arguments.json:
-        sys.stdout.write(orjson.dumps(answer).decode() + "\n")
+        sys.stdout.write(plain_json(answer).decode() + "\n")
     else:
         table(answer)
     sys.stdout.flush()

@@ -16,8 +16,9 @@ import numpy as np
 
 from app.errors import InvalidInput, Unready
 from app.lookup import MOST_CANDLES, Lookup
+from app.numbers import plain
 from app.records import RECORD, Records, has_trades, over, state_of
-from app.rows import LABELS
+from app.rows import LABELS, NUMBERS
 from app.series import Series
 
 COLUMNS = ("start", "time", "open", "high", "low", "close", "volume", "trades", "state")
@@ -54,7 +55,7 @@ def _closed(lookup: Lookup, series: Series, start_s: int | None, end_s: int | No
 
 def _columns(records: Records) -> dict[str, list[Any]]:
     starts = records["start_s"].astype("datetime64[s]")
-    values = {name: records[name].tolist() for name in ("open", "high", "low", "close", "volume")}
+    values = {name: records[name].tolist() for name in NUMBERS}
     return {
         "start": records["start_s"].tolist(),
         "time": [f"{text}Z" for text in np.datetime_as_string(starts)],
@@ -70,6 +71,7 @@ def _csv(records: Records, file: IO[bytes]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     columns = _columns(records)
+    columns |= {name: [plain(value) for value in columns[name]] for name in NUMBERS}
     columns["trades"] = [str(traded).lower() for traded in columns["trades"]]
     writer.writerows(zip(*columns.values(), strict=True))
     text.detach()

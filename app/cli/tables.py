@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.moments import shown
+from app.numbers import plain
 from app.status import Status
 
 WIDE = 240
@@ -99,7 +100,7 @@ def candles(answer: dict[str, Any]) -> None:
         [
             (
                 _time(c["start"]),
-                *(f"{c[k]:.10g}" for k in ("open", "high", "low", "close", "volume")),
+                *(plain(c[k]) for k in ("open", "high", "low", "close", "volume")),
                 c["state"] if c["trades"] else f"{c['state']}, no trades",
             )
             for c in answer["candles"]

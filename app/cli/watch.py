@@ -22,6 +22,8 @@ from app.context import Context
 from app.events import Event, Wanted
 from app.lookup import Lookup
 from app.moments import shown
+from app.numbers import plain, plain_json
+from app.rows import NUMBERS
 from app.series import Series
 from app.status import read_status
 
@@ -102,10 +104,10 @@ def _wanted(series: Series) -> Wanted:
 def _line(event: Event, *, as_json: bool) -> str:
     if as_json:
         line = {"id": str(event.id), "kind": event.kind, "data": orjson.Fragment(event.data)}
-        return orjson.dumps(line).decode()
+        return plain_json(line).decode()
     data = orjson.loads(event.data)
     told = ("close", "volume", "state") if event.kind in ("close", "correction") else ("macdv", "signal", "stage", "id")
-    facts = "  ".join(f"{name} {_short(data[name])}" for name in told if data.get(name) is not None)
+    facts = "  ".join(f"{name} {_short(name, data[name])}" for name in told if data.get(name) is not None)
     return f"{_moment(data)}  {event.kind:<10}  {event.product} {event.timeframe}  {facts}"
 
 
@@ -113,8 +115,10 @@ def _moment(data: dict[str, Any]) -> str:
     return shown(data["start"]) if "start" in data else "–"
 
 
-def _short(value: object) -> str:
-    return f"{value:.8g}" if isinstance(value, float) else str(value)
+def _short(name: str, value: object) -> str:
+    if isinstance(value, float):
+        return plain(value) if name in NUMBERS else f"{value:.2f}"
+    return str(value)
 
 
 def _series(lookup: Lookup, series: Series, newest: deque[str], rows: int) -> RenderableType:
@@ -130,7 +134,7 @@ def _series(lookup: Lookup, series: Series, newest: deque[str], rows: int) -> Re
 
 
 def _row(candle: dict[str, Any], value: dict[str, Any]) -> list[str]:
-    prices = [f"{candle[name]:.10g}" for name in ("open", "high", "low", "close", "volume")]
+    prices = [plain(candle[name]) for name in ("open", "high", "low", "close", "volume")]
     macdv = [f"{value[name]:.2f}" if value.get(name) is not None else "–" for name in ("macdv", "signal")]
     state = candle["state"] if candle["trades"] else f"{candle['state']}, no trades"
     return [shown(candle["start"]), *prices, *macdv, str(value.get("stage") or ""), state]

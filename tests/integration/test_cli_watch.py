@@ -25,6 +25,7 @@ import redis
 from app.cache.connection import connect
 from app.cache.model import Write
 from app.context import Context
+from app.numbers import plain
 from app.records import EMPTY, Records
 from app.series import Series
 from app.timeframes import Timeframe
@@ -110,7 +111,7 @@ def close_a_candle(context: Context) -> Records:
 
 def test_a_series_is_watched_on_a_terminal(context: Context, held: Records) -> None:
     with terminal(context, "watch", "btc-usd") as screen:
-        eventually(lambda: "forming" in screen.text and f"{held['close'][-1]:.10g}" in screen.text, timeout=20)
+        eventually(lambda: "forming" in screen.text and plain(held["close"][-1]) in screen.text, timeout=20)
         assert "777.25" not in screen.text
         close_a_candle(context)
         eventually(lambda: re.search(r"777\.25.*confirmed", screen.text))
