@@ -14,7 +14,7 @@ _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d[\d.]*e[+-]?\d+')
 
 def plain(value: float) -> str:
     """The shortest decimals that are read as `value` again: 0.0000000166, 959108004, 1234567.12345."""
-    text = repr(value)
+    text = repr(float(value))
     if text.endswith(".0"):
         return text[:-2]
     return np.format_float_positional(value, trim="-") if "e" in text else text

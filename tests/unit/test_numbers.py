@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import orjson
 import pytest
 from hypothesis import given
@@ -29,6 +30,10 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 )
 def test_a_number_is_written_in_plain_decimals(value: float, text: str) -> None:
     assert plain(value) == text
+
+
+def test_a_number_of_an_array_is_written_like_any_other() -> None:
+    assert plain(np.array([90.9012])[0]) == "90.9012"
 
 
 @given(FINITE)
