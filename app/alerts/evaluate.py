@@ -137,7 +137,9 @@ class Evaluator:
         }
 
     def _verdicts(self, series: Series, alerts: Sequence[StoredAlert]) -> list[tuple[str, bool]]:
-        """Silent on an alert whose rule has changed, whose candles are no longer all there, or are provisional."""
+        """Silent on an alert whose rule has changed, whose candles are no longer all there, or are provisional; and on
+        one that another alert hides: it stays as it is.
+        """
         step, starts = series.timeframe.seconds, [alert.fact["start"] for alert in alerts]
         records = self._candles.read(series, starts[0] - WINDOW * step, starts[-1]).over
         bars = {int(start): bar for bar, start in enumerate(records["start_s"])}
@@ -153,5 +155,9 @@ class Evaluator:
             window = window_at(records, bars[start_s], series.timeframe)
             if len(window) >= fact["candles"]:
                 (values,) = macdv_of_many([window])
-                verdicts.append((alert.id, happened(rule, window, values) == alert.event))
+                told = self._watch.told(series.product, series.timeframe, window, values)
+                if any((settings.name, event.name) == (fact["rule"], alert.event) for settings, event in told):
+                    verdicts.append((alert.id, True))
+                elif happened(rule, window, values) != alert.event:
+                    verdicts.append((alert.id, False))
         return verdicts

@@ -114,12 +114,13 @@ class Watch:
         return [
             Finding(rule, event, bar, int(window["start_s"][-1]))
             for bar, window, of_window in zip(due, windows, values, strict=True)
-            for rule, event in self._told(product, timeframe, window, of_window)
+            for rule, event in self.told(product, timeframe, window, of_window)
         ]
 
-    def _told(
+    def told(
         self, product: str, timeframe: Timeframe, window: Records, values: MacdvSeries
     ) -> list[tuple[RuleSettings, Event]]:
+        """What the rules of a series tell of the last bar of `window`."""
         rules = self.rules_of(product, timeframe)
         if not rules:
             return []

@@ -126,6 +126,20 @@ def test_an_alert_of_the_same_rule_is_withdrawn_by_a_correction_and_restored_by_
     assert installation.standing() == [99]
 
 
+def test_what_an_earlier_alert_hides_is_not_restored_by_a_later_correction(installation: Installation) -> None:
+    text = rule(more="cooldown_bars = 5\n")
+    old = bars(0, *[100.0] * 90)
+    installation.put(old, text)
+    installation.put(bars(98, 100.0), text)
+    installation.put(bars(99, 160.0), text)
+    assert installation.standing() == [99]
+    installation.put(bars(90, *[100.0] * 6, 160.0, 100.0), text)
+    installation.put(bars(100, 160.0), text)
+    assert installation.standing() == [96, 97], "at 99 it is a repetition, four bars after it was told"
+    installation.put(again(old[50:51], 101.0), text)
+    assert installation.standing() == [96, 97]
+
+
 def test_a_bar_that_turns_out_to_show_another_event_of_the_rule_stands_with_that_one(
     installation: Installation, redis_client: Redis
 ) -> None:
