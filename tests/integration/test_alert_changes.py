@@ -106,7 +106,9 @@ def test_an_alert_of_a_rule_that_is_gone_or_another_one_now_is_left_alone(
     assert installation.standing() == [99]
     installation.put(again(old[50:51], 101.0), text)
     installation.put(bars(100, 160.0), text)
-    assert installation.standing() == [99]
+    installation.put(bars(101, 160.0), text)
+    installation.put(again(bars(99, 160.0), 120.0, flags=State.CLOSED), text)
+    assert installation.standing() == [99], "although it is wrong now: nobody can say what the old rule says"
     assert redis_client.zrange("cw:1:deliveries:log:waiting", 0, -1) == [
         b"raised|" + installation.stored()[0].id.encode()
     ]
@@ -123,6 +125,32 @@ def test_an_alert_of_the_same_rule_is_withdrawn_by_a_correction_and_restored_by_
     right = again(newest)
     right["observed_ms"] = 3
     installation.put(right)
+    assert installation.standing() == [99]
+
+
+def test_an_older_alert_is_withdrawn_by_a_correction_of_its_bar_and_restored_by_another(
+    installation: Installation,
+) -> None:
+    installation.put(bars(0, *[100.0] * 99))
+    older = bars(99, 160.0)
+    installation.put(older)
+    installation.put(bars(100, 160.0, 160.0))
+    installation.put(again(older, 120.0, flags=State.CLOSED))
+    assert installation.standing() == [], "and at 100, which crosses now, nothing is raised any more"
+    right = again(older)
+    right["observed_ms"] = 3
+    installation.put(right)
+    assert installation.standing() == [99]
+
+
+def test_an_older_alert_that_a_correction_would_hide_stays(installation: Installation) -> None:
+    """It was told when nobody knew better, and what it tells has happened."""
+    text = rule(more="cooldown_bars = 5\n")
+    old = bars(0, *[100.0] * 99)
+    installation.put(old, text)
+    installation.put(bars(99, 160.0), text)
+    installation.put(bars(100, 160.0), text)
+    installation.put(again(old[96:97], 160.0), text)
     assert installation.standing() == [99]
 
 

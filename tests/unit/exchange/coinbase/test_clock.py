@@ -108,6 +108,16 @@ def test_a_clock_that_is_set_back_far_starts_over() -> None:
     assert [c.start_s for c in closes(venue.beats_until(back + 303))] == [back]
 
 
+def test_a_clock_that_is_set_back_by_a_moment_decides_nothing_twice() -> None:
+    venue = Venue()
+    venue.ack()
+    venue.update(row(T))
+    assert [c.start_s for c in closes(venue.beats_until(T + STEP + 3))] == [T]
+    venue.beat(T + STEP - 2)
+    events = venue.beat(T + STEP - 1) + venue.ack() + venue.beats_until(T + STEP + 3)
+    assert (closes(events), spans(events)) == ([], [])
+
+
 def test_what_was_decided_of_a_time_that_is_taken_back_is_in_doubt() -> None:
     """Silence that was noted there proves nothing of the buckets that are still to come."""
     venue = Venue()

@@ -289,6 +289,15 @@ class TestBreaks:
         venue.reconnect(BTC, at=T + 20)
         assert ["middle" in g.reason for g in gaps(venue.beats_until(T + 303))] == [True]
 
+    def test_an_acknowledgement_within_the_grace_leaves_the_bucket_before_to_be_decided(self) -> None:
+        venue = settled()
+        venue.update(row(T + STEP))
+        venue.close()
+        venue.open()
+        venue.beat(T + 2 * STEP - 2)
+        venue.beat(T + 2 * STEP + 1)
+        assert spans(venue.ack() + venue.beats_until(T + 2 * STEP + 3)) == [(1, 1, False)]
+
     def test_a_reconnect_within_one_bucket_is_no_gap(self) -> None:
         venue = settled()
         venue.update(row(T + STEP, volume=1))
