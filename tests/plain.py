@@ -8,5 +8,6 @@ import httpx
 
 Client = partial(httpx.Client, verify=False)
 get = partial(httpx.get, verify=False)
+head = partial(httpx.head, verify=False)
 post = partial(httpx.post, verify=False)
 stream = partial(httpx.stream, verify=False)

@@ -8,12 +8,15 @@ import hmac
 from collections.abc import Iterable
 from urllib.parse import parse_qsl, urlencode
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.web.errors import error_answer
 
 OPEN = ("/healthz",)
 """What needs no token: it says nothing but that the process lives."""
+
+BARE = ("/readyz",)
+"""What says only its status to who sends no token: load balancers cannot send one."""
 
 IN_QUERY = ("/v1/stream",)
 """Where the token may be a query parameter: for clients that cannot send headers."""
@@ -44,9 +47,27 @@ class Guard:
             scope = {**scope, "query_string": urlencode(rest).encode()}
         if scope["path"] in OPEN or any(hmac.compare_digest(self._token, one) for one in told):
             await self._app(scope, receive, send)
+        elif scope["path"] in BARE and not told:
+            await self._app(scope, receive, _without_body(send))
         else:
             why = "this token is wrong" if told else "a token is needed: send the header `Authorization: Bearer TOKEN`"
             await error_answer(401, "unauthorized", why, headers=CHALLENGE)(scope, receive, send)
+
+
+def _without_body(send: Send) -> Send:
+    """Sends the status of an answer, and nothing of what it says."""
+
+    async def bare(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            kept = [
+                (name, value) for name, value in message["headers"] if name not in (b"content-length", b"content-type")
+            ]
+            message = {**message, "headers": [*kept, (b"content-length", b"0")]}
+        elif message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return bare
 
 
 def _in_headers(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[bytes]:

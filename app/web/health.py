@@ -13,11 +13,13 @@ from app.web.schemas import Alive, ErrorAnswer, Readiness
 def router(status: Memo[Status]) -> APIRouter:
     routes = APIRouter(tags=["health"])
 
+    @routes.head("/healthz", include_in_schema=False)
     @routes.get("/healthz", responses={200: {"model": Alive}})
     async def healthz() -> Response:
         """200 as long as this process serves, whatever the data is like."""
         return json_answer({"status": "alive"})
 
+    @routes.head("/readyz", include_in_schema=False)
     @routes.get("/readyz", responses={200: {"model": Readiness}, 503: {"model": Readiness}})
     def readyz() -> Response:
         """200 only while the data is complete and current; else 503 with the reasons."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -34,11 +35,31 @@ def web(context: Context) -> Iterator[str]:
 
 def test_every_route_but_that_of_life_needs_the_token(web: str) -> None:
     paths = [*plain.get(f"{web}/openapi.json", headers={"Authorization": f"Bearer {TOKEN}"}).json()["paths"]]
+    paths.remove("/readyz")
     for path in [*paths, "/", "/docs", "/openapi.json", "/static/app.css", "/no/such"]:
         answer = plain.get(web + path)
         assert answer.status_code == (200 if path == "/healthz" else 401), path
     assert answer.json()["error"]["code"] == "unauthorized"
     assert answer.headers["www-authenticate"].startswith("Basic ")
+
+
+@pytest.mark.parametrize("ask", [plain.get, plain.head])
+def test_without_a_token_readiness_is_its_status_alone(
+    web: str, redis_client: redis.Redis, ask: Callable[..., Any]
+) -> None:
+    assert (ask(f"{web}/readyz").status_code, ask(f"{web}/readyz").content) == (200, b"")
+    redis_client.flushdb()
+    eventually(lambda: ask(f"{web}/readyz").status_code == 503)
+    answer = ask(f"{web}/readyz")
+    assert (answer.content, answer.headers["content-length"]) == (b"", "0")
+    assert ask(f"{web}/readyz", headers={"Authorization": f"Bearer {TOKEN}x"}).status_code == 401
+
+
+def test_life_and_readiness_answer_head_as_they_answer_get(web: str) -> None:
+    for path in ("/healthz", "/readyz"):
+        head, get = (ask(web + path, headers={"Authorization": f"Bearer {TOKEN}"}) for ask in (plain.head, plain.get))
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == str(len(get.content))
 
 
 def test_the_token_comes_as_bearer_or_as_a_password(web: str) -> None:
