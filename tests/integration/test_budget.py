@@ -75,6 +75,12 @@ def test_a_429_pauses_everybody_and_the_restart_is_slow(redis_client: redis.Redi
     assert one.state().throttled == 1
 
 
+def test_permits_are_counted(redis_client: redis.Redis) -> None:
+    budget = in_use(redis_client, 50)
+    assert all(budget.acquire(timeout_s=5) for _ in range(3))
+    assert budget.state().granted == 3
+
+
 def test_a_permit_counts_until_a_second_after_it_was_given_back(redis_client: redis.Redis) -> None:
     budget = in_use(redis_client, 1)
     permit = budget.try_acquire()

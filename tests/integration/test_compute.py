@@ -155,8 +155,10 @@ def test_of_a_timeframe_that_nobody_wants_nothing_is_computed(context: Context) 
     minutes = series("A-USD", Timeframe.M1)
     context.candles.write([Write(minutes, run(DAY_S, COUNT, step=60), Origin.given(DAY_S))])
     touched = Touched("A-USD", Timeframe.M1, DAY_S, DAY_S + (COUNT - 1) * 60)
-    assert Computer(context.candles, context.indicators, context.exchange, TIMEFRAMES).update([touched], NOW_S) == 0
+    now_s, parts = DAY_S + COUNT * 60, (context.candles, context.indicators, context.exchange)
+    assert Computer(*parts, TIMEFRAMES).update([touched], now_s) == 0
     assert context.indicators.read_many([minutes]) == [None]
+    assert Computer(*parts, (Timeframe.M1, *TIMEFRAMES)).update([touched], now_s) == 1, "it is there to be computed"
 
 
 def test_the_last_child_of_a_longer_candle_may_come_a_little_before_the_clock(context: Context) -> None:
