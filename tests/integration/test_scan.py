@@ -101,6 +101,18 @@ def test_what_only_the_stream_said_is_confirmed_though_no_reconciliation_reaches
     assert requests(scan(context)) == []
 
 
+def test_a_ring_grows_to_the_capacity_of_the_settings_and_what_it_lacks_then_is_history(
+    redis_client: redis.Redis, context: Context
+) -> None:
+    write(context, FULL, origin=Origin.given(EDGE))
+    larger = Context(context.settings.model_copy(update={"series_capacity": 2 * CAPACITY}), redis_client)
+    (found,) = [f for f in Scanner(larger).scan(NOW_MS) if f.request]
+    assert found.request == (GAP, Why.HISTORY, None)
+    assert found.buckets == CAPACITY
+    held = larger.candles.read_whole(series(), NEWEST)
+    assert held.over["start_s"].tolist() == FULL["start_s"].tolist(), "nothing was lost"
+
+
 def test_what_the_stream_may_still_bring_is_not_requested(context: Context) -> None:
     write(context, without(FULL, NEWEST), origin=Origin.given(EDGE))
     early_ms = (NEWEST + STEP) * 1000 + 1_999
