@@ -8,20 +8,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.candles import State
-from app.records import EMPTY, PROVISIONAL, STATE_MASK
+from app.records import EMPTY, PROVISIONAL, SILENT, STATE_MASK
 
 if TYPE_CHECKING:
     from app.records import Records
     from tests.simulation.market import Tape
 
 
-def untrue(tape: Tape, step_s: int, records: Records) -> Iterator[tuple[int, str]]:
-    """The start of each of `records` that is called certain and is not what `tape` has, and what is wrong with it.
+def certain(records: Records, *, without_stream: bool) -> Records:
+    """Those of `records` that are called certain: closed or confirmed, and not provisional.
 
-    Certain is what is closed or confirmed, and not provisional.
+    `without_stream`: without those that rest on what a stream said, or that it said nothing.
     """
     flags = records["flags"]
-    sure = records[((flags & STATE_MASK) >= State.CLOSED) & ((flags & PROVISIONAL) == 0)]
+    sure = ((flags & STATE_MASK) >= State.CLOSED) & ((flags & PROVISIONAL) == 0)
+    if without_stream:
+        sure &= ((flags & STATE_MASK) == State.CONFIRMED) & ((flags & SILENT) == 0)
+    found: Records = records[sure]
+    return found
+
+
+def untrue(tape: Tape, step_s: int, sure: Records) -> Iterator[tuple[int, str]]:
+    """The start of each of `sure`, candles that are called certain, that is not what `tape` has; and what it is."""
     truth, places = tape.columns(step_s), (sure["start_s"].astype(np.int64) - tape.first_s) // step_s
     known = (places >= 0) & (places < len(truth.traded))
     sure, places = sure[known], places[known]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from typing import NamedTuple
 
 from tests.simulation.market import DAY_S, Tape
@@ -42,14 +43,25 @@ class Start(NamedTuple):
     per_second: float
 
 
+class Liar(IntEnum):
+    """Who says what is false: then what rests on its word may be called certain, and be wrong for a while."""
+
+    NOBODY = 0
+    STREAM = 1
+    REST = 2
+
+
 class Fault(NamedTuple):
-    """`at_s`: seconds since the beginning; `number` tells two of one kind apart and is the seed of its own chances."""
+    """`at_s`: seconds since the beginning; `number` tells two of one kind apart and is the seed of its own chances.
+
+    `deceives`: see `KindOfFault`.
+    """
 
     kind: str
     at_s: float
     lasts_s: float
     number: int
-    deceives: bool = False
+    deceives: Liar = Liar.NOBODY
 
 
 @dataclass(frozen=True)
@@ -72,9 +84,9 @@ class Plan:
         return sum(start.hours + start.down_hours for start in self.starts)
 
     @property
-    def may_deceive(self) -> bool:
-        """Whether the exchange itself may say something false that nobody can tell from the truth at once."""
-        return any(fault.deceives for fault in self.faults)
+    def liar(self) -> Liar:
+        """Who of the exchange may say something false that nobody can tell from the truth at once."""
+        return max((fault.deceives for fault in self.faults), default=Liar.NOBODY)
 
     def heal_hours(self) -> float:
         return heal_hours(self.starts[-1].timeframes)
@@ -123,7 +135,7 @@ def plan_of(seed: int, kinds: dict[str, KindOfFault], size: Size = FULL) -> Plan
     begin_s = EPOCH_S + chance.randrange(24 * 12) * 300 + chance.uniform(0, 300)
     products = tuple(_product(chance, i) for i in range(chance.choice(size.products)))
     starts = _starts(chance, tuple(p.name for p in products), size)
-    faults = _faults(chance, starts, kinds)
+    faults = _faults(chance, begin_s, starts, kinds)
     # At the end of a bucket, when all is settled that can be.
     end_s = begin_s + sum((s.hours + s.down_hours) * HOUR_S for s in starts)
     late = (200 - end_s % 300) % 300 / HOUR_S
@@ -181,24 +193,36 @@ def _changed(chance: random.Random, before: Start, names: tuple[str, ...], size:
 
 class KindOfFault(NamedTuple):
     """Durations in seconds. `harms`: it makes stored candles wrong which only a reconciliation finds, so no long
-    downtime may follow before one. `deceives`: what is called certain may be wrong while it lasts."""
+    downtime may follow before one. `deceives`: whose word may be false while it lasts, and nobody can tell."""
 
     shortest_s: float
     longest_s: float
     harms: bool = False
-    deceives: bool = False
+    deceives: Liar = Liar.NOBODY
     at_start: float = 0.3
     """How likely it begins within two minutes of a start."""
+    of_rest: bool = False
 
 
 MOST_FAULTS = 6
+BEFORE_RECONCILIATION = 0.3
+"""How likely a fault of REST begins in the ten minutes before a reconciliation, if not at a start."""
 
 
-def _faults(chance: random.Random, starts: tuple[Start, ...], kinds: dict[str, KindOfFault]) -> tuple[Fault, ...]:
+def _faults(
+    chance: random.Random, first_s: float, starts: tuple[Start, ...], kinds: dict[str, KindOfFault]
+) -> tuple[Fault, ...]:
     faults = []
     chosen: set[str] = set()
-    for number in range(chance.randint(0, MOST_FAULTS)):
-        kind = chance.choice(sorted(kinds))
+    # Every second plan is about REST, whose word is final, and most of these about what it may be known not to say.
+    is_about_rest, is_candid = chance.random() < 0.5, chance.random() < 0.7
+    choice = sorted(
+        kind
+        for kind, limits in kinds.items()
+        if not is_about_rest or (limits.of_rest and not (is_candid and (limits.harms or limits.deceives)))
+    )
+    for number in range(chance.randint(int(is_about_rest), MOST_FAULTS)):
+        kind = chance.choice(choice)
         limits = kinds[kind]
         if kind in chosen and limits.harms:
             continue
@@ -209,8 +233,11 @@ def _faults(chance: random.Random, starts: tuple[Start, ...], kinds: dict[str, K
         end_s = begin_s + hours * HOUR_S
         soon_s = min(end_s, begin_s + 120)
         at_s = chance.uniform(begin_s, soon_s if chance.random() < limits.at_start else end_s)
+        if limits.of_rest and at_s > soon_s and chance.random() < BEFORE_RECONCILIATION:
+            at_s = max(begin_s, at_s + HOUR_S - (first_s + at_s) % HOUR_S - chance.uniform(0, 600))
         lasts_s = math.exp(chance.uniform(math.log(limits.shortest_s), math.log(limits.longest_s)))
-        faults.append(Fault(kind, at_s, min(lasts_s, max(1.0, end_s - at_s)), number, limits.harms or limits.deceives))
+        liar = Liar.REST if limits.harms else limits.deceives
+        faults.append(Fault(kind, at_s, min(lasts_s, max(1.0, end_s - at_s)), number, liar))
     return tuple(faults)
 
 

@@ -14,10 +14,10 @@ from app.errors import CandlewickError
 from tests.simulation import seams
 from tests.simulation.beat import Beat
 from tests.simulation.broker import Broker
-from tests.simulation.certain import untrue
+from tests.simulation.certain import certain, untrue
 from tests.simulation.faults import STRIKES
 from tests.simulation.market import STEP_S, Tape
-from tests.simulation.plan import HOUR_S, Fault, Plan, Start, tapes_of
+from tests.simulation.plan import HOUR_S, Fault, Liar, Plan, Start, tapes_of
 from tests.simulation.process import Process
 from tests.simulation.scheduler import Actor, Killed, Livelock, Scheduler
 from tests.simulation.venue import Venue
@@ -224,9 +224,11 @@ class World:
         where = f"{product} {step_s // 60}m"
         gone = [s for s in emptied if tape.has_traded(step_s, s, self.scheduler.now_ms)]
         self._report(self.emptied_buckets, [f"{where} {s}" for s in gone])
-        if not self.plan.may_deceive:
-            wrong = (f"{where} {start_s}, {what}" for start_s, what in untrue(tape, step_s, records))
-            self._report(self.deceptions, wrong)
+        if self.plan.liar < Liar.REST:
+            sure = certain(records, without_stream=self.plan.liar == Liar.STREAM)
+            self._report(
+                self.deceptions, (f"{where} {start_s}, {what}" for start_s, what in untrue(tape, step_s, sure))
+            )
 
     def _report(self, reported: list[str], lines: Iterable[str]) -> None:
         for line in lines:

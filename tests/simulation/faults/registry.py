@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tests.simulation.plan import KindOfFault
+from tests.simulation.plan import KindOfFault, Liar
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -25,11 +25,12 @@ def fault(
     longest_s: float = HOUR_S,
     *,
     harms: bool = False,
-    deceives: bool = False,
+    deceives: Liar = Liar.NOBODY,
     at_start: float = 0.3,
+    of_rest: bool = False,
 ) -> Callable[[Strike], Strike]:
     def known(strike: Strike) -> Strike:
-        KINDS[name] = KindOfFault(shortest_s, longest_s, harms, deceives, at_start)
+        KINDS[name] = KindOfFault(shortest_s, longest_s, harms, deceives, at_start, of_rest)
         STRIKES[name] = strike
         return strike
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.faults.registry import HOUR_S, Heal, fault
 from tests.simulation.market import Bar
+from tests.simulation.plan import Liar
 from tests.simulation.venue import Asked, Reply, Spoiler
 
 if TYPE_CHECKING:
@@ -51,28 +52,28 @@ def _empty(_: Asked, __: list[Bar]) -> list[Bar]:
     return []
 
 
-@fault("REST is late", at_start=0.5)
+@fault("REST is late", at_start=0.5, of_rest=True)
 def rest_late(world: World, chance: random.Random) -> Heal:
     return _spoil(world, _late(chance))
 
 
-@fault("REST is late, and ends with half a bucket and the open one", deceives=True, at_start=0.5)
+@fault("REST is late, and ends with half a bucket and the open one", deceives=Liar.REST, at_start=0.5, of_rest=True)
 def rest_late_half(world: World, chance: random.Random) -> Heal:
     """Nobody can tell that row from a whole one, until a later response has more trades."""
     return _spoil(world, _as_before(_lateness_ms(chance), half=True, keeps_open=True))
 
 
-@fault("REST is short", at_start=0.5)
+@fault("REST is short", at_start=0.5, of_rest=True)
 def rest_short(world: World, chance: random.Random) -> Heal:
     return _spoil(world, _short(chance))
 
 
-@fault("REST is empty", at_start=0.5)
+@fault("REST is empty", at_start=0.5, of_rest=True)
 def rest_empty(world: World, _: random.Random) -> Heal:
     return _spoil(world, _empty)
 
 
-@fault("REST alternates between a good server and a bad one", at_start=0.5)
+@fault("REST alternates between a good server and a bad one", at_start=0.5, of_rest=True)
 def rest_alternates(world: World, chance: random.Random) -> Heal:
     bad = chance.choice((_late(chance), _short(chance), _empty))
     return _spoil(world, lambda asked, bars: bad(asked, bars) if world.venue.candle_requests % 2 else bars)
@@ -84,7 +85,7 @@ def _recent(asked: Asked, bars: list[Bar]) -> int:
     return sum(bar.start_s < edge_s for bar in bars)
 
 
-@fault("REST gives half volumes", 1, 840, harms=True)
+@fault("REST gives half volumes", 1, 840, harms=True, of_rest=True)
 def rest_halved(world: World, _: random.Random) -> Heal:
     def spoil(asked: Asked, bars: list[Bar]) -> list[Bar]:
         old = _recent(asked, bars)
@@ -93,7 +94,7 @@ def rest_halved(world: World, _: random.Random) -> Heal:
     return _spoil(world, spoil)
 
 
-@fault("REST gives another product's rows", 1, 840, harms=True)
+@fault("REST gives another product's rows", 1, 840, harms=True, of_rest=True)
 def rest_other(world: World, _: random.Random) -> Heal:
     other = next(reversed(world.venue.tapes.values()))
 
@@ -105,7 +106,7 @@ def rest_other(world: World, _: random.Random) -> Heal:
     return _spoil(world, spoil)
 
 
-@fault("REST leaves rows out", 1, 840, harms=True)
+@fault("REST leaves rows out", 1, 840, harms=True, of_rest=True)
 def rest_rows_missing(world: World, chance: random.Random) -> Heal:
     share = chance.uniform(0.02, 0.4)
 
@@ -117,7 +118,7 @@ def rest_rows_missing(world: World, chance: random.Random) -> Heal:
 
 
 def _status(name: str, status: int, body: bytes) -> None:
-    @fault(name, 1, 900)
+    @fault(name, 1, 900, of_rest=True)
     def strike(world: World, chance: random.Random) -> Heal:
         share = chance.choice((0.3, 1.0))
 
@@ -132,13 +133,13 @@ _status("REST answers 500", 500, b'{"error":"INTERNAL"}')
 _status("REST answers 502 in HTML", 502, b"<html>")
 
 
-@fault("REST times out", 1, 900)
+@fault("REST times out", 1, 900, of_rest=True)
 def rest_hangs(world: World, chance: random.Random) -> Heal:
     world.venue.hang = chance.choice((0.2, 1.0))
     return lambda: setattr(world.venue, "hang", 0.0)
 
 
-@fault("REST is slow", 10, HOUR_S)
+@fault("REST is slow", 10, HOUR_S, of_rest=True)
 def rest_slow(world: World, _: random.Random) -> Heal:
     before, world.venue.latency_s = world.venue.latency_s, (0.5, 6.0)
     return lambda: setattr(world.venue, "latency_s", before)

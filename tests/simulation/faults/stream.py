@@ -6,6 +6,7 @@ import random
 from typing import TYPE_CHECKING
 
 from tests.simulation.faults.registry import HOUR_S, Heal, fault
+from tests.simulation.plan import Liar
 
 if TYPE_CHECKING:
     from tests.simulation.feed import Link
@@ -51,17 +52,17 @@ def links_flap(world: World, chance: random.Random) -> Heal:
     return lambda: state.update(on=False)
 
 
-@fault("socket silent", 1, 120, deceives=True)
+@fault("socket silent", 1, 120, deceives=Liar.STREAM)
 def socket_silent(world: World, chance: random.Random) -> Heal:
     return _with(world, chance, frozen=True)
 
 
-@fault("candles channel silent", 5, HOUR_S, deceives=True)
+@fault("candles channel silent", 5, HOUR_S, deceives=Liar.STREAM)
 def candles_silent(world: World, chance: random.Random) -> Heal:
     return _with(world, chance, deaf=True)
 
 
-@fault("one product silent", 5, HOUR_S, deceives=True)
+@fault("one product silent", 5, HOUR_S, deceives=Liar.STREAM)
 def product_silent(world: World, chance: random.Random) -> Heal:
     return _with(world, chance, deaf_to=chance.choice(list(world.venue.tapes)))
 
@@ -93,13 +94,13 @@ def restarts_from_zero(world: World, _: random.Random) -> None:
         link.cut("closed by the exchange: 1001")
 
 
-@fault("updates late", 10, HOUR_S, deceives=True)
+@fault("updates late", 10, HOUR_S, deceives=Liar.STREAM)
 def updates_late(world: World, chance: random.Random) -> Heal:
     world.update_delay_s = (0.1, chance.choice((4.0, 28.0)))
     return lambda: setattr(world, "update_delay_s", world.USUAL_DELAY_S)
 
 
-@fault("last update of a bucket missing", 300, HOUR_S, deceives=True)
+@fault("last update of a bucket missing", 300, HOUR_S, deceives=Liar.STREAM)
 def no_last_update(world: World, _: random.Random) -> Heal:
     world.skips_last = True
     return lambda: setattr(world, "skips_last", False)
