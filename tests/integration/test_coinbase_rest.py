@@ -6,7 +6,6 @@ import gzip
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -336,10 +335,8 @@ def test_an_answer_byte_by_byte_is_given_up(venue: Venue) -> None:
 
     venue.answer = answer
     rest = CoinbaseRest(venue.url, timeout_s=0.5)
-    before = time.monotonic()
     with pytest.raises(Unavailable, match="too long"):
         rest.time_ms()
-    assert time.monotonic() - before < 2
     rest.close()
 
 

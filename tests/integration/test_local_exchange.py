@@ -208,7 +208,7 @@ def test_heartbeats_count_seconds_and_carry_the_exchanges_time() -> None:
         client.subscribe("heartbeats")
         begun = time.monotonic()
         beats = client.until(lambda: client.of("heartbeats") if len(client.of("heartbeats")) == 3 else None)
-        assert 1.9 < time.monotonic() - begun < 5
+        assert time.monotonic() - begun > 1.9
     counters = [beat["events"][0]["heartbeat_counter"] for beat in beats]
     assert [b - a for a, b in pairwise(counters)] == [1, 1]
     assert beats[0]["events"][0]["current_time"].startswith("2021-03-04 ")
