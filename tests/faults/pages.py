@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 from app.timeframes import BASE, Timeframe
 from tests.faults.ledger import asked
 
-NEW_A_PAGE = 349
+PAGE = 350
+
+NEW_A_PAGE = PAGE - 1
 """Buckets that one page adds: of its 350, one is the known candle that ties it to what is there."""
 
 
@@ -34,12 +36,18 @@ def runs(starts: Iterable[int], step: int) -> list[int]:
 
 
 def pages_missing(reach: Mapping[Timeframe, Reach], known: Mapping[Timeframe, set[int]]) -> Counter[Timeframe]:
-    """How many pages bring a product's missing buckets; a longer bucket that 5m candles can make needs none."""
+    """How many pages bring a product's missing buckets; a longer bucket that 5m candles can make needs none.
+
+    Of a longer series that needs a page nonetheless, the newest one goes on from what the first page of 5m makes: so
+    its indicator is ready after one request, and does not wait for all pages of 5m.
+    """
     pages: Counter[Timeframe] = Counter()
     for timeframe, (first_s, last_s) in reach.items():
         missing = set(range(first_s, last_s + 1, timeframe.seconds)) - known[timeframe]
         if timeframe.contains(BASE):
-            missing = {start for start in missing if start < reach[BASE].first_s}
+            is_built = min(missing, default=last_s) >= reach[BASE].first_s
+            made_s = reach[BASE].last_s - (PAGE - 2) * BASE.seconds  # by the newest page of 5m
+            missing = {start for start in missing if not is_built and start < made_s}
         pages[timeframe] = sum(-(-length // NEW_A_PAGE) for length in runs(missing, timeframe.seconds))
     return pages
 

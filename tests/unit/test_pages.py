@@ -7,7 +7,7 @@ from typing import Any
 from app.timeframes import Timeframe
 from tests.faults.pages import NEW_A_PAGE, Reach, pages_missing, runs, told_nothing_new
 
-M5, H1 = Timeframe.M5, Timeframe.H1
+M5, M15, H1 = Timeframe.M5, Timeframe.M15, Timeframe.H1
 FIRST_S = 360_000
 REACH = {M5: Reach(FIRST_S, FIRST_S + 997 * 300)}
 
@@ -40,6 +40,14 @@ def test_longer_buckets_are_missing_only_where_no_5m_candles_can_make_them() -> 
     assert total(before, {M5: set(), H1: set()}) == 3 + 2
     across = REACH | {H1: Reach(FIRST_S - 1_800, FIRST_S + 82 * 3_600)}
     assert total(across, {M5: known(*range(998)), H1: set()}) == 1, "half of its children are out of reach"
+
+
+def test_a_longer_series_does_not_wait_for_more_than_the_first_page_of_5m() -> None:
+    """Else 667 buckets before the oldest of 5m would be two pages, and no indicator ready before the last."""
+    reach = REACH | {M15: Reach(FIRST_S - 667 * 900, FIRST_S + 997 * 300)}
+    assert pages_missing(reach, {M5: set(), M15: set()}) == {M5: 3, M15: 3}
+    some = set(range(FIRST_S - 667 * 900, FIRST_S - 67 * 900, 900))
+    assert pages_missing(reach, {M5: set(), M15: some})[M15] == 1
 
 
 def request(first: int, last: int, **changes: Any) -> dict[str, Any]:
