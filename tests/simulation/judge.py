@@ -24,8 +24,9 @@ SURVEYS_S = {300: 900, 900: 3600, 3600: 14_400, 14_400: 86_400, 86_400: 86_400}
 HOURLY_S = 4500
 """After this long what could be proven has been requested again."""
 MOST_REPORTED = 6
-MOST_REPEATED = 5
-"""Times that the same page may be given within a minute; a retry after an error is none of them."""
+MOST_REPEATED = 10
+"""Times that the same page may be given within a minute; a retry after an error is none of them. A server that
+contradicts itself with every answer is asked six times; a loop asks hundreds of times."""
 
 
 @dataclass
