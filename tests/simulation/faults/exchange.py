@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.faults.registry import HOUR_S, Heal, fault
 from tests.simulation.market import STEP_S
+from tests.simulation.plan import Liar
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -20,8 +21,9 @@ def outage(world: World, _: random.Random) -> Heal:
     return lambda: setattr(world.venue, "down", False)
 
 
-@fault("the exchange's clock leaps, and is taken back", 5, 900)
+@fault("the exchange's clock leaps, and is taken back", 5, 900, deceives=Liar.REST)
 def clock_leaps(world: World, chance: random.Random) -> Heal:
+    """Until it is taken back, buckets that have not begun are over, and nobody traded in them."""
     hours = chance.choice((0.2, 1.0, 5.0, 48.0, -0.2, -2.0))
     world.venue.leap_ms = int(hours * HOUR_S * 1000)
     world.venue.rest_leaps = chance.random() < 0.3
