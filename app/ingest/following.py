@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from app.cache.products import FollowedProduct
 from app.context import Context
-from app.ingest.universe import SELECT_AGAIN_S, Selection, Selector, is_in_share, share_of
+from app.ingest.universe import Selection, Selector, is_in_share, share_of
 from app.stop import Stop
 
 log = logging.getLogger(__name__)
@@ -42,12 +42,11 @@ class Following:
         self._fed: set[str] = set()
 
     def complete(self, selector: Selector, stop: Stop) -> None:
-        """Have the selection completed in the background, if something of it is open."""
-        if not self._selection.is_final:
-            threading.Thread(target=self._complete, args=(selector, stop), name="selection", daemon=True).start()
+        """Have the selection completed in the background, and held against the listing from then on."""
+        threading.Thread(target=self._complete, args=(selector, stop), name="selection", daemon=True).start()
 
     def _complete(self, selector: Selector, stop: Stop) -> None:
-        while not self._selection.is_final and not stop.wait(SELECT_AGAIN_S):
+        while not stop.wait(self._selection.look_again_s):
             self._selection = selector.again(self._selection)
 
     def look(self) -> Change:
@@ -72,7 +71,8 @@ class Following:
 
     def _publish(self) -> None:
         selection = self._selection
-        if selection is not self._published:
+        published = self._published
+        if published is None or (selection.products, selection.is_own) != (published.products, published.is_own):
             self._context.products.follow(selection.products, feeds=self._feeds, has_selected=selection.is_own)
             self._published = selection
 

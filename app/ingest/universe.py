@@ -17,7 +17,15 @@ from app.context import Context
 from app.errors import ExchangeError
 from app.exchange.coinbase.listing import Listing
 from app.exchange.coinbase.models import Product
-from app.exchange.coinbase.universe import aliases, doubts, select_products, unmatched
+from app.exchange.coinbase.universe import (
+    UNLISTED,
+    aliases,
+    doubts,
+    select_products,
+    unmatched,
+    untradable,
+)
+from app.moments import shown
 from app.stop import Stop
 
 log = logging.getLogger(__name__)
@@ -30,20 +38,30 @@ ATTEMPTS = 3
 SELECT_AGAIN_S = 300.0
 """Real seconds between two looks at the listing while something of the selection is open."""
 
+LISTING_AGAIN_S = 3600.0
+"""Real seconds between two looks at the listing when nothing is: has the exchange taken a product off, or back?"""
+
 
 class Selection(NamedTuple):
     """The products that this process selected. `open_parts`: the parts of the setting that matched nothing yet.
 
-    `is_own`: False if they are what was followed before, because there is no listing.
+    `is_own`: False if they are what was followed before, because there is no listing. `unlisted`: products that the
+    last look at the listing did not find; a second one has to agree, since an answer may be short.
     """
 
     products: list[FollowedProduct]
     open_parts: tuple[str, ...] = ()
     is_own: bool = True
+    unlisted: frozenset[str] = frozenset()
 
     @property
     def is_final(self) -> bool:
         return self.is_own and not self.open_parts
+
+    @property
+    def look_again_s(self) -> float:
+        """Real seconds until the next look at the listing."""
+        return LISTING_AGAIN_S if self.is_final and not self.unlisted else SELECT_AGAIN_S
 
 
 class Selector:
@@ -79,19 +97,28 @@ class Selector:
         return None
 
     def again(self, before: Selection) -> Selection:
-        """`before`, completed by what the listing has by now; as it was if the listing cannot be read."""
+        """`before`, completed by what the listing has by now, without what it has taken off; as it was, the same
+        object, if nothing has changed or the listing cannot be read.
+        """
         try:
             listing = self._listing()
             if listing is None:
                 return before
             more = self._made(before.open_parts if before.is_own else self._context.settings.products, listing)
+            judged, unlisted = _judged(before, listing, self._today())
         except (ExchangeError, RedisError) as error:
-            log.info("products: the listing cannot be read: %s; trying again in %.0f s", error, SELECT_AGAIN_S)
+            log.info("products: the listing cannot be read: %s; again in %.0f s", error, before.look_again_s)
             return before
         if not before.is_own:
             return more
-        known = {p.product: p for p in before.products}
-        return more._replace(products=list({**known, **{p.product: p for p in more.products}}.values()))
+        known = {p.product: p for p in judged}
+        products = list({**known, **{p.product: p for p in more.products}}.values())
+        after = more._replace(products=products, unlisted=unlisted)
+        return before if after == before else after
+
+    def _today(self) -> str:
+        clock = self._context.clock.read()
+        return f" (seen {shown(clock.exchange_s)} UTC)" if clock else ""
 
     def _made(self, parts: Sequence[str], listing: Listing) -> Selection:
         missing = unmatched(parts, listing.products)
@@ -127,6 +154,27 @@ class Selector:
 def _chosen(selection: Sequence[str], listing: Sequence[Product]) -> list[FollowedProduct]:
     sources, reasons = aliases(listing), doubts(selection, listing)
     return [FollowedProduct(p, sources.get(p, p), reasons.get(p)) for p in select_products(selection, listing)]
+
+
+def _judged(before: Selection, listing: Listing, when: str) -> tuple[list[FollowedProduct], frozenset[str]]:
+    """The products of `before`, each refused from now on (`when`) that the listing has taken off, and no longer if it
+    is back; and those that were not found for the first time.
+    """
+    reasons = untradable([p.product for p in before.products], listing.products)
+    missing = frozenset(p.product for p in before.products if reasons[p.product] == UNLISTED and not p.refused)
+    judged = []
+    for p in before.products:
+        reason, known = reasons[p.product], p.refused
+        if p.product in missing - before.unlisted:
+            pass
+        elif reason and not (known or "").startswith(reason):
+            log.warning("%s is set apart: %s%s; looked at again every hour", p.product, reason, when)
+            p = p._replace(refused=f"{reason}{when}")
+        elif known and not reason:
+            log.info("%s is back: the exchange lists it as tradable", p.product)
+            p = p._replace(refused=None)
+        judged.append(p)
+    return judged, missing - before.unlisted
 
 
 def share_of(followed: Iterable[FollowedProduct], share: str) -> list[FollowedProduct]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -51,12 +51,13 @@ def read_status(context: Context) -> Status:
     clock = context.clock.read()
     followed = context.products.read()
     pending = context.queue.pending()
-    seen = _look(context, followed, clock, pending)
+    failures = context.queue.failures()
+    seen = _look(context, followed, clock, pending, failures)
     now_s = clock.exchange_s if clock else None
     series = [series_status(s, now_s, context.settings.settling_seconds) for s in seen]
     budget = _budget(context)
     start = start_of(series, _still_asking(series), budget.per_second, budget.paused_real_seconds)
-    feed, gaps, products = _feed(context, clock), _gaps(context, pending), _products(followed, series)
+    feed, gaps, products = _feed(context, clock), _gaps(context, pending, failures), _products(followed, series)
     reasons = reasons_of(feed, products, series, start)
     rest = _rest(context)
     return Status(
@@ -78,7 +79,11 @@ def read_status(context: Context) -> Status:
 
 
 def _look(
-    context: Context, followed: Sequence[FollowedProduct], clock: ExchangeTime | None, pending: set[Request]
+    context: Context,
+    followed: Sequence[FollowedProduct],
+    clock: ExchangeTime | None,
+    pending: set[Request],
+    failures: Mapping[Request, dict[str, Any]],
 ) -> list[Seen]:
     """Every series that the exchange delivers, as far as its newest buckets."""
     many = [
@@ -93,6 +98,7 @@ def _look(
         if not over or value is None or not value.ready or value.start_s < over[series.timeframe]
     ]
     views = dict(zip(unclear, _newest_of(context, [many[i] for i in unclear], clock), strict=True))
+    refusals = {(request.product, request.timeframe): failure["reason"] for request, failure in failures.items()}
     begun = _begun(context, {many[i].product for i in unclear if not (value := values[i]) or not value.ready})
     return [
         Seen(
@@ -101,6 +107,7 @@ def _look(
             value,
             Request(Kind.GAP, series.product, series.timeframe) in pending,
             begun.get(series.product),
+            refusals.get((series.product, series.timeframe)),
         )
         for i, (series, value) in enumerate(zip(many, values, strict=True))
     ]
@@ -187,7 +194,7 @@ def _connection(told: dict[str, Any]) -> Connection:
     return Connection(**told, **told.get("session", {}))
 
 
-def _gaps(context: Context, pending: set[Request]) -> Gaps:
+def _gaps(context: Context, pending: set[Request], failures: Mapping[Request, dict[str, Any]]) -> Gaps:
     state, whys = context.queue.state(), context.queue.whys()
     return Gaps(
         total=len(pending),
@@ -199,10 +206,7 @@ def _gaps(context: Context, pending: set[Request]) -> Gaps:
             PendingRequest(**request._asdict(), why=whys[request].name.lower() if request in whys else None)
             for request in sorted(pending)[:LISTED]
         ],
-        failures=[
-            FailedRequest(**request._asdict(), **failure)
-            for request, failure in sorted(context.queue.failures().items())
-        ],
+        failures=[FailedRequest(**request._asdict(), **failure) for request, failure in sorted(failures.items())],
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from app.cache.model import View
 from app.candles import State
+from app.moments import shown
 from app.records import EMPTY, PROVISIONAL, state_of
 from app.series import Series
 from app.settings import MIN_CANDLES
@@ -31,6 +32,7 @@ class Seen(NamedTuple):
     a request for it is pending.
 
     `begun_s`: the bucket of 5m before which REST has shown no trade of the product; None if it has not said so.
+    `refusal`: why requests for it were given up; None if none was.
     """
 
     series: Series
@@ -38,6 +40,7 @@ class Seen(NamedTuple):
     value: Latest | None
     pending: bool
     begun_s: int | None = None
+    refusal: str | None = None
 
 
 def series_status(seen: Seen, now_s: float | None, settling_s: float) -> SeriesStatus:
@@ -47,6 +50,7 @@ def series_status(seen: Seen, now_s: float | None, settling_s: float) -> SeriesS
     age_s = None if now_s is None or newest is None else max(0.0, round(now_s - newest - step, 3))
     ready, starting, reason = _readiness(seen, newest, now_s, settling_s)
     patience_s = step * max(TAIL, _longest_silence(seen.view)) + settling_s
+    stale = age_s is not None and age_s > patience_s
     return SeriesStatus(
         product=seen.series.product,
         timeframe=seen.series.timeframe,
@@ -55,8 +59,8 @@ def series_status(seen: Seen, now_s: float | None, settling_s: float) -> SeriesS
         age_seconds=age_s,
         ready=ready,
         starting=starting,
-        stale=age_s is not None and age_s > patience_s,
-        reason=reason,
+        stale=stale,
+        reason=_silence(newest + step, seen.refusal) if stale and newest is not None else reason,
     )
 
 
@@ -76,10 +80,12 @@ def _readiness(seen: Seen, newest: int | None, now_s: float | None, settling_s: 
     value, step, begin_s = seen.value, seen.series.timeframe.seconds, _begin_s(seen)
     if value and value.ready:
         return True, False, None
-    if not seen.view.revision:
-        return False, True, "not requested yet"
     if value and value.candles >= MIN_CANDLES:
         return True, False, value.reason
+    if seen.refusal is not None:
+        return False, False, f"requests for it are given up: {seen.refusal}"
+    if not seen.view.revision:
+        return False, True, "not requested yet"
     if newest is None:
         if begin_s is not None and now_s is not None and now_s < begin_s + (1 + TAIL) * step + settling_s:
             return True, False, "no candle of it has closed yet"
@@ -90,6 +96,11 @@ def _readiness(seen: Seen, newest: int | None, now_s: float | None, settling_s: 
     if value is None:
         return False, True, "its indicator is not computed yet"
     return False, seen.pending, value.reason or "warming up"
+
+
+def _silence(end_s: int, refusal: str | None) -> str:
+    """Since when there is no candle, and what the exchange says of it."""
+    return f"no candle since {shown(end_s)} UTC" + (f": {refusal}" if refusal else "")
 
 
 def _begin_s(seen: Seen) -> int | None:

@@ -112,7 +112,7 @@ def _sentence(apart: Sequence[SeriesStatus]) -> str:
     """How many series are set apart, and which."""
     stale = [s for s in apart if s.stale]
     if stale:
-        return f"{_count(len(stale), 'series is', 'series are')} out of date: {_names(stale)}"
+        return f"{_count(len(stale), 'series is', 'series are')} out of date: {_names(stale)}: {stale[0].reason}"
     return f"{_count(len(apart), 'series is', 'series are')} not ready: {_names(apart)}: {apart[0].reason}"
 
 

@@ -136,6 +136,42 @@ def test_what_is_still_open_does_not_disturb_what_was_chosen(venue: Venue, start
     assert process.look() == {"A-USD", "B-USD", "X-JPY"}
 
 
+def test_a_product_that_is_taken_off_the_listing_is_set_apart_and_comes_back_with_it(
+    venue: Venue, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    listed(venue, [row("A-USD", 9), row("B-USD", 8)])
+    process = start("a", "all:USD")
+    process.look()
+
+    def after(*rows: object) -> dict[str, str | None]:
+        listed(venue, rows)
+        process.following._selection = process.selector.again(process.following._selection)
+        process.look()
+        return {p.product: p.refused for p in process.context.products.read()}
+
+    known = process.following._selection
+    assert after(row("A-USD", 9), row("B-USD", 8), row("C-USD", 7)) == {"A-USD": None, "B-USD": None}
+    assert process.following._selection is known, "nothing is published anew"
+    process.context.clock.tell(1_614_816_000_000)
+    gone = "the exchange does not list it (seen 2021-03-04 00:00:00 UTC)"
+    assert after(row("A-USD", 9)) == {"A-USD": None, "B-USD": None}, "that answer may have been short"
+    assert known.look_again_s > process.following._selection.look_again_s
+    assert after(row("A-USD", 9), row("B-USD", 8)) == {"A-USD": None, "B-USD": None}
+    assert process.following._selection == known
+    assert after(row("A-USD", 9)) == {"A-USD": None, "B-USD": None}
+    assert after(row("A-USD", 9)) == {"A-USD": None, "B-USD": gone}
+    assert process.following._selection.look_again_s == known.look_again_s
+    process.context.clock.tell(1_614_826_000_000)
+    assert after(row("A-USD", 9)) == {"A-USD": None, "B-USD": gone}, "since when it is gone"
+    assert after(row("A-USD", 9), row("B-USD", 8)) == {"A-USD": None, "B-USD": None}
+    delisted = after(row("A-USD", 9), row("B-USD", 8, status="delisted"))
+    assert "its status is 'delisted'" in str(delisted["B-USD"])
+    assert [w for w in warnings(caplog) if "set apart" in w] == [
+        f"B-USD is set apart: {gone}; looked at again every hour",
+        f"B-USD is set apart: {delisted['B-USD']}; looked at again every hour",
+    ]
+
+
 def test_without_the_listing_it_goes_on_with_what_was_followed_until_there_is_one(venue: Venue, start: Start) -> None:
     listed(venue, [row("BTC-USD"), row("ETH-USD")])
     start("a").look()

@@ -9,6 +9,7 @@ import pytest
 
 from app.cache.model import NO_ORIGIN, NOTHING, Origin, View
 from app.candles import State
+from app.moments import shown
 from app.records import EMPTY, PROVISIONAL, RECORD
 from app.series import Series
 from app.settings import MIN_CANDLES
@@ -84,6 +85,28 @@ def test_a_series_that_was_never_requested_is_starting() -> None:
     assert readiness(of(NOTHING, None)) == (False, True, "not requested yet")
 
 
+def test_a_series_whose_requests_are_given_up_has_started_as_far_as_it_can() -> None:
+    refused = Seen(BTC, NOTHING, None, False, refusal="404 not supported")
+    assert readiness(series_status(refused, NOW, settling_s=60)) == (
+        False,
+        False,
+        "requests for it are given up: 404 not supported",
+    )
+    few = refused._replace(view=view(NEWEST), value=value(ready=False, candles=3))
+    assert readiness(series_status(few, NOW, settling_s=60)) == readiness(series_status(refused, NOW, settling_s=60))
+    current = Seen(BTC, view(NEWEST), value(ready=True), False, refusal="404 not supported")
+    assert readiness(series_status(current, NOW, settling_s=60)) == (True, False, None)
+
+
+def test_a_series_that_is_out_of_date_says_since_when_and_what_the_exchange_says() -> None:
+    late = Seen(BTC, view(NEWEST - 3_000), None, False)
+    since = f"no candle since {shown(NEWEST - 2_700)} UTC"
+    status = series_status(late, NOW, settling_s=60)
+    assert (status.stale, status.reason) == (True, since)
+    status = series_status(late._replace(refusal="404 not supported"), NOW, settling_s=60)
+    assert status.reason == f"{since}: 404 not supported"
+
+
 def test_a_series_of_which_rest_showed_nothing_has_started_and_is_not_ready() -> None:
     """One empty response is not evidence: it is neither ready nor does it hold up the others."""
     status = of(view(origin=Origin(0, NOW - 60, 1)), None, pending=True)
@@ -143,7 +166,7 @@ def series(
         ready=ready,
         starting=starting,
         stale=stale,
-        reason=None if ready else "warming up",
+        reason="no candle since noon" if stale else None if ready else "warming up",
     )
 
 
@@ -181,11 +204,14 @@ def reasons(feed_: Feed, products: Sequence[Product], all_series: Sequence[Serie
             reasons(feed(), [product()], [series(ready=False, starting=True)]),
             "still starting: 0 of 1 product, 1 request left, about 1 second",
         ),
-        (reasons(feed(), [product()], [series(stale=True)]), "1 series is out of date: BTC-USD 5m"),
+        (
+            reasons(feed(), [product()], [series(stale=True)]),
+            "1 series is out of date: BTC-USD 5m: no candle since noon",
+        ),
         (reasons(feed(), [product()], [series(ready=False)]), "1 series is not ready: BTC-USD 5m: warming up"),
         (
             reasons(feed(), [product()], [series(stale=True)] * 5),
-            "5 series are out of date: BTC-USD 5m, BTC-USD 5m, BTC-USD 5m and 2 more",
+            "5 series are out of date: BTC-USD 5m, BTC-USD 5m, BTC-USD 5m and 2 more: no candle since noon",
         ),
         (reasons(feed(15), [product()], [series()]), ""),
     ],
@@ -220,7 +246,7 @@ def test_one_series_that_is_starting_is_one_too_many() -> None:
 def test_what_is_set_apart_is_named_in_the_summary() -> None:
     late, quiet = series("ETH-USD", stale=True), series("ETH-USD", ready=False)
     of_one = summary_of(feed(), TWO, gaps(), [series(), late], [])
-    assert of_one == "1 of 2 products complete and current (1 series is out of date: ETH-USD 5m)"
+    assert of_one == "1 of 2 products complete and current (1 series is out of date: ETH-USD 5m: no candle since noon)"
     of_one = summary_of(feed(), TWO, gaps(), [series(), quiet], [])
     assert of_one == "1 of 2 products complete and current (1 series is not ready: ETH-USD 5m: warming up)"
 

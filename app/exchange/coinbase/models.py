@@ -115,7 +115,7 @@ def read_candle(
         digits = "".join(texts).replace(".", "")
         # Not float() alone: that takes "nan", "1_0", " 1" and the digits of every script as well.
         if not (digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS):
-            raise ValueError("a number is not a decimal text")
+            _check_decimals(texts)
         return UnifiedCandle.model_validate(
             {
                 "exchange": EXCHANGE,
@@ -137,6 +137,13 @@ def read_candle(
         raise BadFrame("bad candle", "a number is missing or not a text") from None
     except ValueError as error:
         raise BadFrame("bad candle", str(error)) from None
+
+
+def _check_decimals(texts: tuple[str, ...]) -> None:
+    """Raises `ValueError` if one of `texts` is no decimal number, in digits or with an exponent (`1.2E-7`)."""
+    for text in texts:
+        if not _DECIMAL.fullmatch(text):
+            raise ValueError(f"{text[:40]!r} is not a decimal number")
 
 
 def _float_or_zero(value: object) -> float:

@@ -13,6 +13,9 @@ NEAREST = 5
 """Ids or currencies that are offered instead of one that matches nothing."""
 
 
+UNLISTED = "the exchange does not list it"
+
+
 def select_products(selection: Sequence[str], listing: Iterable[Product]) -> list[str]:
     """The product ids that `selection` means, without repetition.
 
@@ -42,7 +45,7 @@ def unmatched(selection: Sequence[str], listing: Sequence[Product]) -> dict[str,
 
 def _nearest_ids(product: str, listed: Sequence[str]) -> str:
     near = difflib.get_close_matches(product, listed, n=NEAREST, cutoff=0.75)
-    return "the exchange does not list it" + (f"; did you mean {' or '.join(near)}?" if near else "")
+    return UNLISTED + (f"; did you mean {' or '.join(near)}?" if near else "")
 
 
 def _other_currencies(part: str, ranked: Sequence[Product], listing: Sequence[Product]) -> str:
@@ -65,16 +68,14 @@ def _ranked(listing: Iterable[Product]) -> list[Product]:
 
 def doubts(selection: Sequence[str], listing: Iterable[Product]) -> dict[str, str]:
     """The products named in `selection` that will hardly trade, each with the reason."""
-    known = {p.product_id: p for p in listing}
-    reasons: dict[str, str] = {}
-    for part in selection:
-        if ":" in part:
-            continue
-        product = known.get(part)
-        reason = "the exchange does not list it" if product is None else product.untradable_because
-        if reason:
-            reasons[part] = reason
-    return reasons
+    named = [part for part in selection if ":" not in part]
+    return {product: reason for product, reason in untradable(named, listing).items() if reason}
+
+
+def untradable(products: Iterable[str], listing: Iterable[Product]) -> dict[str, str | None]:
+    """Why each of `products` does not trade by the listing; None for those that do."""
+    known = {p.product_id: p.untradable_because for p in listing}
+    return {product: known.get(product, UNLISTED) for product in products}
 
 
 def aliases(listing: Iterable[Product]) -> dict[str, str]:

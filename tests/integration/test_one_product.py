@@ -1,0 +1,37 @@
+"""The exchange refuses the candles of one product of many: it is set apart with the reason, and the rest is ready."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.status import read_status
+from app.status.model import Status
+from tests.faults.world import FLOW, World, world
+from tests.support import eventually
+
+pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=0.4)]
+
+GONE = "ETH-USD"
+
+
+def ready(everything: World) -> Status:
+    """The state of an installation that is ready."""
+    status = read_status(everything.system.context)
+    assert status.ready, status.summary
+    return status
+
+
+def test_a_start_in_which_one_product_is_refused_ends_without_it(tmp_path: Path) -> None:
+    with world(tmp_path, 3, 7) as everything:
+        everything.exchange.inject("rest_404", path=f"/{GONE}/candles", for_seconds=600)
+        everything.system.start(*FLOW)
+        status: Status = eventually(lambda: ready(everything), timeout=40, interval=0.2)
+        assert {s.product for s in status.series if not s.ready} == {GONE}
+        assert (
+            f"5 series are not ready: {GONE} 5m, {GONE} 15m, {GONE} 1h and 2 more: requests for it are given up: "
+            in (status.summary)
+        )
+        assert "404" in status.summary
+        assert status.start.requests_left == 0, "nothing is said to be on its way"
