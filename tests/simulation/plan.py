@@ -200,11 +200,14 @@ class KindOfFault(NamedTuple):
     harms: bool = False
     deceives: Liar = Liar.NOBODY
     at_start: float = 0.3
-    """How likely it begins within two minutes of a start."""
+    """How likely it begins soon after a start."""
     of_rest: bool = False
 
 
 MOST_FAULTS = 6
+SOON_S = (1.0, 120.0)
+"""Seconds after a start: before the first request, and while the pages of the start are requested."""
+
 BEFORE_RECONCILIATION = 0.3
 """How likely a fault of REST begins in the ten minutes before a reconciliation, if not at a start."""
 
@@ -231,7 +234,7 @@ def _faults(
         begin_s = sum((s.hours + s.down_hours) * HOUR_S for s in starts[:which])
         hours = starts[which].hours - (heal_hours(starts[-1].timeframes) if which == len(starts) - 1 else 0)
         end_s = begin_s + hours * HOUR_S
-        soon_s = min(end_s, begin_s + 120)
+        soon_s = min(end_s, begin_s + chance.choice(SOON_S))
         at_s = chance.uniform(begin_s, soon_s if chance.random() < limits.at_start else end_s)
         if limits.of_rest and at_s > soon_s and chance.random() < BEFORE_RECONCILIATION:
             at_s = max(begin_s, at_s + HOUR_S - (first_s + at_s) % HOUR_S - chance.uniform(0, 600))
