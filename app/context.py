@@ -37,7 +37,7 @@ class Context:
 
     def __init__(self, settings: Settings, client: Redis | None = None) -> None:
         self.settings = settings
-        self.redis = client or connect(settings.redis_url)
+        self.redis = client or connect(settings.redis.url)
         self._of_thread = threading.local()
 
     @classmethod

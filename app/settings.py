@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from app.cache.address import SENTINEL, sentinels_of
+from app.cache.address import Address
 from app.errors import InvalidInput
 from app.product_ids import is_currency, is_product_id
 from app.timeframes import BASE, Timeframe
@@ -25,7 +25,7 @@ OWN_PREFIXES = ("CANDLEWICK_", "EXCHANGE_", "REST_", "GAP_", "RECONCILE_", "CLOS
 PLATFORM_NAMES = {"PORT": "WEB_PORT"}
 """What a hosting platform calls a setting of ours; ours wins where both are set."""
 
-SECRETS = ("web_token", "flower_basic_auth")
+SECRETS = ("web_token", "flower_basic_auth", "redis_url")
 """Settings whose value is never shown."""
 
 MIN_CANDLES = 60
@@ -55,7 +55,9 @@ class Settings(BaseModel):
     exchange_rest_url: str = Field(
         "https://api.coinbase.com", description="The exchange's REST origin, without a path."
     )
-    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey, 6.2 or later.")
+    redis_url: str = Field("redis://127.0.0.1:6379/0", repr=False, description="Redis or Valkey, 6.2 or later.")
+    redis_ca_file: str = Field("", description="The certificates (PEM) that Redis over TLS is checked by, if private.")
+    redis_tls_verify: bool = Field(True, description="Whether the certificate of Redis over TLS is checked at all (`yes`, `no`).")
     products: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
         ("top:25:USD",),
         description="Products, comma separated (`BTC-USD,ETH-USD`), or `all:USD`, or `top:25:USD` by 24 h volume.",
@@ -126,19 +128,34 @@ class Settings(BaseModel):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Log level.")
     log_format: Literal["text", "json"] = Field("text", description="Log lines for people, or one JSON object each.")
 
-    @field_validator("exchange_ws_url", "exchange_rest_url", "redis_url")
+    @model_validator(mode="before")
+    @classmethod
+    def _are_stripped(cls, values: object) -> object:
+        """A secret that was written to a file ends in a newline, and a value that was pasted begins with a space."""
+        if not isinstance(values, dict):
+            return values
+        return {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        return Address.parse(value).url
+
+    @property
+    def redis(self) -> Address:
+        """Where Redis is, with all that the settings say of it."""
+        return Address.parse(self.redis_url).with_tls(self.redis_ca_file, verify=self.redis_tls_verify)
+
+    @field_validator("exchange_ws_url", "exchange_rest_url")
     @classmethod
     def _is_url(cls, value: str, info: object) -> str:
         schemes = {
             "exchange_ws_url": ("ws", "wss"),
             "exchange_rest_url": ("http", "https"),
-            "redis_url": ("redis", "rediss", "unix", SENTINEL),
         }[info.field_name]  # type: ignore[attr-defined]
         parts = urlsplit(value)
-        if parts.scheme not in schemes or not (parts.netloc or parts.scheme == "unix"):
+        if parts.scheme not in schemes or not parts.netloc:
             raise ValueError(f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}")
-        if parts.scheme == SENTINEL:
-            sentinels_of(value)
         return value.rstrip("/")
 
     @field_validator("products")
@@ -161,6 +178,8 @@ class Settings(BaseModel):
     @field_validator("alerts_file")
     @classmethod
     def _is_alerts_file(cls, value: str) -> str:
+        if "://" in value:
+            raise ValueError("must be the path of a file, not a URL")
         from app.alerts.settings import AlertSettings  # here: its rules stand above what they look at, and this below
 
         AlertSettings.load(value)
@@ -203,10 +222,11 @@ def _with_platform_names(environ: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _shown(error: ErrorDetails) -> str:
-    """The wrong value as an error may show it: no secret, and a URL without its user and password."""
-    if error["loc"][0] in SECRETS:
-        return "a secret"
-    return re.sub(r"//[^/@]*@", "//***@", repr(error["input"]))
+    """The wrong value as an error may show it: no secret, and nothing that may hold one."""
+    shown = repr(error["input"])
+    if error["loc"][0] in (*SECRETS, "alerts_file") or "@" in shown:
+        return "not shown: it may hold a password"
+    return shown
 
 
 def _unknown(key: str, known: Mapping[str, str]) -> str:

@@ -3,61 +3,193 @@
 from __future__ import annotations
 
 from typing import NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-SENTINEL = "redis+sentinel"
-GRAMMAR = f"{SENTINEL}://[user:password@]host:port,host:port,…/service[/database]"
+TLS = ("rediss", "rediss+sentinel")
+SENTINEL = ("redis+sentinel", "rediss+sentinel")
+SCHEMES = ("redis", "rediss", "unix", *SENTINEL)
+DEFAULT_PORT = 6379
 
+SSL_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs")
+SENTINEL_OPTIONS = ("sentinel_user", "sentinel_password")
 
-class Sentinels(NamedTuple):
-    """Sentinels, and the `service` that they watch. The credentials are those of its servers."""
-
-    hosts: tuple[tuple[str, int], ...]
-    service: str
-    database: int
-    user: str | None
-    password: str | None
-
-
-def is_sentinel(url: str) -> bool:
-    return url.startswith(f"{SENTINEL}://")
+SERVER_GRAMMAR = "redis://[user:password@]host[:port][/database]"
+SENTINEL_GRAMMAR = "redis+sentinel://[user:password@]host:port,host:port,…/service[/database]"
+SOCKET_GRAMMAR = "unix://[user:password@]/path/of/the.socket[?db=database]"
 
 
-def sentinels_of(url: str) -> Sentinels:
-    """What a Sentinel URL says; `ValueError` with its grammar where it does not follow it."""
-    parts = urlsplit(url)
-    login, _, hosts = parts.netloc.rpartition("@")
-    user, _, password = login.partition(":")
-    service, _, database = parts.path.strip("/").partition("/")
+class Address(NamedTuple):
+    """`hosts`: one server, or the Sentinels that watch `service`; none where `socket` is the path of one.
+
+    `user` and `password` are those of the server. `options`: of TLS and of Sentinels, by their names in a URL.
+    """
+
+    scheme: str
+    hosts: tuple[tuple[str, int], ...] = ()
+    socket: str = ""
+    service: str = ""
+    database: int = 0
+    user: str | None = None
+    password: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """What `text` says. A password may hold any character, quoted or not.
+
+        `ValueError` in one sentence, with nothing of `text` in it that may be a secret.
+        """
+        scheme, separator, rest = text.strip().partition("://")
+        if not separator or scheme not in SCHEMES:
+            raise ValueError(f"must be a URL that starts with {' or '.join(s + '://' for s in SCHEMES)}")
+        login, at, place = rest.rpartition("@")
+        if any(f"?{name}=" in login or f"&{name}=" in login for name in (*SSL_OPTIONS, *SENTINEL_OPTIONS, "db")):
+            raise ValueError("has an @ in an option: write it as %40")
+        place, _, query = place.partition("?")
+        if "#" in place or "#" in query:
+            raise ValueError("has a # where nothing of the kind belongs: in an option it is written as %23")
+        user, password = _credentials(login) if at else (None, None)
+        options = _options(scheme, query)
+        return _placed(cls(scheme, user=user, password=password), place, options)
+
+    @property
+    def is_sentinel(self) -> bool:
+        return self.scheme in SENTINEL
+
+    @property
+    def is_tls(self) -> bool:
+        return self.scheme in TLS
+
+    @property
+    def url(self) -> str:
+        """The same in the one spelling that every library reads alike."""
+        options = dict(self.options)
+        if self.socket:
+            options |= {"db": str(self.database)} if self.database else {}
+            place = quote(self.socket)
+        elif self.is_sentinel:
+            place = f"{','.join(netloc(*host) for host in self.hosts)}/{quote(self.service)}/{self.database}"
+        else:
+            place = f"{netloc(*self.hosts[0])}/{self.database}"
+        return f"{self.scheme}://{self.login}{place}" + (f"?{urlencode(options)}" if options else "")
+
+    @property
+    def shown(self) -> str:
+        """The same without its credentials and options, for people to read."""
+        bare = self._replace(user=None, password=None, options=()).url
+        return bare.replace("://", "://***@", 1) if self.password is not None else bare
+
+    @property
+    def login(self) -> str:
+        """`user:password@`, quoted; empty where there are none."""
+        if self.password is None:
+            return ""
+        return f"{quote(self.user or '', safe='')}:{quote(self.password, safe='')}@"
+
+    def with_tls(self, ca_file: str, *, verify: bool) -> Address:
+        """The same with these settings of TLS, where it uses TLS and its own options do not say something else."""
+        if not self.is_tls:
+            return self
+        given = {"ssl_ca_certs": ca_file} if ca_file else {}
+        given |= {"ssl_cert_reqs": "required" if verify else "none"}
+        return self._replace(options=tuple({**given, **dict(self.options)}.items()))
+
+    def option(self, name: str) -> str | None:
+        return dict(self.options).get(name)
+
+
+def _credentials(login: str) -> tuple[str | None, str]:
+    user, colon, password = login.partition(":")
+    if not colon:
+        raise ValueError("has a user and no password: write user:password@, or :password@ without a user")
+    return unquote(user) or None, unquote(password)
+
+
+def _options(scheme: str, query: str) -> dict[str, str]:
+    allowed: tuple[str, ...] = ("db",) if scheme == "unix" else SSL_OPTIONS if scheme in TLS else ()
+    allowed += SENTINEL_OPTIONS if scheme in SENTINEL else ()
     try:
-        found = tuple(_host(text) for text in hosts.split(","))
-        if not service or "/" in database or parts.query or parts.fragment:
-            raise ValueError
-        return Sentinels(found, service, int(database or 0), unquote(user) or None, unquote(password) or None)
+        options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
     except ValueError:
-        raise ValueError(f"is not {GRAMMAR}") from None
+        raise ValueError("has something behind the ? that is not name=value") from None
+    if any(name not in allowed for name in options):
+        known = f"those of {scheme}:// are {', '.join(allowed)}" if allowed else f"{scheme}:// has none"
+        raise ValueError(f"has an option that is not known; {known}")
+    if options.get("ssl_cert_reqs", "required") not in ("required", "none"):
+        raise ValueError("has an ssl_cert_reqs that is neither required nor none")
+    return options
 
 
-def _host(text: str) -> tuple[str, int]:
-    parts = urlsplit(f"//{text}")
-    if not parts.hostname or not parts.port:
-        raise ValueError
-    return parts.hostname, parts.port
+def _placed(bare: Address, place: str, options: dict[str, str]) -> Address:
+    """`bare` with what `place`, the part behind the credentials, says."""
+    if bare.scheme == "unix":
+        if not place.startswith("/"):
+            raise ValueError(f"is not {SOCKET_GRAMMAR}")
+        return bare._replace(socket=unquote(place), database=_database(options.get("db", "0")))
+    hosts, _, path = place.rstrip("/").partition("/")
+    if bare.is_sentinel:
+        service, _, database = path.partition("/")
+        if not service:
+            raise ValueError(f"is not {SENTINEL_GRAMMAR}")
+        found = tuple(_host(text, None, SENTINEL_GRAMMAR) for text in hosts.split(","))
+        bare = bare._replace(service=unquote(service))
+    else:
+        database, found = path, (_host(hosts, DEFAULT_PORT, SERVER_GRAMMAR),)
+    return bare._replace(hosts=found, database=_database(database), options=tuple(options.items()))
 
 
-def broker_of(url: str) -> tuple[str, dict[str, object]]:
-    """`url` as Celery's transport spells it, and the transport options that go with it."""
-    if url.startswith("unix://"):
-        return url.replace("unix://", "redis+socket://", 1).replace("db=", "virtual_host="), {}
-    if url.startswith("rediss://") and "ssl_cert_reqs=" not in url:
-        return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required", {}  # unasked, it verifies no certificate
-    if not is_sentinel(url):
-        return url, {}
-    sentinels = sentinels_of(url)
-    login = f"{quote(sentinels.user or '')}:{quote(sentinels.password)}@" if sentinels.password else ""
-    urls = (f"sentinel://{login}{_netloc(*host)}/{sentinels.database}" for host in sentinels.hosts)
-    return ";".join(urls), {"master_name": sentinels.service}
+def _database(text: str) -> int:
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit() and len(text) <= 5):
+        raise ValueError("must end in the number of a database, or with the port: …:6379/0")
+    return int(text)
 
 
-def _netloc(host: str, port: int) -> str:
+def _host(text: str, default_port: int | None, grammar: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(f"//{text}")
+        port = parts.port or default_port
+    except ValueError:
+        raise ValueError("has a port that is no number from 1 to 65535") from None
+    if not parts.hostname or not port or "," in text:
+        raise ValueError(f"is not {grammar}")
+    return parts.hostname, port
+
+
+def netloc(host: str, port: int) -> str:
+    """`host:port` as a URL has it."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class Broker(NamedTuple):
+    """An address as Celery's settings have it: `broker_url`, transport options, and `broker_use_ssl` or nothing."""
+
+    url: str
+    options: dict[str, object]
+    ssl: dict[str, object] | None = None
+
+
+def broker_of(address: Address) -> Broker:
+    """`address` for Celery's transport."""
+    if address.socket:
+        return Broker(address.url.replace("unix://", "redis+socket://", 1).replace("db=", "virtual_host="), {})
+    tls = tls_options(address) if address.is_tls else {}
+    if not address.is_sentinel:
+        return Broker(address._replace(options=tuple(tls.items())).url, {})
+    urls = (f"sentinel://{address.login}{netloc(*host)}/{address.database}" for host in address.hosts)
+    options: dict[str, object] = {"master_name": address.service, "sentinel_kwargs": sentinel_options(address)}
+    return Broker(";".join(urls), options, {**tls} if tls else None)
+
+
+def tls_options(address: Address) -> dict[str, str]:
+    """The options of TLS; a certificate is verified unless they say otherwise."""
+    given = {name: value for name, value in address.options if name in SSL_OPTIONS}
+    return {"ssl_cert_reqs": "required", **given}
+
+
+def sentinel_options(address: Address) -> dict[str, object]:
+    """How the Sentinels themselves are spoken to, in redis-py's words."""
+    known = {"username": address.option("sentinel_user"), "password": address.option("sentinel_password")}
+    login = {name: value for name, value in known.items() if value}
+    return {**login, **({"ssl": True, **tls_options(address)} if address.is_tls else {})}

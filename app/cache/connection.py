@@ -10,7 +10,7 @@ from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from app.cache.address import Sentinels, is_sentinel, sentinels_of
+from app.cache.address import Address, sentinel_options, tls_options
 
 UNAVAILABLE = (ConnectionError, TimeoutError, BusyLoadingError)
 """Redis cannot be reached now; the same call may work later."""
@@ -24,19 +24,23 @@ def connect(url: str, *, timeout_s: float = 5.0, tries: int = 1) -> Redis:
     options: dict[str, Any] = {
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
-        "socket_keepalive": True,
         "health_check_interval": 25,
         "retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), tries),
     }
-    return _master(sentinels_of(url), options) if is_sentinel(url) else Redis.from_url(url, **options)
+    address = Address.parse(url)
+    if address.socket:
+        del options["socket_connect_timeout"]  # there is nothing to wait for
+        return Redis.from_url(address.url, **options)
+    options["socket_keepalive"] = True
+    return _master(address, options) if address.is_sentinel else Redis.from_url(address.url, **options)
 
 
-def _master(sentinels: Sentinels, options: dict[str, Any]) -> Redis:
-    asked: Any = Sentinel(  # type: ignore[no-untyped-call]
-        sentinels.hosts, sentinel_kwargs={"socket_timeout": 1.0, "socket_connect_timeout": 1.0}
-    )
-    _, service, database, user, password = sentinels
-    client: Redis = asked.master_for(service, db=database, username=user, password=password, **options)
+def _master(address: Address, options: dict[str, Any]) -> Redis:
+    times = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0}
+    asked: Any = Sentinel(address.hosts, sentinel_kwargs={**times, **sentinel_options(address)})  # type: ignore[no-untyped-call]
+    tls = {"ssl": True, **tls_options(address)} if address.is_tls else {}
+    login = {"username": address.user, "password": address.password}
+    client: Redis = asked.master_for(address.service, db=address.database, **login, **tls, **options)
     return client
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from redis.exceptions import RedisError
 
 from app.cache.connection import connect
+from app.cache.fitness import ask, unfit
 from app.errors import InvalidInput, Unready
 from app.launch import ports
 from app.launch.claim import claim
@@ -74,7 +75,7 @@ class Launcher:
 
     def _start(self, supervisor: Supervisor) -> None:
         supervisor.wait_ready()
-        url = self._plan.settings.redis_url
+        url = self._plan.settings.redis.url
         try:
             wait_ready(url, alive=lambda: not self._stop.is_set() and _redis_lives(supervisor))
         except Unready as error:
@@ -82,6 +83,9 @@ class Launcher:
             raise Unready(f"{error}{why}") from None
         claim(url, self._plan.origin)
         self._say(f"Redis answers: {shown(url)}")
+        with connect(url) as client:
+            for problem in unfit(ask(client)):
+                self._say(f"not ready: {problem}")
         if first := [name for name in FIRST if name in self._plan.programs]:
             supervisor.start_programs(first)
             self._await_first(url)

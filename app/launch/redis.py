@@ -19,6 +19,7 @@ from typing import Self
 
 import redis
 
+from app.cache.address import Address
 from app.cache.connection import UNAVAILABLE, connect
 from app.errors import InvalidInput, Unready
 from app.launch.leash import leashed
@@ -134,8 +135,8 @@ def _pid(url: str) -> int:
 
 
 def shown(url: str) -> str:
-    """`url` as it may be printed: without user and password."""
-    return re.sub(r"//[^/@]*@", "//***@", url)
+    """`url` as it may be printed: without user, password and options."""
+    return Address.parse(url).shown
 
 
 class RedisServer:

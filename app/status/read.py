@@ -11,6 +11,7 @@ import orjson
 from app.cache import keys
 from app.cache.clock import ExchangeTime
 from app.cache.entries import counts_of, readable
+from app.cache.fitness import Server, ask, unfit
 from app.cache.health import HealthCache
 from app.cache.model import NOTHING, View
 from app.cache.products import FollowedProduct
@@ -58,8 +59,8 @@ def read_status(context: Context) -> Status:
     budget = _budget(context)
     start = start_of(series, _still_asking(series), budget.per_second, budget.paused_real_seconds)
     feed, gaps, products = _feed(context, clock), _gaps(context, pending, failures), _products(followed, series)
-    reasons = reasons_of(feed, products, series, start)
     rest = _rest(context)
+    reasons = [*unfit(rest.server), *reasons_of(feed, products, series, start)]
     return Status(
         summary=summary_of(feed, products, gaps, series, reasons),
         ready=not reasons,
@@ -74,7 +75,7 @@ def read_status(context: Context) -> Status:
         corrections=rest.corrections,
         processes=alive(context.redis),
         queues=rest.queues,
-        redis=rest.redis,
+        redis=_redis(rest.server),
     )
 
 
@@ -223,31 +224,32 @@ def _budget(context: Context) -> BudgetInfo:
 class _Rest(NamedTuple):
     corrections: Corrections
     queues: Queues
-    redis: RedisInfo
+    server: Server
 
 
 def _rest(context: Context) -> _Rest:
-    """Counters, Celery's queues and Redis itself, in one round trip."""
+    """Counters and Celery's queues in one round trip, and Redis itself."""
     prefix, names = celery_queues()
     with context.redis.pipeline(transaction=False) as pipe:
         pipe.hgetall(keys.COUNTERS)
-        pipe.info("server")
-        pipe.info("memory")
-        pipe.info("persistence")
         pipe.hlen(f"{prefix}unacked")
         for name in names:
             pipe.llen(f"{prefix}{name}")
-        counters, server, memory, persistence, unacknowledged, *lengths = pipe.execute()
+        counters, unacknowledged, *lengths = pipe.execute()
     return _Rest(
         _corrections(counters),
         Queues(waiting=dict(zip(names, lengths, strict=True)), unacknowledged=unacknowledged),
-        RedisInfo(
-            version=str(server.get("valkey_version") or server.get("redis_version", "")),
-            used_bytes=memory["used_memory"],
-            max_bytes=memory.get("maxmemory", 0),
-            policy=memory.get("maxmemory_policy", ""),
-            append_only=bool(persistence.get("aof_enabled")),
-        ),
+        ask(context.redis),
+    )
+
+
+def _redis(server: Server) -> RedisInfo:
+    return RedisInfo(
+        version=server.version,
+        used_bytes=server.used_bytes,
+        max_bytes=server.max_bytes,
+        policy=server.policy,
+        append_only=server.append_only,
     )
 
 

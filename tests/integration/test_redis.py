@@ -8,10 +8,14 @@ from urllib.parse import urlsplit
 
 import pytest
 import redis
+from celery import Celery
 
+from app.cache.address import broker_of
+from app.cache.connection import connect
 from app.errors import InvalidInput, Unready
-from app.launch.redis import RedisServer, find_server, wait_ready
-from tests.support import eventually, free_port
+from app.launch.redis import RedisServer, command_line, find_server, wait_ready
+from app.settings import Settings
+from tests.support import Process, eventually, free_port
 
 pytestmark = pytest.mark.integration
 
@@ -55,6 +59,27 @@ def test_a_password_that_is_missing_is_an_error_at_once(redis_client: redis.Redi
             wait_ready(redis_url)
     finally:
         redis_client.config_set("requirepass", "")
+
+
+@pytest.mark.parametrize("place", ["tcp", "socket"])
+def test_a_password_of_any_characters_is_known_to_us_and_to_celery(tmp_path: Path, place: str) -> None:
+    password, port = "s3/c#r?e@t :%", free_port()
+    socket, options = tmp_path / "r.sock", ["--requirepass", password]
+    command = [*command_line(find_server(os.environ), port, tmp_path), "--unixsocket", str(socket), *options]
+    where = f"unix://:{password}@{socket}?db=1" if place == "socket" else f"redis://:{password}@127.0.0.1:{port}/1"
+    address = Settings.from_environment({"REDIS_URL": f" {where}\n"}).redis
+    process = Process(command, tmp_path / "log")
+    try:
+        wait_ready(address.url)
+        with connect(address.url) as client:
+            client.set("here", 1)
+        broker, transport, _ = broker_of(address)
+        with Celery(broker=broker, set_as_current=False) as app:
+            app.conf.update(broker_transport_options=transport)
+            with app.connection_for_write() as connection:
+                assert connection.channel().client.get("here") == b"1", "the same database"
+    finally:
+        process.end()
 
 
 def _program(folder: Path, name: str, says: str) -> Path:

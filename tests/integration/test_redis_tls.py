@@ -16,9 +16,9 @@ import pytest
 import trustme
 from celery import Celery
 from kombu.exceptions import OperationalError
-from redis.exceptions import ConnectionError
+from redis.exceptions import ConnectionError, RedisError
 
-from app.cache.address import broker_of
+from app.cache.address import Address, broker_of
 from app.cache.connection import connect
 from app.launch.redis import command_line, wait_ready
 from tests.support import ROOT, Process, eventually, free_port
@@ -66,10 +66,11 @@ def ping(url: str) -> bool:
 
 
 def ping_as_celery(url: str) -> bool:
-    broker, options = broker_of(url)
-    with Celery(broker=broker, set_as_current=False) as app, app.connection_for_write() as connection:
-        connection.transport_options = options
-        return bool(connection.channel().client.ping())
+    broker, options, ssl = broker_of(Address.parse(url))
+    with Celery(broker=broker, set_as_current=False) as app:
+        app.conf.update(broker_transport_options=options, broker_use_ssl=ssl)
+        with app.connection_for_write() as connection:
+            return bool(connection.channel().client.ping())
 
 
 @pytest.mark.parametrize("ask", [ping, ping_as_celery])
@@ -79,6 +80,25 @@ def test_only_a_certificate_that_holds_is_spoken_to(server: TlsRedis, ask: Calla
         ask(server.url(trusted=False))
     with pytest.raises((ConnectionError, OperationalError), match="mismatch"):
         ask(server.url("127.0.0.1"))
+
+
+@pytest.mark.parametrize("ask", [ping, ping_as_celery])
+def test_sentinels_with_a_password_of_their_own_are_asked_over_tls(
+    server: TlsRedis, processes: Callable[..., Process], tmp_path: Path, ask: Callable[[str], bool]
+) -> None:
+    port = free_port()
+    (tmp_path / "sentinel.conf").write_text(
+        f"port 0\ntls-port {port}\ntls-cert-file {tmp_path}/redis.pem\ntls-key-file {tmp_path}/redis.pem\n"
+        f"tls-ca-cert-file {server.ca}\ntls-auth-clients no\ntls-replication yes\nrequirepass of-sentinels\n"
+        f"sentinel resolve-hostnames yes\nsentinel announce-hostnames yes\n"
+        f"sentinel monitor candles localhost {server.port} 1\nsentinel auth-pass candles {PASSWORD}\n"
+    )
+    processes([str(tmp_path / "redis-server"), str(tmp_path / "sentinel.conf"), "--sentinel"])
+    login, options = f":{PASSWORD}@", f"ssl_ca_certs={server.ca}"
+    url = f"rediss+sentinel://{login}localhost:{port}/candles/0?{options}&sentinel_password=of-sentinels"
+    eventually(lambda: ask(url), timeout=20)
+    with pytest.raises(RedisError, match=r"(?i)auth|no master"):
+        connect(url.replace("of-sentinels", "wrong"), tries=0).ping()
 
 
 def test_a_worker_takes_tasks_over_it(server: TlsRedis, processes: Callable[..., Process]) -> None:

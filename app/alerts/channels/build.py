@@ -39,6 +39,7 @@ class MisconfiguredChannel(Channel):
 
 def build_channels(settings: AlertSettings, environ: Mapping[str, str]) -> dict[str, Channel]:
     """Every channel of `settings`, by name; a `MisconfiguredChannel` where one cannot be made."""
+    environ = {name: value.strip() for name, value in environ.items()}  # a secret from a file ends in a newline
     return {name: _build(name, s, environ, settings.delivery.timeout_seconds) for name, s in settings.channels.items()}
 
 

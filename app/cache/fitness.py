@@ -1,0 +1,57 @@
+"""Whether a Redis can keep what this program promises, by what it says of itself. Pure, but for `ask`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from redis import Redis
+from redis.exceptions import NoPermissionError
+
+
+class Server(NamedTuple):
+    """What INFO says of a server. `product`: what it is, if it is neither Redis nor Valkey; empty if nothing is known.
+
+    `max_bytes` 0: no limit. `is_told`: whether this user may ask at all.
+    """
+
+    version: str = ""
+    product: str = ""
+    mode: str = ""
+    used_bytes: int = 0
+    max_bytes: int = 0
+    policy: str = ""
+    append_only: bool = False
+    is_told: bool = True
+
+    @classmethod
+    def of(cls, info: Mapping[str, Any]) -> Server:
+        return cls(
+            version=str(info.get("valkey_version") or info.get("redis_version", "")),
+            product="Dragonfly" if "dragonfly_version" in info else "",
+            mode=str(info.get("redis_mode", "")),
+            used_bytes=int(info.get("used_memory", 0)),
+            max_bytes=int(info.get("maxmemory", 0)),
+            policy=str(info.get("maxmemory_policy", "")),
+            append_only=bool(info.get("aof_enabled")),
+        )
+
+
+def ask(client: Redis) -> Server:
+    """What the server says of itself. Raises redis' errors, but not for a user who may not ask."""
+    try:
+        return Server.of(client.info())
+    except NoPermissionError:
+        return Server(is_told=False)
+
+
+def unfit(server: Server) -> Iterator[str]:
+    """Why the promises cannot be kept on it; nothing where they can."""
+    if not server.is_told:
+        yield "Redis does not say whether it keeps what it is given: allow its user +info"
+    if server.mode == "cluster":
+        yield "Redis runs as a cluster, which keeps keys apart that belong together: use one server, or Sentinels"
+    if server.product:
+        yield f"{server.product} is not Redis: this program's scripts are not known to work there; use Redis or Valkey"
+    if server.policy and server.policy != "noeviction":
+        yield f"Redis may throw candles away (maxmemory-policy {server.policy}): set it to noeviction"

@@ -1,0 +1,54 @@
+"""A Redis that cannot keep what is promised is named, and the installation is not ready on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from app.cache.fitness import Server, ask, unfit
+from app.context import Context
+from app.status import read_status
+from tests import filled
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:
+    yield Context(filled.settings(redis_url), redis_client)
+    redis_client.config_set("maxmemory-policy", "noeviction")
+
+
+def test_a_server_that_evicts_is_not_ready(context: Context) -> None:
+    assert list(unfit(ask(context.redis))) == []
+    context.redis.config_set("maxmemory-policy", "allkeys-lru")
+    status = read_status(context)
+    assert not status.ready
+    assert "Redis may throw candles away (maxmemory-policy allkeys-lru): set it to noeviction" in status.summary
+
+
+def test_a_user_who_may_not_ask_gets_a_status_that_says_so(context: Context, redis_url: str) -> None:
+    context.redis.acl_setuser(
+        "few", enabled=True, passwords=["+x"], keys=["*"], channels=["*"], commands=["+@all", "-info"]
+    )
+    try:
+        url = redis_url.replace("://", "://few:x@", 1)
+        few = Context(filled.settings(url))
+        assert any("allow its user +info" in reason for reason in read_status(few).reasons)
+        few.redis.close()
+    finally:
+        context.redis.acl_deluser("few")
+
+
+@pytest.mark.parametrize(
+    ("info", "words"),
+    [
+        ({"redis_version": "7.2", "redis_mode": "cluster"}, "runs as a cluster"),
+        ({"redis_version": "7.2", "dragonfly_version": "df-1"}, "Dragonfly is not Redis"),
+    ],
+)
+def test_what_is_no_single_redis_is_named(info: dict[str, str], words: str) -> None:
+    (problem,) = unfit(Server.of(info))
+    assert words in problem
