@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
+SETTLING_S = 60
+"""After its end: until then a row says nothing of what is absent before it."""
+
+
 def _spoil(world: World, spoiler: Spoiler) -> Heal:
     world.venue.spoilers.append(spoiler)
     return lambda: world.venue.spoilers.remove(spoiler)
@@ -25,20 +29,20 @@ def _lateness_ms(chance: random.Random) -> int:
 
 
 def _late(chance: random.Random) -> Spoiler:
-    """Late, with or without half of a bucket at the end; or late, but for the open bucket."""
+    """Late, with or without half of a bucket at the end; or late, but for what has not settled."""
     luck = chance.random()
-    return _as_before(_lateness_ms(chance), half=luck < 0.4, keeps_open=luck > 0.6)
+    return _as_before(_lateness_ms(chance), half=luck < 0.4, keeps_newest=luck > 0.6)
 
 
-def _as_before(late_ms: int, *, half: bool, keeps_open: bool) -> Spoiler:
+def _as_before(late_ms: int, *, half: bool, keeps_newest: bool) -> Spoiler:
 
-    def spoil(asked: Asked, _: list[Bar]) -> list[Bar]:
-        bars = asked.as_of(asked.now_ms - late_ms, half=half)
-        open_s = asked.now_ms // 1000 // asked.step_s * asked.step_s
-        if keeps_open and asked.first_s <= open_s <= asked.last_s and (not bars or bars[-1].start_s < open_s):
-            bar = asked.tape.partial(asked.step_s, asked.now_ms)
-            bars += [bar] if bar else []
-        return bars
+    def spoil(asked: Asked, bars: list[Bar]) -> list[Bar]:
+        before = asked.as_of(asked.now_ms - late_ms, half=half)
+        if not keeps_newest:
+            return before
+        newest_s = before[-1].start_s if before else 0
+        unsettled_s = max(newest_s, asked.now_ms // 1000 - SETTLING_S - asked.step_s)
+        return before + [bar for bar in bars if bar.start_s > unsettled_s]
 
     return spoil
 
@@ -60,7 +64,7 @@ def rest_late(world: World, chance: random.Random) -> Heal:
 @fault("REST is late, and ends with half a bucket and the open one", deceives=Liar.REST, at_start=0.5, of_rest=True)
 def rest_late_half(world: World, chance: random.Random) -> Heal:
     """Nobody can tell that row from a whole one, until a later response has more trades."""
-    return _spoil(world, _as_before(_lateness_ms(chance), half=True, keeps_open=True))
+    return _spoil(world, _as_before(_lateness_ms(chance), half=True, keeps_newest=True))
 
 
 @fault("REST is short", at_start=0.5, of_rest=True)
