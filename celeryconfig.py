@@ -25,6 +25,8 @@ def _every(seconds: float, task: str, queue: str) -> dict[str, object]:
 
 # Broker
 broker_url, _broker_options, broker_use_ssl = broker_of(Settings.from_environment().redis)
+if broker_url.startswith(("redis://", "rediss://")):
+    broker_transport = "workers.transport:Transport"  # leaves a server that has become a replica
 broker_connection_retry_on_startup = True  # workers may start before Redis
 broker_connection_max_retries = None  # an outage of any length ends by itself
 broker_transport_options = {

@@ -57,7 +57,9 @@ class Settings(BaseModel):
     )
     redis_url: str = Field("redis://127.0.0.1:6379/0", repr=False, description="Redis or Valkey, 6.2 or later.")
     redis_ca_file: str = Field("", description="The certificates (PEM) that Redis over TLS is checked by, if private.")
-    redis_tls_verify: bool = Field(True, description="Whether the certificate of Redis over TLS is checked at all (`yes`, `no`).")
+    redis_tls_verify: bool = Field(
+        True, description="Whether the certificate of Redis over TLS is checked at all (`yes`, `no`)."
+    )
     products: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
         ("top:25:USD",),
         description="Products, comma separated (`BTC-USD,ETH-USD`), or `all:USD`, or `top:25:USD` by 24 h volume.",

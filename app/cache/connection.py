@@ -11,6 +11,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from app.cache.address import Address, sentinel_options, tls_options
+from app.cache.master import OF_MASTER
 
 UNAVAILABLE = (ConnectionError, TimeoutError, BusyLoadingError)
 """Redis cannot be reached now; the same call may work later."""
@@ -19,7 +20,8 @@ UNAVAILABLE = (ConnectionError, TimeoutError, BusyLoadingError)
 def connect(url: str, *, timeout_s: float = 5.0, tries: int = 1) -> Redis:
     """A client for `url` whose calls end within about `timeout_s` × (`tries` + 1): callers decide what to do then.
 
-    Where `url` names Sentinels, each connection goes to whichever server is the master when it is made.
+    Where `url` names Sentinels, each connection goes to whichever server is the master when it is made; else to whoever
+    has the name then, and it ends where that has become a replica.
     """
     options: dict[str, Any] = {
         "socket_timeout": timeout_s,
@@ -32,7 +34,12 @@ def connect(url: str, *, timeout_s: float = 5.0, tries: int = 1) -> Redis:
         del options["socket_connect_timeout"]  # there is nothing to wait for
         return Redis.from_url(address.url, **options)
     options["socket_keepalive"] = True
-    return _master(address, options) if address.is_sentinel else Redis.from_url(address.url, **options)
+    if address.is_sentinel:
+        return _master(address, options)
+    client = Redis.from_url(address.url, **options)
+    pool = client.connection_pool
+    pool.connection_class = OF_MASTER[pool.connection_class]
+    return client
 
 
 def _master(address: Address, options: dict[str, Any]) -> Redis:
