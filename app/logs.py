@@ -30,7 +30,7 @@ KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "tas
 def configure(settings: Settings, process: str) -> None:
     """Send the root logger to stderr, as LOG_FORMAT and LOG_LEVEL say; `process` is what this one is called."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json(process) if settings.log_format == "json" else _text(process))
+    handler.setFormatter(_Json(process) if settings.log_format == "json" else _Text(process))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
@@ -38,13 +38,21 @@ def configure(settings: Settings, process: str) -> None:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
-def _text(process: str) -> logging.Formatter:
-    """`time LEVEL process logger: message`, in UTC."""
-    formatter = logging.Formatter(
-        f"%(asctime)s.%(msecs)03dZ %(levelname)-7s {process} %(name)s: %(message)s", datefmt="%Y-%m-%dT%H:%M:%S"
-    )
-    formatter.converter = time.gmtime
-    return formatter
+class _Text(logging.Formatter):
+    """`time LEVEL process logger: message`, in UTC. What others say may hold line ends: it stays one line."""
+
+    def __init__(self, process: str) -> None:
+        form = f"%(asctime)s.%(msecs)03dZ %(levelname)-7s {process} %(name)s: %(message)s"
+        super().__init__(form, datefmt="%Y-%m-%dT%H:%M:%S")
+        self.converter = time.gmtime
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        return super().formatMessage(record).translate(_ESCAPED)
+
+
+_ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(0x7F, 0xA0), 0x2028, 0x2029) if chr(code) != "\t"}
+_ESCAPED[ord("\n")] = "\\n"
+"""Characters by which a line of a log could end, or command a terminal."""
 
 
 class _Json(logging.Formatter):

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +31,13 @@ KEPT_S = 86_400
 
 GONE_MS = 15_000
 """A process that was not heard for so long is told of no more."""
+
+
+IS_LINUX = sys.platform == "linux"
+PROC = Path("/proc")
+
+OWN_COMMANDS = (("-m", "app"), ("-m", "workers"))
+"""How every process of this program is started."""
 
 
 class Mark(NamedTuple):
@@ -99,6 +109,24 @@ def alive(client: Redis) -> dict[str, int]:
 def born(pid: int) -> str:
     """When process `pid` of this host was started, as its kernel counts; empty where there is none."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
-        return ""
+        return "" if IS_LINUX else _told_by_ps("lstart", pid)
+
+
+def is_ours(pid: int) -> bool:
+    """Whether process `pid` of this host runs this program as this user, as the kernel says, not Redis."""
+    try:
+        words = (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        is_own = (PROC / str(pid)).stat().st_uid == os.geteuid()
+    except OSError:
+        if IS_LINUX:
+            return False
+        words, is_own = _told_by_ps("command", pid).split(), _told_by_ps("uid", pid) == str(os.geteuid())
+    return is_own and any(pair in OWN_COMMANDS for pair in pairwise(words))
+
+
+def _told_by_ps(what: str, pid: int) -> str:
+    """What `ps` says of a process, where there is no /proc; empty where there is no such process."""
+    done = subprocess.run(["ps", "-o", f"{what}=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return done.stdout.strip()

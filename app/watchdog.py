@@ -13,7 +13,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from app.context import Context
-from app.pulse import Mark, Pulse, marks
+from app.pulse import Mark, Pulse, is_ours, marks
 from app.stop import Stop
 
 log = logging.getLogger(__name__)
@@ -66,6 +66,11 @@ class Watchdog:
 
 def _end(mark: Mark) -> None:
     if mark.pid == os.getpid():
+        return
+    if not is_ours(mark.pid):
+        log.error(
+            "%s: process %d is none of this program's, and is left alone: who writes to Redis?", mark.role, mark.pid
+        )
         return
     log.error("%s (process %d) has not gone on for %d s: killed, to be started again", mark.role, mark.pid, STILL_S)
     with suppress(ProcessLookupError):

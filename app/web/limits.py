@@ -24,6 +24,11 @@ MOST_CLIENTS = 10_000
 
 HANG_UP = {"Connection": "close"}
 
+NOBODY = "unknown"
+"""All clients whose proxy says something else than an address, together."""
+
+_LONGEST_ADDRESS = 45
+
 
 class Limits:
     """Middleware that refuses requests with a body, and those of a client beyond `per_second`."""
@@ -50,8 +55,9 @@ class Limits:
     def _wait_s(self, scope: Scope) -> float:
         """How long this client has to wait; 0 where it may ask now, which is noted."""
         client = counted_as(scope["client"][0]) if scope.get("client") else None
-        if client is None:
+        if client is None and not _is_forwarded(scope):
             return 0
+        client = client or NOBODY  # who says through a proxy that it is this machine
         now_s = self._clock()
         paid_s = max(self._paid_until_s.get(client, 0), now_s) + self._interval_s
         if paid_s > now_s + BURST_S:
@@ -63,18 +69,29 @@ class Limits:
         return 0
 
 
-@lru_cache(MOST_CLIENTS)
 def counted_as(host: str) -> str | None:
-    """Who a client is: its address, of IPv6 its network (/64, one household); None for one of this machine."""
+    """Who a client is: its address, of IPv6 its network (/64, one household); None for one of this machine.
+
+    `NOBODY` where that is no address: a proxy hands on what its client wrote, of any length.
+    """
+    return _counted_as(host) if len(host) <= _LONGEST_ADDRESS else NOBODY
+
+
+@lru_cache(MOST_CLIENTS)
+def _counted_as(host: str) -> str | None:
     try:
         ip = ip_address(host)
     except ValueError:
-        return host
+        return NOBODY
     if isinstance(ip, IPv6Address):
         ip = ip.ipv4_mapped or ip
     if ip.is_loopback:
         return None
     return str(ip) if ip.version == 4 else str(ip_network((int(ip), 64), strict=False))
+
+
+def _is_forwarded(scope: Scope) -> bool:
+    return any(name == b"x-forwarded-for" for name, _ in scope["headers"])
 
 
 def _has_body(scope: Scope) -> bool:

@@ -360,7 +360,8 @@ def test_stale_data_is_not_ready(context: Context) -> None:
     with served(context) as web:
         answer = web.get("/readyz")
     assert answer.status_code == 503
-    assert "6 series are out of date: BTC-USD 5m, BTC-USD 1h, BTC-USDC 5m and 3 more" in answer.json()["reasons"]
+    late = "6 series are out of date: BTC-USD 5m, BTC-USD 1h, BTC-USDC 5m and 3 more"
+    assert f"{late}: no candle since 2021-03-04 06:40:00 UTC" in answer.json()["reasons"]
     assert answer.headers["retry-after"] == "1"
 
 

@@ -53,6 +53,18 @@ def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err[24:] == " WARNING worker app.some: said\n"
 
 
+def test_what_others_say_is_one_line_and_commands_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Settings(), "worker")
+    logging.getLogger("app.some").warning("the exchange says: %s", "no\n2026 ERROR worker: forged\r\x1b[2J\x85\u2028")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("the exchange says: no\\n2026 ERROR worker: forged\\x0d\\x1b[2J\\x85\\x2028")
+    try:
+        raise ValueError("no")
+    except ValueError:
+        logging.getLogger("app.some").exception("failed")
+    assert len(capsys.readouterr().err.splitlines()) > 3, "a traceback has its lines"
+
+
 def test_what_would_be_a_line_for_each_task_or_request_is_not_said(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(Settings(), "worker")
     for name in logs.QUIET:

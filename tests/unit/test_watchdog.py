@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from app.pulse import Mark
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app import watchdog
+from app.pulse import Mark, born, is_ours
 from app.watchdog import STILL_S, Standstill
 from workers.pulse import STUCK_S, Consumption
 
@@ -30,6 +39,46 @@ def test_nobody_is_blamed_for_the_time_in_which_nothing_could_be_written() -> No
     standstill.of([INGEST], 0)
     standstill.forget()
     assert standstill.of([INGEST], STILL_S + 1) == []
+
+
+def test_who_writes_to_redis_cannot_have_a_foreign_process_killed(caplog: pytest.LogCaptureFixture) -> None:
+    with subprocess.Popen(["sleep", "60"]) as foreign:
+        try:
+            watchdog._end(Mark(foreign.pid, "ingest", 1, born(foreign.pid)))
+            assert foreign.poll() is None
+        finally:
+            foreign.kill()
+    assert f"process {foreign.pid} is none of this program's" in caplog.text
+
+
+def test_a_process_is_ours_by_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "import time; print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", name, "-m", "app", "ingest"], stdout=subprocess.PIPE) as ours:
+        try:
+            assert ours.stdout
+            assert ours.stdout.readline()
+            assert is_ours(ours.pid)
+            assert born(ours.pid)
+            monkeypatch.setattr("app.pulse.OWN_COMMANDS", (("-m", "appetite"),))
+            assert not is_ours(ours.pid)
+            monkeypatch.setattr(os, "geteuid", lambda: 12_345)
+        finally:
+            ours.kill()
+    assert not is_ours(ours.pid), "it is gone"
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="no ps here")
+def test_without_proc_the_kernel_is_asked_by_ps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.pulse.IS_LINUX", False)
+    monkeypatch.setattr("app.pulse.PROC", Path("/nowhere"))
+    with subprocess.Popen([sys.executable, "-c", "input()", "-m", "workers"], stdin=subprocess.PIPE) as ours:
+        try:
+            assert is_ours(ours.pid)
+            assert born(ours.pid) == born(ours.pid) != ""
+            assert not is_ours(os.getppid())
+        finally:
+            ours.kill()
+    assert born(ours.pid) == ""
 
 
 def test_a_worker_is_stuck_when_tasks_wait_and_it_takes_none() -> None:

@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from app.web import limits
-from app.web.limits import Limits, counted_as
+from app.web.limits import NOBODY, Limits, counted_as
 
 FAR, OTHER = "203.0.113.7", "203.0.113.8"
 
@@ -53,6 +53,16 @@ def test_a_client_gets_its_share_and_no_more() -> None:
     assert web.status(FAR, 5) == [200] * 4 + [429]
     web.now_s += 60
     assert web.status(FAR, 9) == [200] * 8 + [429]
+
+
+def test_a_proxy_cannot_make_a_client_nobody() -> None:
+    """What it hands on may be anything: made-up names are one client, and so is who says that it is this machine."""
+    assert {counted_as(name) for name in ("", "z" * 50_000, "evil.example", "1.2.3.4:5", "999.1.1.1")} == {NOBODY}
+    web = Web(per_second=1)
+    assert [web.ask(f"made up {n}")[0] for n in range(3)] == [200, 200, 429]
+    forwarded = (b"x-forwarded-for", b"127.0.0.1")
+    assert [web.ask("127.0.0.1", forwarded)[0] for _ in range(3)] == [429] * 3
+    assert web.status("127.0.0.1", 9) == [200] * 9
 
 
 def test_a_refusal_says_when_to_ask_again() -> None:
