@@ -22,6 +22,9 @@ FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 1.0, 300.0
 MOST_TRIES = 100
 """With the longest back-off that is a working day; then a message that nothing ever answers to makes room."""
 
+REFUSALS = 3
+"""In a row, after which a channel is disabled: then it is not the messages that are wrong."""
+
 Picture = Callable[[StoredAlert], bytes | None]
 
 
@@ -58,11 +61,15 @@ class Delivery:
         if kind is None:
             self._deliveries.dropped(claim, reason)
             return False
-        message = message_of(claim.alert, kind, lambda: self._picture(claim.alert))
+        message = message_of(claim.alert, kind, lambda: self._picture(claim.alert), claim.now_ms // 1000)
         try:
             pause_s = carrier.send(message)
         except DeliveryError as error:
             self._note(claim, carrier, error)
+            return False
+        except Exception as error:
+            # Whatever else a channel raises counts as a try. Its text may hold what was sent, and with it a secret.
+            self._note(claim, carrier, DeliveryError(f"unexpected {type(error).__name__}"))
             return False
         self._deliveries.done(claim, "sent", pause_s)
         return True
@@ -75,7 +82,10 @@ class Delivery:
                 self._deliveries.again(claim, said, error.retry_after_s or 0)
             case MessageRefused():
                 log.error("channel %s refused %s: %s", channel, claim.alert.id, said)
-                self._deliveries.done(claim, f"refused: {said}")
+                if self._deliveries.refused(claim, said, carrier.target, at_most=REFUSALS):
+                    log.error(
+                        "channel %s is disabled until its settings change: %d refusals in a row", channel, REFUSALS
+                    )
             case ChannelBroken():
                 log.error("channel %s is disabled until its settings change: %s", channel, said)
                 self._deliveries.broken(claim, said, carrier.target)
@@ -110,7 +120,7 @@ def to_say(claim: Claim, max_age_ms: float) -> tuple[str | None, str]:
     return kind, ""
 
 
-def message_of(alert: StoredAlert, kind: str, picture: Callable[[], bytes | None]) -> Message:
+def message_of(alert: StoredAlert, kind: str, picture: Callable[[], bytes | None], now_s: int) -> Message:
     return Message(
-        f"{alert.id}|{kind}", kind, alert.fact, title_of(alert.fact, kind), lines_of(alert.fact, kind), picture
+        f"{alert.id}|{kind}", kind, alert.fact, title_of(alert.fact, kind), lines_of(alert.fact, kind), picture, now_s
     )

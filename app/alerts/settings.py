@@ -5,10 +5,11 @@ Secrets are not in it: it names the environment variables that hold them.
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import zlib
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
@@ -46,9 +47,9 @@ def _variable(value: str) -> str:
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 Variable = Annotated[str, AfterValidator(_variable)]
 Address = Annotated[str, StringConstraints(pattern=r"^[^@\s<>,]+@[^@\s<>,]+$", max_length=254)]
-Percent = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
-Level = Annotated[float, Field(ge=-10_000, le=10_000, allow_inf_nan=False)]
-Price = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Percent = Annotated[float, Field(strict=True, ge=0, le=1000, allow_inf_nan=False)]
+Level = Annotated[float, Field(strict=True, ge=-10_000, le=10_000, allow_inf_nan=False)]
+Price = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 
 
 class Part(BaseModel):
@@ -62,7 +63,7 @@ class RuleSettings(Part):
     products: tuple[ProductId, ...] = ()
     except_products: tuple[ProductId, ...] = ()
     timeframes: tuple[Timeframe, ...] = ()
-    cooldown_bars: int = Field(3, ge=0, le=LONGEST_COOLDOWN)
+    cooldown_bars: int = Field(3, strict=True, ge=0, le=LONGEST_COOLDOWN)
     channels: tuple[Name, ...] = ()
 
     def covers(self, product: str, timeframe: Timeframe) -> bool:
@@ -106,7 +107,7 @@ class LevelSettings(RuleSettings):
 
 class ReversalSettings(RuleSettings):
     kind: Literal["reversal"]
-    zone: float = Field(150, gt=0, le=10_000)
+    zone: float = Field(150, strict=True, gt=0, le=10_000)
     oversold_percent: Percent = 5
     overbought_percent: Percent = 3
 
@@ -236,13 +237,10 @@ class AlertSettings(Part):
         if not path:
             return BUILT_IN
         try:
-            raw = Path(path).read_bytes()
-            text = raw.decode("utf-8")
+            text = _read(path)
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise InvalidInput(f"cannot read {path}: {reason}") from None
-        if len(raw) > MOST_BYTES:
-            raise InvalidInput(f"{path} is larger than {MOST_BYTES} bytes")
         return cls.parse(text, path)
 
     @classmethod
@@ -262,6 +260,15 @@ class AlertSettings(Part):
             told = "\n  ".join(f"{name}, line {line}: {why}" for line, why in sorted(set(problems)))
             raise InvalidInput(told)
         return settings
+
+    def never(self, products: Sequence[str], timeframes: Sequence[Timeframe]) -> Iterator[str]:
+        """What rules name that is not followed, given the settings: such a rule would be silent for ever."""
+        is_known = not any(":" in part for part in products)  # of a selection only the exchange knows what it is
+        for rule in self.rule:
+            if unknown := [t for t in rule.timeframes if t not in timeframes]:
+                yield f"rule {rule.name!r} is about {unknown[0]}, and TIMEFRAMES are {','.join(timeframes)}"
+            if is_known and (gone := [p for p in rule.products if p not in products]):
+                yield f"rule {rule.name!r} is about {gone[0]}, and PRODUCTS are {','.join(products)}"
 
     def _contradictions(self) -> list[tuple[tuple[str | int, ...], str]]:
         found: list[tuple[tuple[str | int, ...], str]] = []
@@ -283,6 +290,17 @@ class AlertSettings(Part):
     def rules(self) -> tuple[AnyRule, ...]:
         """Every rule; the built-in ones, where the file has none."""
         return self.rule or BUILT_IN.rule
+
+
+def _read(path: str) -> str:
+    """The text of a file, whatever else `path` may be: a pipe never ends, and a device has no end."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise InvalidInput(f"{path} is not a file")
+        raw = file.read(MOST_BYTES + 1)
+    if len(raw) > MOST_BYTES:
+        raise InvalidInput(f"{path} is larger than {MOST_BYTES} bytes")
+    return raw.decode("utf-8-sig")  # editors of Windows begin a file with a mark
 
 
 def _fill_kinds(table: dict[str, Any]) -> None:

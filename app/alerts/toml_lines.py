@@ -19,6 +19,8 @@ def parse(text: str) -> dict[str, object]:
     """The table that `text` holds; `InvalidInput` says in which line it is no TOML."""
     try:
         return tomllib.loads(text)
+    except RecursionError:
+        raise InvalidInput("line 1: lists and tables are nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"at line (\d+)", str(error))
         reason = re.sub(r" \(at .*\)$", "", str(error))

@@ -55,8 +55,13 @@ class Deliveries:
         return Claim(channel, kind.decode(), alert_of_row(identity.decode(), row), until_ms, tries, now_ms)
 
     def done(self, claim: Claim, state: str, pause_s: float = 0) -> None:
-        """`state`: sent, or refused by the service for good."""
+        """`state`: sent, in one word or another."""
         self._end(claim, "done", _outcome(claim, state), pause_s)
+
+    def refused(self, claim: Claim, reason: str, target: str, *, at_most: int) -> bool:
+        """The service will never take this one. After `at_most` in a row the channel is disabled; whether it is."""
+        note = _outcome(claim, f"refused: {reason}")
+        return self._end(claim, "refused", note, target=target, reason=reason, at_most=at_most) < 0
 
     def dropped(self, claim: Claim, reason: str) -> None:
         """Nothing is to be sent, for `reason`."""
@@ -75,9 +80,17 @@ class Deliveries:
         self._end(claim, "broken", reason, target=target)
 
     def _end(
-        self, claim: Claim, what: str, note: str | bytes, pause_s: float = 0, longest_s: float = 0, target: str = ""
-    ) -> None:
-        self._finish(
+        self,
+        claim: Claim,
+        what: str,
+        note: str | bytes,
+        pause_s: float = 0,
+        longest_s: float = 0,
+        target: str = "",
+        reason: str = "",
+        at_most: int = 0,
+    ) -> int:
+        done: int = self._finish(
             keys=[*_keys(claim.channel), keys.alert(claim.alert.id)],
             args=[
                 f"{claim.kind}|{claim.alert.id}",
@@ -88,15 +101,18 @@ class Deliveries:
                 int(pause_s * 1000),
                 int(longest_s * 1000),
                 target,
+                reason,
+                at_most,
             ],
         )
+        return done
 
     def disable(self, channel: str, reason: str, target: str) -> None:
         self._client.hset(_keys(channel)[2], mapping={"disabled": reason, "target": target, "trouble": reason})
 
     def enable(self, channel: str) -> None:
         """What was disabled or paused is tried again."""
-        self._client.hdel(_keys(channel)[2], "disabled", "target", "paused_until_ms", "failures", "trouble")
+        self._client.hdel(_keys(channel)[2], "disabled", "target", "paused_until_ms", "failures", "refusals", "trouble")
 
     def waiting(self, channels: Iterable[str]) -> dict[str, int]:
         """How many messages wait, or were claimed by somebody, for each channel."""

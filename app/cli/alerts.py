@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from argparse import Namespace
 from typing import Any
 
@@ -85,7 +86,7 @@ def example() -> Message:
         "definition": "test",
     }
     title = "This is only a test: TEST-USD: MACD-V crossed below -150 (5m)"
-    return Message("test|raised", "raised", fact, title, lines_of(fact), lambda: _chart(fact))
+    return Message("test|raised", "raised", fact, title, lines_of(fact), lambda: _chart(fact), int(time.time()))
 
 
 def _chart(fact: dict[str, Any]) -> bytes:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import email
 import email.policy
+import socket
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from typing import Any
 
@@ -26,6 +27,7 @@ from tests.alerting import OK, Answer, Service, fact, service
 pytestmark = pytest.mark.integration
 
 CANARY = "canary-77aa"
+NOW_S = 1_614_816_000
 FILE = """
 [channel.discord]
 url_env = "URL"
@@ -42,7 +44,7 @@ timeout_seconds = 1
 
 def message(picture: bytes | None = None, **changes: Any) -> Message:
     said = fact(1, **changes)
-    return Message(f"{said['id']}|raised", "raised", said, title_of(said), lines_of(said), lambda: picture)
+    return Message(f"{said['id']}|raised", "raised", said, title_of(said), lines_of(said), lambda: picture, NOW_S)
 
 
 def channels(url: str) -> dict[str, Channel]:
@@ -119,6 +121,9 @@ def test_telegram_gets_a_photo_with_a_caption() -> None:
         ("discord", (429, {"Retry-After": "2"}, b"<html>"), TooMany, 2.0),
         ("discord", (429, {}, b""), TooMany, 5.0),
         ("discord", (429, {"Retry-After": "nan"}, b'{"retry_after": -1}'), TooMany, 5.0),
+        ("discord", (429, {"Retry-After": "65000"}, b""), TooMany, 65.0),  # milliseconds
+        ("discord", (429, {"Retry-After": "9" * 400}, b'{"retry_after": 1' + b"0" * 400 + b"}"), TooMany, 5.0),
+        ("discord", (429, {}, b"[" * 50_000), TooMany, 5.0),
         ("telegram", (429, {}, b'{"ok":false,"parameters":{"retry_after":7}}'), TooMany, 7.0),
         ("telegram", (400, {}, b'{"ok":false,"description":"Bad Request: chat not found"}'), ChannelBroken, None),
         ("telegram", (400, {}, b'{"ok":false,"description":"Bad Request"}'), MessageRefused, None),
@@ -133,6 +138,91 @@ def test_what_an_answer_means(name: str, answer: Answer, error: type[DeliveryErr
         channels(state.url)[name].send(message())
     assert type(caught.value) is error
     assert caught.value.retry_after_s == pause_s
+    assert CANARY not in str(caught.value)
+
+
+def test_a_refusal_is_told_in_the_services_own_words_without_the_secret() -> None:
+    words = f"Webhooks posted to forum channels need a thread_name\n{CANARY} /api/webhooks/1/{CANARY}"
+    answer: Answer = (400, {}, orjson.dumps({"message": words, "code": 220001}))
+    with service(lambda _: answer) as state, pytest.raises(MessageRefused) as caught:
+        channels(state.url)["discord"].send(message())
+    text = str(caught.value)
+    assert text.startswith("the service answered 400: Webhooks posted to forum channels need a thread_name *** ")
+    assert CANARY not in text
+
+
+def test_a_telegram_group_that_has_moved_is_followed(caplog: pytest.LogCaptureFixture) -> None:
+    moved = {"ok": False, "description": "Bad Request: group chat was upgraded to a supergroup chat"}
+    answers = [(400, {}, orjson.dumps({**moved, "parameters": {"migrate_to_chat_id": -100999}})), OK, OK]
+    with service(lambda number: answers[number]) as state:
+        channel = channels(state.url)["telegram"]
+        target = channel.target
+        for _ in range(2):
+            channel.send(message(b"\x89PNG"))
+    chats = [parts_of(g.headers["Content-Type"], g.body)["chat_id"].get_payload(decode=True) for g in state.got]
+    assert chats == [b"-100123", b"-100999", b"-100999"]
+    assert channel.target == target, "it is the same channel"
+    assert "the Telegram group -100123 is -100999 now" in caplog.text
+
+
+class Drip:
+    """A service that answers rightly, but a byte at a time: in all it takes far longer than any time-out."""
+
+    def __init__(self, begin: bytes, byte: bytes, end: bytes) -> None:
+        self._said = begin, byte, end
+        self.port = 0
+
+    def handle(self, connection: socket.socket) -> None:
+        begin, byte, end = self._said
+        with suppress(OSError):
+            connection.sendall(begin)
+            for _ in range(600):
+                connection.sendall(byte)
+                threading.Event().wait(0.05)
+            connection.sendall(end)
+
+
+@contextmanager
+def dripping(begin: bytes, byte: bytes, end: bytes = b"") -> Iterator[int]:
+    """The port of a `Drip`."""
+    drip = Drip(begin, byte, end)
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            drip.handle(self.request)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX-A: ", b"\r\nContent-Length: 0\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 600\r\n\r\n", b""),
+    ],
+    ids=["head", "body"],
+)
+def test_an_answer_that_drips_is_given_up_in_time(begin: bytes, end: bytes) -> None:
+    with dripping(begin, b"a", end) as port, pytest.raises(DeliveryError, match="in time") as caught:
+        channels(f"http://127.0.0.1:{port}")["discord"].send(message())
+    assert type(caught.value) is DeliveryError
+
+
+def test_a_mail_server_that_drips_is_given_up_in_time() -> None:
+    with dripping(b"220", b"-x\r\n220", b" fine\r\n") as port, pytest.raises(DeliveryError) as caught:
+        mailbox(port).send(message())
+    assert "SMTPServerDisconnected" in str(caught.value)
+
+
+def test_a_password_that_smtp_cannot_send_is_said_and_not_shown() -> None:
+    with mail() as server, pytest.raises(ChannelBroken, match="holds characters") as caught:
+        mailbox(server.port, login=True, password=f"{CANARY}ä").send(message())
     assert CANARY not in str(caught.value)
 
 
@@ -194,10 +284,10 @@ def mail(**replies: bytes) -> Iterator[Mail]:
         thread.join()
 
 
-def mailbox(port: int, login: bool = False) -> Channel:
+def mailbox(port: int, login: bool = False, password: str = CANARY) -> Channel:
     text = f'[channel.email]\nhost = "127.0.0.1"\nport = {port}\nsecurity = "none"\nsender = "a@example.com"\n'
     text += 'to = ["b@example.com"]\n' + ('user_env = "U"\npassword_env = "P"\n' if login else "")
-    environ = {"U": "me", "P": CANARY}
+    environ = {"U": "me", "P": password}
     return build_channels(AlertSettings.parse(text + "[delivery]\ntimeout_seconds = 1\n"), environ)["email"]
 
 

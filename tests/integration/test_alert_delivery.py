@@ -14,6 +14,7 @@ import redis
 
 from app.alerts import delivery as delivery_module
 from app.alerts.channels.build import MisconfiguredChannel, build_channels
+from app.alerts.channels.channel import Channel, Message
 from app.alerts.channels.webhook import sign
 from app.alerts.delivery import Delivery
 from app.alerts.settings import AlertSettings
@@ -114,6 +115,49 @@ def test_429_500_timeout_and_404_in_turn_lose_nothing_and_double_nothing(
     assert hook.accepted == [f"{i}|raised" for i in ids]
     state = deliveries.state("hook")
     assert (state.waiting, state.claimed, state.done, state.disabled, state.trouble) == (0, 0, 12, None, None)
+
+
+class Odd(Channel):
+    """A channel that raises what nobody thought of."""
+
+    target = "odd"
+
+    def send(self, message: Message) -> float:
+        raise RecursionError(f"{SECRET} {message.id}")
+
+
+def test_whatever_a_channel_raises_counts_as_a_try(
+    indicators: IndicatorCache, deliveries: Deliveries, caplog: pytest.LogCaptureFixture
+) -> None:
+    (identity,) = raise_alerts(indicators, [1], ("hook",))
+    carrier = Delivery(deliveries, {"hook": Odd()}, AlertSettings.parse(FILE).delivery, lambda _: None)
+    assert carrier.drain("hook") == 0
+    state = deliveries.state("hook")
+    assert (state.waiting, state.claimed, state.failures, state.trouble) == (1, 0, 1, "unexpected RecursionError")
+    assert f"{identity} not sent (try 1): unexpected RecursionError" in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_a_run_of_refusals_disables_a_channel_with_the_services_reason(
+    indicators: IndicatorCache, deliveries: Deliveries
+) -> None:
+    refusals = [True, True, False, True, True, True, False]
+
+    def answer(number: int) -> Answer:
+        return (400, {}, b'{"message": "no thread_name"}') if refusals[number] else OK
+
+    with service(answer) as hook:
+        ids = raise_alerts(indicators, range(1, 9), ("hook",))
+        carrier = delivery(deliveries, hook.url)
+        eventually(lambda: carrier.drain("hook") >= 0 and deliveries.state("hook").disabled)
+        assert deliveries.state("hook").disabled == "the service answered 400: no thread_name"
+        assert (len(hook.got), deliveries.state("hook").waiting) == (6, 2), "two in a row are no run"
+        said = AlertCache(deliveries._client).read([ids[0]])[0].said["hook", "raised"]["state"]
+        assert said == "refused: the service answered 400: no thread_name"
+        deliveries.enable("hook")
+        refusals[6:] = [True, False]
+        drained(carrier)
+        assert deliveries.state("hook").disabled is None
 
 
 def test_the_pause_that_a_service_asks_for_is_kept_by_all(indicators: IndicatorCache, deliveries: Deliveries) -> None:

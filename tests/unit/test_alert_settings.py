@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
 from app.alerts.channels.build import MisconfiguredChannel, build_channels
-from app.alerts.settings import AlertSettings
+from app.alerts.settings import MOST_BYTES, AlertSettings
 from app.errors import InvalidInput
 from app.settings import Settings
 from app.timeframes import Timeframe
@@ -30,6 +31,41 @@ def test_the_example_of_the_documentation_is_valid_and_shows_every_setting() -> 
         assert not {n for n in names if not re.search(rf"^{n} = ", example, re.MULTILINE)}
     assert {r.kind for r in settings.rule} == {"level", "reversal", "stage", "price"}
     assert {c.kind for c in settings.channel.values()} == {"log", "discord", "webhook", "telegram", "email"}
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/stdin"])
+def test_what_is_no_file_is_not_read(path: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in (path, str(tmp_path / "pipe"), str(tmp_path)):
+        with pytest.raises(InvalidInput, match=r"is not a file|Is a directory|cannot read"):
+            AlertSettings.load(place)
+
+
+def test_a_file_is_read_with_a_bound_and_with_the_mark_of_windows(tmp_path: Path) -> None:
+    file = tmp_path / "alerts.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + RULE.encode())
+    assert AlertSettings.load(str(file)).rules[0].name == "first"
+    file.write_bytes(b"#" * (MOST_BYTES + 1))
+    with pytest.raises(InvalidInput, match="larger than"):
+        AlertSettings.load(str(file))
+    file.write_text("a = " + "[" * 50_000)
+    with pytest.raises(InvalidInput, match=r"line 1: "):
+        AlertSettings.load(str(file))
+
+
+def test_a_rule_about_what_is_not_followed_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "alerts.toml"
+    file.write_text(RULE + 'products = ["ETH-USD"]\ntimeframes = ["4h"]\n')
+
+    def settings(**env: str) -> Settings:
+        return Settings.from_environment({"ALERTS_FILE": str(file), **env})
+
+    settings()
+    settings(PRODUCTS="ETH-USD,BTC-USD")
+    with pytest.raises(InvalidInput, match=r"ALERTS_FILE: .*rule 'first' is about ETH-USD, and PRODUCTS are BTC-USD"):
+        settings(PRODUCTS="BTC-USD")
+    with pytest.raises(InvalidInput, match=r"ALERTS_FILE: .*rule 'first' is about 4h, and TIMEFRAMES are 5m,1h"):
+        settings(TIMEFRAMES="5m,1h")
 
 
 def test_a_rule_covers_what_it_names() -> None:
@@ -56,6 +92,10 @@ RULE = '[[rule]]\nname = "first"\nkind = "level"\n\n'
             "line 7: rule.1.kind: it must be one of level, reversal",
         ),
         (RULE + "[[rule]]\nkind = 'level'\n", "line 5: rule.1.name: Field required"),
+        (
+            '[[rule]]\nname = "a"\nkind = "level"\nlevels = ["150"]\n',
+            "line 4: rule.0.levels.0: Input should be a valid number",
+        ),
         (RULE + '[[rule]]\nname = "second"\nkind = "level"\nlevls = [1]\n', "line 8: rule.1.levls: there is no such"),
         (
             RULE + '[[rule]]\nname = "x"\nkind = "level"\nlevels = [\n  -150,\n  0,\n]\n',

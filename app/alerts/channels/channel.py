@@ -33,7 +33,8 @@ class Message(NamedTuple):
     """One message about one alert.
 
     `id`: the same each time that this message is sent, so that a receiver can drop a second copy. `kind`: raised,
-    withdrawn or restored. `picture`: makes the chart (PNG), or None where the candles are no longer there.
+    withdrawn or restored. `picture`: makes the chart (PNG), or None where the candles are no longer there. `now_s`: the
+    time of this try (UNIX seconds) on a clock that all hosts share.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Message(NamedTuple):
     title: str
     lines: list[str]
     picture: Callable[[], bytes | None]
+    now_s: int
 
 
 class Channel(ABC):

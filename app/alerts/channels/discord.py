@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import orjson
 
 from app.alerts.channels.channel import Channel, Message
-from app.alerts.channels.http import Http, Reply, check
+from app.alerts.channels.http import Http, Reply, check, seconds_of
 from app.alerts.channels.multipart import File, multipart
 from app.alerts.texts import grid_of, price_text
 
@@ -66,7 +66,4 @@ def pause_after(reply: Reply) -> float:
     """Seconds until the next message may come, where this one was the last of Discord's allowance."""
     if reply.headers.get("X-RateLimit-Remaining") != "0":
         return 0
-    try:
-        return min(max(float(reply.headers.get("X-RateLimit-Reset-After", "0")), 0), 60)
-    except ValueError:
-        return 0
+    return min(seconds_of(reply.headers.get("X-RateLimit-Reset-After")) or 0, 60)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import smtplib
+import socket
 import ssl
+import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -29,8 +32,13 @@ class EmailChannel(Channel):
 
     def send(self, message: Message) -> float:
         letter = letter_of(message, self._settings, message.picture() if self._settings.chart else None)
+        smtp = self._smtp()
+        cut = threading.Timer(self._timeout_s, _cut, args=(smtp,))
+        cut.daemon = True
+        cut.start()
         try:
-            with self._connection() as smtp:
+            smtp.connect(self._settings.host, self._settings.port)
+            with smtp:
                 if self._settings.security == "starttls":
                     smtp.starttls(context=ssl.create_default_context())
                 if self._login:
@@ -38,15 +46,30 @@ class EmailChannel(Channel):
                 smtp.send_message(letter)
         except smtplib.SMTPException as error:
             raise meaning(error) from None
+        except UnicodeError:
+            raise ChannelBroken("the login or an address holds characters that this mail server cannot take") from None
         except OSError as error:
             raise DeliveryError(f"the mail server: {type(error).__name__}") from None
+        finally:
+            cut.cancel()
+            smtp.close()
         return 0
 
-    def _connection(self) -> smtplib.SMTP:
-        s = self._settings
-        if s.security == "tls":
-            return smtplib.SMTP_SSL(s.host, s.port, timeout=self._timeout_s, context=ssl.create_default_context())
-        return smtplib.SMTP(s.host, s.port, timeout=self._timeout_s)
+    def _smtp(self) -> smtplib.SMTP:
+        """Not connected yet."""
+        if self._settings.security == "tls":
+            made: smtplib.SMTP = smtplib.SMTP_SSL(timeout=self._timeout_s, context=ssl.create_default_context())
+        else:
+            made = smtplib.SMTP(timeout=self._timeout_s)
+        made._host = self._settings.host  # type: ignore[attr-defined]  # whose certificate is checked
+        return made
+
+
+def _cut(smtp: smtplib.SMTP) -> None:
+    """End a conversation that takes too long as a whole: smtplib's time-out begins anew with every line."""
+    with suppress(OSError):
+        if smtp.sock is not None:
+            smtp.sock.shutdown(socket.SHUT_RDWR)
 
 
 def letter_of(message: Message, settings: EmailSettings, picture: bytes | None) -> EmailMessage:

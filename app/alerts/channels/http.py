@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import json
+import math
+import re
 import socket
+import threading
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import orjson
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
@@ -52,14 +57,17 @@ class PrivateAddress(Exception):
 
 
 class Reply(NamedTuple):
+    """`said`: what the service says of a refusal, without anything of the URL, which is a secret."""
+
     status: int
     headers: Mapping[str, str]
     body: bytes
+    said: str = ""
 
     def json(self) -> dict[str, Any]:
         """The body as an object; empty where it is none."""
         try:
-            value = json.loads(self.body)
+            value = orjson.loads(self.body)
         except ValueError:
             return {}
         return value if isinstance(value, dict) else {}
@@ -72,7 +80,8 @@ class Http:
         """Raises `InvalidInput` where `url` is no address that may be sent to; the text does not show it."""
         check_url(url, allow_private=allow_private)
         self._url = url
-        pools = {"http": urllib3.HTTPConnectionPool, "https": urllib3.HTTPSConnectionPool}
+        self._timeout_s = timeout_s
+        pools: dict[str, type[urllib3.HTTPConnectionPool]] = {"http": _HttpPool, "https": _HttpsPool}
         if not allow_private:
             pools = {"http": _PublicHttpPool, "https": _PublicHttpsPool}
         self._manager = urllib3.PoolManager(
@@ -82,35 +91,71 @@ class Http:
         self.target = hashlib.sha256(url.encode()).hexdigest()[:12]
 
     def post(self, body: bytes, headers: Mapping[str, str], path: str = "") -> Reply:
-        """The service's answer, whatever its status. Raises `DeliveryError`, `ChannelBroken`."""
+        """The service's answer, whatever its status, within the time-out. Raises `DeliveryError`, `ChannelBroken`."""
+        deadline = time.monotonic() + self._timeout_s
         try:
             response = self._manager.request(
                 "POST", self._url + path, body=body, headers=headers, redirect=False, preload_content=False
             )
             try:
-                return Reply(response.status, response.headers, response.read(MOST_BYTES, decode_content=True))
+                reply = Reply(response.status, response.headers, _body(response, deadline))
+                return reply._replace(said=self._without_secrets(_said(reply)))
             finally:
                 response.release_conn()
         except PrivateAddress as error:
             raise ChannelBroken(str(error)) from None
+        except UnicodeError:
+            raise ChannelBroken("its URL or the headers hold characters that HTTP cannot send") from None
         except (HTTPError, OSError) as error:
             cause = getattr(error, "reason", error)
             reason = next((text for kind, text in _REASONS if isinstance(cause, kind)), "the connection broke")
             raise DeliveryError(reason) from None
 
+    def _without_secrets(self, text: str) -> str:
+        for part in sorted(
+            re.split(r"[/?&=:#]+", urlsplit(self._url)._replace(scheme="", netloc="").geturl()), key=len
+        ):
+            if len(part) >= SHORTEST_SECRET:
+                text = text.replace(part, "***")
+        return text
+
+
+SHORTEST_SECRET = 6
+"""Characters of a part of a URL that is taken out of what a service says."""
+
+LONGEST_SAID = 200
+
+
+def _said(reply: Reply) -> str:
+    """What the service says of a refusal, in its own words, on one line."""
+    said = reply.json()
+    words = next((said[name] for name in ("description", "message", "error") if isinstance(said.get(name), str)), "")
+    return "".join(c if c.isprintable() else " " for c in words)[:LONGEST_SAID]
+
+
+def _body(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+    """The beginning of the body; `DeliveryError` where it is not there by `deadline` (monotonic)."""
+    body = bytearray()
+    while len(body) < MOST_BYTES and (piece := response.read1(MOST_BYTES - len(body), decode_content=True)):
+        body += piece
+        if time.monotonic() > deadline:
+            raise DeliveryError("no whole answer in time")
+    return bytes(body)
+
 
 def check(reply: Reply) -> None:
     """Raises what an answer means that is no success."""
     status = reply.status
+    said = f"the service answered {status}" + (f": {reply.said}" if reply.said else "")
     if 200 <= status < 300:
         return
     if status == 429:
         raise TooMany("429: too many requests", pause_of(reply))
     if status in PERMANENT:
-        raise ChannelBroken(f"the service answered {status}")
+        raise ChannelBroken(said)
     if 300 <= status < 500 and status not in (408, 425):
-        raise MessageRefused(f"the service answered {status}")
-    raise DeliveryError(f"the service answered {status}")
+        raise MessageRefused(said)
+    raise DeliveryError(said)
 
 
 def pause_of(reply: Reply) -> float:
@@ -119,13 +164,23 @@ def pause_of(reply: Reply) -> float:
     parameters = said.get("parameters")
     inside = parameters.get("retry_after") if isinstance(parameters, dict) else None
     for value in (said.get("retry_after"), inside, reply.headers.get("Retry-After")):
-        try:
-            seconds = float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            continue
-        if seconds >= 0:
-            return min(seconds, LONGEST_PAUSE_S)
+        if (seconds := seconds_of(value)) is not None:
+            return seconds
     return DEFAULT_PAUSE_S
+
+
+def seconds_of(value: object) -> float | None:
+    """The pause that `value` asks for, at most `LONGEST_PAUSE_S`; None if it asks for none.
+
+    More than that is taken for milliseconds, as some services have it.
+    """
+    try:
+        seconds = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if not (math.isfinite(seconds) and seconds >= 0):
+        return None
+    return seconds if seconds <= LONGEST_PAUSE_S else min(seconds / 1000, LONGEST_PAUSE_S)
 
 
 def check_url(url: str, *, allow_private: bool) -> None:
@@ -201,12 +256,60 @@ class _Public:
             raise NewConnectionError(self, str(error)) from None  # type: ignore[arg-type]
 
 
-class _PublicHttp(_Public, HTTPConnection):
+class _InTime:
+    """Mixed into a connection: the head of an answer comes within its time-out as a whole, however it drips."""
+
+    timeout: Any
+    sock: socket.socket | None
+    _is_cut = False
+
+    def getresponse(self) -> Any:
+        self._is_cut = False
+        cut = threading.Timer(self.timeout if isinstance(self.timeout, int | float) else 60.0, self._cut)
+        cut.daemon = True
+        cut.start()
+        try:
+            response = super().getresponse()  # type: ignore[misc]
+        except OSError:
+            if self._is_cut:
+                raise TimeoutError from None
+            raise
+        finally:
+            cut.cancel()
+        if self._is_cut:  # for http.client the end of the connection is one of a head, too
+            response.close()
+            raise TimeoutError
+        return response
+
+    def _cut(self) -> None:
+        self._is_cut = True
+        with suppress(OSError):
+            if self.sock is not None:
+                self.sock.shutdown(socket.SHUT_RDWR)
+
+
+class _Http(_InTime, HTTPConnection):
     pass
 
 
-class _PublicHttps(_Public, HTTPSConnection):
+class _Https(_InTime, HTTPSConnection):
     pass
+
+
+class _PublicHttp(_Public, _Http):
+    pass
+
+
+class _PublicHttps(_Public, _Https):
+    pass
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Http
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _Https
 
 
 class _PublicHttpPool(urllib3.HTTPConnectionPool):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import time
 
 import orjson
 
@@ -31,7 +30,7 @@ class WebhookChannel(Channel):
                 "alert": message.fact,
             }
         )
-        check(self._http.post(body, self.headers(message.id, body, int(time.time()))))
+        check(self._http.post(body, self.headers(message.id, body, message.now_s)))
         return 0
 
     def headers(self, identity: str, body: bytes, now_s: int) -> dict[str, str]:

@@ -2,10 +2,11 @@
 --
 -- KEYS[1] waiting   KEYS[2] claimed   KEYS[3] state of the channel   KEYS[4] the alert
 -- ARGV[1] message (kind|identity)   ARGV[2] end of the claim in ms
--- ARGV[3] 'done', 'dropped' (nothing was sent), 'again', 'failed' or 'broken'
--- ARGV[4] what to note: the outcome as JSON where it is done, else the reason   ARGV[5] channel name
+-- ARGV[3] 'done', 'refused' (for good), 'dropped' (nothing was sent), 'again', 'failed' or 'broken'
+-- ARGV[4] what to note: the outcome as JSON where it is settled, else the reason   ARGV[5] channel name
 -- ARGV[6] ms for which the channel pauses   ARGV[7] longest back-off in ms   ARGV[8] the channel's target
--- Answer: 1 where the claim was still the caller's.
+-- ARGV[9] why it was refused   ARGV[10] refusals in a row that disable the channel
+-- Answer: 1 where the claim was still the caller's; -1 where the channel is disabled now.
 
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -27,14 +28,21 @@ end
 
 local is_kept = redis.call('EXISTS', KEYS[4]) == 1
 
-if ARGV[3] == 'done' or ARGV[3] == 'dropped' then -- it is settled, also where the claim ran out meanwhile
+local is_disabled = false
+
+if ARGV[3] == 'done' or ARGV[3] == 'refused' or ARGV[3] == 'dropped' then -- it is settled, also where the claim ran out meanwhile
   redis.call('ZREM', KEYS[1], ARGV[1])
   redis.call('ZREM', KEYS[2], ARGV[1])
   if is_kept then redis.call('HSET', KEYS[4], 'sent:' .. ARGV[5] .. ':' .. kind, ARGV[4]) end
-  redis.call('HINCRBY', KEYS[3], ARGV[3], 1)
+  redis.call('HINCRBY', KEYS[3], ARGV[3] == 'dropped' and 'dropped' or 'done', 1)
   if ARGV[3] == 'done' then
-    redis.call('HDEL', KEYS[3], 'failures', 'disabled', 'trouble')
+    redis.call('HDEL', KEYS[3], 'failures', 'refusals', 'disabled', 'trouble')
     pause(tonumber(ARGV[6]))
+  elseif ARGV[3] == 'refused' then
+    redis.call('HDEL', KEYS[3], 'failures')
+    redis.call('HSET', KEYS[3], 'trouble', ARGV[9])
+    is_disabled = redis.call('HINCRBY', KEYS[3], 'refusals', 1) >= tonumber(ARGV[10])
+    if is_disabled then redis.call('HSET', KEYS[3], 'disabled', ARGV[9], 'target', ARGV[8]) end
   end
 elseif ARGV[3] == 'again' then
   give_back()
@@ -52,4 +60,5 @@ elseif ARGV[3] == 'broken' then
   give_back()
   redis.call('HSET', KEYS[3], 'disabled', ARGV[4], 'target', ARGV[8], 'trouble', ARGV[4])
 end
+if is_disabled then return -1 end
 return mine and 1 or 0
