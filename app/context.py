@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
@@ -28,6 +29,9 @@ from app.tasks import Tasks
 
 if TYPE_CHECKING:
     from app.exchange.coinbase.rest import CoinbaseRest
+
+
+log = logging.getLogger(__name__)
 
 
 class Context:
@@ -67,8 +71,11 @@ class Context:
 
     @cached_property
     def alert_settings(self) -> AlertSettings:
-        """The rules and channels of the alerts file."""
-        return AlertSettings.load(self.settings.alerts_file)
+        """The rules and channels of the alerts file. What a rule says of what is not followed is in the log, once."""
+        settings = AlertSettings.load(self.settings.alerts_file)
+        for problem in settings.never(self.settings.products, self.settings.timeframes):
+            log.warning("%s: %s: of that it will never say anything", self.settings.alerts_file, problem)
+        return settings
 
     @cached_property
     def evaluator(self) -> Evaluator:

@@ -187,15 +187,6 @@ class Settings(BaseModel):
         AlertSettings.load(value)
         return value
 
-    @model_validator(mode="after")
-    def _rules_are_about_what_is_followed(self) -> Self:
-        from app.alerts.settings import AlertSettings  # here: as above
-
-        problems = AlertSettings.load(self.alerts_file).never(self.products, self.timeframes)
-        if problem := next(iter(problems), None):
-            raise ValueError(f"{self.alerts_file}: {problem}")
-        return self
-
     @field_validator("ingest_share")
     @classmethod
     def _is_share(cls, value: str) -> str:
@@ -219,8 +210,6 @@ class Settings(BaseModel):
         except ValidationError as error:
             problems += [
                 f"{str(e['loc'][0]).upper()}: {e['msg'].removeprefix('Value error, ')} (it is {_shown(e)})"
-                if e["loc"]
-                else f"ALERTS_FILE: {e['msg'].removeprefix('Value error, ')}"
                 for e in error.errors()
             ]
         if problems := [p for p in problems if p]:
