@@ -25,6 +25,12 @@ MOST_WAITING = 1_000
 """Tasks in a queue, from which on more are dropped, and counted: what they were for is found by the next scan, or by
 beat's next tick. Workers that were away for days come back to minutes of work, and Redis does not fill up meanwhile."""
 
+ENOUGH = 20
+"""Tasks in a queue, from which on no further one of those is sent that look at all there is to do: a few do it as well.
+
+An expiry time would bound piles too, but a worker checks it by its own clock: 90 s ahead, it throws everything away.
+"""
+
 DROPPED = "tasks_dropped"
 
 
@@ -46,20 +52,23 @@ class Tasks:
 
     def drain(self) -> None:
         """Have somebody look at the repair queue now."""
-        self._send(DRAIN, queue="backfill", expires=10)
+        self._send(DRAIN, queue="backfill", enough=ENOUGH)
 
     def scan(self) -> None:
         """Have everything looked through for gaps now."""
-        self._send(SCAN, queue="backfill", expires=60, now=True)
+        self._send(SCAN, queue="backfill", now=True)
 
     def deliver(self, channel: str | None = None) -> None:
         """Have the messages of alerts that wait for `channel`, or for any, sent now."""
-        self._send(DELIVER, queue="alerts", expires=10, channel=channel)
+        self._send(DELIVER, queue="alerts", enough=ENOUGH, channel=channel)
 
-    def _send(self, name: str, *, queue: str, expires: float | None = None, **work: Any) -> None:
-        if int(self._redis.llen(f"{self._prefix}{queue}")) >= MOST_WAITING:
+    def _send(self, name: str, *, queue: str, enough: int | None = None, **work: Any) -> None:
+        waiting = int(self._redis.llen(f"{self._prefix}{queue}"))
+        if enough is not None and waiting >= enough:
+            return
+        if waiting >= MOST_WAITING:
             self._redis.hincrby(keys.COUNTERS, f"{DROPPED}:{queue}", 1)
             return
         kwargs = {"exchange": self._exchange, **work}
         with self._one_at_a_time:
-            self._app.send_task(name, kwargs=kwargs, queue=queue, expires=expires, ignore_result=True)
+            self._app.send_task(name, kwargs=kwargs, queue=queue, ignore_result=True)

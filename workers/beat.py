@@ -10,17 +10,12 @@ from celery.result import AsyncResult
 from redis.exceptions import RedisError
 
 from app.pulse import Pulse
+from app.tasks import ENOUGH
 from workers.app import context
-
-ENOUGH = 20
-"""Tasks in a queue, from which on beat adds none: workers that were away find a few, not a pile."""
 
 
 class PilelessScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
-    """Keeps its schedule in memory: with intervals of seconds there is nothing to keep in a file.
-
-    An expiry time would bound piles too, but is checked by the clock of another machine.
-    """
+    """Keeps its schedule in memory: with intervals of seconds there is nothing to keep in a file."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)

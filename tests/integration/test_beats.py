@@ -17,8 +17,8 @@ import redis
 
 from app.launch.redis import RedisServer
 from app.repair.schedule import is_due
+from app.tasks import ENOUGH
 from tests.support import Process, eventually, free_port
-from workers.beat import ENOUGH
 
 pytestmark = pytest.mark.integration
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 import redis
 
 from app import tasks as tasks_module
 from app.cache import keys
-from app.tasks import SERIES_A_TASK, Tasks
+from app.tasks import ENOUGH, SERIES_A_TASK, Tasks
 from app.timeframes import BASE
 from app.touched import Touched
 from tests.build import B0
@@ -32,6 +33,20 @@ def test_a_queue_that_nobody_empties_is_bounded_and_what_is_dropped_is_counted(
     tasks.update([TOUCHED])
     assert redis_client.llen(WAITING) == 3
     assert redis_client.hget(keys.COUNTERS, "tasks_dropped:indicators") == b"2"
+
+
+def test_of_tasks_that_look_at_everything_a_few_wait_and_none_is_thrown_away_by_a_clock(
+    tasks: Tasks, redis_client: redis.Redis
+) -> None:
+    for _ in range(ENOUGH + 5):
+        tasks.drain()
+        tasks.deliver()
+    tasks.scan()
+    waiting = {queue: redis_client.lrange(f"cw:1:celery:{queue}", 0, -1) for queue in ("backfill", "alerts")}
+    assert {queue: len(messages) for queue, messages in waiting.items()} == {"backfill": ENOUGH + 1, "alerts": ENOUGH}
+    headers = [orjson.loads(message)["headers"] for messages in waiting.values() for message in messages]
+    assert {(h["expires"], h["eta"]) for h in headers} == {(None, None)}, "a worker's clock may be wrong"
+    assert not redis_client.exists(keys.COUNTERS), "nothing is lost"
 
 
 def test_series_are_sent_so_many_a_task(tasks: Tasks, redis_client: redis.Redis) -> None:

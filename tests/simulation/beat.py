@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from app.tasks import ENOUGH
 from tests.simulation import seams
 
 if TYPE_CHECKING:
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
 
 BEAT_S = 2.0
 IDLE_BEAT_S = 15.0
-ENOUGH = 20
 HEARD_S = 25.0
 """Exchange seconds after the begin of a slot in which its task is sent."""
 FIRST_TICKS = 20

@@ -20,7 +20,6 @@ MOST_WAITING = 1_000
 class Task(NamedTuple):
     name: str
     work: dict[str, Any]
-    expires_us: int
 
 
 class Broker:
@@ -33,15 +32,14 @@ class Broker:
         self.loses = 0.0
         self.doubles = 0.0
 
-    def send(self, queue: str, name: str, work: dict[str, Any], expires_s: float | None = None) -> None:
+    def send(self, queue: str, name: str, work: dict[str, Any]) -> None:
         world = self._world
         luck = world.chance.random() if self.loses or self.doubles else 1.0
         if luck < self.loses:
             world.note("broker", f"loses {name}")
             return
         for _ in range(2 if luck < self.loses + self.doubles else 1):
-            expires_us = world.scheduler.now_us + int((expires_s or 1e6) * 1e6)
-            task = Task(name, json.loads(json.dumps(work)), expires_us)
+            task = Task(name, json.loads(json.dumps(work)))
             world.scheduler.after(world.chance.uniform(0.002, 0.03), lambda task=task: self._arrive(queue, task))
 
     def _arrive(self, queue: str, task: Task) -> None:
@@ -60,10 +58,8 @@ class Broker:
         while True:
             for queue in queues:
                 waiting = self._queues.get(queue)
-                while waiting:
-                    task = waiting.popleft()
-                    if task.expires_us > self._world.scheduler.now_us:
-                        return queue, task
+                if waiting:
+                    return queue, waiting.popleft()
             for queue in queues:
                 idle = self._idle.setdefault(queue, [])
                 if actor not in idle:

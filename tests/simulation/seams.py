@@ -49,13 +49,13 @@ class SimulatedTasks(Tasks):
         self._process = process
         self._exchange = exchange
 
-    def _send(self, name: str, *, queue: str, expires: float | None = None, **work: Any) -> None:
+    def _send(self, name: str, *, queue: str, enough: int | None = None, **work: Any) -> None:
         try:
             self._process.before()
         except redis.ConnectionError as error:
             raise OperationalError(str(error)) from None
-        if queue != "alerts":
-            world().broker.send(queue, name, {"exchange": self._exchange, **work}, expires)
+        if queue != "alerts" and (enough is None or world().broker.waiting(queue) < enough):
+            world().broker.send(queue, name, {"exchange": self._exchange, **work})
 
 
 class SimulatedContext(Context):
