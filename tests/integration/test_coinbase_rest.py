@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -326,16 +327,17 @@ def test_an_endless_answer_is_given_up(venue: Venue) -> None:
     rest.close()
 
 
-def test_an_answer_byte_by_byte_is_given_up(venue: Venue) -> None:
+@pytest.mark.parametrize("head", [b"Content-Length: 100000\r\n\r\n", b"X-A: "], ids=["body", "head"])
+def test_an_answer_byte_by_byte_is_given_up(venue: Venue, head: bytes) -> None:
     def answer(request: BaseHTTPRequestHandler) -> None:
-        request.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        request.wfile.write(b"HTTP/1.1 200 OK\r\n" + head)
         gone = threading.Event()
         while not gone.wait(0.05):
             request.wfile.write(b" ")
 
     venue.answer = answer
     rest = CoinbaseRest(venue.url, timeout_s=0.5)
-    with pytest.raises(Unavailable, match="too long"):
+    with pytest.raises(Unavailable, match=r"too long|timed out"):
         rest.time_ms()
     rest.close()
 
@@ -434,3 +436,16 @@ def test_against_the_local_exchange() -> None:
         with pytest.raises(Refused, match="NOPE-USD"):
             rest.candles("NOPE-USD", M5, T - STEP, T - STEP)
         rest.close()
+
+
+def test_passwords_of_a_file_are_not_for_the_exchange(
+    venue: Venue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password canary\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    venue.answer = body({"epochMillis": "1614816000000"})
+    rest = CoinbaseRest(venue.url)
+    rest.time_ms()
+    rest.close()
+    ((_, _, headers),) = venue.asked
+    assert "authorization" not in headers

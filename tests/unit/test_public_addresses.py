@@ -21,6 +21,9 @@ HIDING = {
     "mapped": lambda inner: f"::ffff:{inner}",
     "6to4": lambda inner: str(IPv6Address(0x2002 << 112 | int(inner) << 80)),
     "Teredo": teredo,
+    "compatible": lambda inner: f"::{inner}",
+    "translated": lambda inner: f"::ffff:0:{inner}",
+    "ISATAP": lambda inner: f"2001:4860::200:5efe:{int(inner) >> 16:x}:{int(inner) & 0xFFFF:x}",
     "NAT64": lambda inner: str(IPv6Address(int(IPv6Address("64:ff9b::")) | int(inner))),
 }
 
@@ -38,6 +41,13 @@ def test_a_group_of_receivers_is_not_public(address: str) -> None:
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "192.168.0.1", "127.0.0.1", "169.254.1.1", "::1", "fe80::1%eth0"])
 def test_networks_of_ones_own_are_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["192.0.0.9", "192.88.99.1", "64:ff9b:1::1", "2620:4f:8000::1", "3fff::1", "5f00::1", "fec0::1", "::1"]
+)
+def test_networks_for_special_purposes_are_not_public(address: str) -> None:
     assert not is_public(address)
 
 

@@ -11,10 +11,8 @@ import ipaddress
 import math
 import re
 import socket
-import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -32,6 +30,7 @@ from urllib3.exceptions import (
 
 from app.alerts.channels.channel import ChannelBroken, DeliveryError, MessageRefused, TooMany
 from app.errors import InvalidInput
+from app.network import POOLS, InTime, trusted
 
 MOST_BYTES = 64 * 1024
 """Of an answer; the rest is of no interest."""
@@ -49,10 +48,27 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
 )
 """The narrower ones first: some are kinds of others."""
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_HIDING = [ipaddress.ip_network(text) for text in ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96")]
+"""Networks of IPv6 whose last 32 bits are an address of IPv4."""
+
+_ISATAP = (0x0000_5EFE, 0x0200_5EFE)
+
+_SPECIAL = [
+    ipaddress.ip_network(text)
+    for text in (
+        "192.0.0.0/24",
+        "192.88.99.0/24",
+        "64:ff9b:1::/48",
+        "2620:4f:8000::/48",
+        "3fff::/20",
+        "5f00::/16",
+        "fec0::/10",
+    )
+]
+"""Networks for special purposes (IANA's registries), which not every version of Python knows."""
 
 
-class PrivateAddress(Exception):
+class PrivateAddress(OSError):
     """A connection to an address that is not on the public internet was asked for, and refused."""
 
 
@@ -81,11 +97,9 @@ class Http:
         check_url(url, allow_private=allow_private)
         self._url = url
         self._timeout_s = timeout_s
-        pools: dict[str, type[urllib3.HTTPConnectionPool]] = {"http": _HttpPool, "https": _HttpsPool}
-        if not allow_private:
-            pools = {"http": _PublicHttpPool, "https": _PublicHttpsPool}
+        pools = POOLS if allow_private else {"http": _PublicHttpPool, "https": _PublicHttpsPool}
         self._manager = urllib3.PoolManager(
-            num_pools=2, maxsize=at_once, timeout=urllib3.Timeout(total=timeout_s), retries=False
+            num_pools=2, maxsize=at_once, timeout=urllib3.Timeout(total=timeout_s), retries=False, ca_certs=trusted()
         )
         self._manager.pool_classes_by_scheme = pools
         self.target = hashlib.sha256(url.encode()).hexdigest()[:12]
@@ -203,11 +217,11 @@ def is_public(address: str) -> bool:
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if any(ip in network for network in _HIDING) or int(ip) >> 32 & 0xFFFF_FFFF in _ISATAP:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
         if inner is not None:
             return is_public(str(inner))
-    return ip.is_global and not ip.is_multicast
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _SPECIAL)
 
 
 def _is_private_literal(host: str) -> bool:
@@ -217,99 +231,28 @@ def _is_private_literal(host: str) -> bool:
         return False
 
 
-def connect_publicly(host: str, port: int, timeout_s: float | None) -> socket.socket:
-    """A connection to the first public address of `host` that answers; the address checked is the one connected to."""
-    last: Exception = OSError("no address")
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        if not is_public(str(address[0])):
-            last = PrivateAddress("its host has a private address; allow_private = true allows that")
-            continue
-        connection = socket.socket(family, kind, protocol)
-        try:
-            connection.settimeout(timeout_s)
-            connection.connect(address)
-        except OSError as error:
-            connection.close()
-            last = error
-        else:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return connection
-    raise last
+class _Public(InTime):
+    """A connection whose socket only ever leads to a public address: the address checked is the one connected to."""
 
-
-class _Public:
-    """Mixed into a connection: its socket only ever leads to a public address."""
-
-    host: str
-    port: int
-    timeout: Any
+    def check(self, address: str) -> None:
+        if not is_public(address):
+            raise PrivateAddress("its host has a private address; allow_private = true allows that")
 
     def _new_conn(self) -> socket.socket:
-        seconds = self.timeout if isinstance(self.timeout, int | float) else None
         try:
-            return connect_publicly(self.host, self.port, seconds)
-        except socket.gaierror as error:
-            raise NameResolutionError(self.host, self, error) from None  # type: ignore[arg-type]
-        except TimeoutError:
-            raise ConnectTimeoutError(self, "no connection in time") from None
-        except OSError as error:
-            raise NewConnectionError(self, str(error)) from None  # type: ignore[arg-type]
-
-
-class _InTime:
-    """Mixed into a connection: the head of an answer comes within its time-out as a whole, however it drips."""
-
-    timeout: Any
-    sock: socket.socket | None
-    _is_cut = False
-
-    def getresponse(self) -> Any:
-        self._is_cut = False
-        cut = threading.Timer(self.timeout if isinstance(self.timeout, int | float) else 60.0, self._cut)
-        cut.daemon = True
-        cut.start()
-        try:
-            response = super().getresponse()  # type: ignore[misc]
-        except OSError:
-            if self._is_cut:
-                raise TimeoutError from None
+            return super()._new_conn()
+        except NewConnectionError as error:
+            if isinstance(error.__cause__, PrivateAddress):
+                raise error.__cause__ from None
             raise
-        finally:
-            cut.cancel()
-        if self._is_cut:  # for http.client the end of the connection is one of a head, too
-            response.close()
-            raise TimeoutError
-        return response
-
-    def _cut(self) -> None:
-        self._is_cut = True
-        with suppress(OSError):
-            if self.sock is not None:
-                self.sock.shutdown(socket.SHUT_RDWR)
 
 
-class _Http(_InTime, HTTPConnection):
+class _PublicHttp(_Public, HTTPConnection):
     pass
 
 
-class _Https(_InTime, HTTPSConnection):
+class _PublicHttps(_Public, HTTPSConnection):
     pass
-
-
-class _PublicHttp(_Public, _Http):
-    pass
-
-
-class _PublicHttps(_Public, _Https):
-    pass
-
-
-class _HttpPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Http
-
-
-class _HttpsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _Https
 
 
 class _PublicHttpPool(urllib3.HTTPConnectionPool):

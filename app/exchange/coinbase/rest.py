@@ -16,6 +16,7 @@ import requests
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from urllib3.exceptions import HTTPError
 
+from app import network
 from app.candles import State, UnifiedCandle
 from app.errors import InvalidInput, Refused, Throttled, Unavailable
 from app.exchange.adapter import Page
@@ -82,7 +83,7 @@ class CoinbaseRest:
         """`base_url`: origin without a path. `timeout_s`: for a whole request, connecting and reading."""
         self._base_url = base_url.rstrip("/")
         self._timeout_s = timeout_s
-        self._session = session or requests.Session()
+        self._session = session or network.session()
 
     def close(self) -> None:
         self._session.close()
@@ -154,6 +155,8 @@ def _raise_for(path: str, status: int, headers: Any, body: bytes) -> None:
     if status == 200:
         return
     what = f"{path}: {status} {_message(body)}".rstrip()
+    if status in (401, 403):
+        what += ": if this goes on, the exchange blocks this address (a country, a data centre, a proxy)"
     if status in (429, 401, 403):
         raise Throttled(what, _retry_after_s(headers.get("Retry-After")))
     if 400 <= status < 500 and status not in (408, 425):

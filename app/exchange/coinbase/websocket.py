@@ -14,10 +14,13 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from websocket import ABNF, WebSocket, WebSocketException, WebSocketTimeoutException
 from websocket._abnf import frame_buffer
 
+from app import network
 from app.exchange.adapter import Event, ExchangeAdapter
 from app.exchange.coinbase.models import EXCHANGE, MAX_FRAME_BYTES
 from app.exchange.coinbase.pacing import CONNECTIONS, MESSAGES, AwakeClock, Backoff, Limiter
@@ -358,9 +361,38 @@ class _Dialler:
         return _Socket(sockopt=_KEEPALIVE, skip_utf8_validation=True)
 
     def open(self, wire: _Socket) -> None:
-        # TLS is verified by default, compression is never offered, and a market feed has no reason to redirect.
-        wire.connect(self._url, timeout=self._timeout_s, redirect_limit=0)  # type: ignore[no-untyped-call]
+        # Compression is never offered, and a market feed has no reason to redirect.
+        through = self._proxy() or {"socket": self._connected()}
+        wire.connect(self._url, timeout=self._timeout_s, redirect_limit=0, **through)  # type: ignore[no-untyped-call]
         wire.settimeout(_RECEIVE_S)
+
+    def _proxy(self) -> dict[str, object]:
+        """What websocket-client has to know of the proxy that the environment names; empty where there is none."""
+        parts, proxies = urlsplit(self._url), getproxies()
+        scheme = "https" if parts.scheme == "wss" else "http"
+        named = urlsplit(proxies.get(scheme) or proxies.get("all") or "")
+        if not named.hostname or proxy_bypass(parts.hostname or ""):
+            return {}
+        if named.scheme != "http":
+            raise _Closed(
+                f"a proxy for the stream must be http://…, and the environment names one of {named.scheme}://"
+            )
+        login = (unquote(named.username), unquote(named.password or "")) if named.username else None
+        where = {"http_proxy_host": named.hostname, "http_proxy_port": named.port or 80, "http_proxy_auth": login}
+        return {**where, "sslopt": {"ca_certs": network.trusted()}}
+
+    def _connected(self) -> socket.socket:
+        parts = urlsplit(self._url)
+        is_tls, host = parts.scheme == "wss", parts.hostname or ""
+        made = network.connect_any(host, parts.port or (443 if is_tls else 80), self._timeout_s, _KEEPALIVE)
+        made.settimeout(self._timeout_s)
+        if not is_tls:
+            return made
+        try:
+            return ssl.create_default_context(cafile=network.trusted()).wrap_socket(made, server_hostname=host)
+        except OSError:
+            made.close()
+            raise
 
 
 class _BoundedFrames(frame_buffer):

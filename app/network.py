@@ -1,0 +1,157 @@
+"""Connections to services that are not ours: to whichever of a host's addresses answers, within one time-out, and by
+one store of trusted certificates.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+import certifi
+import urllib3
+from requests import Session
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+STORES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+"""Variables that name a file of certificates; without one, those that Mozilla trusts."""
+
+Option = tuple[int, int, int]
+
+
+def trusted() -> str:
+    """The file of the certificates that are trusted, for the stream and for REST."""
+    return next((os.environ[name] for name in STORES if os.environ.get(name)), certifi.where())
+
+
+def connect_any(
+    host: str,
+    port: int,
+    timeout_s: float,
+    options: Iterable[Option] = (),
+    check: Callable[[str], None] = lambda _: None,
+) -> socket.socket:
+    """A connection to the first address of `host` that answers within `timeout_s`.
+
+    Each has its share of the time, so that one that is silent does not hide the others. `check` raises `OSError` for an
+    address that is not to be used. Raises the last address' error, or `socket.gaierror`.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    until_s, last = time.monotonic() + timeout_s, OSError("no address")
+    for tried, (family, kind, protocol, _, address) in enumerate(found):
+        left_s = max(0.05, until_s - time.monotonic())
+        try:
+            check(str(address[0]))
+            return _connected(socket.socket(family, kind, protocol), address, left_s / (len(found) - tried), options)
+        except OSError as error:
+            last = error
+    raise last
+
+
+def _connected(made: socket.socket, address: Any, timeout_s: float, options: Iterable[Option]) -> socket.socket:
+    try:
+        for option in ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *options):
+            made.setsockopt(*option)
+        made.settimeout(timeout_s)
+        made.connect(address)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+class InTime:
+    """Mixed into a connection of urllib3: it opens, and the head of an answer comes, within its time-out as a whole."""
+
+    host: str
+    port: int
+    timeout: Any
+    sock: socket.socket | None
+    _is_cut = False
+
+    def check(self, address: str) -> None:
+        """Raises `OSError` for an address that is not to be used."""
+
+    def _new_conn(self) -> socket.socket:
+        try:
+            options = getattr(self, "socket_options", None) or ()
+            return connect_any(self.host, self.port, self._seconds, options, self.check)
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from None  # type: ignore[arg-type]
+        except TimeoutError:
+            raise ConnectTimeoutError(self, f"no connection to {self.host} in time") from None
+        except OSError as error:
+            raise NewConnectionError(self, str(error)) from error  # type: ignore[arg-type]
+
+    def getresponse(self) -> Any:
+        self._is_cut = False
+        cut = threading.Timer(self._seconds, self._cut)
+        cut.daemon = True
+        cut.start()
+        try:
+            response = super().getresponse()  # type: ignore[misc]
+        except OSError:
+            if self._is_cut:
+                raise TimeoutError("no answer in time") from None
+            raise
+        finally:
+            cut.cancel()
+        if self._is_cut:  # for http.client the end of the connection is one of a head, too
+            response.close()
+            raise TimeoutError("no answer in time")
+        return response
+
+    @property
+    def _seconds(self) -> float:
+        return self.timeout if isinstance(self.timeout, int | float) else LONGEST_S
+
+    def _cut(self) -> None:
+        self._is_cut = True
+        with suppress(OSError):
+            if self.sock is not None:
+                self.sock.shutdown(socket.SHUT_RDWR)
+
+
+LONGEST_S = 60.0
+"""For a connection whose time-out nobody has said."""
+
+
+class InTimeHttp(InTime, HTTPConnection):
+    pass
+
+
+class InTimeHttps(InTime, HTTPSConnection):
+    pass
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = InTimeHttp
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = InTimeHttps
+
+
+POOLS: dict[str, type[urllib3.HTTPConnectionPool]] = {"http": _HttpPool, "https": _HttpsPool}
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
+
+def session() -> Session:
+    """A session of requests on such connections. It takes proxies from the environment, and no passwords from files."""
+    made = Session()
+    made.verify = trusted()
+    made.auth = lambda request: request  # or ~/.netrc would be asked
+    for scheme in ("http://", "https://"):
+        made.mount(scheme, _Adapter())
+    return made
