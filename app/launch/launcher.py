@@ -56,11 +56,14 @@ class Launcher:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: self._stop.set())
         plan = self._plan
-        for folder in (plan.folder, plan.logs, plan.folder / "redis"):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            for folder in (plan.folder, plan.logs, plan.folder / "redis"):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unusable(plan.folder, error) from None
         with _sole_use(plan.folder):
             ports.check(plan.ports)
-            print(_banner(plan), flush=True)
+            self._print(_banner(plan))
             text = configuration(plan.root, plan.folder, plan.programs, plan.redis)
             supervisor = Supervisor(plan.folder, text, plan.environ)
             try:
@@ -146,7 +149,15 @@ class Launcher:
         return clean
 
     def _say(self, line: str) -> None:
-        print(f"[{time.monotonic() - self._began_s:5.1f} s] {line}", flush=True)
+        self._print(f"[{time.monotonic() - self._began_s:5.1f} s] {line}")
+
+    def _print(self, text: str) -> None:
+        """Whoever reads it may have gone, the terminal or `head`: then all is ended, in order."""
+        try:
+            print(text, flush=True)
+        except OSError:
+            self._stop.set()
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _redis_lives(supervisor: Supervisor) -> bool:
@@ -157,12 +168,20 @@ def _redis_lives(supervisor: Supervisor) -> bool:
 @contextmanager
 def _sole_use(folder: Path) -> Iterator[None]:
     """Holds `folder`; `InvalidInput` where another launcher does."""
-    with (folder / "lock").open("w") as lock:
+    try:
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise _unusable(folder, error) from None
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InvalidInput(f"{_near(folder)} is in use: another launch runs from it; end that one first") from None
         yield
+
+
+def _unusable(folder: Path, error: OSError) -> InvalidInput:
+    return InvalidInput(f"{_near(folder)} cannot be written ({error.strerror}): name another folder with --folder")
 
 
 def _banner(plan: Plan) -> str:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 import redis
 
-from tests.support import Process, eventually, free_port
+from tests.support import ROOT, Process, eventually, free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=1.1)]
 
@@ -34,6 +35,9 @@ time.sleep(600)
 """
 
 
+NOWHERE = {"EXCHANGE_WS_URL": "ws://127.0.0.1:1", "EXCHANGE_REST_URL": "http://127.0.0.1:1"}
+
+
 class Launch:
     """A launcher that can be started again and again in one folder, on ports of its own."""
 
@@ -42,13 +46,18 @@ class Launch:
         self.ports = {name: str(free_port()) for name in ("WEB_PORT", "FLOWER_PORT", "LAUNCH_REDIS_PORT")}
         self.redis_url = f"redis://127.0.0.1:{self.ports['LAUNCH_REDIS_PORT']}/0"
         self._processes = processes
+        self.command = [sys.executable, "-m", "app.launch", "run", "--procfile", str(root / "Procfile")]
         (root / "Procfile").write_text(PROCFILE)
         (root / "waiter.py").write_text(WAITER)
 
     def start(self, *, market: str = "run", **environ: str) -> Process:
-        command = [sys.executable, "-m", "app.launch", market, "--procfile", str(self.root / "Procfile")]
-        nowhere = {"EXCHANGE_WS_URL": "ws://127.0.0.1:1", "EXCHANGE_REST_URL": "http://127.0.0.1:1"}
-        return self._processes(command, env={**self.ports, **nowhere, "REDIS_URL": "", **environ})
+        command = [market if part == "run" else part for part in self.command]
+        return self._processes(command, env={**self.ports, **NOWHERE, "REDIS_URL": "", **environ})
+
+    def piped(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+        """A launch whose output is read from a pipe."""
+        environ = {**os.environ, **self.ports, **NOWHERE, "REDIS_URL": ""}
+        return subprocess.Popen(self.command, env=environ, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors)
 
     def waiter(self) -> Any:
         """The waiter that runs now, None where there is none."""
@@ -104,6 +113,29 @@ def test_it_starts_shows_where_to_look_and_ends_without_a_trace(launch: Launch, 
     assert process.wait() == 0
     assert not waiter.is_running()
     assert launch.running() == []
+
+
+@pytest.mark.parametrize("lines", [1, 9])
+def test_whoever_reads_may_go_and_all_is_ended_in_order(launch: Launch, lines: int) -> None:
+    """As with `make run | head -1`."""
+    errors = (launch.root / "errors").open("wb")
+    with errors, launch.piped(errors) as process:
+        for _ in range(lines):
+            assert process.stdout.readline()
+        process.stdout.close()
+        eventually(lambda: process.poll() is not None, timeout=30)
+    assert process.returncode == 0
+    assert (launch.root / "errors").read_text() == ""
+    assert launch.running() == []
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(launch: Launch) -> None:
+    (launch.root / "var").write_text("in the way")
+    process = launch.start()
+    assert process.wait() == 2
+    assert process.output() == (
+        f"cannot start: {launch.root}/var/run cannot be written (Not a directory): name another folder with --folder\n"
+    )
 
 
 def test_a_process_that_is_killed_is_started_again_and_the_others_go_on(launch: Launch) -> None:
