@@ -52,6 +52,7 @@ class Progress:
         self._answer = answer
         self._said: dict[str, str] = {}
         self._said_s: dict[str, float] = {}
+        self._was_ready = False
 
     def lines(self, now_s: float) -> list[str]:
         """What is new at `now_s` (seconds of any steady clock)."""
@@ -62,16 +63,22 @@ class Progress:
             found.append(("web", f"dashboard answers: {self._web}", 0.0))
             if self._said.get("history") != COMPLETE:
                 found.append(("history", history(start), HISTORY_EVERY_SECONDS))
-            found.append(("trouble", readiness(self._answer(f"{self._web}/readyz"), start), TROUBLE_EVERY_SECONDS))
+            known = None if self._was_ready else start  # later, the history is not told any more
+            found.append(("trouble", readiness(self._answer(f"{self._web}/readyz"), known), TROUBLE_EVERY_SECONDS))
         if "flower" not in self._said and self._answer(f"{self._flower}/healthcheck"):
             found.append(("flower", f"Flower answers: {self._flower}", 0.0))
         return [line for topic, line, every_s in found if line and self._is_news(topic, line, now_s, every_s)]
 
     def _is_news(self, topic: str, line: str, now_s: float, every_s: float) -> bool:
         recent = now_s - self._said_s.get(topic, float("-inf")) < every_s
-        if self._said.get(topic) == line or (recent and line not in (READY, COMPLETE)):
+        said = self._said.get(topic)
+        is_good = line in (READY, COMPLETE)
+        if said == line or (recent and not is_good):
             return False
-        self._said[topic], self._said_s[topic] = line, now_s
+        self._was_ready |= line == READY
+        self._said[topic] = line
+        if not is_good:  # what follows it is said at once
+            self._said_s[topic] = now_s
         return True
 
 

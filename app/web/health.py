@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+
 from fastapi import APIRouter, Response
 
 from app.memo import Memo
@@ -9,9 +12,28 @@ from app.status import Status
 from app.web.answers import json_answer
 from app.web.schemas import Alive, ErrorAnswer, Readiness
 
+log = logging.getLogger(__name__)
+
+
+class Changes:
+    """Tells the log when ready turns into not ready, and back, as far as somebody asks."""
+
+    def __init__(self) -> None:
+        self._was_ready: bool | None = None
+        self._lock = threading.Lock()
+
+    def note(self, now: Status) -> None:
+        with self._lock:
+            before, self._was_ready = self._was_ready, now.ready
+        if now.ready and before is not True:
+            log.info("ready: %s", now.summary)
+        elif not now.ready and before:
+            log.warning("%s", now.summary)
+
 
 def router(status: Memo[Status]) -> APIRouter:
     routes = APIRouter(tags=["health"])
+    changes = Changes()
 
     @routes.head("/healthz", include_in_schema=False)
     @routes.get("/healthz", responses={200: {"model": Alive}})
@@ -24,6 +46,7 @@ def router(status: Memo[Status]) -> APIRouter:
     def readyz() -> Response:
         """200 only while the data is complete and current; else 503 with the reasons."""
         now = status.get()
+        changes.note(now)
         answer = {"ready": now.ready, "summary": now.summary, "reasons": now.reasons}
         return json_answer(answer) if now.ready else json_answer(answer, 503, {"Retry-After": "1"})
 

@@ -27,6 +27,7 @@ from app.repair import mismatches
 from app.repair.queue import Kind, Request, Why
 from app.series import Series
 from app.timeframes import Timeframe
+from app.web import app as web_app
 from app.web.headers import HEADERS
 from tests import filled, plain
 from tests.serving import serving
@@ -353,6 +354,23 @@ def test_candles_without_a_clock_are_not_ready(context: Context) -> None:
         state = get(web, "/v1/status")
         assert state["reasons"] == ["the exchange's clock has not been heard yet"]
         assert state["start"]["series_ready"] == 6
+
+
+def test_when_ready_turns_into_not_ready_and_back_the_log_says_so(
+    context: Context, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_app, "STATUS_FOR_S", 0.0)
+    caplog.set_level("INFO", "app.web.health")
+    filled.fill(context)
+    with served(context) as web:
+        for turn in range(2):
+            assert [web.get("/readyz").status_code for _ in range(2)] == [200, 200]
+            if not turn:
+                context.redis.config_set("maxmemory-policy", "allkeys-lru")
+                assert [web.get("/readyz").status_code for _ in range(2)] == [503, 503]
+                context.redis.config_set("maxmemory-policy", "noeviction")
+    said = [r.getMessage() for r in caplog.records if r.name == "app.web.health"]
+    assert [line.partition(":")[0] for line in said] == ["ready", "Not ready", "ready"]
 
 
 def test_stale_data_is_not_ready(context: Context) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.launch.health import Watch
-from app.launch.progress import Progress, history, readiness
+from app.launch.progress import READY, Progress, history, readiness
 from app.launch.supervision import ProcessState
 
 
@@ -71,6 +71,21 @@ def test_what_the_start_says_already_is_not_said_again() -> None:
     answer = (503, {"reasons": reasons})
     assert readiness(answer, {"text": "1 of 9"}) == "not ready: the exchange does not answer"
     assert readiness((503, {"reasons": reasons[:1]}), {"text": "1 of 9"}) is None
+
+
+def test_that_ready_turns_into_not_ready_is_said_at_once() -> None:
+    answers: dict[str, tuple[int, Mapping[str, Any]]] = {"http://web/v1/status": (200, {"start": {"text": "1 of 9"}})}
+    progress = Progress("http://web", "http://flower", answers.get)
+    answers["http://web/readyz"] = (503, {"reasons": ["still starting: 1 of 9"]})
+    assert progress.lines(0.0) == ["dashboard answers: http://web"]
+    answers["http://web/readyz"] = (200, {})
+    assert progress.lines(1.0) == [READY]
+    answers["http://web/readyz"] = (503, {"reasons": ["still starting: 1 of 9"]})
+    assert progress.lines(2.0) == ["not ready: still starting: 1 of 9"], "its data was lost"
+    answers["http://web/readyz"] = (503, {"reasons": ["another reason"]})
+    assert progress.lines(3.0) == []
+    answers["http://web/readyz"] = (200, {})
+    assert progress.lines(4.0) == [READY]
 
 
 def test_trouble_is_said_now_and_then_and_its_end_at_once() -> None:
