@@ -68,7 +68,7 @@ def fill(context: Context, *, bars: int = 600, late: int = 0) -> dict[Series, Re
         held, dumped = _kept[wanted]
         with context.redis.pipeline(transaction=False) as pipeline:
             for name, value in dumped.items():
-                pipeline.restore(name, 0, value)
+                pipeline.restore(name, 0, value, replace=True)  # a server of another test may still tell of itself
             pipeline.execute()
     else:
         held = _written(context, bars, late)

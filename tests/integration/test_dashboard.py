@@ -581,6 +581,38 @@ def test_a_route_can_be_tried_from_its_description(visit: Open) -> None:
     )
 
 
+@pytest.mark.usefixtures("held")
+def test_more_windows_than_a_browser_has_connections_all_work(visit: Open) -> None:
+    pages = [visit("/product/SOL-USD" if number % 2 else "/") for number in range(9)]
+    for page in pages:
+        page.wait_for_selector("#live[data-state]")
+        page.reload()
+
+    def states() -> list[str]:
+        return [str(page.evaluate("document.body.dataset.live")) for page in pages]
+
+    eventually(lambda: states().count("stream") == 4)
+    for page in pages:
+        assert page.evaluate("fetch(location.origin + '/v1/products').then(answer => answer.status)") == 200
+        assert "cannot be reached" not in page.inner_text("body")
+    for page in [page for page, state in zip(pages, states(), strict=True) if state == "stream"]:
+        page.goto("about:blank")
+    pages[:] = [page for page in pages if page.url != "about:blank"]
+    eventually(lambda: states().count("stream") == 4)
+
+
+def test_an_address_with_a_user_and_a_password_works(browser: Any, context: Context, redis_url: str) -> None:
+    filled.fill(context)
+    context.settings = filled.settings(redis_url).model_copy(update={"web_token": "a-long-enough-token"})
+    with served(context) as web:
+        page = browser.new_page()
+        page.set_default_timeout(10_000 * PATIENCE)
+        page.goto(f"{web.base_url}/product/SOL-USD".replace("://", "://me:a-long-enough-token@"))
+        chart(page)
+        page.wait_for_selector('#live[data-state="live"]')
+        page.close()
+
+
 def test_with_a_token_every_page_works_for_who_knows_it(browser: Any, context: Context, redis_url: str) -> None:
     filled.fill(context)
     context.settings = filled.settings(redis_url).model_copy(update={"web_token": "a-long-enough-token"})

@@ -10,7 +10,8 @@ export class ApiError extends Error {
 /** The JSON at `path` with `query`; `undefined` parameters are left out. */
 export async function get(path, query = {}) {
   const told = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
-  const url = path + (told.length ? `?${new URLSearchParams(told)}` : "");
+  // Of the origin: the page's own address may hold a user and a password, which a request must not.
+  const url = location.origin + path + (told.length ? `?${new URLSearchParams(told)}` : "");
   let answer;
   try {
     answer = await fetch(url, { signal: AbortSignal.timeout(10_000) });

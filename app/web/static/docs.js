@@ -12,7 +12,7 @@ for (const form of document.forms) form.addEventListener("submit", async event =
   const out = form.nextElementSibling;
   out.hidden = false;
   try {
-    const answer = await fetch(url);
+    const answer = await fetch(location.origin + url);
     out.textContent = `GET ${url}\n${answer.status} ${answer.statusText}\n\n`
       + JSON.stringify(await answer.json(), null, 2).slice(0, 20000);
   } catch (error) { out.textContent = `GET ${url}\n${error}`; }

@@ -1,5 +1,7 @@
 // What happens now: the event stream where there is one, and the knowledge of whether it can be relied on.
 
+import { slot } from "./slots.js";
+
 const KINDS = ["close", "correction", "indicator", "alert", "forming"];
 
 export class Live {
@@ -10,7 +12,8 @@ export class Live {
     this.onLost = onLost;
     this.path = document.body.dataset.stream;
     if (!this.path) return;
-    this.url = `${this.path}?${new URLSearchParams(filter)}`;
+    // Of the origin: the page's own address may hold a user and a password, which a request must not.
+    this.url = `${location.origin}${this.path}?${new URLSearchParams(filter)}`;
     this.open();
     // A phone that sleeps keeps no connection; a page that nobody sees needs none.
     this.ended = new AbortController();
@@ -26,8 +29,12 @@ export class Live {
     this.close();
   }
 
-  open() {
-    if (!this.path || this.source) return;
+  async open() {
+    if (!this.path || this.source || this.waiting) return;
+    const waiting = this.waiting = new AbortController();
+    const giveBack = await slot(waiting.signal);
+    if (waiting.signal.aborted) { giveBack(); return; }
+    this.giveBack = giveBack;
     this.source = new EventSource(this.url);
     this.source.addEventListener("open", () => { this.show(true); this.onLost(); });
     this.source.addEventListener("error", () => this.failed());
@@ -36,8 +43,10 @@ export class Live {
   }
 
   close() {
+    this.waiting?.abort();
     this.source?.close();
-    this.source = null;
+    this.giveBack?.();
+    this.waiting = this.source = this.giveBack = null;
     clearTimeout(this.retry);
     this.isOpen = false;
   }
