@@ -9,13 +9,14 @@ import pytest
 import redis
 
 from app.cache import keys
-from app.cache.products import ProductCache
+from app.cache.products import FollowedProduct, ProductCache
 from app.context import Context
 from app.ingest.following import Following
 from app.ingest.universe import Selection, Selector
 from app.settings import Settings
 from app.stop import Stop
 from tests.integration.test_coinbase_rest import Venue, body
+from tests.support import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -217,6 +218,54 @@ def test_what_the_exchange_refuses_is_not_fed_by_others_and_not_dropped_by_who_f
     assert a.look() == {"BTC-USD", "ETH-USD"}
     a.context.products.refuse({"ETH-USD": "the exchange did not confirm its subscription"})
     assert a.look() == {"BTC-USD", "ETH-USD"}
+
+
+def test_what_is_no_longer_followed_is_fed_no_longer(venue: Venue, start: Start) -> None:
+    listed(venue, [row("BTC-USD"), row("ETH-USD")])
+    process = start("a")
+    assert process.look() == {"BTC-USD", "ETH-USD"}
+    process.context.products.follow([FollowedProduct("BTC-USD", "BTC-USD")])
+    assert process.look() == {"BTC-USD"}
+
+
+def test_only_who_feeds_a_product_takes_a_refusal_back(venue: Venue, start: Start) -> None:
+    listed(venue, [row(f"P{n}-USD") for n in range(9)])
+    first, second = start("a", share="1/2"), start("b", share="2/2")
+    first.look()
+    name = sorted(second.look())[0]
+    second.context.products.refuse({name: "why"})
+
+    def refused() -> list[str]:
+        return [p.product for p in first.context.products.read() if p.refused]
+
+    start("a again", share="1/2").look()
+    assert refused() == [name]
+    start("b again", share="2/2").look()
+    assert refused() == []
+
+
+def test_a_part_that_is_published_again_supersedes_nobody(
+    venue: Venue, start: Start, redis_client: redis.Redis
+) -> None:
+    """Else a process that was taken for dead would end the parts of those that are down for a while."""
+    lease_s = 0.2
+    listed(venue, [row("BTC-USD"), row("ETH-USD")])
+    process = start("a", "BTC-USD")
+    process.context.products = ProductCache(redis_client, "coinbase", process="a", lease_s=lease_s)
+    process.look()
+    ProductCache(redis_client, "coinbase", process="b", lease_s=lease_s).follow([FollowedProduct("ETH-USD", "ETH-USD")])
+    for _ in range(2):
+        until_s = redis_s(redis_client) + 2 * lease_s
+        eventually(lambda u=until_s: redis_s(redis_client) > u)
+        redis_client.hdel(keys.product_leases("coinbase"), "a")
+        process.look()
+    assert set(process.context.products.delivered()) == {"BTC-USD", "ETH-USD"}
+
+
+def redis_s(client: redis.Redis) -> float:
+    """Redis' time in UNIX seconds."""
+    seconds, micros = client.time()
+    return float(seconds) + micros / 1e6
 
 
 def test_after_a_loss_of_data_its_part_is_there_again_and_known_refusals_with_it(
