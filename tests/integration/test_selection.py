@@ -254,10 +254,11 @@ def test_a_part_that_is_published_again_supersedes_nobody(
     process.context.products = ProductCache(redis_client, "coinbase", process="a", lease_s=lease_s)
     process.look()
     ProductCache(redis_client, "coinbase", process="b", lease_s=lease_s).follow([FollowedProduct("ETH-USD", "ETH-USD")])
-    for _ in range(2):
+    for is_lost in (True, False):
         until_s = redis_s(redis_client) + 2 * lease_s
         eventually(lambda u=until_s: redis_s(redis_client) > u)
-        redis_client.hdel(keys.product_leases("coinbase"), "a")
+        if is_lost:
+            redis_client.hdel(keys.product_leases("coinbase"), "a")
         process.look()
     assert set(process.context.products.delivered()) == {"BTC-USD", "ETH-USD"}
 

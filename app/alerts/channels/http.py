@@ -68,7 +68,7 @@ _SPECIAL = [
 """Networks for special purposes (IANA's registries), which not every version of Python knows."""
 
 
-class PrivateAddress(OSError):
+class PrivateAddress(Exception):
     """A connection to an address that is not on the public internet was asked for, and refused."""
 
 
@@ -236,15 +236,19 @@ class _Public(InTime):
 
     def check(self, address: str) -> None:
         if not is_public(address):
-            raise PrivateAddress("its host has a private address; allow_private = true allows that")
+            raise _NotPublic
 
     def _new_conn(self) -> socket.socket:
         try:
             return super()._new_conn()
         except NewConnectionError as error:
-            if isinstance(error.__cause__, PrivateAddress):
-                raise error.__cause__ from None
+            if isinstance(error.__cause__, _NotPublic):
+                raise PrivateAddress("its host has a private address; allow_private = true allows that") from None
             raise
+
+
+class _NotPublic(OSError):
+    """An address that is passed over: another one of the host may be public."""
 
 
 class _PublicHttp(_Public, HTTPConnection):
