@@ -27,6 +27,10 @@ from app.timeframes import BASE, Timeframe
 FEWEST_EXTRA = 8
 """Bars read beyond a window, so that one that is not over yet does not shorten it."""
 
+OLD_BARS = 1_000
+"""Bars of which stored alerts are judged again: as many as a ring holds, as a rule. An alert may have been raised
+behind a gap, from few candles, and the installation may have stopped for days before the gap was filled."""
+
 ALERTS_AT_ONCE = 16
 """Each needs the windows of four other timeframes."""
 
@@ -123,7 +127,7 @@ class Evaluator:
     def _judge(self, looks: Sequence[Look], seen: Sequence[Seen | None]) -> dict[int, list[tuple[str, bool]]]:
         """Whether the older alerts of each look still hold, for those looks whose history has changed."""
         changed = [
-            (i, look.series, s.done_s - LATE_BARS * look.series.timeframe.seconds, s.done_s - 1)
+            (i, look.series, s.done_s - OLD_BARS * look.series.timeframe.seconds, s.done_s - 1)
             for i, (look, s) in enumerate(zip(looks, seen, strict=True))
             if s and s.has_changed
         ]

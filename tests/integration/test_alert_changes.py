@@ -128,6 +128,17 @@ def test_an_alert_of_the_same_rule_is_withdrawn_by_a_correction_and_restored_by_
     assert installation.standing() == [99]
 
 
+def test_an_alert_is_judged_again_as_long_as_its_candles_are_there(installation: Installation) -> None:
+    """Its candles may change while nobody looks, in a downtime of days: then the next change of others finds it."""
+    installation.put(bars(0, *[100.0] * 99))
+    installation.put(bars(99, 160.0))
+    installation.put(bars(100, *[160.0] * 850))
+    installation.put(again(bars(99, 160.0), 120.0, flags=State.CLOSED))
+    assert installation.standing() == [99], "that is too old to be looked for"
+    installation.put(again(bars(940, 160.0), 161.0))
+    assert installation.standing() == []
+
+
 def test_an_older_alert_is_withdrawn_by_a_correction_of_its_bar_and_restored_by_another(
     installation: Installation,
 ) -> None:
