@@ -113,6 +113,11 @@ class Settings(BaseModel):
         description="What a client of the web server must know (16 to 200 visible characters); needed to listen on an "
         "address that other machines can reach.",
     )
+    web_hosts: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
+        (),
+        description="Names under which the web server answers without a token, besides those of this machine, comma "
+        "separated.",
+    )
     web_requests_per_second: float = Field(
         100.0,
         ge=1,

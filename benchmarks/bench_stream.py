@@ -65,7 +65,7 @@ class Follower:
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 16)
-        writer.write(f"GET /v1/stream HTTP/1.1\r\nHost: x\r\nLast-Event-ID: {self._last_id}\r\n\r\n".encode())
+        writer.write(f"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: {self._last_id}\r\n\r\n".encode())
         return reader, writer
 
     def take(self, chunk: bytes) -> None:

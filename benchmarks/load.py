@@ -84,7 +84,7 @@ async def _ask(port: int, paths: Iterator[str], until_s: float, pause_s: float) 
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
     waited, failed = [], 0
     while (began := time.perf_counter()) < until_s:
-        writer.write(f"GET {next(paths)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        writer.write(f"GET {next(paths)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         head = await reader.readuntil(b"\r\n\r\n")
         length = re.search(rb"(?i)content-length: (\d+)", head)
         await reader.readexactly(int(length[1]) if length else 0)

@@ -13,6 +13,7 @@ from app.status import Status, read_status
 from app.web import alerts, corrections, data, docs, errors, health, openapi, overview, pages
 from app.web.bounds import Bounds
 from app.web.guard import Guard
+from app.web.hosts import Hosts
 from app.web.limits import Limits
 from app.web.metrics import route as metrics
 from app.web.stream import route as stream
@@ -44,6 +45,8 @@ def create_app(context: Context) -> FastAPI:
     app.add_middleware(Bounds)
     if context.settings.web_token:
         app.add_middleware(Guard, token=context.settings.web_token)
+    else:
+        app.add_middleware(Hosts, names=context.settings.web_hosts)
     app.add_middleware(
         Limits, per_second=context.settings.web_requests_per_second
     )  # outermost: it counts bad tokens too

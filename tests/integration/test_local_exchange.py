@@ -667,7 +667,7 @@ def test_rest_can_be_late_with_the_newest_candle() -> None:
 def asked_at_once(exchange: LocalExchange, paths: list[str]) -> list[int]:
     """The statuses of GET requests that are sent in one piece: a busy machine does not come between them."""
     ends = ["\r\n"] * (len(paths) - 1) + ["Connection: close\r\n\r\n"]
-    asked = "".join(f"GET {path} HTTP/1.1\r\nHost: x\r\n{end}" for path, end in zip(paths, ends, strict=True))
+    asked = "".join(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{end}" for path, end in zip(paths, ends, strict=True))
     with socket.create_connection(("127.0.0.1", exchange.port), timeout=10) as line:
         line.sendall(asked.encode())
         answers = b"".join(iter(lambda: line.recv(65_536), b""))

@@ -393,7 +393,7 @@ def _deaf_client(url: str) -> Iterator[socket.socket]:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         made.settimeout(10)
         made.connect(("127.0.0.1", int(url.rsplit(":", 1)[1])))
-        made.sendall(b"GET /v1/stream HTTP/1.1\r\nHost: x\r\n\r\n")
+        made.sendall(b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert made.recv(12) == b"HTTP/1.1 200"
         yield made
 
