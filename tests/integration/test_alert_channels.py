@@ -38,7 +38,7 @@ chat = "-100123"
 api_url = "{url}"
 allow_private = true
 [delivery]
-timeout_seconds = 1
+timeout_seconds = {timeout_s}
 """
 
 
@@ -47,9 +47,9 @@ def message(picture: bytes | None = None, **changes: Any) -> Message:
     return Message(f"{said['id']}|raised", "raised", said, title_of(said), lines_of(said), lambda: picture, NOW_S)
 
 
-def channels(url: str) -> dict[str, Channel]:
+def channels(url: str, timeout_s: float = 15) -> dict[str, Channel]:
     environ = {"URL": f"{url}/api/webhooks/1/{CANARY}", "TOKEN": f"12:{CANARY}"}
-    return build_channels(AlertSettings.parse(FILE.format(url=url)), environ)
+    return build_channels(AlertSettings.parse(FILE.format(url=url, timeout_s=timeout_s)), environ)
 
 
 def parts_of(content_type: str, body: bytes) -> dict[str, Any]:
@@ -210,13 +210,13 @@ def dripping(begin: bytes, byte: bytes, end: bytes = b"") -> Iterator[int]:
 )
 def test_an_answer_that_drips_is_given_up_in_time(begin: bytes, end: bytes) -> None:
     with dripping(begin, b"a", end) as port, pytest.raises(DeliveryError, match="in time") as caught:
-        channels(f"http://127.0.0.1:{port}")["discord"].send(message())
+        channels(f"http://127.0.0.1:{port}", timeout_s=1)["discord"].send(message())
     assert type(caught.value) is DeliveryError
 
 
 def test_a_mail_server_that_drips_is_given_up_in_time() -> None:
     with dripping(b"220", b"-x\r\n220", b" fine\r\n") as port, pytest.raises(DeliveryError) as caught:
-        mailbox(port).send(message())
+        mailbox(port, timeout_s=1).send(message())
     assert "SMTPServerDisconnected" in str(caught.value)
 
 
@@ -241,7 +241,7 @@ def test_a_service_that_is_away_or_silent_is_tried_again() -> None:
 
     with service(answer) as state:
         with pytest.raises(DeliveryError, match="no answer in time") as caught:
-            channels(state.url)["discord"].send(message())
+            channels(state.url, timeout_s=1)["discord"].send(message())
         hang.set()
     assert type(caught.value) is DeliveryError
     with pytest.raises(DeliveryError, match="no connection"):
@@ -284,11 +284,12 @@ def mail(**replies: bytes) -> Iterator[Mail]:
         thread.join()
 
 
-def mailbox(port: int, login: bool = False, password: str = CANARY) -> Channel:
+def mailbox(port: int, login: bool = False, password: str = CANARY, timeout_s: float = 15) -> Channel:
     text = f'[channel.email]\nhost = "127.0.0.1"\nport = {port}\nsecurity = "none"\nsender = "a@example.com"\n'
     text += 'to = ["b@example.com"]\n' + ('user_env = "U"\npassword_env = "P"\n' if login else "")
     environ = {"U": "me", "P": password}
-    return build_channels(AlertSettings.parse(text + "[delivery]\ntimeout_seconds = 1\n"), environ)["email"]
+    text += f"[delivery]\ntimeout_seconds = {timeout_s}\n"
+    return build_channels(AlertSettings.parse(text), environ)["email"]
 
 
 def test_a_letter_has_the_identity_as_its_message_id_and_the_chart_attached() -> None:

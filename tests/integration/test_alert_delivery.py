@@ -38,8 +38,8 @@ secret_env = "HOOK_SECRET"
 allow_private = true
 
 [delivery]
-timeout_seconds = 0.5
-lease_seconds = 2
+timeout_seconds = 3
+lease_seconds = 9
 """
 SECRET = "canary-4f1c-secret"
 

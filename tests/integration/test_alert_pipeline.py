@@ -31,7 +31,7 @@ allow_private = true
 url_env = "DISCORD"
 allow_private = true
 """
-DELIVERY = "[delivery]\ntimeout_seconds = 1\nlease_seconds = 3\n"
+DELIVERY = "[delivery]\ntimeout_seconds = 5\nlease_seconds = 15\n"
 
 
 def expected(system: System, series: Series) -> tuple[list[str], int]:

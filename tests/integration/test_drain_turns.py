@@ -110,7 +110,7 @@ def test_without_a_permit_a_request_waits_for_the_next_turn(context: Context, ex
 def test_an_error_costs_a_try_and_no_other_request(context: Context, exchange: LocalExchange) -> None:
     heard(context, exchange)
     other = Request(Kind.GAP, "ETH-USD", BASE)
-    exchange.inject("rest_500", path="BTC-USD/candles")
+    exchange.inject("rest_500", path="BTC-USD/candles", count=1_000)  # also at the next try, which may be soon
     context.queue.add([(GAP, Why.GAP)])
     context.queue.add([(other, Why.HISTORY)])
     assert drained(context) >= 2
