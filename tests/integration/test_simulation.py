@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import Process
 
-pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=1.5)]
+pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=4.0)]
 
 SEEDS = "1-50"
 
