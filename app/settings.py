@@ -25,8 +25,8 @@ OWN_PREFIXES = ("CANDLEWICK_", "EXCHANGE_", "REST_", "GAP_", "RECONCILE_", "CLOS
 PLATFORM_NAMES = {"PORT": "WEB_PORT"}
 """What a hosting platform calls a setting of ours; ours wins where both are set."""
 
-SECRETS = ("web_token", "flower_basic_auth", "redis_url")
-"""Settings whose value is never shown."""
+SECRETS = ("web_token", "flower_basic_auth", "redis_url", "exchange_ws_url", "exchange_rest_url", "alerts_file")
+"""Settings whose value is never shown: each is a secret, or may hold one."""
 
 MIN_CANDLES = 60
 """A series has an indicator from this many candles on."""
@@ -50,10 +50,10 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     exchange_ws_url: str = Field(
-        "wss://advanced-trade-ws.coinbase.com", description="The exchange's WebSocket (market data)."
+        "wss://advanced-trade-ws.coinbase.com", repr=False, description="The exchange's WebSocket (market data)."
     )
     exchange_rest_url: str = Field(
-        "https://api.coinbase.com", description="The exchange's REST origin, without a path."
+        "https://api.coinbase.com", repr=False, description="The exchange's REST origin, without a path."
     )
     redis_url: str = Field("redis://127.0.0.1:6379/0", repr=False, description="Redis or Valkey, 6.2 or later.")
     redis_ca_file: str = Field("", description="The certificates (PEM) that Redis over TLS is checked by, if private.")
@@ -171,8 +171,10 @@ class Settings(BaseModel):
         if not value:
             raise ValueError("name at least one product, or all:USD, or top:25:USD")
         wrong = [v for v in value if not (is_product_id(v) or _is_selection(v))]
+        if any("://" in v or "@" in v for v in wrong):
+            raise ValueError("a URL is neither a product (BTC-USD) nor a selection (all:USD, top:25:USD)")
         if wrong:
-            raise ValueError(f"{wrong[0]!r} is neither a product (BTC-USD) nor a selection (all:USD, top:25:USD)")
+            raise ValueError(f"{wrong[0][:80]!r} is neither a product (BTC-USD) nor a selection (all:USD, top:25:USD)")
         return tuple(dict.fromkeys(value))
 
     @field_validator("timeframes")
@@ -231,7 +233,7 @@ def _with_platform_names(environ: Mapping[str, str]) -> Mapping[str, str]:
 def _shown(error: ErrorDetails) -> str:
     """The wrong value as an error may show it: no secret, and nothing that may hold one."""
     shown = repr(error["input"])
-    if error["loc"][0] in (*SECRETS, "alerts_file") or "@" in shown:
+    if error["loc"][0] in SECRETS or "@" in shown or "://" in shown:
         return "not shown: it may hold a password"
     return shown
 

@@ -39,6 +39,8 @@ class Address(NamedTuple):
 
         `ValueError` in one sentence, with nothing of `text` in it that may be a secret.
         """
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise ValueError("holds bytes that are no text in UTF-8")
         scheme, separator, rest = text.strip().partition("://")
         if not separator or scheme not in SCHEMES:
             raise ValueError(f"must be a URL that starts with {' or '.join(s + '://' for s in SCHEMES)}")
@@ -51,6 +53,9 @@ class Address(NamedTuple):
         user, password = _credentials(login) if at else (None, None)
         options = _options(scheme, query)
         return _placed(cls(scheme, user=user, password=password), place, options)
+
+    def __repr__(self) -> str:
+        return f"Address({self.shown})"
 
     @property
     def is_sentinel(self) -> bool:
@@ -149,7 +154,9 @@ def _database(text: str) -> int:
 def _host(text: str, default_port: int | None, grammar: str) -> tuple[str, int]:
     try:
         parts = urlsplit(f"//{text}")
-        port = parts.port or default_port
+        port = default_port if parts.port is None else parts.port
+        if port == 0:
+            raise ValueError
     except ValueError:
         raise ValueError("has a port that is no number from 1 to 65535") from None
     if not parts.hostname or not port or "," in text:
@@ -168,6 +175,9 @@ class Broker(NamedTuple):
     url: str
     options: dict[str, object]
     ssl: dict[str, object] | None = None
+
+    def __repr__(self) -> str:
+        return "Broker(…)"  # all of it may hold a password
 
 
 def broker_of(address: Address) -> Broker:

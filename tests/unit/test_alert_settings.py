@@ -54,6 +54,15 @@ def test_a_file_is_read_with_a_bound_and_with_the_mark_of_windows(tmp_path: Path
         AlertSettings.load(str(file))
 
 
+def test_a_secret_from_a_file_has_no_line_end() -> None:
+    text = '[channel.discord]\nurl_env = "URL"\n[channel.telegram]\ntoken_env = "T"\nchat = "1"\n'
+    made, same = (
+        build_channels(AlertSettings.parse(text), {"URL": f"https://h.example/x{end}", "T": f"1:a{end}"})
+        for end in ("", "\r\n")
+    )
+    assert {n: c.target for n, c in made.items()} == {n: c.target for n, c in same.items()}
+
+
 def test_a_rule_about_what_is_not_followed_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "alerts.toml"
     file.write_text(RULE + 'products = ["ETH-USD"]\ntimeframes = ["4h"]\n')

@@ -56,6 +56,8 @@ def test_a_password_may_hold_anything_quoted_or_not(password: str) -> None:
         (f"redis://{SECRET}@host:6379/0", "has a user and no password"),
         (f"redis://:{SECRET}@host:x/0", "has a port that is no number from 1 to 65535"),
         (f"redis://:{SECRET}@host:99999/0", "has a port that is no number"),
+        (f"redis://:{SECRET}@host:0/0", "has a port that is no number"),
+        (f"redis://:{SECRET}\udcff@host/0", "holds bytes that are no text"),
         (f"redis://:{SECRET}@/0", r"is not redis://\[user:password@\]host"),
         (f"redis://:{SECRET}@host/abc", "must end in the number of a database"),
         (f"redis://:{SECRET}@host/0/1", "must end in the number of a database"),
@@ -104,6 +106,8 @@ def test_whatever_is_written_there_is_an_address_or_an_error_that_hides_it(
 def test_what_is_shown_has_no_credentials_and_no_options() -> None:
     assert Address.parse("redis://:s3/c#r?e@t@h:1/0").shown == "redis://***@h:1/0"
     assert Address.parse("rediss+sentinel://a:1/m?sentinel_password=s3cret").shown == "rediss+sentinel://a:1/m/0"
+    address = Address.parse(f"rediss+sentinel://u:{SECRET}@a:1/m?sentinel_password={SECRET}")
+    assert SECRET not in f"{address!r} {broker_of(address)!r} {address} {broker_of(address)}"
     assert SECRET not in repr(Settings.from_environment({"REDIS_URL": f"redis://u:{SECRET}@h"}))
 
 

@@ -53,3 +53,23 @@ def test_all_problems_are_told_at_once_and_passwords_never() -> None:
     assert "REDIS_URL" in str(caught.value)
     assert "WEB_PORT" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_what_came_from_a_file_or_was_pasted_has_no_white_space_around_it() -> None:
+    token = "a-long-enough-token"
+    settings = Settings.from_environment({"WEB_TOKEN": f"{token}\n", "PRODUCTS": " BTC-USD\n", "WEB_PORT": " 8001 "})
+    assert (settings.web_token, settings.products, settings.web_port) == (token, ("BTC-USD",), 8001)
+
+
+@pytest.mark.parametrize("name", ["EXCHANGE_REST_URL", "EXCHANGE_WS_URL", "ALERTS_FILE", "PRODUCTS", "WEB_TOKEN"])
+@pytest.mark.parametrize("value", ["https//h?key=s3cret", "redis://:s3cret@h", "x://u:s3cret@h/s3cret"])
+def test_what_may_hold_a_secret_is_in_no_message(name: str, value: str) -> None:
+    with pytest.raises(InvalidInput, match=name) as caught:
+        Settings.from_environment({name: value if name != "WEB_TOKEN" else "s3cret"})
+    if name not in ("PRODUCTS", "ALERTS_FILE") or "://" in value:  # else it is a name, or a path, and has to be shown
+        assert "s3cret" not in str(caught.value)
+
+
+def test_settings_show_no_url_that_may_hold_a_password() -> None:
+    urls = {"EXCHANGE_REST_URL": "https://u:s3cret@h", "EXCHANGE_WS_URL": "wss://u:s3cret@h"}
+    assert "s3cret" not in repr(Settings.from_environment(urls))
