@@ -12,6 +12,9 @@ PEERS := $(VENV)/.peers
 PIP := $(PY) -m pip --disable-pip-version-check --quiet --quiet install --require-hashes
 SOURCES := app workers tests benchmarks tools celeryconfig.py
 
+FUZZED := tests/integration/test_api_fuzz.py tests/integration/test_any_answer.py tests/unit/exchange/coinbase \
+  tests/unit/test_any_settings.py tests/unit/test_any_alerts_file.py tests/unit/test_redis_address.py
+
 unexport PYTHONDONTWRITEBYTECODE # or each of hundreds of processes in a run of tests compiles everything anew
 
 .PHONY: help demo run test fuzz check lint audit lock soak endurance chaos downtime simulate cures bench clean
@@ -28,8 +31,8 @@ run: $(RUNTIME) ## the whole system on the real exchange's public feed; Ctrl-C e
 test: $(DEV) ## all tests, side by side; some: make test ARGS="tests/unit"
 	$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
-fuzz: $(DEV) ## many more requests, frames and answers of any kind than in the tests, for minutes
-	$(PY) -m pytest --hypothesis-profile=fuzz tests/integration/test_api_fuzz.py tests/unit/exchange/coinbase
+fuzz: $(DEV) ## many more requests, frames, answers, settings and files of any kind than in the tests
+	$(PY) -m pytest --hypothesis-profile=fuzz $(FUZZED)
 
 check: $(DEV) ## format, lint, types and known vulnerabilities, in seconds
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 lint audit

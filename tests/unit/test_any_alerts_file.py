@@ -1,0 +1,144 @@
+"""Whatever is in the alerts file: rules and channels, or a sentence for each wrong line that shows no secret."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from app.alerts.channels.build import MisconfiguredChannel, build_channels
+from app.alerts.settings import MOST_BYTES, AlertSettings
+from app.settings import Settings
+from tests.hostile import SECRET, refusal_of, said_well, some, texts
+from tests.support import ROOT
+
+LONGEST = 10 * 600
+"""Of what is said of ten wrong lines."""
+
+(EXAMPLE,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "alerts.md").read_text(), re.DOTALL)
+VALUES = [match.span(1) for match in re.finditer(r"^\w+ = ([^#\n]+)", EXAMPLE, re.MULTILINE)]
+"""Where the values of the documentation's example stand."""
+
+
+def refusal(text: str) -> str | None:
+    """What is said of a file with `text`; None if it is taken."""
+    said = refusal_of(lambda: AlertSettings.parse(text))
+    assert said is None or ("line " in said and said_well(said, LONGEST))
+    return said
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("any") / "alerts.toml"
+
+
+@some
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode) | st.sampled_from([EXAMPLE.encode("utf-16")]))
+@example(b"\x00" * MOST_BYTES)
+@example(b"a = " + b"9" * 5_000)
+@example(b"# c\n\nb = [\n  " + b"1_" * 3_000 + b"1\n]")
+@example(b"a." * 2_000 + b"b = 1")
+@example(b"a = " + b"{a=" * 60_000)
+@example(b"[" + b" " * 200_000 + b"x")
+@example(b'k = """\n[' + b" " * 200_000 + b'\n"""')
+@example(b"[[rule]]\nname='x'\nkind='level'\n" * 5_000)
+@example(b"\xff\xfe")
+@example(b"'" + b"x" * 5_000 + b"' = 1\n'" + b"x" * 5_000 + b"' = 2")
+def test_any_bytes_are_settings_or_one_sentence_that_names_the_file(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    said = refusal_of(lambda: Settings.from_environment({"ALERTS_FILE": str(file)}))
+    assert said is None or ("ALERTS_FILE: " in said and "alerts.toml" in said and said_well(said, LONGEST))
+
+
+scalars = (
+    texts.filter(lambda text: len(text) < 200 and not any("\ud800" <= c <= "\udfff" for c in text))
+    | st.just(SECRET)
+    | st.just(f"https://u:{SECRET}@h")
+    | st.integers()
+    | st.floats()
+    | st.booleans()
+    | st.sampled_from(["level", "price", "discord", "telegram", "email", "BTC-USD", "5m"])
+)
+keys = st.sampled_from(["name", "kind", "levels", "products", "timeframes", "channels", "url_env", "chat", "from", "x"])
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys | st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def toml(value: object) -> str:
+    """`value` as TOML has it, on one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{toml(str(k))} = {toml(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    if isinstance(value, str):
+        return '"' + "".join(c if c.isalnum() and c.isascii() else f"\\U{ord(c):08x}" for c in value) + '"'
+    return json.dumps(value).replace("Infinity", "inf").replace("NaN", "nan")
+
+
+@some
+@given(st.dictionaries(st.sampled_from(["rule", "channel", "delivery", "other"]), values, max_size=3))
+@example({"rule": [{"name": SECRET, "kind": SECRET}], "channel": {"x": SECRET}})
+@example({"channel": {f"https://h/{SECRET}": {"kind": "log"}}})
+@example({"channel": {"discord": {f"https://h/{SECRET}": 1, "url_env": f"https://h/{SECRET}"}}})
+def test_any_structure_is_settings_or_a_sentence_for_each_wrong_line(table: dict[str, object]) -> None:
+    refusal("\n".join(f"{name} = {toml(value)}" for name, value in table.items()))
+
+
+@some
+@given(st.sampled_from(VALUES), values.map(toml) | texts)
+@example(VALUES[0], f'"{SECRET}"')
+@example(VALUES[0], f"{SECRET}")
+def test_any_value_in_the_example_is_taken_or_its_line_is_named(span: tuple[int, int], junk: str) -> None:
+    refusal(EXAMPLE[: span[0]] + junk + EXAMPLE[span[1] :])
+
+
+def test_a_secret_in_the_place_of_any_value_is_not_shown() -> None:
+    told = [refusal(EXAMPLE[:a] + f'"https://h/{SECRET}"' + EXAMPLE[b:]) for a, b in VALUES]
+    assert sum(said is not None for said in told) > len(VALUES) / 2
+
+
+def test_the_first_of_many_wrong_lines_are_named() -> None:
+    rule = '[[rule]]\nname = "x"\nkind = "level"\nchannels = ["y"]\n'
+    said = refusal(rule * (MOST_BYTES // len(rule)))
+    assert said is not None
+    assert said.count("line ") == 10
+
+
+CHANNELS = """
+[channel.discord]
+url_env = "A"
+[channel.webhook]
+url_env = "A"
+secret_env = "B"
+[channel.telegram]
+token_env = "A"
+chat = "1"
+[channel.email]
+host = "h"
+sender = "a@b.example"
+to = ["a@b.example"]
+user_env = "A"
+password_env = "B"
+"""
+
+
+@some
+@given(texts | st.builds("https://{}/{}".format, texts, texts), texts)
+@example(f"https://h.example/{SECRET}\udcff", "x")
+@example(f"https://u:{SECRET}@h.example/", "x")
+@example(f"https://{SECRET}\u2100.example/", f"{SECRET}\udcff")
+def test_a_channel_with_any_secret_is_made_or_says_which_variable_is_wrong(first: str, second: str) -> None:
+    made = build_channels(AlertSettings.parse(CHANNELS), {"A": first, "B": second})
+    for name, channel in made.items():
+        assert channel.target
+        if isinstance(channel, MisconfiguredChannel):
+            assert channel.reason.startswith(f"channel {name}: ")
+            assert said_well(channel.reason, 300)
