@@ -60,6 +60,9 @@ class Settings(BaseModel):
     redis_tls_verify: bool = Field(
         True, description="Whether the certificate of Redis over TLS is checked at all (`yes`, `no`)."
     )
+    redis_connections: int = Field(
+        4, ge=3, le=100, description="Connections to Redis that a process keeps for its commands at most."
+    )
     products: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
         ("top:25:USD",),
         description="Products, comma separated (`BTC-USD,ETH-USD`), or `all:USD`, or `top:25:USD` by 24 h volume.",

@@ -21,6 +21,7 @@ import redis
 
 from app.cache.address import Address
 from app.cache.connection import UNAVAILABLE, connect
+from app.cache.master import NoDatabase
 from app.errors import InvalidInput, Unready
 from app.launch.leash import leashed
 
@@ -122,6 +123,8 @@ def _problem(client: redis.Redis) -> str | None:
     """Why `client` gets no answer yet. A wrong password will not mend itself: `InvalidInput`."""
     try:
         client.ping()
+    except NoDatabase as error:
+        raise InvalidInput(str(error)) from None
     except (redis.AuthenticationError, redis.ResponseError) as error:
         raise InvalidInput(f"REDIS_URL: Redis refuses us: {error}") from None
     except UNAVAILABLE as error:
