@@ -19,11 +19,12 @@ from app.errors import InvalidInput, Unready
 from app.launch import ports
 from app.launch.claim import claim
 from app.launch.health import Watch
-from app.launch.plan import Market, Plan
+from app.launch.plan import Market, Plan, redis_socket
 from app.launch.progress import Progress
 from app.launch.reach import Reach
 from app.launch.redis import shown, wait_ready
-from app.launch.supervision import ProcessState, Supervisor, configuration
+from app.launch.sockets import is_answered, make_private
+from app.launch.supervision import ProcessState, Supervisor, configuration, supervisor_socket
 from app.pulse import marks
 from app.stop import Stop
 
@@ -57,12 +58,20 @@ class Launcher:
             signal.signal(number, lambda *_: self._stop.set())
         plan = self._plan
         try:
-            for folder in (plan.folder, plan.logs, plan.folder / "redis"):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            plan.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (
+                plan.logs,
+                plan.data,
+                redis_socket(plan.folder).parent,
+                supervisor_socket(plan.folder).parent,
+            ):
+                make_private(folder)
         except OSError as error:
             raise _unusable(plan.folder, error) from None
         with _sole_use(plan.folder):
             ports.check(plan.ports)
+            if plan.redis and is_answered(redis_socket(plan.folder)):
+                raise InvalidInput(f"{_near(plan.folder)} is in use: its Redis still runs; try again when it has ended")
             self._print(_banner(plan))
             text = configuration(plan.root, plan.folder, plan.programs, plan.redis)
             supervisor = Supervisor(plan.folder, text, plan.environ)

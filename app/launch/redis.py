@@ -87,11 +87,13 @@ _MALLOC = "GLIBC_TUNABLES=glibc.malloc.trim_threshold=268435456"
 would save a twentieth of the server's time, and its memory would grow by 30 MB in a day."""
 
 
-def command_line(server: Path, port: int, folder: Path, max_memory: str = "1gb") -> list[str]:
-    """The command that serves loopback's `port` from the data in `folder`."""
+def command_line(server: Path, listens: int | Path, folder: Path, max_memory: str = "1gb") -> list[str]:
+    """The command that serves the data in `folder`: on a port of loopback, or on a socket file of its user alone."""
+    is_socket = isinstance(listens, Path)
     options = {
         "bind": "127.0.0.1",
-        "port": str(port),
+        "port": "0" if is_socket else str(listens),
+        **({"unixsocket": str(listens), "unixsocketperm": "700"} if is_socket else {}),
         "dir": str(folder),
         "daemonize": "no",
         "save": "",  # the append-only file is the copy on disk; no second one

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +18,10 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 import redis
 
+from app.cache.address import Address
+from app.launch.plan import redis_socket
+from app.launch.redis import command_line, find_server, wait_ready
+from app.launch.supervision import supervisor_socket
 from tests.support import ROOT, Process, eventually, free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=1.1)]
@@ -43,8 +49,8 @@ class Launch:
 
     def __init__(self, root: Path, processes: Callable[..., Process]) -> None:
         self.root = root
-        self.ports = {name: str(free_port()) for name in ("WEB_PORT", "FLOWER_PORT", "LAUNCH_REDIS_PORT")}
-        self.redis_url = f"redis://127.0.0.1:{self.ports['LAUNCH_REDIS_PORT']}/0"
+        self.ports = {name: str(free_port()) for name in ("WEB_PORT", "FLOWER_PORT")}
+        self.redis_url = Address("unix", socket=str(redis_socket(root / "var/run"))).url
         self._processes = processes
         self.command = [sys.executable, "-m", "app.launch", "run", "--procfile", str(root / "Procfile")]
         (root / "Procfile").write_text(PROCFILE)
@@ -270,3 +276,79 @@ def test_a_redis_that_cannot_start_is_reported_with_its_last_words(launch: Launc
     assert process.wait(40) == 1
     assert "its log ends:" in process.output()
     assert launch.running() == []
+
+
+STRANGER = """
+import os, socket, sys
+for number, place in enumerate(sys.argv[1:]):
+    try:
+        socket.socket(socket.AF_UNIX).connect(place)
+    except PermissionError:
+        continue
+    sys.exit(f"{place} is open")
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+@pytest.mark.parametrize("name", ["short", "a" * 90])
+def test_nobody_else_reaches_the_embedded_redis(launch: Launch, name: str) -> None:
+    with tempfile.TemporaryDirectory() as open_to_all:
+        folder = Path(open_to_all, name)
+        (folder / "redis").mkdir(parents=True)
+        for path in (Path(open_to_all), folder, folder / "redis"):
+            path.chmod(0o755)
+        launch.command += ["--folder", str(folder)]
+        process = launch.start()
+        _said(process, "dashboard answers")
+        sockets = [redis_socket(folder), supervisor_socket(folder)]
+        for path in (sockets[0], sockets[0].parent, folder / "redis", folder / "logs"):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
+        python = Path("/usr/bin/python3")
+        subprocess.run([python, "-c", STRANGER, *map(str, sockets)], user=65534, group=65534, cwd="/", check=True)
+        with redis.Redis(unix_socket_path=str(sockets[0])) as client:
+            server = psutil.Process(client.info("server")["process_id"])
+            assert not server.net_connections("inet"), "no port"
+        assert process.stop() == 0
+
+
+def test_a_redis_that_is_still_ending_is_not_joined_by_another(launch: Launch) -> None:
+    data = launch.root / "var/run/redis"
+    data.mkdir(parents=True)
+    listens = redis_socket(launch.root / "var/run")
+    listens.parent.mkdir(exist_ok=True)
+    left = Process(command_line(find_server(os.environ), listens, data), launch.root / "left.log")
+    try:
+        wait_ready(launch.redis_url)
+        process = launch.start()
+        assert process.wait() == 2
+        assert "is in use: its Redis still runs" in process.output()
+    finally:
+        left.end()
+
+
+@pytest.fixture
+def odd_folder() -> Iterator[Path]:
+    """Short enough for sockets, with characters that mean something in a URL."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder, "a b@c#d?e")
+
+
+def test_the_command_line_and_celery_find_it_in_a_folder_of_an_odd_name(launch: Launch, odd_folder: Path) -> None:
+    folder = odd_folder
+    url = Address("unix", socket=str(redis_socket(folder))).url
+    (launch.root / "Procfile").write_text(
+        (ROOT / "Procfile").read_text().replace("python -m", f"env PYTHONPATH={ROOT} python -m")
+    )
+    launch.command += ["--folder", str(folder)]
+    process = launch.start(PRODUCTS="BTC-USD")
+    _said(process, "Flower answers")
+    command = [sys.executable, "-m", "app", "status", "--json"]
+    environ = {**os.environ, **NOWHERE, "REDIS_URL": url, "PRODUCTS": "BTC-USD"}
+
+    def workers() -> bool:
+        told = subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert told.returncode == 1, told.stderr
+        return all(f"worker {name}" in told.stdout for name in ("indicators", "backfill", "alerts"))
+
+    eventually(workers, timeout=20, interval=0.5)
+    assert process.stop(40) == 0
