@@ -12,7 +12,7 @@ from redis.exceptions import NoPermissionError
 class Server(NamedTuple):
     """What INFO says of a server. `product`: what it is, if it is neither Redis nor Valkey; empty if nothing is known.
 
-    `max_bytes` 0: no limit. `is_told`: whether this user may ask at all.
+    `name`: Redis or Valkey. `max_bytes` 0: no limit. `is_told`: whether this user may ask at all.
     """
 
     version: str = ""
@@ -23,6 +23,7 @@ class Server(NamedTuple):
     policy: str = ""
     append_only: bool = False
     is_told: bool = True
+    name: str = "Redis"
 
     @classmethod
     def of(cls, info: Mapping[str, Any]) -> Server:
@@ -34,6 +35,7 @@ class Server(NamedTuple):
             max_bytes=int(info.get("maxmemory", 0)),
             policy=str(info.get("maxmemory_policy", "")),
             append_only=bool(info.get("aof_enabled")),
+            name="Valkey" if "valkey_version" in info else "Redis",
         )
 
 

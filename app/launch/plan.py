@@ -131,8 +131,8 @@ def redis_socket(folder: Path) -> Path:
 
 
 def _redis(settings: LaunchSettings, folder: Path, environ: Mapping[str, str]) -> str:
-    server, listens = find_server(environ), redis_socket(folder)
-    return shlex.join(command_line(server, listens, folder / "redis", settings.launch_redis_max_memory))
+    data, listens = folder / "redis", redis_socket(folder)
+    return shlex.join(command_line(find_server(environ, data), listens, data, settings.launch_redis_max_memory))
 
 
 def _environment(environ: Mapping[str, str], settings: LaunchSettings) -> dict[str, str]:

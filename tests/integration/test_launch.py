@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -352,3 +353,95 @@ def test_the_command_line_and_celery_find_it_in_a_folder_of_an_odd_name(launch: 
 
     eventually(workers, timeout=20, interval=0.5)
     assert process.stop(40) == 0
+
+
+@pytest.mark.parametrize("way", ["cut", "move"])
+def test_a_damaged_file_is_said_with_what_can_be_done_and_that_works(launch: Launch, way: str) -> None:
+    first = launch.start()
+    _said(first, "Redis answers")
+    with launch.client() as client:
+        for number in range(500):
+            client.set(f"kept {number}", "1" * 100)
+    assert first.stop() == 0
+    data = launch.root / "var/run/redis"
+    file = next(data.rglob("*.incr.aof"))
+    content = bytearray(file.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 300] = bytes(300)
+    file.write_bytes(content)
+    second = launch.start()
+    assert second.wait() == 1
+    said = second.output()
+    assert f"the data in {data} is damaged (Bad file format reading the append only file" in said
+    assert "move that folder away: REST gives all candles again, but past alerts" in said
+    assert f"redis-check-aof --fix '{file}'" in said
+    assert launch.running() == []
+    if way == "move":
+        data.rename(launch.root / "moved")
+    elif (program := shutil.which("redis-check-aof")) is None:
+        pytest.skip("redis-check-aof is not installed")
+    else:
+        subprocess.run([program, "--fix", file], input=b"y\n", check=True)
+    third = launch.start()
+    _said(third, "Redis answers")
+    with launch.client() as client:
+        assert client.exists("kept 0") == (way == "cut")
+        assert not client.exists("kept 499")
+    assert third.stop() == 0
+
+
+def test_a_file_that_is_damaged_while_it_runs_is_said_when_redis_comes_back(launch: Launch) -> None:
+    process = launch.start()
+    _said(process, "dashboard answers")
+    with launch.client() as client:
+        server = psutil.Process(client.info("server")["process_id"])
+        server.suspend()
+        next((launch.root / "var/run/redis").rglob("*.manifest")).write_text("damaged\n")
+        server.kill()
+    said = _said(process, "redis ended and cannot start: the data in ")
+    assert "is damaged (" in said
+    process.stop()
+
+
+def _server_that_says(folder: Path, version: str) -> Path:
+    """A program that must not be started: it leaves a file if it is."""
+    path = folder / "redis-server"
+    path.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && echo "Redis server v={version} sha=0" || touch {folder}/started\n'
+    )
+    path.chmod(0o755)
+    return path
+
+
+def test_a_server_that_is_older_than_the_data_is_not_started_on_it(launch: Launch) -> None:
+    first = launch.start()
+    _said(first, "Redis answers")
+    with launch.client() as client:
+        client.set("kept", "1")
+    assert first.stop() == 0
+    mark = launch.root / "var/run/redis/written-by"
+    assert mark.read_text().startswith(("Valkey ", "Redis "))
+
+    older = _server_that_says(launch.root, "6.2.14")
+    named = launch.start(REDIS_SERVER=str(older))
+    assert named.wait() == 2
+    assert (
+        f"was written by {mark.read_text().strip()}, and {older} is Redis 6.2, which may not read it" in named.output()
+    )
+
+    path = f"{launch.root}{os.pathsep}{os.environ['PATH']}"
+    other = launch.start(PATH=path)  # on the PATH: the one that wrote it goes on
+    _said(other, "Redis answers")
+    with launch.client() as client:
+        assert client.get("kept") == b"1"
+    assert other.stop() == 0
+    assert not (launch.root / "started").exists()
+
+    mark.write_text("Valkey 99.0\n")
+    nobody = launch.start()
+    assert nobody.wait() == 2
+    assert "name Valkey 99.0 or a later one in REDIS_SERVER, or move that folder away" in nobody.output()
+    (launch.root / "var/run/redis").rename(launch.root / "moved")
+    again = launch.start()
+    _said(again, "Redis answers")
+    assert again.stop() == 0
