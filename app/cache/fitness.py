@@ -12,7 +12,8 @@ from redis.exceptions import NoPermissionError
 class Server(NamedTuple):
     """What INFO says of a server. `product`: what it is, if it is neither Redis nor Valkey; empty if nothing is known.
 
-    `max_bytes` 0: no limit. `is_linked`: a replica hears its master. `is_told`: whether this user may ask at all.
+    `name`: Redis or Valkey. `max_bytes` 0: no limit. `is_linked`: a replica hears its master. `is_told`: whether this
+    user may ask at all.
     """
 
     version: str = ""
@@ -25,6 +26,7 @@ class Server(NamedTuple):
     is_replica: bool = False
     is_linked: bool = True
     is_told: bool = True
+    name: str = "Redis"
 
     @classmethod
     def of(cls, info: Mapping[str, Any]) -> Server:
@@ -38,6 +40,7 @@ class Server(NamedTuple):
             append_only=bool(info.get("aof_enabled")),
             is_replica=info.get("role") == "slave",
             is_linked=info.get("master_link_status", "up") == "up",
+            name="Valkey" if "valkey_version" in info else "Redis",
         )
 
 
