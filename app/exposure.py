@@ -28,7 +28,7 @@ def is_loopback(host: str) -> bool:
     """Whether only this machine can reach what listens on `host`; in doubt it is not so."""
     try:
         found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
-    except OSError:
+    except (OSError, UnicodeError):
         return False
     return all(ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)
 

@@ -5,17 +5,28 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import unicodedata
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_origin
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from app.cache.address import Address
 from app.cache.certificates import problem_of_authority, problem_of_options
 from app.errors import InvalidInput
 from app.product_ids import is_currency, is_product_id
+from app.quoting import HIDDEN, name_of, quoted
 from app.timeframes import BASE, Timeframe
 
 _SELECTION = re.compile(r"(?:all|top:[1-9][0-9]{0,3}):(.+)")
@@ -28,6 +39,12 @@ PLATFORM_NAMES = {"PORT": "WEB_PORT"}
 
 SECRETS = ("web_token", "flower_basic_auth", "redis_url", "exchange_ws_url", "exchange_rest_url", "alerts_file")
 """Settings whose value is never shown: each is a secret, or may hold one."""
+
+MOST_SECONDS = 1e9
+"""Between two runs of what is regular: never, in effect."""
+
+MOST_CHARACTERS = 65_536
+"""Of one setting."""
 
 MIN_CANDLES = 60
 """A series has an indicator from this many candles on."""
@@ -45,10 +62,20 @@ def _split(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+_LABEL = "[A-Za-z0-9_-]{1,63}"
+Host = Annotated[
+    str,
+    StringConstraints(
+        pattern=rf"^({_LABEL}(\.{_LABEL})*|[0-9A-Fa-f:.]{{2,45}}(%[A-Za-z0-9._-]{{1,15}})?)$", max_length=253
+    ),
+]
+"""A name or an address."""
+
+
 class Settings(BaseModel):
     """One field a setting; the environment variable is the field's name in capitals."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     exchange_ws_url: str = Field(
         "wss://advanced-trade-ws.coinbase.com", repr=False, description="The exchange's WebSocket (market data)."
@@ -85,11 +112,15 @@ class Settings(BaseModel):
         description="Exchange seconds after its end from which REST's word on a bucket is final.",
     )
     rest_requests_per_second: float = Field(
-        5.0, gt=0, le=30, description="REST requests in any second, over all processes and hosts."
+        5.0, ge=0.01, le=30, description="REST requests in any second, over all processes and hosts."
     )
-    rest_timeout_seconds: float = Field(10.0, gt=0, le=120, description="Time-out of one REST request.")
-    gap_scan_seconds: float = Field(300.0, gt=0, description="Exchange seconds between two scans for gaps.")
-    reconcile_seconds: float = Field(3600.0, gt=0, description="Exchange seconds between two comparisons with REST.")
+    rest_timeout_seconds: float = Field(10.0, ge=0.01, le=120, description="Time-out of one REST request.")
+    gap_scan_seconds: float = Field(
+        300.0, ge=1, le=MOST_SECONDS, description="Exchange seconds between two scans for gaps."
+    )
+    reconcile_seconds: float = Field(
+        3600.0, ge=1, le=MOST_SECONDS, description="Exchange seconds between two comparisons with REST."
+    )
     series_capacity: int = Field(
         1000, ge=WINDOW, le=100_000, description="Candles kept for each product and timeframe."
     )
@@ -108,7 +139,7 @@ class Settings(BaseModel):
     alerts_file: str = Field(
         "", description="The file (TOML) with alert rules and channels; without one, the built-in rules, to the log."
     )
-    web_host: str = Field("127.0.0.1", description="Address that the web server listens on.")
+    web_host: Host = Field("127.0.0.1", description="Address that the web server listens on.")
     web_port: int = Field(8000, ge=1, le=65535, description="Port of the web server.")
     web_token: str = Field(
         "",
@@ -128,7 +159,7 @@ class Settings(BaseModel):
         le=1_000_000,
         description="Requests in a second of one client of the web server on another machine.",
     )
-    flower_address: str = Field("127.0.0.1", description="Address that Flower listens on.")
+    flower_address: Host = Field("127.0.0.1", description="Address that Flower listens on.")
     flower_port: int = Field(5555, ge=1, le=65535, description="Port of Flower.")
     flower_basic_auth: str = Field(
         "",
@@ -174,8 +205,11 @@ class Settings(BaseModel):
             "exchange_ws_url": ("ws", "wss"),
             "exchange_rest_url": ("http", "https"),
         }[info.field_name]  # type: ignore[attr-defined]
-        parts = urlsplit(value)
-        if parts.scheme not in schemes or not parts.netloc:
+        try:
+            scheme, host, *_ = urlsplit(value)
+        except ValueError:
+            scheme = host = ""
+        if scheme not in schemes or not host:
             raise ValueError(f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}")
         return value.rstrip("/")
 
@@ -188,7 +222,7 @@ class Settings(BaseModel):
         if any("://" in v or "@" in v for v in wrong):
             raise ValueError("a URL is neither a product (BTC-USD) nor a selection (all:USD, top:25:USD)")
         if wrong:
-            raise ValueError(f"{wrong[0][:80]!r} is neither a product (BTC-USD) nor a selection (all:USD, top:25:USD)")
+            raise ValueError(f"{quoted(wrong[0])} is neither a product (BTC-USD) nor a selection (all:USD, top:25:USD)")
         return tuple(dict.fromkeys(value))
 
     @field_validator("timeframes")
@@ -224,17 +258,19 @@ class Settings(BaseModel):
         """
         environ = _with_platform_names(os.environ if environ is None else environ)
         known = {name.upper(): name for name in cls.model_fields}
-        problems = [_unknown(key, known) for key in environ if key not in known]
-        values = {known[key]: value for key, value in environ.items() if key in known and value != ""}
+        problems = {key: _unknown(key, known) for key in environ if key not in known}
+        values = {key: value for key, value in environ.items() if key in known and value != ""}
+        problems |= {key: _unreadable(value, is_list=_is_list(cls, known[key])) for key, value in values.items()}
+        problems = {key: why for key, why in problems.items() if why}
         try:
-            settings = cls(**values)
+            settings = cls(**{known[key]: value for key, value in values.items() if key not in problems})
         except ValidationError as error:
-            problems += [
-                f"{str(e['loc'][0]).upper()}: {e['msg'].removeprefix('Value error, ')} (it is {_shown(e)})"
-                for e in error.errors()
-            ]
-        if problems := [p for p in problems if p]:
-            raise InvalidInput("settings are wrong:\n  " + "\n  ".join(problems))
+            for one in error.errors():
+                said = f"{one['msg'].removeprefix('Value error, ')} (it is {_shown(one)})"
+                problems.setdefault(str(one["loc"][0]).upper(), said)
+        if problems:
+            told = "\n  ".join(f"{name_of(key)}: {why}" for key, why in problems.items())
+            raise InvalidInput(f"settings are wrong:\n  {told}")
         return settings
 
 
@@ -244,19 +280,31 @@ def _with_platform_names(environ: Mapping[str, str]) -> Mapping[str, str]:
     return {**environ, **{ours: value for ours, value in told.items() if not environ.get(ours)}}
 
 
+def _is_list(settings: type[Settings], name: str) -> bool:
+    return get_origin(settings.model_fields[name].annotation) is tuple
+
+
+def _unreadable(value: str, *, is_list: bool) -> str:
+    """What no setting may have in it, if `value` has it: too much, or what nobody sees. A list may have line ends."""
+    text = value.strip()
+    if len(text) > MOST_CHARACTERS:
+        return f"is longer than {MOST_CHARACTERS} characters"
+    odd = next((c for c in text if not (c.isprintable() or (is_list and c.isspace()))), None)
+    if odd is not None and unicodedata.category(odd) == "Cs":
+        return "holds bytes that are no text"
+    return "" if odd is None else f"has a character in it that cannot be seen ({odd!a})"
+
+
 def _shown(error: ErrorDetails) -> str:
-    """The wrong value as an error may show it: no secret, and nothing that may hold one."""
-    shown = repr(error["input"])
-    if error["loc"][0] in SECRETS or "@" in shown or "://" in shown:
-        return "not shown: it may hold a password"
-    return shown
+    """The wrong value as an error may show it."""
+    return HIDDEN if error["loc"][0] in SECRETS else quoted(str(error["input"]))
 
 
 def _unknown(key: str, known: Mapping[str, str]) -> str:
     """Why `key` looks like a mistyped setting, or nothing where it is somebody else's variable."""
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.88)
     if near:
-        return f"{key}: no such setting; did you mean {near[0]}?"
+        return f"no such setting; did you mean {near[0]}?"
     if key.startswith(OWN_PREFIXES):
-        return f"{key}: no such setting; the README lists them all"
+        return "no such setting; the README lists them all"
     return ""

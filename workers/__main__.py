@@ -17,7 +17,8 @@ from app.errors import InvalidInput
 try:
     from workers.app import app
 except InvalidInput as error:
-    sys.exit(f"error: {error}")
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
 
 COMMANDS = click.Group("workers", commands=[worker, beat], help="The processes that Celery runs.")
 

@@ -10,6 +10,7 @@ import re
 import stat
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
@@ -29,9 +30,12 @@ from app.alerts.toml_lines import line_of, parse
 from app.errors import InvalidInput
 from app.indicators.stages import Stage
 from app.product_ids import ProductId
+from app.quoting import name_of, quoted
 from app.timeframes import Timeframe
 
 MOST_BYTES = 256 * 1024
+MOST_TOLD = 10
+"""Of what is wrong in one file."""
 LONGEST_COOLDOWN = 48
 """Bars; so that the history that a rule looks at holds several cooldowns."""
 
@@ -240,8 +244,8 @@ class AlertSettings(Part):
             text = _read(path)
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise InvalidInput(f"cannot read {path}: {reason}") from None
-        return cls.parse(text, path)
+            raise InvalidInput(f"cannot read {name_of(path)}: {reason}") from None
+        return cls.parse(text, name_of(path))
 
     @classmethod
     def parse(cls, text: str, name: str = "alerts file") -> AlertSettings:
@@ -253,9 +257,9 @@ class AlertSettings(Part):
         try:
             settings = cls.model_validate(table)
         except ValidationError as error:
-            problems = [_problem(text, e) for e in error.errors(include_url=False)[:10]]
+            problems = [_problem(text, e) for e in error.errors(include_url=False)[:MOST_TOLD]]
         else:
-            problems = [(line_of(text, path), why) for path, why in settings._contradictions()]
+            problems = [(line_of(text, path), why) for path, why in islice(settings._contradictions(), MOST_TOLD)]
         if problems:
             told = "\n  ".join(f"{name}, line {line}: {why}" for line, why in sorted(set(problems)))
             raise InvalidInput(told)
@@ -270,16 +274,15 @@ class AlertSettings(Part):
             if is_known and (gone := [p for p in rule.products if p not in products]):
                 yield f"rule {rule.name!r} is about {gone[0]}, and PRODUCTS are {','.join(products)}"
 
-    def _contradictions(self) -> list[tuple[tuple[str | int, ...], str]]:
-        found: list[tuple[tuple[str | int, ...], str]] = []
-        names = [rule.name for rule in self.rule]
+    def _contradictions(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        names: set[str] = set()
         for i, rule in enumerate(self.rule):
-            if rule.name in names[:i]:
-                found.append((("rule", i, "name"), f"there is another rule called {rule.name!r}"))
+            if rule.name in names:
+                yield ("rule", i, "name"), f"there is another rule called {rule.name!r}"
+            names.add(rule.name)
             if unknown := [c for c in rule.channels if c not in self.channels]:
                 known = ", ".join(self.channels)
-                found.append((("rule", i, "channels"), f"no channel is called {unknown[0]!r}; there are: {known}"))
-        return found
+                yield ("rule", i, "channels"), f"no channel is called {unknown[0]!r}; there are: {known}"
 
     @property
     def channels(self) -> Mapping[str, AnyChannel]:
@@ -296,10 +299,10 @@ def _read(path: str) -> str:
     """The text of a file, whatever else `path` may be: a pipe never ends, and a device has no end."""
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise InvalidInput(f"{path} is not a file")
+            raise InvalidInput(f"{name_of(path)} is not a file")
         raw = file.read(MOST_BYTES + 1)
     if len(raw) > MOST_BYTES:
-        raise InvalidInput(f"{path} is larger than {MOST_BYTES} bytes")
+        raise InvalidInput(f"{name_of(path)} is larger than {MOST_BYTES} bytes")
     return raw.decode("utf-8-sig")  # editors of Windows begin a file with a mark
 
 
@@ -319,7 +322,7 @@ def _problem(text: str, error: Any) -> tuple[int, str]:
     if error["type"] == "union_tag_invalid":
         place = (*place, "kind")
     said = error["msg"].removeprefix("Value error, ")
-    where = ".".join(str(part) for part in place)
+    where = ".".join(str(part) if _WORD.fullmatch(str(part)) else quoted(str(part)) for part in place)
     if error["type"] == "extra_forbidden":
         said = "there is no such setting"
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
@@ -328,6 +331,7 @@ def _problem(text: str, error: Any) -> tuple[int, str]:
     return line_of(text, place), f"{where}: {said}" if where else said
 
 
+_WORD = re.compile(r"[\w-]{1,40}")
 _RULE_KINDS = ("level", "reversal", "stage", "price")
 _CHANNEL_KINDS = ("log", "discord", "webhook", "telegram", "email")
 _KINDS = frozenset((*_RULE_KINDS, *_CHANNEL_KINDS))

@@ -7,10 +7,11 @@ import tomllib
 from collections.abc import Iterator
 
 from app.errors import InvalidInput
+from app.quoting import readable
 
 Path = tuple[str | int, ...]
 
-_TABLE = re.compile(r"\s*(\[\[?)\s*([^\[\]#]+?)\s*\]\]?\s*(?:#.*)?$")
+_TABLE = re.compile(r"\s*(\[\[?)([^\[\]#]+)\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(r"\s*((?:[\w-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[\w-]+|\"[^\"]*\"|'[^']*'))*)\s*=")
 _PART = re.compile(r"[\w-]+|\"[^\"]*\"|'[^']*'")
 
@@ -25,7 +26,12 @@ def parse(text: str) -> dict[str, object]:
         line = re.search(r"at line (\d+)", str(error))
         reason = re.sub(r" \(at .*\)$", "", str(error))
         where = f"line {line[1]}" if line else f"line {text.count(chr(10)) + 1}"
-        raise InvalidInput(f"{where}: {reason[:1].lower()}{reason[1:]}") from None
+        raise InvalidInput(f"{where}: {readable(reason[:1].lower() + reason[1:])}") from None
+    except ValueError:  # Python converts no more digits
+        digits = re.search(r"[\d_]{4000,}", text)
+        raise InvalidInput(
+            f"line {text.count(chr(10), 0, digits.start() if digits else 0) + 1}: a number is too long"
+        ) from None
 
 
 def line_of(text: str, path: Path) -> int:

@@ -31,9 +31,9 @@ def problem_of_options(options: Mapping[str, str]) -> str | None:
 
 
 def _unreadable(path: str) -> str | None:
-    if Path(path).is_dir():
-        return "is a folder, not a file"
     try:
+        if Path(path).is_dir():
+            return "is a folder, not a file"
         with Path(path).open("rb"):
             return None
     except OSError as error:

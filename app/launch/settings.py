@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import Field
 
 from app.errors import InvalidInput
+from app.quoting import name_of
 from app.settings import Settings
 
 
@@ -19,7 +20,7 @@ class LaunchSettings(Settings):
         "1gb", pattern=r"^[1-9]\d*(mb|gb)$", description="Memory that the embedded Redis may use."
     )
     launch_exchange_port: int = Field(8900, ge=1, le=65535, description="Port of the demo's local exchange.")
-    launch_exchange_speed: float = Field(60.0, gt=0, le=3600, description="How much faster its market runs.")
+    launch_exchange_speed: float = Field(60.0, ge=0.01, le=3600, description="How much faster its market runs.")
     launch_exchange_seed: int = Field(7, ge=0, description="Its market; another number, another market.")
 
     @classmethod
@@ -30,5 +31,5 @@ class LaunchSettings(Settings):
         known = {name.upper() for name in cls.model_fields}
         if unknown := sorted(key for key in environ if key.startswith("LAUNCH_") and key not in known):
             own = ", ".join(sorted(key for key in known if key.startswith("LAUNCH_")))
-            raise InvalidInput(f"settings are wrong:\n  {unknown[0]}: no such setting; there are {own}")
+            raise InvalidInput(f"settings are wrong:\n  {name_of(unknown[0])}: no such setting; there are {own}")
         return settings

@@ -46,6 +46,10 @@ def build_channels(settings: AlertSettings, environ: Mapping[str, str]) -> dict[
 def _build(name: str, settings: AnyChannel, environ: Mapping[str, str], timeout_s: float) -> Channel:
     if missing := [variable for variable in settings.secrets if not environ.get(variable)]:
         return MisconfiguredChannel(f"channel {name}: the environment variable {missing[0]} is not set")
+    if odd := [variable for variable in settings.secrets if not environ[variable].isprintable()]:
+        return MisconfiguredChannel(
+            f"channel {name}: {odd[0]} has characters in it that cannot be seen, or are no text"
+        )
     try:
         return _made(settings, environ, timeout_s)
     except InvalidInput as error:

@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import orjson
 import urllib3
@@ -113,7 +113,7 @@ class Http:
             )
             try:
                 reply = Reply(response.status, response.headers, _body(response, deadline))
-                return reply._replace(said=self._without_secrets(_said(reply)))
+                return reply._replace(said=self._without_secrets(_said(reply))[:LONGEST_SAID])
             finally:
                 response.release_conn()
         except PrivateAddress as error:
@@ -126,16 +126,17 @@ class Http:
             raise DeliveryError(reason) from None
 
     def _without_secrets(self, text: str) -> str:
-        for part in sorted(
-            re.split(r"[/?&=:#]+", urlsplit(self._url)._replace(scheme="", netloc="").geturl()), key=len
-        ):
-            if len(part) >= SHORTEST_SECRET:
-                text = text.replace(part, "***")
-        return text
+        """`text` without any piece of what in the URL is no word, as far as it is not too short to tell anything."""
+        behind = unquote(urlunsplit(("", "", *urlsplit(self._url)[2:])))
+        secrets = [part for part in re.split(r"[/?&=:#]+", behind) if not (part.isalpha() and part.islower())]
+        pieces = {part[i : i + SHORTEST_SECRET] for part in secrets for i in range(len(part) - SHORTEST_SECRET + 1)}
+        hidden = [text[i : i + SHORTEST_SECRET] in pieces for i in range(len(text))]
+        shown = [not any(hidden[max(0, i - SHORTEST_SECRET + 1) : i + 1]) for i in range(len(text))]
+        return "".join(c if shown[i] else "***" * (i == 0 or shown[i - 1]) for i, c in enumerate(text))
 
 
 SHORTEST_SECRET = 6
-"""Characters of a part of a URL that is taken out of what a service says."""
+"""Characters of a URL, one behind the other, that are taken out of what a service says."""
 
 LONGEST_SAID = 200
 
@@ -144,7 +145,7 @@ def _said(reply: Reply) -> str:
     """What the service says of a refusal, in its own words, on one line."""
     said = reply.json()
     words = next((said[name] for name in ("description", "message", "error") if isinstance(said.get(name), str)), "")
-    return "".join(c if c.isprintable() else " " for c in words)[:LONGEST_SAID]
+    return "".join(c if c.isprintable() else " " for c in words[: 2 * LONGEST_SAID])
 
 
 def _body(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
