@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
@@ -88,33 +89,59 @@ Answer = tuple[int, dict[str, str], bytes]
 OK: Answer = (200, {}, b"{}")
 
 
-class Service:
-    """What it was sent, and how it answers: `answer` gets the number of the request, from 0."""
+class Torn(NamedTuple):
+    """These bytes instead of an answer, then the end of the connection. A head of 2xx among them has been said."""
 
-    def __init__(self, answer: Callable[[int], Answer]) -> None:
+    data: bytes
+
+
+class Service:
+    """What it was sent, and how it answers: `answer` gets the number of the request, from 0.
+
+    `accepted`: the ids of what it answered with 2xx; `accepted_s`: when (monotonic), one for each.
+    """
+
+    def __init__(self, answer: Callable[[int], Answer | Torn]) -> None:
         self.answer = answer
         self.got: list[Got] = []
         self.accepted: list[str] = []
+        self.accepted_s: list[float] = []
         self.port = 0
         self._lock = threading.Lock()
 
-    def take(self, path: str, headers: dict[str, str], body: bytes) -> Answer:
+    def take(self, path: str, headers: dict[str, str], body: bytes) -> Answer | Torn:
         with self._lock:
             number = len(self.got)
             self.got.append(Got(path, headers, body))
         answer = self.answer(number)
-        if answer[0] < 300 and body[:1] == b"{":
+        if is_success(answer) and body[:1] == b"{":
             with self._lock:
                 self.accepted.append(str(orjson.loads(body).get("id")))
+                self.accepted_s.append(time.monotonic())
         return answer
+
+    def copies(self) -> list[tuple[str, float, float]]:
+        """Messages that were accepted again: the id, when they were before, and when they were then."""
+        last_s: dict[str, float] = {}
+        again = []
+        with self._lock:
+            for identity, at_s in zip(self.accepted, self.accepted_s, strict=True):
+                if identity in last_s:
+                    again.append((identity, last_s[identity], at_s))
+                last_s[identity] = at_s
+        return again
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
 
+def is_success(answer: Answer | Torn) -> bool:
+    return answer.data.startswith(b"HTTP/1.1 2") if isinstance(answer, Torn) else answer[0] < 300
+
+
 @contextmanager
-def service(answer: Callable[[int], Answer] = lambda _: OK) -> Iterator[Service]:
+def service(answer: Callable[[int], Answer | Torn] = lambda _: OK) -> Iterator[Service]:
     """A real HTTP server on loopback."""
     state = Service(answer)
 
@@ -127,7 +154,13 @@ def service(answer: Callable[[int], Answer] = lambda _: OK) -> Iterator[Service]
             body = self.rfile.read(length)
             if len(body) < length:  # whoever asked was killed in the middle
                 return
-            status, headers, content = state.take(self.path, dict(self.headers), body)
+            answer = state.take(self.path, dict(self.headers), body)
+            if isinstance(answer, Torn):
+                self.close_connection = True
+                with suppress(OSError):
+                    self.wfile.write(answer.data)
+                return
+            status, headers, content = answer
             try:
                 self.send_response(status)
                 for name, value in {**headers, "Content-Length": str(len(content))}.items():

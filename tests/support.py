@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from itertools import cycle
 from pathlib import Path
@@ -78,6 +78,18 @@ def network_of_machine(*, changes: bool = False) -> Iterator[None]:
     with (Path(tempfile.gettempdir()) / "candlewick-tests-network").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX if changes else fcntl.LOCK_SH)
         yield
+
+
+@contextmanager
+def silent(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """A port at which nobody answers: its queue is full, so the kernel drops what comes."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server((host, port), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
 
 
 class Process:

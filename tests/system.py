@@ -20,9 +20,18 @@ class System:
     """Processes of one installation. `start` gives each a name, `kill` ends one of them without asking."""
 
     def __init__(
-        self, start: Callable[..., Process], redis_url: str, env: Mapping[str, str], *, shares: int = 1
+        self,
+        start: Callable[..., Process],
+        redis_url: str,
+        env: Mapping[str, str],
+        *,
+        shares: int = 1,
+        of_process: Callable[[str], Mapping[str, str]] = lambda _: {},
     ) -> None:
-        """`shares`: how many parts the ingests `ingest`, `ingest2` … cut the products into."""
+        """`shares`: how many parts the ingests `ingest`, `ingest2` … cut the products into. `of_process`: what a
+        process of that name has in its environment besides.
+        """
+        self._of_process = of_process
         self._start = start
         self._shares = shares
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
@@ -34,7 +43,7 @@ class System:
         """Start processes: ingest, indicators, backfill, alerts, beat, web, watchdog, flower; `ingest2` is another."""
         for name in names:
             share = {"INGEST_SHARE": f"{name.removeprefix('ingest') or 1}/{self._shares}"} if self._shares > 1 else {}
-            more = share if name.startswith("ingest") else {}
+            more = {**(share if name.startswith("ingest") else {}), **self._of_process(name)}
             self.processes[name] = self._start(self.command(name), env={**self.env, **more})
 
     def command(self, name: str) -> list[str]:

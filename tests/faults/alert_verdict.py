@@ -65,6 +65,7 @@ class AlertJudge:
         stored, _ = context.alerts.newest(10_000, lambda _: True)
         standing = {a.id: a.event for a in stored if not a.withdrawn}
         yield from (f"{i}: was not delivered" for i in standing if f"{i}|raised" not in self._world.hook.accepted)
+        yield from badly_delivered(self._world)
         for series, seen in zip(many, watched, strict=True):
             yield from self._problems_of(series, seen, standing, corrected.get(series.product, LATER))
 
@@ -100,6 +101,18 @@ class AlertJudge:
         """The first bucket of each product that was corrected."""
         rows = mismatches.latest(self._world.system.context.redis, 5_000)
         return {row["product"]: row["start"] for row in sorted(rows, key=lambda r: -r["start"])}
+
+
+def badly_delivered(world: World) -> Iterator[str]:
+    """Messages that the receiver accepted once more although no note of the first time can have been lost, and those
+    that it could not know again: their key is not their identity.
+    """
+    for identity, first_s, again_s in world.hook.copies():
+        if not any(from_s <= first_s <= until_s for from_s, until_s in world.losses):
+            yield f"{identity}: was delivered again after {again_s - first_s:.1f} s"
+    for got in world.hook.got:
+        if got.headers.get("Idempotency-Key") != got.id:
+            yield f"{got.id}: came with another key ({got.headers.get('Idempotency-Key')})"
 
 
 def wrong_alerts_of(series: Series, due: Due, rows: Sequence[Row], standing: Mapping[str, str]) -> list[str]:

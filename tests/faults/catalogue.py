@@ -13,6 +13,8 @@ from typing import NamedTuple
 from redis.exceptions import RedisError
 
 from app.timeframes import Timeframe
+from tests.faults import hosts
+from tests.faults.receiver import poisoned
 from tests.faults.wire import FRAMES, LINKS, REST, Strike
 from tests.faults.world import PROCESSES, Waits, World, frozen
 
@@ -28,6 +30,15 @@ class Fault(NamedTuple):
     """Whether it sets the machines' clocks."""
     shares: bool = False
     """Whether two ingests take half of the products each."""
+    replica: bool = False
+    """Whether Redis has a replica, which can take over."""
+    addresses: bool = False
+    """Whether the exchange is found by a name, whose addresses change."""
+
+    @property
+    def forgets(self) -> bool:
+        """Whether a note that a message was delivered may be lost: the message may come once more."""
+        return self.group in ("Redis", "downtime") or self.name in FORGET
 
 
 # --- processes
@@ -139,7 +150,7 @@ def _redis_amnesia(world: World, _: random.Random) -> Waits:
 def _disk_full(world: World, chance: random.Random) -> Waits:
     """The append-only file cannot grow any more."""
     server, unlimited = world.redis_process(), (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-    size = max((f.stat().st_size for f in (world.folder / "redis").rglob("*.aof")), default=0)
+    size = max(world.file_sizes().values(), default=0)
     if server is not None:
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (size, unlimited[1]))
     yield chance.uniform(3, 8)
@@ -226,6 +237,7 @@ GROUPS: dict[str, dict[str, Strike]] = {
         "Redis full": _redis_full,
         "Redis forgets scripts and connections": _redis_amnesia,
         "disk full": _disk_full,
+        "power cut, the file loses a second": hosts.file_cut,
     },
     "link": LINKS,
     "frames": FRAMES,
@@ -241,8 +253,10 @@ GROUPS: dict[str, dict[str, Strike]] = {
         "closed bucket revised, told": _revise(True),
         "closed bucket revised, not told": _revise(False),
         "product listed": _list_product,
+        "product delisted": hosts.delisted,
     },
 }
+RECEIVER: dict[str, Strike] = {"receiver's answers are poison": poisoned}
 MACHINE_CLOCK: dict[str, Strike] = {
     "machine's clock: 5 hours on": _machine_jumps(5),
     "machine's clock: 5 hours back": _machine_jumps(-5),
@@ -253,6 +267,9 @@ SHARES: dict[str, Strike] = {
     "ingest restarted, of two shares": _restart_a_share,
     "connection reset, of two shares": LINKS["connection reset"],
 }
+FORGET = ("alerts killed", "everything killed at once", *MACHINE_CLOCK)
+"""Others that end a delivery, or set the clock of Redis, between sending and noting."""
+
 TWICE = ("ingest", "beat", "indicators", "backfill")
 
 
@@ -264,4 +281,8 @@ def catalogue() -> tuple[Fault, ...]:
     known += [Fault("processes", f"{n} stopped, of two", _stop(n), second=n) for n in TWICE]
     known += [Fault("shares", name, strike, second="ingest", shares=True) for name, strike in SHARES.items()]
     known += [Fault("clocks", name, strike, clock=True) for name, strike in MACHINE_CLOCK.items()]
+    known += [Fault("clocks", name, strike, clock=True) for name, strike in hosts.CLOCKS.items()]
+    known += [Fault("link", name, strike, addresses=True) for name, strike in hosts.ADDRESSES.items()]
+    known += [Fault("receiver", name, strike) for name, strike in RECEIVER.items()]
+    known.append(Fault("Redis", "Redis fails over to its replica", hosts.fails_over, replica=True))
     return tuple(known)

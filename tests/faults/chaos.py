@@ -32,7 +32,7 @@ from rich.table import Table
 
 from tests.faults.catalogue import Fault, catalogue
 from tests.faults.verdict import Verdict, judge
-from tests.faults.world import PROCESSES, Waits, World, world
+from tests.faults.world import AFTER_S, PROCESSES, Waits, World, world
 from tests.support import ROOT, eventually
 
 PRODUCTS = 6
@@ -84,11 +84,15 @@ def strike(everything: World, plan: Sequence[tuple[float, Fault]], seed: int, sa
     for number, (at_s, fault) in enumerate(plan):
         waits = fault.strike(everything, random.Random(f"{seed} {number}"))
         heapq.heappush(steps, (at_s, number, fault.name, waits))
+    began_s: dict[int, float] = {}
     while steps:
         due_s, number, name, waits = heapq.heappop(steps)
         time.sleep(max(0.0, began + due_s - time.monotonic()))
         now_s = time.monotonic() - began
+        began_s.setdefault(number, time.monotonic())
         wait_s = next(waits, None)
+        if wait_s is None and plan[number][1].forgets:
+            everything.losses.append((began_s[number] - AFTER_S, time.monotonic() + AFTER_S))
         say(f"{now_s:5.1f} s  {name}{' is over' if wait_s is None else ''}")
         if wait_s is not None:
             heapq.heappush(steps, (now_s + wait_s, number, name, waits))
@@ -100,7 +104,12 @@ def run(seed: int, folder: Path, only: Sequence[str] = (), products: int = PRODU
     names = [*PROCESSES, *dict.fromkeys(f"{f.second}2" for _, f in plan if f.second)]
     faults, verdict, error = [f.name for _, f in plan], Verdict(), ""
     try:
-        kind = {"faked_clock": any(f.clock for _, f in plan), "shares": 2 if any(f.shares for _, f in plan) else 1}
+        kind = {
+            "faked_clock": any(f.clock for _, f in plan),
+            "shares": 2 if any(f.shares for _, f in plan) else 1,
+            "replica": any(f.replica for _, f in plan),
+            "addresses": any(f.addresses for _, f in plan),
+        }
         with world(folder, products, seed, *names, **kind) as everything:
             eventually(lambda: everything.system.has_started(products), timeout=START_TIMEOUT_S, interval=0.3)
             everything.has_started()

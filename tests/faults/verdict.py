@@ -107,6 +107,7 @@ def _stuck(world: World) -> list[str]:
         return [
             *dead,
             *_unstreamed(world),
+            *_not_set_apart(world),
             *_waiting(world.system.context),
             *_unready(world.system.context.settings.web_port),
         ]
@@ -118,6 +119,15 @@ def _unstreamed(world: World) -> list[str]:
     """Products that nobody is subscribed to: the exchange knows."""
     meant = set(followed(world.system, world.exchange).values())
     return [f"nobody streams {product}" for product in sorted(meant - world.exchange.streamed())]
+
+
+def _not_set_apart(world: World) -> list[str]:
+    """Products that the exchange has taken off, and that are followed as if it had not."""
+    meant = followed(world.system, world.exchange)
+    known = world.system.context.products.read()
+    return [
+        f"{p.product} was delisted, and is not set apart" for p in known if p.product not in meant and not p.refused
+    ]
 
 
 def _waiting(context: Context) -> Iterator[str]:

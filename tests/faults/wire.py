@@ -89,6 +89,21 @@ def _late(world: World, chance: random.Random, seconds: float) -> Waits:
     yield chance.uniform(0.0, 3.0)
 
 
+def _rest_without_one(world: World, chance: random.Random) -> Waits:
+    product, lasts_s = chance.choice(["BTC-USD", "ETH-USD"]), chance.uniform(8, 20)
+    yield from wire({"fault": "rest_404", "path": f"/{product}/candles", "for_seconds": lasts_s}, CUT)(world, chance)
+
+
+def _rest_odd_row(world: World, chance: random.Random) -> Waits:
+    """One row of each page, of the newest ones or in the middle."""
+    product, kind = (
+        chance.choice(["BTC-USD", "ETH-USD"]),
+        chance.choice(["zero_low", "exponent", "missing_field", "text"]),
+    )
+    odd = {"fault": "rest_odd_row", "product": product, "kind": kind, "bucket": chance.choice([0, 1, 1, 2, 40])}
+    yield from wire({**odd, "for_seconds": chance.uniform(8, 16)}, CUT)(world, chance)
+
+
 REST: dict[str, Strike] = {
     "429": wire({"fault": "rest_429", "count": 3}, CUT),
     "429 as a page, empty": wire(
@@ -108,5 +123,6 @@ REST: dict[str, Strike] = {
     "REST alternates": _rest_alternates,
     "REST 24 hours late": _rest_a_day_late,
     "REST 20 minutes late with a reset": _rest_minutes_late,
-    "404 for one product": wire({"fault": "rest_404", "path": "/ETH-USD/candles", "for_seconds": 10}, CUT),
+    "404 for one product": _rest_without_one,
+    "odd row of one product": _rest_odd_row,
 }

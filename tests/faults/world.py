@@ -8,18 +8,22 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
+from redis import Redis
 
 from app.errors import Unready
 from app.launch.redis import RedisServer
 from tests.alerting import Service, service
 from tests.alerts_reference import RULES
 from tests.oracle import Exchange, followed
-from tests.support import ROOT, Process, eventually, free_port
+from tests.replica import Pair, pair
+from tests.support import ROOT, Process, eventually, free_port, silent
 from tests.system import System
 
 SPEED = 60
@@ -44,6 +48,15 @@ kind = "webhook"
 url_env = "HOOK"
 allow_private = true
 """
+EXCHANGE_HOST = "exchange.test"
+SILENT, REFUSING, ANSWERING = "127.0.0.2", "127.0.0.3", "127.0.0.1"
+"""Addresses that the exchange's name may have."""
+
+AFTER_S = 5.0
+"""Real seconds around a loss in which a note on a message may be lost with it."""
+
+HOST_PRELUDE = str(Path(__file__).parent / "host")
+
 LIBRARIES = ("usr/lib/*/faketime/libfaketime.so.1", "usr/local/lib/faketime/libfaketime.so.1")
 
 
@@ -57,7 +70,8 @@ class World:
         self.server = server
         self.hook = hook
         self.system: System
-        self.clock_file = folder / "clock"
+        self.pair: Pair | None = None
+        """The servers of Redis, if there are two."""
         self.supervision = threading.Lock()
         """Whoever holds it starts and ends processes; nobody else does."""
         self.unlisted = list(UNLISTED)
@@ -66,6 +80,9 @@ class World:
         """The latest exchange time that the exchange has shown and taken back."""
         self.watched_from_s: dict[str, float] = {}
         """Products of which nothing was forgotten since an exchange time at which all of their series were there."""
+
+        self.losses: list[tuple[float, float]] = []
+        """When (monotonic) a note that a message was delivered may have been lost: then it may come once more."""
 
     def process(self, name: str) -> psutil.Process | None:
         """The process that runs `name` now; None while there is none."""
@@ -141,12 +158,41 @@ class World:
         """Redis is killed, and comes back without its file."""
         self.watched_from_s = {}
         self.server.kill()
-        shutil.rmtree(self.folder / "redis" / "appendonlydir", ignore_errors=True)
+        shutil.rmtree(self.redis_folder / "appendonlydir", ignore_errors=True)
         self.start_redis()
+        self.losses.append((0.0, time.monotonic() + AFTER_S))
 
-    def set_clock(self, hours: float) -> None:
-        """The clock of every machine but the exchange's is set, relative to the true time."""
-        self.clock_file.write_text(f"{hours:+g}h\n")
+    @property
+    def redis_folder(self) -> Path:
+        """Where the server that is the master now has its data."""
+        return self.server.log.parent
+
+    def file_sizes(self) -> dict[Path, int]:
+        """The parts of the append-only file, and how large they are."""
+        return {file: file.stat().st_size for file in self.redis_folder.rglob("*.incr.aof")}
+
+    def fail_over(self) -> None:
+        """The replica of Redis becomes the master; the old one lives on as its replica."""
+        assert self.pair is not None
+        self.pair.swap()
+        self.server = self.pair.first
+        with Redis.from_url(self.server.url) as client:
+            client.config_set("maxmemory", "1gb")  # another fault may have left it without
+
+    def set_clock(self, hours: float, *names: str) -> None:
+        """The clock of the hosts of `names` (of every one but the exchange's, if none is given) is set, relative to
+        the true time. Each process has a host of its own.
+        """
+        for file in map(self.clock_file, names) if names else self.folder.glob("clock*"):
+            file.write_text(f"{hours:+.6f}h\n")
+
+    def clock_file(self, name: str) -> Path:
+        """What sets the clock of the host of process `name`."""
+        return self.folder / f"clock-{name}"
+
+    def set_addresses(self, *addresses: str) -> None:
+        """The addresses of the exchange's name, in their order."""
+        (self.folder / "names").write_text(f"{EXCHANGE_HOST} {' '.join(addresses)}\n")
 
 
 @contextmanager
@@ -160,12 +206,15 @@ def world(
     faked_clock: bool = False,
     behind: Callable[[RedisServer], AbstractContextManager[str]] | None = None,
     shares: int = 1,
+    replica: bool = False,
+    addresses: bool = False,
     **env: str,
 ) -> Iterator[World]:
     """A `World` whose processes `names` run, and are started again when they die, until the end of the block.
 
     `behind`: where they find Redis instead, a URL for as long as the block runs. `shares`: `ingest` and `ingest2` take
-    that part of the products each, as long as there are as many of them.
+    that part of the products each, as long as there are as many of them. `replica`: Redis has one, and both are behind
+    one name. `addresses`: the exchange is found by a name, whose addresses can be set.
     """
     (folder / "redis").mkdir(parents=True, exist_ok=True)
     (folder / "alerts.toml").write_text(RULES + CHANNEL)
@@ -187,10 +236,19 @@ def world(
         server = stack.enter_context(RedisServer(folder / "redis", free_port()))
         everything = World(folder, exchange, venue, server, hook)
         urls = {"EXCHANGE_WS_URL": exchange.ws_url, "EXCHANGE_REST_URL": exchange.rest_url}
+        if addresses:
+            stack.enter_context(silent(SILENT, exchange.port))
+            everything.set_addresses(ANSWERING)
+            urls = {name: url.replace(ANSWERING, EXCHANGE_HOST) for name, url in urls.items()}
+            urls |= {"PYTHONPATH": HOST_PRELUDE, "FAKE_NAMES": str(folder / "names")}
         alerts = {"ALERTS_FILE": str(folder / "alerts.toml"), "HOOK": hook.url}
         more = {"PRODUCTS": "all:USD", "WEB_PORT": str(free_port()), **urls, **alerts, **clock, **env}
         url = stack.enter_context(behind(server)) if behind else server.url
-        everything.system = System(start, url, more, shares=shares)
+        if replica:
+            everything.pair = stack.enter_context(pair(folder, server))
+            url = everything.pair.url
+        of_process = partial(_own_clock, everything) if faked_clock else _nothing
+        everything.system = System(start, url, more, shares=shares, of_process=of_process)
         stack.callback(everything.system.context.redis.close)
         stack.enter_context(_supervised(everything, names))
         yield everything
@@ -202,6 +260,17 @@ def started_world(folder: Path, products: int, **env: str) -> Iterator[World]:
     with world(folder, products, 7, *FLOW, **env) as everything:
         eventually(lambda: everything.system.has_started(products), timeout=40, interval=0.2)
         yield everything
+
+
+def _own_clock(everything: World, name: str) -> dict[str, str]:
+    file = everything.clock_file(name)
+    if not file.exists():
+        file.write_text((everything.folder / "clock").read_text())
+    return {"FAKE_CLOCK": str(file)}
+
+
+def _nothing(_: str) -> dict[str, str]:
+    return {}
 
 
 def _end(started: list[Process]) -> None:
@@ -225,7 +294,7 @@ def _clock_from(file: Path) -> Iterator[dict[str, str]]:
     }
     os.environ.update(of_redis)
     try:
-        yield {"LD_PRELOAD": "", "PYTHONPATH": str(Path(__file__).parent / "clock"), "FAKE_CLOCK": str(file)}
+        yield {"LD_PRELOAD": "", "PYTHONPATH": HOST_PRELUDE, "FAKE_CLOCK": str(file)}
     finally:
         for name in of_redis:
             del os.environ[name]

@@ -22,7 +22,7 @@ from app.alerts.channels.http import MOST_BYTES, Http
 from app.alerts.settings import AlertSettings
 from app.alerts.texts import lines_of, title_of
 from app.cli.alerts import example
-from tests.alerting import OK, Answer, Service, fact, service
+from tests.alerting import OK, Answer, Service, Torn, fact, service
 
 pytestmark = pytest.mark.integration
 
@@ -128,7 +128,12 @@ def test_telegram_gets_a_photo_with_a_caption() -> None:
         ("telegram", (400, {}, b'{"ok":false,"description":"Bad Request: chat not found"}'), ChannelBroken, None),
         ("telegram", (400, {}, b'{"ok":false,"description":"Bad Request"}'), MessageRefused, None),
         ("discord", (400, {}, b""), MessageRefused, None),
-        ("discord", (302, {"Location": "http://127.0.0.1:1/"}, b""), MessageRefused, None),
+        *(
+            ("discord", (status, {"Location": "http://127.0.0.1:1/"}, b""), DeliveryError, None)
+            for status in (301, 302, 304, 307, 308)
+        ),
+        ("discord", (429, {"Content-Encoding": "gzip", "Retry-After": "2"}, b"no gzip"), TooMany, 2.0),
+        ("discord", (404, {"Content-Encoding": "gzip"}, b"no gzip"), ChannelBroken, None),
         *(("discord", (status, {}, b""), ChannelBroken, None) for status in (401, 403, 404, 410)),
         *(("discord", (status, {}, b""), DeliveryError, None) for status in (408, 500, 502, 503)),
     ],
@@ -200,18 +205,33 @@ def dripping(begin: bytes, byte: bytes, end: bytes = b"") -> Iterator[int]:
         thread.join()
 
 
-@pytest.mark.parametrize(
-    ("begin", "end"),
-    [
-        (b"HTTP/1.1 200 OK\r\nX-A: ", b"\r\nContent-Length: 0\r\n\r\n"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 600\r\n\r\n", b""),
-    ],
-    ids=["head", "body"],
-)
-def test_an_answer_that_drips_is_given_up_in_time(begin: bytes, end: bytes) -> None:
+def test_an_answer_whose_head_drips_is_given_up_in_time() -> None:
+    begin, end = b"HTTP/1.1 200 OK\r\nX-A: ", b"\r\nContent-Length: 0\r\n\r\n"
     with dripping(begin, b"a", end) as port, pytest.raises(DeliveryError, match="in time") as caught:
         channels(f"http://127.0.0.1:{port}", timeout_s=1)["discord"].send(message())
     assert type(caught.value) is DeliveryError
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (200, {"Content-Encoding": "gzip"}, b"this is not gzip"),
+        (200, {"Content-Encoding": "br"}, b"\xff"),
+        Torn(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"),
+        Torn(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+    ],
+)
+def test_what_the_service_has_taken_is_not_sent_again_whatever_the_body_is(answer: Answer | Torn) -> None:
+    with service(lambda _: answer) as state:
+        channel = channels(state.url)["discord"]
+        for _ in range(2):
+            assert channel.send(message()) == 0
+    assert len(state.got) == 2
+
+
+def test_a_body_that_drips_is_not_waited_for() -> None:
+    with dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 600\r\n\r\n", b"a") as port:
+        assert channels(f"http://127.0.0.1:{port}", timeout_s=1)["discord"].send(message()) == 0
 
 
 def test_a_mail_server_that_drips_is_given_up_in_time() -> None:

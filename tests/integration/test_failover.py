@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from redis import Redis
@@ -22,43 +20,11 @@ from app.timeframes import Timeframe
 from tests import filled, plain
 from tests.faults.verdict import judge
 from tests.faults.world import PROCESSES, world
-from tests.relay import Relay, relay
+from tests.replica import Pair, pair
 from tests.serving import serving
 from tests.support import eventually, free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=0.8)]
-
-
-class Pair:
-    """Two servers, the second a replica of the first, behind one name."""
-
-    def __init__(self, first: RedisServer, second: RedisServer, name: Relay) -> None:
-        self.first, self.second, self.name = first, second, name
-        self.url = f"redis://127.0.0.1:{name.port}/0"
-        with Redis.from_url(second.url) as client:
-            client.replicaof("127.0.0.1", str(port_of(first)))
-            eventually(lambda: client.info("replication")["master_link_status"] == "up")
-
-    def swap(self) -> None:
-        """The second is the master, the first its replica, and the name means the second."""
-        with Redis.from_url(self.second.url) as new, Redis.from_url(self.first.url) as old:
-            new.replicaof("NO", "ONE")
-            old.replicaof("127.0.0.1", str(port_of(self.second)))
-        self.name.target = port_of(self.second)
-
-
-def port_of(server: RedisServer) -> int:
-    port = urlsplit(server.url).port
-    assert port
-    return port
-
-
-@contextmanager
-def pair(folder: Path, first: RedisServer) -> Iterator[Pair]:
-    with ExitStack() as stack:
-        (folder / "replica").mkdir()
-        second = stack.enter_context(RedisServer(folder / "replica", free_port()))
-        yield Pair(first, second, stack.enter_context(relay(port_of(first))))
 
 
 @pytest.fixture
@@ -107,25 +73,17 @@ def test_what_is_read_from_a_replica_is_said_to_be_behind(
 
 
 def test_everybody_goes_on_at_the_new_master(tmp_path: Path) -> None:
-    with ExitStack() as stack:
-        pairs: list[Pair] = []
-
-        @contextmanager
-        def behind(first: RedisServer) -> Iterator[str]:
-            pairs.append(stack.enter_context(pair(tmp_path, first)))
-            yield pairs[0].url
-
-        with world(tmp_path, 4, 1, *PROCESSES, behind=behind) as everything:
-            system = everything.system
-            eventually(lambda: system.has_started(4), timeout=40, interval=0.3)
-            pids = {name: process.pid for name, process in system.processes.items()}
-            system.wait_until(system.now_s() + 400)
-            pairs[0].swap()
-            swapped_s = everything.exchange.now_s()
-            with Redis.from_url(pairs[0].second.url) as new:
-                eventually(lambda: _told_s(new) > swapped_s, timeout=60, interval=0.2)
-            verdict = judge(everything)
-            alive = {name: process.pid for name, process in system.processes.items()}
+    with world(tmp_path, 4, 1, *PROCESSES, replica=True) as everything:
+        system = everything.system
+        eventually(lambda: system.has_started(4), timeout=40, interval=0.3)
+        pids = {name: process.pid for name, process in system.processes.items()}
+        system.wait_until(system.now_s() + 400)
+        everything.fail_over()
+        swapped_s = everything.exchange.now_s()
+        with Redis.from_url(everything.server.url) as new:
+            eventually(lambda: _told_s(new) > swapped_s, timeout=60, interval=0.2)
+        verdict = judge(everything)
+        alive = {name: process.pid for name, process in system.processes.items()}
     assert verdict.broken == []
     assert alive == pids, "nobody had to be started again"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -14,20 +13,15 @@ from app.exchange.coinbase.rest import CoinbaseRest
 from app.exchange.coinbase.websocket import _Closed, _Dialler
 from app.network import connect_any
 from tests.integration.test_coinbase_rest import Venue, body
+from tests.support import silent
 
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture
-def silent() -> Iterator[int]:
-    """A port at which nobody answers: its queue is full, so the kernel drops what comes."""
-    with ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _ in range(4):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
+@pytest.fixture(name="silent")
+def silent_port() -> Iterator[int]:
+    with silent() as port:
+        yield port
 
 
 @pytest.fixture

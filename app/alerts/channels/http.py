@@ -13,6 +13,7 @@ import re
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -149,12 +150,16 @@ def _said(reply: Reply) -> str:
 
 
 def _body(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-    """The beginning of the body; `DeliveryError` where it is not there by `deadline` (monotonic)."""
+    """The beginning of the body: what of it can be read by `deadline` (monotonic).
+
+    The status has said already what became of the message: whatever the body is, it is not sent again because of it.
+    """
     body = bytearray()
-    while len(body) < MOST_BYTES and (piece := response.read1(MOST_BYTES - len(body), decode_content=True)):
-        body += piece
-        if time.monotonic() > deadline:
-            raise DeliveryError("no whole answer in time")
+    with suppress(HTTPError, OSError):
+        while len(body) < MOST_BYTES and (piece := response.read1(MOST_BYTES - len(body), decode_content=True)):
+            body += piece
+            if time.monotonic() > deadline:
+                break
     return bytes(body)
 
 
@@ -168,7 +173,7 @@ def check(reply: Reply) -> None:
         raise TooMany("429: too many requests", pause_of(reply))
     if status in PERMANENT:
         raise ChannelBroken(said)
-    if 300 <= status < 500 and status not in (408, 425):
+    if 400 <= status < 500 and status not in (408, 425):
         raise MessageRefused(said)
     raise DeliveryError(said)
 

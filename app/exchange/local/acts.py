@@ -78,7 +78,7 @@ class Acts:
                 self._tape.list_product(fault.product, now_ms)
                 self._feed.tape_changed()
             case kinds.DelistProduct():
-                self._tape.delist_product(fault.product, now_ms)
+                self._tape.delist_product(fault.product, now_ms, gone=fault.gone)
                 self._feed.tape_changed()
 
     def _send_garbage(self, fault: kinds.Garbage, now_ms: int) -> None:

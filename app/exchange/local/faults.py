@@ -26,7 +26,8 @@ AnyFault = Annotated[
     | stream.DelistProduct
     | rest.RestThrottle | rest.RestUnauthorized | rest.RestNotFound | rest.RestInternal | rest.RestBadGateway
     | rest.RestHang | rest.RestTruncated | rest.RestWrongProduct | rest.RestLatency | rest.RestLate | rest.RestStale
-    | rest.RestAlternate | rest.RestShort | rest.RestEmpty | rest.RestHalf | rest.RestHoles,
+    | rest.RestAlternate | rest.RestShort | rest.RestEmpty | rest.RestHalf | rest.RestHoles
+    | rest.RestOddRow,
     Field(discriminator="fault"),
 ]  # fmt: skip
 _ADAPTER: TypeAdapter[Fault] = TypeAdapter(AnyFault)

@@ -27,7 +27,10 @@ NEVER_MS = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A product as its market defines it. It trades from `listed_ms` until before `delisted_ms` (UNIX milliseconds)."""
+    """A product as its market defines it. It trades from `listed_ms` until before `delisted_ms` (UNIX milliseconds).
+
+    `has_candles`: whether REST answers for its candles.
+    """
 
     name: str
     price_decimals: int
@@ -35,6 +38,7 @@ class Product:
     listed_ms: int = ALWAYS_MS
     delisted_ms: int = NEVER_MS
     aliases: tuple[str, ...] = ()
+    has_candles: bool = True
 
     @property
     def base(self) -> str:

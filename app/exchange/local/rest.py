@@ -124,7 +124,9 @@ class Rest:
 
     # --- candles
 
-    def _candles(self, product: Product, _name: str, query: Query) -> Reply:
+    def _candles(self, product: Product, name: str, query: Query) -> Reply:
+        if not product.has_candles:
+            return not_found(name)
         timeframe = GRANULARITIES.get(one(query, "granularity", ""))
         if timeframe is None:
             raise BadRequest("granularity argument is invalid")
@@ -145,7 +147,7 @@ class Rest:
             }
             for start_s, opening, high, low, close, volume in newest_first
         ]
-        return as_json({"candles": candles}, note=note)
+        return as_json({"candles": candles}, note=self._rows.spoil(product.name, candles) or note)
 
     # --- trades and book
 

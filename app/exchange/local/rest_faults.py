@@ -8,6 +8,8 @@ from pydantic import Field
 
 from app.exchange.local.fault import State, Toll
 
+OddRow = Literal["zero_low", "exponent", "missing_field", "text"]
+
 
 class RestToll(Toll):
     """`path`: only requests whose path contains this (`candles`, `BTC-USD`, `time`)."""
@@ -126,6 +128,17 @@ class RestHalf(CandlesToll):
     """Answer candles with half of their volume."""
 
     fault: Literal["rest_half"]
+
+
+class RestOddRow(CandlesToll):
+    """Answer with one row spelled as no client expects: a low of 0, a volume like 1.2E-7, a price missing, or text.
+
+    `bucket`: which row, from the newest one (0) on; the oldest one if there are fewer.
+    """
+
+    fault: Literal["rest_odd_row"]
+    kind: OddRow = "zero_low"
+    bucket: int = Field(1, ge=0, le=349)
 
 
 class RestHoles(CandlesToll):

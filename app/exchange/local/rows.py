@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from itertools import count
 
 import numpy as np
@@ -17,6 +18,7 @@ from app.exchange.local.rest_faults import (
     RestHalf,
     RestHoles,
     RestLate,
+    RestOddRow,
     RestShort,
     RestStale,
 )
@@ -48,6 +50,23 @@ class Rows:
             if toll is not None:
                 rows, note = left(toll, rows, next(self._answers)), note or toll.fault
         return rows, note
+
+    def spoil(self, name: str, candles: list[dict[str, str]]) -> str:
+        """Spell a row of an answer, newest first, as a fault wants it; the fault's name, or nothing."""
+        odd = self._faults.take(RestOddRow, lambda fault: fault.product in (None, name)) if candles else None
+        if odd is None:
+            return ""
+        row = candles[min(odd.bucket, len(candles) - 1)]
+        match odd.kind:
+            case "zero_low":
+                row["low"] = "0"
+            case "exponent":
+                row["volume"] = f"{Decimal(row['volume']):E}"
+            case "missing_field":
+                del row["close"]
+            case "text":
+                row["high"] = "n/a"
+        return odd.fault
 
     def _behind_ms(self, name: str) -> tuple[int, str]:
         """How far the server that answers is behind, and the fault that says so."""

@@ -173,7 +173,8 @@ class ListProduct(Act):
 
 
 class DelistProduct(Act):
-    """A product ends trading now."""
+    """A product ends trading now. `gone`: REST answers 404 for its candles, too."""
 
     fault: Literal["delist_product"]
     product: str
+    gone: bool = False

@@ -72,14 +72,14 @@ class Tape:
         found = self._products[self.known(product)]
         if found.listed_ms <= now_ms < found.delisted_ms:
             raise InvalidInput(f"{product} is already listed")
-        self._change(replace(found, listed_ms=min(found.listed_ms, now_ms), delisted_ms=NEVER_MS))
+        self._change(replace(found, listed_ms=min(found.listed_ms, now_ms), delisted_ms=NEVER_MS, has_candles=True))
 
-    def delist_product(self, product: str, now_ms: int) -> None:
-        """End trading in `product` now."""
+    def delist_product(self, product: str, now_ms: int, *, gone: bool = False) -> None:
+        """End trading in `product` now. `gone`: REST has no candles of it any more."""
         found = self._products[self.known(product)]
         if not found.listed_ms <= now_ms < found.delisted_ms:
             raise InvalidInput(f"{product} is not listed")
-        self._change(replace(found, delisted_ms=now_ms))
+        self._change(replace(found, delisted_ms=now_ms, has_candles=not gone))
 
     def print_late(self, product: str, start_s: int, now_ms: int, price: int | None = None) -> int:
         """Add one late trade at the end of the 5m bucket `start_s`, which is over; from now on it was always there.

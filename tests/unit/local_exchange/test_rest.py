@@ -235,6 +235,30 @@ def test_rest_may_leave_out_other_candles_in_each_answer(exchange: Exchange) -> 
         assert 100 < len(answer) < 190
 
 
+@pytest.mark.parametrize(
+    ("kind", "field", "odd"),
+    [("zero_low", "low", "0"), ("missing_field", "close", None), ("text", "high", "n/a"), ("exponent", "volume", "E")],
+)
+def test_rest_may_tell_one_odd_row(exchange: Exchange, kind: str, field: str, odd: str | None) -> None:
+    true = exchange.page()
+    exchange.inject("rest_odd_row", kind=kind, bucket=3)
+    page = exchange.page()
+    spoiled = page.pop(-4)
+    assert page == true[:-4] + true[-3:]
+    assert spoiled.get(field) == odd or (odd == "E" and odd in spoiled[field])
+    assert odd != "E" or float(spoiled[field]) == float(true[-4][field])
+    exchange.inject("rest_odd_row", kind="zero_low", bucket=300, product="BTC-USD")
+    assert exchange.page(5)[0]["low"] == "0", "of fewer rows, the oldest"
+
+
+def test_a_delisted_product_may_have_no_candles_any_more(exchange: Exchange) -> None:
+    query = {"granularity": "FIVE_MINUTE"}
+    exchange.tape.delist_product("BTC-USD", NOW_S * 1000, gone=True)
+    assert exchange.reply(CANDLES, **query).status == 404
+    exchange.tape.list_product("BTC-USD", NOW_S * 1000)
+    assert exchange.reply(CANDLES, **query).status == 200
+
+
 def test_rest_may_be_two_servers_of_which_one_is_late(exchange: Exchange) -> None:
     before = exchange.page()
     exchange.clock.jump(3_600_000)
