@@ -8,8 +8,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from typing import Any
 
 import certifi
@@ -67,7 +68,9 @@ def _connected(made: socket.socket, address: Any, timeout_s: float, options: Ite
 
 
 class InTime:
-    """Mixed into a connection of urllib3: it opens, and the head of an answer comes, within its time-out as a whole."""
+    """Mixed into a connection of urllib3: it opens (through a proxy, and with TLS), and the head of an answer comes,
+    each within its time-out as a whole.
+    """
 
     host: str
     port: int
@@ -89,23 +92,33 @@ class InTime:
         except OSError as error:
             raise NewConnectionError(self, str(error)) from error  # type: ignore[arg-type]
 
+    def connect(self) -> None:
+        with self._in_time("no connection in time"):
+            super().connect()  # type: ignore[misc]
+
     def getresponse(self) -> Any:
+        with self._in_time("no answer in time"):
+            response = super().getresponse()  # type: ignore[misc]
+        if self._is_cut:  # for http.client the end of the connection is one of a head, too
+            response.close()
+            raise TimeoutError("no answer in time")
+        return response
+
+    @contextmanager
+    def _in_time(self, otherwise: str) -> Iterator[None]:
+        """What the block reads comes in time, or the connection is cut: a socket's time-out is that of each read."""
         self._is_cut = False
         cut = threading.Timer(self._seconds, self._cut)
         cut.daemon = True
         cut.start()
         try:
-            response = super().getresponse()  # type: ignore[misc]
-        except OSError:
+            yield
+        except (OSError, HTTPException):
             if self._is_cut:
-                raise TimeoutError("no answer in time") from None
+                raise TimeoutError(otherwise) from None
             raise
         finally:
             cut.cancel()
-        if self._is_cut:  # for http.client the end of the connection is one of a head, too
-            response.close()
-            raise TimeoutError("no answer in time")
-        return response
 
     @property
     def _seconds(self) -> float:

@@ -16,14 +16,22 @@ class TlsServer:
     """Answers whatever it hears through TLS with what `reply` makes of it; `heard` is all that came through."""
 
     def __init__(
-        self, folder: Path, reply: Callable[[bytes], bytes], *, greeting: bytes = b"", starttls: bool = False
+        self,
+        folder: Path,
+        reply: Callable[[bytes], bytes],
+        *,
+        name: str = "localhost",
+        greeting: bytes = b"",
+        starttls: bool = False,
     ) -> None:
-        """`greeting`: what it says first, where the client waits for that. `starttls`: plain SMTP until it is asked."""
+        """`name`: the host of its certificate. `greeting`: what it says first, where the client waits for that.
+        `starttls`: plain SMTP until it is asked.
+        """
         authority = trustme.CA()
         self.ca = folder / "ca.pem"
         authority.cert_pem.write_to_path(str(self.ca))
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("localhost").configure_cert(self._context)
+        authority.issue_cert(name).configure_cert(self._context)
         self._reply, self._greeting, self._starttls = reply, greeting, starttls
         self.heard = b""
         self._listener = socket.create_server(("127.0.0.1", 0))

@@ -215,11 +215,14 @@ AnyChannel: TypeAlias = Annotated[
 
 
 class DeliverySettings(Part):
-    """Real time. A claim that runs out is taken over, so it has to outlast one try."""
+    """Real time. A claim that runs out is taken over, so it has to outlast one try. `proxy_env`: the variable with the
+    URL of an HTTP proxy for all channels but e-mail.
+    """
 
     timeout_seconds: float = Field(10, gt=0, le=60)
     lease_seconds: float = Field(45, gt=0, le=600)
     max_age_hours: float = Field(24, gt=0, le=24 * 30)
+    proxy_env: Variable | None = None
 
     @model_validator(mode="after")
     def _outlasts_a_try(self) -> Self:

@@ -14,8 +14,10 @@ from app.alerts.channels.webhook import WebhookChannel
 from app.alerts.settings import (
     AlertSettings,
     AnyChannel,
+    DeliverySettings,
     DiscordSettings,
     EmailSettings,
+    LogSettings,
     TelegramSettings,
     WebhookSettings,
 )
@@ -40,25 +42,29 @@ class MisconfiguredChannel(Channel):
 def build_channels(settings: AlertSettings, environ: Mapping[str, str]) -> dict[str, Channel]:
     """Every channel of `settings`, by name; a `MisconfiguredChannel` where one cannot be made."""
     environ = {name: value.strip() for name, value in environ.items()}  # a secret from a file ends in a newline
-    return {name: _build(name, s, environ, settings.delivery.timeout_seconds) for name, s in settings.channels.items()}
+    return {name: _build(name, s, environ, settings.delivery) for name, s in settings.channels.items()}
 
 
-def _build(name: str, settings: AnyChannel, environ: Mapping[str, str], timeout_s: float) -> Channel:
-    if missing := [variable for variable in settings.secrets if not environ.get(variable)]:
+def _build(name: str, settings: AnyChannel, environ: Mapping[str, str], delivery: DeliverySettings) -> Channel:
+    proxy = delivery.proxy_env if not isinstance(settings, EmailSettings | LogSettings) else None
+    variables = (*settings.secrets, proxy) if proxy else settings.secrets
+    if missing := [variable for variable in variables if not environ.get(variable)]:
         return MisconfiguredChannel(f"channel {name}: the environment variable {missing[0]} is not set")
-    if odd := [variable for variable in settings.secrets if not environ[variable].isprintable()]:
+    if odd := [variable for variable in variables if not environ[variable].isprintable()]:
         return MisconfiguredChannel(
             f"channel {name}: {odd[0]} has characters in it that cannot be seen, or are no text"
         )
     try:
-        return _made(settings, environ, timeout_s)
+        return _made(settings, environ, delivery)
     except InvalidInput as error:
-        return MisconfiguredChannel(f"channel {name}: {', '.join(settings.secrets)}: {error}")
+        return MisconfiguredChannel(f"channel {name}: {', '.join(variables)}: {error}")
 
 
-def _made(settings: AnyChannel, environ: Mapping[str, str], timeout_s: float) -> Channel:
+def _made(settings: AnyChannel, environ: Mapping[str, str], delivery: DeliverySettings) -> Channel:
+    timeout_s, proxy = delivery.timeout_seconds, environ[delivery.proxy_env] if delivery.proxy_env else None
+
     def http(url: str, s: DiscordSettings | WebhookSettings | TelegramSettings) -> Http:
-        return Http(url, timeout_s=timeout_s, allow_private=s.allow_private, at_once=s.at_once)
+        return Http(url, timeout_s=timeout_s, allow_private=s.allow_private, at_once=s.at_once, proxy=proxy)
 
     match settings:
         case DiscordSettings():

@@ -1,7 +1,7 @@
 """One HTTP request to a service that is not ours: bounded, without redirects, and never to a private address.
 
-urllib3 without requests on top: a proxy, a redirect or a cookie from the environment has no business here, and the
-address has to be checked when it is connected to, not when it is looked up.
+urllib3 without requests on top: the environment's proxy, a redirect or a cookie has no business here, and the address
+has to be checked when it is connected to, not when it is looked up.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from urllib3.exceptions import (
     HTTPError,
     NameResolutionError,
     NewConnectionError,
+    ProxyError,
     ReadTimeoutError,
     SSLError,
 )
+from urllib3.util import make_headers
 
 from app.alerts.channels.channel import ChannelBroken, DeliveryError, MessageRefused, TooMany
 from app.errors import InvalidInput
@@ -93,16 +95,26 @@ class Reply(NamedTuple):
 class Http:
     """POSTs to one URL, which is a secret: no error of this class shows it."""
 
-    def __init__(self, url: str, *, timeout_s: float, allow_private: bool, at_once: int = 1) -> None:
-        """Raises `InvalidInput` where `url` is no address that may be sent to; the text does not show it."""
+    def __init__(
+        self, url: str, *, timeout_s: float, allow_private: bool, at_once: int = 1, proxy: str | None = None
+    ) -> None:
+        """`proxy`: the URL of an HTTP proxy that connects to the host, and resolves its name.
+
+        Raises `InvalidInput` where `url` is no address that may be sent to; the text does not show it.
+        """
         check_url(url, allow_private=allow_private)
         self._url = url
         self._timeout_s = timeout_s
-        pools = POOLS if allow_private else {"http": _PublicHttpPool, "https": _PublicHttpsPool}
-        self._manager = urllib3.PoolManager(
-            num_pools=2, maxsize=at_once, timeout=urllib3.Timeout(total=timeout_s), retries=False, ca_certs=trusted()
-        )
-        self._manager.pool_classes_by_scheme = pools
+        options: dict[str, Any] = {
+            "num_pools": 2,
+            "maxsize": at_once,
+            "timeout": urllib3.Timeout(total=timeout_s),
+            "retries": False,
+            "ca_certs": trusted(),
+        }
+        self._manager = _through(proxy, options) if proxy else urllib3.PoolManager(**options)
+        is_any = allow_private or proxy  # the address of a proxy is the operator's, and may be private
+        self._manager.pool_classes_by_scheme = POOLS if is_any else {"http": _PublicHttpPool, "https": _PublicHttpsPool}
         self.target = hashlib.sha256(url.encode()).hexdigest()[:12]
 
     def post(self, body: bytes, headers: Mapping[str, str], path: str = "") -> Reply:
@@ -121,6 +133,9 @@ class Http:
             raise ChannelBroken(str(error)) from None
         except UnicodeError:
             raise ChannelBroken("its URL or the headers hold characters that HTTP cannot send") from None
+        except ProxyError as error:
+            code = re.search(r"failed: (\d{3})", str(error.original_error))
+            raise DeliveryError(_of_proxy(int(code[1])) if code else "no connection through the proxy") from None
         except (HTTPError, OSError) as error:
             cause = getattr(error, "reason", error)
             reason = next((text for kind, text in _REASONS if isinstance(cause, kind)), "the connection broke")
@@ -134,6 +149,36 @@ class Http:
         hidden = [text[i : i + SHORTEST_SECRET] in pieces for i in range(len(text))]
         shown = [not any(hidden[max(0, i - SHORTEST_SECRET + 1) : i + 1]) for i in range(len(text))]
         return "".join(c if shown[i] else "***" * (i == 0 or shown[i - 1]) for i, c in enumerate(text))
+
+
+def check_proxy(url: str) -> None:
+    """Raises `InvalidInput`, without showing `url`, where it is no HTTP proxy's."""
+    try:
+        parts = urlsplit(url)
+        is_right = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
+        make_headers(proxy_basic_auth=_login(url))
+    except (ValueError, UnicodeError):
+        is_right = False
+    if not is_right:
+        raise InvalidInput("a proxy must be a URL such as http://user:password@host:3128")
+
+
+def _through(proxy: str, options: dict[str, Any]) -> urllib3.ProxyManager:
+    check_proxy(proxy)
+    login = _login(proxy)
+    parts = urlsplit(proxy)
+    where = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "", "", ""))
+    return urllib3.ProxyManager(where, proxy_headers=make_headers(proxy_basic_auth=login) if login else None, **options)
+
+
+def _login(proxy: str) -> str | None:
+    """`user:password` of a proxy's URL."""
+    parts = urlsplit(proxy)
+    return f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
+
+
+def _of_proxy(status: int) -> str:
+    return f"the proxy answered {status}" + (": it wants a login, or another one" if status == 407 else "")
 
 
 SHORTEST_SECRET = 6
@@ -166,6 +211,8 @@ def _body(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
 def check(reply: Reply) -> None:
     """Raises what an answer means that is no success."""
     status = reply.status
+    if status == 407:
+        raise DeliveryError(_of_proxy(status))
     said = f"the service answered {status}" + (f": {reply.said}" if reply.said else "")
     if 200 <= status < 300:
         return

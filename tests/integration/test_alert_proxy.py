@@ -1,0 +1,110 @@
+"""Alerts through an HTTP proxy: only one that the file names, to any public name, in time, with its login unseen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.alerts.channels.build import MisconfiguredChannel, build_channels
+from app.alerts.channels.channel import Channel, ChannelBroken, DeliveryError
+from app.alerts.settings import AlertSettings
+from tests.alerting import service
+from tests.integration.test_alert_channels import message
+from tests.proxy import proxy
+from tests.tls import TlsServer
+
+pytestmark = pytest.mark.integration
+
+LOGIN = "desk:s3cret-9"
+FILE = """
+[channel.discord]
+url_env = "URL"
+chart = false
+[channel.email]
+host = "127.0.0.1"
+port = 1
+sender = "a@example.com"
+to = ["b@example.com"]
+[delivery]
+timeout_seconds = 2
+proxy_env = "PROXY"
+"""
+
+
+def channel(url: str, through: str, file: str = FILE) -> Channel:
+    return build_channels(AlertSettings.parse(file), {"URL": url, "PROXY": through})["discord"]
+
+
+def test_https_goes_through_a_tunnel_and_the_proxy_resolves_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = TlsServer(tmp_path, lambda _: b"HTTP/1.1 204 No Content\r\n\r\n", name="hooks.invalid")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(server.ca))
+    try:
+        with proxy(server.port, LOGIN) as between:
+            assert channel("https://hooks.invalid/api/webhooks/1/abc", between.url).send(message()) == 0
+        assert [(asked[:25], login) for asked, login in between.asked] == [("CONNECT hooks.invalid:443", LOGIN)]
+        assert server.heard.startswith(b"POST /api/webhooks/1/abc")
+        assert b"s3cret" not in server.heard
+        assert b"roxy-" not in server.heard
+    finally:
+        server.close()
+
+
+def test_http_is_asked_of_the_proxy() -> None:
+    with service() as state, proxy(state.port) as between:
+        assert channel("http://hooks.invalid/abc", between.url).send(message()) == 0
+    assert between.asked == [("POST http://hooks.invalid/abc HTTP/1.1", "")]
+    assert len(state.got) == 1
+
+
+def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    with service() as state, proxy(state.port) as between:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, between.url)
+        file = FILE.replace('proxy_env = "PROXY"', "").replace("chart = false", "allow_private = true")
+        assert channel(state.url, "", file).send(message()) == 0
+    assert between.asked == []
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_wants_another_login_is_named_without_the_one_that_it_got(scheme: str) -> None:
+    with service() as state, proxy(state.port, "other:one") as between:
+        through = between.url.replace("other:one", LOGIN)
+        with pytest.raises(DeliveryError, match=r"^the proxy answered 407: it wants a login, or another one$"):
+            channel(f"{scheme}://hooks.invalid/abc", through).send(message())
+    assert state.got == []
+
+
+@pytest.mark.parametrize("says", [b"HTTP/1.1 200 " + b"x" * 400, b"HTTP/1.1 200 OK\r\nA: " + b"x" * 400])
+def test_a_proxy_that_drips_is_given_up_in_time(says: bytes) -> None:
+    with service() as state, proxy(state.port, says=says) as between, pytest.raises(DeliveryError, match="in time"):
+        channel("https://hooks.invalid/abc", between.url).send(message())
+    assert state.got == []
+
+
+def test_no_connection_to_the_proxy_is_said() -> None:
+    with pytest.raises(DeliveryError, match="no connection through the proxy") as error:
+        channel("https://hooks.invalid/abc", f"http://{LOGIN}@127.0.0.1:1").send(message())
+    assert type(error.value) is DeliveryError
+
+
+def test_an_address_that_is_private_is_refused_behind_a_proxy_too() -> None:
+    with service() as state, proxy(state.port) as between:
+        made = channel(f"http://127.0.0.1:{state.port}/abc", between.url)
+        with pytest.raises(ChannelBroken, match="private address"):
+            made.send(message())
+    assert between.asked == []
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "proxy:3128", "socks5://h:1080", "http://", "http://u:s3cret-9@h:x", "http://u:s3cret-9\udcff@h"]
+)
+def test_a_proxy_that_is_none_stops_those_channels_and_no_other(wrong: str) -> None:
+    made = build_channels(AlertSettings.parse(FILE), {"URL": "https://hooks.invalid/abc", "PROXY": wrong})
+    assert isinstance(made["discord"], MisconfiguredChannel)
+    assert made["discord"].reason.startswith("channel discord: ")
+    assert "PROXY" in made["discord"].reason
+    assert "s3cret" not in made["discord"].reason
+    assert not isinstance(made["email"], MisconfiguredChannel)

@@ -1,0 +1,84 @@
+"""An HTTP proxy that knows one service: whatever name it is asked for, it leads there."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+
+class Proxy:
+    """`asked`: the first lines of what it was asked, with the login that came along. `login`: without it, it says 407.
+
+    `says`: what it says instead of leading anywhere, a byte each tenth of a second.
+    """
+
+    def __init__(self, target: int, login: str = "", says: bytes = b"") -> None:
+        self.target, self.login, self.says = target, login, says
+        self.asked: list[tuple[str, str]] = []
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.login + '@' if self.login else ''}127.0.0.1:{self.port}"
+
+    def handle(self, client: socket.socket, ended: threading.Event) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            if not (part := client.recv(4096)):
+                return
+            head += part
+        first, *headers = head.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+        said = {name.lower(): value for name, _, value in (header.partition(": ") for header in headers)}
+        given = said.get("proxy-authorization", "").removeprefix("Basic ")
+        login = base64.b64decode(given).decode()
+        self.asked.append((first, login))
+        for byte in self.says:
+            client.sendall(bytes([byte]))
+            if ended.wait(0.1):
+                return
+        if login != self.login:
+            client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            return
+        with socket.create_connection(("127.0.0.1", self.target)) as there:
+            if first.startswith("CONNECT "):
+                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            else:
+                there.sendall(head)
+            back = threading.Thread(target=_copy, args=(there, client))
+            back.start()
+            _copy(client, there)
+            back.join()
+
+
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def proxy(target: int, login: str = "", says: bytes = b"") -> Iterator[Proxy]:
+    """A `Proxy` in front of the service on port `target`, until the end of the block."""
+    state, ended = Proxy(target, login, says), threading.Event()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                state.handle(self.request, ended)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        state.port = server.server_address[1]
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield state
+        finally:
+            ended.set()
+            server.shutdown()
+            thread.join()
