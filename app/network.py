@@ -95,6 +95,9 @@ class InTime:
     def connect(self) -> None:
         with self._in_time("no connection in time"):
             super().connect()  # type: ignore[misc]
+        if self._is_cut:  # for http.client the end of the connection is one of a proxy's answer, too
+            self.close()  # type: ignore[attr-defined]
+            raise TimeoutError("no connection in time")
 
     def getresponse(self) -> Any:
         with self._in_time("no answer in time"):

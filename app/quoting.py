@@ -6,7 +6,7 @@ import re
 
 LONGEST_WORD = 12
 """A mistyped value is seldom longer, and a password seldom shorter."""
-LONGEST_NAME = 80
+LONGEST_NAME = 200
 
 _PLAIN_NAME = re.compile(r"[A-Z0-9.:/_-]{1,40}")
 """As products and selections are written."""

@@ -297,6 +297,8 @@ def _unreadable(value: str, *, is_list: bool) -> str:
 
 def _shown(error: ErrorDetails) -> str:
     """The wrong value as an error may show it."""
+    if error["loc"][0] == "redis_ca_file":
+        return repr(name_of(str(error["input"])))
     return HIDDEN if error["loc"][0] in SECRETS else quoted(str(error["input"]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -25,13 +26,15 @@ def test_a_second_of_writes_that_is_gone_comes_back_and_its_alerts_are_told_unde
         eventually(lambda: everything.system.has_started(PRODUCTS), timeout=60, interval=0.2)
         everything.has_started()
         before, size, kept = 0, 0, 0
+        seen_s = kept_s = time.monotonic()
 
         def an_alert_arrives() -> bool:
             """`kept`: what was in the file at the look before the alert was first seen, some tenths of a second ago."""
-            nonlocal before, size, kept
+            nonlocal before, size, kept, seen_s, kept_s
             if len(everything.hook.accepted) > before:
                 return True
-            kept, size = size, newest_file(everything).stat().st_size
+            kept, kept_s, seen_s = size, seen_s, time.monotonic()
+            size = newest_file(everything).stat().st_size
             return False
 
         before = len(everything.hook.accepted)
@@ -42,6 +45,7 @@ def test_a_second_of_writes_that_is_gone_comes_back_and_its_alerts_are_told_unde
             assert 0 < kept < file.stat().st_size
             with file.open("r+b") as cut:
                 cut.truncate(kept + 1)  # in the middle of a command
+            everything.losses.append((kept_s, time.monotonic()))
         verdict = judge(everything)
         assert verdict.broken == []
         stored, _ = everything.system.context.alerts.newest(10_000, lambda _: True)
