@@ -95,8 +95,10 @@ class InTime:
     def connect(self) -> None:
         with self._in_time("no connection in time"):
             super().connect()  # type: ignore[misc]
-        if self._is_cut:  # for http.client the end of the connection is one of a proxy's answer, too
-            self.close()  # type: ignore[attr-defined]
+
+    def _tunnel(self) -> None:
+        super()._tunnel()  # type: ignore[misc]
+        if self._is_cut:  # for http.client the end of the connection is one of the proxy's answer, too
             raise TimeoutError("no connection in time")
 
     def getresponse(self) -> Any:
