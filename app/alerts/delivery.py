@@ -6,13 +6,22 @@ one sends the message (again, if the death came between sending and noting).
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping
 
-from app.alerts.channels.channel import Channel, ChannelBroken, DeliveryError, Message, MessageRefused, TooMany
+from app.alerts.channels.channel import (
+    Channel,
+    ChannelBroken,
+    DeliveryError,
+    Digest,
+    Message,
+    MessageRefused,
+    TooMany,
+)
 from app.alerts.settings import DeliverySettings
-from app.alerts.texts import lines_of, title_of
+from app.alerts.texts import digest_of, lines_of, title_of
 from app.cache.alerts import StoredAlert
 from app.cache.deliveries import Claim, Deliveries
 
@@ -25,6 +34,12 @@ MOST_TRIES = 100
 REFUSALS = 3
 """In a row, after which a channel is disabled: then it is not the messages that are wrong."""
 
+OLD_BARS, OLD_S = 3, 900
+"""An alert is old when so many bars of its timeframe have ended after its own, and so many seconds passed: then it is
+no news, and several are one digest.
+"""
+MOST_IN_DIGEST = 1_000
+
 Picture = Callable[[StoredAlert], bytes | None]
 
 
@@ -32,12 +47,19 @@ class Delivery:
     """Safe to call from any number of threads and processes."""
 
     def __init__(
-        self, deliveries: Deliveries, channels: Mapping[str, Channel], settings: DeliverySettings, picture: Picture
+        self,
+        deliveries: Deliveries,
+        channels: Mapping[str, Channel],
+        settings: DeliverySettings,
+        picture: Picture,
+        exchange_s: Callable[[], float | None],
     ) -> None:
+        """`exchange_s`: the exchange's time, None where it is not known."""
         self._deliveries = deliveries
         self._channels = channels
         self._settings = settings
         self._picture = picture
+        self._exchange_s = exchange_s
 
     def waiting(self) -> dict[str, int]:
         """Channels that have something to send, and how much."""
@@ -48,13 +70,50 @@ class Delivery:
         carrier = self._channels[channel]
         until, sent = time.monotonic() + max_s, 0
         while time.monotonic() < until:
-            claim = self._deliveries.claim(
-                channel, at_once=carrier.at_once, lease_s=self._settings.lease_seconds, target=carrier.target
-            )
+            claim = self._claim(channel, carrier, carrier.at_once)
             if claim is None:
                 break
-            sent += self._settle(claim, carrier)
+            together = self._claim_old(claim, carrier) if carrier.digests else []
+            sent += self._settle_together(together, carrier) if together else self._settle(claim, carrier)
         return sent
+
+    def _claim(self, channel: str, carrier: Channel, at_once: int, only: str = "") -> Claim | None:
+        lease_s, target = self._settings.lease_seconds, carrier.target
+        return self._deliveries.claim(channel, at_once=at_once, lease_s=lease_s, target=target, only=only)
+
+    def _claim_old(self, first: Claim, carrier: Channel) -> list[Claim]:
+        """`first` and all other old alerts that wait, if it is old and not the only one."""
+        now_s = self._exchange_s()
+        if now_s is None or first.kind != "raised" or not is_old(first.alert, now_s):
+            return []
+        others = (a.id for a in self._deliveries.to_raise(first.channel, MOST_IN_DIGEST) if is_old(a, now_s))
+        claims = [self._claim(first.channel, carrier, MOST_IN_DIGEST + 1, only=identity) for identity in others]
+        found = [claim for claim in claims if claim is not None]
+        return [first, *found] if found else []
+
+    def _settle_together(self, claims: list[Claim], carrier: Channel) -> int:
+        """Send those of `claims` that are still true as one message; what becomes of it becomes of each."""
+        said: list[Claim] = []
+        for claim in claims:
+            kind, reason = to_say(claim, self._settings.max_age_hours * 3_600_000)
+            if kind is None:
+                self._deliveries.dropped(claim, reason)
+            else:
+                said.append(claim)
+        if not said:
+            return 0
+        title, lines = digest_of([claim.alert.fact for claim in said])
+        identity = hashlib.sha256("\n".join(sorted(c.alert.id for c in said)).encode()).hexdigest()[:32]
+        digest = Digest(f"digest|{identity}", title, lines, said[0].now_ms // 1000)
+        outcome = _tried(lambda: carrier.tell(digest))
+        if isinstance(outcome, DeliveryError):
+            for claim in said[1:]:
+                self._deliveries.again(claim, str(outcome), 0)
+            self._note(said[0], carrier, outcome)
+            return 0
+        for claim in said:
+            self._deliveries.done(claim, "sent", outcome)
+        return len(said)
 
     def _settle(self, claim: Claim, carrier: Channel) -> bool:
         kind, reason = to_say(claim, self._settings.max_age_hours * 3_600_000)
@@ -62,16 +121,11 @@ class Delivery:
             self._deliveries.dropped(claim, reason)
             return False
         message = message_of(claim.alert, kind, lambda: self._picture(claim.alert), claim.now_ms // 1000)
-        try:
-            pause_s = carrier.send(message)
-        except DeliveryError as error:
-            self._note(claim, carrier, error)
+        outcome = _tried(lambda: carrier.send(message))
+        if isinstance(outcome, DeliveryError):
+            self._note(claim, carrier, outcome)
             return False
-        except Exception as error:
-            # Whatever else a channel raises counts as a try. Its text may hold what was sent, and with it a secret.
-            self._note(claim, carrier, DeliveryError(f"unexpected {type(error).__name__}"))
-            return False
-        self._deliveries.done(claim, "sent", pause_s)
+        self._deliveries.done(claim, "sent", outcome)
         return True
 
     def _note(self, claim: Claim, carrier: Channel, error: DeliveryError) -> None:
@@ -95,6 +149,23 @@ class Delivery:
             case _:
                 log.warning("channel %s: %s not sent (try %d): %s", channel, claim.alert.id, claim.tries, said)
                 self._deliveries.failed(claim, said, first_s=FIRST_BACKOFF_S, longest_s=LONGEST_BACKOFF_S)
+
+
+def _tried(send: Callable[[], float]) -> float | DeliveryError:
+    """For how long the service wants nothing more, or why it did not take the message."""
+    try:
+        return send()
+    except DeliveryError as error:
+        return error
+    except Exception as error:
+        # Whatever else a channel raises counts as a try. Its text may hold what was sent, and with it a secret.
+        return DeliveryError(f"unexpected {type(error).__name__}")
+
+
+def is_old(alert: StoredAlert, exchange_s: float) -> bool:
+    """Whether the bar of `alert` ended long ago, at `exchange_s` (exchange time)."""
+    start_s, end_s = alert.fact["start"], alert.fact["end"]
+    return bool(exchange_s - end_s > max(OLD_S, OLD_BARS * (end_s - start_s)))
 
 
 def to_say(claim: Claim, max_age_ms: float) -> tuple[str | None, str]:

@@ -27,7 +27,14 @@ def channels_of(context: Context, environ: Mapping[str, str] | None = None) -> d
 
 def delivery_of(context: Context, channels: Mapping[str, Channel]) -> Delivery:
     settings = context.alert_settings.delivery
-    return Delivery(context.deliveries, channels, settings, lambda alert: picture(context, alert))
+    return Delivery(
+        context.deliveries, channels, settings, lambda alert: picture(context, alert), lambda: _exchange_s(context)
+    )
+
+
+def _exchange_s(context: Context) -> float | None:
+    told = context.clock.read()
+    return told.exchange_s if told else None
 
 
 def tell_misconfigured(context: Context, channels: Mapping[str, Channel]) -> list[str]:

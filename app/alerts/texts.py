@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,14 @@ def lines_of(fact: Fact, kind: str = "raised") -> list[str]:
         f"Candle of {shown(fact['start'])} UTC, {'confirmed' if fact['confirmed'] else 'closed, not yet confirmed'}",
     ]
     return [line for line in lines if line]
+
+
+def digest_of(facts: Sequence[Fact], most: int = 40) -> tuple[str, list[str]]:
+    """Title and lines of many alerts that are old by now: the newest first, by the end of its bar."""
+    ordered = sorted(facts, key=lambda fact: (-fact["end"], fact["product"]))
+    title = f"{len(facts)} alerts of {shown(ordered[-1]['end'])} to {shown(ordered[0]['end'])} UTC"
+    lines = [f"{shown(fact['end'])}  {title_of(fact)}" for fact in ordered[:most]]
+    return title, [*lines, f"and {len(facts) - most} before them"] if len(facts) > most else lines
 
 
 def grid_of(fact: Fact) -> list[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import orjson
 from redis import Redis
 
 from app.cache import keys
-from app.cache.alerts import StoredAlert, alert_of_row
+from app.cache.alerts import AlertCache, StoredAlert, alert_of_row
 from app.cache.connection import hash_at
 from app.cache.scripts import script
 
@@ -45,14 +45,24 @@ class Deliveries:
         self._claim = script(client, "claim_delivery")
         self._finish = script(client, "finish_delivery")
 
-    def claim(self, channel: str, *, at_once: int, lease_s: float, target: str) -> Claim | None:
-        """The next message of `channel`; None where there is none, or the channel pauses, is busy, or disabled."""
-        answer = self._claim(keys=_keys(channel), args=[at_once, int(lease_s * 1000), target, channel])
+    def claim(self, channel: str, *, at_once: int, lease_s: float, target: str, only: str = "") -> Claim | None:
+        """The next message of `channel`; None where there is none, or the channel pauses, is busy, or disabled.
+
+        `only`: the identity of the alert whose raising is to be claimed, and no other message.
+        """
+        wanted = f"raised|{only}" if only else ""
+        answer = self._claim(keys=_keys(channel), args=[at_once, int(lease_s * 1000), target, channel, wanted])
         if not answer:
             return None
         kind, identity, until_ms, tries, now_ms, flat = answer
         row = dict(zip(flat[::2], flat[1::2], strict=True))
         return Claim(channel, kind.decode(), alert_of_row(identity.decode(), row), until_ms, tries, now_ms)
+
+    def to_raise(self, channel: str, at_most: int) -> list[StoredAlert]:
+        """Alerts that wait to be told to `channel` for the first time."""
+        rows = cast("list[bytes]", self._client.zrange(_keys(channel)[0], 0, at_most - 1))
+        waiting = [raw.decode() for raw in rows]
+        return AlertCache(self._client).read(m.partition("|")[2] for m in waiting if m.startswith("raised|"))
 
     def done(self, claim: Claim, state: str, pause_s: float = 0) -> None:
         """`state`: sent, in one word or another."""

@@ -57,7 +57,7 @@ def deliveries(redis_client: redis.Redis) -> Deliveries:
 def delivery(deliveries: Deliveries, url: str, file: str = FILE, **environ: str) -> Delivery:
     settings = AlertSettings.parse(file)
     channels = build_channels(settings, {"HOOK_URL": url, "HOOK_SECRET": SECRET, **environ})
-    return Delivery(deliveries, channels, settings.delivery, lambda _: None)
+    return Delivery(deliveries, channels, settings.delivery, lambda _: None, lambda: None)
 
 
 def drained(carrier: Delivery, timeout: float = 30) -> None:
@@ -130,7 +130,7 @@ def test_whatever_a_channel_raises_counts_as_a_try(
     indicators: IndicatorCache, deliveries: Deliveries, caplog: pytest.LogCaptureFixture
 ) -> None:
     (identity,) = raise_alerts(indicators, [1], ("hook",))
-    carrier = Delivery(deliveries, {"hook": Odd()}, AlertSettings.parse(FILE).delivery, lambda _: None)
+    carrier = Delivery(deliveries, {"hook": Odd()}, AlertSettings.parse(FILE).delivery, lambda _: None, lambda: None)
     assert carrier.drain("hook") == 0
     state = deliveries.state("hook")
     assert (state.waiting, state.claimed, state.failures, state.trouble) == (1, 0, 1, "unexpected RecursionError")

@@ -46,11 +46,27 @@ class Message(NamedTuple):
     now_s: int
 
 
+class Digest(NamedTuple):
+    """Many alerts that are old by now, in one message. `id`: the same for the same alerts."""
+
+    id: str
+    title: str
+    lines: list[str]
+    now_s: int
+
+    @property
+    def text(self) -> str:
+        return "\n".join([self.title, "", *self.lines])
+
+
 class Channel(ABC):
     """Safe to call from any number of threads. A call ends by itself within about its time-out."""
 
     at_once = 1
     """Messages that may be under way at the same time."""
+
+    digests = False
+    """Whether people read it, who want one message of what is old by now, and not hundreds."""
 
     @property
     @abstractmethod
@@ -63,3 +79,7 @@ class Channel(ABC):
 
         Raises one of the errors above.
         """
+
+    def tell(self, digest: Digest) -> float:
+        """As `send`, for channels with `digests`."""
+        raise NotImplementedError

@@ -7,16 +7,19 @@ from datetime import UTC, datetime
 
 import orjson
 
-from app.alerts.channels.channel import Channel, Message
+from app.alerts.channels.channel import Channel, Digest, Message
 from app.alerts.channels.http import Http, Reply, check, seconds_of
 from app.alerts.channels.multipart import File, multipart
 from app.alerts.texts import grid_of, price_text
 
 UP, DOWN, GREY = 0x26A69A, 0xEF5350, 0x90A4AE
+LONGEST_TITLE, LONGEST_DESCRIPTION = 256, 4096
 BULLISH = ("up", "oversold", "rebounding", "rallying")
 
 
 class DiscordChannel(Channel):
+    digests = True
+
     def __init__(self, http: Http, *, chart: bool) -> None:
         self._http = http
         self._chart = chart
@@ -27,7 +30,14 @@ class DiscordChannel(Channel):
 
     def send(self, message: Message) -> float:
         picture = message.picture() if self._chart and message.kind == "raised" else None
-        embed = embed_of(message, has_chart=picture is not None)
+        return self._post(embed_of(message, has_chart=picture is not None), picture)
+
+    def tell(self, digest: Digest) -> float:
+        text = "\n".join(digest.lines)[:LONGEST_DESCRIPTION]
+        title, footer = digest.title[:LONGEST_TITLE], {"text": digest.id}
+        return self._post({"title": title, "description": text, "color": GREY, "footer": footer}, None)
+
+    def _post(self, embed: dict[str, object], picture: bytes | None) -> float:
         payload = orjson.dumps({"embeds": [embed], "allowed_mentions": {"parse": []}})
         files = [File("files[0]", "chart.png", "image/png", picture)] if picture else []
         body, content_type = multipart({"payload_json": payload}, files, boundary=uuid.uuid4().hex)
@@ -41,7 +51,7 @@ def embed_of(message: Message, *, has_chart: bool) -> dict[str, object]:
     fact = message.fact
     grid = "\n".join(grid_of(fact))
     embed: dict[str, object] = {
-        "title": message.title[:256],
+        "title": message.title[:LONGEST_TITLE],
         "description": "\n".join(message.lines) + f"\n```\n{grid}\n```",
         "color": color_of(message),
         "fields": [

@@ -12,13 +12,15 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
 
-from app.alerts.channels.channel import Channel, ChannelBroken, DeliveryError, Message, MessageRefused
+from app.alerts.channels.channel import Channel, ChannelBroken, DeliveryError, Digest, Message, MessageRefused
 from app.alerts.settings import EmailSettings
 from app.alerts.texts import grid_of
 
 
 class EmailChannel(Channel):
     """One connection a message: they are rare."""
+
+    digests = True
 
     def __init__(self, settings: EmailSettings, login: tuple[str, str] | None, timeout_s: float) -> None:
         self._settings = settings
@@ -31,7 +33,14 @@ class EmailChannel(Channel):
         return hashlib.sha256(where.encode()).hexdigest()[:12]
 
     def send(self, message: Message) -> float:
-        letter = letter_of(message, self._settings, message.picture() if self._settings.chart else None)
+        return self._post(letter_of(message, self._settings, message.picture() if self._settings.chart else None))
+
+    def tell(self, digest: Digest) -> float:
+        letter = _letter(digest.id, digest.title, digest.now_s, self._settings)
+        letter.set_content(digest.text + "\n")
+        return self._post(letter)
+
+    def _post(self, letter: EmailMessage) -> float:
         smtp = self._smtp()
         cut = threading.Timer(self._timeout_s, _cut, args=(smtp,))
         cut.daemon = True
@@ -73,16 +82,22 @@ def _cut(smtp: smtplib.SMTP) -> None:
 
 
 def letter_of(message: Message, settings: EmailSettings, picture: bytes | None) -> EmailMessage:
-    """The mail; its Message-ID is the identity, so that a second copy can be told from the first."""
-    letter = EmailMessage()
-    letter["Subject"] = message.title
-    letter["From"] = settings.sender
-    letter["To"] = ", ".join(settings.to)
-    letter["Date"] = format_datetime(datetime.fromtimestamp(message.fact["end"], UTC))
-    letter["Message-ID"] = f"<{hashlib.sha256(message.id.encode()).hexdigest()[:32]}@candlewick>"
+    """The mail about one alert, with its chart."""
+    letter = _letter(message.id, message.title, message.fact["end"], settings)
     letter.set_content("\n".join([*message.lines, "", *grid_of(message.fact), "", message.id]) + "\n")
     if picture:
         letter.add_attachment(picture, maintype="image", subtype="png", filename="chart.png")
+    return letter
+
+
+def _letter(identity: str, title: str, sent_s: float, settings: EmailSettings) -> EmailMessage:
+    """A mail without a text; its Message-ID is the identity, so that a second copy can be told from the first."""
+    letter = EmailMessage()
+    letter["Subject"] = title
+    letter["From"] = settings.sender
+    letter["To"] = ", ".join(settings.to)
+    letter["Date"] = format_datetime(datetime.fromtimestamp(sent_s, UTC))
+    letter["Message-ID"] = f"<{hashlib.sha256(identity.encode()).hexdigest()[:32]}@candlewick>"
     return letter
 
 

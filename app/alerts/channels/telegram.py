@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import uuid
 
-from app.alerts.channels.channel import Channel, ChannelBroken, Message
+from app.alerts.channels.channel import Channel, ChannelBroken, Digest, Message
 from app.alerts.channels.http import Http, Reply, check
 from app.alerts.channels.multipart import File, multipart
 from app.alerts.texts import grid_of
 
 log = logging.getLogger(__name__)
 
-LONGEST_CAPTION = 1024
+LONGEST_CAPTION, LONGEST_TEXT = 1024, 4096
 
 
 class TelegramChannel(Channel):
+    digests = True
+
     def __init__(self, http: Http, chat: str, *, chart: bool) -> None:
         """`http`: posts below `https://api.telegram.org/bot<token>`."""
         self._http = http
@@ -30,6 +32,12 @@ class TelegramChannel(Channel):
     def send(self, message: Message) -> float:
         picture = message.picture() if self._chart and message.kind == "raised" else None
         text = "\n".join([message.title, *message.lines, *grid_of(message.fact), message.id])[:LONGEST_CAPTION]
+        return self._say(text, picture)
+
+    def tell(self, digest: Digest) -> float:
+        return self._say(digest.text[:LONGEST_TEXT], None)
+
+    def _say(self, text: str, picture: bytes | None) -> float:
         reply = self._post(text, picture)
         if reply.status == 400 and (chat := moved_to(reply)):
             log.warning("the Telegram group %s is %s now: put that into the alerts file", self._chat, chat)

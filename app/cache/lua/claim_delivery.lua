@@ -2,7 +2,7 @@
 --
 -- KEYS[1] waiting   KEYS[2] claimed   KEYS[3] state of the channel
 -- ARGV[1] messages that may be under way at once   ARGV[2] ms of a claim   ARGV[3] the channel's target
--- ARGV[4] channel name
+-- ARGV[4] channel name   ARGV[5] the one message that is wanted; nothing for whichever is next
 -- Answer: nothing, or kind, identity, end of the claim in ms, tries so far, Redis' time in ms, the alert's fields.
 
 local ALERT, LOOK_AT = 'cw:1:alert:', 50
@@ -34,7 +34,12 @@ local function must_wait(kind, id)
   return kind ~= 'raised' and (is_pending('raised|' .. id) or (kind == 'restored' and is_pending('withdrawn|' .. id)))
 end
 
-for _, message in ipairs(redis.call('ZRANGE', KEYS[1], 0, LOOK_AT - 1)) do
+local function candidates()
+  if ARGV[5] == '' then return redis.call('ZRANGE', KEYS[1], 0, LOOK_AT - 1) end
+  return redis.call('ZSCORE', KEYS[1], ARGV[5]) and {ARGV[5]} or {}
+end
+
+for _, message in ipairs(candidates()) do
   local kind, id = string.match(message, '^(%a+)|(.*)$')
   if redis.call('EXISTS', ALERT .. id) == 0 then
     redis.call('ZREM', KEYS[1], message)

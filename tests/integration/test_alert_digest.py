@@ -1,0 +1,149 @@
+"""What is old by now is one message to those who read it, the newest first; machines get each alert."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import orjson
+import pytest
+import redis
+
+from app.alerts.channels.build import build_channels
+from app.alerts.delivery import Delivery
+from app.alerts.settings import AlertSettings
+from app.cache.alerts import AlertCache
+from app.cache.deliveries import Deliveries
+from app.cache.indicators import IndicatorCache
+from app.series import Series
+from app.timeframes import Timeframe
+from tests.alerting import B0, OK, SERIES, Answer, raise_alerts, service
+
+pytestmark = pytest.mark.integration
+
+FILE = """
+[channel.discord]
+url_env = "URL"
+chart = false
+allow_private = true
+[channel.webhook]
+url_env = "URL"
+allow_private = true
+[channel.telegram]
+token_env = "TOKEN"
+chat = "1"
+api_url = "{url}"
+chart = false
+allow_private = true
+"""
+NIGHT = range(1, 100)
+"""Bars of 5m: more than eight hours."""
+MORNING_S = B0 + 300 * 100
+
+
+@pytest.fixture
+def indicators(redis_client: redis.Redis) -> IndicatorCache:
+    return IndicatorCache(redis_client, events_kept=1000)
+
+
+@pytest.fixture
+def deliveries(redis_client: redis.Redis) -> Deliveries:
+    return Deliveries(redis_client)
+
+
+def delivery(deliveries: Deliveries, url: str, exchange_s: Callable[[], float | None] = lambda: MORNING_S) -> Delivery:
+    settings = AlertSettings.parse(FILE.format(url=url))
+    channels = build_channels(settings, {"URL": f"{url}/x", "TOKEN": "1:x"})
+    return Delivery(deliveries, channels, settings.delivery, lambda _: None, exchange_s)
+
+
+def states(deliveries: Deliveries, ids: list[str], channel: str) -> set[str]:
+    read = AlertCache(deliveries._client).read(ids)
+    assert len(read) == len(ids)
+    return {alert.said.get((channel, "raised"), {}).get("state") for alert in read}
+
+
+def test_after_a_night_the_old_ones_are_one_message_and_the_new_ones_come_alone(
+    indicators: IndicatorCache, deliveries: Deliveries
+) -> None:
+    ids = raise_alerts(indicators, NIGHT, ("discord",))
+    with service() as hook:
+        assert delivery(deliveries, hook.url).drain("discord") == len(ids)
+    digests = [got.body for got in hook.got if b"alerts of " in got.body]
+    assert len(digests) == 1
+    assert len(hook.got) == 1 + 4, "a quarter of an hour is news"
+    body = digests[0].split(b"\r\n\r\n", 1)[1].rsplit(b"\r\n--", 1)[0]
+    (embed,) = orjson.loads(body)["embeds"]
+    assert embed["title"] == "95 alerts of 2021-03-04 00:10:00 to 2021-03-04 08:00:00 UTC"
+    first, second, *_, last = embed["description"].split("\n")
+    assert first == "2021-03-04 08:00:00  BTC-USD: MACD-V crossed below -150 (5m)"
+    assert second.startswith("2021-03-04 07:55:00  ")
+    assert last == "and 55 before them"
+    assert states(deliveries, ids, "discord") == {"sent"}
+    assert deliveries.state("discord").done == len(ids)
+
+
+def test_old_is_counted_in_bars_of_their_own_timeframe(indicators: IndicatorCache, deliveries: Deliveries) -> None:
+    day = Series(SERIES.exchange, SERIES.product, Timeframe.D1)
+    raise_alerts(indicators, [0, 1], ("telegram",), series=day)
+    with service() as hook:
+        now_s = B0 + 2 * 86_400 + 9 * 3_600
+        assert delivery(deliveries, hook.url, lambda: now_s).drain("telegram") == 2
+    assert len(hook.got) == 2, "the bar of yesterday is nine hours old, and the newest"
+
+
+def test_one_old_alert_comes_as_any_other(indicators: IndicatorCache, deliveries: Deliveries) -> None:
+    raise_alerts(indicators, [1], ("telegram",))
+    with service() as hook:
+        assert delivery(deliveries, hook.url).drain("telegram") == 1
+    assert b"alerts of" not in hook.got[0].body
+
+
+def test_machines_get_each_alert(indicators: IndicatorCache, deliveries: Deliveries) -> None:
+    ids = raise_alerts(indicators, range(1, 20), ("webhook",))
+    with service() as hook:
+        assert delivery(deliveries, hook.url).drain("webhook") == len(ids)
+    assert sorted(hook.accepted) == sorted(f"{i}|raised" for i in ids)
+
+
+def test_without_the_exchange_s_time_nothing_is_old(indicators: IndicatorCache, deliveries: Deliveries) -> None:
+    raise_alerts(indicators, range(1, 4), ("telegram",))
+    with service() as hook:
+        assert delivery(deliveries, hook.url, lambda: None).drain("telegram") == 3
+    assert len(hook.got) == 3
+
+
+def test_what_was_withdrawn_meanwhile_is_not_in_it(indicators: IndicatorCache, deliveries: Deliveries) -> None:
+    raise_alerts(indicators, range(1, 9), ("telegram",))
+    kept = raise_alerts(indicators, range(1, 5), ("telegram",), revision=3)
+    raise_alerts(indicators, [8], (), revision=5)  # takes 1 to 7 back
+    with service() as hook:
+        delivery(deliveries, hook.url).drain("telegram")
+    assert hook.got == [] or all(b"5 alerts" not in got.body for got in hook.got)
+    assert states(deliveries, kept, "telegram") == {"withdrawn before it was sent"}
+
+
+@pytest.mark.parametrize("refusal", [(500, {}, b""), (429, {"Retry-After": "0"}, b"")])
+def test_a_digest_that_is_not_taken_waits_whole_and_is_sent_once(
+    refusal: Answer, indicators: IndicatorCache, deliveries: Deliveries
+) -> None:
+    ids = raise_alerts(indicators, range(1, 30), ("telegram",))
+    with service(lambda number: OK if number else refusal) as hook:
+        carrier = delivery(deliveries, hook.url)
+        assert carrier.drain("telegram", max_s=0.0) == 0
+        carrier.drain("telegram")
+        state = deliveries.state("telegram")
+        if refusal[0] == 500:
+            assert (state.waiting, state.claimed, state.failures) == (len(ids), 0, 1)
+            assert state.trouble == "the service answered 500"
+        deliveries.enable("telegram")
+        carrier.drain("telegram")
+    assert len(hook.got) == 2
+    assert states(deliveries, ids, "telegram") == {"sent"}
+
+
+def test_a_channel_that_is_broken_keeps_them_all(indicators: IndicatorCache, deliveries: Deliveries) -> None:
+    ids = raise_alerts(indicators, range(1, 30), ("discord",))
+    with service(lambda _: (404, {}, b"")) as hook:
+        assert delivery(deliveries, hook.url).drain("discord") == 0
+    state = deliveries.state("discord")
+    assert (state.waiting, state.claimed, state.disabled) == (len(ids), 0, "the service answered 404")
