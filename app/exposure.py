@@ -6,6 +6,7 @@ import socket
 from ipaddress import ip_address
 
 from app.errors import InvalidInput
+from app.quoting import quoted
 from app.settings import Settings
 
 
@@ -36,6 +37,6 @@ def is_loopback(host: str) -> bool:
 def _check(host: str, has_secret: bool, variable: str, remedy: str) -> None:
     if not has_secret and not is_loopback(host):
         raise InvalidInput(
-            f"{variable} is {host}, which other machines can reach, and there is no secret: set {remedy}, "
+            f"{variable} is {quoted(host)}, which other machines can reach, and there is no secret: set {remedy}, "
             f"or {variable}=127.0.0.1"
         )

@@ -14,10 +14,12 @@ _PLAIN_NAME = re.compile(r"[A-Z0-9.:/_-]{1,40}")
 HIDDEN = "not shown: it may hold a password"
 
 
-def quoted(text: str) -> str:
-    """`text` in quotes if it is a word; of anything longer only how long it is."""
+def quoted(text: str, *, is_name: bool = False) -> str:
+    """`text` in quotes if it is a word (or, where a product's or a selection's name belongs, `is_name`, one of those);
+    of anything longer only how long it is.
+    """
     is_url = "@" in text or "://" in text
-    if not is_url and (len(text) <= LONGEST_WORD or _PLAIN_NAME.fullmatch(text)):
+    if not is_url and (len(text) <= LONGEST_WORD or (is_name and _PLAIN_NAME.fullmatch(text))):
         return readable(repr(text))
     return f"a text of {len(text)} characters, {HIDDEN}"
 

@@ -132,7 +132,6 @@ class Settings(BaseModel):
     )
     ingest_share: str = Field(
         "1/1",
-        pattern=r"^[1-9]\d{0,2}/[1-9]\d{0,2}$",
         description="Which share of the products this ingest feeds, by their names.",
     )
     events_kept: int = Field(20_000, ge=100, le=10_000_000, description="Entries kept in the event stream in Redis.")
@@ -222,7 +221,9 @@ class Settings(BaseModel):
         if any("://" in v or "@" in v for v in wrong):
             raise ValueError("a URL is neither a product (BTC-USD) nor a selection (all:USD, top:25:USD)")
         if wrong:
-            raise ValueError(f"{quoted(wrong[0])} is neither a product (BTC-USD) nor a selection (all:USD, top:25:USD)")
+            raise ValueError(
+                f"{quoted(wrong[0], is_name=True)} is neither a product (BTC-USD) nor a selection (all:USD, top:25:USD)"
+            )
         return tuple(dict.fromkeys(value))
 
     @field_validator("timeframes")
@@ -245,6 +246,8 @@ class Settings(BaseModel):
     @field_validator("ingest_share")
     @classmethod
     def _is_share(cls, value: str) -> str:
+        if not re.fullmatch(r"[1-9]\d{0,2}/[1-9]\d{0,2}", value):
+            raise ValueError("must be a share such as 1/3: the first of three")
         part, of = map(int, value.split("/"))
         if part > of:
             raise ValueError(f"{value} is not a share: use 1/{of} to {of}/{of}")

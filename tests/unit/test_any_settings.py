@@ -69,6 +69,7 @@ def test_a_secret_is_shown_neither_whole_nor_in_part(name: str, begin: str) -> N
     @example(f"https://u:a,{SECRET},b@h")
     @example(f"https://{SECRET}\u2100@h")
     @example(SECRET)
+    @example(SECRET.upper() + SECRET)
     @given(urls)
     def holds(value: str) -> None:
         if name in PATHS and "@" not in value and "://" not in value:
@@ -94,6 +95,12 @@ def test_names_are_cut_too_and_no_part_of_a_list_is_told_apart() -> None:
 def test_no_time_is_endless_and_none_is_nothing(name: str, value: str) -> None:
     with pytest.raises(InvalidInput, match=name):
         LaunchSettings.from_environment({name: value})
+
+
+def test_a_password_in_capitals_is_no_name_of_a_product() -> None:
+    for name in NAMES:
+        said = refusal({name: "HUNTER2SECRETTOKEN123456"})
+        assert said is None or name in (*PATHS, "PRODUCTS") or "HUNTER2" not in said, said
 
 
 def test_what_is_shown_of_a_value_is_what_was_mistyped() -> None:
