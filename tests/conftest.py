@@ -26,6 +26,10 @@ settings.load_profile("tests")
 settings.register_profile("fuzz", max_examples=1_000, deadline=None)
 settings.register_profile("mutants", deadline=None, derandomize=True, database=None, phases=MUTANTS)
 
+for _name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):  # what a test talks to is on this machine
+    for _spelled in (_name, _name.upper()):
+        os.environ.pop(_spelled, None)
+
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
