@@ -201,6 +201,7 @@ lines = st.builds(
 @quick
 @example([b"220 here\r\n", b"250-here\r\n250 AUTH CRAM-MD5\r\n", b"334 no base64!\r\n", b"501 no\r\n"])
 @example([b"220 here\r\n", b"250-here\r\n250 AUTH CRAM-MD5\r\n", b"334 \xff\xfe\r\n"])
+@example([b"220 here\r\n", b"250-here\r\n250 AUTH CRAM-MD5\r\n", b"334 AUTHxxMD5\r\n"])
 @example([b"220 here\r\n", b"250-here\r\n250 SIZE " + b"9" * 6_000 + b"\r\n250 AUTH PLAIN\r\n", b"235 fine\r\n"])
 @given(st.lists(lines | st.binary(max_size=20), max_size=7) | st.lists(lines, max_size=5).map(GREETED.__add__))
 def test_whatever_a_mail_server_says_is_a_success_or_an_error_of_ours(talker: Talker, said: list[bytes]) -> None:

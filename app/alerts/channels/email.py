@@ -57,7 +57,7 @@ class EmailChannel(Channel):
             raise meaning(error) from None
         except UnicodeError:
             raise ChannelBroken("the login or an address holds characters that this mail server cannot take") from None
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise DeliveryError(f"the mail server: {type(error).__name__}") from None
         finally:
             cut.cancel()

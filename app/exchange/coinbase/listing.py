@@ -24,7 +24,7 @@ class Listing(NamedTuple):
 
 
 def read_listing(rows: Iterable[Any]) -> Listing:
-    """The listing that `rows` are. A wrong row costs itself only; of two with one id the tradable one counts."""
+    """The listing that `rows` are. A wrong row costs itself only; of two with one id the tradable, whole one counts."""
     products: dict[str, Product] = {}
     rejected: dict[str, str] = {}
     for number, row in enumerate(rows, 1):
@@ -36,9 +36,13 @@ def read_listing(rows: Iterable[Any]) -> Listing:
             before = products.get(product.product_id)
             if before:
                 rejected[product.product_id] = "it is listed twice; the first tradable row counts"
-            if before is None or (product.tradable and not before.tradable):
+            if before is None or _worth(product) > _worth(before):
                 products[product.product_id] = product
     return Listing(list(products.values()), rejected)
+
+
+def _worth(product: Product) -> tuple[bool, bool]:
+    return product.tradable, bool(product.quote_currency_id)
 
 
 def _product(row: Any) -> Product:

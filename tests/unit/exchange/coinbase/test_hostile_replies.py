@@ -223,6 +223,7 @@ listing_rows = st.fixed_dictionaries(
 
 
 @example([{"product_id": "ETH-USD", "alias": "BTC/USD"}])
+@example([{"product_id": "BTC-USD", "status": "online", "product_type": "SPOT"}])
 @given(st.lists(listing_rows | json_values, max_size=6))
 def test_of_any_listing_only_what_makes_sense_is_followed(listing: list[object]) -> None:
     whole = {"product_id": BTC, "status": "online", "product_type": "SPOT", "quote_currency_id": "USD"}
