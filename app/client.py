@@ -98,6 +98,7 @@ class Client:
         self._session = requests.Session()
         if token:
             self._session.headers["Authorization"] = f"Bearer {token}"
+        self._session.auth = lambda request: request  # or a login in ~/.netrc would take the token's place
         self._stopped = threading.Event()
         self.position: str | None = None
         """Behind which event (by its id) the stream goes on after a break."""

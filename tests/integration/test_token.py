@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,6 +67,13 @@ def test_the_token_comes_as_bearer_or_as_a_password(web: str) -> None:
     for headers in ({"Authorization": f"Bearer {TOKEN}"}, {"authorization": f"bearer {TOKEN}"}):
         assert plain.get(f"{web}/v1/products", headers=headers).status_code == 200
     assert plain.get(f"{web}/v1/products", auth=("anybody", TOKEN)).status_code == 200
+
+
+def test_the_client_sends_its_token_and_no_login_of_a_file(
+    web: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("default login somebody password something\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     assert Client(web, TOKEN).status()["ready"] is True
 
 
@@ -99,8 +107,8 @@ def test_nothing_starts_open_to_other_machines(redis_url: str, processes: Callab
     web = processes([sys.executable, "-m", "app", "web"], env={"REDIS_URL": redis_url, "WEB_HOST": "0.0.0.0"})
     flower = processes([sys.executable, "-m", "app", "flower"], env={"REDIS_URL": redis_url, "FLOWER_ADDRESS": "::"})
     assert (web.wait(), flower.wait()) == (2, 2)
-    assert web.output().startswith("error: WEB_HOST is 0.0.0.0, which other machines can reach")
-    assert flower.output().startswith("error: FLOWER_ADDRESS is ::, which other machines can reach")
+    assert web.output().startswith("error: WEB_HOST is '0.0.0.0', which other machines can reach")
+    assert flower.output().startswith("error: FLOWER_ADDRESS is '::', which other machines can reach")
 
 
 def test_flower_asks_for_its_password(redis_url: str, processes: Callable[..., Process]) -> None:

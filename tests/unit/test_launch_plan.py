@@ -74,8 +74,8 @@ def test_programs_find_the_python_that_runs_the_launcher_first(procfile: Path) -
         ({"LAUNCH_REDIS_MAX_MEMORY": "much"}, "LAUNCH_REDIS_MAX_MEMORY"),
         ({"LAUNCH_SPEED": "1"}, "LAUNCH_SPEED: no such setting"),
         ({"REDIS_SERVER": "/none"}, "REDIS_SERVER"),
-        ({"WEB_HOST": "0.0.0.0"}, "WEB_HOST is 0.0.0.0, which other machines can reach.*WEB_TOKEN"),
-        ({"FLOWER_ADDRESS": "::"}, "FLOWER_ADDRESS is ::, .*FLOWER_BASIC_AUTH"),
+        ({"WEB_HOST": "0.0.0.0"}, "WEB_HOST is '0.0.0.0', which other machines can reach.*WEB_TOKEN"),
+        ({"FLOWER_ADDRESS": "::"}, "FLOWER_ADDRESS is '::', .*FLOWER_BASIC_AUTH"),
     ],
 )
 def test_a_bad_setting_is_named_before_anything_starts(procfile: Path, environ: dict[str, str], why: str) -> None:
