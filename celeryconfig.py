@@ -6,9 +6,12 @@ what the queue lost; the settings below keep both rare.
 
 from __future__ import annotations
 
+import sys
+
 from kombu.entity import Exchange, Queue
 
 from app.cache.address import broker_of
+from app.cache.name import name_of
 from app.settings import Settings
 from workers.steady import every
 
@@ -25,8 +28,9 @@ def _every(seconds: float, task: str, queue: str) -> dict[str, object]:
 
 # Broker
 broker_url, _broker_options, broker_use_ssl = broker_of(Settings.from_environment().redis)
-if broker_url.startswith(("redis://", "rediss://")):
-    broker_transport = "workers.transport:Transport"  # leaves a server that has become a replica
+broker_transport = "app.cache.transport:" + (
+    "SentinelTransport" if broker_url.startswith("sentinel://") else "Transport"
+)  # few connections; leaves a server that has become a replica
 broker_connection_retry_on_startup = True  # workers may start before Redis
 broker_connection_max_retries = None  # an outage of any length ends by itself
 broker_transport_options = {
@@ -38,6 +42,7 @@ broker_transport_options = {
     "socket_timeout": 10,  # a publish to a frozen Redis fails instead of waiting for ever
     "socket_connect_timeout": 5,
     "socket_keepalive": True,
+    "client_name": name_of(sys.argv),
     "health_check_interval": 25,  # finds half-open connections
 }
 

@@ -41,7 +41,7 @@ class Context:
 
     def __init__(self, settings: Settings, client: Redis | None = None) -> None:
         self.settings = settings
-        self.redis = client or connect(settings.redis.url)
+        self.redis = client or connect(settings.redis.url, connections=settings.redis_connections)
         self._of_thread = threading.local()
 
     @classmethod

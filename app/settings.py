@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails
 
 from app.cache.address import Address
+from app.cache.certificates import problem_of_authority, problem_of_options
 from app.errors import InvalidInput
 from app.product_ids import is_currency, is_product_id
 from app.timeframes import BASE, Timeframe
@@ -59,6 +60,9 @@ class Settings(BaseModel):
     redis_ca_file: str = Field("", description="The certificates (PEM) that Redis over TLS is checked by, if private.")
     redis_tls_verify: bool = Field(
         True, description="Whether the certificate of Redis over TLS is checked at all (`yes`, `no`)."
+    )
+    redis_connections: int = Field(
+        4, ge=3, le=100, description="Connections to Redis that a process keeps for its commands at most."
     )
     products: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
         ("top:25:USD",),
@@ -146,7 +150,17 @@ class Settings(BaseModel):
     @field_validator("redis_url")
     @classmethod
     def _is_address(cls, value: str) -> str:
-        return Address.parse(value).url
+        address = Address.parse(value)
+        if problem := problem_of_options(dict(address.options)):
+            raise ValueError(problem)
+        return address.url
+
+    @field_validator("redis_ca_file")
+    @classmethod
+    def _is_ca_file(cls, value: str) -> str:
+        if value and (problem := problem_of_authority(value)):
+            raise ValueError(f"{problem}: name the file (PEM) with the certificate of who signed that of Redis")
+        return value
 
     @property
     def redis(self) -> Address:

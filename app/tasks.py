@@ -11,6 +11,7 @@ from redis import Redis
 
 from app.batches import batched
 from app.cache import keys
+from app.cache.transport import share
 from app.touched import Touched
 
 UPDATE = "workers.indicators.update"
@@ -43,6 +44,7 @@ class Tasks:
         self._exchange = exchange
         self._app = celery.Celery("candlewick-sender")  # imported here: it takes 0.1 s, and not everybody sends
         self._app.config_from_object("celeryconfig")
+        share(self._app, client)
         self._prefix = self._app.conf.broker_transport_options["global_keyprefix"]
 
     def update(self, touched: Iterable[Touched]) -> None:

@@ -18,6 +18,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from app.cache import keys
+from app.launch.plan import redis_socket
 from app.launch.redis import RedisServer
 from app.timeframes import BASE
 from benchmarks.figures import Figure
@@ -44,14 +45,14 @@ def figures() -> list[Figure]:
 
 def _restart_s(folder: Path, venue: SteppedVenue) -> float:
     """From the launcher's start to the first indicator. Everything has ended when this returns."""
-    ports = {name: str(free_port()) for name in ("WEB_PORT", "FLOWER_PORT", "LAUNCH_REDIS_PORT")}
+    ports = {name: str(free_port()) for name in ("WEB_PORT", "FLOWER_PORT")}
     env = {**os.environ, **venue.urls, **ports, "PRODUCTS": "all:USD"}
     env.pop("REDIS_URL", None)
     end_s = BASE.bucket(venue.clock.now_ms() / 1000) + BASE.seconds
     began_s = time.perf_counter()
     launcher = Process([sys.executable, "-m", "app.launch", "run", "--folder", str(folder)], folder / "launch.log", env)
     try:
-        with Redis(port=int(ports["LAUNCH_REDIS_PORT"])) as client:
+        with Redis(unix_socket_path=str(redis_socket(folder))) as client:
             eventually(lambda: venue.subscribed() == PRODUCTS, timeout=60, interval=0.005)
             newest = client.xrevrange(keys.EVENTS, count=1)
             after = newest[0][0] if newest else b"0-0"

@@ -12,7 +12,12 @@ from celery.bin.base import CLIContext
 from celery.bin.beat import beat
 from celery.bin.worker import worker
 
-from workers.app import app
+from app.errors import InvalidInput
+
+try:
+    from workers.app import app
+except InvalidInput as error:
+    sys.exit(f"error: {error}")
 
 COMMANDS = click.Group("workers", commands=[worker, beat], help="The processes that Celery runs.")
 

@@ -11,6 +11,7 @@ from celery import Celery
 from celery.signals import setup_logging, worker_before_create_process, worker_process_init
 
 from app import logs
+from app.cache.transport import share
 from app.context import Context
 
 app = Celery(
@@ -25,8 +26,11 @@ ONCE_MORE = {"max_retries": 3, "default_retry_delay": 2}
 
 @cache
 def context() -> Context:
-    """This process' settings and connections, made at the first task: a forked child makes its own."""
+    """This process' settings and stores. A forked child makes its own connections."""
     return Context.from_environment()
+
+
+share(app, context().redis)
 
 
 @setup_logging.connect

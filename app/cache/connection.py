@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, cast
 
-from redis import Redis
+from redis import BlockingConnectionPool, Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from app.cache.address import Address, sentinel_options, tls_options
-from app.cache.master import OF_MASTER
+from app.cache.master import OF_MASTER, SentinelConnection, SentinelSslConnection
+from app.cache.name import name_of
 
 UNAVAILABLE = (ConnectionError, TimeoutError, BusyLoadingError)
 """Redis cannot be reached now; the same call may work later."""
 
 
-def connect(url: str, *, timeout_s: float = 5.0, tries: int = 1) -> Redis:
+CONNECTIONS = 4
+"""That a client keeps at most, unless somebody says otherwise."""
+
+
+class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
+    """Waits for a connection as the other one does."""
+
+
+def connect(url: str, *, timeout_s: float = 5.0, tries: int = 1, connections: int = CONNECTIONS) -> Redis:
     """A client for `url` whose calls end within about `timeout_s` × (`tries` + 1): callers decide what to do then.
 
+    It opens as many connections as are used at once, at most `connections`; further calls wait for one.
     Where `url` names Sentinels, each connection goes to whichever server is the master when it is made; else to whoever
     has the name then, and it ends where that has become a replica.
     """
@@ -27,26 +38,30 @@ def connect(url: str, *, timeout_s: float = 5.0, tries: int = 1) -> Redis:
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
         "health_check_interval": 25,
+        "client_name": name_of(sys.argv),
+        "max_connections": connections,
+        "timeout": 2 * timeout_s,
         "retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), tries),
     }
     address = Address.parse(url)
     if address.socket:
         del options["socket_connect_timeout"]  # there is nothing to wait for
-        return Redis.from_url(address.url, **options)
-    options["socket_keepalive"] = True
+    else:
+        options["socket_keepalive"] = True
     if address.is_sentinel:
         return _master(address, options)
-    client = Redis.from_url(address.url, **options)
-    pool = client.connection_pool
+    pool = BlockingConnectionPool.from_url(address.url, **options)
     pool.connection_class = OF_MASTER[pool.connection_class]
-    return client
+    return Redis.from_pool(pool)
 
 
 def _master(address: Address, options: dict[str, Any]) -> Redis:
     times = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0}
     asked: Any = Sentinel(address.hosts, sentinel_kwargs={**times, **sentinel_options(address)})  # type: ignore[no-untyped-call]
-    tls = {"ssl": True, **tls_options(address)} if address.is_tls else {}
+    tls = tls_options(address) if address.is_tls else {}
     login = {"username": address.user, "password": address.password}
+    options["connection_pool_class"] = _SentinelPool
+    options["connection_class"] = SentinelSslConnection if tls else SentinelConnection
     client: Redis = asked.master_for(address.service, db=address.database, **login, **tls, **options)
     return client
 

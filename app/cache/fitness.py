@@ -12,7 +12,8 @@ from redis.exceptions import NoPermissionError
 class Server(NamedTuple):
     """What INFO says of a server. `product`: what it is, if it is neither Redis nor Valkey; empty if nothing is known.
 
-    `max_bytes` 0: no limit. `is_told`: whether this user may ask at all.
+    `name`: Redis or Valkey. `max_bytes` 0: no limit. `is_linked`: a replica hears its master. `is_told`: whether this
+    user may ask at all.
     """
 
     version: str = ""
@@ -22,7 +23,10 @@ class Server(NamedTuple):
     max_bytes: int = 0
     policy: str = ""
     append_only: bool = False
+    is_replica: bool = False
+    is_linked: bool = True
     is_told: bool = True
+    name: str = "Redis"
 
     @classmethod
     def of(cls, info: Mapping[str, Any]) -> Server:
@@ -34,6 +38,9 @@ class Server(NamedTuple):
             max_bytes=int(info.get("maxmemory", 0)),
             policy=str(info.get("maxmemory_policy", "")),
             append_only=bool(info.get("aof_enabled")),
+            is_replica=info.get("role") == "slave",
+            is_linked=info.get("master_link_status", "up") == "up",
+            name="Valkey" if "valkey_version" in info else "Redis",
         )
 
 
@@ -51,6 +58,9 @@ def unfit(server: Server) -> Iterator[str]:
         yield "Redis does not say whether it keeps what it is given: allow its user +info"
     if server.mode == "cluster":
         yield "Redis runs as a cluster, which keeps keys apart that belong together: use one server, or Sentinels"
+    if server.is_replica:
+        behind = "may be behind its master" if server.is_linked else "has lost its master, and is behind it"
+        yield f"this Redis is a replica, which {behind} and takes no writes: set REDIS_URL to the master, or Sentinels"
     if server.product:
         yield f"{server.product} is not Redis: this program's scripts are not known to work there; use Redis or Valkey"
     if server.policy and server.policy != "noeviction":

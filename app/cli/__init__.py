@@ -30,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CandlewickError as error:
         return _told(str(error), WRONG if _is_input(error) else NOT_READY)
     except Exception as error:
+        if _is_explained(error):
+            return _told(str(error), NO_REDIS)
         if _is_redis(error):
             return _told(f"Redis cannot be reached: {error}; is it running, and is REDIS_URL right?", NO_REDIS)
         raise
@@ -44,6 +46,12 @@ def _is_input(error: CandlewickError) -> bool:
     from app.lookup import NotFollowed
 
     return isinstance(error, InvalidInput) and not isinstance(error, NotFollowed)
+
+
+def _is_explained(error: Exception) -> bool:
+    from app.cache.master import EXPLAINED
+
+    return isinstance(error, EXPLAINED)
 
 
 def _is_redis(error: Exception) -> bool:

@@ -156,7 +156,7 @@ def flower(context: Context, _: Namespace) -> int:
     settings = context.settings
     check_flower(settings)
     options = [f"--address={settings.flower_address}", f"--port={settings.flower_port}", "--max-tasks=5000"]
-    os.execv(sys.executable, [sys.executable, "-m", "celery", "-A", "workers.app", "flower", *options])
+    os.execv(sys.executable, [sys.executable, "-m", "celery", "-A", "workers.flower", "flower", *options])
 
 
 COMMANDS: dict[str, Callable[[Context, Namespace], int]] = {

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from app.cache import keys
-from app.cache.connection import connect
-from app.errors import InvalidInput
+from app.cache.connection import UNAVAILABLE, connect
+from app.errors import InvalidInput, Unready
 from app.launch.redis import shown
 
 KEY = f"{keys.PREFIX}:market"
 
 
 def claim(url: str, origin: str) -> None:
-    """Mark the Redis at `url` as holding prices of `origin`; `InvalidInput` where it holds those of another."""
-    with connect(url) as client:
-        client.set(KEY, origin, nx=True)
-        holds = client.get(KEY)
+    """Mark the Redis at `url` as holding prices of `origin`; `InvalidInput` where it holds those of another.
+
+    Raises `Unready` where it cannot be written, as a replica.
+    """
+    try:
+        with connect(url) as client:
+            client.set(KEY, origin, nx=True)
+            holds = client.get(KEY)
+    except UNAVAILABLE as error:
+        raise Unready(f"Redis at {shown(url)} cannot be written: {error}") from None
     if isinstance(holds, bytes) and holds.decode(errors="replace") != origin:
         raise InvalidInput(
             f"the Redis at {shown(url)} holds prices of {holds.decode(errors='replace')}, and this start is for "

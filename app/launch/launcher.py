@@ -18,12 +18,14 @@ from app.cache.fitness import ask, unfit
 from app.errors import InvalidInput, Unready
 from app.launch import ports
 from app.launch.claim import claim
+from app.launch.data import Version, mark, trouble
 from app.launch.health import Watch
-from app.launch.plan import Market, Plan
+from app.launch.plan import Market, Plan, redis_socket
 from app.launch.progress import Progress
 from app.launch.reach import Reach
 from app.launch.redis import shown, wait_ready
-from app.launch.supervision import ProcessState, Supervisor, configuration
+from app.launch.sockets import is_answered, make_private
+from app.launch.supervision import ProcessState, Supervisor, configuration, supervisor_socket
 from app.pulse import marks
 from app.stop import Stop
 
@@ -57,12 +59,20 @@ class Launcher:
             signal.signal(number, lambda *_: self._stop.set())
         plan = self._plan
         try:
-            for folder in (plan.folder, plan.logs, plan.folder / "redis"):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            plan.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (
+                plan.logs,
+                plan.data,
+                redis_socket(plan.folder).parent,
+                supervisor_socket(plan.folder).parent,
+            ):
+                make_private(folder)
         except OSError as error:
             raise _unusable(plan.folder, error) from None
         with _sole_use(plan.folder):
             ports.check(plan.ports)
+            if plan.redis and is_answered(redis_socket(plan.folder)):
+                raise InvalidInput(f"{_near(plan.folder)} is in use: its Redis still runs; try again when it has ended")
             self._print(_banner(plan))
             text = configuration(plan.root, plan.folder, plan.programs, plan.redis)
             supervisor = Supervisor(plan.folder, text, plan.environ)
@@ -82,12 +92,17 @@ class Launcher:
         try:
             wait_ready(url, alive=lambda: not self._stop.is_set() and _redis_lives(supervisor))
         except Unready as error:
+            if why := self._data_trouble():
+                raise Unready(f"Redis cannot start: {why}") from None
             why = f"; its log ends: {_last_line(self._plan.logs / 'redis.log')}" if self._plan.redis else ""
             raise Unready(f"{error}{why}") from None
         claim(url, self._plan.origin)
         self._say(f"Redis answers: {shown(url)}")
         with connect(url) as client:
-            for problem in unfit(ask(client)):
+            server = ask(client)
+            if self._plan.redis and (version := Version.parse(f"{server.name} {server.version}")):
+                mark(self._plan.data, version)
+            for problem in unfit(server):
                 self._say(f"not ready: {problem}")
         if first := [name for name in FIRST if name in self._plan.programs]:
             supervisor.start_programs(first)
@@ -134,12 +149,20 @@ class Launcher:
 
     def _obituary(self, state: ProcessState, deaths: int) -> str:
         log = self._plan.logs / f"{state.name}.log"
+        if state.name == "redis" and (why := self._data_trouble()):
+            return f"redis ended and cannot start: {why}. It is tried again, and the others wait for it"
         how = {0: "", -1: ", by a signal"}.get(state.exit_code, f", exit code {state.exit_code}")
         count = "" if deaths == 1 else f" {deaths} times"
         return (
             f"{state.name} ended{count}{how}; it is started again and the others go on. "
             f"Its log, {_near(log)}, ends: {_last_line(log)}"
         )
+
+    def _data_trouble(self) -> str | None:
+        """Why an embedded Redis that has just ended could not read its folder, if it was that."""
+        if self._plan.redis is None:
+            return None
+        return trouble(_tail(self._plan.logs / "redis.log"), Path(_near(self._plan.data)))
 
     def _end(self, supervisor: Supervisor) -> bool:
         self._say("ending every process, Redis last ...")
@@ -213,10 +236,14 @@ def _near(path: Path) -> str:
 
 def _last_line(log: Path) -> str:
     """The last line of `log` that says something, shortened."""
+    return next((line.strip()[:200] for line in reversed(_tail(log).split("\n")) if line.strip()), "(nothing)")
+
+
+def _tail(log: Path) -> str:
+    """The last 16 KB of `log`; nothing where it cannot be read."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 4096))
-            lines = file.read().decode(errors="replace").split("\n")
+            file.seek(max(0, log.stat().st_size - 16_384))
+            return file.read().decode(errors="replace")
     except OSError:
-        return "(nothing)"
-    return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "(nothing)")
+        return ""

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from app.cache.address import Address
 from app.errors import InvalidInput
 from app.exposure import check_flower, check_web
 from app.launch import procfile
 from app.launch.ports import Port
 from app.launch.redis import command_line, find_server
 from app.launch.settings import LaunchSettings
+from app.launch.sockets import socket_path
 
-REDIS_PORTS = {"demo": 6390, "run": 6391}
 LOOPBACK = "127.0.0.1"
 
 
@@ -46,6 +47,11 @@ class Plan:
     @property
     def logs(self) -> Path:
         return self.folder / "logs"
+
+    @property
+    def data(self) -> Path:
+        """What the embedded Redis keeps."""
+        return self.folder / "redis"
 
     @property
     def web_url(self) -> str:
@@ -81,10 +87,10 @@ def make(market: Market, procfile_path: Path, folder: Path | None, environ: Mapp
     for name in {"redis", "exchange"} & set(programs):
         raise InvalidInput(f"{procfile_path}: {name!r} is the launcher's own; call the process something else")
     exchange = {"exchange": _exchange(settings, folder)} if local else {}
-    redis_port = settings.launch_redis_port or REDIS_PORTS[market]
     embedded = not environ.get("REDIS_URL")
     if embedded:
-        settings = settings.model_copy(update={"redis_url": f"redis://{LOOPBACK}:{redis_port}/0"})
+        url = Address("unix", socket=str(redis_socket(folder))).url
+        settings = settings.model_copy(update={"redis_url": url})
     return Plan(
         market=market,
         origin=f"local exchange, seed {settings.launch_exchange_seed}" if local else settings.exchange_rest_url,
@@ -93,8 +99,8 @@ def make(market: Market, procfile_path: Path, folder: Path | None, environ: Mapp
         folder=folder,
         environ=_environment(environ, settings),
         programs={**exchange, **programs},
-        redis=_redis(settings, redis_port, folder, environ) if embedded else None,
-        ports=_ports(settings, redis_port, local=local, embedded=embedded),
+        redis=_redis(settings, folder, environ) if embedded else None,
+        ports=_ports(settings, local=local),
     )
 
 
@@ -119,8 +125,14 @@ def _exchange(settings: LaunchSettings, folder: Path) -> str:
     return shlex.join(["python", "-m", "app.exchange.local", *flags])
 
 
-def _redis(settings: LaunchSettings, port: int, folder: Path, environ: Mapping[str, str]) -> str:
-    return shlex.join(command_line(find_server(environ), port, folder / "redis", settings.launch_redis_max_memory))
+def redis_socket(folder: Path) -> Path:
+    """Where the embedded Redis of the launch in `folder` listens. There is no port: every local user could use it."""
+    return socket_path(folder / "redis", "redis.sock")
+
+
+def _redis(settings: LaunchSettings, folder: Path, environ: Mapping[str, str]) -> str:
+    data, listens = folder / "redis", redis_socket(folder)
+    return shlex.join(command_line(find_server(environ, data), listens, data, settings.launch_redis_max_memory))
 
 
 def _environment(environ: Mapping[str, str], settings: LaunchSettings) -> dict[str, str]:
@@ -137,13 +149,11 @@ def _environment(environ: Mapping[str, str], settings: LaunchSettings) -> dict[s
     }
 
 
-def _ports(settings: LaunchSettings, redis_port: int, *, local: bool, embedded: bool) -> tuple[Port, ...]:
+def _ports(settings: LaunchSettings, *, local: bool) -> tuple[Port, ...]:
     ports = [
         Port(settings.web_host, settings.web_port, "dashboard and API", "WEB_PORT"),
         Port(settings.flower_address, settings.flower_port, "Flower", "FLOWER_PORT"),
     ]
     if local:
         ports.append(Port(LOOPBACK, settings.launch_exchange_port, "local exchange", "LAUNCH_EXCHANGE_PORT"))
-    if embedded:
-        ports.append(Port(LOOPBACK, redis_port, "embedded Redis", "LAUNCH_REDIS_PORT"))
     return tuple(ports)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,56 +20,62 @@ import redis
 
 from app.cache.address import Address
 from app.cache.connection import UNAVAILABLE, connect
+from app.cache.master import NoDatabase
 from app.errors import InvalidInput, Unready
+from app.launch.data import INSTEAD, Version, written_by
 from app.launch.leash import leashed
 
 OLDEST = (6, 2)
 READY_SECONDS = 30.0
-_VERSION = re.compile(r"v=(\d+)\.(\d+)")
 
 
-def find_server(environ: Mapping[str, str]) -> Path:
-    """The server's program.
+def find_server(environ: Mapping[str, str], data: Path | None = None) -> Path:
+    """The server's program: the first one that surely reads what is in the folder `data`.
 
-    Raises `InvalidInput` where `$REDIS_SERVER` is set but unusable, or where there is no server at all.
+    Raises `InvalidInput` where `$REDIS_SERVER` is set but unusable, or where there is no server, or none for `data`.
     """
-    if named := environ.get("REDIS_SERVER"):
-        return _named(named)
+    servers = [_named(environ["REDIS_SERVER"])] if environ.get("REDIS_SERVER") else list(_servers(environ))
+    if not servers:
+        raise InvalidInput(
+            "no Redis here: install redis-server or valkey-server 6.2 or later, name one in REDIS_SERVER, "
+            "or point REDIS_URL at a running one"
+        )
+    writer = written_by(data) if data else None
+    fit = (server for server in servers if writer is None or version_of(server).reads(writer))
+    if found := next(fit, None):
+        return found
+    raise InvalidInput(
+        f"{data} was written by {writer}, and {servers[0]} is {version_of(servers[0])}, which may not read it: "
+        f"name {writer} or a later one in REDIS_SERVER, {INSTEAD}"
+    )
+
+
+def _servers(environ: Mapping[str, str]) -> Iterator[Path]:
     for name in ("redis-server", "valkey-server"):
         found = shutil.which(name, path=environ.get("PATH"))
-        if found and _version(Path(found)) >= OLDEST:
-            return Path(found)
+        if found and version_of(Path(found))[1:] >= OLDEST:
+            yield Path(found)
     if packaged := _packaged():
-        return packaged
-    raise InvalidInput(
-        "no Redis here: install redis-server or valkey-server 6.2 or later, name one in REDIS_SERVER, "
-        "or point REDIS_URL at a running one"
-    )
+        yield packaged
 
 
 def _named(name: str) -> Path:
     found = shutil.which(name)
     if found is None:
         raise InvalidInput(f"REDIS_SERVER: {name!r} is no program that can be run")
-    if (version := _version(Path(found))) < OLDEST:
-        raise InvalidInput(
-            f"REDIS_SERVER: {name!r} says version {_dotted(version)}; it must be {_dotted(OLDEST)} or later"
-        )
+    if (version := version_of(Path(found)))[1:] < OLDEST:
+        oldest = Version("Redis", *OLDEST)
+        raise InvalidInput(f"REDIS_SERVER: {name!r} says that it is {version}; it must be {oldest} or later")
     return Path(found)
 
 
-def _dotted(version: tuple[int, int]) -> str:
-    return f"{version[0]}.{version[1]}"
-
-
-def _version(server: Path) -> tuple[int, int]:
-    """What `server --version` says; (0, 0) where it says nothing of the kind."""
+def version_of(server: Path) -> Version:
+    """What `server --version` says; version 0.0 where it says nothing of the kind."""
     try:
         told = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
-        return (0, 0)
-    match = _VERSION.search(told)
-    return (int(match[1]), int(match[2])) if match else (0, 0)
+        told = ""
+    return Version.parse(told) or Version("Redis", 0, 0)
 
 
 def _packaged() -> Path | None:
@@ -87,11 +92,13 @@ _MALLOC = "GLIBC_TUNABLES=glibc.malloc.trim_threshold=268435456"
 would save a twentieth of the server's time, and its memory would grow by 30 MB in a day."""
 
 
-def command_line(server: Path, port: int, folder: Path, max_memory: str = "1gb") -> list[str]:
-    """The command that serves loopback's `port` from the data in `folder`."""
+def command_line(server: Path, listens: int | Path, folder: Path, max_memory: str = "1gb") -> list[str]:
+    """The command that serves the data in `folder`: on a port of loopback, or on a socket file of its user alone."""
+    is_socket = isinstance(listens, Path)
     options = {
         "bind": "127.0.0.1",
-        "port": str(port),
+        "port": "0" if is_socket else str(listens),
+        **({"unixsocket": str(listens), "unixsocketperm": "700"} if is_socket else {}),
         "dir": str(folder),
         "daemonize": "no",
         "save": "",  # the append-only file is the copy on disk; no second one
@@ -122,6 +129,8 @@ def _problem(client: redis.Redis) -> str | None:
     """Why `client` gets no answer yet. A wrong password will not mend itself: `InvalidInput`."""
     try:
         client.ping()
+    except NoDatabase as error:
+        raise InvalidInput(str(error)) from None
     except (redis.AuthenticationError, redis.ResponseError) as error:
         raise InvalidInput(f"REDIS_URL: Redis refuses us: {error}") from None
     except UNAVAILABLE as error:

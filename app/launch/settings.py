@@ -15,9 +15,6 @@ from app.settings import Settings
 class LaunchSettings(Settings):
     """One field a setting; the environment variable is the field's name in capitals."""
 
-    launch_redis_port: int | None = Field(
-        None, ge=1, le=65535, description="Port of the embedded Redis; 6390 for the demo and 6391 for the real feed."
-    )
     launch_redis_max_memory: str = Field(
         "1gb", pattern=r"^[1-9]\d*(mb|gb)$", description="Memory that the embedded Redis may use."
     )

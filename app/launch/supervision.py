@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shlex
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import xmlrpc.client
 from collections.abc import Iterable, Mapping
@@ -22,6 +19,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from app.errors import Unready
 from app.launch.leash import leashed, leashed_supervisor
+from app.launch.sockets import socket_path
 
 STEADY_SECONDS = 10
 """A process that ran for this long has started; one that ended earlier is started again after a pause."""
@@ -32,7 +30,6 @@ MOST_RETRIES = 15
 STOP_SECONDS = 25
 """Longest wait for a process that was told to end: a worker's soft shutdown, and more."""
 
-_LONGEST_SOCKET = 90  # bytes; the system's limit is 108, and Supervisor adds its process id while it starts
 _APP = "app"
 
 _SUPERVISORD = """\
@@ -101,7 +98,7 @@ class ProcessState:
 def configuration(root: Path, folder: Path, programs: Mapping[str, str], redis: str | None) -> str:
     """Supervisor's configuration: `redis` is started first and ended last, the others start when they are told to."""
     logs = folder / "logs"
-    places = {"folder": folder, "logs": logs, "socket": socket_path(folder)}
+    places = {"folder": folder, "logs": logs, "socket": supervisor_socket(folder)}
     parts = [_SUPERVISORD.format(**{name: _escaped(str(value)) for name, value in places.items()})]
     if redis is not None:
         parts.append(_program("redis", redis, root, logs, priority=10, autostart=True))
@@ -130,13 +127,9 @@ def _escaped(value: str) -> str:
     return value.replace("%", "%%")
 
 
-def socket_path(folder: Path) -> Path:
-    """Where Supervisor listens: in `folder`, or in the system's temporary one where the name would be too long."""
-    path = folder / "supervisor.sock"
-    if len(os.fsencode(path)) <= _LONGEST_SOCKET:
-        return path
-    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"candlewick-{os.getuid()}-{digest}.sock"
+def supervisor_socket(folder: Path) -> Path:
+    """Where the Supervisor of the launch in `folder` listens."""
+    return socket_path(folder, "supervisor.sock")
 
 
 class Supervisor:
@@ -155,7 +148,7 @@ class Supervisor:
                 stderr=output,
                 start_new_session=True,  # Ctrl-C reaches the launcher alone, which ends the others in order
             )
-        self._transport = SupervisorTransport(serverurl=f"unix://{socket_path(folder)}")
+        self._transport = SupervisorTransport(serverurl=f"unix://{supervisor_socket(folder)}")
         self._proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=self._transport)
 
     @property

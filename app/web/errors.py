@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
+from app.cache.master import EXPLAINED
 from app.errors import CandlewickError, InvalidInput, Unready
 from app.lookup import NotFollowed
 from app.web.answers import json_answer
@@ -69,7 +70,8 @@ def _own_error(_: Request, error: Exception) -> Response:
 
 def _redis_away(_: Request, error: Exception) -> Response:
     log.warning("Redis cannot be read: %s", error)
-    return error_answer(503, "redis_unavailable", "Redis cannot be read now", retry_after_s=RETRY_AFTER_S)
+    message = str(error) if isinstance(error, EXPLAINED) else "Redis cannot be read now"
+    return error_answer(503, "redis_unavailable", message, retry_after_s=RETRY_AFTER_S)
 
 
 def _http_error(request: Request, error: Exception) -> Response:

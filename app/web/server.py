@@ -42,7 +42,8 @@ def main(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT. Raises `InvalidInput` where the address cannot, or must not, be listened on."""
     check_web(settings)
     with listen(settings.web_host, settings.web_port) as listener:
-        context = Context(settings, connect(settings.redis.url, timeout_s=REDIS_TIMEOUT_S))
+        url, connections = settings.redis.url, settings.redis_connections
+        context = Context(settings, connect(url, timeout_s=REDIS_TIMEOUT_S, connections=connections))
         # The server gives a signal back once it has ended; there is nothing left for it to do then.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)

@@ -11,10 +11,19 @@ import pytest
 from redis import Redis
 
 from app.cache.connection import connect
+from app.cli import NOT_READY, main
+from app.context import Context
+from app.errors import Unready
+from app.launch.claim import claim
 from app.launch.redis import RedisServer
+from app.lookup import Lookup
+from app.status import read_status
+from app.timeframes import Timeframe
+from tests import filled, plain
 from tests.faults.verdict import judge
 from tests.faults.world import PROCESSES, world
 from tests.relay import Relay, relay
+from tests.serving import serving
 from tests.support import eventually, free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=0.8)]
@@ -67,6 +76,34 @@ def test_a_connection_whose_server_has_become_a_replica_is_left(two: Pair) -> No
         assert client.get("a") == b"1", "reading goes on"
         client.set("b", 2)
         assert new.get("b") == b"2"
+
+
+def test_what_is_read_from_a_replica_is_said_to_be_behind(
+    two: Pair, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = two.second.url
+    with connect(two.first.url) as master, connect(url) as replica:
+        filled.fill(Context(filled.settings(two.first.url), master))
+        context = Context(filled.settings(url), replica)
+        eventually(
+            lambda: replica.exists("cw:1:products:coinbase") and len(Lookup(context).products()["products"]) == 4
+        )
+        eventually(lambda: len(Lookup(context).candles("BTC-USD", Timeframe.M5)["candles"]) > 100, timeout=10)
+        behind = "this Redis is a replica, which may be behind its master and takes no writes"
+        assert behind in read_status(context).summary
+        monkeypatch.setenv("REDIS_URL", url)
+        assert main(["status"]) == NOT_READY
+        assert behind in " ".join(capsys.readouterr().out.split())
+        with serving(context) as (web_url, _), plain.Client(base_url=web_url, timeout=15) as web:
+            readiness = web.get("/readyz")
+            assert (readiness.status_code, behind in readiness.text) == (503, True)
+            assert behind in web.get("/v1/status").json()["summary"]
+            assert web.get("/v1/candles/BTC-USD?timeframe=5m").status_code == 200
+        with pytest.raises(Unready, match="cannot be written: the server has become a replica"):
+            claim(url, "anything")
+        two.first.stop()
+        eventually(lambda: "has lost its master, and is behind it" in read_status(context).summary)
+        assert Lookup(context).candles("BTC-USD", Timeframe.M5)["candles"], "reading goes on"
 
 
 def test_everybody_goes_on_at_the_new_master(tmp_path: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +19,10 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 import redis
 
+from app.cache.address import Address
+from app.launch.plan import redis_socket
+from app.launch.redis import command_line, find_server, wait_ready
+from app.launch.supervision import supervisor_socket
 from tests.support import ROOT, Process, eventually, free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=1.1)]
@@ -43,8 +50,8 @@ class Launch:
 
     def __init__(self, root: Path, processes: Callable[..., Process]) -> None:
         self.root = root
-        self.ports = {name: str(free_port()) for name in ("WEB_PORT", "FLOWER_PORT", "LAUNCH_REDIS_PORT")}
-        self.redis_url = f"redis://127.0.0.1:{self.ports['LAUNCH_REDIS_PORT']}/0"
+        self.ports = {name: str(free_port()) for name in ("WEB_PORT", "FLOWER_PORT")}
+        self.redis_url = Address("unix", socket=str(redis_socket(root / "var/run"))).url
         self._processes = processes
         self.command = [sys.executable, "-m", "app.launch", "run", "--procfile", str(root / "Procfile")]
         (root / "Procfile").write_text(PROCFILE)
@@ -270,3 +277,171 @@ def test_a_redis_that_cannot_start_is_reported_with_its_last_words(launch: Launc
     assert process.wait(40) == 1
     assert "its log ends:" in process.output()
     assert launch.running() == []
+
+
+STRANGER = """
+import os, socket, sys
+for number, place in enumerate(sys.argv[1:]):
+    try:
+        socket.socket(socket.AF_UNIX).connect(place)
+    except PermissionError:
+        continue
+    sys.exit(f"{place} is open")
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+@pytest.mark.parametrize("name", ["short", "a" * 90])
+def test_nobody_else_reaches_the_embedded_redis(launch: Launch, name: str) -> None:
+    with tempfile.TemporaryDirectory() as open_to_all:
+        folder = Path(open_to_all, name)
+        (folder / "redis").mkdir(parents=True)
+        for path in (Path(open_to_all), folder, folder / "redis"):
+            path.chmod(0o755)
+        launch.command += ["--folder", str(folder)]
+        process = launch.start()
+        _said(process, "dashboard answers")
+        sockets = [redis_socket(folder), supervisor_socket(folder)]
+        for path in (sockets[0], sockets[0].parent, folder / "redis", folder / "logs"):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
+        python = Path("/usr/bin/python3")
+        subprocess.run([python, "-c", STRANGER, *map(str, sockets)], user=65534, group=65534, cwd="/", check=True)
+        with redis.Redis(unix_socket_path=str(sockets[0])) as client:
+            server = psutil.Process(client.info("server")["process_id"])
+            assert not server.net_connections("inet"), "no port"
+        assert process.stop() == 0
+
+
+def test_a_redis_that_is_still_ending_is_not_joined_by_another(launch: Launch) -> None:
+    data = launch.root / "var/run/redis"
+    data.mkdir(parents=True)
+    listens = redis_socket(launch.root / "var/run")
+    listens.parent.mkdir(exist_ok=True)
+    left = Process(command_line(find_server(os.environ), listens, data), launch.root / "left.log")
+    try:
+        wait_ready(launch.redis_url)
+        process = launch.start()
+        assert process.wait() == 2
+        assert "is in use: its Redis still runs" in process.output()
+    finally:
+        left.end()
+
+
+@pytest.fixture
+def odd_folder() -> Iterator[Path]:
+    """Short enough for sockets, with characters that mean something in a URL."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder, "a b@c#d?e")
+
+
+def test_the_command_line_and_celery_find_it_in_a_folder_of_an_odd_name(launch: Launch, odd_folder: Path) -> None:
+    folder = odd_folder
+    url = Address("unix", socket=str(redis_socket(folder))).url
+    (launch.root / "Procfile").write_text(
+        (ROOT / "Procfile").read_text().replace("python -m", f"env PYTHONPATH={ROOT} python -m")
+    )
+    launch.command += ["--folder", str(folder)]
+    process = launch.start(PRODUCTS="BTC-USD")
+    _said(process, "Flower answers")
+    command = [sys.executable, "-m", "app", "status", "--json"]
+    environ = {**os.environ, **NOWHERE, "REDIS_URL": url, "PRODUCTS": "BTC-USD"}
+
+    def workers() -> bool:
+        told = subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert told.returncode == 1, told.stderr
+        return all(f"worker {name}" in told.stdout for name in ("indicators", "backfill", "alerts"))
+
+    eventually(workers, timeout=20, interval=0.5)
+    assert process.stop(40) == 0
+
+
+@pytest.mark.parametrize("way", ["cut", "move"])
+def test_a_damaged_file_is_said_with_what_can_be_done_and_that_works(launch: Launch, way: str) -> None:
+    first = launch.start()
+    _said(first, "Redis answers")
+    with launch.client() as client:
+        for number in range(500):
+            client.set(f"kept {number}", "1" * 100)
+    assert first.stop() == 0
+    data = launch.root / "var/run/redis"
+    file = next(data.rglob("*.incr.aof"))
+    content = bytearray(file.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 300] = bytes(300)
+    file.write_bytes(content)
+    second = launch.start()
+    assert second.wait() == 1
+    said = second.output()
+    assert f"the data in {data} is damaged (Bad file format reading the append only file" in said
+    assert "move that folder away: REST gives all candles again, but past alerts" in said
+    assert f"redis-check-aof --fix '{file}'" in said
+    assert launch.running() == []
+    if way == "move":
+        data.rename(launch.root / "moved")
+    elif (program := shutil.which("redis-check-aof")) is None:
+        pytest.skip("redis-check-aof is not installed")
+    else:
+        subprocess.run([program, "--fix", file], input=b"y\n", check=True)
+    third = launch.start()
+    _said(third, "Redis answers")
+    with launch.client() as client:
+        assert client.exists("kept 0") == (way == "cut")
+        assert not client.exists("kept 499")
+    assert third.stop() == 0
+
+
+def test_a_file_that_is_damaged_while_it_runs_is_said_when_redis_comes_back(launch: Launch) -> None:
+    process = launch.start()
+    _said(process, "dashboard answers")
+    with launch.client() as client:
+        server = psutil.Process(client.info("server")["process_id"])
+        server.suspend()
+        next((launch.root / "var/run/redis").rglob("*.manifest")).write_text("damaged\n")
+        server.kill()
+    said = _said(process, "redis ended and cannot start: the data in ")
+    assert "is damaged (" in said
+    process.stop()
+
+
+def _server_that_says(folder: Path, version: str) -> Path:
+    """A program that must not be started: it leaves a file if it is."""
+    path = folder / "redis-server"
+    path.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && echo "Redis server v={version} sha=0" || touch {folder}/started\n'
+    )
+    path.chmod(0o755)
+    return path
+
+
+def test_a_server_that_is_older_than_the_data_is_not_started_on_it(launch: Launch) -> None:
+    first = launch.start()
+    _said(first, "Redis answers")
+    with launch.client() as client:
+        client.set("kept", "1")
+    assert first.stop() == 0
+    mark = launch.root / "var/run/redis/written-by"
+    assert mark.read_text().startswith(("Valkey ", "Redis "))
+
+    older = _server_that_says(launch.root, "6.2.14")
+    named = launch.start(REDIS_SERVER=str(older))
+    assert named.wait() == 2
+    assert (
+        f"was written by {mark.read_text().strip()}, and {older} is Redis 6.2, which may not read it" in named.output()
+    )
+
+    path = f"{launch.root}{os.pathsep}{os.environ['PATH']}"
+    other = launch.start(PATH=path)  # on the PATH: the one that wrote it goes on
+    _said(other, "Redis answers")
+    with launch.client() as client:
+        assert client.get("kept") == b"1"
+    assert other.stop() == 0
+    assert not (launch.root / "started").exists()
+
+    mark.write_text("Valkey 99.0\n")
+    nobody = launch.start()
+    assert nobody.wait() == 2
+    assert "name Valkey 99.0 or a later one in REDIS_SERVER, or move that folder away" in nobody.output()
+    (launch.root / "var/run/redis").rename(launch.root / "moved")
+    again = launch.start()
+    _said(again, "Redis answers")
+    assert again.stop() == 0

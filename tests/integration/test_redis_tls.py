@@ -20,7 +20,9 @@ from redis.exceptions import ConnectionError, RedisError
 
 from app.cache.address import Address, broker_of
 from app.cache.connection import connect
+from app.errors import InvalidInput
 from app.launch.redis import command_line, wait_ready
+from app.settings import Settings
 from tests.support import ROOT, Process, eventually, free_port
 
 pytestmark = pytest.mark.integration
@@ -112,3 +114,36 @@ def test_a_worker_takes_tasks_over_it(server: TlsRedis, processes: Callable[...,
         eventually(lambda: not client.exists("cw:1:celery:alerts", "cw:1:celery:unacked"), timeout=30)
     assert PASSWORD not in worker.output()
     assert worker.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("nothing", r"cannot be read \(No such file or directory\)"),
+        ("folder", "is a folder, not a file"),
+        ("key", r"holds no certificate \(PEM\)"),
+    ],
+)
+def test_a_file_of_certificates_that_is_none_is_named_at_once(tmp_path: Path, what: str, said: str) -> None:
+    path = tmp_path / "ca.pem"
+    if what == "folder":
+        path.mkdir()
+    if what == "key":
+        trustme.CA().private_key_pem.write_to_path(str(path))
+    env = {"REDIS_URL": f"rediss://:{PASSWORD}@localhost:1/0"}
+    with pytest.raises(InvalidInput, match=rf"REDIS_CA_FILE: {said}.*\(it is '{path}'\)"):
+        Settings.from_environment({**env, "REDIS_CA_FILE": str(path)})
+    for option in ("ssl_ca_certs", "ssl_certfile"):
+        with pytest.raises(InvalidInput, match=f"REDIS_URL: names an {option} that ") as seen:
+            Settings.from_environment({"REDIS_URL": f"{env['REDIS_URL']}?{option}={path}"})
+        assert PASSWORD not in str(seen.value)
+
+
+@pytest.mark.parametrize("module", ["app.launch", "app", "workers"])
+def test_no_process_starts_with_such_a_file(processes: Callable[..., Process], module: str) -> None:
+    words = {"app.launch": ["run"], "app": ["ingest"], "workers": ["beat"]}[module]
+    env = {"REDIS_URL": "rediss://localhost:1/0", "REDIS_CA_FILE": "/no/ca.pem"}
+    process = processes([sys.executable, "-m", module, *words], env=env, cwd=ROOT)
+    assert process.wait() != 0
+    assert "REDIS_CA_FILE: cannot be read (No such file or directory)" in process.output()
+    assert "Traceback" not in process.output()

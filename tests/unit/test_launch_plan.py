@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from app.errors import InvalidInput
-from app.launch.plan import Market, Plan, make
-from app.launch.supervision import configuration, socket_path
+from app.launch.plan import Market, Plan, make, redis_socket
+from app.launch.sockets import socket_path
+from app.launch.supervision import configuration
 
 BASE = {"PATH": os.environ["PATH"], "HOME": "/nowhere"}
 
@@ -38,7 +39,6 @@ def test_the_demo_lives_off_its_own_exchange_whatever_the_environment_says(procf
         (8000, "WEB_PORT"),
         (5555, "FLOWER_PORT"),
         (9001, "LAUNCH_EXCHANGE_PORT"),
-        (6390, "LAUNCH_REDIS_PORT"),
     ]
 
 
@@ -50,7 +50,7 @@ def test_the_real_feed_has_no_exchange_of_ours_and_other_data(procfile: Path) ->
     demo, run = _plan(procfile), _plan(procfile, market=Market.REAL)
     assert set(run.programs) == {"web"}
     assert run.environ["EXCHANGE_REST_URL"].startswith("https://")
-    assert run.environ["REDIS_URL"] == "redis://127.0.0.1:6391/0"
+    assert run.environ["REDIS_URL"] == f"unix://{redis_socket(run.folder)}"
     assert run.folder != demo.folder
     assert run.origin != demo.origin
 
@@ -59,7 +59,6 @@ def test_a_redis_that_is_named_is_used_as_it_is(procfile: Path) -> None:
     plan = _plan(procfile, {"REDIS_URL": "redis://elsewhere:7000/3"})
     assert plan.redis is None
     assert plan.environ["REDIS_URL"] == "redis://elsewhere:7000/3"
-    assert "LAUNCH_REDIS_PORT" not in {port.variable for port in plan.ports}
 
 
 def test_programs_find_the_python_that_runs_the_launcher_first(procfile: Path) -> None:
@@ -70,7 +69,7 @@ def test_programs_find_the_python_that_runs_the_launcher_first(procfile: Path) -
     ("environ", "why"),
     [
         ({"WEB_PORT": "none"}, "WEB_PORT"),
-        ({"LAUNCH_REDIS_PORT": "70000"}, "LAUNCH_REDIS_PORT"),
+        ({"LAUNCH_REDIS_PORT": "6390"}, "LAUNCH_REDIS_PORT: no such setting"),
         ({"LAUNCH_EXCHANGE_PORT": "x"}, "LAUNCH_EXCHANGE_PORT"),
         ({"LAUNCH_REDIS_MAX_MEMORY": "much"}, "LAUNCH_REDIS_MAX_MEMORY"),
         ({"LAUNCH_SPEED": "1"}, "LAUNCH_SPEED: no such setting"),
@@ -114,6 +113,6 @@ def test_secrets_are_not_written_to_disk(procfile: Path) -> None:
 
 def test_a_socket_whose_name_would_be_too_long_goes_elsewhere() -> None:
     deep = Path("/" + "a" * 120)
-    assert len(os.fsencode(socket_path(deep))) < 95
-    assert socket_path(deep) != socket_path(Path("/" + "b" * 120))
-    assert socket_path(Path("/var/demo")) == Path("/var/demo/supervisor.sock")
+    assert len(os.fsencode(socket_path(deep, "a.sock"))) < 95
+    assert socket_path(deep, "a.sock") != socket_path(Path("/" + "b" * 120), "a.sock")
+    assert socket_path(Path("/var/demo"), "a.sock") == Path("/var/demo/a.sock")

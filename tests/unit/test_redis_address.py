@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import string
+from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 import pytest
+import trustme
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -111,17 +113,19 @@ def test_what_is_shown_has_no_credentials_and_no_options() -> None:
     assert SECRET not in repr(Settings.from_environment({"REDIS_URL": f"redis://u:{SECRET}@h"}))
 
 
-def test_settings_of_tls_survive_another_url() -> None:
+def test_settings_of_tls_survive_another_url(tmp_path: Path) -> None:
     def url(**more: str) -> str:
         return Settings.from_environment({"REDIS_URL": "rediss://h:1", **more}).redis.url
 
     assert url() == "rediss://h:1/0?ssl_cert_reqs=required"
-    ca = quote("/ca.pem", safe="")
-    assert url(REDIS_CA_FILE="/ca.pem") == f"rediss://h:1/0?ssl_ca_certs={ca}&ssl_cert_reqs=required"
+    file = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(file))
+    ca = quote(str(file), safe="")
+    assert url(REDIS_CA_FILE=str(file)) == f"rediss://h:1/0?ssl_ca_certs={ca}&ssl_cert_reqs=required"
     assert url(REDIS_TLS_VERIFY="no") == "rediss://h:1/0?ssl_cert_reqs=none"
     own = url(REDIS_TLS_VERIFY="no", REDIS_URL="rediss://h:1/0?ssl_cert_reqs=required")
     assert own == "rediss://h:1/0?ssl_cert_reqs=required", "what the URL itself says comes first"
-    assert url(REDIS_CA_FILE="/ca.pem", REDIS_URL="redis://h:1") == "redis://h:1/0"
+    assert url(REDIS_CA_FILE=str(file), REDIS_URL="redis://h:1") == "redis://h:1/0"
 
 
 def broker(url: str) -> Broker:
