@@ -15,7 +15,7 @@ from app.cache.model import View, Write
 from app.continuity import contiguous_tail, recarried, since
 from app.indicators.latest import latest_values
 from app.indicators.macdv import BLOCK, macdv_of_batch
-from app.records import Records
+from app.records import GUARDED, Records
 from app.series import Series
 from app.settings import WINDOW
 from app.timeframes import BASE, Timeframe
@@ -145,6 +145,7 @@ class Computer:
             parents = [parents_of(t.first_s, t.last_s, longer) for t in due]
             for t, records in zip(due, aggregate_many(children, BASE, longer, parents), strict=True):
                 if len(records):
+                    records["flags"] |= GUARDED  # where more is known of the longer bucket, a child is wrong
                     writes.append(Write(Series(self._exchange, t.product, longer), records))
         return touched_by(self._candles.write(writes))
 

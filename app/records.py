@@ -47,7 +47,8 @@ that rests on. Without a state it is a note on a bucket that has no candle yet."
 
 
 GUARDED = 0b1000000
-"""Bit of `flags` of a write, never stored: give way to a candle with more trades, written since REST answered."""
+"""Bit of `flags` of a write, never stored: give way to a candle with more trades. It was written since REST answered,
+or the children of a longer candle lack what is known of it."""
 
 
 def state_of(records: Records) -> npt.NDArray[np.integer[Any]]:

@@ -23,7 +23,7 @@ app.config_from_object("celeryconfig")
 if "IMPATIENT" in os.environ:  # seconds instead of ten minutes, so that a test sees the end of it
     visibility = {"visibility_timeout": float(os.environ["IMPATIENT"])}
     app.conf.broker_transport_options = {**app.conf.broker_transport_options, **visibility}
-AS_OURS = {**ONCE_MORE, "max_retries": 1, "default_retry_delay": 0.1}
+AS_OURS = {**ONCE_MORE, "max_retries": 1}
 """It takes Celery seconds to see that a child is gone: one more try is enough to see that they end."""
 
 

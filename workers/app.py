@@ -20,8 +20,10 @@ app = Celery(
 )
 app.config_from_object("celeryconfig")
 
-ONCE_MORE = {"max_retries": 3, "default_retry_delay": 2}
-"""For each task: how it is tried again when the process that ran it died."""
+ONCE_MORE = {"max_retries": 3, "default_retry_delay": 0}
+"""For each task: how it is tried again when the process that ran it died. At once: a delay is sent as a time of this
+host's clock, and another host, whose clock is behind, would keep the task until then.
+"""
 
 
 @cache

@@ -20,12 +20,12 @@ AGREE_S = 900
 class Contradictions(NamedTuple):
     """`disputed`: what the response says of buckets that it may not change yet, and when that was first said.
 
-    `overruling`: buckets that it may change, since another response agreed; `overruled`: those that REST had confirmed.
+    `overruling`: buckets that it may change, since another response agreed; `overruled`: what REST had confirmed there.
     """
 
     disputed: Records
     overruling: list[int]
-    overruled: list[int]
+    overruled: Records
     is_trusted: bool
 
 
@@ -44,7 +44,7 @@ def compare(proven: Records, known: Records, before: Records, asked_ms: int) -> 
     is_trusted = all(agreed is not None for agreed in agreeing)
     disputed: list[np.void] = []
     overruling: list[int] = []
-    overruled: list[int] = []
+    overruled: list[np.void] = []
     for claim, certain, agreed in zip(said, held, agreeing, strict=True):
         is_old = agreed is not None and asked_ms - int(agreed["observed_ms"]) >= AGREE_S * 1000
         if not is_trusted or not is_old:
@@ -52,8 +52,8 @@ def compare(proven: Records, known: Records, before: Records, asked_ms: int) -> 
             continue
         overruling.append(int(claim["start_s"]))
         if int(certain["flags"]) & STATE_MASK == State.CONFIRMED:
-            overruled.append(int(claim["start_s"]))
-    return Contradictions(np.array(disputed, dtype=RECORD), overruling, overruled, is_trusted)
+            overruled.append(certain)
+    return Contradictions(np.array(disputed, dtype=RECORD), overruling, np.array(overruled, dtype=RECORD), is_trusted)
 
 
 def contradicts(said: Records, held: Records) -> npt.NDArray[np.bool_]:

@@ -121,7 +121,7 @@ class Filler:
             self._dispute(series, proof)
         if not proof.is_trusted:
             raise Contradicted(f"the response contradicts {len(proof.disputed)} candles of {series} that were certain")
-        self._mark_sides(series, need, proof, gaps)
+        self._mark_doubtful(series, need, proof, gaps.view)
         is_history = bool(len(gaps.traded)) and need.last_s <= int(gaps.traded[0])
         written = self._context.candles.write([proof.write], announce=not (need.initial or is_history))
         mismatches.record(self._context.redis, written, cause=str(request.kind), exchange_ms=exchange_ms)
@@ -143,14 +143,13 @@ class Filler:
             log.warning("%s: REST contradicts %d candles; requested again in 15 minutes", series, len(starts))
             self._queue.add([(Request(Kind.GAP, series.product, series.timeframe), Why.GAP)])
 
-    def _mark_sides(self, series: Series, need: Need, proof: Proof, gaps: Gaps) -> None:
+    def _mark_doubtful(self, series: Series, need: Need, proof: Proof, view: View) -> None:
         """Before a correction is written: if this process dies in between, the marks are found, or the error again."""
-        before, behind = proof.doubtful_sides(need)
-        step, newest_s = series.timeframe.seconds, self._rules.newest(series.timeframe, gaps.now_s)
-        sides = [(series, gaps.edge_s, need.first_s - step)] if before else []
-        sides += [(series, need.last_s + step, newest_s)] if behind and need.last_s < newest_s else []
-        if sides and self._context.candles.mark_provisional(sides, confirmed=True):
-            log.warning("%s: REST takes back what it had confirmed: what is around it is requested again", series)
+        ranges = [(series, first_s, last_s) for first_s, last_s in proof.doubtful(need, view)]
+        if ranges and self._context.candles.mark_provisional(ranges, confirmed=True):
+            log.warning(
+                "%s: REST takes back what it had confirmed: all that may be as wrong is requested again", series
+            )
             self._queue.add([(Request(Kind.GAP, series.product, series.timeframe), Why.GAP)], anew=True)
 
     def _try_again(self, request: Request, reason: str, exchange_ms: int) -> None:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from app.cache.model import Origin, View, Write
 from app.candles import State
 from app.exchange.adapter import Page
-from app.gaps import fill_empty
+from app.gaps import fill_empty, merge
 from app.records import (
     EMPTY,
     GUARDED,
@@ -29,7 +29,7 @@ from app.records import (
     state_of,
     to_records,
 )
-from app.repair.contradictions import VOLUME_ROUNDING, compare
+from app.repair.contradictions import AGREE_S, VOLUME_ROUNDING, compare
 from app.repair.needs import ANCHOR, LOOKS_S
 from app.repair.requests import Need, Rules
 from app.series import Series
@@ -40,20 +40,32 @@ class Proof(NamedTuple):
     """What a response proves.
 
     `write`: for the cache; nothing if the response is not to be used yet. `disputed`: what this and earlier responses
-    say against what is certain, until another agrees; `overruled`: buckets in which REST takes back what it confirmed.
+    say against what is certain, until another agrees; `overruled`: what REST had confirmed and takes back.
     `is_trusted`: whether all that it contradicts was contradicted before.
     """
 
     write: Write
     disputed: Records
-    overruled: list[int]
+    overruled: Records
     is_trusted: bool
 
-    def doubtful_sides(self, need: Need) -> tuple[bool, bool]:
-        """Whether what was wrong may go on before the page, and behind it: its oldest or newest buckets are wrong."""
-        reach = ANCHOR * need.timeframe.seconds
-        before = any(start_s < need.first_s + reach for start_s in self.overruled)
-        return before, any(start_s > need.last_s - reach for start_s in self.overruled)
+    def doubtful(self, need: Need, view: View) -> list[tuple[int, int]]:
+        """The ranges (first and last bucket) outside the page that may be as wrong as what REST takes back.
+
+        That is all it confirmed within `AGREE_S` of it, perhaps by the same server; and whatever lies beyond an edge of
+        the page, if it was wrong there.
+        """
+        if not len(self.overruled):
+            return []
+        step, held = need.timeframe.seconds, view.over
+        starts, wrong = held["start_s"].astype(np.int64), self.overruled["start_s"].astype(np.int64)
+        before, behind = starts < need.first_s, starts > need.last_s
+        times_ms = np.unique(self.overruled["observed_ms"].astype(np.int64))
+        apart_ms = np.abs(held["observed_ms"].astype(np.int64)[:, None] - times_ms).min(axis=1)
+        doubtful = (before | behind) & (state_of(held) == State.CONFIRMED) & (apart_ms <= AGREE_S * 1000)
+        doubtful |= before & (wrong.min() < need.first_s + ANCHOR * step)
+        doubtful |= behind & (wrong.max() > need.last_s - ANCHOR * step)
+        return merge(starts[doubtful], step, limit=len(starts) + 1)
 
 
 def interpret(
@@ -73,7 +85,7 @@ def interpret(
     origin = _origin(view, need, rows[rows["start_s"] <= settled_s], asked_s, step)
     disputed = np.concatenate([disputed[~np.isin(disputed["start_s"], proven["start_s"])], against.disputed])
     if not against.is_trusted:
-        return Proof(Write(series, rows[:0]), disputed, [], is_trusted=False)
+        return Proof(Write(series, rows[:0]), disputed, rows[:0], is_trusted=False)
     sure = proven[~np.isin(proven["start_s"], against.disputed["start_s"])]
     silent = _silent(view, need, sure, page, rows, settled_s, step, asked_ms)
     early = _early(rows[~np.isin(rows["start_s"], proven["start_s"])], view.records)

@@ -27,19 +27,22 @@ def survey(gaps: Gaps, need: Need, response: Page) -> Need | None:
 
 
 def _unspanned(gaps: Gaps, need: Need, response: Page) -> tuple[int, int] | None:
-    """From where the trades of `response` end to the next that is known, or of `need` what lies before its end.
+    """What lies between two trades that `response` does not have both of: behind its last row up to the next trade that
+    is known, or before its first row if the page holds the whole gap, or all of `need` if it has no row before its end.
 
     None if the response has trades on both sides of what is due.
     """
     rows = [c.start_s for c in response.candles]
-    due_s = max((last for _, last in gaps.due if need.first_s <= last <= need.last_s), default=None)
-    if due_s is None:  # a look at the origin
+    due = [(first, last) for first, last in gaps.due if need.first_s <= last <= need.last_s]
+    if not due:  # a look at the origin
         return None
     behind = gaps.traded[gaps.traded > need.last_s]
-    if rows and len(behind) and due_s >= rows[-1]:
+    if rows and len(behind) and due[-1][1] >= rows[-1]:
         return rows[-1] + gaps.timeframe.seconds, int(behind[0])
     if any(start_s < need.last_s for start_s in rows):
-        return None
+        first_s, last_s = due[0]
+        is_cut_off = gaps.trade_before_s(first_s) < need.first_s <= first_s and last_s < rows[0]
+        return (first_s, rows[0]) if is_cut_off else None
     return need.first_s, need.last_s
 
 

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from fastapi import Response
+from fastapi.responses import StreamingResponse
 
 from app.numbers import plain_json
 
+JSON = "application/json"
+FRESH = {"Cache-Control": "no-store"}
+"""Never to be cached, because the next second may know more."""
+
 
 def json_answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """`value` as JSON (bytes already are); never to be cached, because the next second may know more."""
+    """`value` as JSON (bytes already are)."""
     return Response(
         value if isinstance(value, bytes) else plain_json(value),
         status_code=status,
-        media_type="application/json",
-        headers={"Cache-Control": "no-store", **(headers or {})},
+        media_type=JSON,
+        headers={**FRESH, **(headers or {})},
     )
+
+
+def long_answer(value: dict[str, Any], name: str) -> Response:
+    """`value` as JSON, its field `name` last: pieces of JSON, each made when the client has taken those before."""
+    head = plain_json({k: v for k, v in value.items() if k != name})[:-1] + b"," + plain_json(name) + b":"
+    return StreamingResponse(chain((head,), value[name], (b"}",)), media_type=JSON, headers=FRESH)

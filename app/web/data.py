@@ -10,9 +10,9 @@ from fastapi import APIRouter, Path, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.lookup import Lookup, Newest
-from app.rows import candle_json
+from app.rows import candle_json, candle_pieces
 from app.settings import WINDOW
-from app.web.answers import json_answer
+from app.web.answers import json_answer, long_answer
 from app.web.queries import CandleQuery, IndicatorQuery
 from app.web.schemas import CandlesAnswer, ErrorAnswer, IndicatorsAnswer, ProductsAnswer
 from app.web.together import Together
@@ -47,17 +47,16 @@ def router(lookup: Lookup) -> APIRouter:
         limit = query.limit or WINDOW
         if query.start is None and query.end is None and limit <= WINDOW:  # what nearly everybody asks for
             return json_answer(await together.ask(Newest(product, query.timeframe, limit)))
-        return json_answer(
-            await run_in_threadpool(
-                lookup.candles,
-                product,
-                query.timeframe,
-                start_s=query.start,
-                end_s=query.end,
-                limit=query.limit,
-                rows=candle_json,
-            )
+        found = await run_in_threadpool(
+            lookup.candles,
+            product,
+            query.timeframe,
+            start_s=query.start,
+            end_s=query.end,
+            limit=query.limit,
+            rows=candle_pieces,
         )
+        return long_answer(found, "candles")
 
     @routes.get("/indicators/{product}", responses={200: {"model": IndicatorsAnswer}, **ERRORS})
     def indicators(product: Product, query: Annotated[IndicatorQuery, Query()]) -> Response:

@@ -10,7 +10,7 @@ from app.cache.model import Origin, Write
 from app.candles import State
 from app.compute import Computer
 from app.context import Context
-from app.records import Records, has_trades
+from app.records import EMPTY, PROVISIONAL, Records, has_trades
 from app.series import Series
 from app.settings import Settings
 from app.timeframes import BASE, Timeframe
@@ -71,6 +71,19 @@ def test_the_same_work_again_changes_nothing(context: Context) -> None:
     assert update(context, "A-USD", 0, COUNT - 1) == 0
     assert revisions(context, "A-USD") == before
     assert context.redis.xlen("cw:1:events") == events
+
+
+def test_children_that_lack_trades_do_not_empty_a_longer_candle_that_has_them(context: Context) -> None:
+    """A response may have left a row of 5m out, and the one on the hour not."""
+    hour = series("A-USD", Timeframe.H1)
+    context.candles.write([Write(hour, records((DAY_S, State.CONFIRMED, 10.5)))])
+    write(context, "A-USD", *(empty(DAY_S + i * 300, 10.0, observed_ms=9) for i in range(24)))
+    update(context, "A-USD", 0, 23)
+    first, second = held(context, hour)
+    assert (first["volume"], first["close"]) == (1, 10.5)
+    assert first["flags"] & PROVISIONAL, "REST decides"
+    assert second["flags"] & EMPTY
+    assert not second["flags"] & PROVISIONAL
 
 
 def newest(context: Context) -> dict[Timeframe, int]:

@@ -80,12 +80,16 @@ def is_idle(traps: Traps) -> bool:
 
 
 def test_workers_go_on_when_redis_comes_back_and_nothing_is_stranded_or_run_twice(traps: Traps) -> None:
-    """Needs late acknowledgement and a prefetch of 1."""
+    """Needs late acknowledgement and a prefetch of 1.
+
+    Where Redis is back before a worker has noticed, Celery gives what that one runs to another once more.
+    """
     names = [f"restart{n}" for n in range(6)]
     for name in names:
         traps.send("run", "default", name)
     eventually(lambda: sum(len(traps.ran(n)) for n in names) == 2, timeout=20)
     traps.server.kill()
+    eventually(lambda: all("Connection to broker lost" in w.output() for w in traps.threads), timeout=20)
     traps.server.start()
     for name in names:
         eventually(lambda name=name: traps.client.set(f"go:{name}", 1))
@@ -204,7 +208,7 @@ def test_nothing_of_ours_takes_so_long_that_the_broker_gives_it_to_another() -> 
     assert app.conf.broker_transport_options["visibility_timeout"] > 5 * longest_s
     ours = [task for name, task in app.tasks.items() if name.startswith("workers.")]
     assert len(ours) >= 5
-    assert all(task.max_retries * task.default_retry_delay < longest_s for task in ours)
+    assert all(task.max_retries and not task.default_retry_delay for task in ours), "a delay is of one host's clock"
     assert not any(task.rate_limit for task in ours)
 
 

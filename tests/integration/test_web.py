@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
+import orjson
 import pytest
 import redis
 
@@ -150,6 +152,24 @@ def test_ranges_are_inclusive_and_count_from_the_open_bucket(
     asked = {k: v if k == "limit" else filled.OPEN_S + 300 * v for k, v in query.items()}
     starts = [c["start"] for c in get(web, "/v1/candles/BTC-USD", **asked)["candles"]]
     assert starts == [filled.OPEN_S + 300 * i for i in range(first, last + 1)]
+
+
+def test_many_candles_are_sent_as_they_are_made_and_wait_for_a_slow_reader(own: httpx.Client, context: Context) -> None:
+    wide = Series("coinbase", "SOL-USD", Timeframe.M5)
+    context.candles.reach_back(wide, filled.OPEN_S - 9_990 * 300, filled.OPEN_S)
+    many = filled.walk(filled.OPEN_S - 300, 9_990, 300)
+    many["observed_ms"] += 1  # than those that are there
+    for some in np.split(many, 37):
+        context.candles.write([Write(wide, some)], announce=False)
+    with own.stream("GET", "/v1/candles/SOL-USD", params={"limit": 10_000}) as answer:
+        assert answer.headers["transfer-encoding"] == "chunked"
+        arriving = answer.iter_bytes()
+        body = next(arriving)
+        assert len(get(own, "/v1/candles/BTC-USD")["candles"]) == 500, "others are answered while this one waits"
+        body += b"".join(arriving)
+    candles = orjson.loads(body)["candles"]
+    assert [c["start"] for c in candles] == many["start_s"].tolist()
+    assert [c["close"] for c in candles] == many["close"].tolist()
 
 
 def test_times_may_be_iso_8601_names_in_lower_case_and_parameters_empty(web: httpx.Client) -> None:

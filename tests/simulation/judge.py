@@ -23,6 +23,8 @@ SURVEYS_S = {300: 900, 900: 3600, 3600: 14_400, 14_400: 86_400, 86_400: 86_400}
 """Longer buckets, of which a page spans a ring."""
 HOURLY_S = 4500
 """After this long what could be proven has been requested again."""
+TURN_S = 420
+"""After this long the scan has found a longer candle that cannot be built, and it had its turn behind those of 5m."""
 MOST_REPORTED = 6
 MOST_REPEATED = 10
 """Times that the same page may be given within a minute; a retry after an error is none of them. A server that
@@ -74,7 +76,7 @@ def judge(world: World) -> Verdict:
         for name in start.timeframes:
             step_s = Timeframe(name).seconds
             settled_s = int((now_s - SETTLING_S) // step_s) * step_s - step_s
-            truth = expected(world.venue.tapes[product], step_s, settled_s, start.capacity - SPARE)
+            truth = expected(world.venue.tapes[product], step_s, settled_s, now_s, start.capacity - SPARE)
             held = stored(product, name, settled_s)
             for start_s, candle in truth.items():
                 _compare(verdict, f"{product} {name} {start_s} ({(settled_s - start_s) // step_s} back)", candle,
@@ -83,36 +85,40 @@ def judge(world: World) -> Verdict:
     return verdict
 
 
-def expected(tape: Tape, step_s: int, settled_s: int, buckets: int) -> dict[int, Candle]:
+def expected(tape: Tape, step_s: int, settled_s: int, now_s: float, buckets: int) -> dict[int, Candle]:
     """Every bucket of the newest `buckets` up to `settled_s` from the product's first trade on, by its start.
 
-    An empty bucket must be there only if the exchange's answers prove it (`_unproven`).
+    A bucket must be there only if the exchange's answers prove it by `now_s` (`_unproven`).
     """
     first_s = max(settled_s - (buckets - 1) * step_s, tape.first_s)
     close = tape.close_before(first_s)
     bars = {bar.start_s: bar for bar in tape.bars(step_s, first_s, settled_s)}
     found: dict[int, Candle] = {}
-    unproven = _unproven(sorted(bars), step_s, settled_s)
+    unproven = _unproven(sorted(bars), step_s, settled_s, now_s)
     for start_s in range(first_s, settled_s + 1, step_s):
+        is_unproven = any(first_s <= start_s < end_s for first_s, end_s in unproven)
         if (bar := bars.get(start_s)) is not None:
             close = bar.close
-            found[start_s] = Candle(bar[1:], True, True)
+            found[start_s] = Candle(bar[1:], True, not is_unproven)
         elif close is not None:
-            is_unproven = any(first_s <= start_s < end_s for first_s, end_s in unproven)
             found[start_s] = Candle((close, close, close, close, 0.0), False, not is_unproven)
     return found
 
 
-def _unproven(traded: list[int], step_s: int, settled_s: int) -> list[tuple[int, int]]:
-    """Ranges (first start, end) of empty buckets that no answer proves: what lies before the first trade, and behind
-    the last one.
+def _unproven(traded: list[int], step_s: int, settled_s: int, now_s: float) -> list[tuple[int, int]]:
+    """Ranges (first start, end) of buckets that no answer proves: what lies before the first trade, and behind the last
+    one; and of longer candles all behind the trade before the last, as long as that has just settled and no page of 5m
+    spans the silence before it, since then it cannot be built.
 
     A gap that no page spans is proven by a page of longer buckets, which says nothing of its newest row: the part of
     the gap in that bucket waits for the next trade, and then for its turn within an hour.
     """
     if not traded:
         return [(0, 2**40)]
-    ranges = [(0, traded[0]), (traded[-1], 2**40)]
+    ranges = [(0, traded[0]), (traded[-1] + step_s, 2**40)]
+    is_new = now_s < traded[-1] + step_s + SETTLING_S + TURN_S
+    if step_s > 300 and is_new and len(traded) > 1 and traded[-1] - traded[-2] >= (PAGE - 1) * 300:
+        ranges.append((traded[-2] + step_s, traded[-1] + step_s))
     wide_s = SURVEYS_S[step_s]
     for before_s, behind_s, next_s in zip(traded, traded[1:], [*traded[2:], 2**40], strict=False):
         if behind_s - before_s >= (PAGE - 1) * step_s and next_s // wide_s * wide_s + wide_s > settled_s - HOURLY_S:
@@ -142,7 +148,7 @@ def _wrong_indicator(world: World, product: str, timeframe: str, step_s: int) ->
     where, value = f"{product} {timeframe}", seams.indicator(product, timeframe)
     now_s = world.scheduler.now_s
     closed_s = int(now_s // step_s) * step_s - step_s
-    truth = expected(world.venue.tapes[product], step_s, closed_s, world.start.capacity - SPARE)
+    truth = expected(world.venue.tapes[product], step_s, closed_s, now_s, world.start.capacity - SPARE)
     held = [start_s for start_s in stored(product, timeframe, closed_s) if start_s in truth]
     if not held:
         return []  # if there should be any, it is counted as lost

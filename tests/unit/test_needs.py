@@ -297,6 +297,20 @@ def test_a_short_gap_behind_a_trade_is_surveyed_if_the_next_trade_is_further_awa
     assert surveys.survey(known, page(1, 350), response(0, 1, 30)) is None, "there is a row behind the gap"
 
 
+def test_a_gap_before_the_first_row_of_a_page_is_surveyed_if_the_trade_before_it_is_further_away_than_a_page() -> None:
+    """It may share its page with a newer gap each time, and would wait for a page of its own for ever."""
+    quiet = np.concatenate([empty(start(b), 10.0) for b in range(1, 500)])
+    known = gaps(run(B0, 1), quiet, run(start(501), 5), run(start(507), 3), now=at(510, 61))
+    need = page(161, 510)
+    assert known.due == [(start(500), start(500)), (start(506), start(506))]
+    survey = surveys.survey(known, need, response(*range(501, 506), *range(507, 510)))
+    assert survey == Need(M15, M15.bucket(B0), M15.bucket(at(510, 61)))
+    near = gaps(run(B0, 401), run(start(501), 5), now=at(506, 61))
+    assert surveys.survey(near, need, response(501, 505)) is None, "it lacks a trade that is known: it is short"
+    longer = gaps(run(B0, 100), run(start(501), 5), now=at(506, 61))
+    assert surveys.survey(longer, need, response(501, 505)) is None, "an older page goes on with it"
+
+
 def test_a_survey_of_a_start_without_a_trade_reaches_to_the_ring_s_edge_once() -> None:
     nothing = gaps(now=at(1_000, 61), origin=NO_ORIGIN)
     need = page(651, 1_000)

@@ -201,7 +201,7 @@ def test_less_than_was_seen_wins_only_with_a_second_response_a_quarter_of_an_hou
     later = proof(need(0, 3), said, known, when + 15 * 60_000, first.disputed)
     assert 1 in confirmed(later)
     assert len(later.disputed) == 0
-    assert later.overruled == ([start(1)] if state is CONFIRMED else [])
+    assert buckets(later.overruled) == ([1] if state is CONFIRMED else [])
 
 
 def test_a_response_that_agrees_with_what_is_certain_ends_the_dispute() -> None:
@@ -261,14 +261,40 @@ def test_a_response_of_something_else_brings_nothing_into_the_cache() -> None:
     assert (found.is_trusted, len(found.write.records)) == (False, 0)
 
 
+def overruling(asked: Need, known: View, wrong: int) -> Proof:
+    """What a second response proves that has another close in bucket `wrong`; `asked` and all of `known` as usual."""
+    claim = records((start(wrong), CONFIRMED, 10.4, at(30)))
+    first, last = buckets(np.array([(asked.first_s,), (asked.last_s,)], dtype=[("start_s", "u4")]))
+    rows = (candle(start(b), close=10.4 if b == wrong else 10.0 + b % 7) for b in range(first, last + 1))
+    found = proof(asked, page(*rows), known, at(60), claim)
+    assert buckets(found.overruled) == [wrong]
+    return found
+
+
+def seen(first: int, count: int, asked_ms: int) -> Records:
+    held = run(B0, first + count)[first:]
+    held["observed_ms"] = asked_ms
+    return held
+
+
 def test_a_correction_at_the_edge_of_a_page_casts_doubt_on_what_lies_beyond() -> None:
-    known, asked = view(run(B0, 20)), need(0, 19)
-    wrong = records((start(1), CONFIRMED, 10.4, 1))
-    said = page(*(candle(start(b), close=10.4 if b == 1 else 10.0 + b % 7) for b in range(20)))
-    wrong["observed_ms"] = at(20)
-    found = proof(asked, said, known, at(60), wrong)
-    assert found.overruled == [start(1)]
-    assert found.doubtful_sides(asked) == (True, False)
+    apart = [seen(b, 5, at(100 + 10 * b)) for b in range(0, 30, 5)]
+    known, asked = view(*apart), need(10, 24)
+    assert overruling(asked, known, 11).doubtful(asked, known) == [(start(0), start(9))]
+    assert overruling(asked, known, 17).doubtful(asked, known) == []
+    assert overruling(asked, known, 22).doubtful(asked, known) == [(start(25), start(29))]
+
+
+def test_a_correction_casts_doubt_on_all_that_was_confirmed_within_a_quarter_of_an_hour_of_what_was_wrong() -> None:
+    """The same server may have said it, on either side of what other responses have brought since."""
+    when, quarter_ms = at(200), 900_000
+    late, early = seen(0, 3, when + quarter_ms), seen(3, 1, when + quarter_ms + 1)
+    closed, right = seen(4, 1, when), seen(5, 10, when + 10 * quarter_ms)
+    closed["flags"] = CLOSED
+    known = view(late, early, closed, right, seen(15, 5, when), seen(20, 8, when - quarter_ms))
+    asked = need(5, 22)
+    assert overruling(asked, known, 16).doubtful(asked, known) == [(start(0), start(2)), (start(23), start(27))]
+    assert overruling(asked, known, 12).doubtful(asked, known) == []
 
 
 def test_an_empty_bucket_that_carries_another_close_is_no_contradiction() -> None:

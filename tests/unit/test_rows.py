@@ -9,7 +9,7 @@ import pytest
 from app.candles import State
 from app.indicators.macdv import macdv_of
 from app.records import CORRECTED, EMPTY, PROVISIONAL, RECORD
-from app.rows import candle_json, candle_rows, indicator_rows
+from app.rows import candle_json, candle_pieces, candle_rows, indicator_rows
 from tests.filled import walk
 
 
@@ -43,6 +43,14 @@ def test_candles_as_json_are_the_rows_and_follow_every_change(bars: int) -> None
     for _ in range(2):
         assert orjson.loads(orjson.dumps(candle_json(records))) == candle_rows(records)
         records["volume"] += 1
+
+
+@pytest.mark.parametrize(("bars", "pieces"), [(0, 2), (1, 3), (500, 3), (501, 4), (1_700, 6)])
+def test_many_candles_as_json_come_a_window_at_a_time(bars: int, pieces: int) -> None:
+    records = walk(300 * 2000, bars, 300)
+    made = list(candle_pieces(records))
+    assert orjson.loads(b"".join(made)) == candle_rows(records)
+    assert len(made) == pieces
 
 
 def test_indicator_rows_are_those_bars_that_have_a_value() -> None:
