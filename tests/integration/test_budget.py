@@ -81,6 +81,15 @@ def test_permits_are_counted(redis_client: redis.Redis) -> None:
     assert budget.state().granted == 3
 
 
+def test_permits_keep_a_distance(redis_client: redis.Redis) -> None:
+    budget = in_use(redis_client, 5)
+    assert isinstance(budget.try_acquire(), Permit)
+    next_us, granted_us = map(int, redis_client.hmget("cw:1:budget:coinbase", "next_us", "seen_us"))
+    assert next_us - granted_us == pytest.approx(160_800, abs=1), "four fifths of what an even distance would be"
+    redis_client.hset("cw:1:budget:coinbase", "next_us", now_us(redis_client) + 60_000_000)
+    assert budget.try_acquire() == pytest.approx(60, abs=5)
+
+
 def test_a_permit_counts_until_a_second_after_it_was_given_back(redis_client: redis.Redis) -> None:
     budget = in_use(redis_client, 1)
     permit = budget.try_acquire()
@@ -147,10 +156,11 @@ def test_a_clock_that_was_set_neither_stops_the_budget_nor_breaks_it(redis_clien
     budget = in_use(redis_client, 5)
     held = [budget.acquire(timeout_s=5) for _ in range(5)]
     assert all(held)
+    budget.pause(retry_after_s=0.1)
     # As if the server's clock had been set by `moved_s` just now.
     for permit, until_us in redis_client.zrange(PERMITS, 0, -1, withscores=True):
         redis_client.zadd(PERMITS, {permit: until_us - moved_s * 1e6})
-    for name in ("seen_us", "next_us"):
+    for name in ("seen_us", "next_us", "paused_until_us"):
         redis_client.hset("cw:1:budget:coinbase", name, int(now_us(redis_client) - moved_s * 1e6))
     began = time.monotonic()
     assert budget.acquire(timeout_s=5) is not None

@@ -424,6 +424,16 @@ def test_a_candle_of_the_stream_that_no_reconciliation_reaches_is_requested() ->
     assert gaps(*parts, now=at(500, 61)).need() == page(149, 151)
 
 
+def test_a_candle_of_the_stream_that_leaves_the_ring_is_not_requested() -> None:
+    def lost(bucket: int) -> list[int]:
+        parts = run(B0, bucket), run(start(bucket), 1, CLOSED), run(start(bucket + 1), 999 - bucket)
+        return gaps(*parts, now=at(1000, 61)).lost.tolist()
+
+    edge = 1000 - CAPACITY + 2
+    assert lost(edge) == [start(edge)]
+    assert lost(edge - 1) == []
+
+
 def test_an_empty_response_to_a_look_at_the_origin_is_not_surveyed_and_waits() -> None:
     origin = Origin(start(500), at(500), 2)
     looks = gaps(run(start(500), 100), now=at(600, 61), origin=origin)

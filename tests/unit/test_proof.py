@@ -202,6 +202,8 @@ def test_less_than_was_seen_wins_only_with_a_second_response_a_quarter_of_an_hou
     assert 1 in confirmed(later)
     assert len(later.disputed) == 0
     assert buckets(later.overruled) == ([1] if state is CONFIRMED else [])
+    gives_way = later.write.records["flags"] & GUARDED != 0
+    assert buckets(later.write.records[~gives_way]) == [1], "a second response gives way to nothing"
 
 
 def test_a_response_that_agrees_with_what_is_certain_ends_the_dispute() -> None:
@@ -308,12 +310,14 @@ def test_an_empty_bucket_that_carries_another_close_is_no_contradiction() -> Non
 
 def test_nothing_before_is_said_by_a_response_that_holds_a_known_trade_and_reaches_the_ring_s_edge() -> None:
     known = view(run(start(5), 3), edge=0)
+    sixth, seventh = (candle(start(b), close=5.0 + b) for b in (6, 7))
     assert proof(need(0, 5), page(5), known, at(9)).write.origin == Origin(start(5), at(9) // 1000, 1)
     assert proof(need(1, 5), page(5), known, at(9)).write.origin is None, "it does not reach back far enough"
     assert proof(need(0, 5), page(), known, at(9)).write.origin is None, "it holds nothing"
-    assert proof(need(0, 8), page(6, 7), known, at(12)).write.origin is None, "nor the oldest trade that is known"
-    edge = view(run(start(5), 3), edge=5)
-    assert proof(need(5, 8), page(5, 6), edge, at(12)).write.origin is None, "it was not requested before that trade"
+    later = proof(need(0, 8), page(sixth, seventh), known, at(12))
+    assert (later.is_trusted, later.write.origin) == (True, None), "nor the oldest trade that is known"
+    edge = proof(need(5, 8), page(5, sixth), known._replace(from_s=start(3)), at(12))
+    assert (edge.is_trusted, edge.write.origin) == (True, None), "it was not requested before that trade"
 
 
 def test_a_second_look_a_quarter_of_an_hour_later_proves_it_and_an_older_row_takes_it_back() -> None:
