@@ -106,6 +106,7 @@ def test_a_request_is_given_up_after_eight_failures_in_a_row(worker: Worker) -> 
     for _ in range(TRIES - 1):
         worker.filler.failed(request, Unavailable("away"), at(9))
     assert (queue.failures(), queue.state().delayed, queue.attempts(request)) == ({}, 1, 7)
+    assert queue.claim(at(9)) is None, "it is not tried again at once"
     worker.filler.failed(request, Unavailable("away"), at(9))
     assert queue.failures() == {request: {"reason": "away (8 tries)", "exchange_ms": at(9)}}
     assert TRIES == 8
@@ -206,7 +207,7 @@ def test_a_reconciliation_leaves_no_trace_of_what_it_did_not_cover(worker: Worke
     worker.hold(run(B0, 5))
     request = worker.claimed(RECONCILE)
     worker.work(request, 0, 9, at(9, 100), *rows(0, 5))
-    assert worker.context.queue.asked([GAP]) == [()]
+    assert worker.context.queue.asked([GAP, RECONCILE]) == [(), ()]
     worker.filler.release(request, at(9, 100))
     assert worker.context.queue.state().total == 0
 

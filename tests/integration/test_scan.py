@@ -11,10 +11,10 @@ from app.cache.products import FollowedProduct
 from app.candles import State
 from app.compute import Computer
 from app.context import Context
-from app.records import Records
+from app.records import PROVISIONAL, Records
 from app.repair.queue import Kind, Request, Why
 from app.repair.requests import Asked
-from app.repair.scan import FAILED_FOR_MS, Found, Scanner
+from app.repair.scan import Found, Scanner
 from app.settings import Settings
 from app.timeframes import BASE, Timeframe
 from app.touched import Touched
@@ -88,6 +88,14 @@ def test_one_missing_bucket_anywhere_in_the_ring_is_requested(context: Context, 
     assert found.request == (GAP, Why.HISTORY if bucket == EDGE else Why.GAP, None)
 
 
+def test_one_provisional_candle_in_a_complete_series_is_requested(context: Context) -> None:
+    rows = FULL.copy()
+    rows["flags"][-5] |= PROVISIONAL
+    write(context, rows)
+    (found,) = [f for f in scan(context) if f.request]
+    assert (found.buckets, found.request) == (1, (GAP, Why.GAP, None))
+
+
 def test_what_only_the_stream_said_is_confirmed_though_no_reconciliation_reaches_it(context: Context) -> None:
     """It closed just before a long downtime, so nothing has compared it with REST."""
     rows = FULL.copy()
@@ -127,7 +135,7 @@ def test_what_was_requested_in_vain_is_requested_when_it_is_due(context: Context
     assert requests(scan(context)) == [(GAP, Why.GAP, int(asked_s * 1000) + 300_000)]
 
 
-@pytest.mark.parametrize("later_ms", [FAILED_FOR_MS - 1, -FAILED_FOR_MS + 1])
+@pytest.mark.parametrize("later_ms", [3_599_999, -3_599_999])
 def test_a_request_that_was_given_up_rests_for_an_hour(context: Context, later_ms: int) -> None:
     context.queue.add([(GAP, Why.GAP)])
     context.queue.claim(NOW_MS)
@@ -154,6 +162,15 @@ def test_a_longer_candle_that_can_be_built_is_built_and_the_others_are_requested
     first, last = newest - 5 * 900, newest - 900 + 2 * STEP
     assert Touched("BTC-USD", BASE, first, last) in touched(found)
     assert requests(found) == [], "all that is missing can be built"
+
+
+def test_a_longer_candle_of_which_a_child_is_missing_is_not_built(redis_client: redis.Redis) -> None:
+    context = context_of(redis_client, "5m", "15m")
+    newest = M15.last_over(NOW_MS / 1000 - 2)
+    write(context, without(FULL, newest - 900 + STEP))
+    held = run(newest - 300 * 900, 301, step=900)
+    write(context, without(held, newest - 900), M15, Origin.given(int(held["start_s"][0])))
+    assert not any(t.first_s <= newest - 900 <= t.last_s for t in touched(scan(context)) if t.last_s < NEWEST)
 
 
 def test_longer_candles_from_before_the_first_shorter_one_are_requested(redis_client: redis.Redis) -> None:

@@ -16,6 +16,7 @@ from app.candles import State
 from app.indicators.macdv import MacdvSeries, macdv_of, macdv_of_many
 from app.records import CORRECTED, PROVISIONAL, RECORD, Records
 from app.timeframes import Timeframe
+from tests.filled import walk
 
 T0 = 1_614_816_000
 WATCH = Watch(AlertSettings.parse('[[rule]]\nname = "p"\nkind = "price"\nproducts = ["A-USD"]\nprices = [100]\n'))
@@ -247,6 +248,23 @@ def test_a_provisional_bar_and_the_next_are_held_back_and_those_behind_them_are_
     assert judged(held) == [n for n in range(80, BARS) if n not in (100, 101)]
     assert number(held.watched.pending_s) == 100
     assert number(held.watched.evaluated_s) == BARS - 1
+
+
+def test_bars_are_told_by_their_own_values_though_the_newest_is_held_back() -> None:
+    stages = Watch(AlertSettings.parse('[[rule]]\nname = "s"\nkind = "stage"\ncooldown_bars = 0\n'))
+
+    def seen(records: Records, before: Watched | None) -> Seen:
+        window = window_at(records, len(records) - 1, Timeframe.M5)
+        return stages.look("A-USD", Timeframe.M5, records, macdv_of(window), before, T0)
+
+    records = walk(T0 + 300 * 299, 300, 300)
+    told = 0
+    for bars in range(90, 300):
+        watched = seen(records[: bars - 3], seen(records[:80], None).watched).watched
+        whole = seen(records[: bars - 1], watched).findings
+        assert seen(provisional(records[:bars], bars - 1), watched).findings == whole
+        told += len(whole)
+    assert told > 5
 
 
 def test_a_provisional_bar_is_judged_once_it_is_confirmed() -> None:
