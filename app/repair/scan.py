@@ -105,11 +105,12 @@ class Scanner:
     ) -> Iterator[Found]:
         product, timeframe = series.product, series.timeframe
         view = self._view(series, rings, now_s)
-        base = Gaps(self._view(series.at(BASE), rings, now_s), BASE, now_s, self._rules, asked_of_base)
-        is_built = timeframe.contains(BASE) and view.revision
-        built = Built.of(base, timeframe) if is_built else None
+        base, built = None, None
+        if timeframe.contains(BASE) and view.revision:
+            base = Gaps(self._view(series.at(BASE), rings, now_s), BASE, now_s, self._rules, asked_of_base)
+            built = Built.of(base, timeframe)
         gaps = Gaps(view, timeframe, now_s, self._rules, asked, built)
-        if is_built:
+        if base is not None:
             every = gaps.missing
             if len(ready := every[built_from(every, base.view, timeframe)]):
                 yield Found(series, len(ready), touched=children_of(product, ready, timeframe))
