@@ -108,3 +108,11 @@ def test_a_proxy_that_is_none_stops_those_channels_and_no_other(wrong: str) -> N
     assert "PROXY" in made["discord"].reason
     assert "s3cret" not in made["discord"].reason
     assert not isinstance(made["email"], MisconfiguredChannel)
+
+
+def test_a_proxy_that_is_not_set_stops_those_channels_and_no_other() -> None:
+    file = FILE + "[channel.log]\n"
+    made = build_channels(AlertSettings.parse(file), {"URL": "https://hooks.invalid/abc"})
+    assert isinstance(made["discord"], MisconfiguredChannel)
+    assert made["discord"].reason == "channel discord: the environment variable PROXY is not set"
+    assert not any(isinstance(made[name], MisconfiguredChannel) for name in ("email", "log"))

@@ -61,7 +61,7 @@ def _build(name: str, settings: AnyChannel, environ: Mapping[str, str], delivery
 
 
 def _made(settings: AnyChannel, environ: Mapping[str, str], delivery: DeliverySettings) -> Channel:
-    timeout_s, proxy = delivery.timeout_seconds, environ[delivery.proxy_env] if delivery.proxy_env else None
+    timeout_s, proxy = delivery.timeout_seconds, environ.get(delivery.proxy_env or "")
 
     def http(url: str, s: DiscordSettings | WebhookSettings | TelegramSettings) -> Http:
         return Http(url, timeout_s=timeout_s, allow_private=s.allow_private, at_once=s.at_once, proxy=proxy)
