@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -96,18 +96,28 @@ class Launcher:
                 raise Unready(f"Redis cannot start: {why}") from None
             why = f"; its log ends: {_last_line(self._plan.logs / 'redis.log')}" if self._plan.redis else ""
             raise Unready(f"{error}{why}") from None
-        claim(url, self._plan.origin)
-        self._say(f"Redis answers: {shown(url)}")
-        with connect(url) as client:
-            server = ask(client)
-            if self._plan.redis and (version := Version.parse(f"{server.name} {server.version}")):
-                mark(self._plan.data, version)
-            for problem in unfit(server):
-                self._say(f"not ready: {problem}")
+        for problem in self._met(url):
+            self._say(f"not ready: {problem}")
         if first := [name for name in FIRST if name in self._plan.programs]:
             supervisor.start_programs(first)
             self._await_first(url)
         supervisor.start_programs()
+
+    def _met(self, url: str) -> Iterable[str]:
+        """Whether the Redis that answers is the right one; why it is not fit for this. `Unready` if it goes away.
+
+        From the moment that "Redis answers" is said, a Redis that ends is started again like any other process.
+        """
+        try:
+            claim(url, self._plan.origin)
+            with connect(url) as client:
+                server = ask(client)
+        except RedisError as error:
+            raise Unready(f"Redis at {shown(url)} answered, and then no longer: {error}") from None
+        if self._plan.redis and (version := Version.parse(f"{server.name} {server.version}")):
+            mark(self._plan.data, version)
+        self._say(f"Redis answers: {shown(url)}")
+        return unfit(server)
 
     def _await_first(self, url: str) -> None:
         """Let what a candle passes through come up before the others take the processors, but not for long."""
