@@ -50,22 +50,30 @@ class Proof(NamedTuple):
     is_trusted: bool
 
     def doubtful(self, need: Need, view: View) -> list[tuple[int, int]]:
-        """The ranges (first and last bucket) outside the page that may be as wrong as what REST takes back.
+        """The ranges (first and last bucket) that may be as wrong as what REST takes back.
 
-        That is all it confirmed within `AGREE_S` of it, perhaps by the same server; and whatever lies beyond an edge of
-        the page, if it was wrong there.
+        That is all it confirmed within `AGREE_S` of it, perhaps by the same server, unless this page proves it anew;
+        and whatever lies beyond an edge of the page, if it was wrong there.
         """
         if not len(self.overruled):
             return []
         step, held = need.timeframe.seconds, view.over
         starts, wrong = held["start_s"].astype(np.int64), self.overruled["start_s"].astype(np.int64)
-        before, behind = starts < need.first_s, starts > need.last_s
-        times_ms = np.unique(self.overruled["observed_ms"].astype(np.int64))
-        apart_ms = np.abs(held["observed_ms"].astype(np.int64)[:, None] - times_ms).min(axis=1)
-        doubtful = (before | behind) & (state_of(held) == State.CONFIRMED) & (apart_ms <= AGREE_S * 1000)
-        doubtful |= before & (wrong.min() < need.first_s + ANCHOR * step)
-        doubtful |= behind & (wrong.max() > need.last_s - ANCHOR * step)
+        elsewhere = ~np.isin(starts, self.write.records["start_s"].astype(np.int64))
+        apart_ms = _apart(held["observed_ms"].astype(np.int64), self.overruled["observed_ms"].astype(np.int64))
+        doubtful = elsewhere & (state_of(held) == State.CONFIRMED) & (apart_ms <= AGREE_S * 1000)
+        doubtful |= (starts < need.first_s) & (wrong.min() < need.first_s + ANCHOR * step)
+        doubtful |= (starts > need.last_s) & (wrong.max() > need.last_s - ANCHOR * step)
         return merge(starts[doubtful], step, limit=len(starts) + 1)
+
+
+def _apart(times: npt.NDArray[np.int64], others: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """How far each of `times` is from the nearest of `others`, of which there is at least one."""
+    others = np.unique(others)
+    behind = np.searchsorted(others, times)
+    before_ms, after_ms = others[np.maximum(behind - 1, 0)], others[np.minimum(behind, len(others) - 1)]
+    apart_ms: npt.NDArray[np.int64] = np.minimum(abs(times - before_ms), abs(times - after_ms))
+    return apart_ms
 
 
 def interpret(

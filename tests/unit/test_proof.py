@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.cache.model import NO_ORIGIN, Origin, View
+from app.cache.model import NO_ORIGIN, Origin, View, Write
 from app.candles import State, UnifiedCandle
 from app.exchange.adapter import Page
 from app.records import EMPTY, GUARDED, PROVISIONAL, SILENT, Records, has_trades, state_of, to_records
@@ -263,12 +263,16 @@ def test_a_response_of_something_else_brings_nothing_into_the_cache() -> None:
     assert (found.is_trusted, len(found.write.records)) == (False, 0)
 
 
-def overruling(asked: Need, known: View, wrong: int) -> Proof:
-    """What a second response proves that has another close in bucket `wrong`; `asked` and all of `known` as usual."""
+def overruling(asked: Need, known: View, wrong: int, rows_from: int = 0, unreadable: tuple[int, ...] = ()) -> Proof:
+    """What a second response proves that has another close in bucket `wrong`; `asked` and all of `known` as usual.
+
+    Its rows begin with bucket `rows_from`.
+    """
     claim = records((start(wrong), CONFIRMED, 10.4, at(30)))
     first, last = buckets(np.array([(asked.first_s,), (asked.last_s,)], dtype=[("start_s", "u4")]))
-    rows = (candle(start(b), close=10.4 if b == wrong else 10.0 + b % 7) for b in range(first, last + 1))
-    found = proof(asked, page(*rows), known, at(60), claim)
+    readable = [b for b in range(max(first, rows_from), last + 1) if b not in unreadable]
+    rows = [candle(start(b), close=10.4 if b == wrong else 10.0 + b % 7) for b in readable]
+    found = proof(asked, page(*rows, unreadable=unreadable), known, at(60), claim)
     assert buckets(found.overruled) == [wrong]
     return found
 
@@ -297,6 +301,25 @@ def test_a_correction_casts_doubt_on_all_that_was_confirmed_within_a_quarter_of_
     asked = need(5, 22)
     assert overruling(asked, known, 16).doubtful(asked, known) == [(start(0), start(2)), (start(23), start(27))]
     assert overruling(asked, known, 12).doubtful(asked, known) == []
+
+
+def test_a_bucket_of_the_page_that_its_response_does_not_prove_is_doubted_like_one_outside() -> None:
+    known, asked = view(seen(0, 25, at(200))), need(5, 22)
+    beyond = [(start(0), start(4)), (start(23), start(24))]
+    assert overruling(asked, known, 16).doubtful(asked, known) == beyond
+    short = overruling(asked, known, 16, rows_from=8, unreadable=(13,))
+    assert short.doubtful(asked, known) == [(start(0), start(7)), (start(13), start(13)), (start(23), start(24))]
+
+
+def test_what_was_wrong_at_several_times_casts_doubt_around_each() -> None:
+    quarter_ms = 900_000
+    when = at(200), at(200) + 10 * quarter_ms
+    wrong = [seen(10, 1, when[0]), seen(11, 1, when[1])]
+    near = [seen(20, 1, when[0] + quarter_ms), seen(21, 1, when[1] - quarter_ms), seen(22, 1, when[1] + quarter_ms)]
+    far = [seen(30, 1, when[0] - quarter_ms - 1), seen(31, 1, when[0] + quarter_ms + 1), seen(32, 1, at(0))]
+    known, asked = view(*wrong, *near, *far), need(0, 40)
+    found = Proof(Write(series(), wrong[0]), NONE, np.concatenate(wrong), is_trusted=True)
+    assert found.doubtful(asked, known) == [(start(11), start(11)), (start(20), start(22))]
 
 
 def test_an_empty_bucket_that_carries_another_close_is_no_contradiction() -> None:
