@@ -1,7 +1,8 @@
-"""Delivery: takes messages one by one, has their channels send them, and notes what became of each.
+"""Delivery: takes messages that wait, has their channels send them, and notes what became of each.
 
 A message is claimed for a while, sent, and noted. Whoever dies in between leaves a claim that runs out, and the next
-one sends the message (again, if the death came between sending and noting).
+one sends the message (again, if the death came between sending and noting). Alerts are sent one by one; those that are
+old by then go together, as one digest.
 """
 
 from __future__ import annotations
@@ -107,9 +108,7 @@ class Delivery:
         digest = Digest(f"digest|{identity}", title, lines, said[0].now_ms // 1000)
         outcome = _tried(lambda: carrier.tell(digest))
         if isinstance(outcome, DeliveryError):
-            for claim in said[1:]:
-                self._deliveries.again(claim, str(outcome), 0)
-            self._note(said[0], carrier, outcome)
+            self._note(said, carrier, outcome)
             return 0
         for claim in said:
             self._deliveries.done(claim, "sent", outcome)
@@ -123,32 +122,46 @@ class Delivery:
         message = message_of(claim.alert, kind, lambda: self._picture(claim.alert), claim.now_ms // 1000)
         outcome = _tried(lambda: carrier.send(message))
         if isinstance(outcome, DeliveryError):
-            self._note(claim, carrier, outcome)
+            self._note([claim], carrier, outcome)
             return False
         self._deliveries.done(claim, "sent", outcome)
         return True
 
-    def _note(self, claim: Claim, carrier: Channel, error: DeliveryError) -> None:
-        channel, said = claim.channel, str(error)
+    def _note(self, claims: list[Claim], carrier: Channel, error: DeliveryError) -> None:
+        """Note why the one message of `claims` was not taken.
+
+        The first claim stops the channel, if the error does, before the others wait again. The try of those counts if
+        the message may have arrived all the same: who was told of an alert must hear that it is withdrawn.
+        """
+        (first, *others), said = claims, str(error)
+        channel = first.channel
         match error:
             case TooMany():
                 log.info("channel %s asks to wait %.1f s", channel, error.retry_after_s)
-                self._deliveries.again(claim, said, error.retry_after_s or 0)
+                self._deliveries.again(first, said, error.retry_after_s or 0)
             case MessageRefused():
-                log.error("channel %s refused %s: %s", channel, claim.alert.id, said)
-                if self._deliveries.refused(claim, said, carrier.target, at_most=REFUSALS):
+                log.error("channel %s refused %s: %s", channel, first.alert.id, said)
+                if self._deliveries.refused(first, said, carrier.target, at_most=REFUSALS):
                     log.error(
                         "channel %s is disabled until its settings change: %d refusals in a row", channel, REFUSALS
                     )
             case ChannelBroken():
                 log.error("channel %s is disabled until its settings change: %s", channel, said)
-                self._deliveries.broken(claim, said, carrier.target)
-            case _ if claim.tries >= MOST_TRIES:
-                log.error("channel %s: %s given up after %d tries: %s", channel, claim.alert.id, claim.tries, said)
-                self._deliveries.dropped(claim, f"given up after {claim.tries} tries: {said}")
+                self._deliveries.broken(first, said, carrier.target)
             case _:
-                log.warning("channel %s: %s not sent (try %d): %s", channel, claim.alert.id, claim.tries, said)
-                self._deliveries.failed(claim, said, first_s=FIRST_BACKOFF_S, longest_s=LONGEST_BACKOFF_S)
+                for claim in claims:
+                    self._failed(claim, said)
+                return
+        for claim in others:
+            self._deliveries.again(claim, said, 0)
+
+    def _failed(self, claim: Claim, said: str) -> None:
+        if claim.tries < MOST_TRIES:
+            log.warning("channel %s: %s not sent (try %d): %s", claim.channel, claim.alert.id, claim.tries, said)
+            self._deliveries.failed(claim, said, first_s=FIRST_BACKOFF_S, longest_s=LONGEST_BACKOFF_S)
+        else:
+            log.error("channel %s: %s given up after %d tries: %s", claim.channel, claim.alert.id, claim.tries, said)
+            self._deliveries.dropped(claim, f"given up after {claim.tries} tries: {said}")
 
 
 def _tried(send: Callable[[], float]) -> float | DeliveryError:

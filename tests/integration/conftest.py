@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
+from app.cache.deliveries import Deliveries
+from app.cache.indicators import IndicatorCache
 from app.tasks import Tasks
 from tests.oracle import Exchange
 from tests.support import Process, eventually, free_port
@@ -20,6 +22,16 @@ def tasks(redis_client: redis.Redis, redis_url: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("REDIS_URL", redis_url)
     monkeypatch.delitem(sys.modules, "celeryconfig", raising=False)  # it has read another URL, maybe
     return Tasks(redis_client, "coinbase")
+
+
+@pytest.fixture
+def indicators(redis_client: redis.Redis) -> IndicatorCache:
+    return IndicatorCache(redis_client, events_kept=1000)
+
+
+@pytest.fixture
+def deliveries(redis_client: redis.Redis) -> Deliveries:
+    return Deliveries(redis_client)
 
 
 @pytest.fixture

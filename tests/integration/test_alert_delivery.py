@@ -44,16 +44,6 @@ lease_seconds = 9
 SECRET = "canary-4f1c-secret"
 
 
-@pytest.fixture
-def indicators(redis_client: redis.Redis) -> IndicatorCache:
-    return IndicatorCache(redis_client, events_kept=1000)
-
-
-@pytest.fixture
-def deliveries(redis_client: redis.Redis) -> Deliveries:
-    return Deliveries(redis_client)
-
-
 def delivery(deliveries: Deliveries, url: str, file: str = FILE, **environ: str) -> Delivery:
     settings = AlertSettings.parse(file)
     channels = build_channels(settings, {"HOOK_URL": url, "HOOK_SECRET": SECRET, **environ})

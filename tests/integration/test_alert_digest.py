@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 import orjson
 import pytest
-import redis
 
 from app.alerts.channels.build import build_channels
 from app.alerts.delivery import Delivery
 from app.alerts.settings import AlertSettings
 from app.cache.alerts import AlertCache
-from app.cache.deliveries import Deliveries
+from app.cache.deliveries import Claim, Deliveries
 from app.cache.indicators import IndicatorCache
 from app.series import Series
 from app.timeframes import Timeframe
-from tests.alerting import B0, OK, SERIES, Answer, raise_alerts, service
+from tests.alerting import B0, OK, SERIES, Answer, Torn, raise_alerts, service
+from tests.support import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -38,16 +38,6 @@ allow_private = true
 NIGHT = range(1, 100)
 """Bars of 5m: more than eight hours."""
 MORNING_S = B0 + 300 * 100
-
-
-@pytest.fixture
-def indicators(redis_client: redis.Redis) -> IndicatorCache:
-    return IndicatorCache(redis_client, events_kept=1000)
-
-
-@pytest.fixture
-def deliveries(redis_client: redis.Redis) -> Deliveries:
-    return Deliveries(redis_client)
 
 
 def delivery(deliveries: Deliveries, url: str, exchange_s: Callable[[], float | None] = lambda: MORNING_S) -> Delivery:
@@ -139,6 +129,43 @@ def test_a_digest_that_is_not_taken_waits_whole_and_is_sent_once(
         carrier.drain("telegram")
     assert len(hook.got) == 2
     assert states(deliveries, ids, "telegram") == {"sent"}
+
+
+@pytest.mark.parametrize("lost", [(500, {}, b""), (408, {}, b""), Torn(b"")])
+def test_alerts_of_a_digest_that_may_have_arrived_are_taken_back_if_they_are_withdrawn(
+    lost: Answer | Torn, indicators: IndicatorCache, deliveries: Deliveries
+) -> None:
+    ids = raise_alerts(indicators, range(1, 9), ("telegram",))
+    with service(lambda number: OK if number else lost) as hook:
+        carrier = delivery(deliveries, hook.url)
+        carrier.drain("telegram")
+        deliveries.enable("telegram")
+        raise_alerts(indicators, [8], (), revision=3)
+        eventually(lambda: carrier.drain("telegram") == 0 and not carrier.waiting())
+    withdrawn = AlertCache(deliveries._client).read(ids[:-1])
+    assert {alert.said["telegram", "raised"]["state"] for alert in withdrawn} == {"sent"}
+    assert {alert.said["telegram", "withdrawn"]["state"] for alert in withdrawn} == {"sent"}
+
+
+@pytest.mark.parametrize("refusal", [(404, {}, b""), (429, {"Retry-After": "60"}, b"")])
+def test_a_channel_is_stopped_before_the_rest_of_a_digest_waits_again(
+    refusal: Answer, indicators: IndicatorCache, deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else another worker would take them, and send at once."""
+    ids = raise_alerts(indicators, range(1, 9), ("discord",))
+    told = []
+    again = Deliveries.again
+
+    def seen(self: Deliveries, claim: Claim, reason: str, after_s: float) -> None:
+        state = self.state(claim.channel)
+        told.append((claim.alert.id, bool(state.disabled or state.paused_ms)))
+        again(self, claim, reason, after_s)
+
+    monkeypatch.setattr(Deliveries, "again", seen)
+    with service(lambda _: refusal) as hook:
+        delivery(deliveries, hook.url).drain("discord")
+        assert len(hook.got) == 1
+    assert sorted(i for i, is_stopped in told if is_stopped) == sorted(ids[1:])
 
 
 def test_a_channel_that_is_broken_keeps_them_all(indicators: IndicatorCache, deliveries: Deliveries) -> None:
