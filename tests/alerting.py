@@ -17,6 +17,7 @@ from app.alerts.watch import Watched
 from app.cache.indicators import IndicatorCache, IndicatorValue
 from app.series import Series
 from app.timeframes import Timeframe
+from tests.servers import serving
 
 B0 = 1_614_816_000
 SERIES = Series("coinbase", "BTC-USD", Timeframe.M5)
@@ -179,13 +180,5 @@ def service(answer: Callable[[int], Answer | Torn] = lambda _: OK) -> Iterator[S
         def handle_error(self, *_: object) -> None:
             """Somebody who was killed leaves a broken connection: that is what some tests are about."""
 
-    server = Server(("127.0.0.1", 0), Handler)
-    state.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    with serving(Server(("127.0.0.1", 0), Handler)) as state.port:
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

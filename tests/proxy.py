@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import socket
-import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+
+from tests.servers import listening
 
 
 class Proxy:
@@ -66,19 +67,8 @@ def proxy(target: int, login: str = "", says: bytes = b"") -> Iterator[Proxy]:
     """A `Proxy` in front of the service on port `target`, until the end of the block."""
     state, ended = Proxy(target, login, says), threading.Event()
 
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            with suppress(OSError):
-                state.handle(self.request, ended)
-
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        state.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    with listening(lambda client: state.handle(client, ended)) as state.port:
         try:
             yield state
         finally:
             ended.set()
-            server.shutdown()
-            thread.join()

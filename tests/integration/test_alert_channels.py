@@ -5,10 +5,9 @@ from __future__ import annotations
 import email
 import email.policy
 import socket
-import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
@@ -23,6 +22,7 @@ from app.alerts.settings import AlertSettings
 from app.alerts.texts import lines_of, title_of
 from app.cli.alerts import example
 from tests.alerting import OK, Answer, Service, Torn, fact, service
+from tests.servers import listening
 
 pytestmark = pytest.mark.integration
 
@@ -170,39 +170,19 @@ def test_a_telegram_group_that_has_moved_is_followed(caplog: pytest.LogCaptureFi
     assert "the Telegram group -100123 is -100999 now" in caplog.text
 
 
-class Drip:
-    """A service that answers rightly, but a byte at a time: in all it takes far longer than any time-out."""
-
-    def __init__(self, begin: bytes, byte: bytes, end: bytes) -> None:
-        self._said = begin, byte, end
-        self.port = 0
-
-    def handle(self, connection: socket.socket) -> None:
-        begin, byte, end = self._said
-        with suppress(OSError):
-            connection.sendall(begin)
-            for _ in range(600):
-                connection.sendall(byte)
-                threading.Event().wait(0.05)
-            connection.sendall(end)
-
-
 @contextmanager
 def dripping(begin: bytes, byte: bytes, end: bytes = b"") -> Iterator[int]:
-    """The port of a `Drip`."""
-    drip = Drip(begin, byte, end)
+    """The port of a service that answers rightly, but a byte at a time: in all it takes longer than any time-out."""
 
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            drip.handle(self.request)
+    def handle(connection: socket.socket) -> None:
+        connection.sendall(begin)
+        for _ in range(600):
+            connection.sendall(byte)
+            threading.Event().wait(0.05)
+        connection.sendall(end)
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield server.server_address[1]
-        server.shutdown()
-        thread.join()
+    with listening(handle) as port:
+        yield port
 
 
 def test_an_answer_whose_head_drips_is_given_up_in_time() -> None:
@@ -232,6 +212,27 @@ def test_what_the_service_has_taken_is_not_sent_again_whatever_the_body_is(answe
 def test_a_body_that_drips_is_not_waited_for() -> None:
     with dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 600\r\n\r\n", b"a") as port:
         assert channels(f"http://127.0.0.1:{port}", timeout_s=1)["discord"].send(message()) == 0
+
+
+@pytest.mark.parametrize("length", [100_000, 200])
+def test_after_a_body_that_was_not_read_to_its_end_the_next_message_is_sent_once(length: int) -> None:
+    """What is left of the first answer is no answer to the second."""
+    taken: list[bytes] = []
+
+    def handle(connection: socket.socket) -> None:
+        while part := connection.recv(65536):
+            if b"payload_json" not in part:
+                continue
+            taken.append(part)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length + b"a" * (length - 100))
+            if length < MOST_BYTES:
+                threading.Event().wait(1.5)
+            connection.sendall(b"a" * 100)
+
+    with listening(handle) as port:
+        channel = channels(f"http://127.0.0.1:{port}", timeout_s=1)["discord"]
+        assert [channel.send(message()) for _ in range(3)] == [0, 0, 0]
+    assert len(taken) == 3
 
 
 def test_a_mail_server_that_drips_is_given_up_in_time() -> None:
@@ -281,27 +282,20 @@ def mail(**replies: bytes) -> Iterator[Mail]:
     """`replies`: what it says to a command, where not the usual."""
     state = Mail(replies)
 
-    class Handler(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
-            self.wfile.write(b"220 here\r\n")
-            while line := self.rfile.readline():
+    def handle(connection: socket.socket) -> None:
+        with connection.makefile("rwb", buffering=0) as stream, connection.makefile("rb") as lines:
+            stream.write(b"220 here\r\n")
+            while line := lines.readline():
                 command = line.split()[0].upper().decode()
                 usual = {"EHLO": b"250-here\r\n250 AUTH PLAIN", "DATA": b"354 go on", "QUIT": b"221 bye"}
                 reply = state.replies.get(command, usual.get(command, b"250 fine"))
-                self.wfile.write(reply + b"\r\n")
+                stream.write(reply + b"\r\n")
                 if command == "DATA" and reply.startswith(b"354"):
-                    lines = iter(self.rfile.readline, b".\r\n")
-                    state.letters.append(b"".join(lines))
-                    self.wfile.write(state.replies.get("END", b"250 taken") + b"\r\n")
+                    state.letters.append(b"".join(iter(lines.readline, b".\r\n")))
+                    stream.write(state.replies.get("END", b"250 taken") + b"\r\n")
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        state.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    with listening(handle) as state.port:
         yield state
-        server.shutdown()
-        thread.join()
 
 
 def mailbox(port: int, login: bool = False, password: str = CANARY, timeout_s: float = 15) -> Channel:

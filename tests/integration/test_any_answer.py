@@ -5,10 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import socket
-import socketserver
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -20,6 +18,7 @@ from app.alerts.channels.http import DEFAULT_PAUSE_S, LONGEST_PAUSE_S
 from app.alerts.settings import AlertSettings
 from tests.hostile import NUMBERS, SECRET, said_well, some
 from tests.integration.test_alert_channels import message
+from tests.servers import listening
 
 pytestmark = pytest.mark.integration
 
@@ -73,26 +72,9 @@ class Talker:
 
 @pytest.fixture(scope="module")
 def talker() -> Iterator[Talker]:
-    with talking() as made:
-        yield made
-
-
-@contextmanager
-def talking() -> Iterator[Talker]:
     state = Talker()
-
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            state.handle(self.request)
-
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        state.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    with listening(state.handle) as state.port:
         yield state
-        server.shutdown()
-        thread.join()
 
 
 def channels(port: int) -> dict[str, Channel]:

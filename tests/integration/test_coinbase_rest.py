@@ -19,6 +19,7 @@ from app.errors import ExchangeError, InvalidInput, Refused, Throttled, Unavaila
 from app.exchange.coinbase.rest import MAX_BUCKETS, CoinbaseRest
 from app.exchange.local import LocalExchange, SeededMarket
 from app.timeframes import Timeframe
+from tests.servers import serving
 from tests.support import free_port
 from tests.unit.exchange.coinbase.venue import BTC, STEP, T, row
 
@@ -51,16 +52,8 @@ class Venue:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
 
 
 def body(content: object, status: int = 200, **headers: str) -> Answer:
@@ -80,8 +73,8 @@ def body(content: object, status: int = 200, **headers: str) -> Answer:
 @pytest.fixture
 def venue() -> Iterator[Venue]:
     made = Venue()
-    yield made
-    made.close()
+    with serving(made.server):
+        yield made
 
 
 @pytest.fixture

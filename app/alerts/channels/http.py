@@ -128,7 +128,7 @@ class Http:
                 reply = Reply(response.status, response.headers, _body(response, deadline))
                 return reply._replace(said=self._without_secrets(_said(reply))[:LONGEST_SAID])
             finally:
-                response.release_conn()
+                response.close()  # if it was not read to its end, its connection, too: the rest is no other answer
         except PrivateAddress as error:
             raise ChannelBroken(str(error)) from None
         except UnicodeError:
