@@ -156,6 +156,34 @@ def test_a_refusal_is_told_in_the_services_own_words_without_the_secret() -> Non
     assert CANARY not in text
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/mydesk-alerts", "topic mydesk-alerts is full"),
+        ("/mydeskalerts", "topic mydeskalerts is full"),
+        ("/services/T0/aB3%2Fd9Kx2", "no aB3/d9Kx2 here"),
+        ("/services/T0/aB3%2Fd9Kx2", "no aB3%2Fd9Kx2 here"),
+        ("/services/T0/aB3%2Fd9Kx2", "no aB3%2fd9Kx2 here"),
+        ("/services/aB3d9Kx2", "no AB3D9KX2 here"),
+        ("/?key=ab3d9kx2", "no key=ab3d9kx2 here"),
+        ("/?key=ab3d9kx2", "no İab3d9kx2 here"),
+    ],
+)
+def test_no_spelling_of_a_secret_in_the_url_is_shown(path: str, said: str) -> None:
+    with service(lambda _: (400, {}, orjson.dumps({"message": said}))) as state:
+        reply = Http(state.url + path, timeout_s=5, allow_private=True).post(b"", {})
+    first, last = said.split()[0], said.split()[-1]
+    assert reply.said.startswith(f"{first} ")
+    assert reply.said.endswith(f" {last}")
+    assert "***" in reply.said
+    assert not {"desk", "alert", "d9kx", "b3d9"} & {reply.said.lower()[i : i + 4] for i in range(len(reply.said))}
+
+
+def test_a_host_name_may_be_a_secret_too_and_usual_words_are_none() -> None:
+    http = Http("https://k4x9q2.example.com/api/webhooks/1/x", timeout_s=1, allow_private=True)
+    assert http._without_secrets("Webhooks of k4x9q2.example.com: no webhook") == "Webhooks of ***.***.com: no webhook"
+
+
 def test_a_telegram_group_that_has_moved_is_followed(caplog: pytest.LogCaptureFixture) -> None:
     moved = {"ok": False, "description": "Bad Request: group chat was upgraded to a supergroup chat"}
     answers = [(400, {}, orjson.dumps({**moved, "parameters": {"migrate_to_chat_id": -100999}})), OK, OK]
@@ -214,25 +242,23 @@ def test_a_body_that_drips_is_not_waited_for() -> None:
         assert channels(f"http://127.0.0.1:{port}", timeout_s=1)["discord"].send(message()) == 0
 
 
-@pytest.mark.parametrize("length", [100_000, 200])
-def test_after_a_body_that_was_not_read_to_its_end_the_next_message_is_sent_once(length: int) -> None:
+def test_after_a_body_that_was_cut_at_its_deadline_the_next_message_is_sent_once() -> None:
     """What is left of the first answer is no answer to the second."""
     taken: list[bytes] = []
 
     def handle(connection: socket.socket) -> None:
         while part := connection.recv(65536):
-            if b"payload_json" not in part:
-                continue
-            taken.append(part)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length + b"a" * (length - 100))
-            if length < MOST_BYTES:
-                threading.Event().wait(1.5)
-            connection.sendall(b"a" * 100)
+            if b"payload_json" in part:
+                taken.append(part)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n")
+                for _ in range(20):
+                    connection.sendall(b"a")
+                    threading.Event().wait(0.3)
 
     with listening(handle) as port:
         channel = channels(f"http://127.0.0.1:{port}", timeout_s=1)["discord"]
-        assert [channel.send(message()) for _ in range(3)] == [0, 0, 0]
-    assert len(taken) == 3
+        assert [channel.send(message()) for _ in range(2)] == [0, 0]
+    assert len(taken) == 2
 
 
 def test_a_mail_server_that_drips_is_given_up_in_time() -> None:

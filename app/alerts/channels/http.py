@@ -142,11 +142,11 @@ class Http:
             raise DeliveryError(reason) from None
 
     def _without_secrets(self, text: str) -> str:
-        """`text` without any piece of what in the URL is no word, as far as it is not too short to tell anything."""
-        behind = unquote(urlunsplit(("", "", *urlsplit(self._url)[2:])))
-        secrets = [part for part in re.split(r"[/?&=:#]+", behind) if not (part.isalpha() and part.islower())]
+        """`text` without any piece of the URL, in whatever case and quoting, that is neither short nor a usual word."""
+        parts = [part for part in re.split(r"[/?&=:#.]+", self._url) if part.lower() not in USUAL_WORDS]
+        secrets = {_lower(spelled) for part in parts for spelled in (part, unquote(part))}
         pieces = {part[i : i + SHORTEST_SECRET] for part in secrets for i in range(len(part) - SHORTEST_SECRET + 1)}
-        hidden = [text[i : i + SHORTEST_SECRET] in pieces for i in range(len(text))]
+        hidden = [_lower(text[i : i + SHORTEST_SECRET]) in pieces for i in range(len(text))]
         shown = [not any(hidden[max(0, i - SHORTEST_SECRET + 1) : i + 1]) for i in range(len(text))]
         return "".join(c if shown[i] else "***" * (i == 0 or shown[i - 1]) for i, c in enumerate(text))
 
@@ -184,7 +184,15 @@ def _of_proxy(status: int) -> str:
 SHORTEST_SECRET = 6
 """Characters of a URL, one behind the other, that are taken out of what a service says."""
 
+USUAL_WORDS = frozenset(("discord", "message", "messages", "services", "telegram", "webhook", "webhooks"))
+"""Of URLs and of what services say: no secrets."""
+
 LONGEST_SAID = 200
+
+
+def _lower(text: str) -> str:
+    """`text` in lower case, each character still where it was."""
+    return "".join(c.lower()[0] for c in text)
 
 
 def _said(reply: Reply) -> str:
