@@ -8,7 +8,7 @@ LONGEST_WORD = 12
 """A mistyped value is seldom longer, and a password seldom shorter."""
 LONGEST_NAME = 200
 
-_PLAIN_NAME = re.compile(r"[A-Z0-9.:/_-]{1,40}")
+_PLAIN_NAME = re.compile(r"[A-Z0-9.:/_;-]{1,40}")
 """As products and selections are written."""
 
 HIDDEN = "not shown: it may hold a password"
@@ -31,6 +31,6 @@ def readable(text: str, longest: int = 1_000) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def name_of(path: str) -> str:
-    """A file's path, or a variable's name."""
+def path_shown(path: str) -> str:
+    """A file's path, unless it looks like a URL, which may hold a password."""
     return "the file that it names" if "@" in path or "://" in path else readable(path, LONGEST_NAME)

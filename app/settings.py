@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 import unicodedata
@@ -15,8 +16,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    StringConstraints,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -26,7 +27,7 @@ from app.cache.address import Address
 from app.cache.certificates import problem_of_authority, problem_of_options
 from app.errors import InvalidInput
 from app.product_ids import is_currency, is_product_id
-from app.quoting import HIDDEN, name_of, quoted
+from app.quoting import HIDDEN, LONGEST_NAME, path_shown, quoted, readable
 from app.timeframes import BASE, Timeframe
 
 _SELECTION = re.compile(r"(?:all|top:[1-9][0-9]{0,3}):(.+)")
@@ -62,14 +63,18 @@ def _split(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
-_LABEL = "[A-Za-z0-9_-]{1,63}"
-Host = Annotated[
-    str,
-    StringConstraints(
-        pattern=rf"^({_LABEL}(\.{_LABEL})*|[0-9A-Fa-f:.]{{2,45}}(%[A-Za-z0-9._-]{{1,15}})?)$", max_length=253
-    ),
-]
-"""A name or an address."""
+_LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
+_NAME_LENGTH = 253
+
+
+def _is_host(text: str) -> bool:
+    """Whether `text` is an IP address, or a name as DNS has them, which never ends in a number."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        labels = text.split(".")
+        return len(text) <= _NAME_LENGTH and all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdecimal()
+    return True
 
 
 class Settings(BaseModel):
@@ -138,11 +143,10 @@ class Settings(BaseModel):
     alerts_file: str = Field(
         "", description="The file (TOML) with alert rules and channels; without one, the built-in rules, to the log."
     )
-    web_host: Host = Field("127.0.0.1", description="Address that the web server listens on.")
+    web_host: str = Field("127.0.0.1", description="Address that the web server listens on.")
     web_port: int = Field(8000, ge=1, le=65535, description="Port of the web server.")
     web_token: str = Field(
         "",
-        pattern=r"^([!-~]{16,200})?$",
         repr=False,
         description="What a client of the web server must know (16 to 200 visible characters); needed to listen on an "
         "address that other machines can reach.",
@@ -158,11 +162,10 @@ class Settings(BaseModel):
         le=1_000_000,
         description="Requests in a second of one client of the web server on another machine.",
     )
-    flower_address: Host = Field("127.0.0.1", description="Address that Flower listens on.")
+    flower_address: str = Field("127.0.0.1", description="Address that Flower listens on.")
     flower_port: int = Field(5555, ge=1, le=65535, description="Port of Flower.")
     flower_basic_auth: str = Field(
         "",
-        pattern=r"^([^:,\s]+:[^:,\s]{8,})?$",
         repr=False,
         description="`user:password` of Flower; needed to listen on an address that other machines can reach.",
     )
@@ -205,12 +208,39 @@ class Settings(BaseModel):
             "exchange_rest_url": ("http", "https"),
         }[info.field_name]  # type: ignore[attr-defined]
         try:
-            scheme, host, *_ = urlsplit(value)
+            parts = urlsplit(value)
+            scheme, host, _ = parts.scheme, parts.hostname, parts.port
         except ValueError:
-            scheme = host = ""
+            scheme, host = "", None
         if scheme not in schemes or not host:
             raise ValueError(f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}")
         return value.rstrip("/")
+
+    @field_validator("web_host", "flower_address")
+    @classmethod
+    def _is_host(cls, value: str, info: ValidationInfo) -> str:
+        if not _is_host(value):
+            port = {"web_host": "WEB_PORT", "flower_address": "FLOWER_PORT"}[str(info.field_name)]
+            raise ValueError(
+                f"must be an address or a host name, such as 127.0.0.1, ::1 or localhost; the port belongs in {port}"
+            )
+        return value
+
+    @field_validator("web_token")
+    @classmethod
+    def _is_token(cls, value: str) -> str:
+        if not re.fullmatch(r"([!-~]{16,200})?", value):
+            raise ValueError("must have 16 to 200 characters, letters, digits and signs of ASCII without a space")
+        return value
+
+    @field_validator("flower_basic_auth")
+    @classmethod
+    def _is_login(cls, value: str) -> str:
+        if not re.fullmatch(r"([^:,\s]+:[^:,\s]{8,})?", value):
+            raise ValueError(
+                "must be user:password; the password has at least 8 characters, and no space, comma or colon"
+            )
+        return value
 
     @field_validator("products")
     @classmethod
@@ -221,9 +251,11 @@ class Settings(BaseModel):
         if any("://" in v or "@" in v for v in wrong):
             raise ValueError("a URL is neither a product (BTC-USD) nor a selection (all:USD, top:25:USD)")
         if wrong:
-            raise ValueError(
+            what = (
                 f"{quoted(wrong[0], is_name=True)} is neither a product (BTC-USD) nor a selection (all:USD, top:25:USD)"
             )
+            hint = "; separate them by commas" if re.search(r"[;| ]", wrong[0]) else ""
+            raise ValueError(what + ("; write it in capitals" if is_product_id(wrong[0].upper()) else hint))
         return tuple(dict.fromkeys(value))
 
     @field_validator("timeframes")
@@ -269,10 +301,9 @@ class Settings(BaseModel):
             settings = cls(**{known[key]: value for key, value in values.items() if key not in problems})
         except ValidationError as error:
             for one in error.errors():
-                said = f"{one['msg'].removeprefix('Value error, ')} (it is {_shown(one)})"
-                problems.setdefault(str(one["loc"][0]).upper(), said)
+                problems.setdefault(str(one["loc"][0]).upper(), _said(one))
         if problems:
-            told = "\n  ".join(f"{name_of(key)}: {why}" for key, why in problems.items())
+            told = "\n  ".join(f"{readable(key, LONGEST_NAME)}: {why}" for key, why in problems.items())
             raise InvalidInput(f"settings are wrong:\n  {told}")
         return settings
 
@@ -294,15 +325,22 @@ def _unreadable(value: str, *, is_list: bool) -> str:
         return f"is longer than {MOST_CHARACTERS} characters"
     odd = next((c for c in text if not (c.isprintable() or (is_list and c.isspace()))), None)
     if odd is not None and unicodedata.category(odd) == "Cs":
-        return "holds bytes that are no text"
+        return "holds bytes that are not UTF-8"
     return "" if odd is None else f"has a character in it that cannot be seen ({odd!a})"
 
 
 def _shown(error: ErrorDetails) -> str:
     """The wrong value as an error may show it."""
     if error["loc"][0] == "redis_ca_file":
-        return repr(name_of(str(error["input"])))
+        return repr(path_shown(str(error["input"])))
     return HIDDEN if error["loc"][0] in SECRETS else quoted(str(error["input"]))
+
+
+def _said(error: ErrorDetails) -> str:
+    """What is wrong with a value, and what it is, unless that is said already."""
+    said = error["msg"].removeprefix("Value error, ")
+    is_told = error["loc"] == ("products",) or error["loc"][0] == "alerts_file"
+    return said if is_told else f"{said} (it is {_shown(error)})"
 
 
 def _unknown(key: str, known: Mapping[str, str]) -> str:

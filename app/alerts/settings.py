@@ -30,7 +30,7 @@ from app.alerts.toml_lines import line_of, parse
 from app.errors import InvalidInput
 from app.indicators.stages import Stage
 from app.product_ids import ProductId
-from app.quoting import name_of, quoted
+from app.quoting import path_shown, quoted
 from app.timeframes import Timeframe
 
 MOST_BYTES = 256 * 1024
@@ -247,8 +247,8 @@ class AlertSettings(Part):
             text = _read(path)
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise InvalidInput(f"cannot read {name_of(path)}: {reason}") from None
-        return cls.parse(text, name_of(path))
+            raise InvalidInput(f"cannot read {path_shown(path)}: {reason}") from None
+        return cls.parse(text, path_shown(path))
 
     @classmethod
     def parse(cls, text: str, name: str = "alerts file") -> AlertSettings:
@@ -302,10 +302,10 @@ def _read(path: str) -> str:
     """The text of a file, whatever else `path` may be: a pipe never ends, and a device has no end."""
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise InvalidInput(f"{name_of(path)} is not a file")
+            raise InvalidInput(f"{path_shown(path)} is not a file")
         raw = file.read(MOST_BYTES + 1)
     if len(raw) > MOST_BYTES:
-        raise InvalidInput(f"{name_of(path)} is larger than {MOST_BYTES} bytes")
+        raise InvalidInput(f"{path_shown(path)} is larger than {MOST_BYTES} bytes")
     return raw.decode("utf-8-sig")  # editors of Windows begin a file with a mark
 
 

@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import Field
 
 from app.errors import InvalidInput
-from app.quoting import name_of
+from app.quoting import LONGEST_NAME, readable
 from app.settings import Settings
 
 
@@ -31,5 +31,7 @@ class LaunchSettings(Settings):
         known = {name.upper() for name in cls.model_fields}
         if unknown := sorted(key for key in environ if key.startswith("LAUNCH_") and key not in known):
             own = ", ".join(sorted(key for key in known if key.startswith("LAUNCH_")))
-            raise InvalidInput(f"settings are wrong:\n  {name_of(unknown[0])}: no such setting; there are {own}")
+            raise InvalidInput(
+                f"settings are wrong:\n  {readable(unknown[0], LONGEST_NAME)}: no such setting; there are {own}"
+            )
         return settings

@@ -73,3 +73,36 @@ def test_what_may_hold_a_secret_is_in_no_message(name: str, value: str) -> None:
 def test_settings_show_no_url_that_may_hold_a_password() -> None:
     urls = {"EXCHANGE_REST_URL": "https://u:s3cret@h", "EXCHANGE_WS_URL": "wss://u:s3cret@h"}
     assert "s3cret" not in repr(Settings.from_environment(urls))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("WEB_HOST", "127.0.0.1:9000", "the port belongs in WEB_PORT"),
+        ("FLOWER_ADDRESS", "127.0.0.1:9000", "the port belongs in FLOWER_PORT"),
+        ("WEB_HOST", "999.1.1.1", "must be an address or a host name"),
+        ("WEB_HOST", "-desk", "must be an address or a host name"),
+        ("WEB_HOST", "[::1]", "must be an address or a host name"),
+        ("WEB_HOST", "a." * 130, "must be an address or a host name"),
+        ("WEB_TOKEN", "short", "must have 16 to 200 characters"),
+        ("FLOWER_BASIC_AUTH", "me:short", "must be user:password"),
+        ("EXCHANGE_WS_URL", "wss://:80", "must be a URL"),
+        ("EXCHANGE_REST_URL", "https://x:99999", "must be a URL"),
+        ("PRODUCTS", "btc-usd", "'btc-usd' is neither a product"),
+        ("PRODUCTS", "btc-usd", "write it in capitals"),
+        ("PRODUCTS", "BTC-USD;ETH-USD", "'BTC-USD;ETH-USD' is neither"),
+        ("PRODUCTS", "BTC-USD;ETH-USD", "separate them by commas"),
+        ("ALERTS_FILE", "/nope/x.toml", "cannot read /nope/x.toml: No such file or directory"),
+        ("WEB_HOST@x", "1", "WEB_HOST@x: no such setting"),
+    ],
+)
+def test_a_wrong_value_is_answered_with_what_would_be_right(name: str, value: str, said: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        Settings.from_environment({name: value})
+    assert said in str(caught.value)
+    assert "pattern" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::1", "fe80::1%eth0", "localhost", "desk_1.example.com", "1e100.net"])
+def test_an_address_or_a_name_is_a_host(host: str) -> None:
+    assert Settings.from_environment({"WEB_HOST": host}).web_host == host
