@@ -13,6 +13,7 @@ from app.exchange.coinbase.rest import CoinbaseRest
 from app.exchange.coinbase.websocket import _Closed, _Dialler
 from app.network import connect_any
 from tests.integration.test_coinbase_rest import Venue, body
+from tests.servers import serving
 from tests.support import silent
 
 pytestmark = pytest.mark.integration
@@ -28,8 +29,8 @@ def silent_port() -> Iterator[int]:
 def venue() -> Iterator[Venue]:
     made = Venue()
     made.answer = body({"epochMillis": "1614816000000"})
-    yield made
-    made.close()
+    with serving(made.server):
+        yield made
 
 
 def with_addresses(monkeypatch: pytest.MonkeyPatch, *ports: int) -> None:

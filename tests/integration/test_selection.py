@@ -16,6 +16,7 @@ from app.ingest.universe import Selection, Selector
 from app.settings import Settings
 from app.stop import Stop
 from tests.integration.test_coinbase_rest import Venue, body
+from tests.servers import serving
 from tests.support import eventually
 
 pytestmark = pytest.mark.integration
@@ -39,8 +40,8 @@ def listed(venue: Venue, rows: Sequence[object]) -> None:
 @pytest.fixture
 def venue() -> Iterator[Venue]:
     venue = Venue()
-    yield venue
-    venue.close()
+    with serving(venue.server):
+        yield venue
 
 
 class Process:
