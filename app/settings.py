@@ -325,7 +325,7 @@ def _unreadable(value: str, *, is_list: bool) -> str:
         return f"is longer than {MOST_CHARACTERS} characters"
     odd = next((c for c in text if not (c.isprintable() or (is_list and c.isspace()))), None)
     if odd is not None and unicodedata.category(odd) == "Cs":
-        return "holds bytes that are not UTF-8"
+        return "holds bytes that are no text"
     return "" if odd is None else f"has a character in it that cannot be seen ({odd!a})"
 
 
