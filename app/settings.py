@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self, get_origin
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -65,16 +66,28 @@ def _split(value: object) -> object:
 
 _LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}")
 _NAME_LENGTH = 253
+_ZONE = re.compile(r"[A-Za-z0-9._-]{0,15}")
 
 
-def _is_host(text: str) -> bool:
+def _names_host(text: str) -> bool:
     """Whether `text` is an IP address, or a name as DNS has them, which never ends in a number."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
         labels = text.split(".")
         return len(text) <= _NAME_LENGTH and all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdecimal()
-    return True
+    return _ZONE.fullmatch(text.partition("%")[2]) is not None
+
+
+def _matching(pattern: str, otherwise: str) -> AfterValidator:
+    """Takes what matches the whole `pattern`; of anything else it says what it must be, `otherwise`."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(otherwise)
+        return value
+
+    return AfterValidator(check)
 
 
 class Settings(BaseModel):
@@ -145,7 +158,12 @@ class Settings(BaseModel):
     )
     web_host: str = Field("127.0.0.1", description="Address that the web server listens on.")
     web_port: int = Field(8000, ge=1, le=65535, description="Port of the web server.")
-    web_token: str = Field(
+    web_token: Annotated[
+        str,
+        _matching(
+            r"([!-~]{16,200})?", "must have 16 to 200 characters, letters, digits and signs of ASCII without a space"
+        ),
+    ] = Field(
         "",
         repr=False,
         description="What a client of the web server must know (16 to 200 visible characters); needed to listen on an "
@@ -164,7 +182,13 @@ class Settings(BaseModel):
     )
     flower_address: str = Field("127.0.0.1", description="Address that Flower listens on.")
     flower_port: int = Field(5555, ge=1, le=65535, description="Port of Flower.")
-    flower_basic_auth: str = Field(
+    flower_basic_auth: Annotated[
+        str,
+        _matching(
+            r"([^:,\s]+:[^:,\s]{8,})?",
+            "must be user:password; the password has at least 8 characters, and no space, comma or colon",
+        ),
+    ] = Field(
         "",
         repr=False,
         description="`user:password` of Flower; needed to listen on an address that other machines can reach.",
@@ -219,26 +243,10 @@ class Settings(BaseModel):
     @field_validator("web_host", "flower_address")
     @classmethod
     def _is_host(cls, value: str, info: ValidationInfo) -> str:
-        if not _is_host(value):
+        if not _names_host(value):
             port = {"web_host": "WEB_PORT", "flower_address": "FLOWER_PORT"}[str(info.field_name)]
             raise ValueError(
                 f"must be an address or a host name, such as 127.0.0.1, ::1 or localhost; the port belongs in {port}"
-            )
-        return value
-
-    @field_validator("web_token")
-    @classmethod
-    def _is_token(cls, value: str) -> str:
-        if not re.fullmatch(r"([!-~]{16,200})?", value):
-            raise ValueError("must have 16 to 200 characters, letters, digits and signs of ASCII without a space")
-        return value
-
-    @field_validator("flower_basic_auth")
-    @classmethod
-    def _is_login(cls, value: str) -> str:
-        if not re.fullmatch(r"([^:,\s]+:[^:,\s]{8,})?", value):
-            raise ValueError(
-                "must be user:password; the password has at least 8 characters, and no space, comma or colon"
             )
         return value
 

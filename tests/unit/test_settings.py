@@ -83,6 +83,8 @@ def test_settings_show_no_url_that_may_hold_a_password() -> None:
         ("WEB_HOST", "999.1.1.1", "must be an address or a host name"),
         ("WEB_HOST", "-desk", "must be an address or a host name"),
         ("WEB_HOST", "[::1]", "must be an address or a host name"),
+        ("WEB_HOST", "fe80::1%a b;c", "must be an address or a host name"),
+        ("WEB_HOST", "fe80::1%" + "a" * 16, "must be an address or a host name"),
         ("WEB_HOST", "a." * 130, "must be an address or a host name"),
         ("WEB_TOKEN", "short", "must have 16 to 200 characters"),
         ("FLOWER_BASIC_AUTH", "me:short", "must be user:password"),
