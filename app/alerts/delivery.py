@@ -149,6 +149,8 @@ class Delivery:
                 log.error("channel %s is disabled until its settings change: %s", channel, said)
                 self._deliveries.broken(first, said, carrier.target)
             case _:
+                more = f" and {len(others)} more" if others else ""
+                log.warning("channel %s: %s%s not sent (try %d): %s", channel, first.alert.id, more, first.tries, said)
                 for claim in claims:
                     self._failed(claim, said)
                 return
@@ -157,7 +159,6 @@ class Delivery:
 
     def _failed(self, claim: Claim, said: str) -> None:
         if claim.tries < MOST_TRIES:
-            log.warning("channel %s: %s not sent (try %d): %s", claim.channel, claim.alert.id, claim.tries, said)
             self._deliveries.failed(claim, said, first_s=FIRST_BACKOFF_S, longest_s=LONGEST_BACKOFF_S)
         else:
             log.error("channel %s: %s given up after %d tries: %s", claim.channel, claim.alert.id, claim.tries, said)

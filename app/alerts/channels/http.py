@@ -128,7 +128,7 @@ class Http:
                 reply = Reply(response.status, response.headers, _body(response, deadline))
                 return reply._replace(said=self._without_secrets(_said(reply))[:LONGEST_SAID])
             finally:
-                response.close()  # if it was not read to its end, its connection, too: the rest is no other answer
+                response.close()  # and its connection, unless it was read to its end: another answer would begin there
         except PrivateAddress as error:
             raise ChannelBroken(str(error)) from None
         except UnicodeError:
@@ -143,7 +143,7 @@ class Http:
 
     def _without_secrets(self, text: str) -> str:
         """`text` without any piece of the URL, in whatever case and quoting, that is neither short nor a usual word."""
-        parts = [part for part in re.split(r"[/?&=:#.]+", self._url) if part.lower() not in USUAL_WORDS]
+        parts = [part for part in re.split(r"[/?&=:#]+", self._url) if part.lower() not in USUAL_WORDS]
         secrets = {_lower(spelled) for part in parts for spelled in (part, unquote(part))}
         pieces = {part[i : i + SHORTEST_SECRET] for part in secrets for i in range(len(part) - SHORTEST_SECRET + 1)}
         hidden = [_lower(text[i : i + SHORTEST_SECRET]) in pieces for i in range(len(text))]
@@ -184,7 +184,7 @@ def _of_proxy(status: int) -> str:
 SHORTEST_SECRET = 6
 """Characters of a URL, one behind the other, that are taken out of what a service says."""
 
-USUAL_WORDS = frozenset(("discord", "message", "messages", "services", "telegram", "webhook", "webhooks"))
+USUAL_WORDS = frozenset(("message", "messages", "services", "webhook", "webhooks"))
 """Of URLs and of what services say: no secrets."""
 
 LONGEST_SAID = 200
