@@ -96,15 +96,16 @@ class Launcher:
                 raise Unready(f"Redis cannot start: {why}") from None
             why = f"; its log ends: {_last_line(self._plan.logs / 'redis.log')}" if self._plan.redis else ""
             raise Unready(f"{error}{why}") from None
-        for problem in self._met(url):
+        for problem in self._unfit(url):
             self._say(f"not ready: {problem}")
         if first := [name for name in FIRST if name in self._plan.programs]:
             supervisor.start_programs(first)
             self._await_first(url)
         supervisor.start_programs()
 
-    def _met(self, url: str) -> Iterable[str]:
-        """Whether the Redis that answers is the right one; why it is not fit for this. `Unready` if it goes away.
+    def _unfit(self, url: str) -> Iterable[str]:
+        """Why the promises cannot be kept on the Redis that answers. `InvalidInput` if it holds another market's
+        prices, `Unready` if it goes away meanwhile.
 
         From the moment that "Redis answers" is said, a Redis that ends is started again like any other process.
         """
