@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import pytest
 from redis import Redis
@@ -264,3 +267,25 @@ def test_alerts_behind_a_gap_stand_once_it_is_filled_in_whichever_order(installa
         installation.put(some)
     # To 160 at 80, back at 82, to 160 at 83 and 86: a repetition three bars after what was told is told.
     assert installation.standing() == [80, 82, 83, 86]
+
+
+def test_a_look_from_before_redis_lost_its_data_raises_nothing_in_the_empty_one(
+    installation: Installation, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker has read what was there; what it finds is history to whoever watches from now on."""
+    installation.put(bars(0, 100, 100))
+    write = installation.indicators.write
+
+    def write_late(values: Iterable[IndicatorValue], now_s: float = 0) -> Any:
+        redis_client.flushdb()
+        return write(values, now_s)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(installation.indicators, "write", write_late)
+        installation.put(bars(2, 200))
+    assert installation.stored() == []
+    assert installation.indicators.read_watched([SERIES]) == [None]
+    installation.put(bars(0, 100, 100, 200, 200))
+    assert installation.stored() == [], "the first look only marks where history ends"
+    installation.put(bars(4, 100))
+    assert installation.standing() == [4]

@@ -171,14 +171,16 @@ for i = 0, #KEYS - 4 do
   local name = pair .. timeframe
   local revision, start, late, is_watched = unpack_row('<I8I4I4I4', ARGV[4], i * ROW + 1)
   local known = call('HMGET', key, 'revision', 'start', 'floor', 'evaluated', 'pending')
-  local verdict = compared(known[1], known[2], revision, start, late)
+  local row = is_watched == 1 and watched_row(i)
+  local is_lost = row and not row.is_first and not known[3] -- it was read before Redis lost its data
+  local verdict = is_lost and REFUSED or compared(known[1], known[2], revision, start, late)
   local accepted = verdict == NEW
   messages = 0
   if accepted then
     announce('indicator', name, data)
     call('PUBLISH', 'indicator:' .. name .. ':' .. what, data)
   end
-  local watched = is_watched == 1 and {watch(name, ALERTS .. '{' .. pair .. '}' .. timeframe, watched_row(i), accepted,
+  local watched = row and {watch(name, ALERTS .. '{' .. pair .. '}' .. timeframe, row, accepted,
     {floor = known[3], evaluated = tonumber(known[4] or nil), pending = tonumber(known[5] or known[4] or nil)})} or {}
   if accepted then
     call('HSET', key, 'revision', string.format('%.0f', revision), 'start', start, 'data', data, unpack(watched))
