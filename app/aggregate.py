@@ -29,8 +29,8 @@ def aggregate(
     Complete: each child is there once, closed or confirmed. `parents`: starts of the buckets to build, all if not
     given. Prices come from the children with trades, as the exchange reports them; the volume is summed exactly, then
     rounded once. A parent of empty children only is empty and carries their close. The state is the lowest of the
-    children's, the observation the latest, and it is provisional if one of them is: so the same children give the same
-    candle in whichever order they came.
+    children's, the observation the latest. If one of them is provisional, so is the candle, and no more than closed. So
+    the same children give the same candle in whichever order they came.
 
     `InvalidInput` where a bucket of `target` is not a number of buckets of `source`.
     """
@@ -70,7 +70,8 @@ def _built(children: Records) -> Records:
     built = np.zeros(len(children), RECORD)
     built["start_s"] = children["start_s"][:, 0]
     provisional = np.bitwise_or.reduce(children["flags"], axis=1) & PROVISIONAL
-    built["flags"] = state_of(children).min(axis=1) | np.where(empty, EMPTY, 0) | provisional
+    state = np.where(provisional, int(State.CLOSED), state_of(children).min(axis=1))
+    built["flags"] = state | np.where(empty, EMPTY, 0) | provisional
     built["observed_ms"] = children["observed_ms"].max(axis=1)
     built["open"] = children["open"][group, first]
     built["high"] = np.where(traded, children["high"], -np.inf).max(axis=1)

@@ -31,7 +31,7 @@ RECORD = np.dtype(
 Records: TypeAlias = npt.NDArray[Any]
 """A one-dimensional array of `RECORD`."""
 
-_CLOSED = int(State.CLOSED)  # NumPy takes long over a member of an enumeration
+_CLOSED, _CONFIRMED = int(State.CLOSED), int(State.CONFIRMED)  # NumPy takes long over a member of an enumeration
 
 STATE_MASK = 0b11
 """Bits of `flags` that hold the `State`."""
@@ -60,6 +60,12 @@ def state_of(records: Records) -> npt.NDArray[np.integer[Any]]:
 def has_trades(records: Records) -> npt.NDArray[np.bool_]:
     traded: npt.NDArray[np.bool_] = (records["flags"] & EMPTY) == 0
     return traded
+
+
+def is_doubted(records: Records) -> npt.NDArray[np.bool_]:
+    """Which of them REST has confirmed, but not said again when it should have, or contradicted."""
+    doubted: npt.NDArray[np.bool_] = (state_of(records) == _CONFIRMED) & ((records["flags"] & PROVISIONAL) != 0)
+    return doubted
 
 
 def over(records: Records) -> Records:

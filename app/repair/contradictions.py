@@ -18,11 +18,14 @@ AGREE_S = 900
 
 
 class Contradictions(NamedTuple):
-    """`disputed`: what the response says of buckets that it may not change yet, and when that was first said.
+    """What a response says against what is certain.
 
-    `overruling`: buckets that it may change, since another response agreed; `overruled`: what REST had confirmed there.
+    `sure`: what of it may be written; nothing if it is not trusted. `disputed`: what this and earlier responses say of
+    buckets that they may not change yet, and when that was first said. `overruling`: buckets that it may change, since
+    another response agreed; `overruled`: what REST had confirmed there.
     """
 
+    sure: Records
     disputed: Records
     overruling: list[int]
     overruled: Records
@@ -42,18 +45,33 @@ def compare(proven: Records, known: Records, before: Records, asked_ms: int) -> 
     first = [earlier.get(start_s) for start_s in said["start_s"].tolist()]
     agreeing = [f if f is not None and _same(claim, f) else None for claim, f in zip(said, first, strict=True)]
     is_trusted = all(agreed is not None for agreed in agreeing)
-    disputed: list[np.void] = []
+    claims: list[np.void] = []
     overruling: list[int] = []
     overruled: list[np.void] = []
     for claim, certain, agreed in zip(said, held, agreeing, strict=True):
         is_old = agreed is not None and asked_ms - int(agreed["observed_ms"]) >= AGREE_S * 1000
         if not is_trusted or not is_old:
-            disputed.append(claim if agreed is None else agreed)
+            claims.append(claim if agreed is None else agreed)
             continue
         overruling.append(int(claim["start_s"]))
         if int(certain["flags"]) & STATE_MASK == State.CONFIRMED:
             overruled.append(certain)
-    return Contradictions(np.array(disputed, dtype=RECORD), overruling, np.array(overruled, dtype=RECORD), is_trusted)
+    disputed = np.array(claims, dtype=RECORD)
+    sure = proven[~_rests_on(proven, disputed)] if is_trusted else proven[:0]
+    left = before[~np.isin(before["start_s"], proven["start_s"])]  # of these it says nothing
+    return Contradictions(
+        sure, np.concatenate([left, disputed]), overruling, np.array(overruled, dtype=RECORD), is_trusted
+    )
+
+
+def _rests_on(said: Records, disputed: Records) -> npt.NDArray[np.bool_]:
+    """Which of `said` are disputed, or carry the close of one that is."""
+    is_disputed = np.isin(said["start_s"], disputed["start_s"])
+    if not is_disputed.any():
+        return is_disputed
+    decided = np.maximum.accumulate(np.where(is_disputed | has_trades(said), np.arange(len(said)), 0))
+    rests: npt.NDArray[np.bool_] = is_disputed[decided]
+    return rests
 
 
 def contradicts(said: Records, held: Records) -> npt.NDArray[np.bool_]:

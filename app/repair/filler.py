@@ -59,17 +59,17 @@ class Filler:
             reason, lambda rest: rest.candles(series.product, need.timeframe, need.first_s, need.last_s)
         )
         gaps = self._gaps(request, exchange_ms)
+        follows = None
         if need.timeframe != series.timeframe:
             follows = located(gaps, need, page)
-            self._write_survey(series, need, page, gaps.view, exchange_ms)
-        else:
-            follows = survey(gaps, need, page) if request.kind is Kind.GAP else None
-            try:
-                self._write(request, series, need, page, gaps, exchange_ms)
-            except Contradicted:
-                if self._queue.attempts(request) < SECOND_OPINIONS:
-                    raise
-                follows = None  # what is left waits, as after any response that says nothing of it
+        elif request.kind is Kind.GAP:
+            follows = survey(gaps, need, page)
+        try:
+            self._write(request, series, need, page, gaps, exchange_ms)
+        except Contradicted:
+            if self._queue.attempts(request) < SECOND_OPINIONS:
+                raise
+            follows = None  # what is left waits, as after any response that says nothing of it
         if request.kind is Kind.GAP:
             self._queue.note_asked(request, self._gaps(request, exchange_ms).still_asked(need))
         return follows
@@ -115,8 +115,10 @@ class Filler:
         return Built.of(Gaps(base, BASE, now_s, self._rules, asked), series.timeframe)
 
     def _write(self, request: Request, series: Series, need: Need, page: Page, gaps: Gaps, exchange_ms: int) -> None:
+        is_survey = need.timeframe != series.timeframe
         disputed = self._context.disputes.read(series)
-        proof = interpret(series, need, page, gaps.view, disputed, exchange_ms, self._rules)
+        proves = interpret_survey if is_survey else interpret
+        proof = proves(series, need, page, gaps.view, disputed, exchange_ms, self._rules)
         if len(disputed) or len(proof.disputed):
             self._dispute(series, proof)
         if not proof.is_trusted:
@@ -124,15 +126,11 @@ class Filler:
         self._mark_doubtful(series, need, proof, gaps.view)
         is_history = bool(len(gaps.traded)) and need.last_s <= int(gaps.traded[0])
         written = self._context.candles.write([proof.write], announce=not (need.initial or is_history))
-        mismatches.record(self._context.redis, written, cause=str(request.kind), exchange_ms=exchange_ms)
-        if series.timeframe == BASE:
-            self._context.trust.learn(written)
+        if not is_survey:
+            mismatches.record(self._context.redis, written, cause=str(request.kind), exchange_ms=exchange_ms)
+            if series.timeframe == BASE:
+                self._context.trust.learn(written)
         if touched := touched_by(written):
-            self._on_news(touched)
-
-    def _write_survey(self, series: Series, need: Need, page: Page, view: View, exchange_ms: int) -> None:
-        write = interpret_survey(series, need, page, view, exchange_ms, self._rules)
-        if touched := touched_by(self._context.candles.write([write])):
             self._on_news(touched)
 
     def _dispute(self, series: Series, proof: Proof) -> None:
@@ -147,10 +145,11 @@ class Filler:
         """Before a correction is written: if this process dies in between, the marks are found, or the error again."""
         ranges = [(series, first_s, last_s) for first_s, last_s in proof.doubtful(need, view)]
         if ranges and self._context.candles.mark_provisional(ranges, confirmed=True):
-            log.warning(
-                "%s: REST takes back what it had confirmed: all that may be as wrong is requested again", series
-            )
-            self._queue.add([(Request(Kind.GAP, series.product, series.timeframe), Why.GAP)], anew=True)
+            is_overruled = bool(len(proof.overruled))
+            says = "takes back" if is_overruled else "no longer has"
+            log.warning("%s: REST %s what it had confirmed: all that may be wrong is requested again", series, says)
+            # What it only lacks, it was just asked for: that waits its turn, or short answers are asked for in a loop.
+            self._queue.add([(Request(Kind.GAP, series.product, series.timeframe), Why.GAP)], anew=is_overruled)
 
     def _try_again(self, request: Request, reason: str, exchange_ms: int) -> None:
         tries = self._queue.attempts(request) + 1

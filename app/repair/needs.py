@@ -17,7 +17,7 @@ import numpy.typing as npt
 from app.cache.model import View
 from app.candles import State
 from app.gaps import Starts, merge, missing
-from app.records import PROVISIONAL, has_trades, state_of
+from app.records import PROVISIONAL, has_trades, is_doubted, state_of
 from app.repair.requests import PAGE, Asked, Need, Rules, ending, page, page_start_s, spanning
 from app.timeframes import BASE, Timeframe
 
@@ -106,9 +106,20 @@ class Gaps:
 
     @cached_property
     def traded(self) -> Starts:
-        """Starts of the closed candles with trades, oldest first."""
+        """Starts of the closed candles with trades, oldest first; without those that are doubted."""
         closed = self.view.over
-        starts: Starts = closed["start_s"][has_trades(closed)].astype(np.int64)
+        starts: Starts = closed["start_s"][has_trades(closed) & ~is_doubted(closed)].astype(np.int64)
+        return starts
+
+    def knows_trades(self, first_s: int, end_s: int) -> bool:
+        """Whether there is a candle with trades from `first_s` to before `end_s` that is not provisional."""
+        return bool(((self._certain >= first_s) & (self._certain < end_s)).any())
+
+    @cached_property
+    def _certain(self) -> Starts:
+        """Starts of the closed candles with trades that are not provisional, oldest first."""
+        closed = self.view.over
+        starts: Starts = closed["start_s"][has_trades(closed) & ((closed["flags"] & PROVISIONAL) == 0)].astype(np.int64)
         return starts
 
     @cached_property
@@ -177,19 +188,24 @@ class Gaps:
         uncovered = self.lost[(self.lost >= need.first_s) & (self.lost <= end_s)]
         if self._looks_for_origin and self._look_s() <= self.now_s and need.first_s < self.view.origin.start_s:
             uncovered = np.union1d(uncovered, [need.first_s])  # the response said nothing of the origin
-        before = [a for a in self.asked if a.asked_s <= self.now_s and a.first_s <= end_s and need.first_s <= a.last_s]
         kept = [part for a in self.asked for part in a.outside(need.first_s, end_s, self._step) if self._is_lost(part)]
-        if len(uncovered):
-            responses = 1 + max((a.responses for a in before), default=0)
-            kept.append(Asked(int(uncovered[0]), int(uncovered[-1]), self.now_s, responses))
+        newest_s = int(self.traded[-1]) if len(self.traded) else 0
+        # What lies before the newest trade and what lies behind it wait for different things.
+        parts = (uncovered[uncovered < newest_s], uncovered[uncovered >= newest_s])
+        kept += [self._asked_again(int(part[0]), int(part[-1])) for part in parts if len(part)]
         return tuple(kept[-MAX_RANGES:])
+
+    def _asked_again(self, first_s: int, last_s: int) -> Asked:
+        """These buckets as requested in vain once more, now."""
+        before = (a for a in self.asked if a.asked_s <= self.now_s and a.first_s <= last_s and first_s <= a.last_s)
+        return Asked(first_s, last_s, self.now_s, 1 + max((a.responses for a in before), default=0))
 
     def _is_lost(self, asked: Asked) -> bool:
         return bool(((self.lost >= asked.first_s) & (self.lost <= asked.last_s)).any())
 
     def trade_before_s(self, first_s: int) -> int:
-        """Start of the last candle with trades before `first_s`; the ring's edge if none is known."""
-        before = self.traded[self.traded < first_s]
+        """Start of the last candle with trades before `first_s`; the ring's edge if none is certain."""
+        before = self._certain[self._certain < first_s]
         return int(before[-1]) if len(before) else self.edge_s
 
     @property
@@ -244,18 +260,11 @@ class Gaps:
         end_s = int(behind[0]) if len(behind) else self._end_s(last_s)
         lowest_s, end_s = ending(self.timeframe, end_s)
         if last_s < lowest_s:  # too far from the next trade: as far behind the one before it as possible
-            begin_s = max(self._anchor_s(first_s, 0), last_s - (PAGE - 1) * self._step)
+            lowest_s = last_s - (PAGE - 1) * self._step
+            begin_s = max(self._begin_s(first_s, lowest_s), lowest_s)
             return self._page(begin_s, min(end_s, begin_s + (PAGE - 1) * self._step))
         oldest_s = min(first for first, last in self.due if lowest_s <= last)
-        begin_s = lowest_s if oldest_s in self._doubted else max(self._anchor_s(oldest_s, lowest_s), lowest_s)
-        return self._page(begin_s, end_s)
-
-    @property
-    def _doubted(self) -> frozenset[int]:
-        """What a response confirmed and another contradicts: what lies before it may be as wrong, and is no anchor."""
-        records = self.view.over
-        is_doubted = (state_of(records) == State.CONFIRMED) & ((records["flags"] & PROVISIONAL) != 0)
-        return frozenset(records["start_s"][is_doubted].tolist())
+        return self._page(max(self._begin_s(oldest_s, lowest_s), lowest_s), end_s)
 
     def _end_s(self, last_s: int) -> int:
         """Where a page ends if no candle with trades is known behind the gap: as a rule at the open bucket.
@@ -267,9 +276,12 @@ class Gaps:
             return min(self.open_s, last_s + ANCHOR * self._step)
         return self.open_s
 
-    def _anchor_s(self, first_s: int, lowest_s: int) -> int:
-        """Where a page has to begin so that it holds what is known before `first_s`; `lowest_s` if that is nothing."""
+    def _begin_s(self, first_s: int, lowest_s: int) -> int:
+        """Where a page has to begin so that it holds what is known before `first_s`; `lowest_s` if that is nothing, or
+        may be wrong as well, since `first_s` is doubted."""
         records = self.view.over
+        if is_doubted(records[records["start_s"] == first_s]).any():
+            return lowest_s
         is_sure = has_trades(records) & ((records["flags"] & PROVISIONAL) == 0)
         records = records[(records["start_s"] < first_s) & is_sure]
         if not len(records):

@@ -29,7 +29,7 @@ from app.records import (
     state_of,
     to_records,
 )
-from app.repair.contradictions import AGREE_S, VOLUME_ROUNDING, compare
+from app.repair.contradictions import AGREE_S, VOLUME_ROUNDING, compare, contradicts
 from app.repair.needs import ANCHOR, LOOKS_S
 from app.repair.requests import Need, Rules
 from app.series import Series
@@ -40,30 +40,33 @@ class Proof(NamedTuple):
     """What a response proves.
 
     `write`: for the cache; nothing if the response is not to be used yet. `disputed`: what this and earlier responses
-    say against what is certain, until another agrees; `overruled`: what REST had confirmed and takes back.
-    `is_trusted`: whether all that it contradicts was contradicted before.
+    say against what is certain, until another agrees; `overruled`: what REST had confirmed and takes back; `unheld`:
+    what it had confirmed and this response does not say again. `is_trusted`: whether all that it contradicts was
+    contradicted before.
     """
 
     write: Write
     disputed: Records
     overruled: Records
+    unheld: Records
     is_trusted: bool
 
     def doubtful(self, need: Need, view: View) -> list[tuple[int, int]]:
-        """The ranges (first and last bucket) that may be as wrong as what REST takes back.
+        """The ranges (first and last bucket) of what REST had confirmed and may be wrong all the same.
 
-        That is all it confirmed within `AGREE_S` of it, perhaps by the same server, unless this page proves it anew;
-        and whatever lies beyond an edge of the page, if it was wrong there.
+        That is `unheld`; and of what it takes back all that it confirmed within `AGREE_S` of it, perhaps by the same
+        server, unless this page proves it anew; and whatever lies beyond an edge of the page, if it was wrong there.
         """
-        if not len(self.overruled):
-            return []
-        step, held = need.timeframe.seconds, view.over
-        starts, wrong = held["start_s"].astype(np.int64), self.overruled["start_s"].astype(np.int64)
-        elsewhere = ~np.isin(starts, self.write.records["start_s"].astype(np.int64))
-        apart_ms = _apart(held["observed_ms"].astype(np.int64), self.overruled["observed_ms"].astype(np.int64))
-        doubtful = elsewhere & (state_of(held) == State.CONFIRMED) & (apart_ms <= AGREE_S * 1000)
-        doubtful |= (starts < need.first_s) & (wrong.min() < need.first_s + ANCHOR * step)
-        doubtful |= (starts > need.last_s) & (wrong.max() > need.last_s - ANCHOR * step)
+        step, held = self.write.series.timeframe.seconds, view.over
+        starts = held["start_s"].astype(np.int64)
+        doubtful = np.isin(starts, self.unheld["start_s"].astype(np.int64))
+        if len(self.overruled):
+            wrong = self.overruled["start_s"].astype(np.int64)
+            elsewhere = ~np.isin(starts, self.write.records["start_s"].astype(np.int64))
+            apart_ms = _apart(held["observed_ms"].astype(np.int64), self.overruled["observed_ms"].astype(np.int64))
+            doubtful |= elsewhere & (state_of(held) == State.CONFIRMED) & (apart_ms <= AGREE_S * 1000)
+            doubtful |= (starts < need.first_s) & (wrong.min() < need.first_s + ANCHOR * step)
+            doubtful |= (starts > need.last_s) & (wrong.max() > need.last_s - ANCHOR * step)
         return merge(starts[doubtful], step, limit=len(starts) + 1)
 
 
@@ -91,24 +94,26 @@ def interpret(
     proven = proven[proven["start_s"] >= view.from_s + step]
     against = compare(proven, view.records, disputed, asked_ms)
     origin = _origin(view, need, rows[rows["start_s"] <= settled_s], asked_s, step)
-    disputed = np.concatenate([disputed[~np.isin(disputed["start_s"], proven["start_s"])], against.disputed])
     if not against.is_trusted:
-        return Proof(Write(series, rows[:0]), disputed, rows[:0], is_trusted=False)
-    sure = proven[~np.isin(proven["start_s"], against.disputed["start_s"])]
-    silent = _silent(view, need, sure, page, rows, settled_s, step, asked_ms)
+        return Proof(Write(series, rows[:0]), against.disputed, rows[:0], rows[:0], is_trusted=False)
+    sure = against.sure
+    unheld = _unheld(view, need, page, rows, proven, asked_ms)
+    silent = _silent(view, need, sure, unheld, page, rows, settled_s, step, asked_ms)
     early = _early(rows[~np.isin(rows["start_s"], proven["start_s"])], view.records)
     early = early[early["start_s"] >= view.from_s + step]
     found = np.concatenate([sure, silent, early])
     found = _guarded(found[np.argsort(found["start_s"], kind="stable")], against.overruling)
     write = Write(series, found, origin, view.origin.start_s)
-    return Proof(write, disputed, against.overruled, is_trusted=True)
+    return Proof(write, against.disputed, against.overruled, unheld, is_trusted=True)
 
 
-def interpret_survey(series: Series, survey: Need, page: Page, view: View, asked_ms: int, rules: Rules) -> Write:
-    """The buckets of `series` that a page of a longer timeframe proves to be empty, and what it says of the origin.
+def interpret_survey(
+    series: Series, survey: Need, page: Page, view: View, disputed: Records, asked_ms: int, rules: Rules
+) -> Proof:
+    """What `page`, of a longer timeframe, proves of `series`: which buckets are empty, and where the series begins.
 
     A longer bucket that it covers and lacks was empty as a whole; and so is what is missing of one whose known candles
-    already have all of its volume.
+    already have all of its volume. Provisional candles with trades in an empty one are disputed, as by an own page.
     """
     step, longer, asked_s = series.timeframe.seconds, survey.timeframe, asked_ms / 1000
     rows = to_records(c for c in page.candles if c.start_s <= rules.newest(longer, asked_s))
@@ -120,7 +125,10 @@ def interpret_survey(series: Series, survey: Need, page: Page, view: View, asked
     found = np.concatenate([view.records[:0], *made])
     newest_s = rules.newest(series.timeframe, asked_s)
     found = found[(found["start_s"] >= view.from_s + step) & (found["start_s"] <= newest_s)]
-    return Write(series, _guarded(found, ()), origin, view.origin.start_s)
+    against = compare(found, view.records, disputed, asked_ms)
+    sure = _guarded(against.sure, against.overruling)
+    write = Write(series, sure, origin if against.is_trusted else None, view.origin.start_s)
+    return Proof(write, against.disputed, against.overruled, found[:0], against.is_trusted)
 
 
 def _guarded(found: Records, overruling: Sequence[int]) -> Records:
@@ -160,20 +168,60 @@ def _unknown_close(filled: Records, unreadable: frozenset[int]) -> npt.NDArray[n
     return unknown
 
 
+def _unheld(view: View, need: Need, page: Page, rows: Records, proven: Records, asked_ms: int) -> Records:
+    """What REST had confirmed with trades, `need` asks for, and the response neither has nor covers; and the empty
+    buckets behind it, which carry its close. If that is so for the oldest, then also the one before, so that it is
+    requested, too.
+
+    The server may be late, or an earlier answer was of another product. What is over for less than `AGREE_S` is left
+    out: many a server is late by some seconds.
+    """
+    held, step = view.over, need.timeframe.seconds
+    starts, traded = held["start_s"].astype(np.int64), has_trades(held)
+    confirmed = (state_of(held) == State.CONFIRMED) & (held["observed_ms"] <= asked_ms)
+    confirmed_trades = confirmed & traded
+    asked = confirmed_trades & (starts >= need.first_s) & (starts <= need.last_s)
+    if not asked.any():
+        return held[:0]
+    _, said, known = np.intersect1d(rows["start_s"], held["start_s"], assume_unique=True, return_indices=True)
+    spoken_of = {*starts[known[~contradicts(rows[said], held[known])]].tolist(), *proven["start_s"].tolist()}
+    lacking = asked & ((starts + step + AGREE_S) * 1000 <= asked_ms)
+    lacking &= ~np.isin(starts, sorted(spoken_of | page.unreadable))
+    if lacking[np.argmax(asked)]:
+        lacking |= starts == max(starts[confirmed_trades & (starts < need.first_s)], default=0)
+    carrier = np.maximum.accumulate(np.where(traded, np.arange(len(held)), 0))
+    unheld: Records = held[lacking[carrier] & confirmed]
+    return unheld
+
+
 def _silent(
-    view: View, need: Need, sure: Records, page: Page, rows: Records, settled_s: int, step: int, asked_ms: int
-) -> Records:
-    """Buckets in which a stream was silent and that the response lacks, as far as the close before them is known."""
-    if not view.silent_s:
+    view: View, need: Need, sure: Records, unheld: Records, page: Page, rows: Records, settled_s: int, step: int,
+    asked_ms: int,
+) -> Records:  # fmt: skip
+    """Buckets in which a stream was silent and that the response lacks, as far as the close before them is known.
+
+    Behind a provisional candle they are provisional, too: they carry its close.
+    """
+    held = view.over
+    is_doubted = ((held["flags"] & PROVISIONAL) != 0) | np.isin(held["start_s"], unheld["start_s"])
+    doubted = held[is_doubted & ((held["flags"] & SILENT) != 0)]["start_s"].tolist()
+    if not view.silent_s and not doubted:
         return sure[:0]
     present = set(rows["start_s"].tolist()) | page.unreadable | set(sure["start_s"].tolist())
-    closes = {**_column(view.over, "close"), **_column(sure, "close")}
+    closes = {**_column(held, "close"), **_column(sure, "close")}
+    unsure = set(held["start_s"][is_doubted].tolist()) - set(sure["start_s"].tolist())
     made: list[tuple[float, ...]] = []
-    for start_s in view.silent_s:
+    for start_s in sorted({*view.silent_s, *doubted}):
         close = closes.get(start_s - step)
         if need.first_s <= start_s <= settled_s and start_s not in present and close is not None:
             closes[start_s] = close
-            made.append((start_s, State.CONFIRMED | EMPTY | SILENT, asked_ms, close, close, close, close, 0.0))
+            flags = State.CONFIRMED | EMPTY | SILENT
+            if start_s - step in unsure:
+                flags |= PROVISIONAL
+                unsure.add(start_s)
+            else:
+                unsure.discard(start_s)
+            made.append((start_s, flags, asked_ms, close, close, close, close, 0.0))
     return np.array(made, dtype=RECORD)
 
 
@@ -254,14 +302,21 @@ def _explained(parent: np.void, children: Records) -> bool:
     return bool(len(traded) and is_all and traded["close"][-1] == parent["close"])
 
 
+def _without_provisional_trades(known: Records) -> Records:
+    left: Records = known[~has_trades(known) | ((known["flags"] & PROVISIONAL) == 0)]
+    return left
+
+
 def _proven_children(
     parent: np.void, close: float | None, view: View, longer: Timeframe, step: int, asked_ms: int
 ) -> Records:
     """Children of a covered `parent` that has no trades but those that are known: the provisional ones are right, the
-    missing ones were empty. `close`: of the bucket before it, if known.
+    missing ones were empty. If it is empty, all were, even what is provisional. `close`: of the bucket before it, if
+    known.
     """
     known, first_s = _known_children(parent, view, longer), int(parent["start_s"])
     if int(parent["flags"]) & EMPTY:
+        known = _without_provisional_trades(known)
         if has_trades(known).any():
             return known[:0]
         close = float(parent["close"])

@@ -10,13 +10,13 @@ from app.repair.requests import PAGE, Need, ending, page, spanning
 def survey(gaps: Gaps, need: Need, response: Page) -> Need | None:
     """The survey to request if `response`, the page of `need`, does not reach from a trade to another one.
 
-    None if it does, or if trades are known in what lacks one, or if a survey told all that it can before.
+    None if it does, or if trades are certain in what lacks one, or if a survey told all that it can before.
     """
     if (unspanned := _unspanned(gaps, need, response)) is None:
         return None
     first_s, last_s = unspanned
     begin_s = gaps.trade_before_s(first_s)
-    if begin_s >= first_s or ((gaps.traded >= first_s) & (gaps.traded < last_s)).any():
+    if begin_s >= first_s or gaps.knows_trades(first_s, last_s):
         return None
     if last_s == gaps.open_s and any(a.first_s <= first_s <= a.last_s for a in gaps.asked):
         return None
@@ -28,7 +28,8 @@ def survey(gaps: Gaps, need: Need, response: Page) -> Need | None:
 
 def _unspanned(gaps: Gaps, need: Need, response: Page) -> tuple[int, int] | None:
     """What lies between two trades that `response` does not have both of: behind its last row up to the next trade that
-    is known, or before its first row if the page holds the whole gap, or all of `need` if it has no row before its end.
+    is known; or before its first row, if the trade before the gap lies before the page; or all of `need`, if it has no
+    row before its end.
 
     None if the response has trades on both sides of what is due.
     """
@@ -41,7 +42,7 @@ def _unspanned(gaps: Gaps, need: Need, response: Page) -> tuple[int, int] | None
         return rows[-1] + gaps.timeframe.seconds, int(behind[0])
     if any(start_s < need.last_s for start_s in rows):
         first_s, last_s = due[0]
-        is_cut_off = gaps.trade_before_s(first_s) < need.first_s <= first_s and last_s < rows[0]
+        is_cut_off = gaps.trade_before_s(first_s) < need.first_s and last_s < rows[0]
         return (first_s, rows[0]) if is_cut_off else None
     return need.first_s, need.last_s
 

@@ -15,7 +15,7 @@ from app.cache import keys
 from app.cache.candles import CALLS_A_TRIP, SERIES_A_CALL, CandleCache
 from app.cache.model import Origin, Outcome, Write
 from app.candles import State
-from app.records import CORRECTED, GUARDED, PROVISIONAL, RECORD, Records
+from app.records import CORRECTED, EMPTY, GUARDED, PROVISIONAL, RECORD, SILENT, Records
 from tests.build import B0, STEP, candle, empty, records, run, series
 
 pytestmark = pytest.mark.integration
@@ -108,6 +108,17 @@ def test_what_rest_has_confirmed_is_marked_only_if_that_is_meant(cache: CandleCa
     assert cache.mark_provisional([(series(), B0, B0 + 9 * STEP)], confirmed=True) == 3
     view = cache.read(series(), B0, B0 + 9 * STEP)
     assert (view.records["flags"] & PROVISIONAL != 0).tolist() == [True, True, True, False]
+
+
+def test_a_doubt_of_what_rest_confirmed_does_not_void_silence(cache: CandleCache) -> None:
+    silent = empty(B0, 10.0, CONFIRMED)
+    silent["flags"] |= SILENT
+    put(cache, silent)
+    span = [(series(), B0, B0)]
+    assert cache.mark_provisional(span, confirmed=True) == 1
+    assert cache.read(series(), B0, B0).records["flags"].tolist() == [CONFIRMED | EMPTY | SILENT | PROVISIONAL]
+    assert cache.mark_provisional(span) == 0
+    assert cache.read(series(), B0, B0).records["flags"].tolist() == [CONFIRMED | EMPTY | PROVISIONAL]
 
 
 def test_the_revision_tells_of_news_and_of_nothing_else(cache: CandleCache) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice, takewhile
+from itertools import islice, pairwise, takewhile
+from typing import NamedTuple
 
 from app.candles import State
-from app.records import EMPTY, STATE_MASK
+from app.records import EMPTY, PROVISIONAL, STATE_MASK
 from app.settings import WINDOW
 from app.timeframes import Timeframe
 from tests.macdv_reference import reference_macdv
@@ -57,11 +58,13 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Candle:
-    """What a bucket should be. `required`: it must be there, not only be right if it is."""
+    """What a bucket should be. `required`: it must be there, not only be right if it is. `proven`: some answer proves
+    its values, so that it cannot be wrong for good."""
 
     values: tuple[float, float, float, float, float]
     trades: bool
     required: bool
+    proven: bool
 
 
 def judge(world: World) -> Verdict:
@@ -94,14 +97,15 @@ def expected(tape: Tape, step_s: int, settled_s: int, now_s: float, buckets: int
     close = tape.close_before(first_s)
     bars = {bar.start_s: bar for bar in tape.bars(step_s, first_s, settled_s)}
     found: dict[int, Candle] = {}
-    unproven = _unproven(sorted(bars), step_s, settled_s, now_s)
+    unproven, undecided = _unproven(sorted(bars), step_s, settled_s, now_s), _undecided(sorted(bars), step_s, now_s)
     for start_s in range(first_s, settled_s + 1, step_s):
-        is_unproven = any(first_s <= start_s < end_s for first_s, end_s in unproven)
+        required = not any(first_s <= start_s < end_s for first_s, end_s in unproven)
+        proven = required and not any(first_s <= start_s < end_s for first_s, end_s in undecided)
         if (bar := bars.get(start_s)) is not None:
             close = bar.close
-            found[start_s] = Candle(bar[1:], True, not is_unproven)
+            found[start_s] = Candle(bar[1:], True, required, proven)
         elif close is not None:
-            found[start_s] = Candle((close, close, close, close, 0.0), False, not is_unproven)
+            found[start_s] = Candle((close, close, close, close, 0.0), False, required, proven)
     return found
 
 
@@ -110,8 +114,9 @@ def _unproven(traded: list[int], step_s: int, settled_s: int, now_s: float) -> l
     one; and of longer candles all behind the trade before the last, as long as that has just settled and no page of 5m
     spans the silence before it, since then it cannot be built.
 
-    A gap that no page spans is proven by a page of longer buckets, which says nothing of its newest row: the part of
-    the gap in that bucket waits for the next trade, and then for its turn within an hour.
+    A gap that no page spans is proven by a page of longer buckets, once its row behind the gap has settled; it says
+    nothing of that row: the part of the gap in that bucket waits for the next trade, and then for its turn within an
+    hour.
     """
     if not traded:
         return [(0, 2**40)]
@@ -121,26 +126,53 @@ def _unproven(traded: list[int], step_s: int, settled_s: int, now_s: float) -> l
         ranges.append((traded[-2] + step_s, traded[-1] + step_s))
     wide_s = SURVEYS_S[step_s]
     for before_s, behind_s, next_s in zip(traded, traded[1:], [*traded[2:], 2**40], strict=False):
-        if behind_s - before_s >= (PAGE - 1) * step_s and next_s // wide_s * wide_s + wide_s > settled_s - HOURLY_S:
+        if behind_s - before_s < (PAGE - 1) * step_s:
+            continue
+        if now_s < behind_s // wide_s * wide_s + wide_s + SETTLING_S + TURN_S:
+            ranges.append((before_s + step_s, behind_s))
+        elif next_s // wide_s * wide_s + wide_s > settled_s - HOURLY_S:
             ranges.append((behind_s // wide_s * wide_s, behind_s))
     return ranges
 
 
-def stored(product: str, timeframe: str, settled_s: int) -> dict[int, tuple[tuple[float, ...], bool]]:
-    """Closed and confirmed candles up to `settled_s`: their values, and whether they have trades."""
+def _undecided(traded: list[int], step_s: int, now_s: float) -> list[tuple[int, int]]:
+    """Ranges of buckets that answers say something of, but do not decide: the last trade, since an answer may end with
+    half of it; and what lies before a trade, until two answers since then have contradicted what was said of it."""
+    if not traded:
+        return []
+    recent_s = now_s - SURVEYS_S[step_s] - 2 * HOURLY_S
+    recent = [(before_s + step_s, behind_s) for before_s, behind_s in pairwise(traded) if behind_s > recent_s]
+    return [(traded[-1], traded[-1] + step_s), *recent]
+
+
+class Held(NamedTuple):
+    """A candle as it is stored. `provisional`: it is shown as perhaps wrong."""
+
+    values: tuple[float, ...]
+    trades: bool
+    provisional: bool
+
+
+def stored(product: str, timeframe: str, settled_s: int) -> dict[int, Held]:
+    """Closed and confirmed candles up to `settled_s`."""
     return {
-        start_s: (tuple(values), not flags & EMPTY)
+        start_s: Held(tuple(values), not flags & EMPTY, bool(flags & PROVISIONAL))
         for start_s, flags, _, *values in seams.ring(product, timeframe).tolist()
         if start_s <= settled_s and flags & STATE_MASK >= State.CLOSED
     }
 
 
-def _compare(verdict: Verdict, where: str, candle: Candle, held: tuple[tuple[float, ...], bool] | None) -> None:
+def _compare(verdict: Verdict, where: str, candle: Candle, held: Held | None) -> None:
     if held is None:
         if candle.required:
             verdict.lost.append(f"{where}: missing, {'has trades' if candle.trades else 'is empty'}")
-    elif held != (candle.values, candle.trades):
+    elif held[:2] != (candle.values, candle.trades) and not _is_honest(candle, held):
         verdict.wrong.append(f"{where}: {held}; it is {candle.values, candle.trades}")
+
+
+def _is_honest(candle: Candle, held: Held) -> bool:
+    """Whether no answer proves what the bucket is, and it is shown as perhaps wrong."""
+    return held.provisional and not candle.proven
 
 
 def _wrong_indicator(world: World, product: str, timeframe: str, step_s: int) -> list[str]:
@@ -149,7 +181,7 @@ def _wrong_indicator(world: World, product: str, timeframe: str, step_s: int) ->
     now_s = world.scheduler.now_s
     closed_s = int(now_s // step_s) * step_s - step_s
     truth = expected(world.venue.tapes[product], step_s, closed_s, now_s, world.start.capacity - SPARE)
-    held = [start_s for start_s in stored(product, timeframe, closed_s) if start_s in truth]
+    held = {start_s: h for start_s, h in stored(product, timeframe, closed_s).items() if start_s in truth}
     if not held:
         return []  # if there should be any, it is counted as lost
     if value is None or value["start"] != max(held):
@@ -161,6 +193,8 @@ def _wrong_indicator(world: World, product: str, timeframe: str, step_s: int) ->
         return [f"{where}: rests on {value['candles']} candles, {proven} are proven"]
     if len(bars) < value["candles"] or not value["ready"]:
         return []  # of buckets beyond the edge of what is promised
+    if any(_is_honest(truth[s], held[s]) for s in sorted(held)[-value["candles"] :]):
+        return []  # as uncertain as these
     _, high, low, close, _ = zip(*(bar.values for bar in bars), strict=True)
     reference = reference_macdv(high, low, close, [bar.trades for bar in bars])
     return [

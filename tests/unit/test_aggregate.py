@@ -164,12 +164,12 @@ def test_the_volume_is_summed_exactly() -> None:
     assert aggregate(hour, M5, H1)["volume"][0] == fsum([0.1] * 12) != sum([0.1] * 12)
 
 
-def test_a_parent_is_provisional_if_a_child_is_and_inherits_no_other_mark() -> None:
+def test_a_parent_is_provisional_and_no_more_than_closed_if_a_child_is_provisional() -> None:
     hour = HOUR.copy()
     hour["flags"] |= CORRECTED
     assert aggregate(hour, M5, H1)["flags"].tolist() == [State.CONFIRMED]
     hour["flags"][5] |= PROVISIONAL
-    assert aggregate(hour, M5, H1)["flags"].tolist() == [State.CONFIRMED | PROVISIONAL]
+    assert aggregate(hour, M5, H1)["flags"].tolist() == [State.CLOSED | PROVISIONAL]  # no word of REST
 
 
 def test_a_parent_of_silent_children_does_not_rest_on_silence_itself() -> None:

@@ -15,7 +15,7 @@ from app.repair import surveys
 from app.repair.needs import Built, Gaps
 from app.repair.requests import PAGE, Asked, Need, Rules, page_of_reconciliation
 from app.timeframes import Timeframe
-from tests.build import B0, STEP, candle, empty, run
+from tests.build import B0, STEP, candle, empty, records, run
 
 M1, M5, M15, D1 = Timeframe.M1, Timeframe.M5, Timeframe.M15, Timeframe.D1
 RULES = Rules(grace_s=2, settling_s=60)
@@ -308,7 +308,47 @@ def test_a_gap_before_the_first_row_of_a_page_is_surveyed_if_the_trade_before_it
     near = gaps(run(B0, 401), run(start(501), 5), now=at(506, 61))
     assert surveys.survey(near, need, response(501, 505)) is None, "it lacks a trade that is known: it is short"
     longer = gaps(run(B0, 100), run(start(501), 5), now=at(506, 61))
-    assert surveys.survey(longer, need, response(501, 505)) is None, "an older page goes on with it"
+    survey = surveys.survey(longer, need, response(501, 505))
+    assert survey == Need(M15, M15.bucket(start(99)), M15.bucket(at(506, 61))), "no older page may be due for an hour"
+
+
+def flagged(start_s: int, flags: int) -> Records:
+    held = records((start_s, State.CLOSED))
+    held["flags"] = flags
+    return held
+
+
+def doubted(held: Records) -> Records:
+    """The same, confirmed, and marked since."""
+    held["flags"] |= PROVISIONAL
+    return held
+
+
+def test_doubted_candles_neither_end_nor_begin_a_page_and_do_not_keep_a_gap_from_being_surveyed() -> None:
+    known = gaps(run(B0, 10), doubted(run(start(10), 20)), run(start(30), 5), now=at(35, 61))
+    assert known.due == [(start(10), start(29))]
+    assert known.need() == page(0, 30)._replace(first_s=start(30 - PAGE + 1))
+    far = gaps(run(B0, 1), doubted(run(start(300), 100)), run(start(800), 5), now=at(805, 61))
+    assert far.need() == page(451, 800)
+    assert surveys.survey(far, page(451, 800), response(800)) == Need(M15, M15.bucket(B0), M15.bucket(at(805, 61)))
+    left = gaps(run(B0, 1), doubted(run(start(300), 100)), now=at(1_000, 61), asked=uncovered(400, 999, at(1_000, 60)))
+    assert left.need() == page(50, 399), "what lies before it may be as wrong"
+    waiting = uncovered(13, 19, at(20, 60))
+    beside = gaps(run(B0, 10), doubted(run(start(13), 1)), now=at(20, 61), asked=waiting)
+    assert beside.need() == page(9, 20), "no page ends at one"
+
+
+def test_a_provisional_close_does_not_keep_a_gap_from_being_surveyed() -> None:
+    early = flagged(start(700), State.CLOSED | PROVISIONAL)
+    known = gaps(run(B0, 1), early, run(start(801), 5), now=at(805, 61))
+    assert surveys.survey(known, page(452, 801), response(801)) == Need(M15, M15.bucket(B0), M15.bucket(at(805, 61)))
+    sure = gaps(run(B0, 1), records((start(700), State.CLOSED)), run(start(801), 5), now=at(805, 61))
+    assert surveys.survey(sure, page(452, 801), response(801)) is None
+
+
+def test_what_lies_before_the_newest_trade_waits_for_something_else_than_what_lies_behind_it() -> None:
+    known = gaps(run(B0, 10), run(start(13), 1), now=at(20, 61))
+    assert known.still_asked(page(9, 20)) == uncovered(10, 12, at(20, 61)) + uncovered(14, 19, at(20, 61))
 
 
 def test_a_survey_of_a_start_without_a_trade_reaches_to_the_ring_s_edge_once() -> None:

@@ -318,7 +318,7 @@ def test_what_was_wrong_at_several_times_casts_doubt_around_each() -> None:
     near = [seen(20, 1, when[0] + quarter_ms), seen(21, 1, when[1] - quarter_ms), seen(22, 1, when[1] + quarter_ms)]
     far = [seen(30, 1, when[0] - quarter_ms - 1), seen(31, 1, when[0] + quarter_ms + 1), seen(32, 1, at(0))]
     known, asked = view(*wrong, *near, *far), need(0, 40)
-    found = Proof(Write(series(), wrong[0]), NONE, np.concatenate(wrong), is_trusted=True)
+    found = Proof(Write(series(), wrong[0]), NONE, np.concatenate(wrong), NONE, is_trusted=True)
     assert found.doubtful(asked, known) == [(start(11), start(11)), (start(20), start(22))]
 
 
@@ -326,6 +326,94 @@ def test_an_empty_bucket_that_carries_another_close_is_no_contradiction() -> Non
     found = proof(need(0, 3), page(candle(B0, close=10.5), 2, 3), view(empty(start(1), 10.0)), at(9))
     assert found.is_trusted
     assert found.write.records["close"][1] == 10.5
+
+
+# What an answer no longer has.
+
+
+def thin(*bought: int, count: int = 20) -> Records:
+    """Confirmed buckets 0 to `count` - 1 of which those in `bought` have trades, at a price of 10 plus their number."""
+    parts, close = [], 10.0
+    for b in range(count):
+        close = 10.0 + b if b in bought else close
+        parts.append(small_run(b, close) if b in bought else empty(start(b), close))
+    return np.concatenate(parts)
+
+
+def small_run(bucket: int, close: float) -> Records:
+    return to_records([candle(start(bucket), close=close, volume=4.0, state=CONFIRMED)])
+
+
+def test_a_response_casts_doubt_on_what_was_confirmed_and_it_lacks_and_on_what_carries_its_close() -> None:
+    known, asked = view(thin(0, 10, 15)), need(5, 20)
+    late = proof(asked, page(), known, at(21))
+    assert late.is_trusted
+    assert len(late.write.records) == 0, "it may be late: nothing is taken back"
+    assert late.doubtful(asked, known) == [(start(0), start(19))], "and the one before the page, of the same answer"
+    held = page(candle(start(10), close=20.0, volume=4.0), 21)
+    assert proof(asked, held, known, at(22)).doubtful(asked, known) == [(start(15), start(19))]
+    both = page(candle(start(10), close=20.0, volume=4.0), candle(start(15), close=25.0, volume=4.0))
+    assert proof(asked, both, known, at(21)).doubtful(asked, known) == []
+
+
+def test_what_is_over_for_less_than_a_quarter_of_an_hour_is_not_doubted() -> None:
+    known, asked = view(thin(0, 10)), need(0, 20)
+    ended = at(11)
+    said = page(candle(start(0), close=10.0, volume=4.0))
+    assert proof(asked, said, known, ended + 899_999).doubtful(asked, known) == []
+    assert proof(asked, said, known, ended + 900_000).doubtful(asked, known) == [(start(10), start(19))]
+
+
+def test_what_only_the_stream_said_was_confirmed_since_or_was_not_asked_for_is_not_doubted() -> None:
+    known, asked, when = view(thin(0, 10)), need(5, 20), at(25)
+    closed, since = thin(0, 10), thin(0, 10)
+    closed["flags"][10] = CLOSED
+    since["observed_ms"] = when + 1
+    for other in (closed, since):
+        assert proof(asked, page(), view(other), when).doubtful(asked, view(other)) == []
+    assert proof(need(11, 20), page(), known, when).doubtful(need(11, 20), known) == []
+    unreadable = page(unreadable=(10,))
+    assert proof(asked, unreadable, known, when).doubtful(asked, known) == []
+
+
+def test_a_last_row_that_differs_casts_doubt_though_it_may_be_half_of_one() -> None:
+    known, asked = view(thin(0, 10)), need(0, 20)
+    for last in (candle(start(10), close=20.0, volume=3.0), candle(start(10), close=10.5, volume=4.0)):
+        said = page(candle(start(0), close=10.0, volume=4.0), last)
+        assert proof(asked, said, known, at(25)).doubtful(asked, known) == [(start(10), start(19))]
+
+
+def test_silence_behind_a_doubted_candle_is_as_uncertain_until_that_is_confirmed_again() -> None:
+    held = thin(0, 10, count=12)
+    held["flags"][11] |= SILENT
+    known, asked = view(held, silent=(12,)), need(5, 20)
+    late = proof(asked, page(), known, at(20)).write.records
+    assert buckets(late) == [11, 12]
+    assert late["flags"].tolist() == [CONFIRMED | EMPTY | SILENT | PROVISIONAL | GUARDED] * 2
+    held["flags"][10:] |= PROVISIONAL
+    behind = empty(start(12), 20.0)
+    behind["flags"] |= SILENT | PROVISIONAL
+    known = view(held, behind)
+    good = proof(asked, page(candle(start(10), close=20.0, volume=4.0), 13), known, at(20)).write.records
+    assert [f & ~GUARDED for f in good["flags"].tolist()[:3]] == [CONFIRMED, CONFIRMED | EMPTY, CONFIRMED | EMPTY]
+    last = proof(asked, page(candle(start(10), close=20.0, volume=4.0)), known, at(20)).write.records
+    assert buckets(last) == [10, 11, 12]
+    assert (last["flags"] & PROVISIONAL).all(), "a last row confirms nothing"
+
+
+def test_what_would_carry_a_disputed_close_is_not_written() -> None:
+    known, when = view(thin(0, 3, count=8)), at(20)
+    said = page(candle(start(0), close=10.0, volume=4.0), candle(start(6), close=11.0), 7)
+    claim = empty(start(3), 10.0, CONFIRMED, when - 60_000)
+    found = proof(need(0, 7), said, known, when, claim)
+    assert not found.is_trusted, "the row of 6 is new"
+    news = np.concatenate([claim, to_records([candle(start(6), close=11.0, observed_ms=when - 60_000)])])
+    found = proof(need(0, 7), said, known, when, news)
+    assert found.is_trusted
+    assert confirmed(found) == [0, 1, 2]
+    between = page(*(candle(start(b), close=10.0 + b, volume=4.0) for b in (0, 6, 8)))
+    found = proof(need(0, 8), between, view(thin(0, 3, 6, count=9)), when, claim)
+    assert confirmed(found) == [0, 1, 2, 6, 7], "behind a row of its own it is sure"
 
 
 # Origins.
@@ -399,9 +487,16 @@ FIRST = next(b for b in range(3) if start(b) % 900 == 0)
 
 
 def survey(known: View, rows: list[UnifiedCandle], last: int, edge: int = -900) -> tuple[list[int], Origin | None]:
-    asked = Need(M15, M15.bucket(start(edge)), M15.bucket(start(last)))
-    write = interpret_survey(series(), asked, Page.between_rows(rows, 900), known, at(last, 100), RULES)
+    write = survey_proof(known, rows, last, edge).write
     return buckets(write.records), write.origin
+
+
+def survey_proof(
+    known: View, rows: list[UnifiedCandle], last: int, edge: int = -900, disputed: Records = NONE, asked_ms: int = 0
+) -> Proof:
+    asked = Need(M15, M15.bucket(start(edge)), M15.bucket(start(last)))
+    page = Page.between_rows(rows, 900)
+    return interpret_survey(series(), asked, page, known, disputed, asked_ms or at(last, 100), RULES)
 
 
 def test_a_longer_bucket_that_a_survey_lacks_was_empty_as_a_whole() -> None:
@@ -436,6 +531,33 @@ def test_a_survey_empties_no_longer_bucket_in_which_trades_are_known() -> None:
     assert survey(view(*sides, run(start(f + 4), 1)), list(ends), f + 15)[0] == [f + 6, f + 7, f + 8]
     forming = view(*sides, records((start(f + 4), FORMING)))
     assert survey(forming, list(ends), f + 15)[0] == [f + 3, *range(f + 5, f + 9)]
+
+
+def test_a_survey_disputes_what_is_provisional_in_a_longer_bucket_without_trades_and_overrules_it_later() -> None:
+    f = FIRST
+    ends = [quarter(f), quarter(f + 9), quarter(f + 12)]
+    wrong = run(start(f + 4), 1)
+    wrong["flags"] |= PROVISIONAL
+    known, when = view(run(start(f), 3), run(start(f + 9), 3), wrong), at(f + 15, 100)
+    first = survey_proof(known, ends, f + 15)
+    assert not first.is_trusted
+    assert buckets(first.disputed) == [f + 4]
+    assert (len(first.write.records), first.write.origin) == (0, None)
+    soon = survey_proof(known, ends, f + 15, disputed=first.disputed, asked_ms=when + 899_999)
+    assert buckets(soon.write.records) == [f + 3], "what lies behind it may carry its close"
+    later = survey_proof(known, ends, f + 15, disputed=first.disputed, asked_ms=when + 900_000)
+    assert buckets(later.write.records) == list(range(f + 3, f + 9))
+    assert buckets(later.overruled) == [f + 4]
+    assert len(later.disputed) == 0
+
+
+def test_a_survey_that_is_disputed_says_nothing_of_the_origin() -> None:
+    f = FIRST
+    ends = [quarter(f + 6, 1.0), quarter(f + 15), quarter(f + 18)]
+    sides, wrong = (run(start(f + 7), 1), run(start(f + 15), 3)), run(start(f + 10), 1)
+    assert survey_proof(view(*sides, edge=f), ends, f + 21, edge=f).write.origin is not None
+    wrong["flags"] |= PROVISIONAL
+    assert survey_proof(view(*sides, wrong, edge=f), ends, f + 21, edge=f).write.origin is None
 
 
 def test_a_longer_candle_with_another_close_has_trades_that_are_not_known() -> None:

@@ -1,6 +1,6 @@
--- Marks closed candles as provisional, so that REST is requested for them (once more), and voids the silence of a stream.
+-- Marks closed candles as provisional, so that REST is requested for them (once more).
 -- KEYS: one ring a series   ARGV for each ring: bucket length in s, first bucket, last bucket (starts in s);
--- then '1' if those are meant too that REST has confirmed
+-- then '1' if those are meant too that REST has confirmed; or '0', which voids the silence of a stream instead
 -- Answer: how many were marked.
 
 local RECORD, TRAILER, CLOSED, CONFIRMED, PROVISIONAL, SILENT = 56, 16, 2, 3, 16, 32
@@ -8,9 +8,9 @@ local with_confirmed = ARGV[#ARGV] == '1'
 local marked = 0
 
 local function marked_flags(flags)
-  local state, is_silent = bit.band(flags, 3), bit.band(flags, SILENT) ~= 0
-  if is_silent then flags = flags - SILENT end
-  if state == CLOSED or (state == CONFIRMED and (with_confirmed or is_silent)) then
+  local state, is_void = bit.band(flags, 3), bit.band(flags, SILENT) ~= 0 and not with_confirmed
+  if is_void then flags = flags - SILENT end
+  if state == CLOSED or (state == CONFIRMED and (with_confirmed or is_void)) then
     if bit.band(flags, PROVISIONAL) == 0 then
       marked = marked + 1
       flags = flags + PROVISIONAL
