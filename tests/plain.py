@@ -6,8 +6,11 @@ from functools import partial
 
 import httpx
 
-Client = partial(httpx.Client, verify=False)
-get = partial(httpx.get, verify=False)
-head = partial(httpx.head, verify=False)
-post = partial(httpx.post, verify=False)
-stream = partial(httpx.stream, verify=False)
+PATIENT_S = 40.0
+"""Until a request is given up, if a test says nothing else: as long as ten times what a busy machine needs."""
+
+Client = partial(httpx.Client, verify=False, timeout=PATIENT_S)
+get = partial(httpx.get, verify=False, timeout=PATIENT_S)
+head = partial(httpx.head, verify=False, timeout=PATIENT_S)
+post = partial(httpx.post, verify=False, timeout=PATIENT_S)
+stream = partial(httpx.stream, verify=False, timeout=PATIENT_S)

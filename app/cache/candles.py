@@ -88,7 +88,8 @@ class CandleCache:
     def mark_provisional(self, ranges: Sequence[tuple[Series, int, int]], *, confirmed: bool = False) -> int:
         """Have REST requested for the closed candles of each (series, first bucket, last bucket) it has not confirmed.
 
-        `confirmed`: for those too that it has; else what rests on the silence of a stream in these buckets is void.
+        `confirmed`: for those too that it has, which is news; else what rests on the silence of a stream in these
+        buckets is void.
         Returns how many; they stay as they are until the response comes.
         """
         marked = 0

@@ -11,7 +11,7 @@ from app.candles import LABELS
 from app.indicators.macdv import MacdvArrays, MacdvBatch
 from app.indicators.readiness import Readiness, newest_of, readiness_of_batch
 from app.indicators.stages import STAGES
-from app.records import STATE_MASK, Records, joined
+from app.records import PROVISIONAL, STATE_MASK, Records, joined
 from app.timeframes import Timeframe
 
 NUMBERS = MacdvArrays._fields
@@ -24,8 +24,8 @@ def latest_values(
     """The JSON-able value of the newest bar of each series; None for a series without a bar.
 
     `tails`: closed candles without a hole, oldest first, of `timeframes`; `computed`: their values. Numbers that do not
-    exist yet are absent. `candles`: how many it rests on; `error`: how far from the value on the whole history it may
-    be, in points.
+    exist yet are absent. `candles`: how many it rests on; `provisional`: how many of the newest of these are provisional,
+    absent if none is; `error`: how far from the value on the whole history it may be, in points.
     """
     found = readiness_of_batch(tails, computed.columns, computed.values, timeframes)
     lengths = np.array([readiness.bars for readiness in found])
@@ -33,12 +33,14 @@ def latest_values(
     stages = newest_of(computed.stages, lengths).tolist()
     bars = iter(joined(tail[-1:] for tail in tails).tolist())
     return [
-        _value(next(bars), of_bar, stage, readiness) if readiness.bars else None
-        for of_bar, stage, readiness in zip(numbers, stages, found, strict=True)
+        _value(next(bars), of_bar, stage, readiness, tail) if readiness.bars else None
+        for of_bar, stage, readiness, tail in zip(numbers, stages, found, tails, strict=True)
     ]
 
 
-def _value(bar: tuple[Any, ...], numbers: Sequence[float], stage: int, readiness: Readiness) -> dict[str, Any]:
+def _value(
+    bar: tuple[Any, ...], numbers: Sequence[float], stage: int, readiness: Readiness, tail: Records
+) -> dict[str, Any]:
     start_s, flags, *_, close, _ = bar
     value: dict[str, Any] = {"start": start_s, "close": close}
     if readiness.ready:
@@ -46,9 +48,17 @@ def _value(bar: tuple[Any, ...], numbers: Sequence[float], stage: int, readiness
         if (name := STAGES[stage]) is not None:
             value["stage"] = name
     value |= {"ready": readiness.ready, "candles": readiness.bars, "traded": readiness.traded}
+    if flags & PROVISIONAL:
+        value["provisional"] = _provisional(tail)
     if readiness.reason is not None:
         value["reason"] = readiness.reason
     if readiness.error is not None:
         value["error"] = readiness.error
     value["state"] = LABELS[flags & STATE_MASK]
     return value
+
+
+def _provisional(tail: Records) -> int:
+    """How many of the newest candles are provisional."""
+    sure = (tail["flags"][::-1] & PROVISIONAL) == 0
+    return int(sure.argmax()) if sure.any() else len(tail)

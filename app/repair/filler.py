@@ -120,7 +120,7 @@ class Filler:
         proves = interpret_survey if is_survey else interpret
         proof = proves(series, need, page, gaps.view, disputed, exchange_ms, self._rules)
         if len(disputed) or len(proof.disputed):
-            self._dispute(series, proof)
+            self._dispute(series, proof, gaps.view)
         if not proof.is_trusted:
             raise Contradicted(f"the response contradicts {len(proof.disputed)} candles of {series} that were certain")
         self._mark_doubtful(series, need, proof, gaps.view)
@@ -133,13 +133,19 @@ class Filler:
         if touched := touched_by(written):
             self._on_news(touched)
 
-    def _dispute(self, series: Series, proof: Proof) -> None:
+    def _tell_of_marks(self, series: Series, view: View) -> None:
+        """Have the newest value of `series` say that candles are provisional."""
+        newest_s = int(view.over["start_s"][-1])
+        self._on_news([Touched(series.product, series.timeframe, newest_s, newest_s)])
+
+    def _dispute(self, series: Series, proof: Proof, view: View) -> None:
         """Keep what REST says against what is certain; the candles stay, marked, until another response agrees."""
         self._context.disputes.write(series, proof.disputed)
         starts = [int(start_s) for start_s in proof.disputed["start_s"]]
         if self._context.candles.mark_provisional([(series, s, s) for s in starts], confirmed=True):
             log.warning("%s: REST contradicts %d candles; requested again in 15 minutes", series, len(starts))
             self._queue.add([(Request(Kind.GAP, series.product, series.timeframe), Why.GAP)])
+            self._tell_of_marks(series, view)
 
     def _mark_doubtful(self, series: Series, need: Need, proof: Proof, view: View) -> None:
         """Before a correction is written: if this process dies in between, the marks are found, or the error again."""
@@ -150,6 +156,7 @@ class Filler:
             log.warning("%s: REST %s what it had confirmed: all that may be wrong is requested again", series, says)
             # What it only lacks, it was just asked for: that waits its turn, or short answers are asked for in a loop.
             self._queue.add([(Request(Kind.GAP, series.product, series.timeframe), Why.GAP)], anew=is_overruled)
+            self._tell_of_marks(series, view)
 
     def _try_again(self, request: Request, reason: str, exchange_ms: int) -> None:
         tries = self._queue.attempts(request) + 1

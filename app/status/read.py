@@ -96,9 +96,10 @@ def _look(
     unclear = [
         i
         for i, (value, series) in enumerate(zip(values, many, strict=True))
-        if not over or value is None or not value.ready or value.start_s < over[series.timeframe]
+        if not over or value is None or not value.ready or value.is_doubtful or value.start_s < over[series.timeframe]
     ]
-    views = dict(zip(unclear, _newest_of(context, [many[i] for i in unclear], clock), strict=True))
+    doubtful = frozenset(many[i] for i in unclear if (value := values[i]) and value.is_doubtful)
+    views = dict(zip(unclear, _newest_of(context, [many[i] for i in unclear], clock, doubtful), strict=True))
     refusals = {(request.product, request.timeframe): failure["reason"] for request, failure in failures.items()}
     begun = _begun(context, {many[i].product for i in unclear if not (value := values[i]) or not value.ready})
     return [
@@ -134,14 +135,16 @@ def _latest(data: bytes) -> Latest | None:
 
 def _read_latest(data: bytes) -> Latest:
     value = orjson.loads(data)
-    return Latest(value["start"], value["candles"], value["ready"], value.get("reason"))
+    return Latest(value["start"], value["candles"], value["ready"], value.get("reason"), value.get("provisional", 0))
 
 
 _latest_of = LastLook(_latest)
 
 
-def _newest_of(context: Context, many: Sequence[Series], clock: ExchangeTime | None) -> list[View]:
-    """The newest buckets of each series, and of those that lack all of these, everything."""
+def _newest_of(
+    context: Context, many: Sequence[Series], clock: ExchangeTime | None, whole: frozenset[Series]
+) -> list[View]:
+    """The newest buckets of each series; of those that lack all of these, and of `whole`, everything."""
     if clock is None:  # Nobody knows which buckets are the newest; then those of the indicators are.
         return context.candles.read_many([(s, 0, 0) for s in many])
     newest = [s.timeframe.bucket(clock.exchange_s) for s in many]
@@ -149,7 +152,7 @@ def _newest_of(context: Context, many: Sequence[Series], clock: ExchangeTime | N
     views = context.candles.read_many(
         [(s, last - NEWEST * step, last) for s, last, step in zip(many, newest, steps, strict=True)]
     )
-    behind = [i for i, view in enumerate(views) if view.revision and not len(view.over)]
+    behind = [i for i, view in enumerate(views) if view.revision and (not len(view.over) or many[i] in whole)]
     for i, view in zip(behind, context.candles.read_many([(many[i], 0, newest[i]) for i in behind]), strict=True):
         views[i] = view
     return views

@@ -15,16 +15,26 @@ from app.settings import MIN_CANDLES
 from app.status.model import SeriesStatus
 
 TAIL = 2
-"""Newest buckets that may be missing for a moment: a series that lacks more is out of date, unless it is used to it."""
+"""Newest buckets that may be missing or provisional for a moment: a series that lacks more is out of date, unless it is
+used to it."""
 
 
 class Latest(NamedTuple):
-    """What an indicator says of its series: the start of its bar, how many candles it rests on, and if it is ready."""
+    """What an indicator says of its series: the start of its bar, how many candles it rests on, and if it is ready.
+
+    `provisional`: how many of its newest candles are provisional.
+    """
 
     start_s: int
     candles: int
     ready: bool
     reason: str | None
+    provisional: int = 0
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether more than the newest candles, which REST is soon asked for, are provisional."""
+        return self.provisional > TAIL
 
 
 class Seen(NamedTuple):
@@ -78,6 +88,8 @@ def _candles(seen: Seen) -> int:
 def _readiness(seen: Seen, newest: int | None, now_s: float | None, settling_s: float) -> tuple[bool, bool, str | None]:
     """Whether the series is as ready as it can be, whether its start is under way, and what is to be said about it."""
     value, step, begin_s = seen.value, seen.series.timeframe.seconds, _begin_s(seen)
+    if value and value.is_doubtful and value.provisional > _longest_silence(seen.view):
+        return False, False, f"its newest {value.provisional} candles are provisional: REST is asked to confirm them"
     if value and value.ready:
         return True, False, None
     if value and value.candles >= MIN_CANDLES:

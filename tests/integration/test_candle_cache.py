@@ -105,8 +105,11 @@ def test_a_mark_is_for_what_only_the_stream_vouched_for_and_a_response_takes_it_
 
 def test_what_rest_has_confirmed_is_marked_only_if_that_is_meant(cache: CandleCache) -> None:
     put(cache, run(B0, 2, CONFIRMED), run(B0 + 2 * STEP, 1, CLOSED), records((B0 + 3 * STEP, FORMING)))
-    assert cache.mark_provisional([(series(), B0, B0 + 9 * STEP)], confirmed=True) == 3
+    span, before = [(series(), B0, B0 + 9 * STEP)], cache.read(series(), B0, B0).revision
+    assert cache.mark_provisional(span, confirmed=True) == 3
+    assert cache.mark_provisional(span, confirmed=True) == 0
     view = cache.read(series(), B0, B0 + 9 * STEP)
+    assert view.revision == before + 1, "a doubt is news, once"
     assert (view.records["flags"] & PROVISIONAL != 0).tolist() == [True, True, True, False]
 
 

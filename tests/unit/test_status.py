@@ -143,6 +143,18 @@ def test_a_product_that_began_days_ago_is_ready_with_its_few_candles_of_a_day() 
     assert readiness(of_a_day(young, few, begun_s=None)) == (False, True, "too few candles: 3 of 60")
 
 
+def test_a_series_whose_newest_candles_are_provisional_is_not_ready_unless_it_is_used_to_such_silences() -> None:
+    def doubtful(provisional: int) -> Latest:
+        return value(ready=True)._replace(provisional=provisional)
+
+    busy, quiet = thin([0, 1, 0]), thin([0, 6, 0])
+    assert readiness(of(busy, doubtful(2))) == (True, False, None)
+    reason = "its newest 3 candles are provisional: REST is asked to confirm them"
+    assert readiness(of(busy, doubtful(3))) == (False, False, reason)
+    assert readiness(of(quiet, doubtful(6))) == (True, False, None)
+    assert not of(quiet, doubtful(7)).ready
+
+
 def test_an_old_series_without_an_indicator_is_starting() -> None:
     assert readiness(of(view(NEWEST), None)) == (False, True, "its indicator is not computed yet")
     few = value(ready=False, candles=MIN_CANDLES - 1)

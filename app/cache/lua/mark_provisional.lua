@@ -1,6 +1,7 @@
 -- Marks closed candles as provisional, so that REST is requested for them (once more).
 -- KEYS: one ring a series   ARGV for each ring: bucket length in s, first bucket, last bucket (starts in s);
--- then '1' if those are meant too that REST has confirmed; or '0', which voids the silence of a stream instead
+-- then '1' if those are meant too that REST has confirmed, which is news (a new revision); or '0', which voids the
+-- silence of a stream instead
 -- Answer: how many were marked.
 
 local RECORD, TRAILER, CLOSED, CONFIRMED, PROVISIONAL, SILENT = 56, 16, 2, 3, 16, 32
@@ -22,6 +23,7 @@ end
 for k = 1, #KEYS do
   local capacity = (redis.call('STRLEN', KEYS[k]) - TRAILER) / RECORD
   local step, first, last = tonumber(ARGV[3 * k - 2]), tonumber(ARGV[3 * k - 1]), tonumber(ARGV[3 * k])
+  local before = marked
   if capacity > 0 then
     for start = math.max(first, last - (capacity - 1) * step), last, step do
       local offset = (math.floor(start / step) % capacity) * RECORD
@@ -31,6 +33,10 @@ for k = 1, #KEYS do
         if new ~= flags then redis.call('SETRANGE', KEYS[k], offset + 4, struct.pack('<I4', new)) end
       end
     end
+  end
+  if with_confirmed and marked > before then
+    local revision = struct.unpack('<I8', redis.call('GETRANGE', KEYS[k], capacity * RECORD, capacity * RECORD + 7))
+    redis.call('SETRANGE', KEYS[k], capacity * RECORD, struct.pack('<I8', revision + 1))
   end
 end
 return marked
