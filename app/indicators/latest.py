@@ -24,8 +24,8 @@ def latest_values(
     """The JSON-able value of the newest bar of each series; None for a series without a bar.
 
     `tails`: closed candles without a hole, oldest first, of `timeframes`; `computed`: their values. Numbers that do not
-    exist yet are absent. `candles`: how many it rests on; `provisional`: how many of the newest of these are provisional,
-    absent if none is; `error`: how far from the value on the whole history it may be, in points.
+    exist yet are absent. `candles`: how many it rests on; `provisional`: how many of the newest of these are, absent if
+    none is; `error`: how far from the value on the whole history it may be, in points.
     """
     found = readiness_of_batch(tails, computed.columns, computed.values, timeframes)
     lengths = np.array([readiness.bars for readiness in found])

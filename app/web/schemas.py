@@ -56,8 +56,8 @@ class IndicatorsAnswer(BaseModel):
     ready: bool = Field(description="Whether there are candles enough for values.")
     candles: int = Field(description="Closed candles without a gap that the values rest on; at most 500.")
     latest: dict[str, Any] | None = Field(
-        description="The value that the worker stored last, and what it rests on; `provisional`: how many of its newest "
-        "candles are."
+        description="The value that the worker stored last, and what it rests on; `provisional`: how many of its "
+        "newest candles are."
     )
     series: list[IndicatorRow] = Field(description="Oldest first; empty while not ready.")
     reason: str | None = Field(None, description="Why it is not ready; absent where it is.")
