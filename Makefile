@@ -17,7 +17,7 @@ FUZZED := tests/integration/test_api_fuzz.py tests/integration/test_any_answer.p
 
 unexport PYTHONDONTWRITEBYTECODE # or each of hundreds of processes in a run of tests compiles everything anew
 
-.PHONY: help demo run test fuzz check lint audit lock soak endurance chaos downtime simulate cures bench clean
+.PHONY: help demo run test fuzz check lint audit lock soak endurance chaos downtime simulate cures mutants bench clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

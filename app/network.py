@@ -125,6 +125,10 @@ class InTime:
         finally:
             cut.cancel()
 
+    def __str__(self) -> str:
+        """As errors name it."""
+        return f"{self.host}:{self.port}"
+
     @property
     def _seconds(self) -> float:
         return self.timeout if isinstance(self.timeout, int | float) else LONGEST_S

@@ -47,8 +47,8 @@ that rests on. Without a state it is a note on a bucket that has no candle yet."
 
 
 GUARDED = 0b1000000
-"""Bit of `flags` of a write, never stored: give way to a candle with more trades. It was written since REST answered,
-or the children of a longer candle lack what is known of it."""
+"""Bit of `flags` of a write, never stored: give way to a candle with more trades. A response carries it, since the
+stream may have written while it was under way; and so does a candle built from shorter ones, which may lack trades."""
 
 
 def state_of(records: Records) -> npt.NDArray[np.integer[Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def problem_of_authority(path: str) -> str | None:
-    """Why `path` is no file of certificates to check others by; None where it is one."""
+    """Why `path` is not a file of certificates to check others by; None where it is one."""
     return _unreadable(path) or _refused(lambda context: context.load_verify_locations(path), "no certificate (PEM)")
 
 
@@ -17,6 +17,8 @@ def problem_of_options(options: Mapping[str, str]) -> str | None:
     for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
         if name in options and (problem := _unreadable(options[name])):
             return f"names an {name} that {problem}"
+    if "ssl_keyfile" in options and "ssl_certfile" not in options:
+        return "names an ssl_keyfile without the ssl_certfile that it belongs to"
     authority, own = options.get("ssl_ca_certs"), options.get("ssl_certfile")
     if authority and (problem := problem_of_authority(authority)):
         return f"names an ssl_ca_certs that {problem}"
@@ -34,6 +36,8 @@ def _unreadable(path: str) -> str | None:
     try:
         if Path(path).is_dir():
             return "is a folder, not a file"
+        if Path(path).exists() and not Path(path).is_file():
+            return "is not a file"  # to open a pipe would wait for somebody who writes
         with Path(path).open("rb"):
             return None
     except OSError as error:

@@ -120,9 +120,13 @@ class Deliveries:
     def disable(self, channel: str, reason: str, target: str) -> None:
         self._client.hset(_keys(channel)[2], mapping={"disabled": reason, "target": target, "trouble": reason})
 
-    def enable(self, channel: str) -> None:
-        """What was disabled or paused is tried again."""
-        self._client.hdel(_keys(channel)[2], "disabled", "target", "paused_until_ms", "failures", "refusals", "trouble")
+    def enable(self, channel: str) -> bool:
+        """What was disabled or paused is tried again. Returns whether it was either."""
+        with self._client.pipeline() as pipe:
+            pipe.hmget(_keys(channel)[2], "disabled", "paused_until_ms")
+            pipe.hdel(_keys(channel)[2], "disabled", "target", "paused_until_ms", "failures", "refusals", "trouble")
+            stopped, _ = pipe.execute()
+        return any(stopped)
 
     def waiting(self, channels: Iterable[str]) -> dict[str, int]:
         """How many messages wait, or were claimed by somebody, for each channel."""

@@ -33,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if _is_explained(error):
             return _told(str(error), NO_REDIS)
         if _is_redis(error):
-            return _told(f"Redis cannot be reached: {error}; is it running, and is REDIS_URL right?", NO_REDIS)
+            return _told(
+                f"Redis cannot be reached: {str(error).rstrip('.')}; is it running, and is REDIS_URL right?", NO_REDIS
+            )
         raise
 
 

@@ -49,8 +49,8 @@ def test(context: Context, name: str) -> str:
 def enable(context: Context, name: str) -> str:
     """Have a channel that was disabled or paused try again."""
     _channel(context, name)
-    context.deliveries.enable(name)
-    return f"channel {name} tries again"
+    was_stopped = context.deliveries.enable(name)
+    return f"channel {name} tries again" if was_stopped else f"channel {name} was not disabled: nothing to do"
 
 
 def _channel(context: Context, name: str) -> Channel:

@@ -37,9 +37,15 @@ def start_of(series: Sequence[SeriesStatus], asking: int, per_second: float, pau
         products_total=len(by_product),
         requests_left=asking,
         seconds_left=seconds_left,
-        text=f"{products_ready} of {_count(len(by_product), 'product', 'products')}, "
-        f"{_count(asking, 'request', 'requests')} left, about {_count(seconds_left, 'second', 'seconds')}",
+        text=f"{products_ready} of {_count(len(by_product), 'product', 'products')}" + _left(asking, seconds_left),
     )
+
+
+def _left(asking: int, seconds_left: int) -> str:
+    """What the first filling still takes; nothing where that is nothing."""
+    if not asking:
+        return ""
+    return f", {_count(asking, 'request', 'requests')} left, about {_count(seconds_left, 'second', 'seconds')}"
 
 
 def reasons_of(feed: Feed, products: Sequence[Product], series: Sequence[SeriesStatus], start: Start) -> list[str]:

@@ -50,7 +50,8 @@ def _invalid_request(_: Request, error: Exception) -> Response:
 def _problem(error: Mapping[str, object]) -> str:
     """One of pydantic's errors as a sentence that begins with the parameter's name."""
     place = error["loc"]
-    name = str(place[-1]) if isinstance(place, tuple) and place else "request"
+    names = [part for part in place if isinstance(part, str)] if isinstance(place, tuple) else []
+    name = names[-1] if names else "request"  # behind the name may stand which of several values it is
     if error["type"] == "extra_forbidden":
         return f"{name[:40]}: no such parameter; /docs lists them"
     if error["type"] == "value_error":

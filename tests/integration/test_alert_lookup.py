@@ -174,4 +174,5 @@ def test_a_channel_that_fails_its_test_says_why_without_its_secret(context: Cont
 def test_a_disabled_channel_is_enabled_by_hand(context: Context) -> None:
     context.deliveries.disable("log", "x", "y")
     assert run(context, "enable", "log").stdout == "channel log tries again\n"
+    assert run(context, "enable", "log").stdout == "channel log was not disabled: nothing to do\n"
     assert context.deliveries.state("log").disabled is None

@@ -6,6 +6,7 @@ The server that comes with the Python packages speaks no TLS; Debian's does (`re
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -121,6 +122,7 @@ def test_a_worker_takes_tasks_over_it(server: TlsRedis, processes: Callable[...,
     [
         ("nothing", r"cannot be read \(No such file or directory\)"),
         ("folder", "is a folder, not a file"),
+        ("pipe", "is not a file"),
         ("key", r"holds no certificate \(PEM\)"),
     ],
 )
@@ -128,6 +130,8 @@ def test_a_file_of_certificates_that_is_none_is_named_at_once(tmp_path: Path, wh
     path = tmp_path / "ca.pem"
     if what == "folder":
         path.mkdir()
+    if what == "pipe":
+        os.mkfifo(path)
     if what == "key":
         trustme.CA().private_key_pem.write_to_path(str(path))
     env = {"REDIS_URL": f"rediss://:{PASSWORD}@localhost:1/0"}
@@ -137,6 +141,13 @@ def test_a_file_of_certificates_that_is_none_is_named_at_once(tmp_path: Path, wh
         with pytest.raises(InvalidInput, match=f"REDIS_URL: names an {option} that ") as seen:
             Settings.from_environment({"REDIS_URL": f"{env['REDIS_URL']}?{option}={path}"})
         assert PASSWORD not in str(seen.value)
+
+
+def test_a_key_without_its_certificate_is_named_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "key.pem"
+    trustme.CA().private_key_pem.write_to_path(str(path))
+    with pytest.raises(InvalidInput, match="names an ssl_keyfile without the ssl_certfile that it belongs to"):
+        Settings.from_environment({"REDIS_URL": f"rediss://localhost:1/0?ssl_keyfile={path}"})
 
 
 @pytest.mark.parametrize("module", ["app.launch", "app", "workers"])

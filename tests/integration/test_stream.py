@@ -449,7 +449,7 @@ def test_a_web_process_that_stops_ends_its_streams_and_they_go_on_at_the_next(
         ({"products": ["BTC-EUR"]}, 404, "did you mean BTC-USD"),
         ({"timeframes": ["30m"]}, 404, "use one of 5m, 1h"),
         ({"timeframes": ["7m"]}, 400, "timeframes|7m"),
-        ({"kinds": ["closes"]}, 400, "closes"),
+        ({"kinds": ["closes"]}, 400, "^kinds: .*closes"),
         ({"after": "yesterday"}, 400, "is no event id"),
     ],
 )

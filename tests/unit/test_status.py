@@ -267,7 +267,8 @@ def test_the_start_counts_series_products_requests_and_seconds() -> None:
     start = start_of([series(), series("ETH-USD"), series("ETH-USD", ready=False)], 12, per_second=5, paused_s=1.5)
     assert (start.series_ready, start.series_total, start.products_ready, start.products_total) == (2, 3, 1, 2)
     assert start.text == "1 of 2 products, 12 requests left, about 4 seconds"
-    assert start_of([series()], 0, per_second=5, paused_s=30).seconds_left == 0
+    done = start_of([series()], 0, per_second=5, paused_s=30)
+    assert (done.seconds_left, done.text) == (0, "1 of 1 product")
 
 
 @pytest.mark.parametrize(

@@ -98,8 +98,7 @@ local function judge_silence(new, old)
   return REFUSED, with_flags(old.bytes, band(bit.bor(old.flags, PROVISIONAL_BIT), bit.bnot(SILENT_BIT)))
 end
 
--- A silence that was voided is provisional until REST has been requested: it may not hide trades either.
--- Whether a guarded record has fewer trades than what is there: that was written since the response was compared.
+-- Whether a guarded record has fewer trades than what is there.
 local function has_less(bytes, flags, stored, stored_flags)
   if band(stored_flags, EMPTY_BIT) ~= 0 or band(stored_flags, 3) == NOTE then return false end
   if band(flags, EMPTY_BIT) ~= 0 then return true end
@@ -113,6 +112,8 @@ local function judge_guarded(stored, stored_flags)
   return REFUSED, with_flags(stored, bit.bor(stored_flags, PROVISIONAL_BIT))
 end
 
+-- Whether a record has trades where there is a silence. One that was voided is provisional until REST has been requested:
+-- it may not hide trades either.
 local function breaks_silence(flags, stored_flags)
   return band(stored_flags, EMPTY_BIT) ~= 0 and band(stored_flags, bit.bor(SILENT_BIT, PROVISIONAL_BIT)) ~= 0
     and band(stored_flags, 3) >= CLOSED and band(flags, EMPTY_BIT) == 0
