@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from app.records import EMPTY, Records, has_trades
 from app.timeframes import Timeframe
@@ -37,9 +38,8 @@ def recarried(records: Records, timeframe: Timeframe) -> Records:
     empty = (records["flags"] & EMPTY) != 0
     if len(records) < 2 or not np.count_nonzero(empty):
         return records[:0]
-    index = np.arange(len(records))
     after_hole = np.diff(records["start_s"].astype(np.int64), prepend=0) != timeframe.seconds
-    carrier = np.maximum.accumulate(np.where(has_trades(records) | after_hole, index, 0))
+    carrier = _newest(has_trades(records) | after_hole)
     close = records["close"][carrier]
     wrong = np.flatnonzero(empty & (records["close"] != close))
     renewed = records[wrong].copy()
@@ -47,3 +47,15 @@ def recarried(records: Records, timeframe: Timeframe) -> Records:
         renewed[price] = close[wrong]
     renewed["observed_ms"] = np.maximum(renewed["observed_ms"] + 1, records["observed_ms"][carrier[wrong]])
     return renewed
+
+
+def carrying(records: Records, marked: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Which of `records` (oldest first) are `marked`, or are empty and carry the close of one that is."""
+    carries: npt.NDArray[np.bool_] = marked[_newest(has_trades(records) | marked)]
+    return carries
+
+
+def _newest(wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """For each place the newest one up to it that is `wanted`; 0 if there is none."""
+    newest: npt.NDArray[np.int64] = np.maximum.accumulate(np.where(wanted, np.arange(len(wanted)), 0))
+    return newest

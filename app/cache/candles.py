@@ -89,8 +89,7 @@ class CandleCache:
         """Have REST requested for the closed candles of each (series, first bucket, last bucket) it has not confirmed.
 
         `confirmed`: for those too that it has, which is news; else what rests on the silence of a stream in these
-        buckets is void.
-        Returns how many; they stay as they are until the response comes.
+        buckets is void. Returns how many; they stay as they are until the response comes.
         """
         marked = 0
         for some in batched(ranges, SERIES_A_CALL):

@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 def problem_of_authority(path: str) -> str | None:
-    """Why `path` is not a file of certificates to check others by; None where it is one."""
+    """Why `path` is not a file of certificates to check others by; None if it is one."""
     return _unreadable(path) or _refused(lambda context: context.load_verify_locations(path), "no certificate (PEM)")
 
 
 def problem_of_options(options: Mapping[str, str]) -> str | None:
-    """What is wrong with the files that the options of a URL name, by the option; None where nothing is."""
+    """What is wrong with the files that the options of a URL name, by the option; None if nothing is."""
     for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
         if name in options and (problem := _unreadable(options[name])):
             return f"names an {name} that {problem}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from app.cache.address import Address
+from app.cache.address import Address, netloc
 from app.errors import InvalidInput
 from app.exposure import check_flower, check_web
 from app.launch import procfile
@@ -69,7 +69,7 @@ class Plan:
 def _url(host: str, port: int) -> str:
     """Where this machine finds what listens on `host`."""
     reachable = LOOPBACK if host in ("0.0.0.0", "::") else host
-    return f"http://{f'[{reachable}]' if ':' in reachable else reachable}:{port}"
+    return f"http://{netloc(reachable, port)}"
 
 
 def make(market: Market, procfile_path: Path, folder: Path | None, environ: Mapping[str, str]) -> Plan:

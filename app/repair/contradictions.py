@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.candles import State
+from app.continuity import carrying
 from app.records import RECORD, SILENT, STATE_MASK, Records, has_trades, state_of
 
 VOLUME_ROUNDING = 1e-9
@@ -57,21 +58,12 @@ def compare(proven: Records, known: Records, before: Records, asked_ms: int) -> 
         if int(certain["flags"]) & STATE_MASK == State.CONFIRMED:
             overruled.append(certain)
     disputed = np.array(claims, dtype=RECORD)
-    sure = proven[~_rests_on(proven, disputed)] if is_trusted else proven[:0]
+    disputes = np.isin(proven["start_s"], disputed["start_s"])
+    sure = proven[~carrying(proven, disputes)] if is_trusted else proven[:0]
     left = before[~np.isin(before["start_s"], proven["start_s"])]  # of these it says nothing
     return Contradictions(
         sure, np.concatenate([left, disputed]), overruling, np.array(overruled, dtype=RECORD), is_trusted
     )
-
-
-def _rests_on(said: Records, disputed: Records) -> npt.NDArray[np.bool_]:
-    """Which of `said` are disputed, or carry the close of one that is."""
-    is_disputed = np.isin(said["start_s"], disputed["start_s"])
-    if not is_disputed.any():
-        return is_disputed
-    decided = np.maximum.accumulate(np.where(is_disputed | has_trades(said), np.arange(len(said)), 0))
-    rests: npt.NDArray[np.bool_] = is_disputed[decided]
-    return rests
 
 
 def contradicts(said: Records, held: Records) -> npt.NDArray[np.bool_]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from app.cache.model import View
 from app.context import Context
@@ -120,10 +120,10 @@ class Filler:
         proves = interpret_survey if is_survey else interpret
         proof = proves(series, need, page, gaps.view, disputed, exchange_ms, self._rules)
         if len(disputed) or len(proof.disputed):
-            self._dispute(series, proof, gaps.view)
+            self._dispute(series, proof, exchange_ms)
         if not proof.is_trusted:
             raise Contradicted(f"the response contradicts {len(proof.disputed)} candles of {series} that were certain")
-        self._mark_doubtful(series, need, proof, gaps.view)
+        self._mark_doubtful(series, need, proof, gaps.view, exchange_ms)
         is_history = bool(len(gaps.traded)) and need.last_s <= int(gaps.traded[0])
         written = self._context.candles.write([proof.write], announce=not (need.initial or is_history))
         if not is_survey:
@@ -133,30 +133,32 @@ class Filler:
         if touched := touched_by(written):
             self._on_news(touched)
 
-    def _tell_of_marks(self, series: Series, view: View) -> None:
-        """Have the newest value of `series` say that candles are provisional."""
-        newest_s = int(view.over["start_s"][-1])
-        self._on_news([Touched(series.product, series.timeframe, newest_s, newest_s)])
-
-    def _dispute(self, series: Series, proof: Proof, view: View) -> None:
+    def _dispute(self, series: Series, proof: Proof, exchange_ms: int) -> None:
         """Keep what REST says against what is certain; the candles stay, marked, until another response agrees."""
         self._context.disputes.write(series, proof.disputed)
-        starts = [int(start_s) for start_s in proof.disputed["start_s"]]
-        if self._context.candles.mark_provisional([(series, s, s) for s in starts], confirmed=True):
+        starts = proof.disputed["start_s"].tolist()
+        if self._mark(series, [(start_s, start_s) for start_s in starts], exchange_ms):
             log.warning("%s: REST contradicts %d candles; requested again in 15 minutes", series, len(starts))
-            self._queue.add([(Request(Kind.GAP, series.product, series.timeframe), Why.GAP)])
-            self._tell_of_marks(series, view)
 
-    def _mark_doubtful(self, series: Series, need: Need, proof: Proof, view: View) -> None:
+    def _mark_doubtful(self, series: Series, need: Need, proof: Proof, view: View, exchange_ms: int) -> None:
         """Before a correction is written: if this process dies in between, the marks are found, or the error again."""
-        ranges = [(series, first_s, last_s) for first_s, last_s in proof.doubtful(need, view)]
-        if ranges and self._context.candles.mark_provisional(ranges, confirmed=True):
-            is_overruled = bool(len(proof.overruled))
+        # What it only lacks, it was just asked for: that waits its turn, or short answers are asked for in a loop.
+        is_overruled = bool(len(proof.overruled))
+        if self._mark(series, proof.doubtful(need, view), exchange_ms, anew=is_overruled):
             says = "takes back" if is_overruled else "no longer has"
             log.warning("%s: REST %s what it had confirmed: all that may be wrong is requested again", series, says)
-            # What it only lacks, it was just asked for: that waits its turn, or short answers are asked for in a loop.
-            self._queue.add([(Request(Kind.GAP, series.product, series.timeframe), Why.GAP)], anew=is_overruled)
-            self._tell_of_marks(series, view)
+
+    def _mark(self, series: Series, ranges: Sequence[tuple[int, int]], exchange_ms: int, *, anew: bool = False) -> bool:
+        """Mark `ranges` (first and last bucket) as provisional, also what REST had confirmed; whether that is new.
+
+        What is marked is requested again (`anew`: at once), and the newest value of the series says so.
+        """
+        if not self._context.candles.mark_provisional([(series, *range_) for range_ in ranges], confirmed=True):
+            return False
+        self._queue.add([(Request(Kind.GAP, series.product, series.timeframe), Why.GAP)], anew=anew)
+        newest_s = self._rules.newest(series.timeframe, exchange_ms / 1000)
+        self._on_news([Touched(series.product, series.timeframe, newest_s, newest_s)])
+        return True
 
     def _try_again(self, request: Request, reason: str, exchange_ms: int) -> None:
         tries = self._queue.attempts(request) + 1

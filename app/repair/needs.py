@@ -17,7 +17,7 @@ import numpy.typing as npt
 from app.cache.model import View
 from app.candles import State
 from app.gaps import Starts, merge, missing
-from app.records import PROVISIONAL, has_trades, is_doubted, state_of
+from app.records import PROVISIONAL, Records, has_trades, is_doubted, state_of
 from app.repair.requests import PAGE, Asked, Need, Rules, ending, page, page_start_s, spanning
 from app.timeframes import BASE, Timeframe
 
@@ -113,14 +113,19 @@ class Gaps:
 
     def knows_trades(self, first_s: int, end_s: int) -> bool:
         """Whether there is a candle with trades from `first_s` to before `end_s` that is not provisional."""
-        return bool(((self._certain >= first_s) & (self._certain < end_s)).any())
+        starts = self._certain["start_s"]
+        return bool(((starts >= first_s) & (starts < end_s)).any())
 
     @cached_property
-    def _certain(self) -> Starts:
-        """Starts of the closed candles with trades that are not provisional, oldest first."""
+    def _certain(self) -> Records:
+        """The closed candles with trades that are not provisional, oldest first."""
         closed = self.view.over
-        starts: Starts = closed["start_s"][has_trades(closed) & ((closed["flags"] & PROVISIONAL) == 0)].astype(np.int64)
-        return starts
+        certain: Records = closed[has_trades(closed) & ((closed["flags"] & PROVISIONAL) == 0)]
+        return certain
+
+    def _certain_before(self, first_s: int) -> Records:
+        before: Records = self._certain[self._certain["start_s"] < first_s]
+        return before
 
     @cached_property
     def due(self) -> list[tuple[int, int]]:
@@ -205,8 +210,8 @@ class Gaps:
 
     def trade_before_s(self, first_s: int) -> int:
         """Start of the last candle with trades before `first_s`; the ring's edge if none is certain."""
-        before = self._certain[self._certain < first_s]
-        return int(before[-1]) if len(before) else self.edge_s
+        before = self._certain_before(first_s)
+        return int(before["start_s"][-1]) if len(before) else self.edge_s
 
     @property
     def open_s(self) -> int:
@@ -261,10 +266,10 @@ class Gaps:
         lowest_s, end_s = ending(self.timeframe, end_s)
         if last_s < lowest_s:  # too far from the next trade: as far behind the one before it as possible
             lowest_s = last_s - (PAGE - 1) * self._step
-            begin_s = max(self._begin_s(first_s, lowest_s), lowest_s)
+            begin_s = self._begin_s(first_s, lowest_s)
             return self._page(begin_s, min(end_s, begin_s + (PAGE - 1) * self._step))
         oldest_s = min(first for first, last in self.due if lowest_s <= last)
-        return self._page(max(self._begin_s(oldest_s, lowest_s), lowest_s), end_s)
+        return self._page(self._begin_s(oldest_s, lowest_s), end_s)
 
     def _end_s(self, last_s: int) -> int:
         """Where a page ends if no candle with trades is known behind the gap: as a rule at the open bucket.
@@ -277,20 +282,17 @@ class Gaps:
         return self.open_s
 
     def _begin_s(self, first_s: int, lowest_s: int) -> int:
-        """Where a page has to begin so that it holds what is known before `first_s`; `lowest_s` if that is nothing, or
-        may be wrong as well, since `first_s` is doubted."""
-        records = self.view.over
-        if is_doubted(records[records["start_s"] == first_s]).any():
-            return lowest_s
-        is_sure = has_trades(records) & ((records["flags"] & PROVISIONAL) == 0)
-        records = records[(records["start_s"] < first_s) & is_sure]
-        if not len(records):
+        """Where a page has to begin, not before `lowest_s`, so that it holds what is known before `first_s`; `lowest_s`
+        if that is nothing, or may be wrong as well, since `first_s` is doubted."""
+        first = self.view.records[self.view.records["start_s"] == first_s]
+        records = self._certain_before(first_s)
+        if not len(records) or is_doubted(first).any():
             return lowest_s
         newest_s = int(records["start_s"][-1])
         confirmed = records["start_s"][state_of(records) == State.CONFIRMED]
         if len(confirmed) and newest_s - int(confirmed[-1]) <= ANCHOR * self._step:
-            return int(confirmed[-1])
-        return newest_s
+            return max(lowest_s, int(confirmed[-1]))
+        return max(lowest_s, newest_s)
 
     @property
     def _step(self) -> int:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from app.cache.model import Origin, View, Write
 from app.candles import State
+from app.continuity import carrying
 from app.exchange.adapter import Page
 from app.gaps import fill_empty, merge
 from app.records import (
@@ -98,7 +99,7 @@ def interpret(
         return Proof(Write(series, rows[:0]), against.disputed, rows[:0], rows[:0], is_trusted=False)
     sure = against.sure
     unheld = _unheld(view, need, page, rows, proven, asked_ms)
-    silent = _silent(view, need, sure, unheld, page, rows, settled_s, step, asked_ms)
+    silent = _silent(view, need, sure, unheld, page, rows, settled_s, asked_ms)
     early = _early(rows[~np.isin(rows["start_s"], proven["start_s"])], view.records)
     early = early[early["start_s"] >= view.from_s + step]
     found = np.concatenate([sure, silent, early])
@@ -155,17 +156,9 @@ def _covered(rows: Records, page: Page, settled_s: int, step: int, asked_ms: int
     filled = fill_empty(final, int(final["start_s"][0]), last_s, step, None, State.CONFIRMED, asked_ms)
     if not page.unreadable:
         return filled
-    return filled[~_unknown_close(filled, page.unreadable)]
-
-
-def _unknown_close(filled: Records, unreadable: frozenset[int]) -> npt.NDArray[np.bool_]:
-    """Buckets without a readable row, and the empty ones behind them: what these carry is not known."""
-    unknown = np.zeros(len(filled), dtype=bool)
-    carries_unknown = False
-    for i, (start_s, traded) in enumerate(zip(filled["start_s"].tolist(), has_trades(filled), strict=True)):
-        carries_unknown = start_s in unreadable or (carries_unknown and not traded)
-        unknown[i] = carries_unknown
-    return unknown
+    # What a row that cannot be read closed at is not known, nor what the empty buckets behind it carry.
+    known: Records = filled[~carrying(filled, np.isin(filled["start_s"], sorted(page.unreadable)))]
+    return known
 
 
 def _unheld(view: View, need: Need, page: Page, rows: Records, proven: Records, asked_ms: int) -> Records:
@@ -189,38 +182,35 @@ def _unheld(view: View, need: Need, page: Page, rows: Records, proven: Records, 
     lacking &= ~np.isin(starts, sorted(spoken_of | page.unreadable))
     if lacking[np.argmax(asked)]:
         lacking |= starts == max(starts[confirmed_trades & (starts < need.first_s)], default=0)
-    carrier = np.maximum.accumulate(np.where(traded, np.arange(len(held)), 0))
-    unheld: Records = held[lacking[carrier] & confirmed]
+    unheld: Records = held[carrying(held, lacking) & confirmed]
     return unheld
 
 
 def _silent(
-    view: View, need: Need, sure: Records, unheld: Records, page: Page, rows: Records, settled_s: int, step: int,
-    asked_ms: int,
-) -> Records:  # fmt: skip
+    view: View, need: Need, sure: Records, unheld: Records, page: Page, rows: Records, settled_s: int, asked_ms: int
+) -> Records:
     """Buckets in which a stream was silent and that the response lacks, as far as the close before them is known.
 
     Behind a provisional candle they are provisional, too: they carry its close.
     """
-    held = view.over
-    is_doubted = ((held["flags"] & PROVISIONAL) != 0) | np.isin(held["start_s"], unheld["start_s"])
-    doubted = held[is_doubted & ((held["flags"] & SILENT) != 0)]["start_s"].tolist()
-    if not view.silent_s and not doubted:
+    held, step = view.over, need.timeframe.seconds
+    unsure = held[((held["flags"] & PROVISIONAL) != 0) | np.isin(held["start_s"], unheld["start_s"])]
+    again = unsure[(unsure["flags"] & SILENT) != 0]["start_s"].tolist()
+    if not view.silent_s and not again:
         return sure[:0]
     present = set(rows["start_s"].tolist()) | page.unreadable | set(sure["start_s"].tolist())
     closes = {**_column(held, "close"), **_column(sure, "close")}
-    unsure = set(held["start_s"][is_doubted].tolist()) - set(sure["start_s"].tolist())
+    uncertain = set(unsure["start_s"].tolist()) - set(sure["start_s"].tolist())
     made: list[tuple[float, ...]] = []
-    for start_s in sorted({*view.silent_s, *doubted}):
+    for start_s in sorted({*view.silent_s, *again}):
         close = closes.get(start_s - step)
         if need.first_s <= start_s <= settled_s and start_s not in present and close is not None:
             closes[start_s] = close
             flags = State.CONFIRMED | EMPTY | SILENT
-            if start_s - step in unsure:
+            uncertain.discard(start_s)
+            if start_s - step in uncertain:
                 flags |= PROVISIONAL
-                unsure.add(start_s)
-            else:
-                unsure.discard(start_s)
+                uncertain.add(start_s)
             made.append((start_s, flags, asked_ms, close, close, close, close, 0.0))
     return np.array(made, dtype=RECORD)
 
@@ -302,11 +292,6 @@ def _explained(parent: np.void, children: Records) -> bool:
     return bool(len(traded) and is_all and traded["close"][-1] == parent["close"])
 
 
-def _without_provisional_trades(known: Records) -> Records:
-    left: Records = known[~has_trades(known) | ((known["flags"] & PROVISIONAL) == 0)]
-    return left
-
-
 def _proven_children(
     parent: np.void, close: float | None, view: View, longer: Timeframe, step: int, asked_ms: int
 ) -> Records:
@@ -316,9 +301,9 @@ def _proven_children(
     """
     known, first_s = _known_children(parent, view, longer), int(parent["start_s"])
     if int(parent["flags"]) & EMPTY:
-        known = _without_provisional_trades(known)
-        if has_trades(known).any():
+        if (has_trades(known) & ((known["flags"] & PROVISIONAL) == 0)).any():
             return known[:0]
+        known = known[~has_trades(known)]
         close = float(parent["close"])
     elif not _explained(parent, known):
         return known[:0]

@@ -42,7 +42,7 @@ def start_of(series: Sequence[SeriesStatus], asking: int, per_second: float, pau
 
 
 def _left(asking: int, seconds_left: int) -> str:
-    """What the first filling still takes; nothing where that is nothing."""
+    """What the first filling still takes; no words if that is nothing."""
     if not asking:
         return ""
     return f", {_count(asking, 'request', 'requests')} left, about {_count(seconds_left, 'second', 'seconds')}"

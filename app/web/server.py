@@ -13,6 +13,7 @@ from contextlib import suppress
 import uvicorn
 from redis.exceptions import RedisError
 
+from app.cache.address import netloc
 from app.cache.connection import connect
 from app.context import Context
 from app.errors import InvalidInput
@@ -47,8 +48,7 @@ def main(settings: Settings) -> int:
         # The server gives a signal back once it has ended; there is nothing left for it to do then.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
-        host = f"[{settings.web_host}]" if ":" in settings.web_host else settings.web_host
-        log.info("serving on http://%s:%d", host, listener.getsockname()[1])
+        log.info("serving on http://%s", netloc(settings.web_host, listener.getsockname()[1]))
         server = Server(context)
         gc.freeze()  # what was imported stays: looking through it all would take 50 ms in the middle of some answer
         server.run(sockets=[listener])

@@ -21,7 +21,7 @@ from app.context import Context
 from app.exchange.adapter import Page
 from app.exchange.coinbase.rest import CoinbaseRest
 from app.exchange.local import LocalExchange, SeededMarket
-from app.records import EMPTY, STATE_MASK, to_records
+from app.records import EMPTY, PROVISIONAL, STATE_MASK, to_records
 from app.repair.budget import Budget
 from app.repair.drain import Drain
 from app.repair.filler import Filler
@@ -30,6 +30,7 @@ from app.repair.scan import Scanner
 from app.series import Series
 from app.settings import Settings
 from app.timeframes import BASE, Timeframe
+from app.touched import Touched
 
 pytestmark = pytest.mark.integration
 
@@ -71,6 +72,7 @@ class Here(Context):
         self.market = exchange
         self.series = Series("coinbase", product, BASE)
         self.products.follow([FollowedProduct(product, product)])
+        self.told: list[Touched] = []
 
     @cached_property
     def budget(self) -> Budget:
@@ -90,7 +92,7 @@ class Here(Context):
             if found.request:
                 self.queue.add([found.request[:2]], not_before_ms=found.request[2])
         while self.queue.state().ready:
-            Drain(self, lambda _: None).run(max_s=5)
+            Drain(self, self.told.extend).run(max_s=5)
 
     def pass_time(self, minutes: float, every: int = 20) -> None:
         """Let time pass with a round every few minutes."""
@@ -119,6 +121,12 @@ class Here(Context):
             elif row is not None and float(row["close"]) != record["close"]:
                 problems.append(f"{start_s}: another close")
         return problems
+
+    def provisional(self) -> set[int]:
+        """The settled buckets that are shown as perhaps wrong."""
+        settled_s = BASE.last_over(self.now_s() - self.settings.settling_seconds)
+        records = self.candles.read_whole(self.series, settled_s).over
+        return set(records["start_s"][records["flags"] & PROVISIONAL != 0].tolist())
 
     def confirmed_empty(self) -> int:
         records = self.candles.read_whole(self.series, BASE.last_over(self.now_s())).over
@@ -218,6 +226,27 @@ def test_a_late_server_empties_nothing_however_often_it_is_asked(here: Here, sec
     here.reconcile()
     here.pass_time(60)
     assert here.wrong() == []
+
+
+def test_what_a_server_no_longer_has_is_doubted_until_another_has_it(here: Here) -> None:
+    """Whether the first was wrong or the second is late, nobody can tell from them."""
+    here.round()
+    here.pass_time(75, every=15)
+    assert here.provisional() == set()
+    here.told.clear()
+    here.rest_seen.distort = late(here, 3_600, shows_open=False)
+    here.reconcile()
+    lacks_s, over_s = here.now_s() - 3_600, here.now_s() - 900
+    traded = {int(row["start"]) for row in here.market.truth(BUSY, BASE, lacks_s - 10 * STEP, here.now_s())}
+    lacking = {s for s in traded if lacks_s < s + STEP <= over_s}
+    assert len(lacking) == 9
+    assert here.provisional() == lacking
+    assert {(t.product, t.timeframe) for t in here.told} == {(BUSY, BASE)}, "its newest value is computed again"
+    assert here.wrong() == [], "nothing is taken back"
+    assert here.queue.pending() == {Request(Kind.GAP, BUSY, BASE)}
+    here.rest_seen.distort = lambda rows: rows
+    here.pass_time(5, every=5)
+    assert here.provisional() == set()
 
 
 def test_two_servers_one_late_and_one_short_in_turn_change_nothing_that_is_true(here: Here) -> None:

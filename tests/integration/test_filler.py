@@ -150,6 +150,7 @@ def test_a_contradiction_changes_nothing_and_is_requested_again(worker: Worker) 
     assert worker.provisional(9) == [3, 4]
     assert worker.context.disputes.count() == 2
     assert worker.context.queue.claim(at(11)) == GAP
+    assert {(t.product, t.timeframe) for t in worker.news} == {(GAP.product, GAP.timeframe)}, "the value says so"
 
 
 def test_after_a_second_opinion_a_contradiction_waits_like_what_no_response_covers(worker: Worker) -> None:

@@ -21,7 +21,7 @@ def test_after_any_faults_everything_is_the_truth(processes: Callable[..., Proce
     assert simulation.wait(timeout=250) == 0, simulation.output()
 
 
-def test_what_a_server_says_of_another_product_is_not_certain_where_no_later_answer_can_contradict_it(
+def test_what_a_server_says_of_another_product_is_not_certain_if_no_later_answer_can_contradict_it(
     processes: Callable[..., Process],
 ) -> None:
     simulation = processes([sys.executable, "-m", "tests.simulation", *SILENT, "--no-shrink"])

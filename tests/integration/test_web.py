@@ -517,8 +517,11 @@ def test_an_unknown_route_and_a_wrong_method_have_the_same_shape(web: httpx.Clie
 
 def test_small_answers_do_not_wait_for_an_acknowledgement(web: httpx.Client) -> None:
     get(web, "/healthz")
-    # With Nagle's algorithm each takes 0.04 s at least; without, the quickest of many does not, on a busy machine too.
-    assert any(web.get("/healthz").elapsed.total_seconds() < 0.035 for _ in range(200))
+
+    def median_s() -> float:
+        return sorted(web.get("/healthz").elapsed.total_seconds() for _ in range(20))[10]
+
+    eventually(lambda: median_s() < 0.03)  # with Nagle's algorithm it is 0.04 at least, however often it is looked at
 
 
 @pytest.mark.parametrize("endless", [b"GET /healthz?", b"GET /healthz HTTP/1.1\r\nX: ", b"GET /healthz HTTP/1.1\r\n"])

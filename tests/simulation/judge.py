@@ -137,12 +137,16 @@ def _unproven(traded: list[int], step_s: int, settled_s: int, now_s: float) -> l
 
 def _undecided(traded: list[int], step_s: int, now_s: float) -> list[tuple[int, int]]:
     """Ranges of buckets that answers say something of, but do not decide: the last trade, since an answer may end with
-    half of it; and what lies before a trade, until two answers since then have contradicted what was said of it."""
+    half of it; and what lies before a trade, until two answers since then have contradicted what was said of it:
+    a survey's, once its longer bucket is over, if no page spans the gap."""
     if not traded:
         return []
-    recent_s = now_s - SURVEYS_S[step_s] - 2 * HOURLY_S
-    recent = [(before_s + step_s, behind_s) for before_s, behind_s in pairwise(traded) if behind_s > recent_s]
-    return [(traded[-1], traded[-1] + step_s), *recent]
+    ranges = [(traded[-1], traded[-1] + step_s)]
+    for before_s, behind_s in pairwise(traded):
+        row_s = SURVEYS_S[step_s] if behind_s - before_s >= (PAGE - 1) * step_s else step_s
+        if now_s < behind_s + row_s + 2 * HOURLY_S:
+            ranges.append((before_s + step_s, behind_s))
+    return ranges
 
 
 class Held(NamedTuple):

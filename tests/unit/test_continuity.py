@@ -1,7 +1,7 @@
 import numpy as np
 
 from app.candles import State
-from app.continuity import contiguous_tail, recarried, since
+from app.continuity import carrying, contiguous_tail, recarried, since
 from app.timeframes import Timeframe
 from tests.build import B0, STEP, empty, records, run
 
@@ -36,6 +36,14 @@ def test_carrying_stops_at_a_trade_and_at_a_hole() -> None:
         ]
     )
     assert len(recarried(chain, M5)) == 0
+
+
+def test_empty_buckets_carry_what_is_marked_up_to_the_next_trade() -> None:
+    held = np.concatenate([run(B0, 1), *(empty(B0 + i * STEP, 10.0) for i in (1, 2)), run(B0 + 3 * STEP, 1)])
+    behind = np.concatenate([held, *(empty(B0 + i * STEP, 10.0) for i in (4, 5))])
+    for marked, carry in (([0], [0, 1, 2]), ([2], [2]), ([1], [1, 2]), ([3], [3, 4, 5]), ([], [])):
+        assert np.flatnonzero(carrying(behind, np.isin(np.arange(6), marked))).tolist() == carry
+    assert len(carrying(held[:0], np.zeros(0, dtype=bool))) == 0
 
 
 def test_carried_twice_is_carried_once() -> None:
