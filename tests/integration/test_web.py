@@ -25,6 +25,7 @@ from app.cache.model import Write
 from app.context import Context
 from app.indicators.macdv import macdv_of
 from app.launch.redis import RedisServer
+from app.records import EMPTY
 from app.repair import mismatches
 from app.repair.queue import Kind, Request, Why
 from app.series import Series
@@ -408,6 +409,27 @@ def test_a_series_far_behind_is_found_all_the_same(context: Context) -> None:
     with served(context) as web:
         [btc] = [s for s in get(web, "/v1/status")["series"] if (s["product"], s["timeframe"]) == ("BTC-USD", "5m")]
     assert (btc["newest"], btc["stale"]) == (filled.OPEN_S - 301 * 300, True)
+
+
+def test_a_series_with_a_provisional_tail_is_set_apart_and_says_so(context: Context) -> None:
+    """What REST no longer has is marked; a worker computes the newest value again."""
+    held, tail_s = filled.fill(context), filled.OPEN_S - 30 * 300
+    longest = _longest_silence(held[BTC_5M])
+    assert longest < 30
+    context.candles.mark_provisional([(BTC_5M, tail_s, filled.OPEN_S - 300)], confirmed=True)
+    filled.compute(context, held)
+    with served(context) as web:
+        latest = get(web, "/v1/indicators/BTC-USD", timeframe="5m", limit=1)["latest"]
+        state = get(web, "/v1/status")
+    assert latest["provisional"] == 30
+    apart = {(s["product"], s["timeframe"]): s["reason"] for s in state["series"] if not s["ready"]}
+    assert apart == {("BTC-USD", "5m"): "its newest 30 candles are provisional: REST is asked to confirm them"}
+    assert state["ready"], "one series of six is named, and no more"
+
+
+def _longest_silence(records: Any) -> int:
+    runs = "".join("e" if flags & EMPTY else "t" for flags in records["flags"].tolist()).split("t")
+    return max(map(len, runs))
 
 
 def test_a_start_says_how_far_it_has_come(context: Context) -> None:
