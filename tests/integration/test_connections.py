@@ -69,8 +69,12 @@ def system(
         one.context.redis.close()
 
 
-def by_process(client: redis.Redis) -> Counter[str]:
-    return Counter(str(row["name"]).removeprefix("candlewick-") for row in client.client_list() if row["name"] != "me")
+def by_process(clients: list[dict[str, str]]) -> Counter[str]:
+    return Counter(process_of(row) for row in clients if row["name"] != "me")
+
+
+def process_of(row: dict[str, str]) -> str:
+    return str(row["name"]).removeprefix("candlewick-")
 
 
 def hold(system: System, at_most: dict[str, int], most: int) -> None:
@@ -79,11 +83,17 @@ def hold(system: System, at_most: dict[str, int], most: int) -> None:
     with redis.Redis.from_url(system.env["REDIS_URL"], client_name="me") as client:
 
         def looked() -> bool:
-            seen = by_process(client)
+            clients = client.client_list()
+            seen = by_process(clients)
             seen.pop("", None)  # one that has just come and not yet said its name
             over = {name: count for name, count in seen.items() if count > at_most.get(name, 1)}
             if over:
-                pytest.fail(f"more connections than documented: {over} of {at_most}")
+                which = [
+                    {what: row[what] for what in ("name", "age", "idle", "flags", "cmd")}
+                    for row in clients
+                    if process_of(row) in over
+                ]
+                pytest.fail(f"more connections than documented: {over} of {at_most}: {which}")
             ready["looks"] += read_status(system.context).ready
             return set(seen) >= set(at_most) and ready["looks"] > 20
 
