@@ -1,7 +1,7 @@
 """Celery's way to Redis: few connections, and each leaves a server which has become a replica (celery #7946).
 
-Each of kombu's channels would keep a pool of its own, and in it a connection for nothing but its first PING. Here it
-keeps one only while it waits for tasks, replies or events; all else is sent on those of the process.
+Each of kombu's channels would keep a pool of its own, and open a connection for nothing but its first PING. Here it
+has one only while it waits for tasks, replies or events; all else is sent on those of the process.
 """
 
 from __future__ import annotations
@@ -37,9 +37,15 @@ class _Frugal(_Base):
     commands = ""
     from_transport_options: tuple[str, ...] = (*redis.Channel.from_transport_options, "commands")  # type: ignore[assignment]
 
+    _has_begun = False
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
-        self.async_pool.disconnect(inuse_connections=False)  # that of the first PING
+        del self.client  # that of the first PING: the next one waits on a connection of its own
+        self._has_begun = True
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        return super()._create_client(asynchronous and self._has_begun)  # type: ignore[no-untyped-call]
 
     @property
     def pool(self) -> ConnectionPool:

@@ -52,3 +52,14 @@ def test_of_tasks_that_look_at_everything_a_few_wait_and_none_is_thrown_away_by_
 def test_series_are_sent_so_many_a_task(tasks: Tasks, redis_client: redis.Redis) -> None:
     tasks.update([TOUCHED] * (2 * SERIES_A_TASK + 1))
     assert redis_client.llen(WAITING) == 3
+
+
+def test_to_send_opens_no_connection_besides_those_of_the_process(tasks: Tasks, redis_client: redis.Redis) -> None:
+    def opened() -> int:
+        return int(redis_client.info("stats")["total_connections_received"])
+
+    redis_client.ping()
+    before = opened()
+    tasks.update([TOUCHED])
+    tasks.drain()
+    assert opened() == before
