@@ -134,7 +134,7 @@ def test_a_process_of_its_own_says_the_same(context: Context, line: str, code: i
     filled.fill(context, late=4)
     apart, here = run_apart(context, *line.split()), run(context, *line.split())
     assert (apart.returncode, here.returncode) == (code, code)
-    ages = re.compile(r"(the exchange's clock was last heard )?\d+(\.\d)? s ago(; )?|[\d.]+ MB")
+    ages = re.compile(r"(the exchange's clock was last heard )?\d+(\.\d)? s ago(; )? *|[\d.]+ MB *")  # and what fills up
     assert (ages.sub("", apart.stdout), apart.stderr) == (ages.sub("", here.stdout), here.stderr)
 
 
