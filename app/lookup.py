@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from app.cache.fitness import ask, behind_of
 from app.cache.indicators import IndicatorValue
 from app.cache.model import NOTHING, View
 from app.cache.products import FollowedProduct
@@ -39,6 +40,9 @@ FOLLOWED_FOR_S = 1.0
 CLOCK_FOR_S = 0.1
 """The same for the exchange's clock, which only bounds what is read; it is told four times a second."""
 
+SERVER_FOR_S = 1.0
+"""The same for whether the server is a replica."""
+
 
 class NotFollowed(InvalidInput):
     """A product or timeframe that this installation has nothing of."""
@@ -61,6 +65,7 @@ class Lookup:
             lambda: {p.product: p for p in context.products.read()}, FOLLOWED_FOR_S
         )
         self._clock = Memo(context.clock.read, CLOCK_FOR_S)
+        self._behind = Memo(lambda: behind_of(ask(context.redis)), SERVER_FOR_S)
 
     def products(self) -> dict[str, Any]:
         """Every followed product with the latest indicator of each timeframe, None where there is none."""
@@ -77,7 +82,8 @@ class Lookup:
             }
             for p in followed
         ]
-        return {"exchange": self._context.exchange, "timeframes": [str(t) for t in timeframes], "products": rows}
+        head = {"exchange": self._context.exchange, "timeframes": [str(t) for t in timeframes]}
+        return {**head, "products": rows, **self._stale()}
 
     def candles(
         self,
@@ -135,7 +141,13 @@ class Lookup:
     def _answer(self, series: Series, view: View, rows: Callable[[Records], Any]) -> dict[str, Any]:
         if not view.revision:
             self.check_delivered(series)
-        return {"product": series.product, "timeframe": series.timeframe, "candles": rows(view.records)}
+        head = {"product": series.product, "timeframe": series.timeframe, **self._stale()}
+        return {**head, "candles": rows(view.records)}
+
+    def _stale(self) -> dict[str, str]:
+        """A field `stale` that says why an answer may be old; no field if it is read from a master."""
+        behind = self._behind.get()
+        return {"stale": behind} if behind else {}
 
     def indicators(self, product: str, timeframe: Timeframe = BASE, *, limit: int = 100) -> dict[str, Any]:
         """MACD-V of the newest closed candles: the worker's `latest` value, and the newest `limit` of the `series`.
@@ -160,6 +172,7 @@ class Lookup:
             "latest": _latest(latest, view),
             "series": [] if reason else indicator_rows(values, limit),
             **({"reason": reason} if reason else {}),
+            **self._stale(),
         }
 
     def series(self, product: str, timeframe: Timeframe) -> Series:

@@ -22,7 +22,7 @@ from rich.table import Table
 from benchmarks.figures import Figure
 from tests.support import ROOT
 
-NAMES = ("latency", "restart", "growth", "ingest", "macdv", "cache", "scan", "api", "dashboard")
+NAMES = ("latency", "restart", "growth", "ingest", "macdv", "cache", "scan", "api", "strangers", "dashboard")
 INTO = "--into"
 """Only for the processes that are started from here: the file for what one benchmark found."""
 

@@ -14,11 +14,11 @@ from tests.servers import listening
 class Proxy:
     """`asked`: the first lines of what it was asked, with the login that came along. `login`: without it, it says 407.
 
-    `says`: what it says instead of leading anywhere, a byte each tenth of a second.
+    `says`: what it says instead of leading anywhere, a byte each `pause_s` seconds.
     """
 
-    def __init__(self, target: int, login: str = "", says: bytes = b"") -> None:
-        self.target, self.login, self.says = target, login, says
+    def __init__(self, target: int, login: str = "", says: bytes = b"", pause_s: float = 0.1) -> None:
+        self.target, self.login, self.says, self.pause_s = target, login, says, pause_s
         self.asked: list[tuple[str, str]] = []
         self.port = 0
 
@@ -39,8 +39,10 @@ class Proxy:
         self.asked.append((first, login))
         for byte in self.says:
             client.sendall(bytes([byte]))
-            if ended.wait(0.1):
+            if ended.wait(self.pause_s):
                 return
+        if self.says:
+            return
         if login != self.login:
             client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
             return
@@ -63,9 +65,9 @@ def _copy(source: socket.socket, sink: socket.socket) -> None:
 
 
 @contextmanager
-def proxy(target: int, login: str = "", says: bytes = b"") -> Iterator[Proxy]:
+def proxy(target: int, login: str = "", says: bytes = b"", pause_s: float = 0.1) -> Iterator[Proxy]:
     """A `Proxy` in front of the service on port `target`, until the end of the block."""
-    state, ended = Proxy(target, login, says), threading.Event()
+    state, ended = Proxy(target, login, says, pause_s), threading.Event()
 
     with listening(lambda client: state.handle(client, ended)) as state.port:
         try:

@@ -52,15 +52,22 @@ def ask(client: Redis) -> Server:
         return Server(is_told=False)
 
 
+def behind_of(server: Server) -> str:
+    """Why what is read from `server` may be old; empty unless it is a replica."""
+    if not server.is_replica:
+        return ""
+    behind = "may be behind its master" if server.is_linked else "has lost its master, and is behind it"
+    return f"this Redis is a replica, which {behind}"
+
+
 def unfit(server: Server) -> Iterator[str]:
     """Why the promises cannot be kept on it; nothing where they can."""
     if not server.is_told:
         yield "Redis does not say whether it keeps what it is given: allow its user +info"
     if server.mode == "cluster":
         yield "Redis runs as a cluster, which keeps keys apart that belong together: use one server, or Sentinels"
-    if server.is_replica:
-        behind = "may be behind its master" if server.is_linked else "has lost its master, and is behind it"
-        yield f"this Redis is a replica, which {behind} and takes no writes: set REDIS_URL to the master, or Sentinels"
+    if behind := behind_of(server):
+        yield f"{behind} and takes no writes: set REDIS_URL to the master, or Sentinels"
     if server.product:
         yield f"{server.product} is not Redis: this program's scripts are not known to work there; use Redis or Valkey"
     if server.policy and server.policy != "noeviction":

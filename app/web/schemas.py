@@ -33,7 +33,13 @@ class Candle(BaseModel):
     provisional: bool = Field(description="Closed, but perhaps wrong: the exchange's REST is requested to confirm it.")
 
 
-class CandlesAnswer(BaseModel):
+class DataAnswer(BaseModel):
+    stale: str | None = Field(
+        None, description="Why the answer may be old: it was read from a replica of Redis. Absent otherwise."
+    )
+
+
+class CandlesAnswer(DataAnswer):
     product: str = Field(examples=["BTC-USD"])
     timeframe: Timeframe
     candles: list[Candle] = Field(description="Oldest first. A bucket of which nothing is known is absent.")
@@ -50,7 +56,7 @@ class IndicatorRow(BaseModel):
     stage: Stage | None
 
 
-class IndicatorsAnswer(BaseModel):
+class IndicatorsAnswer(DataAnswer):
     product: str = Field(examples=["BTC-USD"])
     timeframe: Timeframe
     ready: bool = Field(description="Whether there are candles enough for values.")
@@ -70,7 +76,7 @@ class ProductRow(BaseModel):
     latest: dict[str, dict[str, Any] | None] = Field(description="By timeframe: the newest indicator, in short.")
 
 
-class ProductsAnswer(BaseModel):
+class ProductsAnswer(DataAnswer):
     exchange: str
     timeframes: list[Timeframe]
     products: list[ProductRow]

@@ -72,9 +72,23 @@ def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch
 def test_a_proxy_that_wants_another_login_is_named_without_the_one_that_it_got(scheme: str) -> None:
     with service() as state, proxy(state.port, "other:one") as between:
         through = between.url.replace("other:one", LOGIN)
-        with pytest.raises(DeliveryError, match=r"^the proxy answered 407: it wants a login, or another one$"):
+        with pytest.raises(
+            DeliveryError,
+            match=r"^the proxy \(proxy_env in the alerts file\) answered 407: it wants a login, or another one$",
+        ):
             channel(f"{scheme}://hooks.invalid/abc", through).send(message())
     assert state.got == []
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_a_refusal_that_may_be_the_proxys_own_disables_no_channel(status: int) -> None:
+    says = b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % status
+    with service() as state, proxy(state.port, says=says, pause_s=0) as between:
+        made = channel("http://hooks.invalid/abc", between.url)
+        told = f"^the proxy .*, or the service behind it, answered {status}$"
+        with pytest.raises(DeliveryError, match=told) as error:
+            made.send(message())
+    assert type(error.value) is DeliveryError, "it is tried again"
 
 
 @pytest.mark.parametrize("says", [b"HTTP/1.1 200 " + b"x" * 400, b"HTTP/1.1 200 OK\r\nA: " + b"x" * 400])
@@ -85,7 +99,9 @@ def test_a_proxy_that_drips_is_given_up_in_time(says: bytes) -> None:
 
 
 def test_no_connection_to_the_proxy_is_said() -> None:
-    with pytest.raises(DeliveryError, match="no connection through the proxy") as error:
+    with pytest.raises(
+        DeliveryError, match=r"no connection through the proxy \(proxy_env in the alerts file\)"
+    ) as error:
         channel("https://hooks.invalid/abc", f"http://{LOGIN}@127.0.0.1:1").send(message())
     assert type(error.value) is DeliveryError
 
@@ -106,6 +122,7 @@ def test_a_proxy_that_is_none_stops_those_channels_and_no_other(wrong: str) -> N
     assert isinstance(made["discord"], MisconfiguredChannel)
     assert made["discord"].reason.startswith("channel discord: ")
     assert "PROXY" in made["discord"].reason
+    assert ("SOCKS is not supported" in made["discord"].reason) == (bool(wrong) and wrong.isprintable())
     assert "s3cret" not in made["discord"].reason
     assert not isinstance(made["email"], MisconfiguredChannel)
 

@@ -64,7 +64,14 @@ def test_what_is_read_from_a_replica_is_said_to_be_behind(
             readiness = web.get("/readyz")
             assert (readiness.status_code, behind in readiness.text) == (503, True)
             assert behind in web.get("/v1/status").json()["summary"]
-            assert web.get("/v1/candles/BTC-USD?timeframe=5m").status_code == 200
+            with serving(Context(context.settings, master)) as (at_master, _):
+                assert "stale" not in plain.get(f"{at_master}/v1/candles/BTC-USD").json()
+            for asked in ("candles/BTC-USD", "candles/BTC-USD?limit=600", "indicators/BTC-USD", "products"):
+                answer = web.get(f"/v1/{asked}")
+                assert (answer.status_code, answer.json()["stale"]) == (
+                    200,
+                    behind.removesuffix(" and takes no writes"),
+                )
         with pytest.raises(Unready, match="cannot be written: the server has become a replica"):
             claim(url, "anything")
         two.first.stop()

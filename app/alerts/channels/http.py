@@ -41,6 +41,7 @@ MOST_BYTES = 64 * 1024
 LONGEST_PAUSE_S = 3600.0
 DEFAULT_PAUSE_S = 5.0
 PERMANENT = (401, 403, 404, 410)
+PROXY = "the proxy (proxy_env in the alerts file)"
 
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (NameResolutionError, "its host name cannot be resolved"),
@@ -115,6 +116,7 @@ class Http:
         self._manager = _through(proxy, options) if proxy else urllib3.PoolManager(**options)
         is_any = allow_private or proxy  # the address of a proxy is the operator's, and may be private
         self._manager.pool_classes_by_scheme = POOLS if is_any else {"http": _PublicHttpPool, "https": _PublicHttpsPool}
+        self._is_relayed = bool(proxy) and urlsplit(url).scheme == "http"
         self.target = hashlib.sha256(url.encode()).hexdigest()[:12]
 
     def post(self, body: bytes, headers: Mapping[str, str], path: str = "") -> Reply:
@@ -126,16 +128,19 @@ class Http:
             )
             try:
                 reply = Reply(response.status, response.headers, _body(response, deadline))
-                return reply._replace(said=self._without_secrets(_said(reply))[:LONGEST_SAID])
+                reply = reply._replace(said=self._without_secrets(_said(reply))[:LONGEST_SAID])
             finally:
                 response.close()  # and its connection, unless it was read to its end: another answer would begin there
+            if self._is_relayed and reply.status in PERMANENT:  # without TLS a proxy answers in the service's place
+                raise DeliveryError(f"{PROXY}, or the service behind it, answered {reply.status}")
+            return reply
         except PrivateAddress as error:
             raise ChannelBroken(str(error)) from None
         except UnicodeError:
             raise ChannelBroken("its URL or the headers hold characters that HTTP cannot send") from None
         except ProxyError as error:
             code = re.search(r"failed: (\d{3})", str(error.original_error))
-            raise DeliveryError(_of_proxy(int(code[1])) if code else "no connection through the proxy") from None
+            raise DeliveryError(_of_proxy(int(code[1])) if code else f"no connection through {PROXY}") from None
         except (HTTPError, OSError) as error:
             cause = getattr(error, "reason", error)
             reason = next((text for kind, text in _REASONS if isinstance(cause, kind)), "the connection broke")
@@ -160,7 +165,7 @@ def check_proxy(url: str) -> None:
     except (ValueError, UnicodeError):
         is_right = False
     if not is_right:
-        raise InvalidInput("a proxy must be a URL such as http://user:password@host:3128")
+        raise InvalidInput("a proxy must be a URL such as http://user:password@host:3128; SOCKS is not supported")
 
 
 def _through(proxy: str, options: dict[str, Any]) -> urllib3.ProxyManager:
@@ -178,7 +183,7 @@ def _login(proxy: str) -> str | None:
 
 
 def _of_proxy(status: int) -> str:
-    return f"the proxy answered {status}" + (": it wants a login, or another one" if status == 407 else "")
+    return f"{PROXY} answered {status}" + (": it wants a login, or another one" if status == 407 else "")
 
 
 SHORTEST_SECRET = 6

@@ -1,0 +1,118 @@
+"""How soon /healthz answers beside clients that only hold connections: python -m benchmarks.bench_strangers
+
+1,000 of them are silent, and 200 send a byte of a request's head now and then. The server closes what takes too long:
+each of them connects again at once.
+"""
+
+from __future__ import annotations
+
+import resource
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+
+from app.launch.redis import RedisServer
+from benchmarks.figures import Figure
+from benchmarks.web import web_process
+from tests.support import free_port
+
+SILENT, DRIPPING = 1_000, 200
+BYTE_EVERY_S = 0.25
+RUNS, RUN_S, BETWEEN_S = 5, 3.0, 0.01
+
+
+class Strangers(threading.Thread):
+    """`SILENT` and `DRIPPING` connections to a port, each made anew when the server has closed it."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(daemon=True)
+        self._port = port
+        self._ended = threading.Event()
+        self._open: list[socket.socket | None] = [None] * (SILENT + DRIPPING)
+        self.are_there = threading.Event()
+        self.made = 0
+
+    def run(self) -> None:
+        while not self._ended.is_set():
+            for number, one in enumerate(self._open):
+                self._open[number] = self._goes_on(one, drips=number >= SILENT)
+            self.are_there.set()
+            self._ended.wait(BYTE_EVERY_S)
+        for one in self._open:
+            if one is not None:
+                one.close()
+
+    def end(self) -> None:
+        self._ended.set()
+        self.join()
+
+    def _goes_on(self, one: socket.socket | None, *, drips: bool) -> socket.socket | None:
+        """`one` with a byte more if it drips, or another one in its place; None if none could be made."""
+        if one is not None:
+            try:
+                if drips:
+                    one.sendall(b"x")
+                if one.recv(1024, socket.MSG_DONTWAIT):
+                    return one
+            except BlockingIOError:
+                return one
+            except OSError:
+                pass
+            one.close()
+        with suppress(OSError):
+            made = socket.create_connection(("127.0.0.1", self._port), timeout=1)
+            self.made += 1
+            if drips:
+                made.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
+            return made
+        return None
+
+
+def figures() -> list[Figure]:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # of this process and of the server: as in a container
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        RedisServer(Path(folder), free_port()) as server,
+        web_process(Path(folder), server.url) as (port, _),
+        _strangers(port) as strangers,
+    ):
+        slowest = [_slowest_ms(port) for _ in range(RUNS)]
+        print(f"{strangers.made} connections were made in all", file=sys.stderr)
+    what = f"/healthz beside {SILENT:,} silent and {DRIPPING} dripping connections, the slowest of {RUN_S:g} s"
+    return [Figure(what, "ms", 100.0, slowest)]
+
+
+@contextmanager
+def _strangers(port: int) -> Iterator[Strangers]:
+    strangers = Strangers(port)
+    strangers.start()
+    try:
+        strangers.are_there.wait()
+        yield strangers
+    finally:
+        strangers.end()
+
+
+def _slowest_ms(port: int) -> float:
+    """The slowest answer, each on a connection of its own."""
+    until, slowest = time.monotonic() + RUN_S, 0.0
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, headers={"Connection": "close"}) as client:
+        while time.monotonic() < until:
+            began = time.perf_counter()
+            client.get("/healthz").raise_for_status()
+            slowest = max(slowest, time.perf_counter() - began)
+            time.sleep(BETWEEN_S)
+    return slowest * 1000
+
+
+if __name__ == "__main__":
+    for figure in figures():
+        print(figure)
