@@ -10,7 +10,7 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 PEERS := $(VENV)/.peers
 PIP := $(PY) -m pip --disable-pip-version-check --quiet --quiet install --require-hashes
-SOURCES := app workers tests benchmarks tools celeryconfig.py
+SOURCES := app client simulator workers tests benchmarks tools celeryconfig.py
 
 FUZZED := tests/integration/test_api_fuzz.py tests/integration/test_any_answer.py tests/unit/exchange/coinbase \
   tests/unit/test_any_settings.py tests/unit/test_any_alerts_file.py tests/unit/test_redis_address.py
@@ -74,7 +74,7 @@ bench: $(PEERS) ## what this project promises, measured on this machine; some: m
 
 clean: ## removes the virtual environment, caches and the demo's data; the data of `make run` stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis var/demo
-	find app workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find app client simulator workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUNTIME): requirements.lock | $(PY)
 	@echo "installing what a running system needs (about a minute, once) ..."

@@ -10,10 +10,11 @@ import sys
 
 from kombu.entity import Exchange, Queue
 
-from app.cache.address import broker_of
-from app.cache.name import name_of
 from app.settings import Settings
-from workers.steady import every
+from app.storage import keys
+from app.storage.address import broker_of
+from app.storage.name import name_of
+from app.util.monotonic_schedule import every
 
 
 def _queue(name: str) -> Queue:
@@ -28,14 +29,14 @@ def _every(seconds: float, task: str, queue: str) -> dict[str, object]:
 
 # Broker
 broker_url, _broker_options, broker_use_ssl = broker_of(Settings.from_environment().redis)
-broker_transport = "app.cache.transport:" + (
+broker_transport = "app.storage.transport:" + (
     "SentinelTransport" if broker_url.startswith("sentinel://") else "Transport"
 )  # few connections; leaves a server that has become a replica
 broker_connection_retry_on_startup = True  # workers may start before Redis
 broker_connection_max_retries = None  # an outage of any length ends by itself
 broker_transport_options = {
     **_broker_options,
-    "global_keyprefix": "cw:1:celery:",  # one prefix for this program's keys: shared servers, access rules
+    "global_keyprefix": keys.CELERY,  # one prefix for this program's keys: shared servers, access rules
     "visibility_timeout": 600,  # a killed worker's tasks come back after this; above every time limit and countdown
     "unacked_restore_interval": 5,  # looks for such tasks every 5 s
     "unacked_restore_throttle": 1,  # and each time it looks, not every tenth
@@ -53,8 +54,8 @@ result_accept_content = ["json"]
 timezone = "UTC"
 enable_utc = True
 
-# Queues: one per kind of waiting, so that a long repair never delays a close
-task_queues = [_queue(name) for name in ("indicators", "backfill", "reconcile", "alerts", "default")]
+# Queues
+task_queues = [_queue(name) for name in keys.QUEUES]
 task_default_queue = "default"
 task_default_exchange = "default"
 task_default_routing_key = "default"

@@ -11,20 +11,20 @@ from redis import Redis
 
 from app.alerts.evaluate import Evaluator
 from app.alerts.settings import AlertSettings
-from app.cache.alerts import AlertCache
-from app.cache.buckets import BucketReader
-from app.cache.candles import CandleCache
-from app.cache.clock import ClockCache
-from app.cache.connection import connect
-from app.cache.deliveries import Deliveries
-from app.cache.disputes import Disputes
-from app.cache.indicators import IndicatorCache
-from app.cache.products import ProductCache
-from app.repair.budget import Budget
-from app.repair.queue import RepairQueue
-from app.repair.rest import BudgetedRest
-from app.repair.trust import StreamTrust
+from app.backfill.rest import BudgetedRest
 from app.settings import Settings
+from app.storage.alerts import AlertCache
+from app.storage.buckets import BucketReader
+from app.storage.budget import Budget
+from app.storage.candles import CandleCache
+from app.storage.clock import ClockCache
+from app.storage.connection import connect
+from app.storage.deliveries import Deliveries
+from app.storage.disputes import Disputes
+from app.storage.indicators import IndicatorCache
+from app.storage.products import ProductCache
+from app.storage.queue import RepairQueue
+from app.storage.trust import StreamTrust
 from app.tasks import Tasks
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import socket
 from ipaddress import ip_address
 
 from app.errors import InvalidInput
-from app.quoting import quoted
 from app.settings import Settings
+from app.util.quoting import quoted
 
 
 def check_web(settings: Settings) -> None:

@@ -24,12 +24,13 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from app.cache.address import Address
-from app.cache.certificates import problem_of_authority, problem_of_options
 from app.errors import InvalidInput
-from app.product_ids import is_currency, is_product_id
-from app.quoting import HIDDEN, LONGEST_NAME, path_shown, quoted, readable
-from app.timeframes import BASE, Timeframe
+from app.indicators.window import WINDOW
+from app.market.product_ids import is_currency, is_product_id
+from app.market.timeframes import BASE, Timeframe
+from app.storage.address import Address
+from app.storage.certificates import problem_of_authority, problem_of_options
+from app.util.quoting import HIDDEN, LONGEST_NAME, path_shown, quoted, readable
 
 _SELECTION = re.compile(r"(?:all|top:[1-9][0-9]{0,3}):(.+)")
 
@@ -47,12 +48,6 @@ MOST_SECONDS = 1e9
 
 MOST_CHARACTERS = 65_536
 """Of one setting."""
-
-MIN_CANDLES = 60
-"""A series has an indicator from this many candles on."""
-
-WINDOW = 500
-"""An indicator is computed from at most this many of the newest candles."""
 
 
 def _is_selection(text: str) -> bool:

@@ -9,10 +9,10 @@ from typing import Any
 import celery
 from redis import Redis
 
-from app.batches import batched
-from app.cache import keys
-from app.cache.transport import share
-from app.touched import Touched
+from app.storage import keys
+from app.storage.touched import Touched
+from app.storage.transport import share
+from app.util.batches import batched
 
 UPDATE = "workers.indicators.update"
 DRAIN = "workers.repair.drain"

@@ -13,8 +13,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from app.context import Context
-from app.pulse import Mark, Pulse, is_ours, marks
-from app.stop import Stop
+from app.storage.pulse import Mark, Pulse, is_ours, marks
+from app.util.stop import Stop
 
 log = logging.getLogger(__name__)
 

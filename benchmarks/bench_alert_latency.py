@@ -19,15 +19,15 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from app.cache.model import Origin, Write
-from app.candles import State
 from app.context import Context
 from app.launch.redis import RedisServer
-from app.records import RECORD, Records
-from app.series import Series
+from app.market.candles import State
+from app.market.records import RECORD, Records
+from app.market.series import Series
+from app.market.timeframes import Timeframe
 from app.settings import Settings
-from app.timeframes import Timeframe
-from app.touched import touched_by
+from app.storage.model import Origin, Write
+from app.storage.touched import touched_by
 from tests.alerting import OK, Answer, service
 from tests.support import Process, eventually, free_port
 from tests.system import System

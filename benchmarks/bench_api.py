@@ -15,16 +15,16 @@ from pathlib import Path
 
 import httpx
 
-from app.cache.connection import connect
-from app.cache.model import Origin, Write
-from app.cache.products import FollowedProduct
-from app.compute import Computer
+from app.compute.computer import Computer
 from app.context import Context
 from app.launch.redis import RedisServer
-from app.series import Series
+from app.market.series import Series
+from app.market.timeframes import BASE
 from app.settings import Settings
-from app.timeframes import BASE
-from app.touched import Touched
+from app.storage.connection import connect
+from app.storage.model import Origin, Write
+from app.storage.products import FollowedProduct
+from app.storage.touched import Touched
 from benchmarks.figures import Figure
 from benchmarks.load import CLIENT, load
 from benchmarks.web import web_process

@@ -9,10 +9,10 @@ import time
 
 import numpy as np
 
-from app.cache import keys
-from app.cache.model import Outcome, Write
-from app.candles import State
-from app.timeframes import BASE
+from app.market.candles import State
+from app.market.timeframes import BASE
+from app.storage import keys
+from app.storage.model import Outcome, Write
 from benchmarks.figures import Figure
 from benchmarks.full import NOW_S, PRODUCTS, Full, candles, full
 

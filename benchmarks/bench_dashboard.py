@@ -15,13 +15,13 @@ from typing import Any
 
 from playwright import sync_api
 
-from app.cache.connection import connect
-from app.cache.forming import FormingFeed
-from app.candles import UnifiedCandle
 from app.context import Context
 from app.launch.redis import RedisServer
+from app.market.candles import UnifiedCandle
+from app.market.timeframes import BASE
 from app.settings import Settings
-from app.timeframes import BASE
+from app.storage.connection import connect
+from app.storage.forming import FormingFeed
 from benchmarks.bench_api import fill
 from benchmarks.figures import Figure
 from benchmarks.web import web_process

@@ -17,7 +17,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from app.timeframes import BASE
+from app.market.timeframes import BASE
 from benchmarks.figures import Figure
 from benchmarks.installation import START_S, Installation, installation
 

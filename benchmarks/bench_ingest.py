@@ -15,10 +15,10 @@ from pathlib import Path
 import psutil
 from redis import Redis
 
-from app.cache.health import HealthCache
 from app.exchange.adapter import CandleClosed, CandleUpdated
 from app.exchange.coinbase.session import CoinbaseSession
 from app.launch.redis import RedisServer
+from app.storage.health import HealthCache
 from benchmarks.feed import START_S, STEP_S, Feed
 from benchmarks.figures import Figure
 from tests.support import Process, eventually, free_port

@@ -6,7 +6,7 @@ and the grace have passed, and all of them close at once. A latency begins when 
 sockets, and ends when a reader of the event stream has the indicator: so it has all in it, from frame to publication.
 
 The limit is one process without Celery that finds the same closes in Redis, and does with them what a worker does:
-reads the same series, computes, writes (`app.compute.Computer`), in batches of the same size, in turn with the others.
+reads the same series, computes, writes (`Computer`), in batches of the same size, in turn with the others.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from pathlib import Path
 
 import numpy as np
 
-from app.batches import batched
-from app.cache.model import Write
-from app.candles import State
-from app.exchange.local.market import candles_of
-from app.records import RECORD
+from app.market.candles import State
+from app.market.records import RECORD
+from app.market.timeframes import BASE
+from app.storage.model import Write
+from app.storage.touched import touched_by
 from app.tasks import SERIES_A_TASK
-from app.timeframes import BASE
-from app.touched import touched_by
+from app.util.batches import batched
 from benchmarks.figures import Figure
 from benchmarks.installation import DAY_S, START_S, Installation, installation
+from simulator.market import candles_of
 
 RUNS = 5
 GRACE_S = 3

@@ -16,10 +16,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from app.batches import batched
-from app.candles import State
 from app.indicators.macdv import BLOCK, Bools, Columns, Floats, macdv, macdv_of_many
-from app.records import EMPTY, RECORD, Records
+from app.market.candles import State
+from app.market.records import EMPTY, RECORD, Records
+from app.util.batches import batched
 from benchmarks.figures import Figure
 from benchmarks.peers import Peer, installed
 from tests.macdv_reference import reference_macdv

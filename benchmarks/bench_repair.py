@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.launch.redis import RedisServer
-from app.series import Series
+from app.market.series import Series
 from app.settings import Settings
 from tests.faults.ledger import most_in_a_second
 from tests.faults.world import world
@@ -63,7 +63,7 @@ def bench_start(folder: Path) -> Iterable[Row]:
 
 CALLER = """
 import sys, time
-from app.repair.budget import Budget
+from app.storage.budget import Budget
 budget = Budget(Redis.from_url(sys.argv[1]), "coinbase", float(sys.argv[2]))
 until = time.monotonic() + float(sys.argv[3])
 while (left := until - time.monotonic()) > 0:

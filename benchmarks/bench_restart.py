@@ -17,10 +17,10 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app.cache import keys
 from app.launch.plan import redis_socket
 from app.launch.redis import RedisServer
-from app.timeframes import BASE
+from app.market.timeframes import BASE
+from app.storage import keys
 from benchmarks.figures import Figure
 from benchmarks.installation import START_S, Installation
 from benchmarks.market import BusyMarket

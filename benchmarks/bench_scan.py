@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import time
 
-from app.cache import keys
-from app.records import RECORD
-from app.repair.scan import Scanner
-from app.series import Series
+from app.backfill.scan import Scanner
+from app.market.records import RECORD
+from app.market.series import Series
+from app.storage import keys
 from benchmarks.figures import Figure
 from benchmarks.full import NOW_S, Full, full
 

@@ -25,9 +25,9 @@ import orjson
 import psutil
 import redis
 
-from app.cache import keys
 from app.launch.redis import RedisServer
-from app.timeframes import Timeframe
+from app.market.timeframes import Timeframe
+from app.storage import keys
 from benchmarks.figures import Figure
 from benchmarks.web import web_process
 from tests.support import free_port

@@ -11,17 +11,17 @@ from typing import NamedTuple
 import numpy as np
 from redis import Redis
 
-from app.cache.model import Origin, Write
-from app.cache.products import FollowedProduct
-from app.candles import State
-from app.compute import Computer
+from app.compute.computer import Computer
 from app.context import Context
 from app.launch.redis import RedisServer
-from app.records import RECORD, Records
-from app.series import Series
+from app.market.candles import State
+from app.market.records import RECORD, Records
+from app.market.series import Series
+from app.market.timeframes import Timeframe
 from app.settings import Settings
-from app.timeframes import Timeframe
-from app.touched import Touched
+from app.storage.model import Origin, Write
+from app.storage.products import FollowedProduct
+from app.storage.touched import Touched
 from tests.support import free_port
 
 PRODUCTS = [f"P{i:03d}-USD" for i in range(700)]

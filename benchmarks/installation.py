@@ -14,20 +14,20 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import psutil
 
-from app.batches import batched
-from app.cache import keys
-from app.cache.products import FollowedProduct
-from app.cache.rings import TRAILER
-from app.cache.trip import raise_first, trip
-from app.compute import Computer
+from app.compute.computer import Computer
 from app.context import Context
 from app.launch import procfile
 from app.launch.redis import RedisServer
-from app.records import RECORD, Records
-from app.series import Series
+from app.market.records import RECORD, Records
+from app.market.series import Series
+from app.market.timeframes import Timeframe
 from app.settings import Settings
-from app.timeframes import Timeframe
-from app.touched import Touched
+from app.storage import keys
+from app.storage.products import FollowedProduct
+from app.storage.rings import TRAILER
+from app.storage.touched import Touched
+from app.storage.trip import raise_first, trip
+from app.util.batches import batched
 from benchmarks.market import BusyMarket, past
 from benchmarks.venue import SteppedVenue
 from tests.support import ROOT, Process, eventually, free_port
@@ -159,7 +159,7 @@ class Installation:
 
 
 def _ring(records: Records, timeframe: Timeframe, capacity: int) -> bytes:
-    """What `app.cache.candles` makes of `records`."""
+    """What `app.storage.candles` makes of `records`."""
     slots = np.zeros(capacity, RECORD)
     slots[records["start_s"] // timeframe.seconds % capacity] = records
     return slots.tobytes() + TRAILER.pack(time.time_ns() // 1_000_000, int(records["start_s"][0]), 0)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from app.candles import State
-from app.exchange.local.market import Product, Trades
-from app.records import RECORD, Records
-from app.timeframes import Timeframe
+from app.market.candles import State
+from app.market.records import RECORD, Records
+from app.market.timeframes import Timeframe
+from simulator.market import Product, Trades
 
 EVERY_MS = 100_000
 """Between two trades of a product; the first of a bucket comes half of this after its start."""

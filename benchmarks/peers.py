@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from app.indicators.macdv import Floats
-from app.records import Records
+from app.market.records import Records
 
 Peer: TypeAlias = Callable[[Sequence[Records]], tuple[Floats, Floats]]
 

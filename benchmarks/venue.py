@@ -9,12 +9,12 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeVar
 
-from app.exchange.local import frames
-from app.exchange.local.clock import ExchangeClock
-from app.exchange.local.market import Market
-from app.exchange.local.options import Options
-from app.exchange.local.server import Server
-from app.exchange.local.tape import Tape
+from simulator import frames
+from simulator.clock import ExchangeClock
+from simulator.market import Market
+from simulator.options import Options
+from simulator.server import Server
+from simulator.tape import Tape
 
 T = TypeVar("T")
 

@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from app.alerts.change import AlertChange
-from app.alerts.facts import Alert, identity
-from app.alerts.watch import Watched
-from app.cache.indicators import IndicatorCache, IndicatorValue
-from app.series import Series
-from app.timeframes import Timeframe
+from app.alerts.facts import identity
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.storage.alert_changes import Alert, AlertChange, Watched
+from app.storage.indicators import IndicatorCache, IndicatorValue
 from tests.servers import serving
 
 B0 = 1_614_816_000

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.candles import State, UnifiedCandle
-from app.records import EMPTY, RECORD, Records
-from app.series import Series
-from app.timeframes import Timeframe
+from app.market.candles import State, UnifiedCandle
+from app.market.records import EMPTY, RECORD, Records
+from app.market.series import Series
+from app.market.timeframes import Timeframe
 
 STEP = 300
 T0 = 1_700_000_100

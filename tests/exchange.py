@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import requests
 
-from app.timeframes import Timeframe
+from app.market.timeframes import Timeframe
 
 CHANGES_TRUTH = ("revise", "list_product", "delist_product")
 """Faults that change what was true before."""

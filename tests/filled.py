@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.cache.health import HealthCache
-from app.cache.model import Origin, Write
-from app.cache.products import FollowedProduct
-from app.candles import State
-from app.compute import Computer
+from app.compute.computer import Computer
 from app.context import Context
-from app.records import EMPTY, RECORD, Records
-from app.series import Series
+from app.market.candles import State
+from app.market.records import EMPTY, RECORD, Records
+from app.market.series import Series
+from app.market.timeframes import Timeframe
 from app.settings import Settings
-from app.timeframes import Timeframe
-from app.touched import Touched
+from app.storage.health import HealthCache
+from app.storage.model import Origin, Write
+from app.storage.products import FollowedProduct
+from app.storage.touched import Touched
 
 NOW_S = 1_614_816_000 + 7 * 3600 + 130  # a Thursday of 2021, 130 s into a bucket of 5m
 OPEN_S = NOW_S // 300 * 300

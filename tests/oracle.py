@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
 
-from app.cache.model import View
-from app.candles import State
-from app.records import EMPTY, STATE_MASK
-from app.series import Series
-from app.settings import WINDOW
-from app.timeframes import Timeframe
+from app.indicators.window import WINDOW
+from app.market.candles import State
+from app.market.records import EMPTY, STATE_MASK
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.storage.model import View
 from tests.exchange import Bar, Exchange
 from tests.macdv_reference import reference_macdv
 from tests.support import eventually

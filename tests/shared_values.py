@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.candles import State
-from app.records import EMPTY, RECORD, Records
+from app.market.candles import State
+from app.market.records import EMPTY, RECORD, Records
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "macdv"
 

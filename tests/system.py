@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app.context import Context
 from app.launch import procfile
-from app.series import Series
+from app.market.series import Series
 from app.settings import Settings
 from tests.support import ROOT, Process, eventually
 

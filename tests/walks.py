@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from app.candles import State
-from app.records import EMPTY, RECORD, Records
+from app.market.candles import State
+from app.market.records import EMPTY, RECORD, Records
 
 STEP = 300
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from celery.signals import celeryd_after_setup
 
-from app.alerts.channels.channel import Channel
-from app.alerts.delivery import Delivery
-from app.alerts.service import channels_of, delivery_of, tell_misconfigured
+from app.delivery.channels.channel import Channel
+from app.delivery.delivery import Delivery
+from app.delivery.service import channels_of, delivery_of, tell_misconfigured
 from workers.app import ONCE_MORE, app, context
 from workers.arguments import DeliverWork, parsed
 

@@ -11,8 +11,8 @@ from celery import Celery
 from celery.signals import setup_logging, worker_before_create_process, worker_process_init
 
 from app import logs
-from app.cache.transport import share
 from app.context import Context
+from app.storage.transport import share
 
 app = Celery(
     "candlewick",

@@ -15,9 +15,9 @@ from pydantic import (
 )
 
 from app.errors import InvalidInput
-from app.product_ids import ProductId
-from app.timeframes import Timeframe
-from app.touched import Touched
+from app.market.product_ids import ProductId
+from app.market.timeframes import Timeframe
+from app.storage.touched import Touched
 
 Start = Annotated[int, Field(gt=0, lt=2**32)]
 Element: TypeAlias = tuple[ProductId, Timeframe, Start, Start]

@@ -9,7 +9,7 @@ from celery.beat import ScheduleEntry, Scheduler
 from celery.result import AsyncResult
 from redis.exceptions import RedisError
 
-from app.pulse import Pulse
+from app.storage.pulse import Pulse
 from app.tasks import ENOUGH
 from workers.app import context
 

@@ -10,9 +10,9 @@ from typing import Any
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from app import rejected
-from app.alerts.asking import Asking
-from app.compute import Computer
+from app.compute.computer import Computer
+from app.delivery.asking import Asking
+from app.storage import rejected
 from workers.app import ONCE_MORE, app, context
 from workers.arguments import UpdateWork, parsed
 

@@ -13,7 +13,7 @@ from billiard.process import active_children
 from celery.signals import task_received, worker_ready
 from redis.exceptions import RedisError
 
-from app.pulse import Pulse
+from app.storage.pulse import Pulse
 from workers.app import app, context
 
 log = logging.getLogger(__name__)

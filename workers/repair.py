@@ -7,8 +7,8 @@ from typing import Any
 
 from celery.signals import worker_shutting_down
 
-from app.repair.service import Repair
-from app.stop import Stop
+from app.backfill.service import Repair
+from app.util.stop import Stop
 from workers.app import ONCE_MORE, app, context
 from workers.arguments import ScanWork, Work, parsed
 

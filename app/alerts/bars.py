@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from app.indicators.macdv import MacdvPoint, MacdvSeries
 from app.indicators.stages import STAGES, Stage
-from app.records import Records
-from app.settings import MIN_CANDLES
+from app.indicators.window import MIN_CANDLES
+from app.market.records import Records
 
 FEW, MANY = 32, 100
 """Bounds of a span of history, in bars. Two spans of many bars stay clear of the error of a window's warm-up."""

@@ -8,15 +8,15 @@ A fingerprint covers a fixed range of buckets, so it does not change when the ma
 from __future__ import annotations
 
 import zlib
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from app.continuity import holes_in
-from app.records import CORRECTED, EMPTY, PROVISIONAL, Records
-from app.settings import WINDOW
-from app.timeframes import Timeframe
+from app.indicators.window import WINDOW
+from app.market.carry_forward import holes_in
+from app.market.records import CORRECTED, EMPTY, PROVISIONAL, Records
+from app.market.timeframes import Timeframe
+from app.storage.alert_changes import Basis
 
 RECENT_BARS = 8
 """The newest bars have a fingerprint of their own: most changes are theirs, and then the older ones need no look."""
@@ -24,17 +24,6 @@ RECENT_BARS = 8
 LATE_BARS = 400
 """Bars that are looked at again, or for the first time but late: with their windows they fit into a ring. So long are
 missing and provisional candles waited for, too."""
-
-
-class Basis(NamedTuple):
-    """Fingerprints of the candles that the bars from one on, up to the newest that was looked at, rest on.
-
-    `first_s`: the oldest bucket that is covered. `recent`: of the newest `RECENT_BARS`; `old`: of those before them.
-    """
-
-    first_s: int = 0
-    old: int = 0
-    recent: int = 0
 
 
 class Marks:

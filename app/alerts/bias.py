@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from app.indicators.stages import Stage
-from app.timeframes import Timeframe
+from app.market.timeframes import Timeframe
 
 WEIGHTS = {
     Timeframe.M1: 1,

@@ -7,22 +7,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from app.aggregate import aggregate
 from app.alerts.bars import ready_point
 from app.alerts.basis import LATE_BARS, Marks
-from app.alerts.change import AlertChange
-from app.alerts.facts import Alert, alert_of, as_of
+from app.alerts.facts import alert_of, as_of
 from app.alerts.settings import AlertSettings
-from app.alerts.watch import Finding, Seen, Watch, Watched, happened, window_at
-from app.batches import batched
-from app.cache.alerts import AlertCache, StoredAlert
-from app.cache.candles import CandleCache
-from app.continuity import contiguous_tail
+from app.alerts.watch import Finding, Seen, Watch, happened, window_at
 from app.indicators.macdv import MacdvPoint, MacdvSeries, macdv_of_many
-from app.records import Records
-from app.series import Series
-from app.settings import WINDOW
-from app.timeframes import BASE, Timeframe
+from app.indicators.window import WINDOW
+from app.market.aggregate import aggregate
+from app.market.carry_forward import contiguous_tail
+from app.market.records import Records
+from app.market.series import Series
+from app.market.timeframes import BASE, Timeframe
+from app.storage.alert_changes import Alert, AlertChange, Watched
+from app.storage.alerts import AlertCache, StoredAlert
+from app.storage.candles import CandleCache
+from app.util.batches import batched
 
 FEWEST_EXTRA = 8
 """Bars read beyond a window, so that one that is not over yet does not shorten it."""

@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from app.alerts.bias import bias_of
 from app.alerts.watch import Finding
-from app.candles import State
 from app.indicators.macdv import MacdvPoint
 from app.indicators.stages import Stage
-from app.records import STATE_MASK
-from app.series import Series
-from app.settings import WINDOW
-from app.timeframes import Timeframe
+from app.indicators.window import WINDOW
+from app.market.candles import State
+from app.market.records import STATE_MASK
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.storage.alert_changes import Alert
 
-Fact: TypeAlias = dict[str, Any]
 """JSON-able. Times are UNIX seconds of the exchange's clock, MACD-V in points, prices in quote currency."""
-
-
-class Alert(NamedTuple):
-    """`event` names what happened; it is what a correction can make wrong. `channels`: who is to carry it."""
-
-    id: str
-    start_s: int
-    event: str
-    channels: tuple[str, ...]
-    fact: Fact
 
 
 def identity(rule: str, series: Series, start_s: int) -> str:

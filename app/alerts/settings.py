@@ -29,9 +29,9 @@ from app.alerts.rules import LevelRule, PriceRule, ReversalRule, Rule, StageRule
 from app.alerts.toml_lines import line_of, parse
 from app.errors import InvalidInput
 from app.indicators.stages import Stage
-from app.product_ids import ProductId
-from app.quoting import path_shown, quoted
-from app.timeframes import Timeframe
+from app.market.product_ids import ProductId
+from app.market.timeframes import Timeframe
+from app.util.quoting import path_shown, quoted
 
 MOST_BYTES = 256 * 1024
 MOST_TOLD = 10

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator
 
 from app.errors import InvalidInput
-from app.quoting import readable
+from app.util.quoting import readable
 
 Path = tuple[str | int, ...]
 

@@ -7,29 +7,15 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from app.alerts.bars import compared_bars, history_of, newest_bars
-from app.alerts.basis import LATE_BARS, Basis, Marks
+from app.alerts.basis import LATE_BARS, Marks
 from app.alerts.rules import Event, Rule
 from app.alerts.settings import AlertSettings, RuleSettings
-from app.continuity import contiguous_tail, since
 from app.indicators.macdv import MacdvSeries, macdv_of_many
-from app.records import Records
-from app.settings import WINDOW
-from app.timeframes import Timeframe
-
-
-class Watched(NamedTuple):
-    """How far the alerts of a series have come. Bucket starts in UNIX seconds.
-
-    `floor_s`: this bar and older ones are history; they were there when watching began. `evaluated_s`: the newest bar
-    that was looked at. `pending_s`: bars before it are done with; it and later ones are looked at again when `basis`,
-    what they rest on, changes. It is the newest bar, or an older one that waits for a missing or provisional candle, or
-    for older history.
-    """
-
-    floor_s: int
-    evaluated_s: int
-    pending_s: int
-    basis: Basis = Basis()
+from app.indicators.window import WINDOW
+from app.market.carry_forward import contiguous_tail, since
+from app.market.records import Records
+from app.market.timeframes import Timeframe
+from app.storage.alert_changes import Watched
 
 
 class Finding(NamedTuple):

@@ -45,13 +45,13 @@ def _told(message: str, code: int) -> int:
 
 
 def _is_input(error: CandlewickError) -> bool:
-    from app.lookup import NotFollowed
+    from app.query.lookup import NotFollowed
 
     return isinstance(error, InvalidInput) and not isinstance(error, NotFollowed)
 
 
 def _is_explained(error: Exception) -> bool:
-    from app.cache.master import EXPLAINED
+    from app.storage.master import EXPLAINED
 
     return isinstance(error, EXPLAINED)
 

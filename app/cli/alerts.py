@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from app.alerts.channels.build import MisconfiguredChannel
-from app.alerts.channels.channel import Channel, Message
-from app.alerts.listing import channel_rows, page_of_alerts
-from app.alerts.texts import lines_of
 from app.context import Context
+from app.delivery.channels.build import MisconfiguredChannel
+from app.delivery.channels.channel import Channel, Message
+from app.delivery.listing import channel_rows, page_of_alerts
+from app.delivery.texts import lines_of
 from app.errors import InvalidInput
-from app.records import RECORD, Records
+from app.market.records import RECORD, Records
 
 EXAMPLE_S = 1_735_689_600
 
@@ -54,7 +54,7 @@ def enable(context: Context, name: str) -> str:
 
 
 def _channel(context: Context, name: str) -> Channel:
-    from app.alerts.service import channels_of
+    from app.delivery.service import channels_of
 
     channels = channels_of(context)
     if name not in channels:
@@ -90,7 +90,7 @@ def example() -> Message:
 
 
 def _chart(fact: dict[str, Any]) -> bytes:
-    from app.alerts.chart import draw
+    from app.delivery.chart import draw
     from app.indicators.macdv import macdv_of
 
     return draw(_candles(), macdv_of(_candles()), fact)

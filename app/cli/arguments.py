@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from app.errors import InvalidInput
-from app.moments import parse_moment
-from app.timeframes import BASE, Timeframe
+from app.market.timeframes import BASE, Timeframe
+from app.util.timestamps import parse_moment
 
 T = TypeVar("T")
 

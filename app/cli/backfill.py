@@ -8,13 +8,13 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from app.cache.model import View
 from app.context import Context
 from app.errors import InvalidInput, Unready
-from app.gaps import Starts, missing
-from app.repair.queue import Kind, Request, Why
-from app.repair.requests import Rules
-from app.series import Series
+from app.market.gaps import Starts, missing
+from app.market.series import Series
+from app.storage.model import View
+from app.storage.queue import Kind, Request, Why
+from app.storage.requests import Rules
 
 MOST_BUCKETS = 200_000
 """Candles that one series may keep: 11 MB in Redis."""

@@ -11,8 +11,8 @@ from typing import Any
 from app.cli import NOT_READY, OK
 from app.context import Context
 from app.errors import Unready
-from app.lookup import Lookup
-from app.numbers import plain_json
+from app.query.lookup import Lookup
+from app.util.numbers import plain_json
 
 
 def run(arguments: Namespace) -> int:
@@ -22,7 +22,7 @@ def run(arguments: Namespace) -> int:
 
 def status(context: Context, arguments: Namespace) -> int:
     from app.cli import tables
-    from app.status import read_status
+    from app.query.status import read_status
 
     if arguments.watch:
         from app.cli.watch import watch_status
@@ -116,7 +116,7 @@ def alerts(context: Context, arguments: Namespace) -> int:
 
 
 def reconcile(context: Context, _: Namespace) -> int:
-    from app.repair.service import Repair
+    from app.backfill.service import Repair
 
     queued = Repair(context).reconcile(now=True)
     if not queued:

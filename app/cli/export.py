@@ -15,11 +15,11 @@ from typing import IO, Any
 import numpy as np
 
 from app.errors import InvalidInput, Unready
-from app.lookup import MOST_CANDLES, Lookup
-from app.numbers import plain
-from app.records import RECORD, Records, has_trades, over, state_of
-from app.rows import LABELS, NUMBERS
-from app.series import Series
+from app.market.records import RECORD, Records, has_trades, over, state_of
+from app.market.series import Series
+from app.query.lookup import MOST_CANDLES, Lookup
+from app.query.rows import LABELS, NUMBERS
+from app.util.numbers import plain
 
 COLUMNS = ("start", "time", "open", "high", "low", "close", "volume", "trades", "state")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.backfill.scan import Scanner
 from app.context import Context
-from app.repair.scan import Scanner
 
 
 def read_gaps(context: Context) -> dict[str, Any]:

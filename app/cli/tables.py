@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from app.moments import shown
-from app.numbers import plain
-from app.status import Status
+from app.query.status import Status
+from app.util.numbers import plain
+from app.util.timestamps import shown
 
 WIDE = 240
 

@@ -16,16 +16,16 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from app.cache.events import EventStream
 from app.cli import tables
 from app.context import Context
 from app.events import Event, Wanted
-from app.lookup import Lookup
-from app.moments import shown
-from app.numbers import plain, plain_json
-from app.rows import NUMBERS
-from app.series import Series
-from app.status import read_status
+from app.market.series import Series
+from app.query.lookup import Lookup
+from app.query.rows import NUMBERS
+from app.query.status import read_status
+from app.storage.events import EventStream
+from app.util.numbers import plain, plain_json
+from app.util.timestamps import shown
 
 EVERY_S = 0.5
 """How often the screen is drawn, at least; an event draws it at once."""

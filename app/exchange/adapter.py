@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Self, TypeAlias
 
-from app.candles import UnifiedCandle
-from app.timeframes import Timeframe
+from app.market.candles import UnifiedCandle
+from app.market.timeframes import Timeframe
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from app.candles import LABELS
 from app.indicators.macdv import MacdvArrays, MacdvBatch
 from app.indicators.readiness import Readiness, newest_of, readiness_of_batch
 from app.indicators.stages import STAGES
-from app.records import PROVISIONAL, STATE_MASK, Records, joined
-from app.timeframes import Timeframe
+from app.market.candles import LABELS
+from app.market.records import PROVISIONAL, STATE_MASK, Records, joined
+from app.market.timeframes import Timeframe
 
 NUMBERS = MacdvArrays._fields
 """What a value that is ready has besides its stage, as far as it exists."""

@@ -20,9 +20,9 @@ from typing import NamedTuple, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from app.batches import batched
 from app.indicators.stages import STAGES, Codes, Stage, stage_codes
-from app.records import EMPTY, RECORD, Records, joined
+from app.market.records import EMPTY, RECORD, Records, joined
+from app.util.batches import batched
 
 FAINTEST_ATR = 1e-10
 """As a part of the close: a smaller ATR counts as zero."""

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from app.continuity import holes_in
 from app.indicators.macdv import ATR, FAST, SLOW, Bools, Columns, Floats, MacdvArrays, MacdvSeries, Smoothing
-from app.records import Records
-from app.settings import MIN_CANDLES
-from app.timeframes import Timeframe
+from app.indicators.window import MIN_CANDLES
+from app.market.carry_forward import holes_in
+from app.market.records import Records
+from app.market.timeframes import Timeframe
 
 
 class Readiness(NamedTuple):

@@ -10,10 +10,10 @@ import logging
 import threading
 from typing import NamedTuple
 
-from app.cache.products import FollowedProduct
 from app.context import Context
 from app.ingest.universe import Selection, Selector, is_in_share, share_of
-from app.stop import Stop
+from app.storage.products import FollowedProduct
+from app.util.stop import Stop
 
 log = logging.getLogger(__name__)
 

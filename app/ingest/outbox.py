@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from app.candles import UnifiedCandle
 from app.exchange.adapter import (
     CandleClosed,
     CandleUpdated,
@@ -19,7 +18,8 @@ from app.exchange.adapter import (
     GapSuspected,
     ProductRefused,
 )
-from app.touched import Touched
+from app.market.candles import UnifiedCandle
+from app.storage.touched import Touched
 
 _LINK = (Connected, Disconnected, FrameRejected)
 _PATIENT = (CandleUpdated, ClockTick)

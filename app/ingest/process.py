@@ -10,7 +10,6 @@ import time
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from app.cache.health import HealthCache
 from app.context import Context
 from app.exchange.adapter import Connected, Disconnected, FrameRejected
 from app.exchange.coinbase.websocket import CoinbaseAdapter
@@ -18,8 +17,9 @@ from app.ingest.following import Change, Following
 from app.ingest.outbox import Batch, Outbox
 from app.ingest.universe import Selector
 from app.ingest.writer import Writer
-from app.pulse import Pulse
-from app.stop import Stop
+from app.storage.health import HealthCache
+from app.storage.pulse import Pulse
+from app.util.stop import Stop
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 from redis.exceptions import RedisError
 
-from app import rejected
-from app.cache.products import FollowedProduct
 from app.context import Context
 from app.errors import ExchangeError
 from app.exchange.coinbase.listing import Listing
@@ -25,8 +23,10 @@ from app.exchange.coinbase.universe import (
     unmatched,
     untradable,
 )
-from app.moments import shown
-from app.stop import Stop
+from app.storage import rejected
+from app.storage.products import FollowedProduct
+from app.util.stop import Stop
+from app.util.timestamps import shown
 
 log = logging.getLogger(__name__)
 

@@ -9,19 +9,19 @@ from itertools import chain, islice
 
 import numpy as np
 
-from app.cache.forming import FormingFeed
-from app.cache.model import Outcome, Write, Written
-from app.candles import UnifiedCandle
 from app.context import Context
 from app.exchange.adapter import GapSuspected
 from app.ingest.outbox import Batch
-from app.records import EMPTY, PROVISIONAL, RECORD, SILENT, Records, to_records
-from app.repair import mismatches
-from app.repair.queue import Kind, Request, Why
-from app.series import Series
+from app.market.candles import UnifiedCandle
+from app.market.records import EMPTY, PROVISIONAL, RECORD, SILENT, Records, to_records
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.storage import mismatches
+from app.storage.forming import FormingFeed
+from app.storage.model import Outcome, Write, Written
+from app.storage.queue import Kind, Request, Why
+from app.storage.touched import touched_by
 from app.tasks import SERIES_A_TASK
-from app.timeframes import Timeframe
-from app.touched import touched_by
 
 log = logging.getLogger(__name__)
 

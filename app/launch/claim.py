@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from app.cache import keys
-from app.cache.connection import UNAVAILABLE, connect
 from app.errors import InvalidInput, Unready
 from app.launch.redis import shown
+from app.storage import keys
+from app.storage.connection import UNAVAILABLE, connect
 
 KEY = f"{keys.PREFIX}:market"
 

@@ -13,8 +13,6 @@ from pathlib import Path
 
 from redis.exceptions import RedisError
 
-from app.cache.connection import connect
-from app.cache.fitness import ask, unfit
 from app.errors import InvalidInput, Unready
 from app.launch import ports
 from app.launch.claim import claim
@@ -26,8 +24,10 @@ from app.launch.reach import Reach
 from app.launch.redis import shown, wait_ready
 from app.launch.sockets import is_answered, make_private
 from app.launch.supervision import ProcessState, Supervisor, configuration, supervisor_socket
-from app.pulse import marks
-from app.stop import Stop
+from app.storage.connection import connect
+from app.storage.fitness import ask, unfit
+from app.storage.pulse import marks
+from app.util.stop import Stop
 
 LOOK_EVERY_SECONDS = 1.0
 

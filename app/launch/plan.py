@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from app.cache.address import Address, netloc
 from app.errors import InvalidInput
 from app.exposure import check_flower, check_web
 from app.launch import procfile
@@ -18,6 +17,7 @@ from app.launch.ports import Port
 from app.launch.redis import command_line, find_server
 from app.launch.settings import LaunchSettings
 from app.launch.sockets import socket_path
+from app.storage.address import Address, netloc
 
 LOOPBACK = "127.0.0.1"
 
@@ -122,7 +122,7 @@ def _exchange(settings: LaunchSettings, folder: Path) -> str:
         "anchor-file": folder / "market.json",
     }
     flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    return shlex.join(["python", "-m", "app.exchange.local", *flags])
+    return shlex.join(["python", "-m", "simulator", *flags])
 
 
 def redis_socket(folder: Path) -> Path:

@@ -18,12 +18,12 @@ from typing import Self
 
 import redis
 
-from app.cache.address import Address
-from app.cache.connection import UNAVAILABLE, connect
-from app.cache.master import NoDatabase
 from app.errors import InvalidInput, Unready
 from app.launch.data import INSTEAD, Version, written_by
 from app.launch.leash import leashed
+from app.storage.address import Address
+from app.storage.connection import UNAVAILABLE, connect
+from app.storage.master import NoDatabase
 
 OLDEST = (6, 2)
 READY_SECONDS = 30.0

@@ -9,8 +9,8 @@ from typing import Self
 from pydantic import Field
 
 from app.errors import InvalidInput
-from app.quoting import LONGEST_NAME, readable
 from app.settings import Settings
+from app.util.quoting import LONGEST_NAME, readable
 
 
 class LaunchSettings(Settings):

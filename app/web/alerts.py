@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.alerts.listing import MOST, channel_rows, page_of_alerts
 from app.context import Context
+from app.delivery.listing import MOST, channel_rows, page_of_alerts
 from app.indicators.stages import Stage
-from app.timeframes import Timeframe
+from app.market.timeframes import Timeframe
 from app.web.answers import json_answer
 from app.web.data import ERRORS
 from app.web.queries import Moment

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 
-from app.numbers import plain_json
+from app.util.numbers import plain_json
 
 JSON = "application/json"
 FRESH = {"Cache-Control": "no-store"}

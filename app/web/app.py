@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from app.cache.events import EventStream
-from app.cache.forming import FormingFeed
 from app.context import Context
-from app.lookup import Lookup
-from app.memo import Memo
-from app.status import Status, read_status
+from app.query.lookup import Lookup
+from app.query.status import Status, read_status
+from app.storage.events import EventStream
+from app.storage.forming import FormingFeed
+from app.util.memo import Memo
 from app.web import alerts, corrections, data, docs, errors, health, openapi, overview, pages
 from app.web.bounds import Bounds
 from app.web.guard import Guard

@@ -7,10 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from app.cache import keys
 from app.context import Context
-from app.repair import mismatches
-from app.timeframes import Timeframe
+from app.market.timeframes import Timeframe
+from app.storage import keys, mismatches
 from app.web.answers import json_answer
 from app.web.data import ERRORS
 

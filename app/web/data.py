@@ -9,9 +9,9 @@ import orjson
 from fastapi import APIRouter, Path, Query, Response
 from starlette.concurrency import run_in_threadpool
 
-from app.lookup import Lookup, Newest
-from app.rows import candle_json, candle_pieces
-from app.settings import WINDOW
+from app.indicators.window import WINDOW
+from app.query.lookup import Lookup, Newest
+from app.query.rows import candle_json, candle_pieces
 from app.web.answers import json_answer, long_answer
 from app.web.queries import CandleQuery, IndicatorQuery
 from app.web.schemas import CandlesAnswer, ErrorAnswer, IndicatorsAnswer, ProductsAnswer

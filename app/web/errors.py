@@ -11,9 +11,9 @@ from fastapi.exceptions import RequestValidationError
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 
-from app.cache.master import EXPLAINED
 from app.errors import CandlewickError, InvalidInput, Unready
-from app.lookup import NotFollowed
+from app.query.lookup import NotFollowed
+from app.storage.master import EXPLAINED
 from app.web.answers import json_answer
 
 log = logging.getLogger(__name__)

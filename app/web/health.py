@@ -7,8 +7,8 @@ import threading
 
 from fastapi import APIRouter, Response
 
-from app.memo import Memo
-from app.status import Status
+from app.query.status import Status
+from app.util.memo import Memo
 from app.web.answers import json_answer
 from app.web.schemas import Alive, ErrorAnswer, Readiness
 

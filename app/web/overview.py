@@ -8,11 +8,11 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from app.context import Context
-from app.memo import Memo
-from app.overview import read_overview
-from app.status import Status
-from app.status.model import Start
-from app.timeframes import Timeframe
+from app.market.timeframes import Timeframe
+from app.query.overview import read_overview
+from app.query.status import Status
+from app.query.status.model import Start
+from app.util.memo import Memo
 from app.web.answers import json_answer
 from app.web.schemas import ErrorAnswer
 

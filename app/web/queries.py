@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from app.lookup import MOST_CANDLES
-from app.moments import parse_moment
-from app.settings import WINDOW
-from app.timeframes import BASE, Timeframe
+from app.indicators.window import WINDOW
+from app.market.timeframes import BASE, Timeframe
+from app.query.lookup import MOST_CANDLES
+from app.util.timestamps import parse_moment
 
 
 def _moment(value: object) -> object:

@@ -1,4 +1,4 @@
-"""What the API answers, for its description (OpenAPI). Answers are made without these models: see `app.rows`."""
+"""What the API answers, for its description (OpenAPI). Answers are made without these models: see `app.query.rows`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from app.indicators.stages import Stage
-from app.timeframes import Timeframe
+from app.market.timeframes import Timeframe
 
 
 class ErrorInfo(BaseModel):

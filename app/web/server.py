@@ -13,13 +13,13 @@ from contextlib import suppress
 import uvicorn
 from redis.exceptions import RedisError
 
-from app.cache.address import netloc
-from app.cache.connection import connect
 from app.context import Context
 from app.errors import InvalidInput
 from app.exposure import check_web
-from app.pulse import Pulse
 from app.settings import Settings
+from app.storage.address import netloc
+from app.storage.connection import connect
+from app.storage.pulse import Pulse
 from app.web.app import create_app
 from app.web.headers import HEADERS
 from app.web.protocol import BoundedProtocol

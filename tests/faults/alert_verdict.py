@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from app.alerts.watch import Watched
-from app.records import PROVISIONAL
-from app.repair import mismatches
-from app.series import Series
+from app.market.records import PROVISIONAL
+from app.market.series import Series
+from app.storage import mismatches
+from app.storage.alert_changes import Watched
 from tests.alerts_reference import WINDOW, Row, Values, events, expected_alerts, judged_bars, runs_of
 from tests.exchange import Bar, Exchange
 from tests.faults.world import World

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from redis.exceptions import RedisError
 
-from app.timeframes import Timeframe
+from app.market.timeframes import Timeframe
 from tests.faults import hosts
 from tests.faults.receiver import poisoned
 from tests.faults.wire import FRAMES, LINKS, REST, Strike

@@ -23,8 +23,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from app.series import Series
-from app.timeframes import Timeframe
+from app.market.series import Series
+from app.market.timeframes import Timeframe
 from tests.faults.ledger import busiest_second, refused
 from tests.faults.pages import Reach, by_timeframe, pages_missing, told_nothing_new
 from tests.faults.world import FLOW, World, world

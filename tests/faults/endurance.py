@@ -28,16 +28,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from app.alerts.change import AlertChange
-from app.alerts.facts import Alert
-from app.alerts.watch import Watched
-from app.batches import batched
-from app.cache import keys
-from app.cache.indicators import IndicatorValue
-from app.client import ApiError, Client
 from app.context import Context
-from app.series import Series
-from app.timeframes import Timeframe
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.storage import keys
+from app.storage.alert_changes import Alert, AlertChange, Watched
+from app.storage.indicators import IndicatorValue
+from app.util.batches import batched
+from client import ApiError, Client
 from tests.alerting import RULED, fact
 from tests.faults.soak import HOUR_S, until_true
 from tests.faults.world import PROCESSES, SPEED, World, world

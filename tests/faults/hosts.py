@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from redis.exceptions import RedisError
 
-from app.timeframes import BASE
+from app.market.timeframes import BASE
 from tests.faults.wire import Strike
 from tests.faults.world import ANSWERING, REFUSING, SILENT, SPEED, Waits, World
 

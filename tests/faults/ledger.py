@@ -6,8 +6,8 @@ from collections import Counter
 from typing import Any
 from urllib.parse import parse_qs
 
-from app.exchange.local.rest import GRANULARITIES
-from app.timeframes import BASE, Timeframe
+from app.market.timeframes import BASE, Timeframe
+from simulator.rest import GRANULARITIES
 
 PAGE = 300
 """Buckets that only a start or a reconciliation asks for at once."""

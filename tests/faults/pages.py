@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from app.timeframes import BASE, Timeframe
+from app.market.timeframes import BASE, Timeframe
 from tests.faults.ledger import asked
 
 PAGE = 350

@@ -229,7 +229,7 @@ def world(
         exchange = Exchange(free_port())
         market = ["--start", start_at, "--speed", str(speed), "--seed", str(seed), "--products", str(products)]
         stack.callback(_end, started)
-        venue = start([sys.executable, "-m", "app.exchange.local", "--port", str(exchange.port), *market])
+        venue = start([sys.executable, "-m", "simulator", "--port", str(exchange.port), *market])
         eventually(exchange.now_s, timeout=30)
         hook = stack.enter_context(service())
         clock = stack.enter_context(_clock_from(folder / "clock")) if faked_clock else {}

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
-from app.cache.deliveries import Deliveries
-from app.cache.indicators import IndicatorCache
+from app.storage.deliveries import Deliveries
+from app.storage.indicators import IndicatorCache
 from app.tasks import Tasks
 from tests.oracle import Exchange
 from tests.support import Process, eventually, free_port
@@ -40,7 +40,7 @@ def start_exchange(processes: Callable[..., Process]) -> Callable[..., Exchange]
 
     def start(*options: str) -> Exchange:
         port = free_port()
-        command = [sys.executable, "-m", "app.exchange.local", "--port", str(port), "--speed", "60", *options]
+        command = [sys.executable, "-m", "simulator", "--port", str(port), "--speed", "60", *options]
         processes(command)
         exchange = Exchange(port)
         eventually(exchange.now_s, timeout=20)

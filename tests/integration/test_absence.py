@@ -14,23 +14,23 @@ import numpy as np
 import pytest
 import redis
 
-from app.cache.model import Origin, Write
-from app.cache.products import FollowedProduct
-from app.candles import State, UnifiedCandle
+from app.backfill.drain import Drain
+from app.backfill.filler import Filler
+from app.backfill.scan import Scanner
 from app.context import Context
 from app.exchange.adapter import Page
 from app.exchange.coinbase.rest import CoinbaseRest
-from app.exchange.local import LocalExchange, SeededMarket
-from app.records import EMPTY, PROVISIONAL, STATE_MASK, to_records
-from app.repair.budget import Budget
-from app.repair.drain import Drain
-from app.repair.filler import Filler
-from app.repair.queue import Kind, Request, Why
-from app.repair.scan import Scanner
-from app.series import Series
+from app.market.candles import State, UnifiedCandle
+from app.market.records import EMPTY, PROVISIONAL, STATE_MASK, to_records
+from app.market.series import Series
+from app.market.timeframes import BASE, Timeframe
 from app.settings import Settings
-from app.timeframes import BASE, Timeframe
-from app.touched import Touched
+from app.storage.budget import Budget
+from app.storage.model import Origin, Write
+from app.storage.products import FollowedProduct
+from app.storage.queue import Kind, Request, Why
+from app.storage.touched import Touched
+from simulator import LocalExchange, SeededMarket
 
 pytestmark = pytest.mark.integration
 

@@ -9,21 +9,20 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from app.alerts.change import AlertChange
 from app.alerts.evaluate import Evaluator
 from app.alerts.settings import AlertSettings
-from app.alerts.watch import Watched
-from app.cache.alerts import AlertCache, StoredAlert
-from app.cache.candles import CandleCache
-from app.cache.clock import ClockCache
-from app.cache.indicators import IndicatorCache, IndicatorValue
-from app.cache.model import Origin, Write
-from app.candles import State
-from app.compute import Computer
-from app.records import PROVISIONAL, RECORD, Records
-from app.series import Series
-from app.timeframes import Timeframe
-from app.touched import Touched
+from app.compute.computer import Computer
+from app.market.candles import State
+from app.market.records import PROVISIONAL, RECORD, Records
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.storage.alert_changes import AlertChange, Watched
+from app.storage.alerts import AlertCache, StoredAlert
+from app.storage.candles import CandleCache
+from app.storage.clock import ClockCache
+from app.storage.indicators import IndicatorCache, IndicatorValue
+from app.storage.model import Origin, Write
+from app.storage.touched import Touched
 
 pytestmark = pytest.mark.integration
 

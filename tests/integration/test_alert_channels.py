@@ -15,12 +15,12 @@ import orjson
 import pytest
 from PIL import Image
 
-from app.alerts.channels.build import build_channels
-from app.alerts.channels.channel import Channel, ChannelBroken, DeliveryError, Message, MessageRefused, TooMany
-from app.alerts.channels.http import MOST_BYTES, Http
 from app.alerts.settings import AlertSettings
-from app.alerts.texts import lines_of, title_of
 from app.cli.alerts import example
+from app.delivery.channels.build import build_channels
+from app.delivery.channels.channel import Channel, ChannelBroken, DeliveryError, Message, MessageRefused, TooMany
+from app.delivery.channels.http import MOST_BYTES, Http
+from app.delivery.texts import lines_of, title_of
 from tests.alerting import OK, Answer, Service, Torn, fact, service
 from tests.servers import listening
 

@@ -12,19 +12,19 @@ from pathlib import Path
 import pytest
 import redis
 
-from app.alerts import delivery as delivery_module
-from app.alerts.channels.build import MisconfiguredChannel, build_channels
-from app.alerts.channels.channel import Channel, Message
-from app.alerts.channels.webhook import sign
-from app.alerts.delivery import Delivery
 from app.alerts.settings import AlertSettings
-from app.cache import keys
-from app.cache.alerts import AlertCache
-from app.cache.deliveries import Deliveries
-from app.cache.indicators import IndicatorCache
-from app.series import Series
+from app.delivery import delivery as delivery_module
+from app.delivery.channels.build import MisconfiguredChannel, build_channels
+from app.delivery.channels.channel import Channel, Message
+from app.delivery.channels.webhook import sign
+from app.delivery.delivery import Delivery
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.storage import keys
+from app.storage.alerts import AlertCache
+from app.storage.deliveries import Deliveries
+from app.storage.indicators import IndicatorCache
 from app.tasks import Tasks
-from app.timeframes import Timeframe
 from tests.alerting import OK, Answer, fact, raise_alerts, service
 from tests.support import Process, eventually
 
@@ -287,7 +287,7 @@ def test_a_name_that_leads_to_a_private_address_is_refused_when_it_is_connected_
 ) -> None:
     import socket
 
-    from app.alerts.channels import http
+    from app.delivery.channels import http
 
     with service() as hook:
         there = socket.getaddrinfo("127.0.0.1", hook.port, type=socket.SOCK_STREAM)

@@ -7,14 +7,14 @@ from collections.abc import Callable
 import orjson
 import pytest
 
-from app.alerts.channels.build import build_channels
-from app.alerts.delivery import Delivery
 from app.alerts.settings import AlertSettings
-from app.cache.alerts import AlertCache
-from app.cache.deliveries import Claim, Deliveries
-from app.cache.indicators import IndicatorCache
-from app.series import Series
-from app.timeframes import Timeframe
+from app.delivery.channels.build import build_channels
+from app.delivery.delivery import Delivery
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.storage.alerts import AlertCache
+from app.storage.deliveries import Claim, Deliveries
+from app.storage.indicators import IndicatorCache
 from tests.alerting import B0, OK, SERIES, Answer, Torn, raise_alerts, service
 from tests.support import eventually
 

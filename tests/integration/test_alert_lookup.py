@@ -14,11 +14,11 @@ import httpx
 import pytest
 import redis
 
-from app.cache.connection import connect
-from app.cache.indicators import IndicatorCache
 from app.context import Context
-from app.series import Series
-from app.timeframes import Timeframe
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.storage.connection import connect
+from app.storage.indicators import IndicatorCache
 from tests import filled
 from tests.alerting import B0, SERIES, raise_alerts, service
 from tests.integration.test_web import served

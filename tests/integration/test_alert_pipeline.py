@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from app.cache.alerts import StoredAlert
-from app.series import Series
-from app.timeframes import Timeframe
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.storage.alerts import StoredAlert
 from tests.alerting import service
 from tests.alerts_reference import RULES, Row, expected_alerts
 from tests.oracle import Exchange, held

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from app.alerts.channels.build import MisconfiguredChannel, build_channels
-from app.alerts.channels.channel import Channel, ChannelBroken, DeliveryError
 from app.alerts.settings import AlertSettings
+from app.delivery.channels.build import MisconfiguredChannel, build_channels
+from app.delivery.channels.channel import Channel, ChannelBroken, DeliveryError
 from tests.alerting import service
 from tests.integration.test_alert_channels import message
 from tests.proxy import proxy

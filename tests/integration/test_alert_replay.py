@@ -15,18 +15,18 @@ import pytest
 
 from app.alerts.evaluate import Evaluator
 from app.alerts.settings import AlertSettings
-from app.cache.alerts import AlertCache, StoredAlert
-from app.cache.candles import CandleCache
-from app.cache.clock import ClockCache
-from app.cache.connection import connect
-from app.cache.indicators import IndicatorCache
-from app.cache.model import Write
-from app.candles import State
-from app.compute import Computer
-from app.records import RECORD, Records
-from app.series import Series
-from app.timeframes import Timeframe
-from app.touched import Touched, touched_by
+from app.compute.computer import Computer
+from app.market.candles import State
+from app.market.records import RECORD, Records
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.storage.alerts import AlertCache, StoredAlert
+from app.storage.candles import CandleCache
+from app.storage.clock import ClockCache
+from app.storage.connection import connect
+from app.storage.indicators import IndicatorCache
+from app.storage.model import Write
+from app.storage.touched import Touched, touched_by
 from tests.alerts_reference import RULES, Expected, Row, expected_alerts, rows_of
 from tests.support import ROOT, eventually
 

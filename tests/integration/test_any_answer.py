@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from app.alerts.channels.build import build_channels
-from app.alerts.channels.channel import Channel, DeliveryError
-from app.alerts.channels.http import DEFAULT_PAUSE_S, LONGEST_PAUSE_S
 from app.alerts.settings import AlertSettings
+from app.delivery.channels.build import build_channels
+from app.delivery.channels.channel import Channel, DeliveryError
+from app.delivery.channels.http import DEFAULT_PAUSE_S, LONGEST_PAUSE_S
 from tests.hostile import NUMBERS, SECRET, said_well, some
 from tests.integration.test_alert_channels import message
 from tests.servers import listening

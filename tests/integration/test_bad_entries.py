@@ -5,18 +5,17 @@ from __future__ import annotations
 import pytest
 import redis
 
-from app.cache import keys
-from app.cache.forming import FormingFeed
+from app.backfill.scan import Scanner
 from app.context import Context
-from app.overview import read_overview
-from app.pulse import Pulse, marks
-from app.repair import mismatches
-from app.repair.queue import Kind, Request, Why
-from app.repair.scan import Scanner
-from app.series import Series
-from app.status import read_status
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.query.overview import read_overview
+from app.query.status import read_status
+from app.storage import keys, mismatches
+from app.storage.forming import FormingFeed
+from app.storage.pulse import Pulse, marks
+from app.storage.queue import Kind, Request, Why
 from app.tasks import Tasks
-from app.timeframes import Timeframe
 from app.web.metrics.sources import read_sources
 from tests import filled
 from tests.build import candle

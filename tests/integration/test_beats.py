@@ -15,8 +15,8 @@ from typing import NamedTuple
 import pytest
 import redis
 
+from app.backfill.schedule import is_due
 from app.launch.redis import RedisServer
-from app.repair.schedule import is_due
 from app.tasks import ENOUGH
 from tests.support import Process, eventually, free_port
 

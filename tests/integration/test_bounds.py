@@ -18,14 +18,6 @@ import pytest
 import redis
 from redis.exceptions import RedisError
 
-from app.cache import keys
-from app.cache.candles import CandleCache
-from app.cache.disputes import Disputes
-from app.cache.forming import FormingFeed
-from app.cache.health import STALE_MS, HealthCache
-from app.cache.model import Write
-from app.cache.products import FollowedProduct, ProductCache
-from app.candles import State
 from app.context import Context
 from app.errors import InvalidInput
 from app.exchange.adapter import CandleClosed, GapSuspected
@@ -34,13 +26,20 @@ from app.ingest.outbox import Batch
 from app.ingest.writer import Writer
 from app.launch.redis import RedisServer
 from app.launch.supervision import Supervisor, configuration
-from app.pulse import GONE_MS, KEPT_S, Pulse, alive
-from app.repair import mismatches
-from app.repair.budget import Budget, Permit
-from app.repair.queue import Kind, RepairQueue, Request, Why
-from app.repair.requests import Asked
+from app.market.candles import State
+from app.market.timeframes import BASE, Timeframe
+from app.storage import keys, mismatches
+from app.storage.budget import Budget, Permit
+from app.storage.candles import CandleCache
+from app.storage.disputes import Disputes
+from app.storage.forming import FormingFeed
+from app.storage.health import STALE_MS, HealthCache
+from app.storage.model import Write
+from app.storage.products import FollowedProduct, ProductCache
+from app.storage.pulse import GONE_MS, KEPT_S, Pulse, alive
+from app.storage.queue import Kind, RepairQueue, Request, Why
+from app.storage.requests import Asked
 from app.tasks import SERIES_A_TASK, Tasks
-from app.timeframes import BASE, Timeframe
 from tests import filled
 from tests.build import B0, STEP, candle, run, series
 from tests.support import ROOT, eventually
@@ -230,7 +229,7 @@ def test_a_task_of_too_many_series_is_refused() -> None:
 
 def test_every_cache_of_results_is_bounded() -> None:
     """`cache` keeps one result for each argument for ever: it is for functions that have none, or few of them."""
-    few = {"app/cache/scripts.py:source", "app/alerts/chart.py:_font"}
+    few = {"app/storage/scripts.py:source", "app/delivery/chart.py:_font"}
     found = set()
     for file in [*(ROOT / "app").rglob("*.py"), *(ROOT / "workers").rglob("*.py")]:
         for node in ast.walk(ast.parse(file.read_text())):

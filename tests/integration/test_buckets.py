@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import redis
 
-from app.cache.buckets import SERIES_A_READ, BucketReader
-from app.cache.candles import CandleCache
-from app.cache.model import Write
-from app.records import RECORD
-from app.series import Series
-from app.timeframes import Timeframe
+from app.market.records import RECORD
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.storage.buckets import SERIES_A_READ, BucketReader
+from app.storage.candles import CandleCache
+from app.storage.model import Write
 from tests.filled import walk
 
 pytestmark = pytest.mark.integration

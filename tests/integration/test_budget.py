@@ -9,8 +9,8 @@ import time
 import pytest
 import redis
 
-from app.repair.budget import Budget, Permit
-from app.stop import Stop
+from app.storage.budget import Budget, Permit
+from app.util.stop import Stop
 from tests.faults.ledger import most_in_a_second
 from tests.support import Process
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.integration
 CALLER = """
 import random, sys, time
 from redis import Redis
-from app.repair.budget import Budget
+from app.storage.budget import Budget
 client = Redis.from_url(sys.argv[1])
 budget = Budget(client, "coinbase", float(sys.argv[2]))
 until = time.monotonic() + float(sys.argv[3])
@@ -111,7 +111,7 @@ def test_a_permit_that_was_not_used_costs_nothing(redis_client: redis.Redis) -> 
 
 
 def test_the_permit_of_a_process_that_died_runs_out(redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.repair.budget.HELD_S", 0.1)
+    monkeypatch.setattr("app.storage.budget.HELD_S", 0.1)
     budget = in_use(redis_client, 1)
     assert isinstance(budget.try_acquire(), Permit)
     assert budget.acquire(timeout_s=5) is not None

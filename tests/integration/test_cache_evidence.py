@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import redis
 
-from app.cache import keys
-from app.cache.candles import SPARE, CandleCache
-from app.cache.clock import ClockCache
-from app.cache.model import NO_ORIGIN, Origin, Outcome, View, Write
-from app.candles import State
-from app.records import CORRECTED, EMPTY, PROVISIONAL, RECORD, SILENT, Records, state_of
+from app.market.candles import State
+from app.market.records import CORRECTED, EMPTY, PROVISIONAL, RECORD, SILENT, Records, state_of
+from app.storage import keys
+from app.storage.candles import SPARE, CandleCache
+from app.storage.clock import ClockCache
+from app.storage.model import NO_ORIGIN, Origin, Outcome, View, Write
 from tests.build import B0, STEP, empty, records, run, series
 
 pytestmark = pytest.mark.integration

@@ -11,11 +11,11 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.cache import keys
-from app.cache.candles import CALLS_A_TRIP, SERIES_A_CALL, CandleCache
-from app.cache.model import Origin, Outcome, Write
-from app.candles import State
-from app.records import CORRECTED, EMPTY, GUARDED, PROVISIONAL, RECORD, SILENT, Records
+from app.market.candles import State
+from app.market.records import CORRECTED, EMPTY, GUARDED, PROVISIONAL, RECORD, SILENT, Records
+from app.storage import keys
+from app.storage.candles import CALLS_A_TRIP, SERIES_A_CALL, CandleCache
+from app.storage.model import Origin, Outcome, Write
 from tests.build import B0, STEP, candle, empty, records, run, series
 
 pytestmark = pytest.mark.integration

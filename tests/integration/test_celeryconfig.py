@@ -13,8 +13,8 @@ import redis
 from celery import Celery
 from celery.exceptions import QueueNotFound
 
+from app.util.monotonic_schedule import every, steady_now
 from tests.support import ROOT
-from workers.steady import every, steady_now
 
 pytestmark = pytest.mark.integration
 

@@ -16,17 +16,17 @@ from typing import Any, NamedTuple
 import pytest
 import redis
 
-from app.cache import keys
-from app.cache.candles import SPARE
-from app.cache.connection import connect
-from app.cache.model import Origin, Write
 from app.cli import main
 from app.context import Context
-from app.lookup import Lookup
-from app.repair.queue import Kind, Request
-from app.series import Series
-from app.status import read_status
-from app.timeframes import Timeframe
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.query.lookup import Lookup
+from app.query.status import read_status
+from app.storage import keys
+from app.storage.candles import SPARE
+from app.storage.connection import connect
+from app.storage.model import Origin, Write
+from app.storage.queue import Kind, Request
 from tests import filled
 from tests.support import ROOT, Process, eventually
 

@@ -22,13 +22,13 @@ import orjson
 import pytest
 import redis
 
-from app.cache.connection import connect
-from app.cache.model import Write
 from app.context import Context
-from app.numbers import plain
-from app.records import EMPTY, Records
-from app.series import Series
-from app.timeframes import Timeframe
+from app.market.records import EMPTY, Records
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.storage.connection import connect
+from app.storage.model import Write
+from app.util.numbers import plain
 from tests import filled
 from tests.integration.test_cli import environment, refused, run
 from tests.support import ROOT, Process, eventually

@@ -14,11 +14,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from app.candles import State
 from app.errors import ExchangeError, InvalidInput, Refused, Throttled, Unavailable
 from app.exchange.coinbase.rest import MAX_BUCKETS, CoinbaseRest
-from app.exchange.local import LocalExchange, SeededMarket
-from app.timeframes import Timeframe
+from app.market.candles import State
+from app.market.timeframes import Timeframe
+from simulator import LocalExchange, SeededMarket
 from tests.servers import serving
 from tests.support import free_port
 from tests.unit.exchange.coinbase.venue import BTC, STEP, T, row

@@ -23,13 +23,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
-from app.candles import UnifiedCandle
 from app.exchange.adapter import CandleClosed, CandleUpdated, Connected, Disconnected, Event, GapSuspected
 from app.exchange.coinbase.models import MAX_FRAME_BYTES
 from app.exchange.coinbase.pacing import Limiter
 from app.exchange.coinbase.websocket import CoinbaseAdapter
-from app.exchange.local import LocalExchange, SeededMarket
-from app.timeframes import BASE
+from app.market.candles import UnifiedCandle
+from app.market.timeframes import BASE
+from simulator import LocalExchange, SeededMarket
 from tests.support import eventually, free_port
 from tests.unit.exchange.coinbase.venue import BTC, ETH, T, row, timestamp
 

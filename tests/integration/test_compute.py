@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import redis
 
-from app.cache.model import Origin, Write
-from app.candles import State
-from app.compute import Computer
+from app.compute.computer import Computer
 from app.context import Context
-from app.records import EMPTY, PROVISIONAL, Records, has_trades
-from app.series import Series
+from app.market.candles import State
+from app.market.records import EMPTY, PROVISIONAL, Records, has_trades
+from app.market.series import Series
+from app.market.timeframes import BASE, Timeframe
 from app.settings import Settings
-from app.timeframes import BASE, Timeframe
-from app.touched import Touched
+from app.storage.model import Origin, Write
+from app.storage.touched import Touched
 from tests.build import empty, records, run, series
 
 pytestmark = pytest.mark.integration

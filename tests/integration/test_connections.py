@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from app.cache.connection import connect
 from app.cli import main
 from app.errors import InvalidInput, Unready
 from app.launch.redis import command_line, find_server, wait_ready
-from app.status import read_status
+from app.query.status import read_status
+from app.storage.connection import connect
 from tests.oracle import Exchange
 from tests.support import Process, eventually, free_port
 from tests.system import System

@@ -15,23 +15,20 @@ import numpy as np
 import pytest
 import redis
 
-from app.alerts.change import AlertChange
-from app.alerts.facts import Alert
-from app.alerts.watch import Watched
-from app.cache import keys
-from app.cache.connection import connect
-from app.cache.forming import FormingFeed
-from app.cache.indicators import IndicatorValue
-from app.cache.model import Write
-from app.cache.products import FollowedProduct
-from app.candles import State, UnifiedCandle
 from app.context import Context
-from app.records import EMPTY, Records
-from app.repair import mismatches
-from app.repair.queue import Kind, Request, Why
-from app.series import Series
+from app.market.candles import State, UnifiedCandle
+from app.market.records import EMPTY, Records
+from app.market.series import Series
+from app.market.timeframes import Timeframe
 from app.settings import Settings
-from app.timeframes import Timeframe
+from app.storage import keys, mismatches
+from app.storage.alert_changes import Alert, AlertChange, Watched
+from app.storage.connection import connect
+from app.storage.forming import FormingFeed
+from app.storage.indicators import IndicatorValue
+from app.storage.model import Write
+from app.storage.products import FollowedProduct
+from app.storage.queue import Kind, Request, Why
 from tests import filled
 from tests.alerting import B0, RULED, fact
 from tests.integration.test_web import served

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import redis
 
-from app.cache import keys
-from app.cache.deliveries import Deliveries
+from app.storage import keys
+from app.storage.deliveries import Deliveries
 
 pytestmark = pytest.mark.integration
 

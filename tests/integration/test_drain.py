@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import redis
 
-from app.cache.products import FollowedProduct
+from app.backfill.service import Repair
 from app.context import Context
-from app.exchange.local import LocalExchange, SeededMarket
-from app.repair import mismatches
-from app.repair.requests import PAGE
-from app.repair.service import Repair
+from app.market.timeframes import BASE
 from app.settings import Settings
-from app.timeframes import BASE
+from app.storage import mismatches
+from app.storage.products import FollowedProduct
+from app.storage.requests import PAGE
+from simulator import LocalExchange, SeededMarket
 from tests.build import series
 from tests.oracle import Bar, held
 from tests.support import eventually

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from app.cache import keys
-from app.cache.model import Origin, Write
+from app.backfill.drain import Drain
 from app.context import Context
-from app.exchange.local import LocalExchange, SeededMarket
-from app.repair.drain import Drain
-from app.repair.queue import Kind, Request, Why
+from app.market.timeframes import BASE
 from app.settings import Settings
-from app.stop import Stop
-from app.timeframes import BASE
+from app.storage import keys
+from app.storage.model import Origin, Write
+from app.storage.queue import Kind, Request, Why
+from app.util.stop import Stop
+from simulator import LocalExchange, SeededMarket
 from tests.build import run, series
 
 pytestmark = pytest.mark.integration

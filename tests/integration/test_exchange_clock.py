@@ -7,9 +7,9 @@ import json
 import pytest
 import redis
 
-from app.cache import keys
-from app.cache.clock import ClockCache
-from app.cache.health import HealthCache
+from app.storage import keys
+from app.storage.clock import ClockCache
+from app.storage.health import HealthCache
 
 pytestmark = pytest.mark.integration
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from app.cache.connection import connect
 from app.cli import NOT_READY, main
 from app.context import Context
 from app.errors import Unready
 from app.launch.claim import claim
 from app.launch.redis import RedisServer
-from app.lookup import Lookup
-from app.status import read_status
-from app.timeframes import Timeframe
+from app.market.timeframes import Timeframe
+from app.query.lookup import Lookup
+from app.query.status import read_status
+from app.storage.connection import connect
 from tests import filled, plain
 from tests.faults.verdict import judge
 from tests.faults.world import PROCESSES, world

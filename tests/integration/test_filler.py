@@ -9,21 +9,20 @@ import numpy as np
 import pytest
 import redis
 
-from app.cache import keys
-from app.cache.model import Origin, Outcome, Write, Written
-from app.candles import State, UnifiedCandle
+from app.backfill.filler import TRIES, Filler
 from app.context import Context
 from app.errors import ExchangeError, Refused, Throttled, Unavailable
 from app.exchange.adapter import Page
-from app.records import PROVISIONAL, Records
-from app.repair import mismatches
-from app.repair.filler import TRIES, Filler
-from app.repair.queue import Kind, Request, Why
-from app.repair.requests import Need
-from app.repair.trust import StreamTrust
+from app.market.candles import State, UnifiedCandle
+from app.market.records import PROVISIONAL, Records
+from app.market.timeframes import BASE, Timeframe
 from app.settings import Settings
-from app.timeframes import BASE, Timeframe
-from app.touched import Touched
+from app.storage import keys, mismatches
+from app.storage.model import Origin, Outcome, Write, Written
+from app.storage.queue import Kind, Request, Why
+from app.storage.requests import Need
+from app.storage.touched import Touched
+from app.storage.trust import StreamTrust
 from tests.build import B0, STEP, candle, records, run, series
 
 pytestmark = pytest.mark.integration

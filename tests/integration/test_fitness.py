@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from app.cache.fitness import Server, ask, unfit
 from app.context import Context
-from app.status import read_status
+from app.query.status import read_status
+from app.storage.fitness import Server, ask, unfit
 from tests import filled
 
 pytestmark = pytest.mark.integration

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from app.cache import keys
-from app.cache.products import FollowedProduct, ProductCache
 from app.errors import InvalidInput
+from app.storage import keys
+from app.storage.products import FollowedProduct, ProductCache
 from tests.support import eventually
 
 pytestmark = pytest.mark.integration

@@ -121,7 +121,7 @@ def test_a_host_that_is_cut_off_and_comes_back_harms_nothing(processes: Callable
         exchange = Exchange(free_port(), net.address)
         market = ["--start", "2021-03-04T00:00:00Z", "--speed", "60", "--products", str(PRODUCTS)]
         listens = ["--host", net.address, "--port", str(exchange.port)]
-        processes([sys.executable, "-m", "app.exchange.local", *listens, *market])
+        processes([sys.executable, "-m", "simulator", *listens, *market])
         eventually(exchange.now_s, timeout=20)
         urls = {"EXCHANGE_WS_URL": exchange.ws_url, "EXCHANGE_REST_URL": exchange.rest_url}
         system = Spread(processes, url, {**urls, "PRODUCTS": "all:USD"}, [net.namespace(h) for h in HOSTS])

@@ -9,16 +9,16 @@ from itertools import count
 import numpy as np
 import pytest
 
-from app.cache import keys
-from app.cache.model import Origin, Write
-from app.cache.products import FollowedProduct
-from app.candles import State
-from app.compute import Computer
-from app.exchange.local import LocalExchange, SeededMarket
-from app.records import EMPTY, RECORD, Records
-from app.series import Series
-from app.timeframes import Timeframe
-from app.touched import Touched
+from app.compute.computer import Computer
+from app.market.candles import State
+from app.market.records import EMPTY, RECORD, Records
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.storage import keys
+from app.storage.model import Origin, Write
+from app.storage.products import FollowedProduct
+from app.storage.touched import Touched
+from simulator import LocalExchange, SeededMarket
 from tests.exchange import Bar, Exchange
 from tests.oracle import TAIL_S, expected, followed, wrong_candles, wrong_indicators
 from tests.system import System

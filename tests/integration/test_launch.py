@@ -19,10 +19,10 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 import redis
 
-from app.cache.address import Address
 from app.launch.plan import redis_socket
 from app.launch.redis import command_line, find_server, wait_ready
 from app.launch.supervision import supervisor_socket
+from app.storage.address import Address
 from tests.support import ROOT, Process, eventually, free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=1.1)]

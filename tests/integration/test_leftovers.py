@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import redis
 
-from app.cache import keys
-from app.cache.candles import CandleCache
-from app.cache.leftovers import KEPT_S, sweep
-from app.cache.model import Write
+from app.storage import keys
+from app.storage.candles import CandleCache
+from app.storage.leftovers import KEPT_S, sweep
+from app.storage.model import Write
 from tests.build import B0, run, series
 
 pytestmark = pytest.mark.integration

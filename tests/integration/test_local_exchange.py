@@ -22,8 +22,8 @@ import pytest
 import websocket
 
 from app.errors import InvalidInput
-from app.exchange.local import LocalExchange, SeededMarket
-from app.timeframes import Timeframe
+from app.market.timeframes import Timeframe
+from simulator import LocalExchange, SeededMarket
 from tests import plain
 from tests.support import Process, eventually, free_port
 
@@ -743,7 +743,7 @@ def test_the_clock_can_be_moved_and_the_feed_goes_on_there() -> None:
 
 
 def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "app.exchange.local", *map(str, arguments)]
+    return [sys.executable, "-m", "simulator", *map(str, arguments)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -10,16 +10,15 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.cache import keys
-from app.cache.connection import connect
-from app.cache.model import Write
 from app.context import Context
 from app.errors import Refused, Throttled, Unavailable
-from app.repair import mismatches
-from app.repair.queue import Kind, Request, Why
-from app.repair.tally import counted
-from app.series import Series
-from app.timeframes import Timeframe
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.storage import keys, mismatches
+from app.storage.connection import connect
+from app.storage.model import Write
+from app.storage.queue import Kind, Request, Why
+from app.storage.tally import counted
 from tests import filled, plain
 from tests.integration.test_stream import add, following
 from tests.oracle import Exchange

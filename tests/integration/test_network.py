@@ -11,7 +11,7 @@ import pytest
 from app.exchange.coinbase.pacing import Limiter
 from app.exchange.coinbase.rest import CoinbaseRest
 from app.exchange.coinbase.websocket import _Closed, _Dialler
-from app.network import connect_any
+from app.util.network import connect_any
 from tests.integration.test_coinbase_rest import Venue, body
 from tests.servers import serving
 from tests.support import silent

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.status import read_status
-from app.status.model import Status
+from app.query.status import read_status
+from app.query.status.model import Status
 from tests.faults.world import FLOW, World, world
 from tests.support import eventually
 

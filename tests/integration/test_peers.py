@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from app.exchange.local import LocalExchange, SeededMarket
-from app.timeframes import Timeframe
+from app.market.timeframes import Timeframe
+from simulator import LocalExchange, SeededMarket
 from tests.support import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.peers, pytest.mark.filterwarnings("ignore")]

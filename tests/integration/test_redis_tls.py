@@ -19,11 +19,11 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import ConnectionError, RedisError
 
-from app.cache.address import Address, broker_of
-from app.cache.connection import connect
 from app.errors import InvalidInput
 from app.launch.redis import command_line, wait_ready
 from app.settings import Settings
+from app.storage.address import Address, broker_of
+from app.storage.connection import connect
 from tests.support import ROOT, Process, eventually, free_port
 
 pytestmark = pytest.mark.integration

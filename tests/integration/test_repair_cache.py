@@ -7,12 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.cache import keys
-from app.cache.rings import TRAILER
-from app.records import CORRECTED, RECORD
-from app.repair import mismatches
-from app.series import Series
-from app.timeframes import Timeframe
+from app.market.records import CORRECTED, RECORD
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.storage import keys, mismatches
+from app.storage.rings import TRAILER
 from tests.faults.world import World, started_world
 from tests.oracle import assert_true
 from tests.support import eventually

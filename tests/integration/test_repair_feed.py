@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from app.cache import keys
-from app.candles import State
-from app.records import CORRECTED, state_of
-from app.series import Series
-from app.timeframes import Timeframe
+from app.market.candles import State
+from app.market.records import CORRECTED, state_of
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.storage import keys
 from tests.faults.world import World, started_world
 from tests.oracle import assert_true, followed, none, wrong_candles
 from tests.support import eventually

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import redis
 
-from app.repair import queue as module
-from app.repair.queue import Kind, RepairQueue, Request, Why, urgency
-from app.repair.requests import Asked
-from app.timeframes import Timeframe
+from app.market.timeframes import Timeframe
+from app.storage import queue as module
+from app.storage.queue import Kind, RepairQueue, Request, Why, urgency
+from app.storage.requests import Asked
 from tests.support import eventually
 
 pytestmark = pytest.mark.integration

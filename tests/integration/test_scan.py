@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import redis
 
-from app.cache.model import Origin, Write
-from app.cache.products import FollowedProduct
-from app.candles import State
-from app.compute import Computer
+from app.backfill.scan import Found, Scanner
+from app.compute.computer import Computer
 from app.context import Context
-from app.records import PROVISIONAL, Records
-from app.repair.queue import Kind, Request, Why
-from app.repair.requests import Asked
-from app.repair.scan import Found, Scanner
+from app.market.candles import State
+from app.market.records import PROVISIONAL, Records
+from app.market.timeframes import BASE, Timeframe
 from app.settings import Settings
-from app.timeframes import BASE, Timeframe
-from app.touched import Touched
+from app.storage.model import Origin, Write
+from app.storage.products import FollowedProduct
+from app.storage.queue import Kind, Request, Why
+from app.storage.requests import Asked
+from app.storage.touched import Touched
 from tests.build import B0, STEP, empty, run, series
 
 pytestmark = pytest.mark.integration

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import redis
 
-from app.cache import keys
-from app.cache.products import FollowedProduct, ProductCache
 from app.context import Context
 from app.ingest.following import Following
 from app.ingest.universe import Selection, Selector
 from app.settings import Settings
-from app.stop import Stop
+from app.storage import keys
+from app.storage.products import FollowedProduct, ProductCache
+from app.util.stop import Stop
 from tests.integration.test_coinbase_rest import Venue, body
 from tests.servers import serving
 from tests.support import eventually

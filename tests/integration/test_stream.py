@@ -17,18 +17,18 @@ import psutil
 import pytest
 import redis
 
-from app.cache import keys
-from app.cache.connection import connect
-from app.cache.forming import FormingFeed
-from app.cache.model import Write
-from app.candles import State, UnifiedCandle
-from app.client import ApiError, Candle, Client, Event
 from app.context import Context
 from app.launch.redis import RedisServer
-from app.series import Series
-from app.timeframes import Timeframe
+from app.market.candles import State, UnifiedCandle
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.storage import keys
+from app.storage.connection import connect
+from app.storage.forming import FormingFeed
+from app.storage.model import Write
 from app.web import server
 from app.web.stream import hub as hub_module
+from client import ApiError, Candle, Client, Event
 from tests import filled, plain
 from tests.oracle import Exchange
 from tests.serving import serving

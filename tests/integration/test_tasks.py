@@ -7,10 +7,10 @@ import pytest
 import redis
 
 from app import tasks as tasks_module
-from app.cache import keys
+from app.market.timeframes import BASE
+from app.storage import keys
+from app.storage.touched import Touched
 from app.tasks import ENOUGH, SERIES_A_TASK, Tasks
-from app.timeframes import BASE
-from app.touched import Touched
 from tests.build import B0
 
 pytestmark = pytest.mark.integration

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from app.alerts.channels.build import build_channels
-from app.alerts.channels.channel import DeliveryError
 from app.alerts.settings import AlertSettings
 from app.cli.alerts import example
+from app.delivery.channels.build import build_channels
+from app.delivery.channels.channel import DeliveryError
 from app.errors import Unavailable
 from app.exchange.coinbase.pacing import Limiter
 from app.exchange.coinbase.rest import CoinbaseRest

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import redis
 
-from app.client import ApiError, Client
 from app.context import Context
+from client import ApiError, Client
 from tests import filled, plain
 from tests.integration.test_stream import add, following
 from tests.serving import serving

@@ -18,7 +18,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from app.launch.redis import RedisServer
-from app.repair.queue import LEASE_S
+from app.storage.queue import LEASE_S
 from tests.support import Process, eventually, free_port
 from workers.pulse import STUCK_S
 

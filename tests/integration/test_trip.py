@@ -9,10 +9,10 @@ import pytest
 import redis
 from redis.exceptions import ConnectionError, NoScriptError, ResponseError
 
-from app.cache.connection import connect
-from app.cache.scripts import Script
-from app.cache.trip import SEND_BYTES, Command, transaction, trip
 from app.launch.redis import RedisServer
+from app.storage.connection import connect
+from app.storage.scripts import Script
+from app.storage.trip import SEND_BYTES, Command, transaction, trip
 from tests.support import free_port
 
 pytestmark = pytest.mark.integration

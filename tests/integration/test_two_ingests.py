@@ -10,9 +10,9 @@ import pytest
 
 from app.context import Context
 from app.ingest.universe import is_in_share
-from app.series import Series
+from app.market.series import Series
+from app.market.timeframes import BASE
 from app.settings import Settings
-from app.timeframes import BASE
 from tests.oracle import Exchange
 from tests.support import Process, eventually
 from tests.system import System

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from app import watchdog
-from app.cache.connection import connect
-from app.stop import Stop
+from app.storage.connection import connect
+from app.util.stop import Stop
 from tests.faults.world import PROCESSES, World, world
 from tests.support import eventually
 from workers import pulse

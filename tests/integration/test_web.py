@@ -19,17 +19,16 @@ import orjson
 import pytest
 import redis
 
-from app.cache import keys
-from app.cache.connection import connect
-from app.cache.model import Write
 from app.context import Context
 from app.indicators.macdv import macdv_of
 from app.launch.redis import RedisServer
-from app.records import EMPTY
-from app.repair import mismatches
-from app.repair.queue import Kind, Request, Why
-from app.series import Series
-from app.timeframes import Timeframe
+from app.market.records import EMPTY
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.storage import keys, mismatches
+from app.storage.connection import connect
+from app.storage.model import Write
+from app.storage.queue import Kind, Request, Why
 from app.web import app as web_app
 from app.web.headers import HEADERS
 from tests import filled, plain

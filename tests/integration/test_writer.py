@@ -6,19 +6,18 @@ import numpy as np
 import pytest
 import redis
 
-from app.cache import keys
-from app.cache.model import Write
-from app.candles import State, UnifiedCandle
 from app.context import Context
 from app.exchange.adapter import CandleClosed, GapSuspected
 from app.ingest.outbox import Batch
 from app.ingest.writer import Writer
-from app.records import PROVISIONAL, state_of
-from app.repair import mismatches
-from app.repair.queue import Kind, Request
-from app.repair.requests import Asked
+from app.market.candles import State, UnifiedCandle
+from app.market.records import PROVISIONAL, state_of
+from app.market.timeframes import BASE
+from app.storage import keys, mismatches
+from app.storage.model import Write
+from app.storage.queue import Kind, Request
+from app.storage.requests import Asked
 from app.tasks import Tasks
-from app.timeframes import BASE
 from tests import filled
 from tests.build import B0, STEP, candle, records, run, series
 

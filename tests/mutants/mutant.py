@@ -4,7 +4,7 @@ A list names a file and tests of pytest, and below them mutants, each between bl
 replaced (`-`), the text in its place (`+`), and what no test can see, why that is so (`=`). A mutant may have tests of
 its own, in place of the file's:
 
-    file app/continuity.py
+    file app/market/carry_forward.py
     test tests/unit/test_continuity.py
 
     the tail is all

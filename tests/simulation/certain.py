@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app.candles import State
-from app.records import EMPTY, PROVISIONAL, SILENT, STATE_MASK
+from app.market.candles import State
+from app.market.records import EMPTY, PROVISIONAL, SILENT, STATE_MASK
 
 if TYPE_CHECKING:
-    from app.records import Records
+    from app.market.records import Records
     from tests.simulation.market import Tape
 
 

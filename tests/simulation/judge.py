@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from itertools import islice, pairwise, takewhile
 from typing import NamedTuple
 
-from app.candles import State
-from app.records import EMPTY, PROVISIONAL, STATE_MASK
-from app.settings import WINDOW
-from app.timeframes import Timeframe
+from app.indicators.window import WINDOW
+from app.market.candles import State
+from app.market.records import EMPTY, PROVISIONAL, STATE_MASK
+from app.market.timeframes import Timeframe
 from tests.macdv_reference import reference_macdv
 from tests.simulation import seams
 from tests.simulation.market import Tape

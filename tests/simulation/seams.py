@@ -11,15 +11,15 @@ import orjson
 import redis
 from kombu.exceptions import OperationalError
 
-from app.cache.products import ProductCache
-from app.compute import Computer
+from app.backfill.service import Repair
+from app.compute.computer import Computer
 from app.context import Context
 from app.errors import InvalidInput
 from app.exchange.coinbase.rest import CoinbaseRest
 from app.ingest.process import Ingest
-from app.records import RECORD
-from app.repair.service import Repair
+from app.market.records import RECORD
 from app.settings import Settings
+from app.storage.products import ProductCache
 from app.tasks import Tasks
 from tests.simulation.broker import Task
 from tests.simulation.current import world

@@ -16,15 +16,15 @@ from unittest.mock import patch
 
 import numpy as np
 
-import app.cache.scripts
 import app.exchange.coinbase.rest
 import app.exchange.coinbase.websocket
 import app.ingest.following
 import app.ingest.outbox
 import app.ingest.process
-from app.cache.candles import CandleCache
-from app.cache.model import Outcome, Written
-from app.records import EMPTY, Records
+import app.storage.scripts
+from app.market.records import EMPTY, Records
+from app.storage.candles import CandleCache
+from app.storage.model import Outcome, Written
 from tests.simulation.current import process, world
 from tests.simulation.feed import Link
 from tests.simulation.wire import PRELUDE
@@ -74,7 +74,7 @@ class _Chance:
 
 
 class _Stop:
-    """Stands in for `app.stop.Stop`."""
+    """Stands in for `app.util.stop.Stop`."""
 
     def __init__(self) -> None:
         self._is_set = False
@@ -149,18 +149,18 @@ def patched() -> Iterator[None]:
         "random": (random, chance),
         "uuid": (uuid, SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=f"{chance.getrandbits(128):032x}"))),
     }
-    source, read = app.cache.scripts.source, app.exchange.coinbase.rest.read_candle
+    source, read = app.storage.scripts.source, app.exchange.coinbase.rest.read_candle
     remembered = lru_cache(maxsize=200_000)(
         lambda row, *more: read(dict(zip(("start", "low", "high", "open", "close", "volume"), row, strict=True)), *more)
     )
     with ExitStack() as stack:
         put = stack.enter_context
         for name, module in list(sys.modules.items()):
-            if name.startswith("app.") and ".local" not in name:
+            if name.startswith("app."):
                 for attribute, (real, stand_in) in stand_ins.items():
                     if getattr(module, attribute, None) is real:
                         put(patch.object(module, attribute, stand_in))
-        put(patch.object(app.cache.scripts, "source", lambda name: PRELUDE + source(name)))
+        put(patch.object(app.storage.scripts, "source", lambda name: PRELUDE + source(name)))
         put(patch.object(app.ingest.outbox, "threading", SimpleNamespace(Condition=_Condition)))
         put(patch.object(app.ingest.following, "threading", SimpleNamespace(Thread=_Thread)))
         put(patch.object(app.ingest.process, "Stop", _Stop))

@@ -141,7 +141,7 @@ class _Retry:
 
 
 class Connection:
-    """As `app.cache.trip` and the clients below use one."""
+    """As `app.storage.trip` and the clients below use one."""
 
     retry = _Retry()
 

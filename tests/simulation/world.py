@@ -24,7 +24,7 @@ from tests.simulation.venue import Venue
 from tests.simulation.wire import Wire
 
 if TYPE_CHECKING:
-    from app.records import Records
+    from app.market.records import Records
     from app.settings import Settings
     from tests.simulation.broker import Task
     from tests.simulation.feed import Link

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.aggregate import aggregate, parents_of
-from app.candles import State
 from app.errors import InvalidInput
-from app.records import CORRECTED, EMPTY, PROVISIONAL, RECORD, SILENT, Records, has_trades, over, state_of
-from app.timeframes import Timeframe
+from app.market.aggregate import aggregate, parents_of
+from app.market.candles import State
+from app.market.records import CORRECTED, EMPTY, PROVISIONAL, RECORD, SILENT, Records, has_trades, over, state_of
+from app.market.timeframes import Timeframe
 from tests.shared_values import records_of, shared
 from tests.walks import walk
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.alerts.asking import ASK_EVERY_S, Asking
+from app.delivery.asking import ASK_EVERY_S, Asking
 
 
 class Asked:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from app.alerts.bars import compared_bars, history_of, newest_bars, ready_point
-from app.candles import State
 from app.indicators.macdv import macdv_of
-from app.records import RECORD, Records
+from app.market.candles import State
+from app.market.records import RECORD, Records
 
 T0 = 1_614_816_000
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from app.alerts.settings import AlertSettings
-from app.alerts.watch import Watch, Watched, window_at
-from app.candles import State
+from app.alerts.watch import Watch, window_at
 from app.indicators.macdv import macdv_of
-from app.records import EMPTY, PROVISIONAL, RECORD, STATE_MASK, Records
-from app.series import Series
-from app.timeframes import Timeframe
+from app.market.candles import State
+from app.market.records import EMPTY, PROVISIONAL, RECORD, STATE_MASK, Records
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.storage.alert_changes import Watched
 from tests.alerts_reference import RULES, Row, expected_alerts
 from tests.faults.alert_verdict import LATE_BARS, LATER, Due, wrong_alerts_of
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from app.alerts.channels.build import MisconfiguredChannel, build_channels
 from app.alerts.settings import MOST_BYTES, AlertSettings
 from app.context import Context
+from app.delivery.channels.build import MisconfiguredChannel, build_channels
 from app.errors import InvalidInput
+from app.market.timeframes import Timeframe
 from app.settings import Settings
-from app.timeframes import Timeframe
 from tests.support import ROOT
 
 

@@ -11,11 +11,12 @@ import pytest
 from app.alerts import watch as watching
 from app.alerts.basis import LATE_BARS, RECENT_BARS
 from app.alerts.settings import AlertSettings
-from app.alerts.watch import Seen, Watch, Watched, window_at
-from app.candles import State
+from app.alerts.watch import Seen, Watch, window_at
 from app.indicators.macdv import MacdvSeries, macdv_of, macdv_of_many
-from app.records import CORRECTED, PROVISIONAL, RECORD, Records
-from app.timeframes import Timeframe
+from app.market.candles import State
+from app.market.records import CORRECTED, PROVISIONAL, RECORD, Records
+from app.market.timeframes import Timeframe
+from app.storage.alert_changes import Watched
 from tests.filled import walk
 
 T0 = 1_614_816_000

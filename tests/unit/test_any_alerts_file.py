@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.alerts.channels.build import MisconfiguredChannel, build_channels
 from app.alerts.settings import MOST_BYTES, AlertSettings
+from app.delivery.channels.build import MisconfiguredChannel, build_channels
 from app.settings import Settings
 from tests.hostile import SECRET, refusal_of, said_well, some, texts
 from tests.support import ROOT

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.cache.address import SCHEMES
 from app.errors import InvalidInput
 from app.exposure import check_flower, check_web
 from app.launch.settings import LaunchSettings
 from app.settings import MOST_CHARACTERS, Settings
+from app.storage.address import SCHEMES
 from tests.hostile import HUGE, NUMBERS, ODD, SECRET, refusal_of, said_well, some, texts
 
 NAMES = sorted(name.upper() for name in LaunchSettings.model_fields)

@@ -6,7 +6,7 @@ import pytest
 
 from app.cli import main
 from app.cli.arguments import parser
-from app.timeframes import Timeframe
+from app.market.timeframes import Timeframe
 
 
 def test_a_series_is_a_product_and_a_timeframe() -> None:

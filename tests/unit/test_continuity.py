@@ -1,8 +1,8 @@
 import numpy as np
 
-from app.candles import State
-from app.continuity import carrying, contiguous_tail, recarried, since
-from app.timeframes import Timeframe
+from app.market.candles import State
+from app.market.carry_forward import carrying, contiguous_tail, recarried, since
+from app.market.timeframes import Timeframe
 from tests.build import B0, STEP, empty, records, run
 
 M5 = Timeframe.M5

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
 
-from app.cache.forming import FormingFeed
 from app.events import Event
+from app.storage.forming import FormingFeed
 from app.web.stream.forming import Forming
 from tests.support import eventually
 

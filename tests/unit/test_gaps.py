@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.candles import State
-from app.gaps import fill_empty, merge, missing
-from app.records import EMPTY, Records, has_trades, state_of
+from app.market.candles import State
+from app.market.gaps import fill_empty, merge, missing
+from app.market.records import EMPTY, Records, has_trades, state_of
 from tests.build import B0, STEP, records, run
 
 STATES = st.sampled_from([State.FORMING, State.CLOSED, State.CONFIRMED])

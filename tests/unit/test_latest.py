@@ -6,8 +6,8 @@ import pytest
 
 from app.indicators.latest import latest_values
 from app.indicators.macdv import macdv_of_batch
-from app.records import PROVISIONAL
-from app.timeframes import Timeframe
+from app.market.records import PROVISIONAL
+from app.market.timeframes import Timeframe
 from tests.build import B0, run
 
 

@@ -34,7 +34,7 @@ def test_the_demo_lives_off_its_own_exchange_whatever_the_environment_says(procf
     assert plan.environ["EXCHANGE_WS_URL"] == "ws://127.0.0.1:9001"
     assert plan.environ["EXCHANGE_REST_URL"] == "http://127.0.0.1:9001"
     assert plan.environ["PRODUCTS"] == "all:USD"
-    assert "app.exchange.local --port 9001 --speed 60 --seed 7 --anchor-file" in plan.programs["exchange"]
+    assert "simulator --port 9001 --speed 60 --seed 7 --anchor-file" in plan.programs["exchange"]
     assert [(p.number, p.variable) for p in plan.ports] == [
         (8000, "WEB_PORT"),
         (5555, "FLOWER_PORT"),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.indicators import macdv as module
 from app.indicators.macdv import Columns, MacdvSeries, macdv, macdv_of, macdv_of_many
-from app.records import RECORD, Records, has_trades
+from app.market.records import RECORD, Records, has_trades
 from tests.macdv_reference import reference_macdv
 from tests.shared_values import records_of, shared
 from tests.walks import walk, walks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.memo import LastLook, Made, Memo
+from app.util.memo import LastLook, Made, Memo
 
 
 def test_a_fresh_value_is_not_read_again() -> None:

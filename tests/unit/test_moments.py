@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.errors import InvalidInput
-from app.moments import parse_moment, shown
+from app.util.timestamps import parse_moment, shown
 
 SECONDS = 1_738_324_800
 

@@ -64,8 +64,8 @@ def test_names_are_unique_and_tests_exist() -> None:
 
 
 def test_generated_mutants_are_programs_and_the_same_for_a_seed() -> None:
-    text = (ROOT / "app/gaps.py").read_text(encoding="utf-8")
-    target = Target("app/gaps.py", (), (), {})
+    text = (ROOT / "app/market/gaps.py").read_text(encoding="utf-8")
+    target = Target("app/market/gaps.py", (), (), {})
     some = generated(target, text, 30, seed=1)
     assert len(some) == 30
     assert some == generated(target, text, 30, seed=1) != generated(target, text, 30, seed=2)

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.cache.model import NO_ORIGIN, Origin, View
-from app.candles import State
+from app.backfill import surveys
+from app.backfill.needs import Built, Gaps
 from app.exchange.adapter import Page
-from app.records import PROVISIONAL, Records
-from app.repair import surveys
-from app.repair.needs import Built, Gaps
-from app.repair.requests import PAGE, Asked, Need, Rules, page_of_reconciliation
-from app.timeframes import Timeframe
+from app.market.candles import State
+from app.market.records import PROVISIONAL, Records
+from app.market.timeframes import Timeframe
+from app.storage.model import NO_ORIGIN, Origin, View
+from app.storage.requests import PAGE, Asked, Need, Rules, page_of_reconciliation
 from tests.build import B0, STEP, candle, empty, records, run
 
 M1, M5, M15, D1 = Timeframe.M1, Timeframe.M5, Timeframe.M15, Timeframe.D1

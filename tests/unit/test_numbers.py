@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.numbers import plain, plain_json, without_exponents
+from app.util.numbers import plain, plain_json, without_exponents
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 

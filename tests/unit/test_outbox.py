@@ -2,7 +2,6 @@ from collections.abc import Iterable
 
 import pytest
 
-from app.candles import State
 from app.exchange.adapter import (
     CandleClosed,
     CandleUpdated,
@@ -15,8 +14,9 @@ from app.exchange.adapter import (
 )
 from app.ingest import outbox as module
 from app.ingest.outbox import SILENCES_KEPT, Outbox
-from app.timeframes import Timeframe
-from app.touched import Touched
+from app.market.candles import State
+from app.market.timeframes import Timeframe
+from app.storage.touched import Touched
 from tests.build import B0, STEP, candle
 
 

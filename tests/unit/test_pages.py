@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.timeframes import Timeframe
+from app.market.timeframes import Timeframe
 from tests.faults.pages import NEW_A_PAGE, Reach, pages_missing, runs, told_nothing_new
 
 M5, M15, H1 = Timeframe.M5, Timeframe.M15, Timeframe.H1

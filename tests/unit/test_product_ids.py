@@ -9,17 +9,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.alerts.facts import identity
-from app.alerts.listing import _cursor, _parse_cursor
 from app.alerts.settings import AlertSettings
-from app.cache import keys
+from app.delivery.listing import _cursor, _parse_cursor
 from app.errors import InvalidInput
 from app.exchange.coinbase.listing import read_listing
 from app.exchange.coinbase.universe import select_products
-from app.product_ids import MAX_LENGTH, is_product_id, typed, why_not
-from app.repair.queue import Kind, Request
-from app.series import Series
+from app.market.product_ids import MAX_LENGTH, is_product_id, typed, why_not
+from app.market.series import Series
+from app.market.timeframes import Timeframe
 from app.settings import Settings
-from app.timeframes import Timeframe
+from app.storage import keys
+from app.storage.queue import Kind, Request
 from workers.arguments import UpdateWork, parsed
 
 IDS = [

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.cache.model import NO_ORIGIN, Origin, View, Write
-from app.candles import State, UnifiedCandle
+from app.backfill.proof import Proof, interpret, interpret_survey
 from app.exchange.adapter import Page
-from app.records import EMPTY, GUARDED, PROVISIONAL, SILENT, Records, has_trades, state_of, to_records
-from app.repair.proof import Proof, interpret, interpret_survey
-from app.repair.requests import Need, Rules
-from app.timeframes import Timeframe
+from app.market.candles import State, UnifiedCandle
+from app.market.records import EMPTY, GUARDED, PROVISIONAL, SILENT, Records, has_trades, state_of, to_records
+from app.market.timeframes import Timeframe
+from app.storage.model import NO_ORIGIN, Origin, View, Write
+from app.storage.requests import Need, Rules
 from tests.build import B0, STEP, candle, empty, records, run, series
 
 M5, M15, D1 = Timeframe.M5, Timeframe.M15, Timeframe.D1

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from app.indicators.macdv import macdv_of
 from app.indicators.readiness import Readiness, readiness_of
-from app.records import RECORD, Records
-from app.settings import MIN_CANDLES
-from app.timeframes import Timeframe
+from app.indicators.window import MIN_CANDLES
+from app.market.records import RECORD, Records
+from app.market.timeframes import Timeframe
 from tests.shared_values import records_of, shared
 from tests.walks import walk
 

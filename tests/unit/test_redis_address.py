@@ -11,9 +11,9 @@ import trustme
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.cache.address import SCHEMES, Address, Broker, broker_of
 from app.errors import InvalidInput
 from app.settings import Settings
+from app.storage.address import SCHEMES, Address, Broker, broker_of
 
 SENTINELS = "redis+sentinel://cw:p%40ss@10.0.0.1:26379,[::1]:26380/mymaster/2"
 SECRET = "s3cret"

@@ -6,10 +6,10 @@ import numpy as np
 import orjson
 import pytest
 
-from app.candles import State
 from app.indicators.macdv import macdv_of
-from app.records import CORRECTED, EMPTY, PROVISIONAL, RECORD
-from app.rows import candle_json, candle_pieces, candle_rows, indicator_rows
+from app.market.candles import State
+from app.market.records import CORRECTED, EMPTY, PROVISIONAL, RECORD
+from app.query.rows import candle_json, candle_pieces, candle_rows, indicator_rows
 from tests.filled import walk
 
 

@@ -1,8 +1,8 @@
 import pytest
 
 from app.errors import InvalidInput
+from app.market.timeframes import Timeframe
 from app.settings import Settings
-from app.timeframes import Timeframe
 
 
 def test_defaults_need_no_environment() -> None:

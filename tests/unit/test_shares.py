@@ -9,9 +9,9 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.cache.products import FollowedProduct
 from app.exchange.coinbase.models import Product
 from app.ingest.universe import _chosen, is_in_share, share_of
+from app.storage.products import FollowedProduct
 from tests.support import ROOT
 
 

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from app.cache.model import NO_ORIGIN, NOTHING, Origin, View
-from app.candles import State
-from app.moments import shown
-from app.records import EMPTY, PROVISIONAL, RECORD
-from app.series import Series
-from app.settings import MIN_CANDLES
-from app.status.model import Clock, FailedRequest, Feed, Gaps, Product, SeriesStatus
-from app.status.series import Latest, Seen, series_status
-from app.status.verdict import reasons_of, set_apart, start_of, summary_of
-from app.timeframes import Timeframe
+from app.indicators.window import MIN_CANDLES
+from app.market.candles import State
+from app.market.records import EMPTY, PROVISIONAL, RECORD
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.query.status.model import Clock, FailedRequest, Feed, Gaps, Product, SeriesStatus
+from app.query.status.series import Latest, Seen, series_status
+from app.query.status.verdict import reasons_of, set_apart, start_of, summary_of
+from app.storage.model import NO_ORIGIN, NOTHING, Origin, View
+from app.util.timestamps import shown
 
 BTC = Series("coinbase", "BTC-USD", Timeframe.M5)
 NEWEST = 1_614_840_900

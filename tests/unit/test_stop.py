@@ -9,12 +9,12 @@ import time
 
 import pytest
 
-from app.stop import Stop
+from app.util.stop import Stop
 from tests.support import ROOT
 
 STORM = """
 import signal
-from app.stop import Stop
+from app.util.stop import Stop
 
 signal.signal(signal.SIGALRM, lambda *_: stop.set())
 for n in range(5_000):

@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app.errors import InvalidInput
-from app.records import to_candles, to_records
-from app.timeframes import Timeframe
+from app.market.records import to_candles, to_records
+from app.market.timeframes import Timeframe
 from tests.build import B0, STEP, candle
 
 

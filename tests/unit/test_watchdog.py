@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app import watchdog
-from app.pulse import Mark, born, is_ours
+from app.storage.pulse import Mark, born, is_ours
 from app.watchdog import STILL_S, Standstill
 from workers.pulse import STUCK_S, Consumption
 
@@ -59,7 +59,7 @@ def test_a_process_is_ours_by_its_command(monkeypatch: pytest.MonkeyPatch) -> No
             assert ours.stdout.readline()
             assert is_ours(ours.pid)
             assert born(ours.pid)
-            monkeypatch.setattr("app.pulse.OWN_COMMANDS", (("-m", "appetite"),))
+            monkeypatch.setattr("app.storage.pulse.OWN_COMMANDS", (("-m", "appetite"),))
             assert not is_ours(ours.pid)
             monkeypatch.setattr(os, "geteuid", lambda: 12_345)
         finally:
@@ -69,8 +69,8 @@ def test_a_process_is_ours_by_its_command(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.skipif(shutil.which("ps") is None, reason="no ps here")
 def test_without_proc_the_kernel_is_asked_by_ps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.pulse.IS_LINUX", False)
-    monkeypatch.setattr("app.pulse.PROC", Path("/nowhere"))
+    monkeypatch.setattr("app.storage.pulse.IS_LINUX", False)
+    monkeypatch.setattr("app.storage.pulse.PROC", Path("/nowhere"))
     with subprocess.Popen([sys.executable, "-c", "input()", "-m", "workers"], stdin=subprocess.PIPE) as ours:
         try:
             assert is_ours(ours.pid)

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from app.candles import State, UnifiedCandle
 from app.exchange.adapter import CandleClosed, CandleUpdated, Event, GapSuspected
-from app.timeframes import BASE
+from app.market.candles import State, UnifiedCandle
+from app.market.timeframes import BASE
 
 STEP_S = BASE.seconds
 MAX_GAP_BUCKETS = 1000

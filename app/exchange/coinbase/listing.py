@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from app.exchange.coinbase.models import Product, why
-from app.product_ids import is_product_id, why_not
+from app.market.product_ids import is_product_id, why_not
 
 MAX_SHOWN = 80
 """Characters of a row's id that are repeated in a log line."""

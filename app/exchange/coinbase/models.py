@@ -11,9 +11,9 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from app.candles import State, UnifiedCandle
 from app.exchange.coinbase.wire_time import parse_ms
-from app.timeframes import Timeframe
+from app.market.candles import State, UnifiedCandle
+from app.market.timeframes import Timeframe
 
 EXCHANGE = "coinbase"
 """Name of this exchange in every event and key."""

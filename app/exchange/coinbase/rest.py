@@ -16,14 +16,14 @@ import requests
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from urllib3.exceptions import HTTPError
 
-from app import network
-from app.candles import State, UnifiedCandle
 from app.errors import InvalidInput, Refused, Throttled, Unavailable
 from app.exchange.adapter import Page
 from app.exchange.coinbase.listing import Listing, read_listing
 from app.exchange.coinbase.models import BadFrame, read_candle, why
-from app.product_ids import is_product_id
-from app.timeframes import Timeframe
+from app.market.candles import State, UnifiedCandle
+from app.market.product_ids import is_product_id
+from app.market.timeframes import Timeframe
+from app.util import network
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from app.candles import State, UnifiedCandle
 from app.exchange.adapter import (
     CandleClosed,
     CandleUpdated,
@@ -31,7 +30,8 @@ from app.exchange.coinbase.models import Acknowledgement, BadFrame, Envelope, Ve
 from app.exchange.coinbase.sequence import Order, Sequence
 from app.exchange.coinbase.silence import Silence
 from app.exchange.coinbase.subscriptions import Subscriptions
-from app.timeframes import BASE
+from app.market.candles import State, UnifiedCandle
+from app.market.timeframes import BASE
 
 _TICK_MS = 250
 _FIRST_FRAME_MS = 5_000

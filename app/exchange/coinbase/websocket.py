@@ -20,12 +20,12 @@ from urllib.request import getproxies, proxy_bypass
 from websocket import ABNF, WebSocket, WebSocketException, WebSocketTimeoutException
 from websocket._abnf import frame_buffer
 
-from app import network
 from app.exchange.adapter import Event, ExchangeAdapter
 from app.exchange.coinbase.models import EXCHANGE, MAX_FRAME_BYTES
 from app.exchange.coinbase.pacing import CONNECTIONS, MESSAGES, AwakeClock, Backoff, Limiter
 from app.exchange.coinbase.session import CoinbaseSession, SessionSnapshot
 from app.exchange.coinbase.turns import Turns
+from app.util import network
 
 log = logging.getLogger(__name__)
 

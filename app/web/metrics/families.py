@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from app.status.model import Connection, Status
+from app.query.status.model import Connection, Status
 from app.web.metrics.latency import CloseToIndicator
 from app.web.metrics.sources import Sources
 

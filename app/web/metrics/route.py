@@ -11,10 +11,10 @@ from prometheus_client.core import Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from app.cache.events import EventStream
 from app.context import Context
-from app.memo import Memo
-from app.status import Status
+from app.query.status import Status
+from app.storage.events import EventStream
+from app.util.memo import Memo
 from app.web.metrics.families import families
 from app.web.metrics.sources import LatencyWatch, read_sources
 from app.web.schemas import ErrorAnswer

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple, cast
 
-from app.cache import keys
-from app.cache.connection import hash_at
-from app.cache.entries import counts_of
-from app.cache.events import EventStream
 from app.context import Context
 from app.events import EventId
-from app.rejected import REJECTED
-from app.repair.queue import Kind
-from app.repair.tally import PREFIX
-from app.status import Status
+from app.query.status import Status
+from app.storage import keys
+from app.storage.connection import hash_at
+from app.storage.entries import counts_of
+from app.storage.events import EventStream
+from app.storage.queue import Kind
+from app.storage.rejected import REJECTED
+from app.storage.tally import PREFIX
 from app.tasks import DROPPED
 from app.web.metrics.latency import CloseToIndicator
 

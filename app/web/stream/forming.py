@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 from redis.exceptions import RedisError
 
-from app.cache.forming import FormingFeed
 from app.events import Event, Wanted
+from app.storage.forming import FormingFeed
 from app.web.stream.frames import event_frame
 
 log = logging.getLogger(__name__)

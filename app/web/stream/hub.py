@@ -15,10 +15,10 @@ from typing import TypeVar
 
 from redis.exceptions import RedisError
 
-from app.cache.events import PAGE, EventStream
-from app.cache.forming import FormingFeed
 from app.errors import Unready
 from app.events import FORMING, EventId, Page, Wanted
+from app.storage.events import PAGE, EventStream
+from app.storage.forming import FormingFeed
 from app.web.stream.forming import Forming
 from app.web.stream.frames import event_frame, gap_frame, heartbeat_frame, opening_frame
 from app.web.stream.tail import Chunk, Tail, chunk_of

@@ -13,8 +13,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Send
 
 from app.events import KEPT_KINDS, EventId, Wanted
-from app.lookup import Lookup
-from app.timeframes import BASE, Timeframe
+from app.market.timeframes import BASE, Timeframe
+from app.query.lookup import Lookup
 from app.web.data import ERRORS
 from app.web.stream.hub import Hub
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import InvalidInput
-from app.exchange.local.clock import ExchangeClock, anchored
+from simulator.clock import ExchangeClock, anchored
 
 BASE_MS = 946_684_800_000  # years away from any machine's clock
 

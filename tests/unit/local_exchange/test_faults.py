@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from app.errors import InvalidInput
-from app.exchange.local.faults import BY_NAME, MAX_ACTIVE, Faults, catalogue, parse
-from app.exchange.local.ledger import Ledger
-from app.exchange.local.limits import MAX_ADDRESSES, TokenBuckets
-from app.exchange.local.rest_faults import RestLate
-from app.exchange.local.stream_faults import DropFrames, FreezeSocket
+from simulator.faults import BY_NAME, MAX_ACTIVE, Faults, catalogue, parse
+from simulator.ledger import Ledger
+from simulator.limits import MAX_ADDRESSES, TokenBuckets
+from simulator.rest_faults import RestLate
+from simulator.stream_faults import DropFrames, FreezeSocket
 
 
 class Hand:

@@ -6,16 +6,16 @@ import asyncio
 import json
 from typing import Any, cast
 
-from app.exchange.local import frames
-from app.exchange.local.clock import ExchangeClock
-from app.exchange.local.connection import Connection
-from app.exchange.local.faults import Faults
-from app.exchange.local.feed import Feed
-from app.exchange.local.ledger import Ledger
-from app.exchange.local.options import Options
-from app.exchange.local.seeded import SeededMarket
-from app.exchange.local.tape import Tape
-from app.timeframes import Timeframe
+from app.market.timeframes import Timeframe
+from simulator import frames
+from simulator.clock import ExchangeClock
+from simulator.connection import Connection
+from simulator.faults import Faults
+from simulator.feed import Feed
+from simulator.ledger import Ledger
+from simulator.options import Options
+from simulator.seeded import SeededMarket
+from simulator.tape import Tape
 
 START_S = 1_614_816_000
 BTC = "BTC-USD"

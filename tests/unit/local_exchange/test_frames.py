@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from app.exchange.local import frames
-from app.exchange.local.garbage import Numbered, Raw, garbage
-from app.exchange.local.market import Product, Trades
-from app.exchange.local.stream_faults import GarbageKind
+from simulator import frames
+from simulator.garbage import Numbered, Raw, garbage
+from simulator.market import Product, Trades
+from simulator.stream_faults import GarbageKind
 
 BTC = Product("BTC-USD", 2)
 

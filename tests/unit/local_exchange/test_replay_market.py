@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from app.errors import InvalidInput
-from app.exchange.local.market import candles_of
-from app.exchange.local.replay import ReplayMarket
-from app.exchange.local.tape import Tape
-from app.timeframes import Timeframe
+from app.market.timeframes import Timeframe
+from simulator.market import candles_of
+from simulator.replay import ReplayMarket
+from simulator.tape import Tape
 
 REAL = Path(__file__).parents[3].parent / "shared" / "market-data"
 HEADER = "start,open,high,low,close,volume\n"

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from app.exchange.local.clock import ExchangeClock
-from app.exchange.local.faults import Faults, parse
-from app.exchange.local.options import Options
-from app.exchange.local.replies import Reply
-from app.exchange.local.rest import GRANULARITIES, PREFIX, Rest
-from app.exchange.local.rest_faults import RestLate, RestStale
-from app.exchange.local.seeded import SeededMarket
-from app.exchange.local.tape import Tape
-from app.timeframes import Timeframe
+from app.market.timeframes import Timeframe
+from simulator.clock import ExchangeClock
+from simulator.faults import Faults, parse
+from simulator.options import Options
+from simulator.replies import Reply
+from simulator.rest import GRANULARITIES, PREFIX, Rest
+from simulator.rest_faults import RestLate, RestStale
+from simulator.seeded import SeededMarket
+from simulator.tape import Tape
 
 NOW_S = 1_614_816_000 + 137
 CANDLES = f"{PREFIX}/market/products/BTC-USD/candles"

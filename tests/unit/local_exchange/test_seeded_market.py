@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import InvalidInput
-from app.exchange.local.market import NEVER_MS, Trades, candles_of
-from app.exchange.local.seeded import MAX_PER_MINUTE, SeededMarket
+from simulator.market import NEVER_MS, Trades, candles_of
+from simulator.seeded import MAX_PER_MINUTE, SeededMarket
 
 START_S = 1_614_816_000
 START_MS = START_S * 1000

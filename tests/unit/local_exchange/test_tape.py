@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import InvalidInput
-from app.exchange.local.market import CANDLE, Candles, candles_of, decimal_text
-from app.exchange.local.seeded import SeededMarket
-from app.exchange.local.tape import Tape
-from app.timeframes import Timeframe
+from app.market.timeframes import Timeframe
+from simulator.market import CANDLE, Candles, candles_of, decimal_text
+from simulator.seeded import SeededMarket
+from simulator.tape import Tape
 
 NOW_S = 1_614_816_000 + 137
 NOW_MS = NOW_S * 1000

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from app.exchange.local.frames import CandleValues
-from app.exchange.local.seeded import SeededMarket
-from app.exchange.local.tape import Tape
-from app.exchange.local.ticker import MAX_CAUGHT_UP, STEP_MS, CandleTicker
-from app.timeframes import Timeframe
+from app.market.timeframes import Timeframe
+from simulator.frames import CandleValues
+from simulator.seeded import SeededMarket
+from simulator.tape import Tape
+from simulator.ticker import MAX_CAUGHT_UP, STEP_MS, CandleTicker
 
 START_S = 1_614_816_000
 START_MS = START_S * 1000

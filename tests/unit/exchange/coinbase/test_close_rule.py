@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from app.candles import State
 from app.exchange.adapter import CandleClosed, CandleUpdated, ClockTick, Event, GapSuspected
 from app.exchange.coinbase.buckets import MAX_GAP_BUCKETS
+from app.market.candles import State
 from tests.unit.exchange.coinbase.venue import BTC, ETH, STEP, T, Venue, closes, gaps, row, spans, updates
 
 

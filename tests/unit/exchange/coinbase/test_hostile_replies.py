@@ -18,8 +18,8 @@ from app.errors import Refused, Throttled, Unavailable
 from app.exchange.adapter import Page
 from app.exchange.coinbase.rest import CoinbaseRest
 from app.exchange.coinbase.universe import aliases, doubts, select_products
-from app.product_ids import is_product_id
-from app.timeframes import Timeframe
+from app.market.product_ids import is_product_id
+from app.market.timeframes import Timeframe
 from tests.unit.exchange.coinbase.test_hostile_frames import json_values
 from tests.unit.exchange.coinbase.venue import BTC, STEP, T, row
 

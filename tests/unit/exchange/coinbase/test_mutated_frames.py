@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.candles import UnifiedCandle
 from app.exchange.adapter import Event
+from app.market.candles import UnifiedCandle
 from tests.unit.exchange.coinbase.test_hostile_frames import KINDS, json_values
 from tests.unit.exchange.coinbase.venue import BTC, ETH, STEP, T, Venue, closes, gaps, row, updates
 

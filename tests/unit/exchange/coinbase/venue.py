@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from app.candles import UnifiedCandle
 from app.exchange.adapter import CandleClosed, CandleUpdated, Event, FrameRejected, GapSuspected
 from app.exchange.coinbase.session import CoinbaseSession
+from app.market.candles import UnifiedCandle
 
 T = 1_769_093_400
 """Start of the bucket in which the tests begin (UNIX seconds)."""

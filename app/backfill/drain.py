@@ -1,0 +1,102 @@
+"""Works through the repair queue, one permit and one page at a time."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from app.backfill.filler import Filler
+from app.context import Context
+from app.errors import ExchangeError
+from app.storage.queue import Request
+from app.storage.touched import Touched
+from app.util.stop import Stop
+
+log = logging.getLogger(__name__)
+
+CLOCK_TOO_OLD_MS = 10_000
+"""A clock that was not heard for so long (real time) is requested from REST."""
+
+LONGEST_WAIT_S = 2.0
+"""A permit further away than this is not waited for: the next call will see."""
+
+MAX_PAGES = 4
+"""Pages that follow from each other before others have their turn."""
+
+WORTH_A_LINE = 10
+"""Requests left, from which on progress is logged."""
+
+
+class Drain:
+    """What a backfill worker does. Any number may run at the same time, on any host."""
+
+    def __init__(self, context: Context, on_news: Callable[[list[Touched]], None]) -> None:
+        self._context = context
+        self._filler = Filler(context, on_news)
+
+    def run(self, *, max_s: float, stop: Stop | None = None) -> int:
+        """Work until nothing is due, or `max_s` have passed; returns how many pages were requested."""
+        deadline, pages = time.monotonic() + max_s, 0
+        while time.monotonic() < deadline and not (stop and stop.is_set()):
+            exchange_ms = self._exchange_ms()
+            request = None if exchange_ms is None else self._context.queue.claim(exchange_ms)
+            if request is None or exchange_ms is None:
+                break
+            if self._filler.need(request, exchange_ms) is None:
+                self._filler.release(request, exchange_ms)
+                continue
+            served = self._serve(request, exchange_ms, stop)
+            pages += served or 0
+            if served is None:
+                break
+        self._report(pages)
+        return pages
+
+    def _report(self, pages: int) -> None:
+        left = self._context.queue.state()
+        if pages and left.total >= WORTH_A_LINE:
+            seconds = left.total / self._context.settings.rest_requests_per_second
+            log.info("repair: %d pages read, %d requests left, about %.0f s", pages, left.total, seconds)
+
+    def _serve(self, request: Request, exchange_ms: int, stop: Stop | None) -> int | None:
+        """Request what `request` needs, page by page; returns the pages, None if there was no permit for the first."""
+        follows = None
+        for pages in range(MAX_PAGES):
+            with self._context.budgeted_rest.permit(timeout_s=LONGEST_WAIT_S, stop=stop) as permit:
+                if permit is None:
+                    self._context.queue.postpone(request, exchange_ms)
+                    return pages or None
+                # The later the time of the request, the more buckets have settled; and some may have come meanwhile.
+                exchange_ms = self._exchange_ms() or exchange_ms
+                need = follows or self._filler.need(request, exchange_ms)
+                if need is None:
+                    self._filler.release(request, exchange_ms)
+                    return pages
+                try:
+                    follows = self._filler.work(request, need, exchange_ms, permit)
+                except ExchangeError as error:
+                    self._filler.failed(request, error, exchange_ms)
+                    return pages + 1
+            if follows is None:
+                break
+        self._filler.release(request, exchange_ms)
+        return pages + 1
+
+    def _exchange_ms(self) -> int | None:
+        """The exchange's time; too early rather than too late, so that nothing settles too soon."""
+        known = self._context.clock.read()
+        if known and known.age_ms <= CLOCK_TOO_OLD_MS:
+            return known.exchange_ms
+        if not self._context.queue.state().total:
+            return None
+        with self._context.budgeted_rest.permit(timeout_s=LONGEST_WAIT_S) as permit:
+            if permit is None:
+                return None
+            try:
+                exchange_ms = permit.request("clock", lambda rest: rest.time_ms())
+            except ExchangeError as error:
+                log.warning("the exchange's time is not known: %s", error)
+                return known.exchange_ms if known else None
+        self._context.clock.tell(exchange_ms)
+        return exchange_ms

@@ -1,0 +1,171 @@
+"""Requests from REST what a series lacks, and writes what the response proves."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Sequence
+
+from app.backfill.needs import Built, Gaps
+from app.backfill.proof import Proof, interpret, interpret_survey
+from app.backfill.rest import Permitted
+from app.backfill.surveys import located, survey
+from app.context import Context
+from app.errors import Contradicted, ExchangeError, Refused, Throttled
+from app.exchange.adapter import Page
+from app.market.series import Series
+from app.market.timeframes import BASE
+from app.storage import mismatches
+from app.storage.model import View
+from app.storage.queue import Kind, Request, Why
+from app.storage.requests import Need, Rules, page_of_reconciliation
+from app.storage.touched import Touched, touched_by
+
+log = logging.getLogger(__name__)
+
+TRIES = 8
+"""Failures in a row after which a request is given up, until the next scan finds its buckets still missing."""
+
+SECOND_OPINIONS = 1
+"""Times that a response against what is certain is followed by another request at once: of the next server, perhaps."""
+
+LONGEST_DELAY_S = 60.0
+
+
+class Filler:
+    """Works on one request of the repair queue at a time; what becomes of it is written to the queue."""
+
+    def __init__(self, context: Context, on_news: Callable[[list[Touched]], None]) -> None:
+        self._context = context
+        self._queue = context.queue
+        self._on_news = on_news
+        self._rules = Rules(context.settings.close_grace_seconds, context.settings.settling_seconds)
+
+    def need(self, request: Request, exchange_ms: int) -> Need | None:
+        """The next page that `request` stands for; None if there is nothing to request (any more)."""
+        gaps = self._gaps(request, exchange_ms)
+        if request.kind is Kind.RECONCILE:
+            return page_of_reconciliation(request.timeframe, exchange_ms / 1000) if gaps.view.revision else None
+        return gaps.need()
+
+    def work(self, request: Request, need: Need, exchange_ms: int, permit: Permitted) -> Need | None:
+        """Request `need` and write what the response proves; returns the page that follows from it, if one does.
+
+        `exchange_ms`: the exchange's time, not later than the moment of the request. Raises `ExchangeError`.
+        """
+        series = request.series(self._context.exchange)
+        reason = "start" if need.initial else str(request.kind)
+        page = permit.request(
+            reason, lambda rest: rest.candles(series.product, need.timeframe, need.first_s, need.last_s)
+        )
+        gaps = self._gaps(request, exchange_ms)
+        follows = None
+        if need.timeframe != series.timeframe:
+            follows = located(gaps, need, page)
+        elif request.kind is Kind.GAP:
+            follows = survey(gaps, need, page)
+        try:
+            self._write(request, series, need, page, gaps, exchange_ms)
+        except Contradicted:
+            if self._queue.attempts(request) < SECOND_OPINIONS:
+                raise
+            follows = None  # what is left waits, as after any response that says nothing of it
+        if request.kind is Kind.GAP:
+            self._queue.note_asked(request, self._gaps(request, exchange_ms).still_asked(need))
+        return follows
+
+    def failed(self, request: Request, error: ExchangeError, exchange_ms: int) -> None:
+        """Decide what becomes of `request`, which ended with `error`."""
+        if isinstance(error, Throttled):
+            pause_s = self._context.budget.state().paused_s
+            log.warning("rate limited by the exchange: all workers pause for %.1f s (%s)", pause_s, error)
+            self._queue.postpone(request, exchange_ms)
+        elif isinstance(error, Refused):
+            self._queue.fail(request, str(error), exchange_ms)
+            log.error("%s %s: given up: %s", request.product, request.timeframe, error)
+        else:
+            self._try_again(request, str(error), exchange_ms)
+
+    def release(self, request: Request, exchange_ms: int) -> None:
+        """Give `request` back: what is left of it waits for its turn, or until it has settled."""
+        if request.kind is Kind.RECONCILE:
+            self._queue.done(request)
+            return
+        gaps = self._gaps(request, exchange_ms)
+        due_s = gaps.due_s()
+        if due_s is None:
+            self._queue.done(request)
+        else:
+            self._queue.settle(request, max(exchange_ms, int(due_s * 1000)), Why.HISTORY if gaps.is_history else None)
+
+    def _gaps(self, request: Request, exchange_ms: int) -> Gaps:
+        """What is known of the series of `request`, read now."""
+        series, now_s = request.series(self._context.exchange), exchange_ms / 1000
+        newest_s = self._rules.newest(series.timeframe, now_s)
+        view = self._context.candles.read_whole(series, newest_s)
+        (asked,) = self._queue.asked([request._replace(kind=Kind.GAP)])
+        return Gaps(view, series.timeframe, now_s, self._rules, asked, self._built(series, view, now_s))
+
+    def _built(self, series: Series, view: View, now_s: float) -> Built | None:
+        """What of a longer series is built from candles of 5m, if it was requested at all."""
+        if not series.timeframe.contains(BASE) or not view.revision:
+            return None
+        base = self._context.candles.read_whole(series.at(BASE), self._rules.newest(BASE, now_s))
+        (asked,) = self._queue.asked([Request(Kind.GAP, series.product, BASE)])
+        return Built.of(Gaps(base, BASE, now_s, self._rules, asked), series.timeframe)
+
+    def _write(self, request: Request, series: Series, need: Need, page: Page, gaps: Gaps, exchange_ms: int) -> None:
+        is_survey = need.timeframe != series.timeframe
+        disputed = self._context.disputes.read(series)
+        proves = interpret_survey if is_survey else interpret
+        proof = proves(series, need, page, gaps.view, disputed, exchange_ms, self._rules)
+        if len(disputed) or len(proof.disputed):
+            self._dispute(series, proof, exchange_ms)
+        if not proof.is_trusted:
+            raise Contradicted(f"the response contradicts {len(proof.disputed)} candles of {series} that were certain")
+        self._mark_doubtful(series, need, proof, gaps.view, exchange_ms)
+        is_history = bool(len(gaps.traded)) and need.last_s <= int(gaps.traded[0])
+        written = self._context.candles.write([proof.write], announce=not (need.initial or is_history))
+        if not is_survey:
+            mismatches.record(self._context.redis, written, cause=str(request.kind), exchange_ms=exchange_ms)
+            if series.timeframe == BASE:
+                self._context.trust.learn(written)
+        if touched := touched_by(written):
+            self._on_news(touched)
+
+    def _dispute(self, series: Series, proof: Proof, exchange_ms: int) -> None:
+        """Keep what REST says against what is certain; the candles stay, marked, until another response agrees."""
+        self._context.disputes.write(series, proof.disputed)
+        starts = proof.disputed["start_s"].tolist()
+        if self._mark(series, [(start_s, start_s) for start_s in starts], exchange_ms):
+            log.warning("%s: REST contradicts %d candles; requested again in 15 minutes", series, len(starts))
+
+    def _mark_doubtful(self, series: Series, need: Need, proof: Proof, view: View, exchange_ms: int) -> None:
+        """Before a correction is written: if this process dies in between, the marks are found, or the error again."""
+        # What it only lacks, it was just asked for: that waits its turn, or short answers are asked for in a loop.
+        is_overruled = bool(len(proof.overruled))
+        if self._mark(series, proof.doubtful(need, view), exchange_ms, anew=is_overruled):
+            says = "takes back" if is_overruled else "no longer has"
+            log.warning("%s: REST %s what it had confirmed: all that may be wrong is requested again", series, says)
+
+    def _mark(self, series: Series, ranges: Sequence[tuple[int, int]], exchange_ms: int, *, anew: bool = False) -> bool:
+        """Mark `ranges` (first and last bucket) as provisional, also what REST had confirmed; whether that is new.
+
+        What is marked is requested again (`anew`: at once), and the newest value of the series says so.
+        """
+        if not self._context.candles.mark_provisional([(series, *range_) for range_ in ranges], confirmed=True):
+            return False
+        self._queue.add([(Request(Kind.GAP, series.product, series.timeframe), Why.GAP)], anew=anew)
+        newest_s = self._rules.newest(series.timeframe, exchange_ms / 1000)
+        self._on_news([Touched(series.product, series.timeframe, newest_s, newest_s)])
+        return True
+
+    def _try_again(self, request: Request, reason: str, exchange_ms: int) -> None:
+        tries = self._queue.attempts(request) + 1
+        if tries >= TRIES:
+            self._queue.fail(request, f"{reason} ({tries} tries)", exchange_ms)
+            log.error("%s %s: given up after %d tries: %s", request.product, request.timeframe, tries, reason)
+            return
+        delay_s = min(LONGEST_DELAY_S, 0.5 * 2**tries) * random.uniform(0.5, 1.0)
+        self._queue.retry(request, delay_s)
+        log.warning("%s %s: %s; again in %.1f s", request.product, request.timeframe, reason, delay_s)

@@ -1,0 +1,71 @@
+"""REST within the request budget: a permit, the request, its count, a pause after a 429, and the permit's release."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from redis import Redis
+
+from app.errors import Throttled
+from app.storage.budget import Budget
+from app.storage.tally import counted
+from app.util.stop import Stop
+
+if TYPE_CHECKING:
+    from app.exchange.coinbase.rest import CoinbaseRest
+
+T = TypeVar("T")
+
+
+class Permitted:
+    """The right to one request."""
+
+    def __init__(self, send: Callable[[str, Callable[[CoinbaseRest], object]], object]) -> None:
+        self._send = send
+        self.is_used = False
+        self.is_answered = False
+
+    def request(self, reason: str, call: Callable[[CoinbaseRest], T]) -> T:
+        """The response to `call`, counted under `reason`. Raises `ExchangeError`."""
+        self.is_used = True
+        response = self._send(reason, call)
+        self.is_answered = True
+        return response  # type: ignore[return-value]
+
+
+class BudgetedRest:
+    """The exchange's REST for processes that share one budget. `rest` gives the session of the calling thread."""
+
+    def __init__(self, rest: Callable[[], CoinbaseRest], budget: Budget, client: Redis) -> None:
+        self._rest = rest
+        self._budget = budget
+        self._client = client
+
+    @contextmanager
+    def permit(self, *, timeout_s: float, stop: Stop | None = None) -> Iterator[Permitted | None]:
+        """Wait for a permit; None if none came within `timeout_s` or `stop` was set.
+
+        It is released at the end of the block; if nothing was requested, as if it had not been taken.
+        """
+        permit = self._budget.acquire(timeout_s=timeout_s, stop=stop)
+        if permit is None:
+            yield None
+            return
+        permitted = Permitted(self._request)
+        try:
+            yield permitted
+        finally:
+            if permitted.is_used:
+                permit.give_back(answered=permitted.is_answered)
+            else:
+                permit.cancel()
+
+    def _request(self, reason: str, call: Callable[[CoinbaseRest], T]) -> T:
+        try:
+            with counted(self._client, reason):
+                return call(self._rest())
+        except Throttled as error:
+            self._budget.pause(error.retry_after_s)
+            raise

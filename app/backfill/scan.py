@@ -1,0 +1,186 @@
+"""Looks for everything that was missed: the sure way, where events are the fast one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from app.backfill.needs import Built, Gaps
+from app.context import Context
+from app.market.candles import State
+from app.market.carry_forward import recarried
+from app.market.gaps import Starts
+from app.market.records import EMPTY, PROVISIONAL, STATE_MASK
+from app.market.series import Series
+from app.market.timeframes import BASE, Timeframe
+from app.storage.model import Ring, View
+from app.storage.queue import Kind, Request, Why
+from app.storage.requests import PAGE, Asked, Rules
+from app.storage.touched import Touched
+from app.util.batches import batched
+
+log = logging.getLogger(__name__)
+
+FAILED_FOR_MS = 3_600_000
+"""A request that was given up is tried again after this much exchange time."""
+
+PRODUCTS_A_READ = 32
+
+
+class Found(NamedTuple):
+    """What a scan found of one series. `buckets`: how many closed candles it lacks.
+
+    `request`: what to request, how urgently, and the exchange time (ms) before which it must wait, None for none.
+    """
+
+    series: Series
+    buckets: int
+    request: tuple[Request, Why, int | None] | None = None
+    touched: Touched | None = None
+
+
+class Scanner:
+    """One pass over every series of an exchange."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._timeframes = context.settings.timeframes
+        self._rules = Rules(context.settings.close_grace_seconds, context.settings.settling_seconds)
+
+    def scan(self, exchange_ms: int) -> list[Found]:
+        """Everything that is missing or out of date at `exchange_ms`; requests nothing by itself."""
+        given_up = {
+            request
+            for request, failure in self._context.queue.failures().items()
+            if abs(exchange_ms - failure["exchange_ms"]) < FAILED_FOR_MS
+        }
+        found: list[Found] = []
+        for products in batched(self._context.products.delivered(), PRODUCTS_A_READ):
+            found += self._scan_some(products, exchange_ms)
+        return [f for f in found if f.request is None or f.request[0] not in given_up]
+
+    def _scan_some(self, products: list[str], exchange_ms: int) -> Iterator[Found]:
+        now_s = exchange_ms / 1000
+        many = [Series(self._context.exchange, p, t) for p in products for t in self._timeframes]
+        rings = self._rings(many)
+        computed = self._context.indicators.read_revisions(many)
+        unclear = [series for series in many if not self._is_complete(rings[series], series.timeframe, now_s)]
+        asked = self._asked(unclear)
+        for (series, ring), revision in zip(rings.items(), computed, strict=True):
+            newest = self._rules.newest(series.timeframe, now_s)
+            if series in asked:
+                yield from self._look_at(series, rings, asked[series], asked.get(series.at(BASE), ()), now_s)
+            if ring.revision > revision:
+                start = newest if series not in asked else _newest(ring.view(series.timeframe.seconds, newest))
+                if start:
+                    yield Found(series, 0, touched=Touched(series.product, series.timeframe, start, start))
+
+    def _rings(self, many: list[Series]) -> dict[Series, Ring]:
+        """The ring of each series, with room for all that the settings say: they may have changed since it was made."""
+        rings = dict(zip(many, self._context.candles.read_rings(many), strict=True))
+        if small := [s for s, ring in rings.items() if len(ring.slots) < self._context.settings.series_capacity]:
+            self._context.candles.grow(small)
+            rings |= zip(small, self._context.candles.read_rings(small), strict=True)
+        return rings
+
+    def _is_complete(self, ring: Ring, timeframe: Timeframe, now_s: float) -> bool:
+        return bool(ring.revision) and is_complete(ring, timeframe.seconds, self._rules.newest(timeframe, now_s))
+
+    def _asked(self, many: list[Series]) -> dict[Series, tuple[Asked, ...]]:
+        requests = [Request(Kind.GAP, series.product, series.timeframe) for series in many]
+        return dict(zip(many, self._context.queue.asked(requests), strict=True))
+
+    def _look_at(
+        self,
+        series: Series,
+        rings: Mapping[Series, Ring],
+        asked: tuple[Asked, ...],
+        asked_of_base: tuple[Asked, ...],
+        now_s: float,
+    ) -> Iterator[Found]:
+        product, timeframe = series.product, series.timeframe
+        view = self._view(series, rings, now_s)
+        base, built = None, None
+        if timeframe.contains(BASE) and view.revision:
+            base = Gaps(self._view(series.at(BASE), rings, now_s), BASE, now_s, self._rules, asked_of_base)
+            built = Built.of(base, timeframe)
+        gaps = Gaps(view, timeframe, now_s, self._rules, asked, built)
+        if base is not None:
+            every = gaps.missing
+            if len(ready := every[built_from(every, base.view, timeframe)]):
+                yield Found(series, len(ready), touched=children_of(product, ready, timeframe))
+        due_s = gaps.due_s()
+        if due_s is not None:
+            later = int(due_s * 1000) if due_s > now_s else None
+            yield Found(series, len(gaps.lost), request=(Request(Kind.GAP, product, timeframe), _why(gaps), later))
+        if timeframe == BASE and len(stale := recarried(view.over, BASE)):
+            first, last = int(stale["start_s"][0]), int(stale["start_s"][-1])
+            yield Found(series, len(stale), touched=Touched(product, BASE, first, last))
+
+    def _view(self, series: Series, rings: Mapping[Series, Ring], now_s: float) -> View:
+        timeframe = series.timeframe
+        return rings[series].view(timeframe.seconds, self._rules.newest(timeframe, now_s))
+
+
+def _why(gaps: Gaps) -> Why:
+    if not gaps.view.revision:
+        return Why.START
+    return Why.HISTORY if gaps.is_history else Why.GAP
+
+
+def _newest(view: View) -> int:
+    """Start of the newest closed candle; 0 if there is none."""
+    return int(view.over["start_s"][-1]) if len(view.over) else 0
+
+
+def is_complete(ring: Ring, step: int, newest_s: int) -> bool:
+    """Whether every bucket up to `newest_s` has a closed candle with trades that is not provisional, confirmed where
+    no reconciliation reaches.
+
+    Judges the ring as it is stored, since this is so for most series at most times. A series whose origin is to be
+    looked for again is not complete.
+    """
+    due = _due(len(ring.slots), step, newest_s)
+    flags = ring.slots["flags"]
+    held = (ring.slots["start_s"] == due) & _sure(flags)
+    held &= (due >= newest_s - (PAGE - 2) * step) | ((flags & STATE_MASK) == _CONFIRMED)
+    edge_s = newest_s - (len(ring.slots) - 3) * step
+    return bool((held | (due < edge_s)).all())
+
+
+_CLOSED, _CONFIRMED = int(State.CLOSED), int(State.CONFIRMED)
+_DECISIVE = _CLOSED | EMPTY | PROVISIONAL
+"""Bits of `flags` that say whether a candle is sure: a closed one and a confirmed one have that of `_CLOSED`."""
+
+
+def _sure(flags: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+    sure: npt.NDArray[np.bool_] = (flags & _DECISIVE) == _CLOSED
+    return sure
+
+
+@lru_cache(maxsize=64)
+def _due(slots: int, step: int, newest_s: int) -> Starts:
+    """The bucket that each slot of a ring is to hold, when `newest_s` is the newest."""
+    buckets = newest_s // step - np.arange(slots)
+    due = np.empty(slots, dtype=np.int64)
+    due[buckets % slots] = buckets * step
+    return due
+
+
+def built_from(parents: Starts, base: View, timeframe: Timeframe) -> npt.NDArray[np.bool_]:
+    """Which of `parents` (bucket starts of `timeframe`) have every 5m candle in `base`, as a boolean array."""
+    starts = base.over["start_s"].astype(np.int64)
+    first = np.searchsorted(starts, parents)
+    last = np.searchsorted(starts, parents + timeframe.seconds)
+    built: npt.NDArray[np.bool_] = last - first == timeframe.seconds // BASE.seconds
+    return built
+
+
+def children_of(product: str, parents: Starts, timeframe: Timeframe) -> Touched:
+    """The 5m buckets of `parents`."""
+    return Touched(product, BASE, int(parents[0]), int(parents[-1]) + timeframe.seconds - BASE.seconds)

@@ -1,0 +1,17 @@
+"""Periodic work on the exchange's clock: beat ticks often, and of all that hear it one acts, once a slot."""
+
+from __future__ import annotations
+
+from redis import Redis
+
+from app.storage import keys
+
+
+def is_due(client: Redis, task: str, exchange: str, exchange_s: float, every_s: float) -> bool:
+    """Whether a new slot of `every_s` exchange seconds has begun, and the caller is the first to ask.
+
+    False at the very first call: what begins then has its own start.
+    """
+    slot = int(exchange_s // every_s)
+    before = client.set(keys.slot(task, exchange), slot, get=True)
+    return before is not None and int(before) != slot

@@ -1,0 +1,1 @@
+"""Changed candles → longer candles, indicators and alerts."""

@@ -1,0 +1,192 @@
+"""From touched buckets to aggregates, indicators and alerts: what an indicator worker does with one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from app.alerts.evaluate import Evaluator, Look
+from app.indicators.latest import latest_values
+from app.indicators.macdv import BLOCK, macdv_of_batch
+from app.indicators.window import WINDOW
+from app.market.aggregate import aggregate_many, parents_of
+from app.market.carry_forward import contiguous_tail, recarried, since
+from app.market.records import GUARDED, Records
+from app.market.series import Series
+from app.market.timeframes import BASE, Timeframe
+from app.storage.alert_changes import Watched
+from app.storage.candles import CandleCache
+from app.storage.indicators import IndicatorCache, IndicatorValue
+from app.storage.model import View, Write
+from app.storage.touched import Touched, touched_by
+from app.util.batches import batched
+
+_NO_MORE = 2**32
+"""A start that no bucket has: nothing is to be read because of it."""
+
+
+Ended: TypeAlias = Mapping[Touched, Sequence[Timeframe]]
+"""Touched buckets of 5m, and the longer timeframes of which one that they belong to may be over."""
+
+
+class Held(NamedTuple):
+    """What the cache holds of a series: its newest closed candles, their revision, and how far its alerts have come.
+
+    `begin_s`: the bucket before which the exchange has no candle; 0 if that is not proven.
+    """
+
+    closed: Records
+    revision: int
+    watched: Watched | None
+    begin_s: int
+
+
+class Computer:
+    """Reads and writes candles and indicators of one exchange. Doing the same work twice changes nothing.
+
+    `evaluator` looks for alerts, if there is one; `on_messages` is told how many of theirs now wait for delivery.
+    """
+
+    def __init__(
+        self,
+        candles: CandleCache,
+        indicators: IndicatorCache,
+        exchange: str,
+        timeframes: Sequence[Timeframe],
+        evaluator: Evaluator | None = None,
+        on_messages: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._evaluator = evaluator
+        self._on_messages = on_messages
+        self._candles = candles
+        self._indicators = indicators
+        self._exchange = exchange
+        self._longer = [t for t in timeframes if t.contains(BASE)]
+        self._timeframes = frozenset(timeframes)
+
+    def update(self, touched: Iterable[Touched], now_s: float) -> int:
+        """Bring all that rests on the touched buckets up to date; returns how many indicators are new.
+
+        `now_s` is exchange time, not before the end of any of them; it bounds what is read, not what counts as closed.
+        """
+        known = (t for t in touched if t.timeframe in self._timeframes)
+        # Some at a time: the first ones are published while others wait, and not all their windows are held at once.
+        return sum(self._update(some, now_s) for some in batched(known, BLOCK))
+
+    def _update(self, touched: list[Touched], now_s: float) -> int:
+        base = {t: self._ended(t, now_s) for t in touched if t.timeframe == BASE}
+        held = self._read_base(base, now_s)
+        if carried := self._carry(base, held):
+            touched += carried
+            base |= {t: self._ended(t, now_s) for t in carried}
+            held = self._read_base(base, now_s)
+        touched += self._aggregate(base, held)
+        many = dict.fromkeys(map(self._series, touched))
+        return sum(self._compute(self._held(some, held, now_s), now_s) for some in batched(many, BLOCK))
+
+    def _series(self, touched: Touched) -> Series:
+        return Series(self._exchange, touched.product, touched.timeframe)
+
+    def _held(self, many: Sequence[Series], held: Mapping[Series, Held], now_s: float) -> dict[Series, Held]:
+        """What the cache holds of each series, read where it is not in `held`."""
+        more = self._read({series: _NO_MORE for series in many if series not in held}, now_s)
+        return {series: held.get(series) or more[series] for series in many}
+
+    def _read_base(self, base: Ended, now_s: float) -> dict[Series, Held]:
+        """Of each product what `_read` reads, and every child of the longer buckets that may have become complete."""
+        first_s: dict[Series, int] = {}
+        for t, ended in base.items():
+            starts = [t.first_s - BASE.seconds, *(longer.bucket(t.first_s) for longer in ended)]
+            first_s[self._series(t)] = min(*starts, first_s.get(self._series(t), _NO_MORE))
+        return self._read(first_s, now_s)
+
+    def _read(self, many: Mapping[Series, int], now_s: float) -> dict[Series, Held]:
+        """The newest candles of each series, from a bucket on, and at least a window and what the alerts need more."""
+        watched = self._indicators.read_watched(list(many)) if self._evaluator else [None] * len(many)
+        ranges = []
+        for (series, first_s), before in zip(many.items(), watched, strict=True):
+            newest_s = series.timeframe.bucket(now_s)
+            extra = self._evaluator.extra(before, series.timeframe, newest_s) if self._evaluator else 0
+            # One bucket more than a window: the newest closed candle may not have come yet.
+            ranges.append((series, min(first_s, newest_s - (WINDOW + 1 + extra) * series.timeframe.seconds), newest_s))
+        views = self._candles.read_many(ranges)
+        if halted := [i for i, view in enumerate(views) if _is_halted(view, *ranges[i])]:
+            # A window ends at the newest candle, which is long ago here: all that the ring has.
+            whole = self._candles.read_many([(ranges[i][0], 0, ranges[i][2]) for i in halted])
+            views = [whole[halted.index(i)] if i in halted else view for i, view in enumerate(views)]
+        return {
+            series: Held(view.over, view.revision, before, view.origin.start_s if view.origin.is_proven else 0)
+            for series, view, before in zip(many, views, watched, strict=True)
+        }
+
+    def _ended(self, touched: Touched, now_s: float) -> list[Timeframe]:
+        """The longer timeframes of which a touched bucket may be over.
+
+        Its last child may be in the cache before the clock says so, but never by half a bucket of 5m.
+        """
+        first_s, latest_s = touched.first_s, now_s + BASE.seconds / 2
+        return [longer for longer in self._longer if longer.bucket(first_s) + longer.seconds <= latest_s]
+
+    def _carry(self, base: Ended, held: Mapping[Series, Held]) -> list[Touched]:
+        """Empty buckets behind a corrected candle carry its new close. What is beyond a window, the scan finds."""
+        writes = []
+        for t in base:
+            behind = since(held[self._series(t)].closed, t.first_s - BASE.seconds)
+            if len(records := recarried(behind, BASE)):
+                writes.append(Write(self._series(t), records))
+        return touched_by(self._candles.write(writes))
+
+    def _aggregate(self, base: Ended, held: Mapping[Series, Held]) -> list[Touched]:
+        """Write the longer candles that became complete, or changed."""
+        writes = []
+        for longer in self._longer:
+            due = [t for t, ended in base.items() if longer in ended]
+            children = [since(held[self._series(t)].closed, longer.bucket(t.first_s)) for t in due]
+            parents = [parents_of(t.first_s, t.last_s, longer) for t in due]
+            for t, records in zip(due, aggregate_many(children, BASE, longer, parents), strict=True):
+                if len(records):
+                    records["flags"] |= GUARDED  # where more is known of the longer bucket, a child is wrong
+                    writes.append(Write(Series(self._exchange, t.product, longer), records))
+        return touched_by(self._candles.write(writes))
+
+    def _compute(self, many: Mapping[Series, Held], now_s: float) -> int:
+        """Compute and store the indicator of each series from its newest candles without a hole, with its alerts."""
+        tails = [contiguous_tail(held.closed, series.timeframe)[-WINDOW:] for series, held in many.items()]
+        computed = macdv_of_batch(tails)
+        values = latest_values(tails, [series.timeframe for series in many], computed)
+        looks = [
+            Look(series, held.closed, of_window, held.watched, held.begin_s)
+            for (series, held), of_window in zip(many.items(), computed.of_each(tails), strict=True)
+        ]
+        changes = self._evaluator.evaluate(looks) if self._evaluator else [None] * len(many)
+        stored = self._indicators.write(
+            (
+                IndicatorValue(
+                    series, held.revision, value["start"], _named(series, value), change, _late_s(series, now_s)
+                )
+                for (series, held), value, change in zip(many.items(), values, changes, strict=True)
+                if value
+            ),
+            now_s,
+        )
+        if stored.messages:
+            self._on_messages(stored.messages)
+        if stored.late:
+            return stored.values + self._compute(self._held(stored.late, {}, stored.now_s), stored.now_s)
+        return stored.values
+
+
+def _is_halted(view: View, series: Series, _: int, newest_s: int) -> bool:
+    """Whether the newest closed candle is not that of one of the last buckets. `newest_s`: the open one."""
+    return bool(view.revision) and (
+        not len(view.over) or int(view.over["start_s"][-1]) < newest_s - 2 * series.timeframe.seconds
+    )
+
+
+def _late_s(series: Series, now_s: float) -> int:
+    """When the bucket is over that is open at `now_s`: what was read then may lack one that closed since."""
+    return series.timeframe.bucket(now_s) + series.timeframe.seconds
+
+
+def _named(series: Series, value: dict[str, Any]) -> dict[str, Any]:
+    return {"exchange": series.exchange, "product": series.product, "timeframe": series.timeframe, **value}

@@ -1,0 +1,1 @@
+"""Alerts → people: claims, channels, texts, charts."""

@@ -1,0 +1,79 @@
+"""Discord's webhook: an embed, with the chart as its image."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+
+import orjson
+
+from app.delivery.channels.channel import Channel, Digest, Message
+from app.delivery.channels.http import Http, Reply, check, seconds_of
+from app.delivery.channels.multipart import File, multipart
+from app.delivery.texts import grid_of, price_text
+
+UP, DOWN, GREY = 0x26A69A, 0xEF5350, 0x90A4AE
+LONGEST_TITLE, LONGEST_DESCRIPTION = 256, 4096
+BULLISH = ("up", "oversold", "rebounding", "rallying")
+
+
+class DiscordChannel(Channel):
+    digests = True
+
+    def __init__(self, http: Http, *, chart: bool) -> None:
+        self._http = http
+        self._chart = chart
+
+    @property
+    def target(self) -> str:
+        return self._http.target
+
+    def send(self, message: Message) -> float:
+        picture = message.picture() if self._chart and message.kind == "raised" else None
+        return self._post(embed_of(message, has_chart=picture is not None), picture)
+
+    def tell(self, digest: Digest) -> float:
+        text = "\n".join(digest.lines)[:LONGEST_DESCRIPTION]
+        title, footer = digest.title[:LONGEST_TITLE], {"text": digest.id}
+        return self._post({"title": title, "description": text, "color": GREY, "footer": footer}, None)
+
+    def _post(self, embed: dict[str, object], picture: bytes | None) -> float:
+        payload = orjson.dumps({"embeds": [embed], "allowed_mentions": {"parse": []}})
+        files = [File("files[0]", "chart.png", "image/png", picture)] if picture else []
+        body, content_type = multipart({"payload_json": payload}, files, boundary=uuid.uuid4().hex)
+        reply = self._http.post(body, {"Content-Type": content_type, "User-Agent": "candlewick"})
+        check(reply)
+        return pause_after(reply)
+
+
+def embed_of(message: Message, *, has_chart: bool) -> dict[str, object]:
+    """The embed; the identity is in its footer."""
+    fact = message.fact
+    grid = "\n".join(grid_of(fact))
+    embed: dict[str, object] = {
+        "title": message.title[:LONGEST_TITLE],
+        "description": "\n".join(message.lines) + f"\n```\n{grid}\n```",
+        "color": color_of(message),
+        "fields": [
+            {"name": "Price", "value": price_text(fact["price"]), "inline": True},
+            {"name": "Bias", "value": fact["bias"], "inline": True},
+        ],
+        "timestamp": datetime.fromtimestamp(fact["end"], UTC).isoformat(),
+        "footer": {"text": message.id},
+    }
+    return {**embed, "image": {"url": "attachment://chart.png"}} if has_chart else embed
+
+
+def color_of(message: Message) -> int:
+    if message.kind != "raised":
+        return GREY
+    event = message.fact["event"]
+    towards = event.get("direction") or event.get("zone") or event.get("to")
+    return UP if towards in BULLISH else DOWN
+
+
+def pause_after(reply: Reply) -> float:
+    """Seconds until the next message may come, where this one was the last of Discord's allowance."""
+    if reply.headers.get("X-RateLimit-Remaining") != "0":
+        return 0
+    return min(seconds_of(reply.headers.get("X-RateLimit-Reset-After")) or 0, 60)

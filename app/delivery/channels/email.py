@@ -1,0 +1,118 @@
+"""E-mail over SMTP, with the chart attached."""
+
+from __future__ import annotations
+
+import hashlib
+import smtplib
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.utils import format_datetime
+
+from app.alerts.settings import EmailSettings
+from app.delivery.channels.channel import Channel, ChannelBroken, DeliveryError, Digest, Message, MessageRefused
+from app.delivery.texts import grid_of
+
+
+class EmailChannel(Channel):
+    """One connection a message: they are rare."""
+
+    digests = True
+
+    def __init__(self, settings: EmailSettings, login: tuple[str, str] | None, timeout_s: float) -> None:
+        self._settings = settings
+        self._login = login
+        self._timeout_s = timeout_s
+
+    @property
+    def target(self) -> str:
+        where = self._settings.model_dump_json() + (self._login[0] if self._login else "")
+        return hashlib.sha256(where.encode()).hexdigest()[:12]
+
+    def send(self, message: Message) -> float:
+        return self._post(letter_of(message, self._settings, message.picture() if self._settings.chart else None))
+
+    def tell(self, digest: Digest) -> float:
+        letter = _letter(digest.id, digest.title, digest.now_s, self._settings)
+        letter.set_content(digest.text + "\n")
+        return self._post(letter)
+
+    def _post(self, letter: EmailMessage) -> float:
+        smtp = self._smtp()
+        cut = threading.Timer(self._timeout_s, _cut, args=(smtp,))
+        cut.daemon = True
+        cut.start()
+        try:
+            smtp.connect(self._settings.host, self._settings.port)
+            with smtp:
+                if self._settings.security == "starttls":
+                    smtp.starttls(context=ssl.create_default_context())
+                if self._login:
+                    smtp.login(*self._login)
+                smtp.send_message(letter)
+        except smtplib.SMTPException as error:
+            raise meaning(error) from None
+        except UnicodeError:
+            raise ChannelBroken("the login or an address holds characters that this mail server cannot take") from None
+        except (OSError, ValueError) as error:
+            raise DeliveryError(f"the mail server: {type(error).__name__}") from None
+        finally:
+            cut.cancel()
+            smtp.close()
+        return 0
+
+    def _smtp(self) -> smtplib.SMTP:
+        """Not connected yet."""
+        if self._settings.security == "tls":
+            made: smtplib.SMTP = smtplib.SMTP_SSL(timeout=self._timeout_s, context=ssl.create_default_context())
+        else:
+            made = smtplib.SMTP(timeout=self._timeout_s)
+        made._host = self._settings.host  # type: ignore[attr-defined]  # whose certificate is checked
+        return made
+
+
+def _cut(smtp: smtplib.SMTP) -> None:
+    """End a conversation that takes too long as a whole: smtplib's time-out begins anew with every line."""
+    with suppress(OSError):
+        if smtp.sock is not None:
+            smtp.sock.shutdown(socket.SHUT_RDWR)
+
+
+def letter_of(message: Message, settings: EmailSettings, picture: bytes | None) -> EmailMessage:
+    """The mail about one alert, with its chart."""
+    letter = _letter(message.id, message.title, message.fact["end"], settings)
+    letter.set_content("\n".join([*message.lines, "", *grid_of(message.fact), "", message.id]) + "\n")
+    if picture:
+        letter.add_attachment(picture, maintype="image", subtype="png", filename="chart.png")
+    return letter
+
+
+def _letter(identity: str, title: str, sent_s: float, settings: EmailSettings) -> EmailMessage:
+    """A mail without a text; its Message-ID is the identity, so that a second copy can be told from the first."""
+    letter = EmailMessage()
+    letter["Subject"] = title
+    letter["From"] = settings.sender
+    letter["To"] = ", ".join(settings.to)
+    letter["Date"] = format_datetime(datetime.fromtimestamp(sent_s, UTC))
+    letter["Message-ID"] = f"<{hashlib.sha256(identity.encode()).hexdigest()[:32]}@candlewick>"
+    return letter
+
+
+def meaning(error: smtplib.SMTPException) -> DeliveryError:
+    """What a mail server's refusal means; its own words are not passed on, they may repeat what it was sent."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        codes = [code for code, _ in error.recipients.values()]
+        if all(code >= 500 for code in codes):
+            return ChannelBroken(f"the mail server refused every recipient ({codes[0]})")
+        return DeliveryError(f"the mail server put off the recipients ({codes[0]})")
+    if isinstance(error, smtplib.SMTPNotSupportedError):
+        return ChannelBroken("the mail server does not support what the settings ask for")
+    code = error.smtp_code if isinstance(error, smtplib.SMTPResponseException) else 0
+    if isinstance(error, smtplib.SMTPAuthenticationError | smtplib.SMTPSenderRefused) and code >= 500:
+        return ChannelBroken(f"the mail server refused the login or the sender ({code})")
+    if isinstance(error, smtplib.SMTPDataError) and code >= 500:
+        return MessageRefused(f"the mail server refused the message ({code})")
+    return DeliveryError(f"the mail server: {type(error).__name__} ({code})")

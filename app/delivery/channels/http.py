@@ -1,0 +1,333 @@
+"""One HTTP request to a service that is not ours: bounded, without redirects, and never to a private address.
+
+urllib3 without requests on top: the environment's proxy, a redirect or a cookie has no business here, and the address
+has to be checked when it is connected to, not when it is looked up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import math
+import re
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import orjson
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
+from urllib3.util import make_headers
+
+from app.delivery.channels.channel import ChannelBroken, DeliveryError, MessageRefused, TooMany
+from app.errors import InvalidInput
+from app.util.network import POOLS, InTime, trusted
+
+MOST_BYTES = 64 * 1024
+"""Of an answer; the rest is of no interest."""
+
+LONGEST_PAUSE_S = 3600.0
+DEFAULT_PAUSE_S = 5.0
+PERMANENT = (401, 403, 404, 410)
+PROXY = "the proxy (proxy_env in the alerts file)"
+
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (NameResolutionError, "its host name cannot be resolved"),
+    (NewConnectionError, "no connection"),
+    (ConnectTimeoutError, "no connection in time"),
+    (ReadTimeoutError, "no answer in time"),
+    (SSLError, "TLS failed"),
+)
+"""The narrower ones first: some are kinds of others."""
+
+_HIDING = [ipaddress.ip_network(text) for text in ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96")]
+"""Networks of IPv6 whose last 32 bits are an address of IPv4."""
+
+_ISATAP = (0x0000_5EFE, 0x0200_5EFE)
+
+_SPECIAL = [
+    ipaddress.ip_network(text)
+    for text in (
+        "192.0.0.0/24",
+        "192.88.99.0/24",
+        "64:ff9b:1::/48",
+        "2620:4f:8000::/48",
+        "3fff::/20",
+        "5f00::/16",
+        "fec0::/10",
+    )
+]
+"""Networks for special purposes (IANA's registries), which not every version of Python knows."""
+
+
+class PrivateAddress(Exception):
+    """A connection to an address that is not on the public internet was asked for, and refused."""
+
+
+class Reply(NamedTuple):
+    """`said`: what the service says of a refusal, without anything of the URL, which is a secret."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    said: str = ""
+
+    def json(self) -> dict[str, Any]:
+        """The body as an object; empty where it is none."""
+        try:
+            value = orjson.loads(self.body)
+        except ValueError:
+            return {}
+        return value if isinstance(value, dict) else {}
+
+
+class Http:
+    """POSTs to one URL, which is a secret: no error of this class shows it."""
+
+    def __init__(
+        self, url: str, *, timeout_s: float, allow_private: bool, at_once: int = 1, proxy: str | None = None
+    ) -> None:
+        """`proxy`: the URL of an HTTP proxy that connects to the host, and resolves its name.
+
+        Raises `InvalidInput` where `url` is no address that may be sent to; the text does not show it.
+        """
+        check_url(url, allow_private=allow_private)
+        self._url = url
+        self._timeout_s = timeout_s
+        options: dict[str, Any] = {
+            "num_pools": 2,
+            "maxsize": at_once,
+            "timeout": urllib3.Timeout(total=timeout_s),
+            "retries": False,
+            "ca_certs": trusted(),
+        }
+        self._manager = _through(proxy, options) if proxy else urllib3.PoolManager(**options)
+        is_any = allow_private or proxy  # the address of a proxy is the operator's, and may be private
+        self._manager.pool_classes_by_scheme = POOLS if is_any else {"http": _PublicHttpPool, "https": _PublicHttpsPool}
+        self._is_relayed = bool(proxy) and urlsplit(url).scheme == "http"
+        self.target = hashlib.sha256(url.encode()).hexdigest()[:12]
+
+    def post(self, body: bytes, headers: Mapping[str, str], path: str = "") -> Reply:
+        """The service's answer, whatever its status, within the time-out. Raises `DeliveryError`, `ChannelBroken`."""
+        deadline = time.monotonic() + self._timeout_s
+        try:
+            response = self._manager.request(
+                "POST", self._url + path, body=body, headers=headers, redirect=False, preload_content=False
+            )
+            try:
+                reply = Reply(response.status, response.headers, _body(response, deadline))
+                reply = reply._replace(said=self._without_secrets(_said(reply))[:LONGEST_SAID])
+            finally:
+                response.close()  # and its connection, unless it was read to its end: another answer would begin there
+            if self._is_relayed and reply.status in PERMANENT:  # without TLS a proxy answers in the service's place
+                raise DeliveryError(f"{PROXY}, or the service behind it, answered {reply.status}")
+            return reply
+        except PrivateAddress as error:
+            raise ChannelBroken(str(error)) from None
+        except UnicodeError:
+            raise ChannelBroken("its URL or the headers hold characters that HTTP cannot send") from None
+        except ProxyError as error:
+            code = re.search(r"failed: (\d{3})", str(error.original_error))
+            raise DeliveryError(_of_proxy(int(code[1])) if code else f"no connection through {PROXY}") from None
+        except (HTTPError, OSError) as error:
+            cause = getattr(error, "reason", error)
+            reason = next((text for kind, text in _REASONS if isinstance(cause, kind)), "the connection broke")
+            raise DeliveryError(reason) from None
+
+    def _without_secrets(self, text: str) -> str:
+        """`text` without any piece of the URL, in whatever case and quoting, that is neither short nor a usual word."""
+        parts = [part for part in re.split(r"[/?&=:#]+", self._url) if part.lower() not in USUAL_WORDS]
+        secrets = {_lower(spelled) for part in parts for spelled in (part, unquote(part))}
+        pieces = {part[i : i + SHORTEST_SECRET] for part in secrets for i in range(len(part) - SHORTEST_SECRET + 1)}
+        hidden = [_lower(text[i : i + SHORTEST_SECRET]) in pieces for i in range(len(text))]
+        shown = [not any(hidden[max(0, i - SHORTEST_SECRET + 1) : i + 1]) for i in range(len(text))]
+        return "".join(c if shown[i] else "***" * (i == 0 or shown[i - 1]) for i, c in enumerate(text))
+
+
+def check_proxy(url: str) -> None:
+    """Raises `InvalidInput`, without showing `url`, where it is no HTTP proxy's."""
+    try:
+        parts = urlsplit(url)
+        is_right = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
+        make_headers(proxy_basic_auth=_login(url))
+    except (ValueError, UnicodeError):
+        is_right = False
+    if not is_right:
+        raise InvalidInput("a proxy must be a URL such as http://user:password@host:3128; SOCKS is not supported")
+
+
+def _through(proxy: str, options: dict[str, Any]) -> urllib3.ProxyManager:
+    check_proxy(proxy)
+    login = _login(proxy)
+    parts = urlsplit(proxy)
+    where = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "", "", ""))
+    return urllib3.ProxyManager(where, proxy_headers=make_headers(proxy_basic_auth=login) if login else None, **options)
+
+
+def _login(proxy: str) -> str | None:
+    """`user:password` of a proxy's URL."""
+    parts = urlsplit(proxy)
+    return f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
+
+
+def _of_proxy(status: int) -> str:
+    return f"{PROXY} answered {status}" + (": it wants a login, or another one" if status == 407 else "")
+
+
+SHORTEST_SECRET = 6
+"""Characters of a URL, one behind the other, that are taken out of what a service says."""
+
+USUAL_WORDS = frozenset(("message", "messages", "services", "webhook", "webhooks"))
+"""Of URLs and of what services say: no secrets."""
+
+LONGEST_SAID = 200
+
+
+def _lower(text: str) -> str:
+    """`text` in lower case, each character still where it was."""
+    return "".join(c.lower()[0] for c in text)
+
+
+def _said(reply: Reply) -> str:
+    """What the service says of a refusal, in its own words, on one line."""
+    said = reply.json()
+    words = next((said[name] for name in ("description", "message", "error") if isinstance(said.get(name), str)), "")
+    return "".join(c if c.isprintable() else " " for c in words[: 2 * LONGEST_SAID])
+
+
+def _body(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+    """The beginning of the body: what of it can be read by `deadline` (monotonic).
+
+    The status has said already what became of the message: whatever the body is, it is not sent again because of it.
+    """
+    body = bytearray()
+    with suppress(HTTPError, OSError):
+        while len(body) < MOST_BYTES and (piece := response.read1(MOST_BYTES - len(body), decode_content=True)):
+            body += piece
+            if time.monotonic() > deadline:
+                break
+    return bytes(body)
+
+
+def check(reply: Reply) -> None:
+    """Raises what an answer means that is no success."""
+    status = reply.status
+    if status == 407:
+        raise DeliveryError(_of_proxy(status))
+    said = f"the service answered {status}" + (f": {reply.said}" if reply.said else "")
+    if 200 <= status < 300:
+        return
+    if status == 429:
+        raise TooMany("429: too many requests", pause_of(reply))
+    if status in PERMANENT:
+        raise ChannelBroken(said)
+    if 400 <= status < 500 and status not in (408, 425):
+        raise MessageRefused(said)
+    raise DeliveryError(said)
+
+
+def pause_of(reply: Reply) -> float:
+    """Seconds that the service asks to wait: in a header, or in the body, as Discord and Telegram say it."""
+    said = reply.json()
+    parameters = said.get("parameters")
+    inside = parameters.get("retry_after") if isinstance(parameters, dict) else None
+    for value in (said.get("retry_after"), inside, reply.headers.get("Retry-After")):
+        if (seconds := seconds_of(value)) is not None:
+            return seconds
+    return DEFAULT_PAUSE_S
+
+
+def seconds_of(value: object) -> float | None:
+    """The pause that `value` asks for, at most `LONGEST_PAUSE_S`; None if it asks for none.
+
+    More than that is taken for milliseconds, as some services have it.
+    """
+    try:
+        seconds = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if not (math.isfinite(seconds) and seconds >= 0):
+        return None
+    return seconds if seconds <= LONGEST_PAUSE_S else min(seconds / 1000, LONGEST_PAUSE_S)
+
+
+def check_url(url: str, *, allow_private: bool) -> None:
+    """Raises `InvalidInput`, without showing `url`, where it cannot be sent to."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise InvalidInput("it is no URL") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise InvalidInput("it must be a URL that starts with https:// (or http://)")
+    if parts.username or parts.password:
+        raise InvalidInput("the URL must not hold a user or a password")
+    if not allow_private and (host == "localhost" or host.endswith(".localhost") or _is_private_literal(host)):
+        raise InvalidInput("its host is a private address; allow_private = true allows that")
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the public internet, also where another one is hidden in it."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if any(ip in network for network in _HIDING) or int(ip) >> 32 & 0xFFFF_FFFF in _ISATAP:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
+        if inner is not None:
+            return is_public(str(inner))
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _SPECIAL)
+
+
+def _is_private_literal(host: str) -> bool:
+    try:
+        return not is_public(host)
+    except ValueError:
+        return False
+
+
+class _Public(InTime):
+    """A connection whose socket only ever leads to a public address: the address checked is the one connected to."""
+
+    def check(self, address: str) -> None:
+        if not is_public(address):
+            raise _NotPublic
+
+    def _new_conn(self) -> socket.socket:
+        try:
+            return super()._new_conn()
+        except NewConnectionError as error:
+            if isinstance(error.__cause__, _NotPublic):
+                raise PrivateAddress("its host has a private address; allow_private = true allows that") from None
+            raise
+
+
+class _NotPublic(OSError):
+    """An address that is passed over: another one of the host may be public."""
+
+
+class _PublicHttp(_Public, HTTPConnection):
+    pass
+
+
+class _PublicHttps(_Public, HTTPSConnection):
+    pass
+
+
+class _PublicHttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _PublicHttp
+
+
+class _PublicHttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _PublicHttps

@@ -1,0 +1,63 @@
+"""A Telegram bot: a photo with a caption, or a text."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+
+from app.delivery.channels.channel import Channel, ChannelBroken, Digest, Message
+from app.delivery.channels.http import Http, Reply, check
+from app.delivery.channels.multipart import File, multipart
+from app.delivery.texts import grid_of
+
+log = logging.getLogger(__name__)
+
+LONGEST_CAPTION, LONGEST_TEXT = 1024, 4096
+
+
+class TelegramChannel(Channel):
+    digests = True
+
+    def __init__(self, http: Http, chat: str, *, chart: bool) -> None:
+        """`http`: posts below `https://api.telegram.org/bot<token>`."""
+        self._http = http
+        self._chat = chat
+        self._chart = chart
+        self._target = f"{http.target}:{chat}"
+
+    @property
+    def target(self) -> str:
+        return self._target
+
+    def send(self, message: Message) -> float:
+        picture = message.picture() if self._chart and message.kind == "raised" else None
+        text = "\n".join([message.title, *message.lines, *grid_of(message.fact), message.id])[:LONGEST_CAPTION]
+        return self._say(text, picture)
+
+    def tell(self, digest: Digest) -> float:
+        return self._say(digest.text[:LONGEST_TEXT], None)
+
+    def _say(self, text: str, picture: bytes | None) -> float:
+        reply = self._post(text, picture)
+        if reply.status == 400 and (chat := moved_to(reply)):
+            log.warning("the Telegram group %s is %s now: put that into the alerts file", self._chat, chat)
+            self._chat = chat
+            reply = self._post(text, picture)
+        if reply.status == 400 and "chat not found" in str(reply.json().get("description", "")):
+            raise ChannelBroken("the service answered 400: chat not found")
+        check(reply)
+        return 0
+
+    def _post(self, text: str, picture: bytes | None) -> Reply:
+        fields = {"chat_id": self._chat.encode(), "caption" if picture else "text": text.encode()}
+        files = [File("photo", "chart.png", "image/png", picture)] if picture else []
+        body, content_type = multipart(fields, files, boundary=uuid.uuid4().hex)
+        path = "/sendPhoto" if picture else "/sendMessage"
+        return self._http.post(body, {"Content-Type": content_type, "User-Agent": "candlewick"}, path)
+
+
+def moved_to(reply: Reply) -> str | None:
+    """The chat that a group has become: Telegram makes a large one a supergroup, with another id."""
+    parameters = reply.json().get("parameters")
+    chat = parameters.get("migrate_to_chat_id") if isinstance(parameters, dict) else None
+    return str(chat) if isinstance(chat, int) else None

@@ -1,0 +1,211 @@
+"""Delivery: takes messages that wait, has their channels send them, and notes what became of each.
+
+A message is claimed for a while, sent, and noted. Whoever dies in between leaves a claim that runs out, and the next
+one sends the message (again, if the death came between sending and noting). Alerts are sent one by one; those that are
+old by then go together, as one digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from app.alerts.settings import DeliverySettings
+from app.delivery.channels.channel import (
+    Channel,
+    ChannelBroken,
+    DeliveryError,
+    Digest,
+    Message,
+    MessageRefused,
+    TooMany,
+)
+from app.delivery.texts import digest_of, lines_of, title_of
+from app.storage.alerts import StoredAlert
+from app.storage.deliveries import Claim, Deliveries
+
+log = logging.getLogger(__name__)
+
+FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 1.0, 300.0
+MOST_TRIES = 100
+"""With the longest back-off that is a working day; then a message that nothing ever answers to makes room."""
+
+REFUSALS = 3
+"""In a row, after which a channel is disabled: then it is not the messages that are wrong."""
+
+OLD_BARS, OLD_S = 3, 900
+"""An alert is old when so many bars of its timeframe have ended after its own, and so many seconds passed: then it is
+no news, and several are one digest.
+"""
+MOST_IN_DIGEST = 1_000
+
+Picture = Callable[[StoredAlert], bytes | None]
+
+
+class Delivery:
+    """Safe to call from any number of threads and processes."""
+
+    def __init__(
+        self,
+        deliveries: Deliveries,
+        channels: Mapping[str, Channel],
+        settings: DeliverySettings,
+        picture: Picture,
+        exchange_s: Callable[[], float | None],
+    ) -> None:
+        """`exchange_s`: the exchange's time, None where it is not known."""
+        self._deliveries = deliveries
+        self._channels = channels
+        self._settings = settings
+        self._picture = picture
+        self._exchange_s = exchange_s
+
+    def waiting(self) -> dict[str, int]:
+        """Channels that have something to send, and how much."""
+        return {name: count for name, count in self._deliveries.waiting(self._channels).items() if count}
+
+    def drain(self, channel: str, *, max_s: float = 20.0) -> int:
+        """Send what waits for `channel`, until nothing is due or `max_s` have passed; returns how many were sent."""
+        carrier = self._channels[channel]
+        until, sent = time.monotonic() + max_s, 0
+        while time.monotonic() < until:
+            claim = self._claim(channel, carrier, carrier.at_once)
+            if claim is None:
+                break
+            together = self._claim_old(claim, carrier) if carrier.digests else []
+            sent += self._settle_together(together, carrier) if together else self._settle(claim, carrier)
+        return sent
+
+    def _claim(self, channel: str, carrier: Channel, at_once: int, only: str = "") -> Claim | None:
+        lease_s, target = self._settings.lease_seconds, carrier.target
+        return self._deliveries.claim(channel, at_once=at_once, lease_s=lease_s, target=target, only=only)
+
+    def _claim_old(self, first: Claim, carrier: Channel) -> list[Claim]:
+        """`first` and all other old alerts that wait, if it is old and not the only one."""
+        now_s = self._exchange_s()
+        if now_s is None or first.kind != "raised" or not is_old(first.alert, now_s):
+            return []
+        others = (a.id for a in self._deliveries.to_raise(first.channel, MOST_IN_DIGEST) if is_old(a, now_s))
+        claims = [self._claim(first.channel, carrier, MOST_IN_DIGEST + 1, only=identity) for identity in others]
+        found = [claim for claim in claims if claim is not None]
+        return [first, *found] if found else []
+
+    def _settle_together(self, claims: list[Claim], carrier: Channel) -> int:
+        """Send those of `claims` that are still true as one message; what becomes of it becomes of each."""
+        said: list[Claim] = []
+        for claim in claims:
+            kind, reason = to_say(claim, self._settings.max_age_hours * 3_600_000)
+            if kind is None:
+                self._deliveries.dropped(claim, reason)
+            else:
+                said.append(claim)
+        if not said:
+            return 0
+        title, lines = digest_of([claim.alert.fact for claim in said])
+        identity = hashlib.sha256("\n".join(sorted(c.alert.id for c in said)).encode()).hexdigest()[:32]
+        digest = Digest(f"digest|{identity}", title, lines, said[0].now_ms // 1000)
+        outcome = _tried(lambda: carrier.tell(digest))
+        if isinstance(outcome, DeliveryError):
+            self._note(said, carrier, outcome)
+            return 0
+        for claim in said:
+            self._deliveries.done(claim, "sent", outcome)
+        return len(said)
+
+    def _settle(self, claim: Claim, carrier: Channel) -> bool:
+        kind, reason = to_say(claim, self._settings.max_age_hours * 3_600_000)
+        if kind is None:
+            self._deliveries.dropped(claim, reason)
+            return False
+        message = message_of(claim.alert, kind, lambda: self._picture(claim.alert), claim.now_ms // 1000)
+        outcome = _tried(lambda: carrier.send(message))
+        if isinstance(outcome, DeliveryError):
+            self._note([claim], carrier, outcome)
+            return False
+        self._deliveries.done(claim, "sent", outcome)
+        return True
+
+    def _note(self, claims: list[Claim], carrier: Channel, error: DeliveryError) -> None:
+        """Note why the one message of `claims` was not taken.
+
+        The first claim stops the channel, if the error does, before the others wait again. The try of those counts if
+        the message may have arrived all the same: who was told of an alert must hear that it is withdrawn.
+        """
+        (first, *others), said = claims, str(error)
+        channel = first.channel
+        match error:
+            case TooMany():
+                log.info("channel %s asks to wait %.1f s", channel, error.retry_after_s)
+                self._deliveries.again(first, said, error.retry_after_s or 0)
+            case MessageRefused():
+                log.error("channel %s refused %s: %s", channel, first.alert.id, said)
+                if self._deliveries.refused(first, said, carrier.target, at_most=REFUSALS):
+                    log.error(
+                        "channel %s is disabled until its settings change: %d refusals in a row", channel, REFUSALS
+                    )
+            case ChannelBroken():
+                log.error("channel %s is disabled until its settings change: %s", channel, said)
+                self._deliveries.broken(first, said, carrier.target)
+            case _:
+                more = f" and {len(others)} more" if others else ""
+                log.warning("channel %s: %s%s not sent (try %d): %s", channel, first.alert.id, more, first.tries, said)
+                for claim in claims:
+                    self._failed(claim, said)
+                return
+        for claim in others:
+            self._deliveries.again(claim, said, 0)
+
+    def _failed(self, claim: Claim, said: str) -> None:
+        if claim.tries < MOST_TRIES:
+            self._deliveries.failed(claim, said, first_s=FIRST_BACKOFF_S, longest_s=LONGEST_BACKOFF_S)
+        else:
+            log.error("channel %s: %s given up after %d tries: %s", claim.channel, claim.alert.id, claim.tries, said)
+            self._deliveries.dropped(claim, f"given up after {claim.tries} tries: {said}")
+
+
+def _tried(send: Callable[[], float]) -> float | DeliveryError:
+    """For how long the service wants nothing more, or why it did not take the message."""
+    try:
+        return send()
+    except DeliveryError as error:
+        return error
+    except Exception as error:
+        # Whatever else a channel raises counts as a try. Its text may hold what was sent, and with it a secret.
+        return DeliveryError(f"unexpected {type(error).__name__}")
+
+
+def is_old(alert: StoredAlert, exchange_s: float) -> bool:
+    """Whether the bar of `alert` ended long ago, at `exchange_s` (exchange time)."""
+    start_s, end_s = alert.fact["start"], alert.fact["end"]
+    return bool(exchange_s - end_s > max(OLD_S, OLD_BARS * (end_s - start_s)))
+
+
+def to_say(claim: Claim, max_age_ms: float) -> tuple[str | None, str]:
+    """What kind of message is true now; or None, and why nothing is to be said.
+
+    A correction may have come before the message was sent, or another one since. What may have arrived at an earlier
+    try is said as if it had.
+    """
+    alert, kind = claim.alert, claim.kind
+    raised = alert.said.get((claim.channel, "raised"), {}).get("state")
+    withdrawn = alert.said.get((claim.channel, "withdrawn"), {}).get("state")
+    if kind == "raised":
+        if claim.tries == 1 and alert.withdrawn is not None:
+            return None, "withdrawn before it was sent"
+        if claim.now_ms - alert.raised_ms > max_age_ms:
+            return None, "too old"
+    elif (kind == "withdrawn") == (alert.withdrawn is None):
+        return None, "no longer so"
+    elif kind == "withdrawn" and raised != "sent":
+        return None, "was never said"
+    elif kind == "restored" and withdrawn != "sent":
+        return ("raised", "") if raised == "withdrawn before it was sent" else (None, "was never said")
+    return kind, ""
+
+
+def message_of(alert: StoredAlert, kind: str, picture: Callable[[], bytes | None], now_s: int) -> Message:
+    return Message(
+        f"{alert.id}|{kind}", kind, alert.fact, title_of(alert.fact, kind), lines_of(alert.fact, kind), picture, now_s
+    )

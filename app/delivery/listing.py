@@ -1,0 +1,93 @@
+"""Stored alerts as the API and the command line show them, and how the channels are doing."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Any
+
+from app.context import Context
+from app.delivery.texts import title_of
+from app.errors import InvalidInput
+from app.market.timeframes import Timeframe
+from app.storage.alerts import StoredAlert
+
+MOST = 500
+_CURSOR = re.compile(r"(\d{1,12}) ([^ ]{1,120})")
+
+
+def page_of_alerts(
+    context: Context,
+    *,
+    product: str | None = None,
+    timeframe: Timeframe | None = None,
+    rule: str | None = None,
+    since_s: int | None = None,
+    limit: int = 100,
+    cursor: str | None = None,
+) -> dict[str, Any]:
+    """`alerts`, newest first, of bars that ended at `since_s` or later; `next`: the cursor of the next page, or None.
+
+    A page goes on where the last one ended, whatever came in meanwhile. Raises `InvalidInput`.
+    """
+    if not 1 <= limit <= MOST:
+        raise InvalidInput(f"limit is {limit}; it must be 1 to {MOST}")
+    wanted = (rule, product.upper() if product else None, timeframe)
+
+    def is_wanted(identity: str) -> bool:
+        return all(want is None or want == part for want, part in zip(wanted, identity.split("|"), strict=False))
+
+    before = _parse_cursor(cursor) if cursor else None
+    alerts, more = context.alerts.newest(limit, is_wanted, since_s=since_s or 0, before=before)
+    last = alerts[-1] if more and alerts else None
+    return {"alerts": [row_of(a) for a in alerts], "next": _cursor(last.fact["end"], last.id) if last else None}
+
+
+def row_of(alert: StoredAlert) -> dict[str, Any]:
+    """`state`: stands, or withdrawn since a correction made it wrong. `deliveries`: what became of each message."""
+    deliveries: dict[str, dict[str, Any]] = {}
+    for (channel, kind), outcome in sorted(alert.said.items()):
+        deliveries.setdefault(channel, {})[kind] = outcome
+    return {
+        **alert.fact,
+        "title": title_of(alert.fact),
+        "state": "stands" if alert.withdrawn is None else "withdrawn",
+        "withdrawn_at": alert.withdrawn,
+        "deliveries": deliveries,
+    }
+
+
+def channel_rows(context: Context) -> list[dict[str, Any]]:
+    """Every channel of the alerts file: its kind, what waits for it, and what is wrong with it."""
+    rows = []
+    for name, settings in context.alert_settings.channels.items():
+        state = context.deliveries.state(name)
+        rows.append(
+            {
+                "channel": name,
+                "kind": settings.kind,
+                "state": "disabled" if state.disabled else "paused" if state.paused_ms else "working",
+                "reason": state.disabled or state.trouble,
+                "waiting": state.waiting + state.claimed,
+                "done": state.done,
+                "dropped": state.dropped,
+                "paused_real_seconds": state.paused_ms / 1000,
+            }
+        )
+    return rows
+
+
+def _cursor(end_s: int, identity: str) -> str:
+    return base64.urlsafe_b64encode(f"{end_s} {identity}".encode()).decode().rstrip("=")
+
+
+def _parse_cursor(cursor: str) -> tuple[int, str]:
+    try:
+        text = base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)).decode()
+    except (binascii.Error, ValueError):
+        text = ""
+    match = _CURSOR.fullmatch(text)
+    if not match:
+        raise InvalidInput("cursor is not one of ours: take it from `next` of the page before")
+    return int(match[1]), match[2]

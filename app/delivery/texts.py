@@ -1,0 +1,96 @@
+"""What people read. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from app.storage.alert_changes import Fact
+from app.util.timestamps import shown
+
+PREFIXES = {"raised": "", "withdrawn": "Withdrawn: ", "restored": "Holds after all: "}
+
+A_ROW = 2
+"""Timeframes side by side: what a phone shows without wrapping."""
+
+
+def title_of(fact: Fact, kind: str = "raised") -> str:
+    return PREFIXES[kind] + f"{fact['product']}: {_happened(fact)} ({fact['timeframe']})"
+
+
+def _happened(fact: Fact) -> str:
+    event = fact["event"]
+    match fact["kind"]:
+        case "level":
+            return f"MACD-V crossed {_side(event)} {event['level']:g}"
+        case "reversal":
+            return f"Potential reversal {_turn(event)} from {event['zone']}"
+        case "stage":
+            return f"Stage changed from {event['from']} to {event['to']}"
+        case "price":
+            return f"Price crossed {_side(event)} {price_text(event['price'])}"
+    raise ValueError(f"no alert is of kind {fact['kind']}")
+
+
+def _side(event: Mapping[str, Any]) -> str:
+    return "below" if event["direction"] == "down" else "above"
+
+
+def _turn(event: Mapping[str, Any]) -> str:
+    return "up" if event["zone"] == "oversold" else "down"
+
+
+def meaning_of(fact: Fact) -> str:
+    """What a title means, in a sentence; empty where there is nothing to add."""
+    event = fact["event"]
+    match fact["kind"]:
+        case "level" if abs(event["level"]) >= 150:
+            return f"Entering {'oversold' if event['level'] < 0 else 'overbought'} territory"
+        case "reversal":
+            return f"The histogram has passed its buffer of {event['buffer']:.1f}"
+    return ""
+
+
+def lines_of(fact: Fact, kind: str = "raised") -> list[str]:
+    """Everything else, a line each; `grid_of` is apart, because it wants a fixed width."""
+    lines = {
+        "raised": [meaning_of(fact)],
+        "withdrawn": ["The exchange has corrected a candle: this alert was wrong"],
+        "restored": ["With the candles as they are known now, this holds"],
+    }[kind]
+    lines += [
+        f"Price {price_text(fact['price'])}",
+        f"MACD-V {number(fact['macdv'])}, signal {number(fact['signal'])}, histogram {number(fact['histogram'])}",
+        f"Stage {fact['stage'] or 'N/A'}, bias {fact['bias']}",
+        f"Candle of {shown(fact['start'])} UTC, {'confirmed' if fact['confirmed'] else 'closed, not yet confirmed'}",
+    ]
+    return [line for line in lines if line]
+
+
+def digest_of(facts: Sequence[Fact], most: int = 40) -> tuple[str, list[str]]:
+    """Title and lines of many alerts that are old by now: the newest first, by the end of its bar."""
+    ordered = sorted(facts, key=lambda fact: (-fact["end"], fact["product"]))
+    title = f"{len(facts)} alerts of {shown(ordered[-1]['end'])} to {shown(ordered[0]['end'])} UTC"
+    lines = [f"{shown(fact['end'])}  {title_of(fact)}" for fact in ordered[:most]]
+    return title, [*lines, f"and {len(facts) - most} before them"] if len(facts) > most else lines
+
+
+def grid_of(fact: Fact) -> list[str]:
+    """MACD-V of every timeframe, as rows of fixed width."""
+    cells = [f"{t:>3}: {_short(value):<5}" for t, value in fact["timeframes"].items()]
+    return [" | ".join(cells[i : i + A_ROW]).rstrip() for i in range(0, len(cells), A_ROW)]
+
+
+def number(value: float | None) -> str:
+    return "N/A" if value is None else f"{value:+.1f}"
+
+
+def price_text(price: float, digits: int = 10) -> str:
+    """`price` without an exponent, to `digits` significant figures."""
+    return np.format_float_positional(price, precision=digits, unique=False, fractional=False, trim="-")
+
+
+def _short(value: Mapping[str, Any] | None) -> str:
+    return "N/A" if value is None else f"{value['macdv']:+.0f}"

@@ -1,0 +1,75 @@
+"""The candle, as every exchange's candle looks after it has been checked."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from math import isfinite
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from app.market.timeframes import Timeframe
+
+
+class State(IntEnum):
+    """How much is known of a bucket; a higher state knows more."""
+
+    FORMING = 1
+    CLOSED = 2
+    CONFIRMED = 3
+
+    @property
+    def label(self) -> str:
+        return self._name_.lower()
+
+
+LABELS = {int(state): state.label for state in State}
+"""By number: a member of an enumeration takes long to make and to ask."""
+
+
+class UnifiedCandle(BaseModel):
+    """One bucket of one product.
+
+    `start_s`: UNIX seconds, the bucket's start. Prices in quote currency, `volume` in base currency. `trades` is
+    false for a bucket that the exchange has proven to be empty: it carries the previous close and no volume.
+    `observed_ms`: exchange time of the observation (UNIX milliseconds); the later of two equal states wins.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    exchange: str = Field(min_length=1)
+    product: str = Field(min_length=1)
+    timeframe: Timeframe
+    start_s: int = Field(gt=0, lt=2**32)
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    trades: bool = True
+    state: State = State.FORMING
+    observed_ms: int = Field(default=0, ge=0, lt=2**53)
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> UnifiedCandle:
+        prices = (self.open, self.high, self.low, self.close)
+        if not all(map(isfinite, prices)) or not isfinite(self.volume):
+            raise ValueError("price or volume is not a finite number")
+        if min(prices) <= 0:
+            raise ValueError("a price must be greater than 0")
+        if self.volume < 0:
+            raise ValueError("volume must not be negative")
+        if not (self.low <= self.open <= self.high and self.low <= self.close <= self.high):
+            raise ValueError("open and close must lie between low and high")
+        if self.start_s % self.timeframe.seconds:
+            raise ValueError(f"start {self.start_s} is not the start of a {self.timeframe} bucket")
+        if not self.trades and (self.low != self.high or self.volume):
+            raise ValueError("a bucket without trades has one price and no volume")
+        return self
+
+    @property
+    def end_s(self) -> int:
+        """UNIX seconds at which the bucket is over."""
+        return self.start_s + self.timeframe.seconds
+
+    def with_state(self, state: State) -> UnifiedCandle:
+        return self.model_copy(update={"state": state})

@@ -1,0 +1,61 @@
+"""What follows from a candle for the ones after it."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from app.market.records import EMPTY, Records, has_trades
+from app.market.timeframes import Timeframe
+
+
+def contiguous_tail(records: Records, timeframe: Timeframe) -> Records:
+    """The newest records without a hole between them. `records`: oldest first, each bucket of `timeframe` once."""
+    if not holes_in(records, timeframe):
+        return records
+    holes = np.flatnonzero(np.diff(records["start_s"].astype(np.int64)) != timeframe.seconds)
+    return records[holes[-1] + 1 :]
+
+
+def holes_in(records: Records, timeframe: Timeframe) -> int:
+    """How many buckets are missing between the first and the last of `records`, which are as `contiguous_tail`'s."""
+    if not len(records):
+        return 0
+    starts = records["start_s"]
+    return (int(starts[-1]) - int(starts[0])) // timeframe.seconds + 1 - len(records)
+
+
+def since(records: Records, first_s: int) -> Records:
+    """Those of `records` (oldest first) that start at `first_s` or later."""
+    return records[records["start_s"].searchsorted(np.uint32(max(0, first_s))) :]
+
+
+def recarried(records: Records, timeframe: Timeframe) -> Records:
+    """New versions of those empty buckets that do not carry the close of the bucket before them.
+
+    `records`: closed ones, oldest first; the first is taken as it is. A bucket behind a hole is left alone.
+    """
+    empty = (records["flags"] & EMPTY) != 0
+    if len(records) < 2 or not np.count_nonzero(empty):
+        return records[:0]
+    after_hole = np.diff(records["start_s"].astype(np.int64), prepend=0) != timeframe.seconds
+    carrier = _newest(has_trades(records) | after_hole)
+    close = records["close"][carrier]
+    wrong = np.flatnonzero(empty & (records["close"] != close))
+    renewed = records[wrong].copy()
+    for price in ("open", "high", "low", "close"):
+        renewed[price] = close[wrong]
+    renewed["observed_ms"] = np.maximum(renewed["observed_ms"] + 1, records["observed_ms"][carrier[wrong]])
+    return renewed
+
+
+def carrying(records: Records, marked: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Which of `records` (oldest first) are `marked`, or are empty and carry the close of one that is."""
+    carries: npt.NDArray[np.bool_] = marked[_newest(has_trades(records) | marked)]
+    return carries
+
+
+def _newest(wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """For each place the newest one up to it that is `wanted`; 0 if there is none."""
+    newest: npt.NDArray[np.int64] = np.maximum.accumulate(np.where(wanted, np.arange(len(wanted)), 0))
+    return newest

@@ -1,0 +1,72 @@
+"""What is missing in a series, and what proves that a bucket was empty. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from app.market.candles import State
+from app.market.records import EMPTY, RECORD, Records, over
+
+Starts: TypeAlias = npt.NDArray[np.int64]
+"""Bucket starts, UNIX seconds, ascending."""
+
+
+def missing(records: Records, step: int, origin_s: int, last_over_s: int) -> Starts:
+    """Starts of the buckets from `origin_s` to `last_over_s` (inclusive) without a closed or confirmed record.
+
+    `records` may be in any order, one for a bucket. `step`: length of a bucket in seconds.
+    """
+    first = -(-origin_s // step) * step
+    wanted = max(0, (last_over_s - first) // step + 1)
+    known = over(records)["start_s"]
+    known = known[(known >= first) & (known <= last_over_s)]
+    if len(known) == wanted:  # as almost always
+        return np.empty(0, dtype=np.int64)
+    absent = np.ones(wanted, dtype=bool)
+    absent[(known.astype(np.int64) - first) // step] = False
+    return first + step * np.flatnonzero(absent)
+
+
+def merge(starts: Starts | Sequence[int], step: int, limit: int = 350) -> list[tuple[int, int]]:
+    """The fewest ranges (first, last; inclusive) of at most `limit` buckets that cover exactly `starts`, oldest first.
+
+    `starts` may be in any order, each any number of times. No known bucket is asked for only to bridge two ranges.
+    """
+    unique = np.unique(np.asarray(starts, dtype=np.int64))
+    runs = np.split(unique, np.flatnonzero(np.diff(unique) != step) + 1)
+    pages = (run[first : first + limit] for run in runs for first in range(0, len(run), limit))
+    return [(int(page[0]), int(page[-1])) for page in pages]
+
+
+def fill_empty(
+    page: Records,
+    first_s: int,
+    last_s: int,
+    step: int,
+    previous_close: float | None,
+    state: State,
+    observed_ms: int,
+) -> Records:
+    """Every bucket from `first_s` to `last_s`, of which `page` holds all that had trades, oldest first.
+
+    A bucket that `page` lacks is empty: it has `state` and `observed_ms`, and carries the close of the bucket before
+    it, `previous_close` for the first. Leading buckets with nothing to carry are left out.
+    """
+    starts = np.arange(first_s, last_s + 1, step, dtype=np.int64)
+    carrier = np.searchsorted(page["start_s"].astype(np.int64), starts, side="right") - 1
+    known = carrier >= 0
+    filled = np.zeros(len(starts), RECORD)
+    filled[known] = page[carrier[known]]
+    absent = filled["start_s"] != starts
+    close = np.where(known, filled["close"], np.nan if previous_close is None else previous_close)
+    for price in ("open", "high", "low", "close"):
+        filled[price][absent] = close[absent]
+    filled["volume"][absent] = 0.0
+    filled["flags"][absent] = state | EMPTY
+    filled["observed_ms"][absent] = observed_ms
+    filled["start_s"] = starts
+    return filled[~np.isnan(close)]

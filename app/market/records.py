@@ -1,0 +1,119 @@
+"""Candles as arrays: the fixed 56-byte record that the cache stores and every computation reads.
+
+An array of records is what `numpy.frombuffer` makes of the cached bytes, without a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from app.market.candles import State, UnifiedCandle
+from app.market.timeframes import Timeframe
+
+RECORD = np.dtype(
+    [
+        ("start_s", "<u4"),
+        ("flags", "<u4"),
+        ("observed_ms", "<u8"),
+        ("open", "<f8"),
+        ("high", "<f8"),
+        ("low", "<f8"),
+        ("close", "<f8"),
+        ("volume", "<f8"),
+    ]
+)
+"""One candle. `start_s` 0 marks a slot that was never written."""
+
+Records: TypeAlias = npt.NDArray[Any]
+"""A one-dimensional array of `RECORD`."""
+
+_CLOSED, _CONFIRMED = int(State.CLOSED), int(State.CONFIRMED)  # NumPy takes long over a member of an enumeration
+
+STATE_MASK = 0b11
+"""Bits of `flags` that hold the `State`."""
+EMPTY = 0b100
+"""Bit of `flags`: the exchange has proven that the bucket had no trades."""
+CORRECTED = 0b1000
+"""Bit of `flags`: another closed candle of this bucket was here before. Set by the cache."""
+PROVISIONAL = 0b10000
+"""Bit of `flags`: closed, but perhaps wrong: to be requested from REST, and no alert rests on it."""
+SILENT = 0b100000
+"""Bit of `flags`: the stream was unbroken and silent for the whole bucket. On a confirmed empty candle it says what
+that rests on. Without a state it is a note on a bucket that has no candle yet."""
+
+
+GUARDED = 0b1000000
+"""Bit of `flags` of a write, never stored: give way to a candle with more trades. A response carries it, since the
+stream may have written while it was under way; and so does a candle built from shorter ones, which may lack trades."""
+
+
+def state_of(records: Records) -> npt.NDArray[np.integer[Any]]:
+    """The `State` of each record, as integers."""
+    states: npt.NDArray[np.integer[Any]] = records["flags"] & STATE_MASK
+    return states
+
+
+def has_trades(records: Records) -> npt.NDArray[np.bool_]:
+    traded: npt.NDArray[np.bool_] = (records["flags"] & EMPTY) == 0
+    return traded
+
+
+def is_doubted(records: Records) -> npt.NDArray[np.bool_]:
+    """Which of them REST has confirmed, but not said again when it should have, or contradicted."""
+    doubted: npt.NDArray[np.bool_] = (state_of(records) == _CONFIRMED) & ((records["flags"] & PROVISIONAL) != 0)
+    return doubted
+
+
+def over(records: Records) -> Records:
+    """Those of `records` that are closed or confirmed."""
+    closed = state_of(records) >= _CLOSED
+    return records if np.count_nonzero(closed) == len(closed) else records[closed]
+
+
+def joined(batch: Iterable[Records]) -> Records:
+    """The records of all of `batch`, one after the other; not to be written to."""
+    pieces: list[Any] = [np.ascontiguousarray(records) for records in batch]  # their type does not say: are buffers
+    return np.frombuffer(b"".join(pieces), RECORD)  # as bytes, since NumPy copies records field by field
+
+
+def to_records(candles: Iterable[UnifiedCandle]) -> Records:
+    """An array of `candles`, in their order."""
+    rows = [
+        (
+            c.start_s,
+            c.state | (0 if c.trades else EMPTY),
+            c.observed_ms,
+            c.open,
+            c.high,
+            c.low,
+            c.close,
+            c.volume,
+        )
+        for c in candles
+    ]
+    return np.array(rows, dtype=RECORD)
+
+
+def to_candles(records: Records, *, exchange: str, product: str, timeframe: Timeframe) -> list[UnifiedCandle]:
+    """The candles that `records` hold, validated again."""
+    return [
+        UnifiedCandle(
+            exchange=exchange,
+            product=product,
+            timeframe=timeframe,
+            start_s=int(r["start_s"]),
+            open=float(r["open"]),
+            high=float(r["high"]),
+            low=float(r["low"]),
+            close=float(r["close"]),
+            volume=float(r["volume"]),
+            trades=not r["flags"] & EMPTY,
+            state=State(int(r["flags"]) & STATE_MASK),
+            observed_ms=int(r["observed_ms"]),
+        )
+        for r in records
+    ]

@@ -1,0 +1,1 @@
+"""Reads: candles, indicators, the overview and the status."""

@@ -1,0 +1,124 @@
+"""Every product at a glance: price, change of a day, and the newest MACD-V of each timeframe. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+
+from app.context import Context
+from app.market.candles import State
+from app.market.records import Records, state_of
+from app.market.series import Series
+from app.market.timeframes import BASE, Timeframe
+from app.storage.entries import readable
+from app.util.memo import LastLook
+
+DAY_S = 86_400
+
+SHOWN = ("start", "macdv", "histogram", "stage")
+"""What is shown of a value, as far as it exists."""
+
+NEWEST = 4
+"""Buckets of each product that are looked at for its price; where all are missing, the indicator's close has to do."""
+
+
+class Cell(NamedTuple):
+    """`json`: what is shown of a value; with the `start` and the `close` of its bar."""
+
+    json: orjson.Fragment | None
+    start: int | None
+    close: float | None
+
+
+class Prices(NamedTuple):
+    """Of one product, as far as known: its newest price, that of a day ago, start of its newest closed bucket."""
+
+    price: float | None
+    day_ago: float | None
+    newest: int | None
+
+
+def read_overview(context: Context) -> dict[str, Any]:
+    """One row a followed product, in alphabetical order, to be written by orjson: the cells are JSON already.
+
+    Raises redis' errors where Redis cannot be reached. Cheap: five buckets and one short text a timeframe for each
+    product, all of them in a few round trips, and only the texts that have changed are read into.
+    """
+    clock = context.clock.read()
+    timeframes = context.settings.timeframes
+    followed = context.products.read()
+    many = _series(context.exchange, tuple(p.product for p in followed), timeframes)
+    base = timeframes.index(BASE)
+    prices = _prices(context, many[base], clock.exchange_s if clock else 0)
+    cells = _cells(context.indicators.read_json([*chain(*many)]))
+    columns = [cells[i * len(followed) : (i + 1) * len(followed)] for i in range(len(timeframes))]
+    rows = zip(followed, prices, columns[base], zip(*columns, strict=True), strict=True)
+    names = [str(t) for t in timeframes]
+    return {
+        "exchange": context.exchange,
+        "exchange_ms": clock.exchange_ms if clock else None,
+        "settling_seconds": context.settings.settling_seconds,
+        "timeframes": [{"name": str(t), "seconds": t.seconds} for t in timeframes],
+        "products": [
+            {
+                "product": product.product,
+                "refused": product.refused,
+                "price": (price := _known(told.price, base.close)),
+                "change": price / told.day_ago - 1 if price and told.day_ago else None,
+                "newest": _known(told.newest, base.start),
+                "latest": {name: cell.json for name, cell in zip(names, row, strict=True)},
+            }
+            for product, told, base, row in rows
+        ],
+    }
+
+
+@lru_cache(maxsize=1)
+def _series(exchange: str, products: tuple[str, ...], timeframes: tuple[Timeframe, ...]) -> list[list[Series]]:
+    """By timeframe, those of all products: the same at every look, until others are followed."""
+    return [[Series(exchange, product, timeframe) for product in products] for timeframe in timeframes]
+
+
+def _prices(context: Context, many: Sequence[Series], now_s: float) -> Iterable[Prices]:
+    """Of each series of 5m, from its newest buckets and the one of a day before the open one."""
+    opened = BASE.bucket(now_s)
+    ages_s = [DAY_S, *(i * BASE.seconds for i in reversed(range(NEWEST)))]
+    slots = context.buckets.read(many, [max(0, opened - age_s) for age_s in ages_s])
+    before, newest = slots[:, :1], slots[:, :0:-1]
+    return map(
+        Prices,
+        _first(newest["close"], newest["start_s"] > 0),
+        _first(before["open"], before["start_s"] > 0),
+        _first(newest["start_s"], state_of(newest) >= int(State.CLOSED)),
+    )
+
+
+def _first(values: Records, known: Any) -> list[Any]:
+    """The first of each row's `values` that is known, None where none is."""
+    found = values[np.arange(len(values)), known.argmax(axis=1)].tolist()
+    return [value if any_known else None for value, any_known in zip(found, known.any(axis=1).tolist(), strict=True)]
+
+
+def _known(value: Any, otherwise: Any) -> Any:
+    return otherwise if value is None else value
+
+
+def _cell(data: bytes) -> Cell:
+    """What an overview makes of a stored value; of one that is empty or cannot be read, nothing."""
+    if not data:
+        return Cell(None, None, None)
+    return next(iter(readable("indicator values", [data], _read_cell)), Cell(None, None, None))
+
+
+def _read_cell(data: bytes) -> Cell:
+    value = orjson.loads(data)
+    shown = {name: value[name] for name in SHOWN if name in value}
+    return Cell(orjson.Fragment(orjson.dumps(shown)), value.get("start"), value.get("close"))
+
+
+_cells = LastLook(_cell)

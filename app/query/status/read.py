@@ -1,0 +1,269 @@
+"""Reads the state of an installation from Redis: about a dozen round trips, and one more for every 500 series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from app.context import Context
+from app.market.series import Series
+from app.market.timeframes import BASE
+from app.query.status.model import (
+    BudgetInfo,
+    Clock,
+    Connection,
+    Corrections,
+    FailedRequest,
+    Feed,
+    Gaps,
+    Ingest,
+    PendingRequest,
+    Product,
+    Queues,
+    RedisInfo,
+    SeriesStatus,
+    Status,
+)
+from app.query.status.series import Latest, Seen, series_status
+from app.query.status.verdict import reasons_of, start_of, summary_of
+from app.storage import keys
+from app.storage.clock import ExchangeTime
+from app.storage.entries import counts_of, readable
+from app.storage.fitness import Server, ask, unfit
+from app.storage.health import HealthCache
+from app.storage.model import NOTHING, View
+from app.storage.products import FollowedProduct
+from app.storage.pulse import alive
+from app.storage.queue import Kind, Request
+from app.util.memo import LastLook
+
+NEWEST = 3
+"""Buckets of each series that are looked at first: enough for one that is current."""
+
+LISTED = 500
+"""Pending requests that are named; the rest are counted."""
+
+
+def read_status(context: Context) -> Status:
+    """The installation's state now. Raises redis' errors where Redis cannot be reached."""
+    clock = context.clock.read()
+    followed = context.products.read()
+    pending = context.queue.pending()
+    failures = context.queue.failures()
+    seen = _look(context, followed, clock, pending, failures)
+    now_s = clock.exchange_s if clock else None
+    series = [series_status(s, now_s, context.settings.settling_seconds) for s in seen]
+    budget = _budget(context)
+    start = start_of(series, _still_asking(series), budget.per_second, budget.paused_real_seconds)
+    feed, gaps, products = _feed(context, clock), _gaps(context, pending, failures), _products(followed, series)
+    rest = _rest(context)
+    reasons = [*unfit(rest.server), *reasons_of(feed, products, series, start)]
+    return Status(
+        summary=summary_of(feed, products, gaps, series, reasons),
+        ready=not reasons,
+        reasons=reasons,
+        exchange=context.exchange,
+        feed=feed,
+        start=start,
+        products=products,
+        series=series,
+        gaps=gaps,
+        budget=budget,
+        corrections=rest.corrections,
+        processes=alive(context.redis),
+        queues=rest.queues,
+        redis=_redis(rest.server),
+    )
+
+
+def _look(
+    context: Context,
+    followed: Sequence[FollowedProduct],
+    clock: ExchangeTime | None,
+    pending: set[Request],
+    failures: Mapping[Request, dict[str, Any]],
+) -> list[Seen]:
+    """Every series that the exchange delivers, as far as its newest buckets."""
+    many = [
+        Series(context.exchange, p.product, t) for p in followed if not p.refused for t in context.settings.timeframes
+    ]
+    values = _latest_of(context.indicators.read_json(many))
+    # A ready indicator of the newest bucket says all there is to say; only the other series are looked into.
+    over = {t: t.last_over(clock.exchange_s) for t in context.settings.timeframes} if clock else {}
+    unclear = [
+        i
+        for i, (value, series) in enumerate(zip(values, many, strict=True))
+        if not over or value is None or not value.ready or value.is_doubtful or value.start_s < over[series.timeframe]
+    ]
+    doubtful = frozenset(many[i] for i in unclear if (value := values[i]) and value.is_doubtful)
+    views = dict(zip(unclear, _newest_of(context, [many[i] for i in unclear], clock, doubtful), strict=True))
+    refusals = {(request.product, request.timeframe): failure["reason"] for request, failure in failures.items()}
+    begun = _begun(context, {many[i].product for i in unclear if not (value := values[i]) or not value.ready})
+    return [
+        Seen(
+            series,
+            views.get(i, NOTHING),
+            value,
+            Request(Kind.GAP, series.product, series.timeframe) in pending,
+            begun.get(series.product),
+            refusals.get((series.product, series.timeframe)),
+        )
+        for i, (series, value) in enumerate(zip(many, values, strict=True))
+    ]
+
+
+def _begun(context: Context, products: Iterable[str]) -> dict[str, int]:
+    """The bucket of 5m in which each of `products` began, as far as REST has said so."""
+    base = [Series(context.exchange, product, BASE) for product in products]
+    origins = [view.origin for view in context.candles.read_many([(series, 0, 0) for series in base])]
+    return {
+        series.product: origin.start_s
+        for series, origin in zip(base, origins, strict=True)
+        if origin.looks and origin.start_s
+    }
+
+
+def _latest(data: bytes) -> Latest | None:
+    """What a stored value says of its series; None if there is none that can be read."""
+    if not data:
+        return None
+    return next(iter(readable("indicator values", [data], _read_latest)), None)
+
+
+def _read_latest(data: bytes) -> Latest:
+    value = orjson.loads(data)
+    return Latest(value["start"], value["candles"], value["ready"], value.get("reason"), value.get("provisional", 0))
+
+
+_latest_of = LastLook(_latest)
+
+
+def _newest_of(
+    context: Context, many: Sequence[Series], clock: ExchangeTime | None, whole: frozenset[Series]
+) -> list[View]:
+    """The newest buckets of each series; of those that lack all of these, and of `whole`, everything."""
+    if clock is None:  # Nobody knows which buckets are the newest; then those of the indicators are.
+        return context.candles.read_many([(s, 0, 0) for s in many])
+    newest = [s.timeframe.bucket(clock.exchange_s) for s in many]
+    steps = [s.timeframe.seconds for s in many]
+    views = context.candles.read_many(
+        [(s, last - NEWEST * step, last) for s, last, step in zip(many, newest, steps, strict=True)]
+    )
+    behind = [i for i, view in enumerate(views) if view.revision and (not len(view.over) or many[i] in whole)]
+    for i, view in zip(behind, context.candles.read_many([(many[i], 0, newest[i]) for i in behind]), strict=True):
+        views[i] = view
+    return views
+
+
+def _still_asking(series: Iterable[SeriesStatus]) -> int:
+    """Requests that the start still needs: one for each series that waits for its first candles."""
+    return sum(s.starting for s in series)
+
+
+def _products(followed: Iterable[FollowedProduct], series: Iterable[SeriesStatus]) -> list[Product]:
+    waiting = {s.product for s in series if not s.ready}
+    return [
+        Product(
+            product=p.product,
+            source=p.source,
+            refused=p.refused,
+            ready=p.refused is None and p.product not in waiting,
+        )
+        for p in followed
+    ]
+
+
+def _feed(context: Context, clock: ExchangeTime | None) -> Feed:
+    rows = HealthCache(context.redis, context.exchange).read()
+    ingests = readable("health of ingests", sorted(rows.items()), _ingest)
+    connections = [c for ingest in ingests for c in ingest.connections]
+    return Feed(
+        connected=bool(connections) and all(c.is_open for c in connections),
+        ingests=ingests,
+        clock=None if clock is None else Clock(exchange_ms=clock.exchange_ms, age_real_seconds=clock.age_ms / 1000),
+    )
+
+
+def _ingest(entry: tuple[str, dict[str, Any]]) -> Ingest:
+    name, row = entry
+    connections = [_connection(c) for c in row["connections"]]
+    return Ingest(name=name, age_ms=row["age_ms"], dropped=row["dropped"], connections=connections)
+
+
+def _connection(told: dict[str, Any]) -> Connection:
+    """What an adapter tells of a connection, with what its session tells on the same level."""
+    return Connection(**told, **told.get("session", {}))
+
+
+def _gaps(context: Context, pending: set[Request], failures: Mapping[Request, dict[str, Any]]) -> Gaps:
+    state, whys = context.queue.state(), context.queue.whys()
+    return Gaps(
+        total=len(pending),
+        ready=state.ready,
+        settling=state.settling,
+        delayed=state.delayed,
+        under_way=state.leased,
+        pending=[
+            PendingRequest(**request._asdict(), why=whys[request].name.lower() if request in whys else None)
+            for request in sorted(pending)[:LISTED]
+        ],
+        failures=[FailedRequest(**request._asdict(), **failure) for request, failure in sorted(failures.items())],
+    )
+
+
+def _budget(context: Context) -> BudgetInfo:
+    state = context.budget.state()
+    return BudgetInfo(
+        per_second=context.settings.rest_requests_per_second,
+        granted=state.granted,
+        throttled=state.throttled,
+        paused_real_seconds=state.paused_s,
+    )
+
+
+class _Rest(NamedTuple):
+    corrections: Corrections
+    queues: Queues
+    server: Server
+
+
+def _rest(context: Context) -> _Rest:
+    """Counters and Celery's queues in one round trip, and Redis itself."""
+    with context.redis.pipeline(transaction=False) as pipe:
+        pipe.hgetall(keys.COUNTERS)
+        pipe.hlen(f"{keys.CELERY}unacked")
+        for name in keys.QUEUES:
+            pipe.llen(f"{keys.CELERY}{name}")
+        counters, unacknowledged, *lengths = pipe.execute()
+    return _Rest(
+        _corrections(counters),
+        Queues(waiting=dict(zip(keys.QUEUES, lengths, strict=True)), unacknowledged=unacknowledged),
+        ask(context.redis),
+    )
+
+
+def _redis(server: Server) -> RedisInfo:
+    return RedisInfo(
+        version=server.version,
+        used_bytes=server.used_bytes,
+        max_bytes=server.max_bytes,
+        policy=server.policy,
+        append_only=server.append_only,
+    )
+
+
+def _corrections(counters: dict[bytes, bytes]) -> Corrections:
+    by_cause: dict[str, dict[str, int]] = {}
+    for name, count in sorted(counts_of(counters).items()):
+        what, _, rest = name.partition(":")
+        cause, _, timeframe = rest.partition(":")
+        if what == "corrections":
+            by_cause.setdefault(cause, {})[timeframe] = count
+    return Corrections(total=sum(n for by in by_cause.values() for n in by.values()), by_cause=by_cause)
+
+
+def to_json(status: Status) -> bytes:
+    """`status` as the API and `--json` give it."""
+    return orjson.dumps(status.model_dump(mode="json"))

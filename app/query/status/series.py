@@ -1,0 +1,133 @@
+"""What can be said of one series from its newest candles and its indicator. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from app.indicators.window import MIN_CANDLES
+from app.market.candles import State
+from app.market.records import EMPTY, PROVISIONAL, state_of
+from app.market.series import Series
+from app.query.status.model import SeriesStatus
+from app.storage.model import View
+from app.util.timestamps import shown
+
+TAIL = 2
+"""Newest buckets that may be missing or provisional for a moment: a series that lacks more is out of date, unless it is
+used to it."""
+
+
+class Latest(NamedTuple):
+    """What an indicator says of its series: the start of its bar, how many candles it rests on, and if it is ready.
+
+    `provisional`: how many of its newest candles are provisional.
+    """
+
+    start_s: int
+    candles: int
+    ready: bool
+    reason: str | None
+    provisional: int = 0
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether more than the newest candles, which REST is soon asked for, are provisional."""
+        return self.provisional > TAIL
+
+
+class Seen(NamedTuple):
+    """A series as it was read: its latest indicator, its newest candles where that does not say everything, and whether
+    a request for it is pending.
+
+    `begun_s`: the bucket of 5m before which REST has shown no trade of the product; None if it has not said so.
+    `refusal`: why requests for it were given up; None if none was.
+    """
+
+    series: Series
+    view: View
+    value: Latest | None
+    pending: bool
+    begun_s: int | None = None
+    refusal: str | None = None
+
+
+def series_status(seen: Seen, now_s: float | None, settling_s: float) -> SeriesStatus:
+    """`now_s`: the exchange's clock, None while it is not known."""
+    newest = newest_closed(seen)
+    step = seen.series.timeframe.seconds
+    age_s = None if now_s is None or newest is None else max(0.0, round(now_s - newest - step, 3))
+    ready, starting, reason = _readiness(seen, newest, now_s, settling_s)
+    patience_s = step * max(TAIL, _longest_silence(seen.view)) + settling_s
+    stale = age_s is not None and age_s > patience_s
+    return SeriesStatus(
+        product=seen.series.product,
+        timeframe=seen.series.timeframe,
+        candles=_candles(seen),
+        newest=newest,
+        age_seconds=age_s,
+        ready=ready,
+        starting=starting,
+        stale=stale,
+        reason=_silence(newest + step, seen.refusal) if stale and newest is not None else reason,
+    )
+
+
+def newest_closed(seen: Seen) -> int | None:
+    """Start of the newest closed bucket that is known of."""
+    starts = [int(s) for s in seen.view.over["start_s"][-1:]] if len(seen.view.records) else []
+    starts += [seen.value.start_s] if seen.value else []
+    return max(starts, default=None)
+
+
+def _candles(seen: Seen) -> int:
+    return seen.value.candles if seen.value else len(seen.view.over)
+
+
+def _readiness(seen: Seen, newest: int | None, now_s: float | None, settling_s: float) -> tuple[bool, bool, str | None]:
+    """Whether the series is as ready as it can be, whether its start is under way, and what is to be said about it."""
+    value, step, begin_s = seen.value, seen.series.timeframe.seconds, _begin_s(seen)
+    if value and value.is_doubtful and value.provisional > _longest_silence(seen.view):
+        return False, False, f"its newest {value.provisional} candles are provisional: REST is asked to confirm them"
+    if value and value.ready:
+        return True, False, None
+    if value and value.candles >= MIN_CANDLES:
+        return True, False, value.reason
+    if seen.refusal is not None:
+        return False, False, f"requests for it are given up: {seen.refusal}"
+    if not seen.view.revision:
+        return False, True, "not requested yet"
+    if newest is None:
+        if begin_s is not None and now_s is not None and now_s < begin_s + (1 + TAIL) * step + settling_s:
+            return True, False, "no candle of it has closed yet"
+        return False, False, "the exchange has not shown a trade of it; requested again"
+    since_begin = 0 if begin_s is None else (newest - begin_s) // step + 1
+    if 0 < since_begin < MIN_CANDLES:
+        return True, False, f"the exchange has only {since_begin} candles of it, an indicator needs {MIN_CANDLES}"
+    if value is None:
+        return False, True, "its indicator is not computed yet"
+    return False, seen.pending, value.reason or "warming up"
+
+
+def _silence(end_s: int, refusal: str | None) -> str:
+    """Since when there is no candle, and what the exchange says of it."""
+    return f"no candle since {shown(end_s)} UTC" + (f": {refusal}" if refusal else "")
+
+
+def _begin_s(seen: Seen) -> int | None:
+    """The bucket in which the series begins; None if no response has said so.
+
+    A response about a long timeframe says so only once its first bucket is over: of 1d, after a day.
+    """
+    origin, timeframe = seen.view.origin, seen.series.timeframe
+    if origin.looks and origin.start_s:
+        return origin.start_s
+    return None if seen.begun_s is None else timeframe.bucket(seen.begun_s)
+
+
+def _longest_silence(view: View) -> int:
+    """The longest run of buckets that were confirmed as empty: so long a series may be without a trade."""
+    empty = ((view.records["flags"] & (EMPTY | PROVISIONAL)) == EMPTY) & (state_of(view.records) == State.CONFIRMED)
+    ends = np.flatnonzero(np.diff(np.concatenate(([False], empty, [False])).astype(np.int8)))
+    return int((ends[1::2] - ends[::2]).max(initial=0))

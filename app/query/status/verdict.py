@@ -1,0 +1,127 @@
+"""From the parts to a verdict: is the data complete and current, and if not, what is wrong? Pure."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from math import ceil
+
+from app.query.status.model import Clock, Feed, Gaps, Product, SeriesStatus, Start
+
+CLOCK_OLD_S = 15.0
+"""Real seconds after which a clock that nobody has heard makes everything else doubtful."""
+
+TOLERANCE = 20
+"""One series in so many may be set apart."""
+
+NOTHING_FOLLOWED = (
+    "no products are followed yet: is an ingest process running, can it reach the exchange, and does PRODUCTS match "
+    "anything there? Its log says"
+)
+
+NAMED = 3
+"""Series that a sentence names before it says how many more there are."""
+
+
+def start_of(series: Sequence[SeriesStatus], asking: int, per_second: float, paused_s: float) -> Start:
+    """Progress of the first filling; `asking` requests of it are still to be made."""
+    by_product: defaultdict[str, list[bool]] = defaultdict(list)
+    for s in series:
+        by_product[s.product].append(s.ready)
+    products_ready = sum(map(all, by_product.values()))
+    seconds_left = ceil(asking / per_second + paused_s) if asking else 0
+    return Start(
+        series_ready=sum(s.ready for s in series),
+        series_total=len(series),
+        products_ready=products_ready,
+        products_total=len(by_product),
+        requests_left=asking,
+        seconds_left=seconds_left,
+        text=f"{products_ready} of {_count(len(by_product), 'product', 'products')}" + _left(asking, seconds_left),
+    )
+
+
+def _left(asking: int, seconds_left: int) -> str:
+    """What the first filling still takes; no words if that is nothing."""
+    if not asking:
+        return ""
+    return f", {_count(asking, 'request', 'requests')} left, about {_count(seconds_left, 'second', 'seconds')}"
+
+
+def reasons_of(feed: Feed, products: Sequence[Product], series: Sequence[SeriesStatus], start: Start) -> list[str]:
+    """Everything that keeps the data from being ready; nothing where it is."""
+    if not products:
+        return [NOTHING_FOLLOWED]
+    reasons = list(_about_clock(feed.clock))
+    if not series:
+        reasons.append("the exchange delivers none of the products")
+    if any(s.starting for s in series):
+        reasons.append(f"still starting: {start.text}")
+    if (apart := set_apart(series)) and len(apart) > tolerated(series):
+        reasons.append(_sentence(apart))
+    return reasons
+
+
+def set_apart(series: Sequence[SeriesStatus]) -> list[SeriesStatus]:
+    """Series that have started and are not as they should be."""
+    return [s for s in series if not s.starting and (s.stale or not s.ready)]
+
+
+def tolerated(series: Sequence[SeriesStatus]) -> int:
+    """How many series may be set apart while the rest counts as ready: a twentieth, at least those of one product.
+
+    One product at least must be as it should be.
+    """
+    of_one_product = max(Counter(s.product for s in series).values(), default=0)
+    return min(max(len(series) // TOLERANCE, of_one_product), len(series) - of_one_product)
+
+
+def summary_of(
+    feed: Feed, products: Sequence[Product], gaps: Gaps, series: Sequence[SeriesStatus], reasons: Sequence[str]
+) -> str:
+    """One sentence for a person who looks for three seconds."""
+    if reasons:
+        return "Not ready: " + "; ".join(reasons)
+    delivered = {p.product for p in products if p.refused is None}
+    whole = delivered - {f.product for f in gaps.failures} - {s.product for s in set_apart(series)}
+    count = f"All {len(whole)}" if whole == delivered else f"{len(whole)} of {len(delivered)}"
+    asides = list(_asides(feed, products, gaps, series))
+    return f"{count} products complete and current" + (f" ({'; '.join(asides)})" if asides else "")
+
+
+def _about_clock(clock: Clock | None) -> Iterable[str]:
+    if clock is None:
+        yield "the exchange's clock has not been heard yet"
+    elif clock.age_real_seconds > CLOCK_OLD_S:
+        yield f"the exchange's clock was last heard {clock.age_real_seconds:.0f} s ago"
+
+
+def _asides(feed: Feed, products: Sequence[Product], gaps: Gaps, series: Sequence[SeriesStatus]) -> Iterable[str]:
+    """What does not make the data wrong now, but is worth a look."""
+    if not feed.connected:
+        yield "a connection to the exchange is down"
+    if urgent := gaps.ready + gaps.delayed + gaps.under_way:
+        yield f"{_count(urgent, 'check', 'checks')} with REST under way"
+    if apart := set_apart(series):
+        yield _sentence(apart)
+    if gaps.failures:
+        yield f"{_count(len(gaps.failures), 'request was', 'requests were')} given up: {gaps.failures[0].reason}"
+    if refused := [p for p in products if p.refused is not None]:
+        yield f"{_count(len(refused), 'product is', 'products are')} refused by the exchange"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def _sentence(apart: Sequence[SeriesStatus]) -> str:
+    """How many series are set apart, and which."""
+    stale = [s for s in apart if s.stale]
+    if stale:
+        return f"{_count(len(stale), 'series is', 'series are')} out of date: {_names(stale)}: {stale[0].reason}"
+    return f"{_count(len(apart), 'series is', 'series are')} not ready: {_names(apart)}: {apart[0].reason}"
+
+
+def _names(series: Sequence[SeriesStatus]) -> str:
+    shown = ", ".join(f"{s.product} {s.timeframe}" for s in series[:NAMED])
+    return shown + (f" and {len(series) - NAMED} more" if len(series) > NAMED else "")

@@ -1,6 +1,0 @@
-"""The state of the whole installation, as one value: what the health page, the API and the command line show."""
-
-from app.status.model import Status
-from app.status.read import read_status
-
-__all__ = ["Status", "read_status"]

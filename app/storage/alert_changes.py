@@ -1,0 +1,59 @@
+"""What is stored of alerts, as the rules find it: plain data."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+Fact: TypeAlias = dict[str, Any]
+
+
+class Alert(NamedTuple):
+    """`event` names what happened; it is what a correction can make wrong. `channels`: who is to carry it."""
+
+    id: str
+    start_s: int
+    event: str
+    channels: tuple[str, ...]
+    fact: Fact
+
+
+class Basis(NamedTuple):
+    """Fingerprints of the candles that the bars from one on, up to the newest that was looked at, rest on.
+
+    `first_s`: the oldest bucket that is covered. `recent`: of the newest bars; `old`: of those before them.
+    """
+
+    first_s: int = 0
+    old: int = 0
+    recent: int = 0
+
+
+class Watched(NamedTuple):
+    """How far the alerts of a series have come. Bucket starts in UNIX seconds.
+
+    `floor_s`: this bar and older ones are history; they were there when watching began. `evaluated_s`: the newest bar
+    that was looked at. `pending_s`: bars before it are done with; it and later ones are looked at again when `basis`,
+    what they rest on, changes. It is the newest bar, or an older one that waits for a missing or provisional candle, or
+    for older history.
+    """
+
+    floor_s: int
+    evaluated_s: int
+    pending_s: int
+    basis: Basis = Basis()
+
+
+class AlertChange(NamedTuple):
+    """`alerts` are all that hold of the bars `judged`, ranges (first, last); a stored one that is not among them no
+    longer does, if it came from one of `rules` .
+
+    `is_first`: nobody had looked before; then there is nothing else. `verdicts`: identities of older alerts, and
+    whether they still hold.
+    """
+
+    watched: Watched
+    is_first: bool
+    judged: list[tuple[int, int]]
+    rules: str
+    alerts: list[Alert]
+    verdicts: list[tuple[str, bool]]

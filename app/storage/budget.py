@@ -1,0 +1,116 @@
+"""One request budget for the fleet: every REST request of every process passes here first.
+
+A permit counts against the budget until a second after the answer has come, not after the request was sent: so however
+long a busy machine or a slow network holds a request up, the exchange never sees more of them in any second than
+allowed. All times are the Redis server's, so that hosts with wrong clocks share the budget exactly. After a Redis that
+lost its data or whose clock was set, the first permit comes a second later.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections.abc import Callable
+from typing import NamedTuple
+
+from redis import Redis
+
+from app.storage import keys
+from app.storage.scripts import script
+from app.util.stop import Stop
+
+WINDOW_S = 1.005
+"""A second, and a little for the rounding of clocks."""
+
+SPACING = 0.8
+"""Permits are at least this part of their even distance apart: a burst would only queue up at the exchange."""
+
+LONGEST_PAUSE_S = 300.0
+"""A Retry-After above this is not believed."""
+
+HELD_S = 60.0
+"""A permit that was not given back for so long belonged to a process that died: longer than any request takes."""
+
+
+class BudgetState(NamedTuple):
+    """`granted` and `throttled` count since the budget was made; `paused_s` is what is left of a pause.
+
+    `in_use`: permits that count against the budget now.
+    """
+
+    granted: int
+    throttled: int
+    paused_s: float
+    in_use: int
+
+
+class Permit:
+    """The right to one request. Give it back when the answer is there, whatever it was."""
+
+    def __init__(self, give_back: Callable[[bool], None], cancel: Callable[[], None]) -> None:
+        self._give_back = give_back
+        self._cancel = cancel
+
+    def give_back(self, *, answered: bool) -> None:
+        """The request is over. `answered`: properly, so that the next pause starts small again."""
+        self._give_back(answered)
+
+    def cancel(self) -> None:
+        """No request was made."""
+        self._cancel()
+
+
+class Budget:
+    """At most `per_second` requests in any second, over all processes that use the same Redis."""
+
+    def __init__(self, client: Redis, exchange: str, per_second: float) -> None:
+        self._client = client
+        self._permits = f"{keys.BUDGET}:{exchange}:permits"
+        self._state = f"{keys.BUDGET}:{exchange}"
+        self._at_once = max(1, int(per_second))
+        self._window_us = int(WINDOW_S * 1e6 * self._at_once / per_second)
+        self._acquire = script(client, "acquire")
+        self._give_back = script(client, "give_back")
+        self._pause = script(client, "pause")
+
+    def try_acquire(self) -> Permit | float:
+        """A permit, or the seconds to wait before the next try."""
+        name = uuid.uuid4().hex
+        spacing_us = int(SPACING * self._window_us / self._at_once)
+        args: list[str | bytes | int] = [self._at_once, name, int(HELD_S * 1e6), spacing_us, self._window_us]
+        wait_us = int(self._acquire(keys=[self._permits, self._state], args=args))
+        return wait_us / 1e6 if wait_us else self._permit(name)
+
+    def acquire(self, *, timeout_s: float = 60.0, stop: Stop | None = None) -> Permit | None:
+        """Wait for a permit; None where none came within `timeout_s` or `stop` was set."""
+        wait: Callable[[float], bool | None] = stop.wait if stop else time.sleep
+        deadline = time.monotonic() + timeout_s
+        while not isinstance(permit := self.try_acquire(), Permit):
+            if time.monotonic() + permit > deadline or wait(permit):
+                return None
+        return permit
+
+    def _permit(self, name: str) -> Permit:
+        def give_back(answered: bool) -> None:
+            self._give_back(keys=[self._permits, self._state], args=[name, self._window_us, int(answered)])
+
+        def cancel() -> None:
+            self._client.zrem(self._permits, name)
+            self._client.hdel(self._state, "next_us")
+
+        return Permit(give_back, cancel)
+
+    def pause(self, retry_after_s: float | None = None) -> float:
+        """Nobody asks for `retry_after_s`, or for exponentially longer times; returns the pause in seconds."""
+        named_us = int(min(retry_after_s or 0.0, LONGEST_PAUSE_S) * 1e6)
+        jitter = random.uniform(0.5, 1.0)
+        return int(self._pause(keys=[self._state], args=[named_us, str(jitter)])) / 1e6
+
+    def state(self) -> BudgetState:
+        granted, throttled, paused_until_us = self._client.hmget(self._state, "granted", "throttled", "paused_until_us")
+        seconds, micros = self._client.time()
+        now_us = seconds * 1_000_000 + micros
+        in_use = int(self._client.zcount(self._permits, f"({now_us}", "+inf"))
+        paused_s = max(0.0, (int(paused_until_us or 0) - now_us) / 1e6)
+        return BudgetState(int(granted or 0), int(throttled or 0), paused_s, in_use)

@@ -1,0 +1,145 @@
+"""The candle cache: one ring of fixed records a series (see `app.storage.rings`), written by compare-and-set."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+from redis import Redis
+
+from app.market.candles import LABELS
+from app.market.records import EMPTY, PROVISIONAL, RECORD, STATE_MASK
+from app.market.series import Series
+from app.storage import keys
+from app.storage.model import Outcome, Ring, View, Write, Written
+from app.storage.rings import RingReader, note_of
+from app.storage.scripts import Call, script
+from app.util.batches import batched
+from app.util.numbers import fragment
+
+SERIES_A_CALL = 64
+"""Series in one script call: enough to save the round trips, few enough not to keep Redis from others."""
+
+CALLS_A_TRIP = 12
+"""Script calls that are sent before their answers are read: closes of 700 products; with full rings they are 43 MB."""
+_AS_IT_IS = 2**32 - 1
+"""Leaves a series' origin as it is."""
+
+SPARE = 100
+"""Buckets by which a ring that grows reaches further than asked for: so many may close until it is filled."""
+
+_OUTCOMES = {int(outcome): outcome for outcome in Outcome}
+
+
+class CandleCache:
+    """Reads and writes rings. `capacity` is that of new rings, `events_kept` bounds the event stream."""
+
+    def __init__(self, client: Redis, *, capacity: int, events_kept: int) -> None:
+        self._capacity = capacity
+        self._events_kept = events_kept
+        self._client = client
+        self._rings = RingReader(client, capacity)
+        self._write = script(client, "write_candles")
+        self._grow = script(client, "grow_ring")
+        self._mark = script(client, "mark_provisional")
+
+    def write(self, writes: Iterable[Write], *, announce: bool = True) -> list[Written]:
+        """Compare-and-set of every record; new and corrected candles are announced with the same atomic step."""
+        written: list[Written] = []
+        for parts in batched(batched(writes, SERIES_A_CALL), CALLS_A_TRIP):
+            answers = self._write.in_one_trip(self._call(some, announce) for some in parts)
+            written += [one for some, answer in zip(parts, answers, strict=True) for one in _split(some, *answer)]
+        return written
+
+    def _call(self, writes: Sequence[Write], announce: bool) -> Call:
+        """Keys and arguments of the script. Few of them: each takes as long to send as a price to compute."""
+        rings: list[int] = []
+        packed: list[bytes] = []
+        payloads: list[bytes] = []
+        for series, records, origin, known_origin_s in writes:
+            rings += (len(records), series.timeframe.seconds)
+            rings += (_AS_IT_IS, 0, 0) if origin is None else (origin.start_s, note_of(origin), known_origin_s)
+            packed.append(records.tobytes())
+            if announce:
+                payloads += [_payload(series, row) for row in records.tolist()]
+        header = struct.pack(f"<{len(rings)}I", *rings)
+        named = [keys.EVENTS, keys.clock(writes[0].series.exchange), *[keys.candles(w.series) for w in writes]]
+        return named, [self._events_kept, self._capacity, header, b"".join(packed), *payloads]
+
+    def read_many(self, ranges: Sequence[tuple[Series, int, int]]) -> list[View]:
+        """The records of each (series, first bucket, last bucket), as far as the rings reach back."""
+        return self._rings.read_many(ranges)
+
+    def read(self, series: Series, first_s: int, last_s: int) -> View:
+        """The records of the buckets from `first_s` to `last_s` (starts, inclusive)."""
+        return self.read_many([(series, first_s, last_s)])[0]
+
+    def read_rings(self, many: Sequence[Series]) -> Iterator[Ring]:
+        """The whole ring of each series, much cheaper than `read_many`: the server only copies."""
+        return self._rings.read_rings(many)
+
+    def read_whole(self, series: Series, last_s: int) -> View:
+        """All that is held of `series` up to the bucket `last_s`."""
+        return next(self.read_rings([series])).view(series.timeframe.seconds, last_s)
+
+    def mark_provisional(self, ranges: Sequence[tuple[Series, int, int]], *, confirmed: bool = False) -> int:
+        """Have REST requested for the closed candles of each (series, first bucket, last bucket) it has not confirmed.
+
+        `confirmed`: for those too that it has, which is news; else what rests on the silence of a stream in these
+        buckets is void. Returns how many; they stay as they are until the response comes.
+        """
+        marked = 0
+        for some in batched(ranges, SERIES_A_CALL):
+            args = [n for series, first_s, last_s in some for n in (series.timeframe.seconds, first_s, last_s)]
+            marked += int(self._mark(keys=[keys.candles(s) for s, _, _ in some], args=[*args, int(confirmed)]))
+        return marked
+
+    def reach_back(self, series: Series, first_s: int, last_s: int) -> None:
+        """Make room for every bucket from `first_s` to `last_s`, and for some that close meanwhile."""
+        buckets = (last_s - first_s) // series.timeframe.seconds + 1 + SPARE
+        self._grow_to(series, max(buckets, self._capacity))
+
+    def grow(self, many: Iterable[Series]) -> None:
+        """Make room in rings that were made when `capacity` was smaller."""
+        for series in many:
+            self._grow_to(series, self._capacity)
+
+    def _grow_to(self, series: Series, buckets: int) -> None:
+        self._grow(keys=[keys.candles(series)], args=[series.timeframe.seconds, buckets])
+
+
+def _payload(series: Series, row: tuple[Any, ...]) -> bytes:
+    """What is told of the candle that `row` holds, as JSON."""
+    start_s, flags, _, opened, high, low, close, volume = row
+    return orjson.dumps(
+        {
+            "exchange": series.exchange,
+            "product": series.product,
+            "timeframe": series.timeframe,
+            "start": start_s,
+            "open": fragment(opened),
+            "high": fragment(high),
+            "low": fragment(low),
+            "close": fragment(close),
+            "volume": fragment(volume),
+            "trades": not flags & EMPTY,
+            "state": LABELS[flags & STATE_MASK],
+            "provisional": bool(flags & PROVISIONAL),
+        }
+    )
+
+
+def _split(writes: Sequence[Write], codes: list[int], befores: list[Any]) -> list[Written]:
+    """What became of each of `writes`, from the script's answer."""
+    replaced = {number: np.frombuffer(raw, RECORD) for number, raw in zip(befores[::2], befores[1::2], strict=True)}
+    outcomes = [_OUTCOMES[code] for code in codes]
+    written, at = [], 0
+    for series, records, *_ in writes:
+        end = at + len(records)
+        before = {number - at: replaced[number] for number in range(at, end) if number in replaced} if replaced else {}
+        written.append(Written(series, records, outcomes[at:end], before))
+        at = end
+    return written

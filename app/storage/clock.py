@@ -1,0 +1,43 @@
+"""The exchange's clock, as the last process that heard it wrote it down."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from redis import Redis
+
+from app.storage import keys
+from app.storage.scripts import script
+from app.storage.trip import raise_first, trip
+
+
+class ExchangeTime(NamedTuple):
+    """`exchange_ms`: UNIX milliseconds at the exchange; `age_ms`: how long ago, in real time, that was heard."""
+
+    exchange_ms: int
+    age_ms: int
+
+    @property
+    def exchange_s(self) -> float:
+        return self.exchange_ms / 1000
+
+
+class ClockCache:
+    """Never extrapolates: between two frames the clock stands still, whatever the machine's clock does."""
+
+    def __init__(self, client: Redis, exchange: str) -> None:
+        self._client = client
+        self._key = keys.clock(exchange)
+        self._tell = script(client, "tell_time")
+
+    def tell(self, exchange_ms: int) -> None:
+        self._tell(keys=[self._key], args=[exchange_ms])
+
+    def read(self) -> ExchangeTime | None:
+        """The newest known time; None while nothing was heard."""
+        answers = trip(self._client, [("HMGET", self._key, "exchange_ms", "heard_ms"), ("TIME",)])
+        raise_first(answers)
+        (exchange_ms, heard_ms), (seconds, micros) = answers
+        if exchange_ms is None or heard_ms is None:
+            return None
+        return ExchangeTime(int(exchange_ms), max(0, int(seconds) * 1000 + int(micros) // 1000 - int(heard_ms)))

@@ -1,0 +1,71 @@
+"""How this project connects to Redis."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, cast
+
+from redis import BlockingConnectionPool, Redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
+from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool
+
+from app.storage.address import Address, sentinel_options, tls_options
+from app.storage.master import OF_MASTER, SentinelConnection, SentinelSslConnection
+from app.storage.name import name_of
+
+UNAVAILABLE = (ConnectionError, TimeoutError, BusyLoadingError)
+"""Redis cannot be reached now; the same call may work later."""
+
+
+CONNECTIONS = 4
+"""That a client keeps at most, unless somebody says otherwise."""
+
+
+class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
+    """Waits for a connection as the other one does."""
+
+
+def connect(url: str, *, timeout_s: float = 5.0, tries: int = 1, connections: int = CONNECTIONS) -> Redis:
+    """A client for `url` whose calls end within about `timeout_s` × (`tries` + 1): callers decide what to do then.
+
+    It opens as many connections as are used at once, at most `connections`; further calls wait for one.
+    Where `url` names Sentinels, each connection goes to whichever server is the master when it is made; else to whoever
+    has the name then, and it ends where that has become a replica.
+    """
+    options: dict[str, Any] = {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "health_check_interval": 25,
+        "client_name": name_of(sys.argv),
+        "max_connections": connections,
+        "timeout": 2 * timeout_s,
+        "retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), tries),
+    }
+    address = Address.parse(url)
+    if address.socket:
+        del options["socket_connect_timeout"]  # there is nothing to wait for
+    else:
+        options["socket_keepalive"] = True
+    if address.is_sentinel:
+        return _master(address, options)
+    pool = BlockingConnectionPool.from_url(address.url, **options)
+    pool.connection_class = OF_MASTER[pool.connection_class]
+    return Redis.from_pool(pool)
+
+
+def _master(address: Address, options: dict[str, Any]) -> Redis:
+    times = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0}
+    asked: Any = Sentinel(address.hosts, sentinel_kwargs={**times, **sentinel_options(address)})  # type: ignore[no-untyped-call]
+    tls = tls_options(address) if address.is_tls else {}
+    login = {"username": address.user, "password": address.password}
+    options["connection_pool_class"] = _SentinelPool
+    options["connection_class"] = SentinelSslConnection if tls else SentinelConnection
+    client: Redis = asked.master_for(address.service, db=address.database, **login, **tls, **options)
+    return client
+
+
+def hash_at(client: Redis, key: str) -> dict[bytes, bytes]:
+    """The hash at `key`, empty where there is none."""
+    return cast("dict[bytes, bytes]", client.hgetall(key))

@@ -1,0 +1,47 @@
+"""What REST said against what was certain, until another response agrees or takes it back."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import cast
+
+import numpy as np
+from redis import Redis
+
+from app.market.records import RECORD, Records
+from app.market.series import Series
+from app.storage import keys
+from app.storage.connection import hash_at
+
+
+class Disputes:
+    """For each series the disputed buckets as records; `observed_ms`: when REST first said so. Bounded by its ring."""
+
+    def __init__(self, client: Redis, exchange: str) -> None:
+        self._client = client
+        self._key = keys.disputes(exchange)
+
+    def read(self, series: Series) -> Records:
+        raw = cast("bytes | None", self._client.hget(self._key, _field(series)))
+        return np.frombuffer(raw or b"", RECORD)
+
+    def write(self, series: Series, disputed: Records) -> None:
+        """Make these all that is disputed in `series`."""
+        if len(disputed):
+            self._client.hset(self._key, _field(series), disputed.tobytes())
+        else:
+            self._client.hdel(self._key, _field(series))
+
+    def count(self) -> int:
+        """How many buckets are disputed."""
+        return sum(len(raw) // RECORD.itemsize for raw in hash_at(self._client, self._key).values())
+
+    def forget(self, products: Container[str]) -> None:
+        """Drop those of all but `products`."""
+        gone = [name for name in hash_at(self._client, self._key) if name.decode().split("|")[0] not in products]
+        if gone:
+            self._client.hdel(self._key, *gone)
+
+
+def _field(series: Series) -> str:
+    return f"{series.product}|{series.timeframe}"

@@ -1,0 +1,61 @@
+"""How the feed is doing, as each ingest process sees it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from redis import Redis
+
+from app.storage import keys
+from app.storage.connection import hash_at
+from app.storage.entries import readable
+
+STALE_MS = 15_000
+"""A process that has not said anything for so long is taken for gone."""
+
+
+class HealthCache:
+    def __init__(self, client: Redis, exchange: str) -> None:
+        self._client = client
+        self._key = keys.health(exchange)
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self._told = False
+
+    def tell(self, connections: Sequence[Any], *, dropped: int) -> None:
+        """Write down this process' connections (dataclasses) and how many candles it had to drop."""
+        if not self._told:
+            self.read()  # those that are gone must not pile up, whether anybody looks or not
+        seconds, micros = self._client.time()
+        row = {
+            "told_ms": seconds * 1000 + micros // 1000,
+            "dropped": dropped,
+            "connections": list(connections),
+        }
+        self._client.hset(self._key, self._name, orjson.dumps(row, default=str))
+        self._told = True
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """What each live ingest process told last, with its age in ms; those that are gone are removed."""
+        seconds, micros = self._client.time()
+        now_ms = seconds * 1000 + micros // 1000
+        alive: dict[str, dict[str, Any]] = {}
+        for name, row in readable("health of ingests", hash_at(self._client, self._key).items(), _row):
+            if now_ms - row["told_ms"] > STALE_MS:
+                self._client.hdel(self._key, name)
+            else:
+                alive[name] = {**row, "age_ms": now_ms - row["told_ms"]}
+        return alive
+
+
+def _row(entry: tuple[bytes, bytes]) -> tuple[str, dict[str, Any]]:
+    """The name of a process and what it published; `ValueError` and its like if that makes no sense."""
+    row = orjson.loads(entry[1])
+    if not isinstance(row["told_ms"], int) or not isinstance(row["dropped"], int):
+        raise ValueError("a number is missing")
+    if not isinstance(row["connections"], list):
+        raise ValueError("connections are missing")
+    return entry[0].decode(), row

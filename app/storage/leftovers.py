@@ -1,0 +1,38 @@
+"""What products leave behind that are no longer followed: it is kept for a week, then Redis drops it."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from redis import Redis
+
+from app.storage import keys
+
+KEPT_S = 7 * 86_400
+"""Real seconds: whoever follows a product again within these has its candles at once."""
+
+KEYS_A_LOOK = 1_000
+
+
+def sweep(client: Redis, exchange: str, followed: Container[str]) -> int:
+    """Let the candles and indicators of all but the `followed` products expire; returns how many keys now will."""
+    expiring = 0
+    for part in ("candles", "indicator", "alerts"):
+        names = list(client.scan_iter(match=f"{keys.PREFIX}:{part}:{{{exchange}:*", count=KEYS_A_LOOK))
+        with client.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.ttl(name)
+            for name, ttl_s in zip(names, pipe.execute(), strict=True):
+                is_followed = _product_of(name) in followed
+                if is_followed and ttl_s >= 0:
+                    pipe.persist(name)
+                elif not is_followed and ttl_s == -1:
+                    pipe.expire(name, KEPT_S)
+                expiring += not is_followed
+            pipe.execute()
+    return expiring
+
+
+def _product_of(name: bytes) -> str:
+    """The product in a key's hash tag."""
+    return name.decode().partition("{")[2].partition("}")[0].partition(":")[2]

@@ -1,0 +1,164 @@
+"""What the candle cache is asked and what it answers. Pure values."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from functools import lru_cache
+from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from app.market.records import RECORD, SILENT, STATE_MASK, Records, over
+from app.market.series import Series
+
+
+class Outcome(IntEnum):
+    """What the compare-and-set did with a candle."""
+
+    REFUSED = 0
+    """The record that is there knows more, or the ring no longer reaches back that far."""
+    UNCHANGED = 1
+    """The same candle was there."""
+    INSERTED = 2
+    """The bucket had no closed candle before."""
+    CORRECTED = 3
+    """Another closed candle was there."""
+    CONFIRMED = 4
+    """The same candle was there, and now the exchange's REST has said so."""
+    UPDATED = 5
+    """The forming candle of an open bucket, or a note on one without a candle."""
+    RESOLVED = 6
+    """The same candle was there, and is no longer provisional."""
+
+    @property
+    def is_news(self) -> bool:
+        """Whether aggregates, indicators and alerts of this bucket have to be computed again."""
+        return self in (Outcome.INSERTED, Outcome.CORRECTED, Outcome.RESOLVED)
+
+
+class Origin(NamedTuple):
+    """What responses said of the begin of a series: nothing before the bucket `start_s` (0: no trade is known at all).
+
+    `looks`: how many of them agree, each some time after the one before; `seen_s`: exchange time of the latest.
+    """
+
+    start_s: int
+    seen_s: int
+    looks: int
+
+    @classmethod
+    def given(cls, start_s: int) -> Self:
+        """The begin of a series that nobody has to look for."""
+        return cls(start_s, 0, MAX_LOOKS)
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether nothing is expected before it: one response may have been short."""
+        return self.looks >= PROVEN_LOOKS and self.start_s > 0
+
+
+PROVEN_LOOKS, MAX_LOOKS = 2, 3
+NO_ORIGIN = Origin(0, 0, 0)
+
+
+class Write(NamedTuple):
+    """Candles for one series.
+
+    `origin`, if given, becomes the series' origin if that still starts at `known_origin_s`, or later than the new one.
+    """
+
+    series: Series
+    records: Records
+    origin: Origin | None = None
+    known_origin_s: int = 0
+
+
+class Written(NamedTuple):
+    """`outcomes[i]` is what became of `records[i]`.
+
+    `before` holds, by index, the records that were replaced, and confirmed ones that a refused close contradicts.
+    """
+
+    series: Series
+    records: Records
+    outcomes: list[Outcome]
+    before: dict[int, Records]
+
+    @property
+    def news_s(self) -> list[int]:
+        """The starts of the records that are new or different."""
+        starts: list[int] = self.records["start_s"].tolist()
+        return [start_s for start_s, outcome in zip(starts, self.outcomes, strict=True) if outcome.is_news]
+
+
+class View(NamedTuple):
+    """What the cache holds of a range of a series: existing `records`, oldest first, forming ones included.
+
+    `from_s`: the oldest bucket that was looked at, as far as the ring reaches back. `revision` is 0 and `origin` is
+    `NO_ORIGIN` if there is no ring. `silent_s`: buckets without a candle, ascending, in which the stream was silent.
+    """
+
+    records: Records
+    revision: int
+    origin: Origin
+    from_s: int
+    silent_s: tuple[int, ...] = ()
+
+    @property
+    def over(self) -> Records:
+        return over(self.records)
+
+    def wanted_from_s(self, step: int) -> int:
+        """Start of the oldest bucket that is expected: the first that the exchange had, as far as the ring holds it.
+
+        The slot of the open bucket is that of the ring's oldest.
+        """
+        edge_s = self.from_s + 2 * step
+        return max(edge_s, self.origin.start_s) if self.origin.is_proven else edge_s
+
+    @classmethod
+    def of(cls, slots: Records, revision: int, origin: Origin, step: int, first_s: int, last_s: int) -> Self:
+        """Those of `slots`, in the order of their buckets up to `last_s`, that hold what they should."""
+        newest = last_s // step * step
+        oldest = newest - step * (len(slots) - 1)
+        expected = _starts(oldest, step, len(slots))
+        held = slots["start_s"] == expected
+        first_s = max(first_s, step)  # a start of 0 marks a slot that was never written
+        if oldest < first_s:
+            held &= expected >= first_s
+        found = np.count_nonzero(held)
+        if found == len(slots):
+            records = slots
+        elif found == len(slots) - 1 and not held[-1]:
+            records = slots[:-1]  # as a rule nothing is known yet of the newest bucket: no copy for that
+        else:
+            records = slots[held]
+        is_note = (records["flags"] & STATE_MASK) == 0
+        if not is_note.any():
+            return cls(records, revision, origin, oldest)
+        notes = records[is_note & ((records["flags"] & SILENT) != 0)]
+        return cls(records[~is_note], revision, origin, oldest, tuple(notes["start_s"].tolist()))
+
+
+@lru_cache(maxsize=64)
+def _starts(first_s: int, step: int, count: int) -> npt.NDArray[np.uint32]:
+    """The starts of `count` buckets from `first_s` on. Many series are read at once, and for the same ones."""
+    return (first_s + step * np.arange(count, dtype=np.int64)).astype(np.uint32)
+
+
+class Ring(NamedTuple):
+    """A whole ring as it is stored: slot = (start // step) mod the number of slots."""
+
+    slots: Records
+    revision: int
+    origin: Origin
+
+    def view(self, step: int, last_s: int) -> View:
+        """All that it holds of the buckets up to `last_s`."""
+        oldest = (last_s // step + 1) % len(self.slots)
+        in_order = np.concatenate((self.slots[oldest:], self.slots[:oldest]))
+        return View.of(in_order, self.revision, self.origin, step, 0, last_s)
+
+
+NOTHING = View(np.empty(0, RECORD), 0, NO_ORIGIN, 0)

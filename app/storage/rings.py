@@ -1,0 +1,129 @@
+"""How candles lie in Redis, and how they are read: many series at once, each as it was at one moment.
+
+A ring is a string of so many records of 56 bytes (its capacity), slot = (start // step) mod capacity, and a trailer of
+16 bytes: revision (u64, grows with every closed candle that is new, different, or no longer provisional), origin (u32,
+UNIX seconds: the bucket before which responses found nothing; 0 while there is none), note on the origin (u32: the
+exchange time of the last such response in UNIX seconds, a multiple of four, plus how many agreed).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import islice
+
+import numpy as np
+from redis import Redis
+
+from app.market.records import RECORD
+from app.market.series import Series
+from app.storage import keys
+from app.storage.model import MAX_LOOKS, NO_ORIGIN, NOTHING, Origin, Ring, View
+from app.storage.trip import Command, raise_first, transaction, trip
+from app.util.batches import batched
+
+TRAILER = struct.Struct("<QII")
+RANGES_A_READ = 64
+"""Ranges in one answer: enough to save the round trips, few enough not to keep Redis from others."""
+RINGS_A_READ = 32
+"""Whole rings in one answer: some megabytes."""
+
+
+class RingReader:
+    """`capacity` is that of most rings; those of other lengths take a second look at first."""
+
+    def __init__(self, client: Redis, capacity: int) -> None:
+        self._client = client
+        self._capacity = capacity
+        self._other_capacities: dict[Series, int] = {}
+        self._no_ring = Ring(np.zeros(capacity, RECORD), 0, NO_ORIGIN)
+
+    def read_many(self, ranges: Sequence[tuple[Series, int, int]]) -> list[View]:
+        """The records of each (series, first bucket, last bucket), as far as the rings reach back."""
+        return [view for some in batched(ranges, RANGES_A_READ) for view in self._read(some)]
+
+    def read_rings(self, many: Sequence[Series]) -> Iterator[Ring]:
+        """The whole ring of each series."""
+        for some in batched(many, RINGS_A_READ):
+            with self._client.pipeline(transaction=False) as pipe:
+                for series in some:
+                    pipe.get(keys.candles(series))
+                yield from (_ring(raw) if raw else self._no_ring for raw in pipe.execute())
+
+    def _read(self, some: Sequence[tuple[Series, int, int]]) -> list[View]:
+        while True:
+            looks = self._look(some)
+            odd = [series for (series, _, _), (trailer, *_) in zip(some, looks, strict=True) if not _is_one(trailer)]
+            if not odd or not (lengths := self._lengths(odd)):
+                return [_view(look, *asked) for look, asked in zip(looks, some, strict=True)]
+            self._other_capacities |= lengths
+
+    def _look(self, some: Sequence[tuple[Series, int, int]]) -> list[list[bytes]]:
+        """Of each ring what is behind its slots, and its slots of the range in at most two pieces.
+
+        One transaction: no script, which would copy all that it reads twice.
+        """
+        commands: list[Command] = []
+        counts = []
+        for series, first_s, last_s in some:
+            key, capacity = keys.candles(series), self._capacity_of(series)
+            pieces = _pieces(capacity, series.timeframe.seconds, first_s, last_s)
+            commands.append(("GETRANGE", key, capacity * RECORD.itemsize, -1))
+            commands += [("GETRANGE", key, begin, end) for begin, end in pieces]
+            counts.append(1 + len(pieces))
+        answer = iter(transaction(self._client, commands))
+        return [list(islice(answer, count)) for count in counts]
+
+    def _lengths(self, many: Sequence[Series]) -> dict[Series, int]:
+        """How many slots the ring of each series has, where there is one."""
+        answers = trip(self._client, [("STRLEN", keys.candles(series)) for series in many])
+        raise_first(answers)
+        return {series: _slots(length) for series, length in zip(many, answers, strict=True) if length}
+
+    def _capacity_of(self, series: Series) -> int:
+        return self._other_capacities.get(series, self._capacity)
+
+
+@lru_cache(maxsize=64)
+def _pieces(capacity: int, step: int, first_s: int, last_s: int) -> list[tuple[int, int]]:
+    """Where the slots of a range lie, in its order: first and last byte of each piece."""
+    count = min((last_s - first_s) // step + 1, capacity)
+    if count <= 0:
+        return []
+    begin = (last_s // step - count + 1) % capacity
+    slots = [(begin, min(begin + count, capacity)), (0, begin + count - capacity)]
+    return [(a * RECORD.itemsize, b * RECORD.itemsize - 1) for a, b in slots if b > a]
+
+
+def _is_one(trailer: bytes) -> bool:
+    """Whether this is a trailer: nothing is found behind the slots that a ring does not have, or has not all of."""
+    return len(trailer) == TRAILER.size
+
+
+def _slots(length: int) -> int:
+    return (length - TRAILER.size) // RECORD.itemsize
+
+
+def _ring(raw: bytes) -> Ring:
+    capacity = _slots(len(raw))
+    revision, origin_s, note = TRAILER.unpack_from(raw, capacity * RECORD.itemsize)
+    return Ring(np.frombuffer(raw, RECORD, count=capacity), revision, _origin(origin_s, note))
+
+
+def _view(look: list[bytes], series: Series, first_s: int, last_s: int) -> View:
+    trailer, *pieces = look
+    if not _is_one(trailer):
+        return NOTHING
+    revision, origin_s, note = TRAILER.unpack(trailer)
+    slots = np.frombuffer(pieces[0] if len(pieces) == 1 else b"".join(pieces), RECORD)
+    return View.of(slots, revision, _origin(origin_s, note), series.timeframe.seconds, first_s, last_s)
+
+
+def note_of(origin: Origin) -> int:
+    """How many responses agree on `origin`, and when the last of them came, in one number."""
+    return int(origin.seen_s) // 4 * 4 + min(origin.looks, MAX_LOOKS)
+
+
+def _origin(start_s: int, note: int) -> Origin:
+    return Origin(start_s, note // 4 * 4, note % 4)

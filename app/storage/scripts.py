@@ -1,0 +1,64 @@
+"""Lua scripts as files, sent by their hash and loaded again by themselves after a Redis restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from hashlib import sha1
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from redis import Redis
+from redis.exceptions import NoScriptError
+
+from app.storage.trip import Command, raise_first, trip
+
+_FOLDER = Path(__file__).with_name("lua")
+
+Call: TypeAlias = tuple[Sequence[str], Sequence[str | bytes | int]]
+"""Keys and arguments of a script."""
+
+
+@cache
+def source(name: str) -> str:
+    return (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
+
+
+class Script:
+    """One script, and the Redis on which it runs."""
+
+    def __init__(self, client: Redis, text: str) -> None:
+        self._client = client
+        self._text = text
+        self._sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    def __call__(self, keys: Sequence[str], args: Sequence[str | bytes | int] = ()) -> Any:
+        """The answer of the script."""
+        return self.in_one_trip([(keys, args)])[0]
+
+    def in_one_trip(self, calls: Iterable[Call]) -> list[Any]:
+        """The answer to each of `calls`: Redis runs the first while later ones are made."""
+        made: list[Call] = []
+        answers = self._sent(calls, made)
+        unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if unknown:
+            self._client.script_load(self._text)
+            for i, answer in zip(unknown, self._sent([made[i] for i in unknown], []), strict=True):
+                answers[i] = answer
+        raise_first(answers)
+        return answers
+
+    def _sent(self, calls: Iterable[Call], made: list[Call]) -> list[Any]:
+        """The answers to `calls`, each of which is put into `made`."""
+
+        def commands() -> Iterator[Command]:
+            for keys, args in calls:
+                made.append((keys, args))
+                yield ("EVALSHA", self._sha, len(keys), *keys, *args)
+
+        return trip(self._client, commands())
+
+
+def script(client: Redis, name: str) -> Script:
+    """The script `name`, callable with `keys` and `args`."""
+    return Script(client, source(name))

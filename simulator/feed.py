@@ -1,0 +1,281 @@
+"""The WebSocket feed: what goes to which connection, and when."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from itertools import count
+
+import numpy as np
+
+from app.market.timeframes import Timeframe
+from simulator import frames, noise
+from simulator.clock import ExchangeClock
+from simulator.connection import Connection
+from simulator.faults import Faults
+from simulator.ledger import Ledger
+from simulator.market import Product
+from simulator.options import Options
+from simulator.quotes import Levels, Quotes, changes
+from simulator.snapshots import CandleSnapshots
+from simulator.stream_faults import HeartbeatText, NoFinalUpdate
+from simulator.tape import Tape
+from simulator.ticker import STEP_MS, STEP_S, CandleTicker, track
+
+log = logging.getLogger(__name__)
+
+SNAPSHOT_TRADES = 100
+TICKER_BATCH_S = 5.0
+MAX_JUMP_MS = 3_600_000
+"""A clock that moves further than this between two looks was set; nothing of the time between is sent."""
+_WORK_AHEAD_S = 0.02
+
+
+class Feed:
+    """All connections, and the loop that feeds them. Belongs to one event loop."""
+
+    def __init__(self, tape: Tape, clock: ExchangeClock, options: Options, faults: Faults, ledger: Ledger) -> None:
+        self._tape = tape
+        self._clock = clock
+        self._options = options
+        self._faults = faults
+        self._ledger = ledger
+        self._snapshots = CandleSnapshots(tape, options, faults)
+        self._quotes = Quotes(tape)
+        self._ticker = CandleTicker(tape)
+        self._books: dict[str, Levels] = {}
+        self._numbers = count(1)
+        self._started_ns = time.monotonic_ns()
+        self._seen_ns = clock.now_ns()
+        self._batch_at = self._beat_at = time.monotonic()
+        self.connections: dict[int, Connection] = {}
+
+    def number(self) -> int:
+        """A number for a new connection."""
+        return next(self._numbers)
+
+    def leave(self, connection: Connection) -> None:
+        self.connections.pop(connection.number, None)
+        self._watch_only_wanted()
+
+    def clock_changed(self) -> None:
+        """Begin again from now."""
+        self._seen_ns = self._clock.now_ns()
+        self._count_from(0)
+
+    def tape_changed(self) -> None:
+        """Look at the present buckets again."""
+        self._ticker.restart(self._seen_ms)
+
+    def count_from_zero(self) -> None:
+        """Leave what was traded until now out of the open bucket, as a server does that has restarted."""
+        self._count_from(self._seen_ms + 1)
+
+    def _count_from(self, zero_ms: int) -> None:
+        self._snapshots.zero_ms = self._ticker.zero_ms = zero_ms
+        self._ticker.restart(self._seen_ms)
+
+    # --- subscriptions
+
+    async def subscribe(self, connection: Connection, channel: str, products: Iterable[str]) -> None:
+        """Send the channel's snapshots, one frame a product, and let updates follow each."""
+        wanted = connection.subscriptions.setdefault(channel, {})
+        for product in products:
+            if channel != "heartbeats":
+                self._snapshot(connection, channel, self._tape.products[product])
+            wanted[product] = None
+            if channel == "candles":
+                self._ticker.watch(product, self._seen_ms)
+            await asyncio.sleep(0)
+
+    def unsubscribe(self, connection: Connection, channel: str, products: Iterable[str] | None) -> None:
+        """Stop the channel for `products`, or altogether."""
+        wanted = connection.subscriptions.get(channel, {})
+        for product in list(wanted) if products is None else products:
+            wanted.pop(product, None)
+        self._watch_only_wanted()
+
+    def acknowledge(self, connection: Connection) -> None:
+        """Tell the connection everything that it is subscribed to."""
+        connection.send("subscriptions", self._timestamp(), frames.subscriptions(connection.subscriptions))
+
+    def _watch_only_wanted(self) -> None:
+        self._ticker.keep(self._wanted("candles"))
+        wanted = self._wanted("level2")
+        self._books = {name: levels for name, levels in self._books.items() if name in wanted}
+
+    def _wanted(self, channel: str) -> set[str]:
+        return {product for c in self.connections.values() for product in c.subscriptions.get(channel, ())}
+
+    def _snapshot(self, connection: Connection, channel: str, product: Product) -> None:
+        match channel:
+            case "candles":
+                self._candle_snapshot(connection, product)
+            case "level2":
+                levels = self._books.setdefault(product.name, self._quotes.levels(product, self._seen_ms))
+                self._send(connection, channel, product, self._book("snapshot", product, levels))
+            case _:
+                self._send(connection, channel, product, self._rows("snapshot", channel, product))
+
+    def _rows(self, kind: str, channel: str, product: Product) -> str:
+        """The events of a frame with rows, as of what the loop has seen: its next frame goes on there."""
+        match channel:
+            case "market_trades":
+                trades = self._tape.last_trades(product.name, self._seen_ms + 1, SNAPSHOT_TRADES)
+                return frames.events(kind, "trades", frames.trade_rows(product, trades))
+            case "status":
+                return frames.events(kind, "products", [self._quotes.status(product, self._seen_ms)])
+        row = self._quotes.ticker(product, self._seen_ms, batch=channel == "ticker_batch")
+        return frames.events(kind, "tickers", [row])
+
+    def _candle_snapshot(self, connection: Connection, product: Product) -> None:
+        # Later than what the loop has seen, it could tell of a bucket while the last update of the one before is due.
+        if rows := self._snapshots.of(product.name, self._seen_ms):
+            self._send(connection, "candles", product, frames.candles("snapshot", product, rows))
+
+    # --- the loop
+
+    async def run(self) -> None:
+        """Feed the connections until cancelled."""
+        while True:
+            started = time.monotonic()
+            self.tick()
+            self._work_ahead()
+            now = time.monotonic()
+            next_update = started + self._options.update_seconds(self._clock.speed) - now
+            await asyncio.sleep(max(0.001, min(next_update, self._beat_at - now, self._until_boundary())))
+
+    def _until_boundary(self) -> float:
+        """Real seconds to just after the end of the open bucket."""
+        return self._clock.real_seconds_until(self._seen_ms // STEP_MS * STEP_MS + STEP_MS) + 0.001
+
+    def tick(self) -> None:
+        """Send everything that is due now."""
+        now_ns, since_ms = self._clock.now_ns(), self._seen_ms
+        now_ms = now_ns // 1_000_000
+        if not 0 <= now_ms - since_ms <= max(MAX_JUMP_MS, 5_000 * self._clock.speed):
+            log.info("the clock was set: %s", frames.zulu(now_ms * 1_000_000))
+            self.clock_changed()
+            return
+        self._seen_ns = now_ns
+        if self.connections:
+            self._send_candles(now_ms)
+            self._send_trades(since_ms, now_ms)
+            self._send_tickers(since_ms, now_ms)
+        self._beat()
+        self._drop_idle()
+
+    def _work_ahead(self) -> None:
+        until = time.monotonic() + _WORK_AHEAD_S
+        for _ in self._ticker.prepare(self._seen_ms):
+            if time.monotonic() > until:
+                break
+
+    def _send_candles(self, now_ms: int) -> None:
+        final = self._options.final_update and not self._faults.find(NoFinalUpdate)
+        for name, values in self._ticker.due(now_ms, final_update=final):
+            product = self._tape.products[name]
+            self._broadcast("candles", product, frames.candles("update", product, [values]))
+
+    def _send_trades(self, since_ms: int, now_ms: int) -> None:
+        for name in self._wanted("market_trades"):
+            trades = self._tape.trades(name, since_ms + 1, now_ms + 1)
+            if len(trades):
+                product = self._tape.products[name]
+                rows = frames.trade_rows(product, trades)
+                self._broadcast("market_trades", product, frames.events("update", "trades", rows))
+
+    def _send_tickers(self, since_ms: int, now_ms: int) -> None:
+        for name in self._wanted("ticker") | self._wanted("level2"):
+            if len(self._tape.trades(name, since_ms + 1, now_ms + 1)):
+                product = self._tape.products[name]
+                self._broadcast("ticker", product, self._rows("update", "ticker", product))
+                self._update_book(product, now_ms)
+        if time.monotonic() >= self._batch_at:
+            self._batch_at = time.monotonic() + TICKER_BATCH_S
+            for name in self._wanted("ticker_batch"):
+                product = self._tape.products[name]
+                self._broadcast("ticker_batch", product, self._rows("update", "ticker_batch", product))
+
+    def _update_book(self, product: Product, now_ms: int) -> None:
+        before = self._books.get(product.name)
+        if before is None:
+            return
+        after = self._quotes.levels(product, now_ms)
+        self._books[product.name] = after
+        if changed := changes(before, after):
+            self._broadcast("level2", product, self._book("update", product, changed))
+
+    def _beat(self) -> None:
+        if time.monotonic() < self._beat_at:
+            return
+        self._beat_at = max(self._beat_at + self._options.heartbeat_ms / 1000, time.monotonic())
+        text = self._options.heartbeat_text or self._faults.find(HeartbeatText) is not None
+        period_ns = int(self._options.heartbeat_ms * 1_000_000)
+        for connection in self.connections.values():
+            if connection.subscriptions.get("heartbeats"):
+                # Each connection is served by another "process", which has been up for another time.
+                uptime_ns = time.monotonic_ns() - self._started_ns + _uptime_s(connection.number) * 1_000_000_000
+                events = frames.heartbeat(self._seen_ns, uptime_ns // period_ns, uptime_ns, text=text)
+                connection.send("heartbeats", self._timestamp(), events)
+
+    def _drop_idle(self) -> None:
+        limit = time.monotonic() - self._options.idle_s
+        for connection in self.connections.values():
+            if connection.last_frame_s < limit and not connection.half_open and not connection.ws.closed:
+                self._ledger.socket(connection.number, "closing", "idle")
+                connection.abort()
+
+    # --- acts
+
+    def candle_snapshots(self) -> None:
+        """Send every candle snapshot again."""
+        for connection in self.connections.values():
+            for name in connection.subscriptions.get("candles", ()):
+                self._candle_snapshot(connection, self._tape.products[name])
+
+    def announce(self, name: str, start_s: int) -> None:
+        """Send the candle of `start_s` as it is now."""
+        product = self._tape.products[name]
+        rows = self._tape.candles(name, Timeframe.M5, start_s, start_s + STEP_S, self._clock.now_ms()).tolist()
+        if rows:
+            self._broadcast("candles", product, frames.candles("update", product, rows))
+
+    def send_stale(self, name: str, buckets_back: int) -> None:
+        """Send the first state of a bucket again."""
+        product, start_ms = self._tape.products[name], (self._clock.now_ms() // STEP_MS - buckets_back) * STEP_MS
+        if states := track(self._tape, name, start_ms).states:
+            self._broadcast("candles", product, frames.candles("update", product, states[:1]))
+
+    # --- frames
+
+    @property
+    def _seen_ms(self) -> int:
+        return self._seen_ns // 1_000_000
+
+    def _timestamp(self) -> str:
+        """What the loop has seen: no frame tells of a time whose candles are still to be sent, however busy we are."""
+        return frames.zulu(self._seen_ns)
+
+    def _broadcast(self, channel: str, product: Product, events: str) -> None:
+        for connection in self.connections.values():
+            if connection.wants(channel, product.name):
+                self._send(connection, channel, product, events)
+
+    def _send(self, connection: Connection, channel: str, product: Product, events: str) -> None:
+        wire = "l2_data" if channel == "level2" else channel
+        connection.send(wire, self._timestamp(), events, subscription=channel, product=product.name)
+
+    def _book(self, kind: str, product: Product, levels: Levels) -> str:
+        at = frames.trade_time(self._seen_ms)
+        rows = [
+            {"side": side, "event_time": at, "price_level": product.price(p), "new_quantity": product.size(size)}
+            for (side, p), size in levels.items()
+        ]
+        return frames.events(kind, "updates", rows, product_id=product.name)
+
+
+def _uptime_s(connection: int) -> int:
+    return 1_000 + int(noise.uniform(3, np.array([connection]))[0] * 100_000)

@@ -1,0 +1,80 @@
+"""The rows of ticker and status frames, and the order book: what is shown of a product besides candles and trades."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from simulator.market import Product
+from simulator.stats import DayStats, book
+from simulator.tape import Tape
+
+DEPTH = 50
+"""Price levels on each side of the book."""
+
+Levels: TypeAlias = dict[tuple[str, int], int]
+"""Size by side (bid, offer) and price, all in units."""
+
+
+class Quotes:
+    """Rows for the wire, computed from the tape."""
+
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
+        self._stats = DayStats(tape)
+
+    def ticker(self, product: Product, now_ms: int, *, batch: bool = False) -> dict[str, str]:
+        """A row of `ticker`; one of `ticker_batch` has no best bid and ask. The 52-week range is that of the day."""
+        day, last = self._stats.of(product.name, now_ms), self._last(product, now_ms)
+        low, high = product.price(min(day.low, last)), product.price(max(day.high, last))
+        row = {
+            "type": "ticker",
+            "product_id": product.name,
+            "price": product.price(last),
+            "volume_24_h": product.size(day.volume),
+            "low_24_h": low,
+            "high_24_h": high,
+            "low_52_w": low,
+            "high_52_w": high,
+            "price_percent_chg_24_h": day.change_percent,
+        }
+        return row if batch else row | _best(product, last)
+
+    def status(self, product: Product, now_ms: int) -> dict[str, str]:
+        """A row of `status`."""
+        return {
+            "product_type": "SPOT",
+            "id": product.name,
+            "base_currency": product.base,
+            "quote_currency": product.quote,
+            "base_increment": product.size(1),
+            "quote_increment": product.price(1),
+            "display_name": f"{product.base}/{product.quote}",
+            "status": "online" if self._tape.is_online(product.name, now_ms) else "delisted",
+            "status_message": "",
+            "min_market_funds": "1",
+        }
+
+    def levels(self, product: Product, now_ms: int) -> Levels:
+        """The book, made up around the last price."""
+        bids, asks = book(self._last(product, now_ms), DEPTH, 10**product.size_decimals)
+        return {("bid", price): size for price, size in bids} | {("offer", price): size for price, size in asks}
+
+    def _last(self, product: Product, now_ms: int) -> int:
+        last = self._tape.last_trades(product.name, now_ms + 1, 1)
+        return int(last.price[-1]) if len(last) else 0
+
+
+def _best(product: Product, last: int) -> dict[str, str]:
+    bids, asks = book(last, 1, 10**product.size_decimals)
+    row = {}
+    for side, levels in (("bid", bids), ("ask", asks)):
+        price, size = levels[0] if levels else (None, None)
+        row[f"best_{side}"] = product.price(price) if price is not None else ""
+        row[f"best_{side}_quantity"] = product.size(size) if size is not None else ""
+    return row
+
+
+def changes(before: Levels, after: Levels) -> Levels:
+    """What turns one book into the other; a level that is gone has size 0."""
+    gone = dict.fromkeys((key for key in before if key not in after), 0)
+    return gone | {key: size for key, size in after.items() if before.get(key) != size}

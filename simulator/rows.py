@@ -1,0 +1,128 @@
+"""The rows of an answer for candles: the truth, as the faults in force leave it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from itertools import count
+
+import numpy as np
+
+from app.market.timeframes import Timeframe
+from simulator import noise
+from simulator.faults import Faults
+from simulator.market import Candles
+from simulator.rest_faults import (
+    CandlesToll,
+    RestAlternate,
+    RestEmpty,
+    RestHalf,
+    RestHoles,
+    RestLate,
+    RestOddRow,
+    RestShort,
+    RestStale,
+)
+from simulator.tape import Tape
+
+
+class Rows:
+    """Safe to use from several threads."""
+
+    def __init__(self, tape: Tape, faults: Faults) -> None:
+        self._tape = tape
+        self._faults = faults
+        self._answers = count()
+
+    def of(self, name: str, timeframe: Timeframe, first_s: int, last_s: int, now_ms: int) -> tuple[Candles, str]:
+        """Candles whose buckets start from `first_s` to `last_s`, oldest first; and the fault that changed them."""
+        if not self._faults:
+            return self._tape.candles(name, timeframe, first_s, last_s + 1, now_ms), ""
+        behind_ms, note = self._behind_ms(name)
+        now_ms -= behind_ms
+        rows = self._tape.candles(name, timeframe, first_s, last_s + 1, now_ms)
+        for change in (self._late, self._stale):
+            changed = change(name, timeframe, rows, now_ms)
+            if changed is not rows:
+                rows, note = changed, note or change.__name__.replace("_", "rest_", 1)
+        for kind, left in _LEFT.items():
+            toll = self._faults.take(kind, lambda fault: fault.product in (None, name))
+            if toll is not None:
+                rows, note = left(toll, rows, next(self._answers)), note or toll.fault
+        return rows, note
+
+    def spoil(self, name: str, candles: list[dict[str, str]]) -> str:
+        """Spell a row of an answer, newest first, as a fault wants it; the fault's name, or nothing."""
+        odd = self._faults.take(RestOddRow, lambda fault: fault.product in (None, name)) if candles else None
+        if odd is None:
+            return ""
+        row = candles[min(odd.bucket, len(candles) - 1)]
+        match odd.kind:
+            case "zero_low":
+                row["low"] = "0"
+            case "exponent":
+                row["volume"] = f"{Decimal(row['volume']):E}"
+            case "missing_field":
+                del row["close"]
+            case "text":
+                row["high"] = "n/a"
+        return odd.fault
+
+    def _behind_ms(self, name: str) -> tuple[int, str]:
+        """How far the server that answers is behind, and the fault that says so."""
+        two = self._faults.find(RestAlternate, lambda fault: fault.product in (None, name))
+        if two is None or next(self._answers) % 2 == 0:
+            return 0, ""
+        return int(two.seconds * 1000), two.fault
+
+    def _late(self, name: str, timeframe: Timeframe, rows: Candles, now_ms: int) -> Candles:
+        late = self._faults.find(RestLate, lambda fault: fault.product in (None, name))
+        if late is None:
+            return rows
+        ends_ms = (rows["start_s"] + timeframe.seconds) * 1000
+        shown = ends_ms + late.seconds * 1000 <= now_ms
+        if late.shows_open:
+            shown |= ends_ms > now_ms
+        return rows if shown.all() else rows[shown]
+
+    def _stale(self, name: str, timeframe: Timeframe, rows: Candles, now_ms: int) -> Candles:
+        stale = self._faults.find(RestStale, lambda fault: fault.product in (None, name))
+        newest = timeframe.last_over(now_ms / 1000)
+        if stale is None or newest + timeframe.seconds + stale.seconds <= now_ms / 1000:
+            return rows
+        half_ms = newest * 1000 + timeframe.seconds * 500
+        early = self._tape.candles(name, timeframe, newest, newest + 1, half_ms)
+        if not len(early):
+            return rows
+        rows = rows.copy()
+        rows[rows["start_s"] == newest] = early[0]
+        return rows
+
+
+def _short(fault: CandlesToll, rows: Candles, _: int) -> Candles:
+    assert isinstance(fault, RestShort)
+    return rows[-fault.rows :] if fault.keep == "newest" else rows[: fault.rows]
+
+
+def _empty(_: CandlesToll, rows: Candles, __: int) -> Candles:
+    return rows[:0]
+
+
+def _half(_: CandlesToll, rows: Candles, __: int) -> Candles:
+    rows = rows.copy()
+    rows["volume"] = np.maximum(1, rows["volume"] // 2)
+    return rows
+
+
+def _holes(fault: CandlesToll, rows: Candles, answer: int) -> Candles:
+    assert isinstance(fault, RestHoles)
+    return rows[noise.uniform(noise.key_of(answer, "holes"), rows["start_s"]) >= fault.rate]
+
+
+_LEFT: dict[type[CandlesToll], Callable[[CandlesToll, Candles, int], Candles]] = {
+    RestShort: _short,
+    RestEmpty: _empty,
+    RestHalf: _half,
+    RestHoles: _holes,
+}
+"""What each toll leaves of the rows; the last argument is the answer's number."""
