@@ -13,18 +13,8 @@ from app.alerts.evaluate import Evaluator
 from app.alerts.settings import AlertSettings
 from app.backfill.rest import BudgetedRest
 from app.settings import Settings
-from app.storage.alerts import AlertCache
-from app.storage.buckets import BucketReader
-from app.storage.budget import Budget
-from app.storage.candles import CandleCache
-from app.storage.clock import ClockCache
 from app.storage.connection import connect
-from app.storage.deliveries import Deliveries
-from app.storage.disputes import Disputes
-from app.storage.indicators import IndicatorCache
-from app.storage.products import ProductCache
-from app.storage.queue import RepairQueue
-from app.storage.trust import StreamTrust
+from app.storage.stores import Stores
 from app.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -34,40 +24,24 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Context:
-    """Made once a process; each part is made at its first use and may be shared between threads."""
-
-    exchange = "coinbase"
+class Context(Stores):
+    """Made once a process: its stores, and what is built on them."""
 
     def __init__(self, settings: Settings, client: Redis | None = None) -> None:
+        super().__init__(
+            client or connect(settings.redis.url, connections=settings.redis_connections),
+            "coinbase",
+            capacity=settings.series_capacity,
+            events_kept=settings.events_kept,
+            requests_per_second=settings.rest_requests_per_second,
+        )
         self.settings = settings
-        self.redis = client or connect(settings.redis.url, connections=settings.redis_connections)
         self._of_thread = threading.local()
 
     @classmethod
     def from_environment(cls) -> Self:
         """Raises `InvalidInput` where a setting is wrong."""
         return cls(Settings.from_environment())
-
-    @cached_property
-    def candles(self) -> CandleCache:
-        return CandleCache(self.redis, capacity=self.settings.series_capacity, events_kept=self.settings.events_kept)
-
-    @cached_property
-    def buckets(self) -> BucketReader:
-        return BucketReader(self.redis)
-
-    @cached_property
-    def indicators(self) -> IndicatorCache:
-        return IndicatorCache(self.redis, events_kept=self.settings.events_kept)
-
-    @cached_property
-    def alerts(self) -> AlertCache:
-        return AlertCache(self.redis)
-
-    @cached_property
-    def deliveries(self) -> Deliveries:
-        return Deliveries(self.redis)
 
     @cached_property
     def alert_settings(self) -> AlertSettings:
@@ -82,33 +56,9 @@ class Context:
         return Evaluator(self.candles, self.alerts, self.alert_settings, self.settings.timeframes)
 
     @cached_property
-    def clock(self) -> ClockCache:
-        return ClockCache(self.redis, self.exchange)
-
-    @cached_property
-    def products(self) -> ProductCache:
-        return ProductCache(self.redis, self.exchange)
-
-    @cached_property
-    def queue(self) -> RepairQueue:
-        return RepairQueue(self.redis, self.exchange)
-
-    @cached_property
-    def budget(self) -> Budget:
-        return Budget(self.redis, self.exchange, self.settings.rest_requests_per_second)
-
-    @cached_property
     def budgeted_rest(self) -> BudgetedRest:
         """The exchange's REST within the request budget."""
         return BudgetedRest(lambda: self.rest, self.budget, self.redis)
-
-    @cached_property
-    def disputes(self) -> Disputes:
-        return Disputes(self.redis, self.exchange)
-
-    @cached_property
-    def trust(self) -> StreamTrust:
-        return StreamTrust(self.redis, self.exchange)
 
     @cached_property
     def tasks(self) -> Tasks:

@@ -29,7 +29,7 @@ def figures() -> list[Figure]:
 
 
 def _scans(everything: Full, broken: int) -> list[float]:
-    scanner, values = Scanner(everything.context), []
+    scanner, values = Scanner(everything.context, everything.context.settings), []
     for _ in range(RUNS):
         began = time.perf_counter()
         found = scanner.scan(NOW_S * 1000)

@@ -19,18 +19,18 @@ A_TASK = 8
 
 @cache
 def _channels() -> dict[str, Channel]:
-    return channels_of(context())
+    return channels_of(context().alert_settings)
 
 
 @cache
 def _delivery() -> Delivery:
-    return delivery_of(context(), _channels())
+    return delivery_of(context(), context().alert_settings.delivery, _channels())
 
 
 @celeryd_after_setup.connect
 def _tell_what_is_missing(instance: Any, **_: Any) -> None:
     if "alerts" in instance.app.amqp.queues.consume_from:
-        tell_misconfigured(context(), _channels())
+        tell_misconfigured(context().deliveries, _channels())
 
 
 @app.task(name="workers.alerts.deliver", **ONCE_MORE)

@@ -23,7 +23,7 @@ def _let_go(**_: Any) -> None:
 
 @cache
 def _repair() -> Repair:
-    return Repair(context())
+    return Repair(context(), context().settings, context().budgeted_rest, context().tasks)
 
 
 @app.task(name="workers.repair.scan", **ONCE_MORE)

@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable
 
 from app.backfill.filler import Filler
-from app.context import Context
+from app.backfill.rest import BudgetedRest
 from app.errors import ExchangeError
+from app.settings import Settings
 from app.storage.queue import Request
+from app.storage.stores import Stores
 from app.storage.touched import Touched
 from app.util.stop import Stop
 
@@ -31,16 +33,20 @@ WORTH_A_LINE = 10
 class Drain:
     """What a backfill worker does. Any number may run at the same time, on any host."""
 
-    def __init__(self, context: Context, on_news: Callable[[list[Touched]], None]) -> None:
-        self._context = context
-        self._filler = Filler(context, on_news)
+    def __init__(
+        self, stores: Stores, settings: Settings, rest: BudgetedRest, on_news: Callable[[list[Touched]], None]
+    ) -> None:
+        self._stores = stores
+        self._rest = rest
+        self._per_second = settings.rest_requests_per_second
+        self._filler = Filler(stores, settings, on_news)
 
     def run(self, *, max_s: float, stop: Stop | None = None) -> int:
         """Work until nothing is due, or `max_s` have passed; returns how many pages were requested."""
         deadline, pages = time.monotonic() + max_s, 0
         while time.monotonic() < deadline and not (stop and stop.is_set()):
             exchange_ms = self._exchange_ms()
-            request = None if exchange_ms is None else self._context.queue.claim(exchange_ms)
+            request = None if exchange_ms is None else self._stores.queue.claim(exchange_ms)
             if request is None or exchange_ms is None:
                 break
             if self._filler.need(request, exchange_ms) is None:
@@ -54,18 +60,18 @@ class Drain:
         return pages
 
     def _report(self, pages: int) -> None:
-        left = self._context.queue.state()
+        left = self._stores.queue.state()
         if pages and left.total >= WORTH_A_LINE:
-            seconds = left.total / self._context.settings.rest_requests_per_second
+            seconds = left.total / self._per_second
             log.info("repair: %d pages read, %d requests left, about %.0f s", pages, left.total, seconds)
 
     def _serve(self, request: Request, exchange_ms: int, stop: Stop | None) -> int | None:
         """Request what `request` needs, page by page; returns the pages, None if there was no permit for the first."""
         follows = None
         for pages in range(MAX_PAGES):
-            with self._context.budgeted_rest.permit(timeout_s=LONGEST_WAIT_S, stop=stop) as permit:
+            with self._rest.permit(timeout_s=LONGEST_WAIT_S, stop=stop) as permit:
                 if permit is None:
-                    self._context.queue.postpone(request, exchange_ms)
+                    self._stores.queue.postpone(request, exchange_ms)
                     return pages or None
                 # The later the time of the request, the more buckets have settled; and some may have come meanwhile.
                 exchange_ms = self._exchange_ms() or exchange_ms
@@ -85,12 +91,12 @@ class Drain:
 
     def _exchange_ms(self) -> int | None:
         """The exchange's time; too early rather than too late, so that nothing settles too soon."""
-        known = self._context.clock.read()
+        known = self._stores.clock.read()
         if known and known.age_ms <= CLOCK_TOO_OLD_MS:
             return known.exchange_ms
-        if not self._context.queue.state().total:
+        if not self._stores.queue.state().total:
             return None
-        with self._context.budgeted_rest.permit(timeout_s=LONGEST_WAIT_S) as permit:
+        with self._rest.permit(timeout_s=LONGEST_WAIT_S) as permit:
             if permit is None:
                 return None
             try:
@@ -98,5 +104,5 @@ class Drain:
             except ExchangeError as error:
                 log.warning("the exchange's time is not known: %s", error)
                 return known.exchange_ms if known else None
-        self._context.clock.tell(exchange_ms)
+        self._stores.clock.tell(exchange_ms)
         return exchange_ms

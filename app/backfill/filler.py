@@ -10,15 +10,16 @@ from app.backfill.needs import Built, Gaps
 from app.backfill.proof import Proof, interpret, interpret_survey
 from app.backfill.rest import Permitted
 from app.backfill.surveys import located, survey
-from app.context import Context
 from app.errors import Contradicted, ExchangeError, Refused, Throttled
 from app.exchange.adapter import Page
 from app.market.series import Series
 from app.market.timeframes import BASE
+from app.settings import Settings
 from app.storage import mismatches
 from app.storage.model import View
 from app.storage.queue import Kind, Request, Why
 from app.storage.requests import Need, Rules, page_of_reconciliation
+from app.storage.stores import Stores
 from app.storage.touched import Touched, touched_by
 
 log = logging.getLogger(__name__)
@@ -35,11 +36,11 @@ LONGEST_DELAY_S = 60.0
 class Filler:
     """Works on one request of the repair queue at a time; what becomes of it is written to the queue."""
 
-    def __init__(self, context: Context, on_news: Callable[[list[Touched]], None]) -> None:
-        self._context = context
-        self._queue = context.queue
+    def __init__(self, stores: Stores, settings: Settings, on_news: Callable[[list[Touched]], None]) -> None:
+        self._stores = stores
+        self._queue = stores.queue
         self._on_news = on_news
-        self._rules = Rules(context.settings.close_grace_seconds, context.settings.settling_seconds)
+        self._rules = Rules(settings.close_grace_seconds, settings.settling_seconds)
 
     def need(self, request: Request, exchange_ms: int) -> Need | None:
         """The next page that `request` stands for; None if there is nothing to request (any more)."""
@@ -53,7 +54,7 @@ class Filler:
 
         `exchange_ms`: the exchange's time, not later than the moment of the request. Raises `ExchangeError`.
         """
-        series = request.series(self._context.exchange)
+        series = request.series(self._stores.exchange)
         reason = "start" if need.initial else str(request.kind)
         page = permit.request(
             reason, lambda rest: rest.candles(series.product, need.timeframe, need.first_s, need.last_s)
@@ -77,7 +78,7 @@ class Filler:
     def failed(self, request: Request, error: ExchangeError, exchange_ms: int) -> None:
         """Decide what becomes of `request`, which ended with `error`."""
         if isinstance(error, Throttled):
-            pause_s = self._context.budget.state().paused_s
+            pause_s = self._stores.budget.state().paused_s
             log.warning("rate limited by the exchange: all workers pause for %.1f s (%s)", pause_s, error)
             self._queue.postpone(request, exchange_ms)
         elif isinstance(error, Refused):
@@ -100,9 +101,9 @@ class Filler:
 
     def _gaps(self, request: Request, exchange_ms: int) -> Gaps:
         """What is known of the series of `request`, read now."""
-        series, now_s = request.series(self._context.exchange), exchange_ms / 1000
+        series, now_s = request.series(self._stores.exchange), exchange_ms / 1000
         newest_s = self._rules.newest(series.timeframe, now_s)
-        view = self._context.candles.read_whole(series, newest_s)
+        view = self._stores.candles.read_whole(series, newest_s)
         (asked,) = self._queue.asked([request._replace(kind=Kind.GAP)])
         return Gaps(view, series.timeframe, now_s, self._rules, asked, self._built(series, view, now_s))
 
@@ -110,13 +111,13 @@ class Filler:
         """What of a longer series is built from candles of 5m, if it was requested at all."""
         if not series.timeframe.contains(BASE) or not view.revision:
             return None
-        base = self._context.candles.read_whole(series.at(BASE), self._rules.newest(BASE, now_s))
+        base = self._stores.candles.read_whole(series.at(BASE), self._rules.newest(BASE, now_s))
         (asked,) = self._queue.asked([Request(Kind.GAP, series.product, BASE)])
         return Built.of(Gaps(base, BASE, now_s, self._rules, asked), series.timeframe)
 
     def _write(self, request: Request, series: Series, need: Need, page: Page, gaps: Gaps, exchange_ms: int) -> None:
         is_survey = need.timeframe != series.timeframe
-        disputed = self._context.disputes.read(series)
+        disputed = self._stores.disputes.read(series)
         proves = interpret_survey if is_survey else interpret
         proof = proves(series, need, page, gaps.view, disputed, exchange_ms, self._rules)
         if len(disputed) or len(proof.disputed):
@@ -125,17 +126,17 @@ class Filler:
             raise Contradicted(f"the response contradicts {len(proof.disputed)} candles of {series} that were certain")
         self._mark_doubtful(series, need, proof, gaps.view, exchange_ms)
         is_history = bool(len(gaps.traded)) and need.last_s <= int(gaps.traded[0])
-        written = self._context.candles.write([proof.write], announce=not (need.initial or is_history))
+        written = self._stores.candles.write([proof.write], announce=not (need.initial or is_history))
         if not is_survey:
-            mismatches.record(self._context.redis, written, cause=str(request.kind), exchange_ms=exchange_ms)
+            mismatches.record(self._stores.redis, written, cause=str(request.kind), exchange_ms=exchange_ms)
             if series.timeframe == BASE:
-                self._context.trust.learn(written)
+                self._stores.trust.learn(written)
         if touched := touched_by(written):
             self._on_news(touched)
 
     def _dispute(self, series: Series, proof: Proof, exchange_ms: int) -> None:
         """Keep what REST says against what is certain; the candles stay, marked, until another response agrees."""
-        self._context.disputes.write(series, proof.disputed)
+        self._stores.disputes.write(series, proof.disputed)
         starts = proof.disputed["start_s"].tolist()
         if self._mark(series, [(start_s, start_s) for start_s in starts], exchange_ms):
             log.warning("%s: REST contradicts %d candles; requested again in 15 minutes", series, len(starts))
@@ -153,7 +154,7 @@ class Filler:
 
         What is marked is requested again (`anew`: at once), and the newest value of the series says so.
         """
-        if not self._context.candles.mark_provisional([(series, *range_) for range_ in ranges], confirmed=True):
+        if not self._stores.candles.mark_provisional([(series, *range_) for range_ in ranges], confirmed=True):
             return False
         self._queue.add([(Request(Kind.GAP, series.product, series.timeframe), Why.GAP)], anew=anew)
         newest_s = self._rules.newest(series.timeframe, exchange_ms / 1000)

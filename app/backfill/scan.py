@@ -11,16 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from app.backfill.needs import Built, Gaps
-from app.context import Context
 from app.market.candles import State
 from app.market.carry_forward import recarried
 from app.market.gaps import Starts
 from app.market.records import EMPTY, PROVISIONAL, STATE_MASK
 from app.market.series import Series
 from app.market.timeframes import BASE, Timeframe
+from app.settings import Settings
 from app.storage.model import Ring, View
 from app.storage.queue import Kind, Request, Why
 from app.storage.requests import PAGE, Asked, Rules
+from app.storage.stores import Stores
 from app.storage.touched import Touched
 from app.util.batches import batched
 
@@ -47,28 +48,28 @@ class Found(NamedTuple):
 class Scanner:
     """One pass over every series of an exchange."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._timeframes = context.settings.timeframes
-        self._rules = Rules(context.settings.close_grace_seconds, context.settings.settling_seconds)
+    def __init__(self, stores: Stores, settings: Settings) -> None:
+        self._stores = stores
+        self._timeframes, self._capacity = settings.timeframes, settings.series_capacity
+        self._rules = Rules(settings.close_grace_seconds, settings.settling_seconds)
 
     def scan(self, exchange_ms: int) -> list[Found]:
         """Everything that is missing or out of date at `exchange_ms`; requests nothing by itself."""
         given_up = {
             request
-            for request, failure in self._context.queue.failures().items()
+            for request, failure in self._stores.queue.failures().items()
             if abs(exchange_ms - failure["exchange_ms"]) < FAILED_FOR_MS
         }
         found: list[Found] = []
-        for products in batched(self._context.products.delivered(), PRODUCTS_A_READ):
+        for products in batched(self._stores.products.delivered(), PRODUCTS_A_READ):
             found += self._scan_some(products, exchange_ms)
         return [f for f in found if f.request is None or f.request[0] not in given_up]
 
     def _scan_some(self, products: list[str], exchange_ms: int) -> Iterator[Found]:
         now_s = exchange_ms / 1000
-        many = [Series(self._context.exchange, p, t) for p in products for t in self._timeframes]
+        many = [Series(self._stores.exchange, p, t) for p in products for t in self._timeframes]
         rings = self._rings(many)
-        computed = self._context.indicators.read_revisions(many)
+        computed = self._stores.indicators.read_revisions(many)
         unclear = [series for series in many if not self._is_complete(rings[series], series.timeframe, now_s)]
         asked = self._asked(unclear)
         for (series, ring), revision in zip(rings.items(), computed, strict=True):
@@ -82,10 +83,10 @@ class Scanner:
 
     def _rings(self, many: list[Series]) -> dict[Series, Ring]:
         """The ring of each series, with room for all that the settings say: they may have changed since it was made."""
-        rings = dict(zip(many, self._context.candles.read_rings(many), strict=True))
-        if small := [s for s, ring in rings.items() if len(ring.slots) < self._context.settings.series_capacity]:
-            self._context.candles.grow(small)
-            rings |= zip(small, self._context.candles.read_rings(small), strict=True)
+        rings = dict(zip(many, self._stores.candles.read_rings(many), strict=True))
+        if small := [s for s, ring in rings.items() if len(ring.slots) < self._capacity]:
+            self._stores.candles.grow(small)
+            rings |= zip(small, self._stores.candles.read_rings(small), strict=True)
         return rings
 
     def _is_complete(self, ring: Ring, timeframe: Timeframe, now_s: float) -> bool:
@@ -93,7 +94,7 @@ class Scanner:
 
     def _asked(self, many: list[Series]) -> dict[Series, tuple[Asked, ...]]:
         requests = [Request(Kind.GAP, series.product, series.timeframe) for series in many]
-        return dict(zip(many, self._context.queue.asked(requests), strict=True))
+        return dict(zip(many, self._stores.queue.asked(requests), strict=True))
 
     def _look_at(
         self,

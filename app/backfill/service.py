@@ -6,13 +6,15 @@ import logging
 from collections import Counter
 
 from app.backfill.drain import Drain
+from app.backfill.rest import BudgetedRest
 from app.backfill.scan import Found, Scanner
 from app.backfill.schedule import is_due
-from app.context import Context
 from app.market.timeframes import BASE
+from app.settings import Settings
 from app.storage.leftovers import sweep
 from app.storage.queue import Kind, Request, Why
-from app.storage.touched import Touched
+from app.storage.stores import Stores
+from app.tasks import Tasks
 from app.util.stop import Stop
 
 log = logging.getLogger(__name__)
@@ -21,64 +23,63 @@ log = logging.getLogger(__name__)
 class Repair:
     """Safe to call from any number of processes at once."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._scanner = Scanner(context)
-        self._drain = Drain(context, self._on_news)
+    def __init__(self, stores: Stores, settings: Settings, rest: BudgetedRest, tasks: Tasks) -> None:
+        self._stores = stores
+        self._settings = settings
+        self._tasks = tasks
+        self._scanner = Scanner(stores, settings)
+        self._drain = Drain(stores, settings, rest, tasks.update)
 
     def scan(self, *, now: bool = False) -> list[Found]:
         """Find what is missing and have it repaired, if it is time to (or `now`)."""
-        clock = self._context.clock.read()
+        clock = self._stores.clock.read()
         if clock is None:
             return []
-        every_s = self._context.settings.gap_scan_seconds
-        if not now and not is_due(self._context.redis, "scan", self._context.exchange, clock.exchange_s, every_s):
+        every_s = self._settings.gap_scan_seconds
+        if not now and not is_due(self._stores.redis, "scan", self._stores.exchange, clock.exchange_s, every_s):
             return []
         found = self._scanner.scan(clock.exchange_ms)
         for request, why, not_before_ms in (f.request for f in found if f.request):
-            self._context.queue.add([(request, why)], not_before_ms=not_before_ms)
-        self._context.tasks.update(f.touched for f in found if f.touched)
+            self._stores.queue.add([(request, why)], not_before_ms=not_before_ms)
+        self._tasks.update(f.touched for f in found if f.touched)
         self._forget()
         if found:
             _report(found)
-            self._context.tasks.drain()
+            self._tasks.drain()
         return found
 
     def _forget(self) -> None:
         """What is kept of products that are no longer followed goes away."""
-        followed = {product.product for product in self._context.products.read()}
+        followed = {product.product for product in self._stores.products.read()}
         if followed:
-            self._context.queue.forget(followed)
-            self._context.disputes.forget(followed)
+            self._stores.queue.forget(followed)
+            self._stores.disputes.forget(followed)
 
     def reconcile(self, *, now: bool = False) -> int:
         """Have the last page of every series of 5m compared with REST, and of one longer timeframe in turn."""
-        clock = self._context.clock.read()
+        clock = self._stores.clock.read()
         if clock is None:
             return 0
-        every_s = self._context.settings.reconcile_seconds
-        if not now and not is_due(self._context.redis, "reconcile", self._context.exchange, clock.exchange_s, every_s):
+        every_s = self._settings.reconcile_seconds
+        if not now and not is_due(self._stores.redis, "reconcile", self._stores.exchange, clock.exchange_s, every_s):
             return 0
-        longer = [t for t in self._context.settings.timeframes if t != BASE]
+        longer = [t for t in self._settings.timeframes if t != BASE]
         turn = longer[int(clock.exchange_s // every_s) % len(longer)] if longer else BASE
         requests = [
             (Request(Kind.RECONCILE, product, timeframe), Why.RECONCILE)
             for timeframe in dict.fromkeys((BASE, turn))
-            for product in self._context.products.delivered()
+            for product in self._stores.products.delivered()
         ]
-        self._context.queue.add(requests)
-        self._context.tasks.drain()
-        if followed := {product.product for product in self._context.products.read()}:
-            sweep(self._context.redis, self._context.exchange, followed)
+        self._stores.queue.add(requests)
+        self._tasks.drain()
+        if followed := {product.product for product in self._stores.products.read()}:
+            sweep(self._stores.redis, self._stores.exchange, followed)
         log.info("reconciliation: %d requests queued (5m and %s)", len(requests), turn)
         return len(requests)
 
     def drain(self, *, max_s: float = 20.0, stop: Stop | None = None) -> int:
         """Work on the queue until nothing is due, `max_s` have passed, or `stop` is set."""
         return self._drain.run(max_s=max_s, stop=stop)
-
-    def _on_news(self, touched: list[Touched]) -> None:
-        self._context.tasks.update(touched)
 
 
 def _report(found: list[Found]) -> None:

@@ -22,7 +22,7 @@ EXAMPLE_S = 1_735_689_600
 
 def listed(context: Context, arguments: Namespace) -> dict[str, Any]:
     page = page_of_alerts(
-        context,
+        context.alerts,
         product=arguments.product,
         timeframe=arguments.timeframe,
         rule=arguments.rule,
@@ -30,7 +30,7 @@ def listed(context: Context, arguments: Namespace) -> dict[str, Any]:
         limit=arguments.limit,
         cursor=arguments.cursor,
     )
-    return {**page, "channels": channel_rows(context)}
+    return {**page, "channels": channel_rows(context.deliveries, context.alert_settings)}
 
 
 def test(context: Context, name: str) -> str:
@@ -56,7 +56,7 @@ def enable(context: Context, name: str) -> str:
 def _channel(context: Context, name: str) -> Channel:
     from app.delivery.service import channels_of
 
-    channels = channels_of(context)
+    channels = channels_of(context.alert_settings)
     if name not in channels:
         raise InvalidInput(f"no channel is called {name[:40]!r}; there are: {', '.join(channels)}")
     return channels[name]

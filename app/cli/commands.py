@@ -29,7 +29,7 @@ def status(context: Context, arguments: Namespace) -> int:
 
         watch_status(context)
         return OK
-    state = read_status(context)
+    state = read_status(context, context.settings)
     _show(state.model_dump(mode="json"), arguments, lambda _: tables.status(state))
     return OK if state.ready else NOT_READY
 
@@ -37,7 +37,7 @@ def status(context: Context, arguments: Namespace) -> int:
 def products(context: Context, arguments: Namespace) -> int:
     from app.cli import tables
 
-    answer = Lookup(context).products()
+    answer = Lookup(context, context.settings.timeframes).products()
     _show(answer, arguments, tables.products)
     return OK if answer["products"] else NOT_READY
 
@@ -45,7 +45,7 @@ def products(context: Context, arguments: Namespace) -> int:
 def candles(context: Context, arguments: Namespace) -> int:
     from app.cli import tables
 
-    answer = Lookup(context).candles(
+    answer = Lookup(context, context.settings.timeframes).candles(
         arguments.product,
         arguments.timeframe,
         start_s=arguments.start,
@@ -59,7 +59,9 @@ def candles(context: Context, arguments: Namespace) -> int:
 def indicators(context: Context, arguments: Namespace) -> int:
     from app.cli import tables
 
-    answer = Lookup(context).indicators(arguments.product, arguments.timeframe, limit=arguments.limit)
+    answer = Lookup(context, context.settings.timeframes).indicators(
+        arguments.product, arguments.timeframe, limit=arguments.limit
+    )
     _show(answer, arguments, tables.indicators)
     return OK if answer["ready"] else NOT_READY
 
@@ -67,7 +69,7 @@ def indicators(context: Context, arguments: Namespace) -> int:
 def watch(context: Context, arguments: Namespace) -> int:
     from app.cli.watch import watch_series
 
-    lookup = Lookup(context)
+    lookup = Lookup(context, context.settings.timeframes)
     series = lookup.series(arguments.product, arguments.timeframe)
     lookup.check_delivered(series)
     watch_series(context, series, as_json=arguments.json)
@@ -77,7 +79,7 @@ def watch(context: Context, arguments: Namespace) -> int:
 def export(context: Context, arguments: Namespace) -> int:
     from app.cli.export import export
 
-    lookup = Lookup(context)
+    lookup = Lookup(context, context.settings.timeframes)
     series = lookup.series(arguments.product, arguments.timeframe)
     count = export(lookup, series, arguments)
     print(f"{series}: {count} candles", file=sys.stderr)
@@ -95,7 +97,7 @@ def gaps(context: Context, arguments: Namespace) -> int:
 def backfill(context: Context, arguments: Namespace) -> int:
     from app.cli.backfill import backfill
 
-    lookup = Lookup(context)
+    lookup = Lookup(context, context.settings.timeframes)
     series = lookup.series(arguments.product, arguments.timeframe)
     lookup.check_delivered(series)
     return OK if backfill(context, series, arguments.days) else NOT_READY
@@ -118,7 +120,7 @@ def alerts(context: Context, arguments: Namespace) -> int:
 def reconcile(context: Context, _: Namespace) -> int:
     from app.backfill.service import Repair
 
-    queued = Repair(context).reconcile(now=True)
+    queued = Repair(context, context.settings, context.budgeted_rest, context.tasks).reconcile(now=True)
     if not queued:
         raise Unready("there is nothing to compare yet: no products, or the exchange's clock has not been heard")
     print(f"{queued} requests queued; `python -m app status` shows how many are pending, and what they corrected")
@@ -127,10 +129,10 @@ def reconcile(context: Context, _: Namespace) -> int:
 
 def ingest(context: Context, arguments: Namespace) -> int:
     from app import logs
-    from app.ingest.process import main
+    from app.ingest.process import Ingest, main
 
     logs.configure(context.settings, arguments.command)
-    return main(context)
+    return main(Ingest(context, context.settings, context.budgeted_rest, context.tasks))
 
 
 def web(context: Context, arguments: Namespace) -> int:

@@ -11,7 +11,7 @@ from app.context import Context
 def read_gaps(context: Context) -> dict[str, Any]:
     """`lacking`: series that lack closed candles at this moment of the exchange's clock; `pending` and `failures`."""
     clock = context.clock.read()
-    found = Scanner(context).scan(clock.exchange_ms) if clock else []
+    found = Scanner(context, context.settings).scan(clock.exchange_ms) if clock else []
     return {
         "exchange_ms": clock.exchange_ms if clock else None,
         "lacking": [

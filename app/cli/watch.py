@@ -51,7 +51,7 @@ def watch_series(context: Context, series: Series, *, as_json: bool) -> None:
                 print(_line(event, as_json=as_json), flush=True)
         return
     newest: deque[str] = deque(maxlen=EVENTS_SHOWN)
-    lookup, stream = Lookup(context), EventStream(context.redis)
+    lookup, stream = Lookup(context, context.settings.timeframes), EventStream(context.redis)
     position, wanted = stream.read(None).position, _wanted(series)
 
     def draw(console: Console) -> RenderableType:
@@ -81,7 +81,7 @@ def _live(draw: Callable[[Console], RenderableType], wait: Callable[[], None]) -
 
 def _status(context: Context, console: Console) -> RenderableType:
     with console.capture() as drawn:
-        tables.status(read_status(context), console)
+        tables.status(read_status(context, context.settings), console)
     return Text.from_ansi(drawn.get())
 
 

@@ -7,18 +7,19 @@ import binascii
 import re
 from typing import Any
 
-from app.context import Context
+from app.alerts.settings import AlertSettings
 from app.delivery.texts import title_of
 from app.errors import InvalidInput
 from app.market.timeframes import Timeframe
-from app.storage.alerts import StoredAlert
+from app.storage.alerts import AlertCache, StoredAlert
+from app.storage.deliveries import Deliveries
 
 MOST = 500
 _CURSOR = re.compile(r"(\d{1,12}) ([^ ]{1,120})")
 
 
 def page_of_alerts(
-    context: Context,
+    stored: AlertCache,
     *,
     product: str | None = None,
     timeframe: Timeframe | None = None,
@@ -39,7 +40,7 @@ def page_of_alerts(
         return all(want is None or want == part for want, part in zip(wanted, identity.split("|"), strict=False))
 
     before = _parse_cursor(cursor) if cursor else None
-    alerts, more = context.alerts.newest(limit, is_wanted, since_s=since_s or 0, before=before)
+    alerts, more = stored.newest(limit, is_wanted, since_s=since_s or 0, before=before)
     last = alerts[-1] if more and alerts else None
     return {"alerts": [row_of(a) for a in alerts], "next": _cursor(last.fact["end"], last.id) if last else None}
 
@@ -58,15 +59,15 @@ def row_of(alert: StoredAlert) -> dict[str, Any]:
     }
 
 
-def channel_rows(context: Context) -> list[dict[str, Any]]:
+def channel_rows(deliveries: Deliveries, settings: AlertSettings) -> list[dict[str, Any]]:
     """Every channel of the alerts file: its kind, what waits for it, and what is wrong with it."""
     rows = []
-    for name, settings in context.alert_settings.channels.items():
-        state = context.deliveries.state(name)
+    for name, channel in settings.channels.items():
+        state = deliveries.state(name)
         rows.append(
             {
                 "channel": name,
-                "kind": settings.kind,
+                "kind": channel.kind,
                 "state": "disabled" if state.disabled else "paused" if state.paused_ms else "working",
                 "reason": state.disabled or state.trouble,
                 "waiting": state.waiting + state.claimed,

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Mapping
 
-from app.context import Context
+from app.alerts.settings import AlertSettings, DeliverySettings
 from app.delivery.channels.build import MisconfiguredChannel, build_channels
 from app.delivery.channels.channel import Channel
 from app.delivery.delivery import Delivery
@@ -16,46 +16,53 @@ from app.market.carry_forward import contiguous_tail
 from app.market.series import Series
 from app.market.timeframes import Timeframe
 from app.storage.alerts import StoredAlert
+from app.storage.candles import CandleCache
+from app.storage.clock import ClockCache
+from app.storage.deliveries import Deliveries
+from app.storage.stores import Stores
 
 log = logging.getLogger(__name__)
 
 
-def channels_of(context: Context, environ: Mapping[str, str] | None = None) -> dict[str, Channel]:
+def channels_of(settings: AlertSettings, environ: Mapping[str, str] | None = None) -> dict[str, Channel]:
     """The channels of the alerts file, with their secrets from the environment."""
-    return build_channels(context.alert_settings, os.environ if environ is None else environ)
+    return build_channels(settings, os.environ if environ is None else environ)
 
 
-def delivery_of(context: Context, channels: Mapping[str, Channel]) -> Delivery:
-    settings = context.alert_settings.delivery
+def delivery_of(stores: Stores, settings: DeliverySettings, channels: Mapping[str, Channel]) -> Delivery:
     return Delivery(
-        context.deliveries, channels, settings, lambda alert: picture(context, alert), lambda: _exchange_s(context)
+        stores.deliveries,
+        channels,
+        settings,
+        lambda alert: picture(stores.candles, alert),
+        lambda: _exchange_s(stores.clock),
     )
 
 
-def _exchange_s(context: Context) -> float | None:
-    told = context.clock.read()
+def _exchange_s(clock: ClockCache) -> float | None:
+    told = clock.read()
     return told.exchange_s if told else None
 
 
-def tell_misconfigured(context: Context, channels: Mapping[str, Channel]) -> list[str]:
+def tell_misconfigured(deliveries: Deliveries, channels: Mapping[str, Channel]) -> list[str]:
     """Say, in the log and in the state of the channel, which channels cannot work as they are set."""
     told = []
     for name, channel in channels.items():
         if isinstance(channel, MisconfiguredChannel):
             log.error("%s; its messages wait", channel.reason)
-            context.deliveries.disable(name, channel.reason, channel.target)
+            deliveries.disable(name, channel.reason, channel.target)
             told.append(channel.reason)
     return told
 
 
-def picture(context: Context, alert: StoredAlert) -> bytes | None:
+def picture(candles: CandleCache, alert: StoredAlert) -> bytes | None:
     """The chart of an alert; None where its candles are no longer kept."""
     from app.delivery.chart import draw  # here: only who delivers has to load what draws
 
     fact = alert.fact
     series = Series(fact["exchange"], fact["product"], Timeframe(fact["timeframe"]))
     start_s = fact["start"]
-    view = context.candles.read(series, start_s - (WINDOW - 1) * series.timeframe.seconds, start_s)
+    view = candles.read(series, start_s - (WINDOW - 1) * series.timeframe.seconds, start_s)
     records = contiguous_tail(view.over, series.timeframe)
     if not len(records) or records["start_s"][-1] != start_s:
         return None

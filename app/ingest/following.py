@@ -10,9 +10,8 @@ import logging
 import threading
 from typing import NamedTuple
 
-from app.context import Context
 from app.ingest.universe import Selection, Selector, is_in_share, share_of
-from app.storage.products import FollowedProduct
+from app.storage.products import FollowedProduct, ProductCache
 from app.util.stop import Stop
 
 log = logging.getLogger(__name__)
@@ -32,9 +31,9 @@ class Change(NamedTuple):
 class Following:
     """`look` is for one thread; the selection may be completed by another one."""
 
-    def __init__(self, context: Context, selection: Selection) -> None:
-        self._context = context
-        self._share = context.settings.ingest_share
+    def __init__(self, products: ProductCache, share: str, selection: Selection) -> None:
+        self._products = products
+        self._share = share
         self._selection = selection
         self._published: Selection | None = None
         self._revision: int | None = None
@@ -55,14 +54,14 @@ class Following:
         A product that the exchange refuses is not fed, unless it was before: its session requests it now and then.
         """
         self._publish()
-        revision = self._context.products.renew()
+        revision = self._products.renew()
         lost = False
         if revision is None:
             lost = self._restore()
-            revision = self._context.products.renew()
+            revision = self._products.renew()
         if revision == self._revision:
             return Change([], [], lost)
-        self._followed = {p.product: p for p in self._context.products.read()}
+        self._followed = {p.product: p for p in self._products.read()}
         self._revision = revision
         fed = self._fed
         mine = [p for p in share_of(self._followed.values(), self._share) if not p.refused or p.product in fed]
@@ -73,14 +72,14 @@ class Following:
         selection = self._selection
         published = self._published
         if published is None or (selection.products, selection.is_own) != (published.products, published.is_own):
-            self._context.products.follow(selection.products, feeds=self._feeds, has_selected=selection.is_own)
+            self._products.follow(selection.products, feeds=self._feeds, has_selected=selection.is_own)
             self._published = selection
 
     def _restore(self) -> bool:
         """Publish this process's part again, as it was last seen; whether everything was lost."""
-        lost = not self._context.products.is_known()
+        lost = not self._products.is_known()
         products = [self._followed.get(p.product, p) for p in self._selection.products]
-        self._context.products.follow(products, feeds=self._feeds, has_selected=False)
+        self._products.follow(products, feeds=self._feeds, has_selected=False)
         if not lost:
             log.warning("this process was taken for dead: its part of the followed products is published again")
         return lost

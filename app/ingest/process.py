@@ -10,15 +10,18 @@ import time
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from app.context import Context
+from app.backfill.rest import BudgetedRest
 from app.exchange.adapter import Connected, Disconnected, FrameRejected
 from app.exchange.coinbase.websocket import CoinbaseAdapter
 from app.ingest.following import Change, Following
 from app.ingest.outbox import Batch, Outbox
 from app.ingest.universe import Selector
 from app.ingest.writer import Writer
+from app.settings import Settings
 from app.storage.health import HealthCache
 from app.storage.pulse import Pulse
+from app.storage.stores import Stores
+from app.tasks import Tasks
 from app.util.stop import Stop
 
 log = logging.getLogger(__name__)
@@ -36,15 +39,18 @@ LONGEST_DELAY_S = 2.0
 class Ingest:
     """One ingest process: as many connections as its share of the products needs, and one writer."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, stores: Stores, settings: Settings, rest: BudgetedRest, tasks: Tasks) -> None:
+        self._stores = stores
+        self._settings = settings
+        self._rest = rest
+        self._tasks = tasks
         self._stop = Stop()
         self._outbox = Outbox(self._on_link)
-        self._writer = Writer(context, self._outbox.top_up)
-        self._health = HealthCache(context.redis, context.exchange)
+        self._writer = Writer(stores, tasks, settings.settling_seconds, self._outbox.top_up)
+        self._health = HealthCache(stores.redis, stores.exchange)
         self._away_since: float | None = None
         self._delay_s = 0.0
-        self._pulse = Pulse(context.redis, "ingest")
+        self._pulse = Pulse(stores.redis, "ingest")
         self._look_at_s = 0.0
         self._scanned = False
 
@@ -54,11 +60,12 @@ class Ingest:
 
     def run(self) -> None:
         """Until `stop`. Redis and the exchange may come and go meanwhile."""
-        selector, settings = Selector(self._context, self._stop), self._context.settings
+        settings = self._settings
+        selector = Selector(self._stores, settings, self._rest, self._stop)
         selection = selector.first()
         if selection is None:
             return
-        following = Following(self._context, selection)
+        following = Following(self._stores.products, settings.ingest_share, selection)
         first = self._first_look(following)
         if first is None:
             return
@@ -111,7 +118,7 @@ class Ingest:
             self._look_at_s = time.monotonic() + LOOK_EVERY_S
         if batch.exchange_ms and not self._scanned:
             # The start is a scan like any other: it finds every series empty, or with what the downtime left out.
-            self._context.tasks.scan()
+            self._tasks.scan()
             self._scanned = True
 
     def _look(self, adapter: CoinbaseAdapter, following: Following) -> None:
@@ -153,9 +160,8 @@ def _apply(change: Change, adapter: CoinbaseAdapter) -> None:
     adapter.subscribe((p.product for p in change.new), {p.product: p.source for p in change.new})
 
 
-def main(context: Context) -> int:
+def main(ingest: Ingest) -> int:
     """Run an ingest process until SIGTERM or SIGINT."""
-    ingest = Ingest(context)
     gc.freeze()  # what was imported stays: looking through it all would take 40 ms in the middle of some close
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ingest.stop())

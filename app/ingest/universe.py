@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from redis.exceptions import RedisError
 
-from app.context import Context
+from app.backfill.rest import BudgetedRest
 from app.errors import ExchangeError
 from app.exchange.coinbase.listing import Listing
 from app.exchange.coinbase.models import Product
@@ -23,8 +23,10 @@ from app.exchange.coinbase.universe import (
     unmatched,
     untradable,
 )
+from app.settings import Settings
 from app.storage import rejected
 from app.storage.products import FollowedProduct
+from app.storage.stores import Stores
 from app.util.stop import Stop
 from app.util.timestamps import shown
 
@@ -67,8 +69,10 @@ class Selection(NamedTuple):
 class Selector:
     """Makes the selection of this process, and completes it while parts of it match nothing."""
 
-    def __init__(self, context: Context, stop: Stop) -> None:
-        self._context = context
+    def __init__(self, stores: Stores, settings: Settings, rest: BudgetedRest, stop: Stop) -> None:
+        self._stores = stores
+        self._settings = settings
+        self._rest = rest
         self._stop = stop
         self._reported: set[str] = set()
         self._rejected: dict[str, str] = {}
@@ -83,12 +87,12 @@ class Selector:
                 return None
             try:
                 if listing := self._listing():
-                    return self._made(self._context.settings.products, listing)
+                    return self._made(self._settings.products, listing)
             except ExchangeError as error:
                 if selection := self._without_listing(attempt):
                     log.warning("products: %s; going on with %d without the listing", error, len(selection.products))
                     return selection
-                url = self._context.settings.exchange_rest_url
+                url = self._settings.exchange_rest_url
                 log.warning("products: cannot reach %s: %s; trying again", url, error)
                 self._stop.wait(min(MAX_DELAY_S, 0.5 * 2 ** min(attempt, 10)) * random.uniform(0.5, 1.0))
             except RedisError as error:
@@ -104,7 +108,7 @@ class Selector:
             listing = self._listing()
             if listing is None:
                 return before
-            more = self._made(before.open_parts if before.is_own else self._context.settings.products, listing)
+            more = self._made(before.open_parts if before.is_own else self._settings.products, listing)
             judged, unlisted = _judged(before, listing, self._today())
         except (ExchangeError, RedisError) as error:
             log.info("products: the listing cannot be read: %s; again in %.0f s", error, before.look_again_s)
@@ -117,7 +121,7 @@ class Selector:
         return before if after == before else after
 
     def _today(self) -> str:
-        clock = self._context.clock.read()
+        clock = self._stores.clock.read()
         return f" (seen {shown(clock.exchange_s)} UTC)" if clock else ""
 
     def _made(self, parts: Sequence[str], listing: Listing) -> Selection:
@@ -128,7 +132,7 @@ class Selector:
     def _report(self, missing: dict[str, str], listing: Listing) -> None:
         """Each fact once, however often the listing is read."""
         new = {name: reason for name, reason in listing.rejected.items() if self._rejected.get(name) != reason}
-        rejected.note(self._context.redis, "product listing", [f"{name} ({reason})" for name, reason in new.items()])
+        rejected.note(self._stores.redis, "product listing", [f"{name} ({reason})" for name, reason in new.items()])
         self._rejected = dict(listing.rejected)
         for part, hint in missing.items():
             if part not in self._reported:
@@ -138,8 +142,8 @@ class Selector:
 
     def _without_listing(self, attempt: int) -> Selection | None:
         """A selection without the listing: what was followed before, or, after some attempts, what is named by id."""
-        named = self._context.settings.products
-        if known := self._context.products.read():
+        named = self._settings.products
+        if known := self._stores.products.read():
             return Selection(known, is_own=False)
         if attempt < ATTEMPTS or any(":" in part for part in named):
             return None
@@ -147,7 +151,7 @@ class Selector:
 
     def _listing(self) -> Listing | None:
         """The exchange's listing; None if the budget had no permit in time."""
-        with self._context.budgeted_rest.permit(timeout_s=30, stop=self._stop) as permit:
+        with self._rest.permit(timeout_s=30, stop=self._stop) as permit:
             return permit.request("products", lambda rest: rest.products()) if permit else None
 
 

@@ -9,7 +9,6 @@ from itertools import chain, islice
 
 import numpy as np
 
-from app.context import Context
 from app.exchange.adapter import GapSuspected
 from app.ingest.outbox import Batch
 from app.market.candles import UnifiedCandle
@@ -20,8 +19,9 @@ from app.storage import mismatches
 from app.storage.forming import FormingFeed
 from app.storage.model import Outcome, Write, Written
 from app.storage.queue import Kind, Request, Why
+from app.storage.stores import Stores
 from app.storage.touched import touched_by
-from app.tasks import SERIES_A_TASK
+from app.tasks import SERIES_A_TASK, Tasks
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +34,14 @@ class Writer:
     `top_up` adds what closed since a batch was taken: when hundreds close at once, the first are written meanwhile.
     """
 
-    def __init__(self, context: Context, top_up: Callable[[Batch], None] = lambda _: None) -> None:
-        self._context = context
+    def __init__(
+        self, stores: Stores, tasks: Tasks, settling_s: float, top_up: Callable[[Batch], None] = lambda _: None
+    ) -> None:
+        self._stores = stores
+        self._tasks = tasks
         self._top_up = top_up
-        self._forming = FormingFeed(context.redis, context.exchange)
-        self._settling_s = context.settings.settling_seconds
+        self._forming = FormingFeed(stores.redis, stores.exchange)
+        self._settling_s = settling_s
         self._wake_ups: list[int] = []
 
     def write(self, batch: Batch) -> None:
@@ -47,12 +50,12 @@ class Writer:
         self._write_closed(batch)
         if batch.exchange_ms:
             # After the candles: whoever reads this time finds every candle that closed before it.
-            self._context.clock.tell(batch.exchange_ms)
+            self._stores.clock.tell(batch.exchange_ms)
         self._write_forming(batch)
         self._note_silence(batch)
         self._queue_gaps(batch)
         if batch.refused:
-            self._context.products.refuse(batch.refused)
+            self._stores.products.refuse(batch.refused)
             batch.refused.clear()
         self._wake_up(batch.exchange_ms)
 
@@ -60,7 +63,7 @@ class Writer:
         """Write what closed, as many at a time as a task takes: workers compute the first while others are written."""
         if not batch.closed:
             return
-        is_trusted = self._context.trust.is_given
+        is_trusted = self._stores.trust.is_given
         while batch.closed:
             if len(batch.closed) < SERIES_A_TASK:
                 self._top_up(batch)
@@ -69,17 +72,17 @@ class Writer:
             provisional = {key for key, event in some if event.provisional or not is_trusted}
             if provisional:
                 self._mark(writes, provisional)
-            written = self._context.candles.write(writes)
+            written = self._stores.candles.write(writes)
             batch.touched += touched_by(written)
             for key, _ in some:
                 del batch.closed[key]
             self._compare(written)
-            mismatches.record(self._context.redis, written, cause="revision", exchange_ms=batch.exchange_ms)
+            mismatches.record(self._stores.redis, written, cause="revision", exchange_ms=batch.exchange_ms)
             self._tell_workers(batch)  # last: the broker may fail, and only this is tried again
 
     def _tell_workers(self, batch: Batch) -> None:
         if batch.touched:
-            self._context.tasks.update(batch.touched)
+            self._tasks.update(batch.touched)
             batch.touched.clear()
 
     def _mark(self, writes: list[Write], provisional: Container[tuple[str, int]]) -> None:
@@ -94,7 +97,7 @@ class Writer:
         """Have REST requested for `series` once the bucket has settled."""
         settles_ms = self._settles_ms(start_s, series.timeframe)
         request = Request(Kind.GAP, series.product, series.timeframe)
-        self._context.queue.add([(request, Why.GAP)], not_before_ms=settles_ms)
+        self._stores.queue.add([(request, Why.GAP)], not_before_ms=settles_ms)
         self._note_wake_up(settles_ms)
 
     def _compare(self, written: Iterable[Written]) -> None:
@@ -103,8 +106,8 @@ class Writer:
         if contradicted:
             log.info("the stream contradicts what was confirmed: %s", ", ".join(sorted(map(str, contradicted))))
             requests = (Request(Kind.RECONCILE, s.product, s.timeframe) for s in contradicted)
-            self._context.queue.add((request, Why.RECONCILE) for request in requests)
-            self._context.tasks.drain()
+            self._stores.queue.add((request, Why.RECONCILE) for request in requests)
+            self._tasks.drain()
 
     def _settles_ms(self, start_s: int, timeframe: Timeframe) -> int:
         """Exchange time from which REST's word on the bucket is final."""
@@ -112,7 +115,7 @@ class Writer:
 
     def _write_forming(self, batch: Batch) -> None:
         if batch.forming:
-            written = self._context.candles.write(self._writes(batch.forming.values()), announce=False)
+            written = self._stores.candles.write(self._writes(batch.forming.values()), announce=False)
             newer = {w.series.product for w in written if Outcome.UPDATED in w.outcomes}
             self._forming.tell(candle for candle in batch.forming.values() if candle.product in newer)
             batch.forming.clear()
@@ -133,21 +136,21 @@ class Writer:
         if batch.gaps:
             for gap in batch.gaps.values():
                 log.info("%s %s: gap suspected: %s", gap.product, gap.timeframe, gap.reason)
-            exchange = self._context.exchange
+            exchange = self._stores.exchange
             # A stream that turns out to have been deaf may have closed some of them already.
-            self._context.candles.mark_provisional(
+            self._stores.candles.mark_provisional(
                 [(Series(exchange, g.product, g.timeframe), g.first_s, g.last_s) for g in batch.gaps.values()]
             )
-            self._context.queue.add(((_request(gap), Why.GAP) for gap in batch.gaps.values()), anew=True)
-            self._context.tasks.drain()
+            self._stores.queue.add(((_request(gap), Why.GAP) for gap in batch.gaps.values()), anew=True)
+            self._tasks.drain()
             batch.gaps.clear()
 
     def _note_silence(self, batch: Batch) -> None:
         """Write down in which buckets an unbroken stream was silent, and have REST requested when they have settled."""
         if not batch.quiet:
             return
-        many = [(Series(self._context.exchange, g.product, g.timeframe), g) for g in chain(*batch.quiet.values())]
-        self._context.candles.write([Write(s, _silent_notes(g)) for s, g in many], announce=False)
+        many = [(Series(self._stores.exchange, g.product, g.timeframe), g) for g in chain(*batch.quiet.values())]
+        self._stores.candles.write([Write(s, _silent_notes(g)) for s, g in many], announce=False)
         first_s: dict[Series, int] = {}
         for series, gap in many:
             first_s[series] = min(gap.first_s, first_s.get(series, gap.first_s))
@@ -166,7 +169,7 @@ class Writer:
             heapq.heappop(self._wake_ups)
             due = True
         if due:
-            self._context.tasks.drain()
+            self._tasks.drain()
 
 
 def _silent_notes(gap: GapSuspected) -> Records:

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from app.context import Context
 from app.errors import InvalidInput, Unready
 from app.indicators.macdv import MacdvSeries, macdv_of
 from app.indicators.readiness import readiness_of
@@ -29,6 +28,7 @@ from app.storage.fitness import ask, behind_of
 from app.storage.indicators import IndicatorValue
 from app.storage.model import NOTHING, View
 from app.storage.products import FollowedProduct
+from app.storage.stores import Stores
 from app.util.memo import Memo
 
 MOST_CANDLES = 100_000
@@ -59,30 +59,31 @@ class Newest(NamedTuple):
 class Lookup:
     """Answers questions; safe to call from any number of threads."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, stores: Stores, timeframes: Sequence[Timeframe]) -> None:
+        self._stores = stores
+        self._timeframes = timeframes
         self._followed: Memo[dict[str, FollowedProduct]] = Memo(
-            lambda: {p.product: p for p in context.products.read()}, FOLLOWED_FOR_S
+            lambda: {p.product: p for p in stores.products.read()}, FOLLOWED_FOR_S
         )
-        self._clock = Memo(context.clock.read, CLOCK_FOR_S)
-        self._behind = Memo(lambda: behind_of(ask(context.redis)), SERVER_FOR_S)
+        self._clock = Memo(stores.clock.read, CLOCK_FOR_S)
+        self._behind = Memo(lambda: behind_of(ask(stores.redis)), SERVER_FOR_S)
 
     def products(self) -> dict[str, Any]:
         """Every followed product with the latest indicator of each timeframe, None where there is none."""
-        followed = self._context.products.read()
-        timeframes = self._context.settings.timeframes
-        many = [Series(self._context.exchange, p.product, t) for p in followed for t in timeframes]
-        latest = dict(zip(many, self._context.indicators.read_many(many), strict=True))
+        followed = self._stores.products.read()
+        timeframes = self._timeframes
+        many = [Series(self._stores.exchange, p.product, t) for p in followed for t in timeframes]
+        latest = dict(zip(many, self._stores.indicators.read_many(many), strict=True))
         rows = [
             {
                 "product": p.product,
                 "source": p.source,
                 "refused": p.refused,
-                "latest": {str(t): _brief(latest[Series(self._context.exchange, p.product, t)]) for t in timeframes},
+                "latest": {str(t): _brief(latest[Series(self._stores.exchange, p.product, t)]) for t in timeframes},
             }
             for p in followed
         ]
-        head = {"exchange": self._context.exchange, "timeframes": [str(t) for t in timeframes]}
+        head = {"exchange": self._stores.exchange, "timeframes": [str(t) for t in timeframes]}
         return {**head, "products": rows, **self._stale()}
 
     def candles(
@@ -128,7 +129,7 @@ class Lookup:
             else:
                 last = _open_s(one.timeframe, now_s)
                 ranges[one] = (series, *_reach(one.timeframe, last, one.limit))
-        views = self._context.candles.read_many(list(ranges.values()))
+        views = self._stores.candles.read_many(list(ranges.values()))
         for (one, (series, _, last)), view in zip(ranges.items(), views, strict=True):
             if len(view.records) < one.limit:
                 view = self._read(series, None, last, one.limit)
@@ -158,10 +159,10 @@ class Lookup:
         if not 1 <= limit <= WINDOW:
             raise InvalidInput(f"limit is {limit}; it must be 1 to {WINDOW}")
         newest = timeframe.bucket(self._now_s())
-        view = self._context.candles.read(series, newest - WINDOW * timeframe.seconds, newest)
+        view = self._stores.candles.read(series, newest - WINDOW * timeframe.seconds, newest)
         if not view.revision:
             self.check_delivered(series)
-        latest = self._context.indicators.read_many([series])[0]
+        latest = self._stores.indicators.read_many([series])[0]
         tail = contiguous_tail(view.over, timeframe)[-WINDOW:]
         values, reason = _macdv(tail.tobytes(), timeframe)
         return {
@@ -185,12 +186,12 @@ class Lookup:
         if product not in followed:
             raise NotFollowed(f"{product} is not followed here{_hint(product, followed)}")
         self.check_timeframe(timeframe)
-        return Series(self._context.exchange, product, timeframe)
+        return Series(self._stores.exchange, product, timeframe)
 
     def check_timeframe(self, timeframe: Timeframe) -> None:
         """`NotFollowed` where there are no candles of that length."""
-        if timeframe not in self._context.settings.timeframes:
-            kept = ", ".join(self._context.settings.timeframes)
+        if timeframe not in self._timeframes:
+            kept = ", ".join(self._timeframes)
             raise NotFollowed(f"timeframe {timeframe} is not kept here: use one of {kept}")
 
     def check_delivered(self, series: Series) -> None:
@@ -203,9 +204,9 @@ class Lookup:
         """The first `limit` candles from `start_s` on, or the newest `limit` of those up to `last`."""
         reach = (limit + 1) * series.timeframe.seconds
         ends = _reach(series.timeframe, last, limit) if start_s is None else (start_s, min(last, start_s + reach))
-        view = self._context.candles.read(series, *ends) if ends[0] <= ends[1] else NOTHING
+        view = self._stores.candles.read(series, *ends) if ends[0] <= ends[1] else NOTHING
         if len(view.records) < limit and ends != (whole := (start_s or 0, last)) and whole[0] <= whole[1]:
-            view = self._context.candles.read(series, *whole)  # there are holes, or the series begins later
+            view = self._stores.candles.read(series, *whole)  # there are holes, or the series begins later
         records = view.records[-limit:] if start_s is None else view.records[:limit]
         return view._replace(records=records)
 

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from app.context import Context
 from app.market.candles import State
 from app.market.records import Records, state_of
 from app.market.series import Series
 from app.market.timeframes import BASE, Timeframe
+from app.settings import Settings
 from app.storage.entries import readable
+from app.storage.stores import Stores
 from app.util.memo import LastLook
 
 DAY_S = 86_400
@@ -43,26 +44,26 @@ class Prices(NamedTuple):
     newest: int | None
 
 
-def read_overview(context: Context) -> dict[str, Any]:
+def read_overview(stores: Stores, settings: Settings) -> dict[str, Any]:
     """One row a followed product, in alphabetical order, to be written by orjson: the cells are JSON already.
 
     Raises redis' errors where Redis cannot be reached. Cheap: five buckets and one short text a timeframe for each
     product, all of them in a few round trips, and only the texts that have changed are read into.
     """
-    clock = context.clock.read()
-    timeframes = context.settings.timeframes
-    followed = context.products.read()
-    many = _series(context.exchange, tuple(p.product for p in followed), timeframes)
+    clock = stores.clock.read()
+    timeframes = settings.timeframes
+    followed = stores.products.read()
+    many = _series(stores.exchange, tuple(p.product for p in followed), timeframes)
     base = timeframes.index(BASE)
-    prices = _prices(context, many[base], clock.exchange_s if clock else 0)
-    cells = _cells(context.indicators.read_json([*chain(*many)]))
+    prices = _prices(stores, many[base], clock.exchange_s if clock else 0)
+    cells = _cells(stores.indicators.read_json([*chain(*many)]))
     columns = [cells[i * len(followed) : (i + 1) * len(followed)] for i in range(len(timeframes))]
     rows = zip(followed, prices, columns[base], zip(*columns, strict=True), strict=True)
     names = [str(t) for t in timeframes]
     return {
-        "exchange": context.exchange,
+        "exchange": stores.exchange,
         "exchange_ms": clock.exchange_ms if clock else None,
-        "settling_seconds": context.settings.settling_seconds,
+        "settling_seconds": settings.settling_seconds,
         "timeframes": [{"name": str(t), "seconds": t.seconds} for t in timeframes],
         "products": [
             {
@@ -84,11 +85,11 @@ def _series(exchange: str, products: tuple[str, ...], timeframes: tuple[Timefram
     return [[Series(exchange, product, timeframe) for product in products] for timeframe in timeframes]
 
 
-def _prices(context: Context, many: Sequence[Series], now_s: float) -> Iterable[Prices]:
+def _prices(stores: Stores, many: Sequence[Series], now_s: float) -> Iterable[Prices]:
     """Of each series of 5m, from its newest buckets and the one of a day before the open one."""
     opened = BASE.bucket(now_s)
     ages_s = [DAY_S, *(i * BASE.seconds for i in reversed(range(NEWEST)))]
-    slots = context.buckets.read(many, [max(0, opened - age_s) for age_s in ages_s])
+    slots = stores.buckets.read(many, [max(0, opened - age_s) for age_s in ages_s])
     before, newest = slots[:, :1], slots[:, :0:-1]
     return map(
         Prices,

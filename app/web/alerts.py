@@ -85,7 +85,7 @@ def router(context: Context) -> APIRouter:
     def alerts(query: Annotated[AlertQuery, Query()]) -> Response:
         """Alerts, newest first, a page at a time."""
         page = page_of_alerts(
-            context,
+            context.alerts,
             product=query.product,
             timeframe=query.timeframe,
             rule=query.rule,
@@ -98,6 +98,6 @@ def router(context: Context) -> APIRouter:
     @routes.get("/alert-channels", responses={200: {"model": ChannelsAnswer}, 503: ERRORS[503]})
     def channels() -> Response:
         """The channels that carry alerts, and whether they work."""
-        return json_answer({"channels": channel_rows(context)})
+        return json_answer({"channels": channel_rows(context.deliveries, context.alert_settings)})
 
     return routes

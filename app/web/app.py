@@ -38,9 +38,9 @@ def create_app(context: Context) -> FastAPI:
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    lookup = Lookup(context)
+    lookup = Lookup(context, context.settings.timeframes)
     app.state.hub = Hub(EventStream(context.redis), FormingFeed(context.redis, context.exchange))
-    status: Memo[Status] = Memo(lambda: read_status(context), STATUS_FOR_S)
+    status: Memo[Status] = Memo(lambda: read_status(context, context.settings), STATUS_FOR_S)
     errors.install(app)
     app.add_middleware(Bounds)
     if context.settings.web_token:

@@ -57,7 +57,7 @@ class Summary(BaseModel):
 
 def router(context: Context, status: Memo[Status]) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["data"])
-    overview: Memo[dict[str, Any]] = Memo(lambda: read_overview(context), OVERVIEW_FOR_S)
+    overview: Memo[dict[str, Any]] = Memo(lambda: read_overview(context, context.settings), OVERVIEW_FOR_S)
     away: dict[int | str, dict[str, Any]] = {503: {"model": ErrorAnswer, "description": "Redis cannot be read."}}
 
     @routes.get("/overview", responses={200: {"model": OverviewAnswer}, **away})

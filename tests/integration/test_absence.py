@@ -88,11 +88,11 @@ class Here(Context):
     def round(self) -> None:
         """One scan, and work until nothing is due."""
         self.clock.tell(self.market.clock.now_ms())
-        for found in Scanner(self).scan(self.market.clock.now_ms()):
+        for found in Scanner(self, self.settings).scan(self.market.clock.now_ms()):
             if found.request:
                 self.queue.add([found.request[:2]], not_before_ms=found.request[2])
         while self.queue.state().ready:
-            Drain(self, self.told.extend).run(max_s=5)
+            Drain(self, self.settings, self.budgeted_rest, self.told.extend).run(max_s=5)
 
     def pass_time(self, minutes: float, every: int = 20) -> None:
         """Let time pass with a round every few minutes."""
@@ -198,7 +198,7 @@ def test_a_reconciliation_that_overtakes_a_gap_ends_no_history(here: Here) -> No
     now_ms = here.market.clock.now_ms()
     here.clock.tell(now_ms)
     gap, page = (Request(kind, BUSY, BASE) for kind in (Kind.GAP, Kind.RECONCILE))
-    filler = Filler(here, lambda _: None)
+    filler = Filler(here, here.settings, lambda _: None)
     slow = filler.need(gap, now_ms)
     assert slow is not None
     for request, need in ((page, filler.need(page, now_ms)), (gap, slow)):
@@ -285,7 +285,7 @@ def test_a_time_from_the_future_shuts_no_series(here: Here) -> None:
     here.clock.tell(ahead_s * 1000)
     here.candles.write([Write(here.series, to_records(later), Origin.given(later[0].start_s))])
     here.queue.add([(Request(Kind.GAP, BUSY, BASE), Why.GAP)])
-    Drain(here, lambda _: None).run(max_s=5)
+    Drain(here, here.settings, here.budgeted_rest, lambda _: None).run(max_s=5)
     here.redis.delete("cw:1:clock:coinbase")  # ten seconds later the true time is trusted again
     here.pass_time(40)
     here.reconcile()

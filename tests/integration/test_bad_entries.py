@@ -72,22 +72,22 @@ def test_status_overview_and_metrics_show_all_the_others(
     context: Context, redis_client: redis.Redis, data: bytes
 ) -> None:
     context.queue.fail(GAP, "why", 5)
-    before, overview = read_status(context), read_overview(context)
+    before, overview = read_status(context, context.settings), read_overview(context, context.settings)
     spoil(redis_client)
     redis_client.hset(keys.indicator(Series("coinbase", "SOL-USD", Timeframe.M5)), "data", data)  # type: ignore[arg-type]
-    status = read_status(context)
+    status = read_status(context, context.settings)
     assert [p.product for p in status.products] == [p.product for p in before.products]
     assert len(status.series) == len(before.series)
     assert [i.name for i in status.feed.ingests] == [i.name for i in before.feed.ingests]
     assert status.gaps.failures == before.gaps.failures
-    rows = zip(read_overview(context)["products"], overview["products"], strict=True)
+    rows = zip(read_overview(context, context.settings)["products"], overview["products"], strict=True)
     assert all(now == then for now, then in rows if now["product"] != "SOL-USD")
     assert read_sources(context, status).status is status
     assert len(context.indicators.read_many([Series("coinbase", "SOL-USD", Timeframe.M5)])) == 1
 
 
 def test_a_scan_goes_on(context: Context, redis_client: redis.Redis) -> None:
-    scanner, now_ms = Scanner(context), (filled.NOW_S + 3_600) * 1000
+    scanner, now_ms = Scanner(context, context.settings), (filled.NOW_S + 3_600) * 1000
     before = scanner.scan(now_ms)
     assert before
     spoil(redis_client)

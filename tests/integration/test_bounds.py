@@ -193,7 +193,7 @@ def test_while_workers_cannot_be_told_one_task_s_worth_is_written_and_no_more(
     for number in range(300):
         batch.closed[f"P{number}-USD", B0] = CandleClosed(candle(product=f"P{number}-USD"))
     redis_client.set("cw:1:celery:indicators", "in the way")
-    writer = Writer(context)
+    writer = Writer(context, context.tasks, context.settings.settling_seconds)
     for _ in range(3):
         with pytest.raises(RedisError):
             writer.write(batch)
@@ -208,7 +208,7 @@ def test_wake_ups_are_bounded_and_what_they_were_for_waits_in_the_queue(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer_module, "WAKE_UPS_KEPT", 5)
-    batch, writer = Batch(), Writer(context)
+    batch, writer = Batch(), Writer(context, context.tasks, context.settings.settling_seconds)
     for n in range(20):
         start = B0 + n * STEP
         batch.quiet[f"P{n}-USD"] = [GapSuspected(f"P{n}-USD", BASE, start, start, "why", settled_only=True)]

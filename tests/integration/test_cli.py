@@ -156,7 +156,7 @@ def test_status_prints_the_summary_first(full: Context) -> None:
 
 
 def test_status_as_json_is_that_of_the_api(full: Context) -> None:
-    state, here = as_json(full, "status"), read_status(full).model_dump(mode="json")
+    state, here = as_json(full, "status"), read_status(full, full.settings).model_dump(mode="json")
     volatile = ("feed", "redis")  # ages and bytes move on
     assert {k: v for k, v in state.items() if k not in volatile} == {k: v for k, v in here.items() if k not in volatile}
     assert state.keys() == here.keys()
@@ -177,7 +177,7 @@ def test_status_names_the_series_that_need_a_word(context: Context) -> None:
 
 
 def test_products(full: Context) -> None:
-    assert as_json(full, "products") == Lookup(full).products()
+    assert as_json(full, "products") == Lookup(full, full.settings.timeframes).products()
     table = run(full, "products").stdout
     assert re.search(r"^BTC-USDC +BTC-USD +-?\d+\.\d \w+ .* followed", table, re.MULTILINE)
     assert re.search(r"^GONE-USD .*refused: the exchange did not confirm", table, re.MULTILINE)
@@ -185,7 +185,7 @@ def test_products(full: Context) -> None:
 
 def test_candles(full: Context) -> None:
     answer = as_json(full, "candles", "btc-usd", "1h", "--limit", "3")
-    assert answer == Lookup(full).candles("BTC-USD", Timeframe.H1, limit=3)
+    assert answer == Lookup(full, full.settings.timeframes).candles("BTC-USD", Timeframe.H1, limit=3)
     table = run(full, "candles", "BTC-USD", "--start", str(filled.OPEN_S - 300)).stdout.splitlines()
     assert len(table) == 3
     assert re.match(r"2021-03-04 07:00:00 +100 +103 +99 +101 +2.5 +forming", table[2])
@@ -205,7 +205,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(full: Context) -> None:
 
 def test_indicators(full: Context) -> None:
     answer = as_json(full, "indicators", "BTC-USD", "1h", "--limit", "2")
-    assert answer == Lookup(full).indicators("BTC-USD", Timeframe.H1, limit=2)
+    assert answer == Lookup(full, full.settings.timeframes).indicators("BTC-USD", Timeframe.H1, limit=2)
     table = run(full, "indicators", "BTC-USD", "1h", "--limit", "2").stdout.splitlines()
     assert len(table) == 3
     assert table[2].split()[-1] == answer["series"][-1]["stage"]

@@ -94,7 +94,7 @@ def hold(system: System, at_most: dict[str, int], most: int) -> None:
                     if process_of(row) in over
                 ]
                 pytest.fail(f"more connections than documented: {over} of {at_most}: {which}")
-            ready["looks"] += read_status(system.context).ready
+            ready["looks"] += read_status(system.context, system.context.settings).ready
             return set(seen) >= set(at_most) and ready["looks"] > 20
 
         eventually(looked, timeout=60, interval=0.1)

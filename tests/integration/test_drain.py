@@ -37,7 +37,7 @@ class Market:
         )
         self.context = Context(settings, client)
         self.context.products.follow([FollowedProduct(series().product, series().product)])
-        self.repair = Repair(self.context)
+        self.repair = Repair(self.context, self.context.settings, self.context.budgeted_rest, self.context.tasks)
 
     def work(self) -> bool:
         """What beat and a backfill worker do all the time."""

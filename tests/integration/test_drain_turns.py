@@ -46,7 +46,7 @@ def heard(context: Context, exchange: LocalExchange, age_ms: int = 0) -> None:
 
 
 def drained(context: Context, stop: Stop | None = None) -> int:
-    return Drain(context, lambda _: None).run(max_s=5, stop=stop)
+    return Drain(context, context.settings, context.budgeted_rest, lambda _: None).run(max_s=5, stop=stop)
 
 
 @pytest.mark.parametrize(("age_ms", "is_old"), [(0, False), (7_000, False), (11_000, True)])

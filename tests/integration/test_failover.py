@@ -51,12 +51,14 @@ def test_what_is_read_from_a_replica_is_said_to_be_behind(
     with connect(two.first.url) as master, connect(url) as replica:
         filled.fill(Context(filled.settings(two.first.url), master))
         context = Context(filled.settings(url), replica)
+        lookup = Lookup(context, context.settings.timeframes)
+        eventually(lambda: replica.exists("cw:1:products:coinbase") and len(lookup.products()["products"]) == 4)
         eventually(
-            lambda: replica.exists("cw:1:products:coinbase") and len(Lookup(context).products()["products"]) == 4
+            lambda: len(lookup.candles("BTC-USD", Timeframe.M5)["candles"]) > 100,
+            timeout=10,
         )
-        eventually(lambda: len(Lookup(context).candles("BTC-USD", Timeframe.M5)["candles"]) > 100, timeout=10)
         behind = "this Redis is a replica, which may be behind its master and takes no writes"
-        assert behind in read_status(context).summary
+        assert behind in read_status(context, context.settings).summary
         monkeypatch.setenv("REDIS_URL", url)
         assert main(["status"]) == NOT_READY
         assert behind in " ".join(capsys.readouterr().out.split())
@@ -75,8 +77,8 @@ def test_what_is_read_from_a_replica_is_said_to_be_behind(
         with pytest.raises(Unready, match="cannot be written: the server has become a replica"):
             claim(url, "anything")
         two.first.stop()
-        eventually(lambda: "has lost its master, and is behind it" in read_status(context).summary)
-        assert Lookup(context).candles("BTC-USD", Timeframe.M5)["candles"], "reading goes on"
+        eventually(lambda: "has lost its master, and is behind it" in read_status(context, context.settings).summary)
+        assert lookup.candles("BTC-USD", Timeframe.M5)["candles"], "reading goes on"
 
 
 def test_everybody_goes_on_at_the_new_master(tmp_path: Path) -> None:

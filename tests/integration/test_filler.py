@@ -57,7 +57,7 @@ class Worker:
     def __init__(self, client: redis.Redis) -> None:
         self.context = Context(Settings(), client)
         self.news: list[Touched] = []
-        self.filler = Filler(self.context, self.news.extend)
+        self.filler = Filler(self.context, self.context.settings, self.news.extend)
 
     def hold(self, rows: Records, timeframe: Timeframe = BASE) -> None:
         origin = Origin.given(int(rows["start_s"][0]))

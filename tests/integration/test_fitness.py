@@ -24,7 +24,7 @@ def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:
 def test_a_server_that_evicts_is_not_ready(context: Context) -> None:
     assert list(unfit(ask(context.redis))) == []
     context.redis.config_set("maxmemory-policy", "allkeys-lru")
-    status = read_status(context)
+    status = read_status(context, context.settings)
     assert not status.ready
     assert "Redis may throw candles away (maxmemory-policy allkeys-lru): set it to noeviction" in status.summary
 
@@ -36,7 +36,7 @@ def test_a_user_who_may_not_ask_gets_a_status_that_says_so(context: Context, red
     try:
         url = redis_url.replace("://", "://few:x@", 1)
         few = Context(filled.settings(url))
-        assert any("allow its user +info" in reason for reason in read_status(few).reasons)
+        assert any("allow its user +info" in reason for reason in read_status(few, few.settings).reasons)
         few.redis.close()
     finally:
         context.redis.acl_deluser("few")

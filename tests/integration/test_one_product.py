@@ -18,7 +18,7 @@ GONE = "ETH-USD"
 
 def ready(everything: World) -> Status:
     """The state of an installation that is ready."""
-    status = read_status(everything.system.context)
+    status = read_status(everything.system.context, everything.system.context.settings)
     assert status.ready, status.summary
     return status
 

@@ -51,7 +51,7 @@ def compute(context: Context) -> None:
 
 
 def scan(context: Context, exchange_ms: int = NOW_MS) -> list[Found]:
-    return Scanner(context).scan(exchange_ms)
+    return Scanner(context, context.settings).scan(exchange_ms)
 
 
 def requests(found: list[Found]) -> list[tuple[Request, Why, int | None]]:
@@ -114,7 +114,7 @@ def test_a_ring_grows_to_the_capacity_of_the_settings_and_what_it_lacks_then_is_
 ) -> None:
     write(context, FULL, origin=Origin.given(EDGE))
     larger = Context(context.settings.model_copy(update={"series_capacity": 2 * CAPACITY}), redis_client)
-    (found,) = [f for f in Scanner(larger).scan(NOW_MS) if f.request]
+    (found,) = [f for f in Scanner(larger, larger.settings).scan(NOW_MS) if f.request]
     assert found.request == (GAP, Why.HISTORY, None)
     assert found.buckets == CAPACITY
     held = larger.candles.read_whole(series(), NEWEST)

@@ -53,9 +53,9 @@ class Process:
         )
         self.context = Context(settings, client)
         self.context.products = ProductCache(client, "coinbase", process=name)
-        self.selector = Selector(self.context, Stop())
+        self.selector = Selector(self.context, self.context.settings, self.context.budgeted_rest, Stop())
         self.selection = self.select()
-        self.following = Following(self.context, self.selection)
+        self.following = Following(self.context.products, self.context.settings.ingest_share, self.selection)
         self.fed: set[str] = set()
         self.lost = 0
 

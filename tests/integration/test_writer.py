@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import redis
@@ -35,6 +37,10 @@ def context(redis_client: redis.Redis, redis_url: str, tasks: Tasks) -> Context:
     return context
 
 
+def writer_of(context: Context, top_up: Callable[[Batch], None] = lambda _: None) -> Writer:
+    return Writer(context, context.tasks, context.settings.settling_seconds, top_up)
+
+
 def closed(*candles: UnifiedCandle, provisional: bool = False, exchange_ms: int = 0) -> Batch:
     return Batch(
         closed={(c.product, c.start_s): CandleClosed(c, provisional) for c in candles}, exchange_ms=exchange_ms
@@ -53,7 +59,7 @@ def test_a_close_of_an_unbroken_stream_is_written_announced_and_computed_and_not
     context: Context,
 ) -> None:
     batch = closed(candle(), exchange_ms=SETTLES_MS)
-    Writer(context).write(batch)
+    writer_of(context).write(batch)
     assert flags(context) == [State.CLOSED]
     assert (context.redis.xlen(keys.EVENTS), context.redis.llen(INDICATORS)) == (1, 1)
     assert (context.queue.state().total, context.redis.llen(BACKFILL)) == (0, 0)
@@ -69,7 +75,7 @@ def test_a_provisional_close_and_each_of_a_distrusted_stream_is_requested_when_i
 ) -> None:
     if not trusted:
         context.redis.set(keys.trust("coinbase"), 7)
-    Writer(context).write(closed(candle(), candle(B0 + STEP), provisional=trusted))
+    writer_of(context).write(closed(candle(), candle(B0 + STEP), provisional=trusted))
     assert flags(context) == [State.CLOSED | PROVISIONAL] * 2
     assert context.queue.claim(SETTLES_MS - 1) is None
     assert context.queue.claim(SETTLES_MS) == GAP, "as soon as the first of them has"
@@ -78,14 +84,14 @@ def test_a_provisional_close_and_each_of_a_distrusted_stream_is_requested_when_i
 def test_only_the_provisional_ones_of_a_batch_are_marked(context: Context) -> None:
     batch = closed(candle(), candle(product="ETH-USD"))
     batch.closed["BTC-USD", B0] = CandleClosed(candle(), provisional=True)
-    Writer(context).write(batch)
+    writer_of(context).write(batch)
     assert flags(context) == [State.CLOSED | PROVISIONAL]
     assert context.candles.read(series("ETH-USD"), B0, B0).records["flags"].tolist() == [State.CLOSED]
     assert context.queue.pending() == {GAP}
 
 
 def test_the_queue_is_looked_at_when_something_in_it_has_settled(context: Context) -> None:
-    writer = Writer(context)
+    writer = writer_of(context)
     writer.write(closed(candle(), provisional=True))
     writer.write(Batch(exchange_ms=SETTLES_MS - 1))
     assert context.redis.llen(BACKFILL) == 0
@@ -95,7 +101,7 @@ def test_the_queue_is_looked_at_when_something_in_it_has_settled(context: Contex
 
 
 def test_silence_is_noted_and_requested_when_its_first_bucket_has_settled(context: Context) -> None:
-    Writer(context).write(Batch(quiet={"BTC-USD": [gap(2, 3, settled_only=True), gap(0, 0, settled_only=True)]}))
+    writer_of(context).write(Batch(quiet={"BTC-USD": [gap(2, 3, settled_only=True), gap(0, 0, settled_only=True)]}))
     view = context.candles.read(series(), B0, B0 + 9 * STEP)
     assert view.silent_s == (B0, B0 + 2 * STEP, B0 + 3 * STEP)
     assert not len(view.records)
@@ -109,7 +115,7 @@ def test_a_gap_is_requested_at_once_whatever_was_requested_before_and_its_closes
 ) -> None:
     context.candles.write([Write(series(), run(B0, 3, State.CLOSED))])
     context.queue.note_asked(GAP, (Asked(B0, B0, 1.0, 3),))
-    Writer(context).write(Batch(gaps={"BTC-USD": gap(1, 4)}))
+    writer_of(context).write(Batch(gaps={"BTC-USD": gap(1, 4)}))
     assert flags(context) == [State.CLOSED, State.CLOSED | PROVISIONAL, State.CLOSED | PROVISIONAL]
     assert context.queue.asked([GAP]) == [()]
     assert context.queue.claim(0) == GAP
@@ -118,13 +124,13 @@ def test_a_gap_is_requested_at_once_whatever_was_requested_before_and_its_closes
 
 def test_a_close_that_contradicts_what_was_confirmed_is_compared_with_rest(context: Context) -> None:
     context.candles.write([Write(series(), run(B0, 1))])
-    Writer(context).write(closed(candle(close=10.5)))
+    writer_of(context).write(closed(candle(close=10.5)))
     assert context.queue.pending() == {Request(Kind.RECONCILE, "BTC-USD", BASE)}
     assert context.candles.read(series(), B0, B0).records["close"].tolist() == [10.0]
 
 
 def test_a_revision_of_the_exchange_is_on_record(context: Context) -> None:
-    writer = Writer(context)
+    writer = writer_of(context)
     writer.write(closed(candle()))
     writer.write(closed(candle(close=10.5, observed_ms=9), exchange_ms=77))
     (row,) = mismatches.latest(context.redis)
@@ -138,7 +144,7 @@ def test_a_forming_candle_is_shown_if_it_is_newer_and_is_no_event(context: Conte
     with context.redis.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe(keys.forming_channel("coinbase"))
         listener.get_message(timeout=1)
-        Writer(context).write(Batch(forming=forming))
+        writer_of(context).write(Batch(forming=forming))
         message = listener.get_message(timeout=5)
     assert message is not None
     assert b"BTC-USD" in message["data"]
@@ -150,7 +156,7 @@ def test_a_forming_candle_is_shown_if_it_is_newer_and_is_no_event(context: Conte
 def test_a_refusal_is_stored_once(context: Context) -> None:
     filled.fill(context)
     batch = Batch(refused={"SOL-USD": "why"})
-    Writer(context).write(batch)
+    writer_of(context).write(batch)
     assert "SOL-USD" not in context.products.delivered()
     assert not batch
 
@@ -162,6 +168,6 @@ def test_what_closes_while_a_batch_is_written_goes_with_it(context: Context) -> 
         batch.closed.update(later)
         later.clear()
 
-    Writer(context, top_up).write(closed(candle()))
+    writer_of(context, top_up).write(closed(candle()))
     assert np.array_equal(context.candles.read(series("ETH-USD"), B0, B0).records["start_s"], [B0])
     assert context.redis.llen(INDICATORS) == 1

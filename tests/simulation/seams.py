@@ -95,13 +95,14 @@ def settings_of(products: tuple[str, ...], timeframes: tuple[str, ...], capacity
 
 def ingest(process: Process, settings: Settings) -> Callable[[], None]:
     """The whole ingest process, except its sockets."""
-    return lambda: Ingest(SimulatedContext(process, settings)).run()
+    context = SimulatedContext(process, settings)
+    return lambda: Ingest(context, settings, context.budgeted_rest, context.tasks).run()
 
 
 def worker(process: Process, settings: Settings) -> Callable[[Task], None]:
     """What a worker process does with a task; as the thin functions in `workers`."""
     context = SimulatedContext(process, settings)
-    repair = Repair(context)
+    repair = Repair(context, context.settings, context.budgeted_rest, context.tasks)
     computer = Computer(context.candles, context.indicators, context.exchange, settings.timeframes)
 
     def update(work: UpdateWork) -> None:

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from app.context import Context
 from app.market.series import Series
 from app.market.timeframes import BASE
 from app.query.status.model import (
@@ -28,6 +27,7 @@ from app.query.status.model import (
 )
 from app.query.status.series import Latest, Seen, series_status
 from app.query.status.verdict import reasons_of, start_of, summary_of
+from app.settings import Settings
 from app.storage import keys
 from app.storage.clock import ExchangeTime
 from app.storage.entries import counts_of, readable
@@ -37,6 +37,7 @@ from app.storage.model import NOTHING, View
 from app.storage.products import FollowedProduct
 from app.storage.pulse import alive
 from app.storage.queue import Kind, Request
+from app.storage.stores import Stores
 from app.util.memo import LastLook
 
 NEWEST = 3
@@ -46,25 +47,25 @@ LISTED = 500
 """Pending requests that are named; the rest are counted."""
 
 
-def read_status(context: Context) -> Status:
+def read_status(stores: Stores, settings: Settings) -> Status:
     """The installation's state now. Raises redis' errors where Redis cannot be reached."""
-    clock = context.clock.read()
-    followed = context.products.read()
-    pending = context.queue.pending()
-    failures = context.queue.failures()
-    seen = _look(context, followed, clock, pending, failures)
+    clock = stores.clock.read()
+    followed = stores.products.read()
+    pending = stores.queue.pending()
+    failures = stores.queue.failures()
+    seen = _look(stores, settings, followed, clock, pending, failures)
     now_s = clock.exchange_s if clock else None
-    series = [series_status(s, now_s, context.settings.settling_seconds) for s in seen]
-    budget = _budget(context)
+    series = [series_status(s, now_s, settings.settling_seconds) for s in seen]
+    budget = _budget(stores, settings)
     start = start_of(series, _still_asking(series), budget.per_second, budget.paused_real_seconds)
-    feed, gaps, products = _feed(context, clock), _gaps(context, pending, failures), _products(followed, series)
-    rest = _rest(context)
+    feed, gaps, products = _feed(stores, clock), _gaps(stores, pending, failures), _products(followed, series)
+    rest = _rest(stores)
     reasons = [*unfit(rest.server), *reasons_of(feed, products, series, start)]
     return Status(
         summary=summary_of(feed, products, gaps, series, reasons),
         ready=not reasons,
         reasons=reasons,
-        exchange=context.exchange,
+        exchange=stores.exchange,
         feed=feed,
         start=start,
         products=products,
@@ -72,35 +73,34 @@ def read_status(context: Context) -> Status:
         gaps=gaps,
         budget=budget,
         corrections=rest.corrections,
-        processes=alive(context.redis),
+        processes=alive(stores.redis),
         queues=rest.queues,
         redis=_redis(rest.server),
     )
 
 
 def _look(
-    context: Context,
+    stores: Stores,
+    settings: Settings,
     followed: Sequence[FollowedProduct],
     clock: ExchangeTime | None,
     pending: set[Request],
     failures: Mapping[Request, dict[str, Any]],
 ) -> list[Seen]:
     """Every series that the exchange delivers, as far as its newest buckets."""
-    many = [
-        Series(context.exchange, p.product, t) for p in followed if not p.refused for t in context.settings.timeframes
-    ]
-    values = _latest_of(context.indicators.read_json(many))
+    many = [Series(stores.exchange, p.product, t) for p in followed if not p.refused for t in settings.timeframes]
+    values = _latest_of(stores.indicators.read_json(many))
     # A ready indicator of the newest bucket says all there is to say; only the other series are looked into.
-    over = {t: t.last_over(clock.exchange_s) for t in context.settings.timeframes} if clock else {}
+    over = {t: t.last_over(clock.exchange_s) for t in settings.timeframes} if clock else {}
     unclear = [
         i
         for i, (value, series) in enumerate(zip(values, many, strict=True))
         if not over or value is None or not value.ready or value.is_doubtful or value.start_s < over[series.timeframe]
     ]
     doubtful = frozenset(many[i] for i in unclear if (value := values[i]) and value.is_doubtful)
-    views = dict(zip(unclear, _newest_of(context, [many[i] for i in unclear], clock, doubtful), strict=True))
+    views = dict(zip(unclear, _newest_of(stores, [many[i] for i in unclear], clock, doubtful), strict=True))
     refusals = {(request.product, request.timeframe): failure["reason"] for request, failure in failures.items()}
-    begun = _begun(context, {many[i].product for i in unclear if not (value := values[i]) or not value.ready})
+    begun = _begun(stores, {many[i].product for i in unclear if not (value := values[i]) or not value.ready})
     return [
         Seen(
             series,
@@ -114,10 +114,10 @@ def _look(
     ]
 
 
-def _begun(context: Context, products: Iterable[str]) -> dict[str, int]:
+def _begun(stores: Stores, products: Iterable[str]) -> dict[str, int]:
     """The bucket of 5m in which each of `products` began, as far as REST has said so."""
-    base = [Series(context.exchange, product, BASE) for product in products]
-    origins = [view.origin for view in context.candles.read_many([(series, 0, 0) for series in base])]
+    base = [Series(stores.exchange, product, BASE) for product in products]
+    origins = [view.origin for view in stores.candles.read_many([(series, 0, 0) for series in base])]
     return {
         series.product: origin.start_s
         for series, origin in zip(base, origins, strict=True)
@@ -141,18 +141,18 @@ _latest_of = LastLook(_latest)
 
 
 def _newest_of(
-    context: Context, many: Sequence[Series], clock: ExchangeTime | None, whole: frozenset[Series]
+    stores: Stores, many: Sequence[Series], clock: ExchangeTime | None, whole: frozenset[Series]
 ) -> list[View]:
     """The newest buckets of each series; of those that lack all of these, and of `whole`, everything."""
     if clock is None:  # Nobody knows which buckets are the newest; then those of the indicators are.
-        return context.candles.read_many([(s, 0, 0) for s in many])
+        return stores.candles.read_many([(s, 0, 0) for s in many])
     newest = [s.timeframe.bucket(clock.exchange_s) for s in many]
     steps = [s.timeframe.seconds for s in many]
-    views = context.candles.read_many(
+    views = stores.candles.read_many(
         [(s, last - NEWEST * step, last) for s, last, step in zip(many, newest, steps, strict=True)]
     )
     behind = [i for i, view in enumerate(views) if view.revision and (not len(view.over) or many[i] in whole)]
-    for i, view in zip(behind, context.candles.read_many([(many[i], 0, newest[i]) for i in behind]), strict=True):
+    for i, view in zip(behind, stores.candles.read_many([(many[i], 0, newest[i]) for i in behind]), strict=True):
         views[i] = view
     return views
 
@@ -175,8 +175,8 @@ def _products(followed: Iterable[FollowedProduct], series: Iterable[SeriesStatus
     ]
 
 
-def _feed(context: Context, clock: ExchangeTime | None) -> Feed:
-    rows = HealthCache(context.redis, context.exchange).read()
+def _feed(stores: Stores, clock: ExchangeTime | None) -> Feed:
+    rows = HealthCache(stores.redis, stores.exchange).read()
     ingests = readable("health of ingests", sorted(rows.items()), _ingest)
     connections = [c for ingest in ingests for c in ingest.connections]
     return Feed(
@@ -197,8 +197,8 @@ def _connection(told: dict[str, Any]) -> Connection:
     return Connection(**told, **told.get("session", {}))
 
 
-def _gaps(context: Context, pending: set[Request], failures: Mapping[Request, dict[str, Any]]) -> Gaps:
-    state, whys = context.queue.state(), context.queue.whys()
+def _gaps(stores: Stores, pending: set[Request], failures: Mapping[Request, dict[str, Any]]) -> Gaps:
+    state, whys = stores.queue.state(), stores.queue.whys()
     return Gaps(
         total=len(pending),
         ready=state.ready,
@@ -213,10 +213,10 @@ def _gaps(context: Context, pending: set[Request], failures: Mapping[Request, di
     )
 
 
-def _budget(context: Context) -> BudgetInfo:
-    state = context.budget.state()
+def _budget(stores: Stores, settings: Settings) -> BudgetInfo:
+    state = stores.budget.state()
     return BudgetInfo(
-        per_second=context.settings.rest_requests_per_second,
+        per_second=settings.rest_requests_per_second,
         granted=state.granted,
         throttled=state.throttled,
         paused_real_seconds=state.paused_s,
@@ -229,9 +229,9 @@ class _Rest(NamedTuple):
     server: Server
 
 
-def _rest(context: Context) -> _Rest:
+def _rest(stores: Stores) -> _Rest:
     """Counters and Celery's queues in one round trip, and Redis itself."""
-    with context.redis.pipeline(transaction=False) as pipe:
+    with stores.redis.pipeline(transaction=False) as pipe:
         pipe.hgetall(keys.COUNTERS)
         pipe.hlen(f"{keys.CELERY}unacked")
         for name in keys.QUEUES:
@@ -240,7 +240,7 @@ def _rest(context: Context) -> _Rest:
     return _Rest(
         _corrections(counters),
         Queues(waiting=dict(zip(keys.QUEUES, lengths, strict=True)), unacknowledged=unacknowledged),
-        ask(context.redis),
+        ask(stores.redis),
     )
 
 
