@@ -34,13 +34,14 @@ test: $(DEV) ## all tests, side by side; some: make test ARGS="tests/unit"
 fuzz: $(DEV) ## many more requests, frames, answers, settings and files of any kind than in the tests
 	$(PY) -m pytest --hypothesis-profile=fuzz $(FUZZED)
 
-check: $(DEV) ## format, lint, types and known vulnerabilities, in seconds
+check: $(DEV) ## format, lint, types, layers and known vulnerabilities, in seconds
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 lint audit
 
 lint: $(DEV)
 	$(VENV)/bin/ruff format --check $(SOURCES)
 	$(VENV)/bin/ruff check $(SOURCES)
 	$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-cache
 
 audit: $(DEV)
 	@$(PY) tools/audit.py

@@ -40,8 +40,10 @@ class Context(Stores):
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Raises `InvalidInput` where a setting is wrong."""
-        return cls(Settings.from_environment())
+        """Raises `InvalidInput` if a setting, or the alerts file, is wrong."""
+        settings = Settings.from_environment()
+        AlertSettings.load(settings.alerts_file)
+        return cls(settings)
 
     @cached_property
     def alert_settings(self) -> AlertSettings:

@@ -240,15 +240,15 @@ class AlertSettings(Part):
 
     @classmethod
     def load(cls, path: str | None) -> AlertSettings:
-        """The settings in the file at `path`, or the built-in ones. `InvalidInput` names line and reason."""
+        """The settings in the file at `path` (ALERTS_FILE), or the built-in ones. `InvalidInput` names the line."""
         if not path:
             return BUILT_IN
         try:
             text = _read(path)
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise InvalidInput(f"cannot read {path_shown(path)}: {reason}") from None
-        return cls.parse(text, path_shown(path))
+            raise InvalidInput(f"ALERTS_FILE: cannot read {path_shown(path)}: {reason}") from None
+        return cls.parse(text, f"ALERTS_FILE: {path_shown(path)}")
 
     @classmethod
     def parse(cls, text: str, name: str = "alerts file") -> AlertSettings:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from app.alerts.settings import AlertSettings
 from app.errors import InvalidInput
 from app.exposure import check_flower, check_web
 from app.launch import procfile
@@ -84,6 +85,7 @@ def make(market: Market, procfile_path: Path, folder: Path | None, environ: Mapp
     settings = LaunchSettings.from_environment({**environ, **(_demo(environ) if local else {})})
     check_web(settings)
     check_flower(settings)
+    AlertSettings.load(settings.alerts_file)
     for name in {"redis", "exchange"} & set(programs):
         raise InvalidInput(f"{procfile_path}: {name!r} is the launcher's own; call the process something else")
     exchange = {"exchange": _exchange(settings, folder)} if local else {}

@@ -12,6 +12,7 @@ from app.alerts.settings import MOST_BYTES, AlertSettings
 from app.context import Context
 from app.delivery.channels.build import MisconfiguredChannel, build_channels
 from app.errors import InvalidInput
+from app.launch.plan import Market, make
 from app.market.timeframes import Timeframe
 from app.settings import Settings
 from tests.support import ROOT
@@ -144,13 +145,18 @@ def test_all_errors_are_told_at_once() -> None:
     assert re.findall(r"line (\d+)", str(caught.value)) == ["2", "5"]
 
 
-def test_every_process_checks_the_file_at_its_start(tmp_path: Path) -> None:
+def test_every_process_checks_the_file_at_its_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "alerts.toml"
     path.write_text("[[rule]]\nkind = 'level'\n")
-    with pytest.raises(InvalidInput, match=r"ALERTS_FILE: .*alerts\.toml, line 1: rule\.0\.name: Field required"):
-        Settings.from_environment({"ALERTS_FILE": str(path)})
-    with pytest.raises(InvalidInput, match="cannot read /no/where: No such file"):
-        Settings.from_environment({"ALERTS_FILE": "/no/where"})
+    for name, said in (
+        (str(path), r"^ALERTS_FILE: .*alerts\.toml, line 1: rule\.0\.name: Field required"),
+        ("/no/where", "^ALERTS_FILE: cannot read /no/where: No such file"),
+    ):
+        monkeypatch.setenv("ALERTS_FILE", name)
+        with pytest.raises(InvalidInput, match=said):
+            Context.from_environment()
+        with pytest.raises(InvalidInput, match=said):
+            make(Market.REAL, ROOT / "Procfile", tmp_path, os.environ)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from app.alerts.settings import MOST_BYTES, AlertSettings
 from app.delivery.channels.build import MisconfiguredChannel, build_channels
-from app.settings import Settings
 from tests.hostile import SECRET, refusal_of, said_well, some, texts
 from tests.support import ROOT
 
@@ -51,7 +50,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @example(b"'" + b"x" * 5_000 + b"' = 1\n'" + b"x" * 5_000 + b"' = 2")
 def test_any_bytes_are_settings_or_one_sentence_that_names_the_file(file: Path, content: bytes) -> None:
     file.write_bytes(content)
-    said = refusal_of(lambda: Settings.from_environment({"ALERTS_FILE": str(file)}))
+    said = refusal_of(lambda: AlertSettings.load(str(file)))
     assert said is None or ("ALERTS_FILE: " in said and "alerts.toml" in said and said_well(said, LONGEST))
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from app.alerts.settings import AlertSettings
 from app.errors import InvalidInput
 from app.exposure import check_flower, check_web
 from app.launch.settings import LaunchSettings
@@ -26,6 +27,7 @@ def refusal(environ: dict[str, str]) -> str | None:
         settings = LaunchSettings.from_environment(environ)
         check_web(settings)
         check_flower(settings)
+        AlertSettings.load(settings.alerts_file)
     except InvalidInput as error:
         return str(error)
     assert all(math.isfinite(value) for value in settings.model_dump().values() if isinstance(value, float))
