@@ -45,6 +45,12 @@ class Traps(NamedTuple):
         """The processes that ran it, in order."""
         return [int(pid) for pid in self.client.lrange(f"ran:{name}", 0, -1)]
 
+    def sync(self) -> None:
+        """Return when all that was written is on the disk: a killed server may forget its last second."""
+        with self.client.client() as one:
+            one.set("go:synced", 1)
+            assert one.waitaof(1, 0, 60_000)[0] == 1
+
 
 @pytest.fixture(scope="module")
 def traps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traps]:
@@ -88,6 +94,7 @@ def test_workers_go_on_when_redis_comes_back_and_nothing_is_stranded_or_run_twic
     for name in names:
         traps.send("run", "default", name)
     eventually(lambda: sum(len(traps.ran(n)) for n in names) == 2, timeout=20)
+    traps.sync()
     traps.server.kill()
     eventually(lambda: all("Connection to broker lost" in w.output() for w in traps.threads), timeout=20)
     traps.server.start()
