@@ -2,7 +2,7 @@
 
 Absence is not evidence: a bucket is confirmed as empty if the response covers it and has a settled row behind it, or
 if an ingest noted that its stream was silent for the whole bucket. What was seen with trades is never given up for one
-response (see `Contradictions`). The rule as a whole: docs/design.md, "When a bucket is proven".
+response (see `Contradictions`). The rule as a whole: docs/architecture.md, "When a bucket is proven".
 """
 
 from __future__ import annotations
