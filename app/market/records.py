@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from app.market.candles import State, UnifiedCandle
-from app.market.timeframes import Timeframe
 
 RECORD = np.dtype(
     [
@@ -96,24 +95,3 @@ def to_records(candles: Iterable[UnifiedCandle]) -> Records:
         for c in candles
     ]
     return np.array(rows, dtype=RECORD)
-
-
-def to_candles(records: Records, *, exchange: str, product: str, timeframe: Timeframe) -> list[UnifiedCandle]:
-    """The candles that `records` hold, validated again."""
-    return [
-        UnifiedCandle(
-            exchange=exchange,
-            product=product,
-            timeframe=timeframe,
-            start_s=int(r["start_s"]),
-            open=float(r["open"]),
-            high=float(r["high"]),
-            low=float(r["low"]),
-            close=float(r["close"]),
-            volume=float(r["volume"]),
-            trades=not r["flags"] & EMPTY,
-            state=State(int(r["flags"]) & STATE_MASK),
-            observed_ms=int(r["observed_ms"]),
-        )
-        for r in records
-    ]

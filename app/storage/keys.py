@@ -98,22 +98,6 @@ def delivery_channels() -> str:
     return f"{PREFIX}:deliveries:channels"
 
 
-def close_channel(series: Series) -> str:
-    return f"candle:close:{series.exchange}:{series.product}:{series.timeframe}"
-
-
-def correction_channel(series: Series) -> str:
-    return f"candle:correction:{series.exchange}:{series.product}:{series.timeframe}"
-
-
 def forming_channel(exchange: str) -> str:
     """Candles that are still open, many in one message; the other channels have one a series."""
     return f"candle:forming:{exchange}"
-
-
-def indicator_channel(series: Series, name: str = "macdv") -> str:
-    return f"indicator:{series.exchange}:{series.product}:{series.timeframe}:{name}"
-
-
-def alert_channel(series: Series) -> str:
-    return f"alert:{series.exchange}:{series.product}:{series.timeframe}"

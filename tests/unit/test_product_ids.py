@@ -126,7 +126,6 @@ def test_an_id_goes_through_everything_that_is_made_of_it(product: str) -> None:
     series = Series("coinbase", product, Timeframe.M15)
     key = keys.candles(series)
     assert key.partition("{")[2].partition("}")[0] == f"coinbase:{product}", "the hash tag"
-    assert keys.close_channel(series).split(":") == ["candle", "close", "coinbase", product, "15m"]
     assert quote(product, safe="") == product
     alert = identity("r" * 40, series, 2**32 - 1)
     assert alert.split("|")[1] == product

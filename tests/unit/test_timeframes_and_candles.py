@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app.errors import InvalidInput
-from app.market.records import to_candles, to_records
+from app.market.records import to_records
 from app.market.timeframes import Timeframe
 from tests.build import B0, STEP, candle
 
@@ -52,5 +52,5 @@ def test_an_impossible_candle_is_refused(changes: dict[str, object], complaint: 
 
 def test_records_hold_all_of_a_candle() -> None:
     candles = [candle(), candle(B0 + STEP, observed_ms=2**52, close=10.25)]
-    held = to_candles(to_records(candles), exchange="coinbase", product="BTC-USD", timeframe=Timeframe.M5)
-    assert held == candles
+    for record, c in zip(to_records(candles), candles, strict=True):
+        assert record.item() == (c.start_s, c.state, c.observed_ms, c.open, c.high, c.low, c.close, c.volume)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import UTC, datetime
 
 import orjson
+from urllib3 import encode_multipart_formdata
 
 from app.delivery.channels.channel import Channel, Digest, Message
 from app.delivery.channels.http import Http, Reply, check, seconds_of
-from app.delivery.channels.multipart import File, multipart
 from app.delivery.texts import grid_of, price_text
 
 UP, DOWN, GREY = 0x26A69A, 0xEF5350, 0x90A4AE
@@ -39,8 +38,10 @@ class DiscordChannel(Channel):
 
     def _post(self, embed: dict[str, object], picture: bytes | None) -> float:
         payload = orjson.dumps({"embeds": [embed], "allowed_mentions": {"parse": []}})
-        files = [File("files[0]", "chart.png", "image/png", picture)] if picture else []
-        body, content_type = multipart({"payload_json": payload}, files, boundary=uuid.uuid4().hex)
+        fields: dict[str, bytes | tuple[str, bytes, str]] = {"payload_json": payload}
+        if picture:
+            fields["files[0]"] = ("chart.png", picture, "image/png")
+        body, content_type = encode_multipart_formdata(fields)
         reply = self._http.post(body, {"Content-Type": content_type, "User-Agent": "candlewick"})
         check(reply)
         return pause_after(reply)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import uuid
+
+from urllib3 import encode_multipart_formdata
 
 from app.delivery.channels.channel import Channel, ChannelBroken, Digest, Message
 from app.delivery.channels.http import Http, Reply, check
-from app.delivery.channels.multipart import File, multipart
 from app.delivery.texts import grid_of
 
 log = logging.getLogger(__name__)
@@ -49,9 +49,13 @@ class TelegramChannel(Channel):
         return 0
 
     def _post(self, text: str, picture: bytes | None) -> Reply:
-        fields = {"chat_id": self._chat.encode(), "caption" if picture else "text": text.encode()}
-        files = [File("photo", "chart.png", "image/png", picture)] if picture else []
-        body, content_type = multipart(fields, files, boundary=uuid.uuid4().hex)
+        fields: dict[str, str | tuple[str, bytes, str]] = {
+            "chat_id": self._chat,
+            "caption" if picture else "text": text,
+        }
+        if picture:
+            fields["photo"] = ("chart.png", picture, "image/png")
+        body, content_type = encode_multipart_formdata(fields)
         path = "/sendPhoto" if picture else "/sendMessage"
         return self._http.post(body, {"Content-Type": content_type, "User-Agent": "candlewick"}, path)
 

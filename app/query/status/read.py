@@ -262,8 +262,3 @@ def _corrections(counters: dict[bytes, bytes]) -> Corrections:
         if what == "corrections":
             by_cause.setdefault(cause, {})[timeframe] = count
     return Corrections(total=sum(n for by in by_cause.values() for n in by.values()), by_cause=by_cause)
-
-
-def to_json(status: Status) -> bytes:
-    """`status` as the API and `--json` give it."""
-    return orjson.dumps(status.model_dump(mode="json"))
