@@ -8,6 +8,7 @@ import pytest
 
 from tests.mutants.mechanical import generated
 from tests.mutants.mutant import Mutant, Stale, Target, parsed, targets
+from tests.simulation.cures import cures
 from tests.support import ROOT
 
 LIST = """file app/one.py
@@ -27,6 +28,10 @@ test tests/three.py
 +
 """
 ALL = targets()
+
+
+def test_every_listed_cure_is_a_mutant() -> None:
+    assert len(cures()) > 50
 
 
 def test_a_list_says_what_is_replaced_by_what() -> None:
