@@ -17,8 +17,6 @@ from app.market.series import Series
 from app.market.timeframes import Timeframe
 from app.storage.alert_changes import Alert
 
-"""JSON-able. Times are UNIX seconds of the exchange's clock, MACD-V in points, prices in quote currency."""
-
 
 def identity(rule: str, series: Series, start_s: int) -> str:
     """One alert for each rule and bar, however often it is found."""

@@ -34,10 +34,14 @@ def status(context: Context, arguments: Namespace) -> int:
     return OK if state.ready else NOT_READY
 
 
+def _lookup(context: Context) -> Lookup:
+    return Lookup(context, context.settings.timeframes)
+
+
 def products(context: Context, arguments: Namespace) -> int:
     from app.cli import tables
 
-    answer = Lookup(context, context.settings.timeframes).products()
+    answer = _lookup(context).products()
     _show(answer, arguments, tables.products)
     return OK if answer["products"] else NOT_READY
 
@@ -45,7 +49,7 @@ def products(context: Context, arguments: Namespace) -> int:
 def candles(context: Context, arguments: Namespace) -> int:
     from app.cli import tables
 
-    answer = Lookup(context, context.settings.timeframes).candles(
+    answer = _lookup(context).candles(
         arguments.product,
         arguments.timeframe,
         start_s=arguments.start,
@@ -59,9 +63,7 @@ def candles(context: Context, arguments: Namespace) -> int:
 def indicators(context: Context, arguments: Namespace) -> int:
     from app.cli import tables
 
-    answer = Lookup(context, context.settings.timeframes).indicators(
-        arguments.product, arguments.timeframe, limit=arguments.limit
-    )
+    answer = _lookup(context).indicators(arguments.product, arguments.timeframe, limit=arguments.limit)
     _show(answer, arguments, tables.indicators)
     return OK if answer["ready"] else NOT_READY
 
@@ -69,7 +71,7 @@ def indicators(context: Context, arguments: Namespace) -> int:
 def watch(context: Context, arguments: Namespace) -> int:
     from app.cli.watch import watch_series
 
-    lookup = Lookup(context, context.settings.timeframes)
+    lookup = _lookup(context)
     series = lookup.series(arguments.product, arguments.timeframe)
     lookup.check_delivered(series)
     watch_series(context, series, as_json=arguments.json)
@@ -79,7 +81,7 @@ def watch(context: Context, arguments: Namespace) -> int:
 def export(context: Context, arguments: Namespace) -> int:
     from app.cli.export import export
 
-    lookup = Lookup(context, context.settings.timeframes)
+    lookup = _lookup(context)
     series = lookup.series(arguments.product, arguments.timeframe)
     count = export(lookup, series, arguments)
     print(f"{series}: {count} candles", file=sys.stderr)
@@ -97,7 +99,7 @@ def gaps(context: Context, arguments: Namespace) -> int:
 def backfill(context: Context, arguments: Namespace) -> int:
     from app.cli.backfill import backfill
 
-    lookup = Lookup(context, context.settings.timeframes)
+    lookup = _lookup(context)
     series = lookup.series(arguments.product, arguments.timeframe)
     lookup.check_delivered(series)
     return OK if backfill(context, series, arguments.days) else NOT_READY

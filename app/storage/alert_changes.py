@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, TypeAlias
 
 Fact: TypeAlias = dict[str, Any]
+"""JSON-able. Times are UNIX seconds of the exchange's clock, MACD-V in points, prices in quote currency."""
 
 
 class Alert(NamedTuple):
@@ -45,7 +46,7 @@ class Watched(NamedTuple):
 
 class AlertChange(NamedTuple):
     """`alerts` are all that hold of the bars `judged`, ranges (first, last); a stored one that is not among them no
-    longer does, if it came from one of `rules` .
+    longer does, if it came from one of `rules`, their names as the evaluator joins them.
 
     `is_first`: nobody had looked before; then there is nothing else. `verdicts`: identities of older alerts, and
     whether they still hold.

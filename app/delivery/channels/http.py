@@ -77,12 +77,15 @@ class PrivateAddress(Exception):
 
 
 class Reply(NamedTuple):
-    """`said`: what the service says of a refusal, without anything of the URL, which is a secret."""
+    """`said`: what the service says of a refusal, without anything of the URL, which is a secret. `is_relayed`: it came
+    through a proxy without TLS, and may be the proxy's own.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     said: str = ""
+    is_relayed: bool = False
 
     def json(self) -> dict[str, Any]:
         """The body as an object; empty where it is none."""
@@ -127,13 +130,10 @@ class Http:
                 "POST", self._url + path, body=body, headers=headers, redirect=False, preload_content=False
             )
             try:
-                reply = Reply(response.status, response.headers, _body(response, deadline))
-                reply = reply._replace(said=self._without_secrets(_said(reply))[:LONGEST_SAID])
+                reply = Reply(response.status, response.headers, _body(response, deadline), is_relayed=self._is_relayed)
+                return reply._replace(said=self._without_secrets(_said(reply))[:LONGEST_SAID])
             finally:
                 response.close()  # and its connection, unless it was read to its end: another answer would begin there
-            if self._is_relayed and reply.status in PERMANENT:  # without TLS a proxy answers in the service's place
-                raise DeliveryError(f"{PROXY}, or the service behind it, answered {reply.status}")
-            return reply
         except PrivateAddress as error:
             raise ChannelBroken(str(error)) from None
         except UnicodeError:
@@ -231,6 +231,8 @@ def check(reply: Reply) -> None:
         return
     if status == 429:
         raise TooMany("429: too many requests", pause_of(reply))
+    if status in PERMANENT and reply.is_relayed:
+        raise DeliveryError(f"{PROXY}, or the service behind it, answered {status}")
     if status in PERMANENT:
         raise ChannelBroken(said)
     if 400 <= status < 500 and status not in (408, 425):
