@@ -144,6 +144,19 @@ def held(context: Context) -> dict[Series, Records]:
     return filled.fill(context)
 
 
+LIVE = '#live[data-state="live"]'
+
+
+def wait_while_heard(context: Context, page: Page, selector: str) -> None:
+    """A feed that was last heard 15 s ago counts as gone, and a busy machine takes longer to load a page."""
+
+    def is_there() -> bool:
+        filled.hear(context)
+        return page.locator(selector).count() == 1
+
+    eventually(is_there)
+
+
 def text(page: Page, selector: str) -> str:
     return str(page.locator(selector).first.inner_text())
 
@@ -196,11 +209,7 @@ def test_the_overview_shows_every_product_with_its_heat(
         assert float(macdv) * float(cell.get_attribute("data-heat") or "nan") >= 0
     assert page.locator('tr[data-product="GONE-USD"]').get_attribute("title").startswith("Refused by the exchange")
 
-    def is_ready() -> bool:
-        filled.hear(context)  # a clock that was last heard 15 s ago is too old, and a busy machine takes longer
-        return page.locator("#summary.ready").count() == 1
-
-    eventually(is_ready)
+    wait_while_heard(context, page, "#summary.ready")
     assert text(page, "#summary") == "All 3 products complete and current (1 product is refused by the exchange)"
     assert text(page, "#clock") == "2021-03-04 07:02:10 UTC"
 
@@ -360,8 +369,8 @@ def test_older_candles_come_when_the_reader_goes_back(visit: Open) -> None:
 def test_a_close_is_seen_at_once(visit: Open, context: Context) -> None:
     product, overview = visit("/product/SOL-USD"), visit("/")
     chart(product)
-    for page in (product, overview):
-        page.wait_for_selector('#live[data-state="live"]')
+    wait_while_heard(context, product, LIVE)
+    wait_while_heard(context, overview, LIVE)
     context.candles.write([Write(SOL, bar(OPEN_S, 111.25))])
     cell = overview.locator('tr[data-product="SOL-USD"] .col-price')
     eventually(lambda: "111.25" in text(product, "#readout") and "07:00" in text(product, "#readout"))
@@ -391,8 +400,8 @@ def test_the_forming_candle_moves(visit: Open, context: Context) -> None:
     five, hour = visit("/product/SOL-USD"), visit("/product/SOL-USD?timeframe=1h")
     chart(five)
     chart(hour, "1h")
-    for page in (five, hour):
-        page.wait_for_selector('#live[data-state="live"]')
+    wait_while_heard(context, five, LIVE)
+    wait_while_heard(context, hour, LIVE)
     for close in (100.5, 104.75, 98.25):
         candle = UnifiedCandle(
             exchange="coinbase", product="SOL-USD", timeframe=M5, start_s=OPEN_S,
@@ -407,7 +416,7 @@ def test_the_forming_candle_moves(visit: Open, context: Context) -> None:
 def test_a_correction_is_redrawn_and_marked(visit: Open, context: Context, held: dict[Series, Records]) -> None:
     page = visit("/product/SOL-USD")
     chart(page)
-    page.wait_for_selector('#live[data-state="live"]')
+    wait_while_heard(context, page, LIVE)
     before = text(page, "#page .product-head .dim")
     newest = held[SOL][-1:].copy()
     newest["close"], newest["high"], newest["observed_ms"] = 150.5, 151.0, newest["observed_ms"] + 1
@@ -520,8 +529,8 @@ def look(context: Context, change: AlertChange) -> None:
 def test_an_alert_is_listed_and_marked_as_soon_as_it_is_raised(visit: Open, context: Context) -> None:
     listed, product = visit("/alerts"), visit("/product/SOL-USD")
     chart(product)
-    for page in (listed, product):
-        page.wait_for_selector('#live[data-state="live"]')
+    wait_while_heard(context, listed, LIVE)
+    wait_while_heard(context, product, LIVE)
     before = pixels(product, "--warn")
     raise_alerts(context, [5, 9])
     title = "SOL-USD: MACD-V crossed below -150 (5m)"
@@ -611,7 +620,7 @@ def test_an_address_with_a_user_and_a_password_works(browser: Any, context: Cont
         page.set_default_timeout(10_000 * PATIENCE)
         page.goto(f"{web.base_url}/product/SOL-USD".replace("://", "://me:a-long-enough-token@"))
         chart(page)
-        page.wait_for_selector('#live[data-state="live"]')
+        wait_while_heard(context, page, LIVE)
         page.close()
 
 
@@ -624,5 +633,5 @@ def test_with_a_token_every_page_works_for_who_knows_it(browser: Any, context: C
         page = browser.new_page(http_credentials=known)
         page.goto(f"{web.base_url}/product/SOL-USD")
         chart(page)
-        page.wait_for_selector('#live[data-state="live"]')
+        wait_while_heard(context, page, LIVE)
         page.close()
