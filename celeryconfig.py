@@ -63,7 +63,6 @@ task_create_missing_queues = False  # a mistyped queue fails loudly
 task_routes = {
     "workers.indicators.*": {"queue": "indicators"},
     "workers.backfill.*": {"queue": "backfill"},
-    "workers.repair.*": {"queue": "backfill"},
     "workers.reconcile.*": {"queue": "reconcile"},
     "workers.alerts.*": {"queue": "alerts"},
 }
@@ -95,8 +94,8 @@ task_send_sent_event = False  # costs half of a publish and tells Flower nothing
 beat_scheduler = "workers.beat:PilelessScheduler"  # by a clock that nobody sets, never onto a pile
 beat_enable_remote_control = True  # `celery inspect ping -d celerybeat@host` is a true liveness probe
 beat_schedule = {
-    "scan": _every(5, "workers.repair.scan", "backfill"),
-    "reconcile": _every(5, "workers.repair.reconcile", "reconcile"),
-    "drain": _every(2, "workers.repair.drain", "backfill"),
+    "scan": _every(5, "workers.backfill.scan", "backfill"),
+    "reconcile": _every(5, "workers.backfill.reconcile", "reconcile"),
+    "drain": _every(2, "workers.backfill.drain", "backfill"),
     "deliver": _every(3, "workers.alerts.deliver", "alerts"),
 }

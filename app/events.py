@@ -58,7 +58,7 @@ class Event(NamedTuple):
         return cls(EventId.parse(entry_id.decode()), kind, names[1], names[2], fields[b"data"])
 
 
-class Page(NamedTuple):
+class EventPage(NamedTuple):
     """Events after a point, oldest first.
 
     `position`: where to go on. `lost`: events between that point and the first of these are no longer kept, or the

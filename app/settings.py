@@ -30,7 +30,7 @@ from app.market.product_ids import is_currency, is_product_id
 from app.market.timeframes import BASE, Timeframe
 from app.storage.address import Address
 from app.storage.certificates import problem_of_authority, problem_of_options
-from app.util.quoting import HIDDEN, LONGEST_NAME, path_shown, quoted, readable
+from app.util.quoting import HIDDEN, MAX_NAME, path_shown, quoted, readable
 
 _SELECTION = re.compile(r"(?:all|top:[1-9][0-9]{0,3}):(.+)")
 
@@ -43,10 +43,10 @@ PLATFORM_NAMES = {"PORT": "WEB_PORT"}
 SECRETS = ("web_token", "flower_basic_auth", "redis_url", "exchange_ws_url", "exchange_rest_url", "alerts_file")
 """Settings whose value is never shown: each is a secret, or may hold one."""
 
-MOST_SECONDS = 1e9
+MAX_SECONDS = 1e9
 """Between two runs of what is regular: never, in effect."""
 
-MOST_CHARACTERS = 65_536
+MAX_CHARACTERS = 65_536
 """Of one setting."""
 
 
@@ -129,10 +129,10 @@ class Settings(BaseModel):
     )
     rest_timeout_seconds: float = Field(10.0, ge=0.01, le=120, description="Time-out of one REST request.")
     gap_scan_seconds: float = Field(
-        300.0, ge=1, le=MOST_SECONDS, description="Exchange seconds between two scans for gaps."
+        300.0, ge=1, le=MAX_SECONDS, description="Exchange seconds between two scans for gaps."
     )
     reconcile_seconds: float = Field(
-        3600.0, ge=1, le=MOST_SECONDS, description="Exchange seconds between two comparisons with REST."
+        3600.0, ge=1, le=MAX_SECONDS, description="Exchange seconds between two comparisons with REST."
     )
     series_capacity: int = Field(
         1000, ge=WINDOW, le=100_000, description="Candles kept for each product and timeframe."
@@ -303,7 +303,7 @@ class Settings(BaseModel):
             for one in error.errors():
                 problems.setdefault(str(one["loc"][0]).upper(), _said(one))
         if problems:
-            told = "\n  ".join(f"{readable(key, LONGEST_NAME)}: {why}" for key, why in problems.items())
+            told = "\n  ".join(f"{readable(key, MAX_NAME)}: {why}" for key, why in problems.items())
             raise InvalidInput(f"settings are wrong:\n  {told}")
         return settings
 
@@ -321,8 +321,8 @@ def _is_list(settings: type[Settings], name: str) -> bool:
 def _unreadable(value: str, *, is_list: bool) -> str:
     """What no setting may have in it, if `value` has it: too much, or what nobody sees. A list may have line ends."""
     text = value.strip()
-    if len(text) > MOST_CHARACTERS:
-        return f"is longer than {MOST_CHARACTERS} characters"
+    if len(text) > MAX_CHARACTERS:
+        return f"is longer than {MAX_CHARACTERS} characters"
     odd = next((c for c in text if not (c.isprintable() or (is_list and c.isspace()))), None)
     if odd is not None and unicodedata.category(odd) == "Cs":
         return "holds bytes that are no text"

@@ -10,23 +10,23 @@ import celery
 from redis import Redis
 
 from app.storage import keys
-from app.storage.touched import Touched
+from app.storage.changed_ranges import ChangedRange
 from app.storage.transport import share
 from app.util.batches import batched
 
 UPDATE = "workers.indicators.update"
-DRAIN = "workers.repair.drain"
-SCAN = "workers.repair.scan"
+DRAIN = "workers.backfill.drain"
+SCAN = "workers.backfill.scan"
 DELIVER = "workers.alerts.deliver"
 
-SERIES_A_TASK = 176
+SERIES_PER_TASK = 176
 """A quarter of 700: a task costs some 5 ms by itself, so few are best, but as many as keep two processes busy."""
 
-MOST_WAITING = 1_000
+MAX_WAITING = 1_000
 """Tasks in a queue, from which on more are dropped, and counted: what they were for is found by the next scan, or by
 beat's next tick. Workers that were away for days come back to minutes of work, and Redis does not fill up meanwhile."""
 
-ENOUGH = 20
+MAX_WAITING_PERIODIC = 20
 """Tasks in a queue, from which on no further one of those is sent that look at all there is to do: a few do it as well.
 
 An expiry time would bound piles too, but a worker checks it by its own clock: 90 s ahead, it throws everything away.
@@ -47,14 +47,14 @@ class Tasks:
         share(self._app, client)
         self._prefix = self._app.conf.broker_transport_options["global_keyprefix"]
 
-    def update(self, touched: Iterable[Touched]) -> None:
+    def update(self, touched: Iterable[ChangedRange]) -> None:
         """Have aggregates and indicators of the touched buckets computed."""
-        for some in batched(touched, SERIES_A_TASK):
+        for some in batched(touched, SERIES_PER_TASK):
             self._send(UPDATE, queue="indicators", touched=[list(t) for t in some])
 
     def drain(self) -> None:
-        """Have somebody look at the repair queue now."""
-        self._send(DRAIN, queue="backfill", enough=ENOUGH)
+        """Have somebody look at the backfill queue now."""
+        self._send(DRAIN, queue="backfill", enough=MAX_WAITING_PERIODIC)
 
     def scan(self) -> None:
         """Have everything looked through for gaps now."""
@@ -62,13 +62,13 @@ class Tasks:
 
     def deliver(self, channel: str | None = None) -> None:
         """Have the messages of alerts that wait for `channel`, or for any, sent now."""
-        self._send(DELIVER, queue="alerts", enough=ENOUGH, channel=channel)
+        self._send(DELIVER, queue="alerts", enough=MAX_WAITING_PERIODIC, channel=channel)
 
     def _send(self, name: str, *, queue: str, enough: int | None = None, **work: Any) -> None:
         waiting = int(self._redis.llen(f"{self._prefix}{queue}"))
         if enough is not None and waiting >= enough:
             return
-        if waiting >= MOST_WAITING:
+        if waiting >= MAX_WAITING:
             self._redis.hincrby(keys.COUNTERS, f"{DROPPED}:{queue}", 1)
             return
         kwargs = {"exchange": self._exchange, **work}

@@ -13,18 +13,18 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from app.context import Context
-from app.storage.pulse import Mark, Pulse, is_ours, marks
+from app.storage.heartbeats import Heartbeat, ProcessRecord, is_own_process, process_records
 from app.util.stop import Stop
 
 log = logging.getLogger(__name__)
 
-STILL_S = 30.0
+STALL_S = 30.0
 """Real seconds without a new mark, after which a process is taken for stuck."""
 
-LOOK_EVERY_S = 2.0
+CHECK_EVERY_S = 2.0
 
 
-class Standstill:
+class StallDetector:
     """Which marks have not moved for how long. Pure; times are monotonic."""
 
     def __init__(self) -> None:
@@ -34,14 +34,14 @@ class Standstill:
         """Marks could not be left or read: nobody is to blame for the time until now."""
         self._moved.clear()
 
-    def of(self, seen: Iterable[Mark], now_s: float) -> list[Mark]:
+    def of(self, seen: Iterable[ProcessRecord], now_s: float) -> list[ProcessRecord]:
         """Those of `seen` that stand still for too long."""
         before, self._moved, still = self._moved, {}, []
         for mark in seen:
-            name = mark.pid, mark.born
+            name = mark.pid, mark.process_start_time
             beats, since_s = before.get(name, (-1, now_s))
             self._moved[name] = (mark.beats, since_s if beats == mark.beats else now_s)
-            if beats == mark.beats and now_s - since_s > STILL_S:
+            if beats == mark.beats and now_s - since_s > STALL_S:
                 still.append(mark)
         return still
 
@@ -49,30 +49,30 @@ class Standstill:
 class Watchdog:
     def __init__(self, client: Redis) -> None:
         self._client = client
-        self._pulse = Pulse(client, "watchdog")
-        self._standstill = Standstill()
+        self._heartbeat = Heartbeat(client, "watchdog")
+        self._stalls = StallDetector()
 
     def run(self, stop: Stop) -> None:
         """Look until `stop` is set."""
-        while not stop.wait(LOOK_EVERY_S):
+        while not stop.wait(CHECK_EVERY_S):
             try:
-                self._pulse.beat()  # where this cannot be written, others could not write theirs
-                for mark in self._standstill.of(marks(self._client), time.monotonic()):
+                self._heartbeat.beat()  # where this cannot be written, others could not write theirs
+                for mark in self._stalls.of(process_records(self._client), time.monotonic()):
                     _end(mark)
             except RedisError as error:
                 log.warning("cannot look after the processes while Redis is away: %s", error)
-                self._standstill.forget()
+                self._stalls.forget()
 
 
-def _end(mark: Mark) -> None:
+def _end(mark: ProcessRecord) -> None:
     if mark.pid == os.getpid():
         return
-    if not is_ours(mark.pid):
+    if not is_own_process(mark.pid):
         log.error(
             "%s: process %d is none of this program's, and is left alone: who writes to Redis?", mark.role, mark.pid
         )
         return
-    log.error("%s (process %d) has not gone on for %d s: killed, to be started again", mark.role, mark.pid, STILL_S)
+    log.error("%s (process %d) has not gone on for %d s: killed, to be started again", mark.role, mark.pid, STALL_S)
     with suppress(ProcessLookupError):
         os.kill(mark.pid, signal.SIGKILL)
 

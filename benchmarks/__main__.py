@@ -1,7 +1,7 @@
 """What is promised, measured on this machine, in one table: python -m benchmarks [macdv] [latency] ...
 
 Each benchmark runs in a process of its own, one after the other. Ends with 1 where something promised was not reached.
-`bench_alert_latency`, `bench_repair` and `bench_stream` have tables of their own: python -m benchmarks.bench_repair
+`bench_alert_latency`, `bench_repair` and `bench_stream` have tables of their own: python -m benchmarks.bench_backfill
 """
 
 from __future__ import annotations

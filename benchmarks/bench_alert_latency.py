@@ -21,13 +21,13 @@ import orjson
 
 from app.context import Context
 from app.launch.redis import RedisServer
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import RECORD, Records
 from app.market.series import Series
 from app.market.timeframes import Timeframe
 from app.settings import Settings
+from app.storage.changed_ranges import changed_ranges
 from app.storage.model import Origin, Write
-from app.storage.touched import touched_by
 from tests.alerting import OK, Answer, service
 from tests.support import Process, eventually, free_port
 from tests.system import System
@@ -58,7 +58,7 @@ def candles(first: int, count: int) -> Records:
     """Bars whose close lies above and below 100 in turn."""
     numbers = np.arange(first, first + count)
     records = np.zeros(count, RECORD)
-    records["start_s"], records["flags"] = T0 + 300 * numbers, State.CLOSED
+    records["start_s"], records["flags"] = T0 + 300 * numbers, CandleState.CLOSED
     records["observed_ms"] = (T0 + 300 * (numbers.astype(np.uint64) + 1)) * 1000
     records["close"] = np.where(numbers % 2, 99.0, 101.0)
     records["open"], records["high"], records["low"], records["volume"] = 100, 102, 98, 1
@@ -69,8 +69,8 @@ def close(context: Context, first: int, count: int = 1) -> None:
     """What an ingest process does when candles close."""
     series = [Series("coinbase", product, Timeframe.M5) for product in PRODUCTS]
     written = context.candles.write([Write(s, candles(first, count), Origin.given(T0)) for s in series])
-    context.clock.tell((T0 + 300 * (first + count)) * 1000)
-    context.tasks.update(touched_by(written))
+    context.clock.set((T0 + 300 * (first + count)) * 1000)
+    context.tasks.update(changed_ranges(written))
 
 
 def rounds(folder: Path, count: int) -> Iterator[list[float]]:

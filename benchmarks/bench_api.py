@@ -21,10 +21,10 @@ from app.launch.redis import RedisServer
 from app.market.series import Series
 from app.market.timeframes import BASE
 from app.settings import Settings
+from app.storage.changed_ranges import ChangedRange
 from app.storage.connection import connect
 from app.storage.model import Origin, Write
 from app.storage.products import FollowedProduct
-from app.storage.touched import Touched
 from benchmarks.figures import Figure
 from benchmarks.load import CLIENT, load
 from benchmarks.web import web_process
@@ -59,7 +59,7 @@ def fill(context: Context) -> list[str]:
         many = [Series(context.exchange, name, timeframe) for name in names]
         writes = [Write(s, some, Origin.given(int(some["start_s"][0]))) for s, some in zip(many, candles, strict=True)]
         context.candles.write(writes, announce=False)
-        touched = [Touched(name, timeframe, last_s, last_s) for name in names]
+        touched = [ChangedRange(name, timeframe, last_s, last_s) for name in names]
         Computer(context.candles, context.indicators, context.exchange, (timeframe,)).update(touched, filled.NOW_S)
     opened = [Write(Series(context.exchange, name, BASE), filled.forming(filled.OPEN_S)) for name in names]
     context.candles.write(opened, announce=False)

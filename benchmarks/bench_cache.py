@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.timeframes import BASE
 from app.storage import keys
 from app.storage.model import Outcome, Write
@@ -42,7 +42,7 @@ def _closes(everything: Full) -> Figure:
     values = []
     for run in range(RUNS):
         records = candles(BASE, start_s + run * BASE.seconds, 1)
-        records["flags"] = State.CLOSED
+        records["flags"] = CandleState.CLOSED
         writes = [Write(series, records.copy()) for series in several]
         began = time.perf_counter()
         written = everything.context.candles.write(writes)

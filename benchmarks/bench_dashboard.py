@@ -116,7 +116,7 @@ def _changing(context: Context, names: list[str]) -> Iterator[None]:
         number = 0
         while not ended.wait(UPDATE_S):
             number += 1
-            feed.tell([_candle(name, 100 + number % 7 / 10) for name in names])
+            feed.publish([_candle(name, 100 + number % 7 / 10) for name in names])
 
     thread = threading.Thread(target=tell)
     thread.start()

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import RECORD
 from app.market.timeframes import BASE
+from app.storage.changed_ranges import changed_ranges
 from app.storage.model import Write
-from app.storage.touched import touched_by
-from app.tasks import SERIES_A_TASK
+from app.tasks import SERIES_PER_TASK
 from app.util.batches import batched
 from benchmarks.figures import Figure
 from benchmarks.installation import DAY_S, START_S, Installation, installation
@@ -134,10 +134,10 @@ def limit_ms(here: Installation) -> float:
     end_s = _end_s(here)
     if is_connected:
         here.trade_until(end_s - TRADED_S)
-    touched = touched_by(here.context.candles.write(_closes(here, end_s - BASE.seconds)))
+    touched = changed_ranges(here.context.candles.write(_closes(here, end_s - BASE.seconds)))
     gc.collect()
     began = time.perf_counter()
-    for some in batched(touched, SERIES_A_TASK):
+    for some in batched(touched, SERIES_PER_TASK):
         here.computer.update(some, end_s)
     took_ms = 1000 * (time.perf_counter() - began)
     if is_connected:
@@ -154,7 +154,7 @@ def _closes(here: Installation, start_s: int) -> list[Write]:
         candle, units = candles_of(trades, BASE.seconds)[0], here.market.products[product]
         prices = (float(units.price(int(candle[field]))) for field in ("open", "high", "low", "close"))
         observed_ms = (start_s + BASE.seconds - TRADED_S) * 1000
-        records[i] = (start_s, State.CLOSED, observed_ms, *prices, float(units.size(int(candle["volume"]))))
+        records[i] = (start_s, CandleState.CLOSED, observed_ms, *prices, float(units.size(int(candle["volume"]))))
     return [Write(s, records[i : i + 1]) for i, s in enumerate(here.series(BASE))]
 
 

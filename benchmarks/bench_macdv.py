@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from app.indicators.macdv import BLOCK, Bools, Columns, Floats, macdv, macdv_of_many
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import EMPTY, RECORD, Records
 from app.util.batches import batched
 from benchmarks.figures import Figure
@@ -130,7 +130,7 @@ def market(series: int, bars: int, empty: float) -> tuple[Floats, Floats, Floats
 def records_of(high: Floats, low: Floats, close: Floats, traded: Bools) -> list[Records]:
     records = np.zeros(close.shape, RECORD)
     records["start_s"] = 300 * np.arange(1, close.shape[1] + 1)
-    records["flags"] = np.where(traded, State.CONFIRMED, State.CONFIRMED | EMPTY)
+    records["flags"] = np.where(traded, CandleState.CONFIRMED, CandleState.CONFIRMED | EMPTY)
     records["high"], records["low"], records["open"], records["close"] = high, low, close, close
     return list(records)
 

@@ -14,14 +14,14 @@ from redis import Redis
 from app.compute.computer import Computer
 from app.context import Context
 from app.launch.redis import RedisServer
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import RECORD, Records
 from app.market.series import Series
 from app.market.timeframes import Timeframe
 from app.settings import Settings
+from app.storage.changed_ranges import ChangedRange
 from app.storage.model import Origin, Write
 from app.storage.products import FollowedProduct
-from app.storage.touched import Touched
 from tests.support import free_port
 
 PRODUCTS = [f"P{i:03d}-USD" for i in range(700)]
@@ -45,9 +45,11 @@ class Full(NamedTuple):
         several = [s for s in self.many if s.timeframe == timeframe]
         walk = candles(timeframe, start_s, 1)
         self.context.candles.write(Write(series, walk) for series in several)
-        self.compute([Touched(s.product, timeframe, start_s, start_s) for s in several], start_s + timeframe.seconds)
+        self.compute(
+            [ChangedRange(s.product, timeframe, start_s, start_s) for s in several], start_s + timeframe.seconds
+        )
 
-    def compute(self, touched: list[Touched], now_s: float) -> None:
+    def compute(self, touched: list[ChangedRange], now_s: float) -> None:
         c = self.context
         Computer(c.candles, c.indicators, c.exchange, c.settings.timeframes).update(touched, now_s)
 
@@ -75,7 +77,7 @@ def _fill(everything: Full, timeframe: Timeframe) -> None:
     everything.context.candles.write(
         (Write(s, walk, Origin.given(int(walk["start_s"][0]))) for s in several), announce=False
     )
-    everything.compute([Touched(s.product, timeframe, last_s, last_s) for s in several], NOW_S)
+    everything.compute([ChangedRange(s.product, timeframe, last_s, last_s) for s in several], NOW_S)
 
 
 def candles(timeframe: Timeframe, last_s: int, count: int) -> Records:
@@ -83,7 +85,7 @@ def candles(timeframe: Timeframe, last_s: int, count: int) -> Records:
     random = np.random.default_rng(1)
     records = np.zeros(count, RECORD)
     records["start_s"] = last_s - timeframe.seconds * np.arange(count - 1, -1, -1)
-    records["flags"], records["observed_ms"] = State.CONFIRMED, NOW_S * 1000
+    records["flags"], records["observed_ms"] = CandleState.CONFIRMED, NOW_S * 1000
     records["close"] = 100 * np.exp(np.cumsum(random.normal(0, 0.002, count)))
     records["open"] = np.roll(records["close"], 1)
     records["high"] = np.maximum(records["open"], records["close"]) * 1.001

@@ -23,10 +23,10 @@ from app.market.series import Series
 from app.market.timeframes import Timeframe
 from app.settings import Settings
 from app.storage import keys
+from app.storage.changed_ranges import ChangedRange
+from app.storage.pipelining import raise_first, send_pipelined
 from app.storage.products import FollowedProduct
 from app.storage.rings import TRAILER
-from app.storage.touched import Touched
-from app.storage.trip import raise_first, trip
 from app.util.batches import batched
 from benchmarks.market import BusyMarket, past
 from benchmarks.venue import SteppedVenue
@@ -101,7 +101,7 @@ class Installation:
         self.now_s = now_s
         self.venue.jump(now_s * 1000)
         self.context.products.follow([FollowedProduct(p, p) for p in self.products])
-        self.context.clock.tell(now_s * 1000)
+        self.context.clock.set(now_s * 1000)
         for timeframe in self.timeframes:
             self._fill(timeframe)
 
@@ -117,7 +117,9 @@ class Installation:
                 pipe.execute()
         # A first look takes all that is there for history; else alerts would be looked for in every bar of it.
         self.context.redis.delete(*map(keys.indicator, several))
-        self._computer((timeframe,)).update([Touched(p, timeframe, last_s, last_s) for p in self.products], self.now_s)
+        self._computer((timeframe,)).update(
+            [ChangedRange(p, timeframe, last_s, last_s) for p in self.products], self.now_s
+        )
 
     @cached_property
     def computer(self) -> Computer:
@@ -153,7 +155,7 @@ class Installation:
 
     def rest(self) -> None:
         """Wait until no task waits or is under way."""
-        prefix = "cw:1:celery:"
+        prefix = "cw:2:celery:"
         client = self.context.redis
         eventually(lambda: not client.llen(f"{prefix}indicators") and not client.hlen(f"{prefix}unacked"), timeout=30)
 
@@ -204,7 +206,7 @@ class Listener:
     def _read(self) -> Sequence[Entry]:
         """What is new, within a second; as Redis says it, for to name every field takes longer than to read."""
         command = ("XREAD", "COUNT", 1000, "BLOCK", 1000, "STREAMS", keys.EVENTS, self._after)
-        answers = trip(self._client, [command])
+        answers = send_pipelined(self._client, [command])
         raise_first(answers)
         if not answers[0]:
             return []

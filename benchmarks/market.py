@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import RECORD, Records
 from app.market.timeframes import Timeframe
 from simulator.market import Product, Trades
@@ -58,7 +58,10 @@ def past(timeframe: Timeframe, last_s: int, count: int, close: float, seed: int)
     closes = close * np.exp(np.cumsum(moves[::-1])[::-1] * -1 + moves[-1])
     records = np.zeros(count, RECORD)
     records["start_s"] = last_s - step * np.arange(count - 1, -1, -1)
-    records["flags"], records["observed_ms"] = State.CONFIRMED, (records["start_s"].astype(np.uint64) + step) * 1000
+    records["flags"], records["observed_ms"] = (
+        CandleState.CONFIRMED,
+        (records["start_s"].astype(np.uint64) + step) * 1000,
+    )
     records["open"], records["close"] = np.concatenate([closes[:1], closes[:-1]]), closes
     spread = 1 + 0.0005 * (step / 300) ** 0.5 * random.random(count)
     records["high"] = np.maximum(records["open"], closes) * spread

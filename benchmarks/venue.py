@@ -14,7 +14,7 @@ from simulator.clock import ExchangeClock
 from simulator.market import Market
 from simulator.options import Options
 from simulator.server import Server
-from simulator.tape import Tape
+from simulator.trade_log import TradeLog
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class SteppedVenue:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="venue", daemon=True)
         self._thread.start()
-        self._server = self._do(lambda: Server(Tape(self._market), self.clock, OPTIONS))
+        self._server = self._do(lambda: Server(TradeLog(self._market), self.clock, OPTIONS))
         self.port = asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
         return self
 
@@ -110,7 +110,7 @@ class SteppedVenue:
         time_ns = self.clock.now_ns()
         for connection in self._server.feed.connections.values():
             events = frames.heartbeat(time_ns, self._beats, self._beats * 1_000_000_000, text=False)
-            connection.send("heartbeats", frames.zulu(time_ns), events)
+            connection.send("heartbeats", frames.rfc3339_nano(time_ns), events)
 
     def _do(self, work: Callable[[], T]) -> T:
         """`work` on the server's own thread."""

@@ -31,7 +31,7 @@ GAP = "gap"
 SILENCE_S = 45.0
 """Without a word for so long (the server says something every 15 s), a connection is taken for dead."""
 
-FIRST_DELAY_S, LONGEST_DELAY_S = 0.25, 15.0
+FIRST_DELAY_S, MAX_DELAY_S = 0.25, 15.0
 """Between two tries to connect; doubled each time, and somewhat random, so that not all clients come at once."""
 
 
@@ -162,7 +162,7 @@ class Client:
                     raise
                 log.warning("stream: %s; connecting again in about %.1f s", error, delay_s)
             self._stopped.wait(delay_s * random.uniform(0.5, 1.0))
-            delay_s = min(LONGEST_DELAY_S, 2 * delay_s)
+            delay_s = min(MAX_DELAY_S, 2 * delay_s)
 
     def _connection(self, wanted: dict[str, str]) -> Iterator[Event]:
         """The events of one connection, until it breaks."""

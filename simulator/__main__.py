@@ -16,13 +16,13 @@ from pydantic import ValidationError
 
 from app.errors import InvalidInput
 from simulator.clock import ExchangeClock, anchored
-from simulator.frames import zulu
+from simulator.frames import rfc3339_nano
 from simulator.market import Market
 from simulator.options import Options
 from simulator.replay import ReplayMarket
 from simulator.seeded import SeededMarket
 from simulator.server import Server
-from simulator.tape import Tape
+from simulator.trade_log import TradeLog
 
 log = logging.getLogger("simulator")
 
@@ -44,14 +44,14 @@ def main(arguments: list[str] | None = None) -> int:
 async def _serve(asked: argparse.Namespace) -> int:
     options = _options(asked.option)
     market, clock = _market_and_clock(asked)
-    server = Server(Tape(market), clock, options)
+    server = Server(TradeLog(market), clock, options)
     stopped = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopped.set)
     port = await server.start(asked.host, asked.port)
     log.info(
         "local exchange: ws://%s:%d and http://%s:%d, %d products, %s at speed %g",
-        asked.host, port, asked.host, port, len(market.products), zulu(clock.now_ns()), clock.speed,
+        asked.host, port, asked.host, port, len(market.products), rfc3339_nano(clock.now_ns()), clock.speed,
     )  # fmt: skip
     told = asyncio.create_task(stopped.wait())
     await asyncio.wait({told, *filter(None, [server.feeding])}, return_when=asyncio.FIRST_COMPLETED)

@@ -16,9 +16,9 @@ from simulator.ledger import Ledger
 from simulator.options import Options
 from simulator.stream_faults import (
     ClientId,
+    CountedFrameFault,
     DropFrames,
     DuplicateFrames,
-    FrameToll,
     FreezeChannel,
     FreezeSocket,
     ReorderFrames,
@@ -62,16 +62,16 @@ class Connection:
             return
         sequence = self._sequence
         self._sequence += 1
-        if self._is_full() or self._toll(DropFrames, wanted):
+        if self._is_full() or self._fault(DropFrames, wanted):
             self._ledger.frames_dropped += 1
             return
         client_id = self._options.client_id or self._faults.find(ClientId) is not None
         frame = frames.envelope(channel, timestamp, sequence, events, client_id=client_id)
-        if self._held is None and self._toll(ReorderFrames, wanted):
+        if self._held is None and self._fault(ReorderFrames, wanted):
             self._held = frame
             return
         self._queue(frame)
-        if self._toll(DuplicateFrames, wanted):
+        if self._fault(DuplicateFrames, wanted):
             self._queue(frame)
         if self._held is not None:
             held, self._held = self._held, None
@@ -102,7 +102,7 @@ class Connection:
             self._faults.find(FreezeChannel, lambda f: f.channel == channel and f.product in (None, product))
         )
 
-    def _toll(self, kind: type[FrameToll], channel: str) -> bool:
+    def _fault(self, kind: type[CountedFrameFault], channel: str) -> bool:
         return bool(self._faults) and self._faults.take(kind, lambda f: f.channel in (None, channel)) is not None
 
     async def run(self) -> None:

@@ -11,15 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import InvalidInput
 from app.market.timeframes import Timeframe
-from simulator.acts import Acts
 from simulator.clock import MAX_SPEED, ExchangeClock
+from simulator.fault_injector import FaultInjector
 from simulator.faults import Faults, catalogue
 from simulator.feed import Feed
-from simulator.frames import zulu
+from simulator.frames import rfc3339_nano
 from simulator.ledger import Ledger
-from simulator.listing import Listing
+from simulator.listing import ProductPages
 from simulator.replies import Reply
-from simulator.tape import Tape
+from simulator.trade_log import TradeLog
 
 MAX_TRUTH = 50_000
 """Candles in one answer."""
@@ -39,15 +39,15 @@ class Control:
     """Answers requests under `/local/`. They are neither limited nor in the ledger."""
 
     def __init__(
-        self, tape: Tape, clock: ExchangeClock, ledger: Ledger, faults: Faults, acts: Acts, feed: Feed
+        self, trade_log: TradeLog, clock: ExchangeClock, ledger: Ledger, faults: Faults, acts: FaultInjector, feed: Feed
     ) -> None:
-        self._tape = tape
+        self._tape = trade_log
         self._clock = clock
         self._ledger = ledger
         self._faults = faults
         self._acts = acts
         self._feed = feed
-        self._listing = Listing(tape, clock)
+        self._listing = ProductPages(trade_log, clock)
 
     async def answer(self, request: web.Request) -> Reply:
         try:
@@ -80,7 +80,7 @@ class Control:
 
     def _time(self) -> dict[str, object]:
         now_ns = self._clock.now_ns()
-        return {"exchange_ms": now_ns // 1_000_000, "iso": zulu(now_ns), "speed": self._clock.speed}
+        return {"exchange_ms": now_ns // 1_000_000, "iso": rfc3339_nano(now_ns), "speed": self._clock.speed}
 
     def _change_clock(self, body: bytes) -> dict[str, object]:
         try:

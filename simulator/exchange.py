@@ -14,7 +14,7 @@ from simulator.ledger import Ledger
 from simulator.market import Market
 from simulator.options import Options
 from simulator.server import Server
-from simulator.tape import Tape
+from simulator.trade_log import TradeLog
 
 T = TypeVar("T")
 
@@ -28,9 +28,9 @@ class LocalExchange:
     """
 
     def __init__(self, market: Market, *, speed: float = 1.0, start_ms: int, port: int = 0, **options: Any) -> None:
-        self.tape = Tape(market)
+        self.trade_log = TradeLog(market)
         self.clock = ExchangeClock(start_ms, speed)
-        self._server = Server(self.tape, self.clock, Options(**options))
+        self._server = Server(self.trade_log, self.clock, Options(**options))
         self._wanted_port = port
         self.port = 0
 
@@ -65,8 +65,8 @@ class LocalExchange:
     def truth(self, product: str, timeframe: Timeframe, start_s: int, end_s: int | None = None) -> list[dict[str, str]]:
         """Candles with ``start_s <= start < end_s`` that are over by now, oldest first, as exact decimal strings."""
         now_ms = self.clock.now_ms()
-        return self.tape.truth(
-            self.tape.known(product), timeframe, start_s, now_ms // 1000 if end_s is None else end_s, now_ms
+        return self.trade_log.truth(
+            self.trade_log.known(product), timeframe, start_s, now_ms // 1000 if end_s is None else end_s, now_ms
         )
 
     def ledger(self) -> Ledger:

@@ -23,11 +23,11 @@ class Act(Fault):
     """Happens at once."""
 
 
-class State(Fault):
+class LastingFault(Fault):
     """Holds until it is deleted or its time is over."""
 
 
-class Toll(Fault):
+class CountedFault(Fault):
     """Taken from the next ones, then gone."""
 
     count: int | None = Field(None, ge=1, le=1_000_000)

@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from app.errors import InvalidInput
 from simulator import rest_faults as rest
 from simulator import stream_faults as stream
-from simulator.fault import Fault, Toll
+from simulator.fault import CountedFault, Fault
 
 MAX_ACTIVE = 1_000
 
@@ -83,7 +83,7 @@ class Faults:
 
     def add(self, fault: Fault) -> Active:
         left = None
-        if isinstance(fault, Toll):
+        if isinstance(fault, CountedFault):
             left = fault.count if fault.count or fault.for_seconds else 1
         until = float("inf") if fault.for_seconds is None else self._monotonic() + fault.for_seconds
         active = Active(next(self._numbers), fault, until, left)

@@ -21,8 +21,8 @@ from simulator.options import Options
 from simulator.quotes import Levels, Quotes, changes
 from simulator.snapshots import CandleSnapshots
 from simulator.stream_faults import HeartbeatText, NoFinalUpdate
-from simulator.tape import Tape
 from simulator.ticker import STEP_MS, STEP_S, CandleTicker, track
+from simulator.trade_log import TradeLog
 
 log = logging.getLogger(__name__)
 
@@ -36,15 +36,17 @@ _WORK_AHEAD_S = 0.02
 class Feed:
     """All connections, and the loop that feeds them. Belongs to one event loop."""
 
-    def __init__(self, tape: Tape, clock: ExchangeClock, options: Options, faults: Faults, ledger: Ledger) -> None:
-        self._tape = tape
+    def __init__(
+        self, trade_log: TradeLog, clock: ExchangeClock, options: Options, faults: Faults, ledger: Ledger
+    ) -> None:
+        self._tape = trade_log
         self._clock = clock
         self._options = options
         self._faults = faults
         self._ledger = ledger
-        self._snapshots = CandleSnapshots(tape, options, faults)
-        self._quotes = Quotes(tape)
-        self._ticker = CandleTicker(tape)
+        self._snapshots = CandleSnapshots(trade_log, options, faults)
+        self._quotes = Quotes(trade_log)
+        self._ticker = CandleTicker(trade_log)
         self._books: dict[str, Levels] = {}
         self._numbers = count(1)
         self._started_ns = time.monotonic_ns()
@@ -65,7 +67,7 @@ class Feed:
         self._seen_ns = self._clock.now_ns()
         self._count_from(0)
 
-    def tape_changed(self) -> None:
+    def trades_changed(self) -> None:
         """Look at the present buckets again."""
         self._ticker.restart(self._seen_ms)
 
@@ -156,7 +158,7 @@ class Feed:
         now_ns, since_ms = self._clock.now_ns(), self._seen_ms
         now_ms = now_ns // 1_000_000
         if not 0 <= now_ms - since_ms <= max(MAX_JUMP_MS, 5_000 * self._clock.speed):
-            log.info("the clock was set: %s", frames.zulu(now_ms * 1_000_000))
+            log.info("the clock was set: %s", frames.rfc3339_nano(now_ms * 1_000_000))
             self.clock_changed()
             return
         self._seen_ns = now_ns
@@ -257,7 +259,7 @@ class Feed:
 
     def _timestamp(self) -> str:
         """What the loop has seen: no frame tells of a time whose candles are still to be sent, however busy we are."""
-        return frames.zulu(self._seen_ns)
+        return frames.rfc3339_nano(self._seen_ns)
 
     def _broadcast(self, channel: str, product: Product, events: str) -> None:
         for connection in self.connections.values():

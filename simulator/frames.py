@@ -13,7 +13,7 @@ CandleValues = tuple[int, int, int, int, int, int]
 """start_s, open, high, low, close, volume, in the product's units."""
 
 
-def zulu(time_ns: int) -> str:
+def rfc3339_nano(time_ns: int) -> str:
     """RFC 3339 with up to nine digits and no trailing zeros, as Go's RFC3339Nano."""
     seconds, nanos = divmod(time_ns, 1_000_000_000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}{_fraction(nanos, 9)}Z"
@@ -29,7 +29,7 @@ def go_string(time_ns: int, uptime_ns: int) -> str:
 
 def trade_time(time_ms: int) -> str:
     """A trade's time: microseconds in the protocol, milliseconds here, no trailing zeros."""
-    return zulu(time_ms * 1_000_000)
+    return rfc3339_nano(time_ms * 1_000_000)
 
 
 def _fraction(value: int, digits: int) -> str:

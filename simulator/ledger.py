@@ -12,7 +12,7 @@ MAX_ENTRIES = 200_000
 
 
 @dataclass(slots=True)
-class Request:
+class LoggedRequest:
     """One REST request. `status` is None until it is answered; `note` names the fault that answered it."""
 
     monotonic_s: float
@@ -41,16 +41,16 @@ class Ledger:
 
     def __init__(self, now_ms: Callable[[], int], max_entries: int = MAX_ENTRIES) -> None:
         self._now_ms = now_ms
-        self._requests: deque[Request] = deque(maxlen=max_entries)
+        self._requests: deque[LoggedRequest] = deque(maxlen=max_entries)
         self._sockets: deque[SocketEvent] = deque(maxlen=max_entries)
         self._lock = threading.Lock()
         self.requests_total = 0
         self.frames_total = 0
         self.frames_dropped = 0
 
-    def request(self, method: str, path: str, query: str, address: str) -> Request:
+    def request(self, method: str, path: str, query: str, address: str) -> LoggedRequest:
         """Note a request as it arrives; the caller fills in its status."""
-        entry = Request(time.monotonic(), self._now_ms(), method, path, query, address)
+        entry = LoggedRequest(time.monotonic(), self._now_ms(), method, path, query, address)
         with self._lock:
             self._requests.append(entry)
             self.requests_total += 1
@@ -62,7 +62,7 @@ class Ledger:
             self._sockets.append(entry)
 
     @property
-    def requests(self) -> list[Request]:
+    def requests(self) -> list[LoggedRequest]:
         with self._lock:
             return list(self._requests)
 

@@ -7,18 +7,18 @@ from simulator.clock import ExchangeClock
 from simulator.market import Product
 from simulator.queries import BadRequest, Query, one, whole
 from simulator.stats import DayStats
-from simulator.tape import Tape
+from simulator.trade_log import TradeLog
 
 _FIAT = {"USD": "US Dollar", "EUR": "Euro", "GBP": "British Pound"}
 
 
-class Listing:
+class ProductPages:
     """What is listed now, and its last 24 hours."""
 
-    def __init__(self, tape: Tape, clock: ExchangeClock) -> None:
-        self._tape = tape
+    def __init__(self, trade_log: TradeLog, clock: ExchangeClock) -> None:
+        self._tape = trade_log
         self._clock = clock
-        self._stats = DayStats(tape)
+        self._stats = DayStats(trade_log)
 
     def page(self, query: Query) -> object:
         """The products that `query` asks for, aliases among them."""
@@ -86,7 +86,7 @@ class Listing:
             "display_name": name,
             "product_venue": "CBE",
             "approximate_quote_24h_volume": day.quote_volume(product),
-            "new_at": frames.zulu(max(0, product.listed_ms) * 1_000_000),
+            "new_at": frames.rfc3339_nano(max(0, product.listed_ms) * 1_000_000),
             "best_bid_price": "",
             "best_ask_price": "",
         }

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from simulator.market import Product
 from simulator.stats import DayStats, book
-from simulator.tape import Tape
+from simulator.trade_log import TradeLog
 
 DEPTH = 50
 """Price levels on each side of the book."""
@@ -18,9 +18,9 @@ Levels: TypeAlias = dict[tuple[str, int], int]
 class Quotes:
     """Rows for the wire, computed from the tape."""
 
-    def __init__(self, tape: Tape) -> None:
-        self._tape = tape
-        self._stats = DayStats(tape)
+    def __init__(self, trade_log: TradeLog) -> None:
+        self._tape = trade_log
+        self._stats = DayStats(trade_log)
 
     def ticker(self, product: Product, now_ms: int, *, batch: bool = False) -> dict[str, str]:
         """A row of `ticker`; one of `ticker_batch` has no best bid and ask. The 52-week range is that of the day."""

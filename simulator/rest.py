@@ -10,14 +10,14 @@ from app.market.timeframes import Timeframe
 from simulator import frames
 from simulator.clock import ExchangeClock
 from simulator.faults import Faults
-from simulator.listing import Listing
+from simulator.listing import ProductPages
 from simulator.market import Product
 from simulator.options import Options
 from simulator.queries import BadRequest, Internal, Query, one, whole
 from simulator.replies import Reply, as_json, error, not_found, unauthorized
 from simulator.rows import Rows
 from simulator.stats import book
-from simulator.tape import Tape
+from simulator.trade_log import TradeLog
 
 PREFIX = "/api/v3/brokerage"
 MAX_BUCKETS = 350
@@ -40,11 +40,11 @@ GRANULARITIES = {
 class Rest:
     """The exchange's REST API over a tape and a clock. Safe to use from several threads."""
 
-    def __init__(self, tape: Tape, clock: ExchangeClock, options: Options, faults: Faults) -> None:
-        self._tape = tape
+    def __init__(self, trade_log: TradeLog, clock: ExchangeClock, options: Options, faults: Faults) -> None:
+        self._tape = trade_log
         self._clock = clock
-        self._rows = Rows(tape, faults)
-        self._listing = Listing(tape, clock)
+        self._rows = Rows(trade_log, faults)
+        self._listing = ProductPages(trade_log, clock)
         self._version_2 = {
             "/v2/time": self._time_2,
             "/v2/currencies": self._listing.fiat,
@@ -115,12 +115,12 @@ class Rest:
 
     def _time(self) -> object:
         now_ms = self._clock.now_ms()
-        iso = frames.zulu(now_ms // 1000 * 1_000_000_000)
+        iso = frames.rfc3339_nano(now_ms // 1000 * 1_000_000_000)
         return {"iso": iso, "epochSeconds": str(now_ms // 1000), "epochMillis": str(now_ms)}
 
     def _time_2(self) -> object:
         now_s = self._clock.now_ms() // 1000
-        return {"data": {"iso": frames.zulu(now_s * 1_000_000_000), "epoch": now_s}}
+        return {"data": {"iso": frames.rfc3339_nano(now_s * 1_000_000_000), "epoch": now_s}}
 
     # --- candles
 

@@ -13,7 +13,7 @@ from simulator import noise
 from simulator.faults import Faults
 from simulator.market import Candles
 from simulator.rest_faults import (
-    CandlesToll,
+    CountedCandlesFault,
     RestAlternate,
     RestEmpty,
     RestHalf,
@@ -23,14 +23,14 @@ from simulator.rest_faults import (
     RestShort,
     RestStale,
 )
-from simulator.tape import Tape
+from simulator.trade_log import TradeLog
 
 
 class Rows:
     """Safe to use from several threads."""
 
-    def __init__(self, tape: Tape, faults: Faults) -> None:
-        self._tape = tape
+    def __init__(self, trade_log: TradeLog, faults: Faults) -> None:
+        self._tape = trade_log
         self._faults = faults
         self._answers = count()
 
@@ -46,9 +46,9 @@ class Rows:
             if changed is not rows:
                 rows, note = changed, note or change.__name__.replace("_", "rest_", 1)
         for kind, left in _LEFT.items():
-            toll = self._faults.take(kind, lambda fault: fault.product in (None, name))
-            if toll is not None:
-                rows, note = left(toll, rows, next(self._answers)), note or toll.fault
+            fault = self._faults.take(kind, lambda fault: fault.product in (None, name))
+            if fault is not None:
+                rows, note = left(fault, rows, next(self._answers)), note or fault.fault
         return rows, note
 
     def spoil(self, name: str, candles: list[dict[str, str]]) -> str:
@@ -99,27 +99,27 @@ class Rows:
         return rows
 
 
-def _short(fault: CandlesToll, rows: Candles, _: int) -> Candles:
+def _short(fault: CountedCandlesFault, rows: Candles, _: int) -> Candles:
     assert isinstance(fault, RestShort)
     return rows[-fault.rows :] if fault.keep == "newest" else rows[: fault.rows]
 
 
-def _empty(_: CandlesToll, rows: Candles, __: int) -> Candles:
+def _empty(_: CountedCandlesFault, rows: Candles, __: int) -> Candles:
     return rows[:0]
 
 
-def _half(_: CandlesToll, rows: Candles, __: int) -> Candles:
+def _half(_: CountedCandlesFault, rows: Candles, __: int) -> Candles:
     rows = rows.copy()
     rows["volume"] = np.maximum(1, rows["volume"] // 2)
     return rows
 
 
-def _holes(fault: CandlesToll, rows: Candles, answer: int) -> Candles:
+def _holes(fault: CountedCandlesFault, rows: Candles, answer: int) -> Candles:
     assert isinstance(fault, RestHoles)
     return rows[noise.uniform(noise.key_of(answer, "holes"), rows["start_s"]) >= fault.rate]
 
 
-_LEFT: dict[type[CandlesToll], Callable[[CandlesToll, Candles, int], Candles]] = {
+_LEFT: dict[type[CountedCandlesFault], Callable[[CountedCandlesFault, Candles, int], Candles]] = {
     RestShort: _short,
     RestEmpty: _empty,
     RestHalf: _half,

@@ -10,25 +10,25 @@ from contextlib import suppress
 from aiohttp import WSMsgType, web
 
 from simulator import rest_faults as kinds
-from simulator.acts import Acts
 from simulator.clock import ExchangeClock
 from simulator.connection import Connection
 from simulator.control import Control
+from simulator.fault_injector import FaultInjector
 from simulator.faults import Faults
 from simulator.feed import Feed
-from simulator.ledger import Ledger, Request
+from simulator.ledger import Ledger, LoggedRequest
 from simulator.limits import TokenBuckets
 from simulator.options import Options
 from simulator.replies import Reply, bad_gateway, error, not_found, too_many, unauthorized
 from simulator.rest import Rest
-from simulator.rest_faults import RestToll
+from simulator.rest_faults import CountedRestFault
 from simulator.stream_faults import RefuseConnections
 from simulator.subscribing import Subscriber
-from simulator.tape import Tape
+from simulator.trade_log import TradeLog
 
 log = logging.getLogger(__name__)
 
-_TOLLS = (
+_COUNTED = (
     kinds.RestThrottle,
     kinds.RestUnauthorized,
     kinds.RestNotFound,
@@ -44,16 +44,16 @@ _SLOW = ("ONE_HOUR", "TWO_HOUR", "FOUR_HOUR", "SIX_HOUR", "ONE_DAY")
 class Server:
     """Everything that listens. `start` and `stop` belong to one event loop."""
 
-    def __init__(self, tape: Tape, clock: ExchangeClock, options: Options | None = None) -> None:
+    def __init__(self, trade_log: TradeLog, clock: ExchangeClock, options: Options | None = None) -> None:
         self.options = options or Options()
-        self.tape = tape
+        self.trade_log = trade_log
         self.clock = clock
         self.faults = Faults()
         self.ledger = Ledger(clock.now_ms)
-        self.feed = Feed(tape, clock, self.options, self.faults, self.ledger)
-        self.rest = Rest(tape, clock, self.options, self.faults)
-        self.acts = Acts(self.feed, self.rest, tape, clock, self.faults)
-        self._control = Control(tape, clock, self.ledger, self.faults, self.acts, self.feed)
+        self.feed = Feed(trade_log, clock, self.options, self.faults, self.ledger)
+        self.rest = Rest(trade_log, clock, self.options, self.faults)
+        self.acts = FaultInjector(self.feed, self.rest, trade_log, clock, self.faults)
+        self._control = Control(trade_log, clock, self.ledger, self.faults, self.acts, self.feed)
         self._requests = TokenBuckets(self.options.requests_per_second)
         self._arrivals = TokenBuckets(self.options.connections_per_second)
         self._messages = TokenBuckets(self.options.messages_per_second)
@@ -124,7 +124,7 @@ class Server:
         return connection.ws
 
     async def _read(self, connection: Connection) -> None:
-        subscriber = Subscriber(self.feed, self.tape, self.clock)
+        subscriber = Subscriber(self.feed, self.trade_log, self.clock)
         async for message in connection.ws:
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 continue
@@ -147,10 +147,10 @@ class Server:
         entry = self.ledger.request(request.method, request.path, request.query_string, request.remote or "")
         try:
             await self._delay(request.path)
-            toll = self._toll(request.path)
-            if toll is not None:
-                entry.note = toll.fault
-                return await self._tolled(request, entry, toll)
+            fault = self._fault_for(request.path)
+            if fault is not None:
+                entry.note = fault.fault
+                return await self._faulted(request, entry, fault)
             return self._settle(entry, await self._reply(request))
         finally:
             entry.status = entry.status if entry.status is not None else 0
@@ -160,14 +160,14 @@ class Server:
         if latency is not None:
             await asyncio.sleep(latency.seconds)
 
-    def _toll(self, path: str) -> RestToll | None:
-        tolls = (self.faults.take(kind, lambda fault: fault.path in path) for kind in _TOLLS)
-        return next((toll for toll in tolls if toll is not None), None)
+    def _fault_for(self, path: str) -> CountedRestFault | None:
+        found = (self.faults.take(kind, lambda fault: fault.path in path) for kind in _COUNTED)
+        return next((fault for fault in found if fault is not None), None)
 
-    async def _tolled(self, request: web.Request, entry: Request, toll: RestToll) -> web.StreamResponse:
-        match toll:
+    async def _faulted(self, request: web.Request, entry: LoggedRequest, fault: CountedRestFault) -> web.StreamResponse:
+        match fault:
             case kinds.RestThrottle():
-                return self._settle(entry, too_many(toll.body, toll.retry_after))
+                return self._settle(entry, too_many(fault.body, fault.retry_after))
             case kinds.RestUnauthorized():
                 return self._settle(entry, unauthorized())
             case kinds.RestNotFound():
@@ -177,7 +177,7 @@ class Server:
             case kinds.RestBadGateway():
                 return self._settle(entry, bad_gateway())
             case kinds.RestHang():
-                await asyncio.sleep(toll.seconds)
+                await asyncio.sleep(fault.seconds)
                 return _cut(request)
             case kinds.RestTruncated():
                 return await self._half(request, entry, await self._reply(request))
@@ -201,16 +201,16 @@ class Server:
     def _acting_for_another(self, path: str) -> str:
         """`path` with another online product in the place of its own."""
         now_ms = self.clock.now_ms()
-        others = (n for n in self.tape.products if self.tape.is_online(n, now_ms) and f"/{n}/" not in path)
+        others = (n for n in self.trade_log.products if self.trade_log.is_online(n, now_ms) and f"/{n}/" not in path)
         parts, other = path.split("/"), next(others, None)
         return "/".join(other if other and "-" in part else part for part in parts)
 
-    def _settle(self, entry: Request, reply: Reply) -> web.Response:
+    def _settle(self, entry: LoggedRequest, reply: Reply) -> web.Response:
         entry.status = reply.status
         entry.note = entry.note or reply.note
         return _response(reply)
 
-    async def _half(self, request: web.Request, entry: Request, reply: Reply) -> web.StreamResponse:
+    async def _half(self, request: web.Request, entry: LoggedRequest, reply: Reply) -> web.StreamResponse:
         """Announce the whole body, send half of it."""
         entry.status = reply.status
         response = web.StreamResponse(status=reply.status, headers=dict(reply.headers))

@@ -11,8 +11,8 @@ from simulator.frames import CandleValues
 from simulator.market import Candles, candles_of
 from simulator.options import Options
 from simulator.stream_faults import Snapshot
-from simulator.tape import Tape
 from simulator.ticker import STEP_MS, STEP_S
+from simulator.trade_log import TradeLog
 
 MAX_CANDLES = 100
 _FAR_BUCKETS = 360
@@ -22,8 +22,8 @@ _FAR_BUCKETS = 360
 class CandleSnapshots:
     """Makes snapshots as the options and the faults in force want them."""
 
-    def __init__(self, tape: Tape, options: Options, faults: Faults) -> None:
-        self._tape = tape
+    def __init__(self, trade_log: TradeLog, options: Options, faults: Faults) -> None:
+        self._tape = trade_log
         self._options = options
         self._faults = faults
         self.zero_ms = 0

@@ -10,7 +10,7 @@ import numpy as np
 
 from simulator import noise
 from simulator.market import Product, Trades
-from simulator.tape import Tape
+from simulator.trade_log import TradeLog
 
 DAY_MS = 86_400_000
 MAX_AGE_S = 10.0
@@ -42,8 +42,8 @@ class Day:
 class DayStats:
     """The last 24 hours of each product, remembered for `MAX_AGE_S`."""
 
-    def __init__(self, tape: Tape, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._tape = tape
+    def __init__(self, trade_log: TradeLog, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._tape = trade_log
         self._monotonic = monotonic
         self._kept: dict[str, tuple[float, int, Day]] = {}
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from simulator.fault import Act, State, Toll
+from simulator.fault import Act, CountedFault, LastingFault
 
 ChannelName = Literal["candles", "heartbeats", "market_trades", "ticker", "ticker_batch", "status", "level2"]
 GarbageKind = Literal[
@@ -15,31 +15,31 @@ GarbageKind = Literal[
 ]  # fmt: skip
 
 
-class FrameToll(Toll):
+class CountedFrameFault(CountedFault):
     """`channel`: frames of this one only."""
 
     channel: ChannelName | Literal["subscriptions"] | None = None
 
 
-class DropFrames(FrameToll):
+class DropFrames(CountedFrameFault):
     """Do not send the next frames, but count their sequence numbers."""
 
     fault: Literal["drop_frames"]
 
 
-class DuplicateFrames(FrameToll):
+class DuplicateFrames(CountedFrameFault):
     """Send the next frames twice, with the same sequence number."""
 
     fault: Literal["duplicate_frames"]
 
 
-class ReorderFrames(FrameToll):
+class ReorderFrames(CountedFrameFault):
     """Send each of the next frames after the one that follows it."""
 
     fault: Literal["reorder_frames"]
 
 
-class FreezeChannel(State):
+class FreezeChannel(LastingFault):
     """One channel falls silent, for all products or one; heartbeats and the others live on."""
 
     fault: Literal["freeze_channel"]
@@ -47,33 +47,33 @@ class FreezeChannel(State):
     product: str | None = None
 
 
-class FreezeSocket(State):
+class FreezeSocket(LastingFault):
     """Nothing is sent any more; the connection stays open and answers pings."""
 
     fault: Literal["freeze_socket"]
 
 
-class HalfOpen(State):
+class HalfOpen(LastingFault):
     """The present connections neither send nor read nor answer any more; they are reset when it ends."""
 
     fault: Literal["half_open"]
 
 
-class RefuseConnections(State):
+class RefuseConnections(LastingFault):
     """New WebSocket connections are answered with an HTTP status; 0 cuts the line instead."""
 
     fault: Literal["refuse_connections"]
     status: int = Field(503, ge=0, le=599)
 
 
-class Trickle(State):
+class Trickle(LastingFault):
     """Every connection carries no more than so many bytes a second."""
 
     fault: Literal["trickle"]
     bytes_per_second: int = Field(2_000, ge=1, le=10_000_000)
 
 
-class Snapshot(State):
+class Snapshot(LastingFault):
     """Snapshots of candles have other holes, another order, or no open bucket."""
 
     fault: Literal["snapshot"]
@@ -82,19 +82,19 @@ class Snapshot(State):
     includes_open: bool | None = None
 
 
-class HeartbeatText(State):
+class HeartbeatText(LastingFault):
     """The heartbeat counter is a string."""
 
     fault: Literal["heartbeat_text"]
 
 
-class ClientId(State):
+class ClientId(LastingFault):
     """Every frame has an empty `client_id`."""
 
     fault: Literal["client_id"]
 
 
-class NoFinalUpdate(State):
+class NoFinalUpdate(LastingFault):
     """A bucket's last state is not sent at its boundary."""
 
     fault: Literal["no_final_update"]

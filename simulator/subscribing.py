@@ -14,7 +14,7 @@ from simulator import frames
 from simulator.clock import ExchangeClock
 from simulator.connection import Connection
 from simulator.feed import Feed
-from simulator.tape import Tape
+from simulator.trade_log import TradeLog
 
 CHANNELS = ("candles", "heartbeats", "market_trades", "ticker", "ticker_batch", "status", "level2")
 MAX_LEVEL2 = 30
@@ -33,9 +33,9 @@ class ClientMessage(BaseModel):
 class Subscriber:
     """Acts on the messages of clients."""
 
-    def __init__(self, feed: Feed, tape: Tape, clock: ExchangeClock) -> None:
+    def __init__(self, feed: Feed, trade_log: TradeLog, clock: ExchangeClock) -> None:
         self._feed = feed
-        self._tape = tape
+        self._tape = trade_log
         self._clock = clock
 
     async def take(self, connection: Connection, data: str | bytes) -> None:

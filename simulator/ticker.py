@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simulator.frames import CandleValues
-from simulator.tape import PAGE_MS, Tape
+from simulator.trade_log import PAGE_MS, TradeLog
 
 STEP_S = 300
 STEP_MS = STEP_S * 1000
@@ -36,10 +36,10 @@ class Track:
         return self.states[position - 1]
 
 
-def track(tape: Tape, product: str, start_ms: int, zero_ms: int = 0) -> Track:
+def track(trade_log: TradeLog, product: str, start_ms: int, zero_ms: int = 0) -> Track:
     """The whole bucket that starts at `start_ms`, as the market will make it; of its trades those from `zero_ms` on."""
     in_it = start_ms < zero_ms < start_ms + STEP_MS
-    trades = tape.trades(product, zero_ms if in_it else start_ms, start_ms + STEP_MS)
+    trades = trade_log.trades(product, zero_ms if in_it else start_ms, start_ms + STEP_MS)
     if not len(trades):
         return Track(start_ms, [], [])
     start_s, opening = start_ms // 1000, int(trades.price[0])
@@ -56,8 +56,8 @@ def track(tape: Tape, product: str, start_ms: int, zero_ms: int = 0) -> Track:
 class CandleTicker:
     """The candles of all watched products. The coming buckets are prepared ahead of their time, a few at a time."""
 
-    def __init__(self, tape: Tape) -> None:
-        self._tape = tape
+    def __init__(self, trade_log: TradeLog) -> None:
+        self._tape = trade_log
         self._tracks: dict[str, Track] = {}
         self._prepared: dict[str, Track] = {}
         self._ready_until_ms = 0

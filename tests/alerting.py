@@ -14,7 +14,7 @@ import orjson
 from app.alerts.facts import identity
 from app.market.series import Series
 from app.market.timeframes import Timeframe
-from app.storage.alert_changes import Alert, AlertChange, Watched
+from app.storage.alert_changes import Alert, AlertChange, AlertCursor
 from app.storage.indicators import IndicatorCache, IndicatorValue
 from tests.servers import serving
 
@@ -67,10 +67,10 @@ def raise_alerts(
     facts = [fact(n, series) for n in numbers]
     alerts = [Alert(f["id"], f["start"], "-150 down", channels, f) for f in facts]
     first_s, last_s = B0 - 300, B0 + 300 * max([0, *numbers])
-    if cache.read_watched([series])[0] is None:
-        change = AlertChange(Watched(first_s, first_s, first_s), True, [], RULED, [], [])
+    if cache.read_cursors([series])[0] is None:
+        change = AlertChange(AlertCursor(first_s, first_s, first_s), True, [], RULED, [], [])
         cache.write([IndicatorValue(series, revision, first_s, {}, change)])
-    change = AlertChange(Watched(first_s, last_s, first_s), False, [(B0, B0 + 300 * 10_000)], RULED, alerts, [])
+    change = AlertChange(AlertCursor(first_s, last_s, first_s), False, [(B0, B0 + 300 * 10_000)], RULED, alerts, [])
     cache.write([IndicatorValue(series, revision + 1, last_s, {}, change)], last_s + 300)
     return [f["id"] for f in facts]
 

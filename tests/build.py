@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from app.market.candles import State, UnifiedCandle
+from app.market.candles import CandleState, UnifiedCandle
 from app.market.records import EMPTY, RECORD, Records
 from app.market.series import Series
 from app.market.timeframes import Timeframe
@@ -30,12 +30,14 @@ def candle(start_s: int = B0, close: float = 10.0, volume: float = 1.0, **change
         "low": min(9.0, close),
         "close": close,
         "volume": volume,
-        "state": State.CLOSED,
+        "state": CandleState.CLOSED,
     }
     return UnifiedCandle(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def records(*rows: tuple[int, State] | tuple[int, State, float] | tuple[int, State, float, int]) -> Records:
+def records(
+    *rows: tuple[int, CandleState] | tuple[int, CandleState, float] | tuple[int, CandleState, float, int],
+) -> Records:
     """Rows of start, state, close (10) and observed_ms (1)."""
     made = np.zeros(len(rows), RECORD)
     for record, row in zip(made, rows, strict=True):
@@ -46,7 +48,7 @@ def records(*rows: tuple[int, State] | tuple[int, State, float] | tuple[int, Sta
     return made
 
 
-def empty(start_s: int, close: float, state: State = State.CONFIRMED, observed_ms: int = 1) -> Records:
+def empty(start_s: int, close: float, state: CandleState = CandleState.CONFIRMED, observed_ms: int = 1) -> Records:
     """One proven empty bucket."""
     made = np.zeros(1, RECORD)
     made["start_s"], made["flags"], made["observed_ms"] = start_s, state | EMPTY, observed_ms
@@ -55,6 +57,6 @@ def empty(start_s: int, close: float, state: State = State.CONFIRMED, observed_m
     return made
 
 
-def run(first_s: int, count: int, state: State = State.CONFIRMED, step: int = STEP) -> Records:
+def run(first_s: int, count: int, state: CandleState = CandleState.CONFIRMED, step: int = STEP) -> Records:
     """`count` contiguous records."""
     return records(*((first_s + i * step, state, 10.0 + i % 7) for i in range(count)))

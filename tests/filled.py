@@ -6,15 +6,15 @@ import numpy as np
 
 from app.compute.computer import Computer
 from app.context import Context
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import EMPTY, RECORD, Records
 from app.market.series import Series
 from app.market.timeframes import Timeframe
 from app.settings import Settings
+from app.storage.changed_ranges import ChangedRange
 from app.storage.health import HealthCache
 from app.storage.model import Origin, Write
 from app.storage.products import FollowedProduct
-from app.storage.touched import Touched
 
 NOW_S = 1_614_816_000 + 7 * 3600 + 130  # a Thursday of 2021, 130 s into a bucket of 5m
 OPEN_S = NOW_S // 300 * 300
@@ -45,7 +45,7 @@ def walk(last_s: int, count: int, step: int, *, seed: int = 1) -> Records:
     opened = np.concatenate([close[:1], close[:-1]])
     spread = np.where(empty, 1.0, 1.005)
     records["start_s"] = last_s - step * np.arange(count - 1, -1, -1)
-    records["flags"] = State.CONFIRMED | np.where(empty, EMPTY, 0)
+    records["flags"] = CandleState.CONFIRMED | np.where(empty, EMPTY, 0)
     records["observed_ms"] = NOW_S * 1000
     records["open"], records["close"] = opened, close
     records["high"] = np.round(np.maximum(opened, close) * spread, 4)
@@ -55,7 +55,7 @@ def walk(last_s: int, count: int, step: int, *, seed: int = 1) -> Records:
 
 
 def forming(start_s: int) -> Records:
-    return np.array([(start_s, State.FORMING, NOW_S * 1000, 100.0, 103.0, 99.0, 101.0, 2.5)], RECORD)
+    return np.array([(start_s, CandleState.FORMING, NOW_S * 1000, 100.0, 103.0, 99.0, 101.0, 2.5)], RECORD)
 
 
 def fill(context: Context, *, bars: int = 600, late: int = 0) -> dict[Series, Records]:
@@ -108,11 +108,11 @@ def compute(context: Context, held: dict[Series, Records]) -> None:
     """What a worker does after every close; one timeframe at a time, because the walks are not sums of each other."""
     for timeframe in TIMEFRAMES:
         newest = {s: int(records["start_s"][-1]) for s, records in held.items() if s.timeframe is timeframe}
-        touched = [Touched(s.product, timeframe, start_s, start_s) for s, start_s in newest.items()]
+        touched = [ChangedRange(s.product, timeframe, start_s, start_s) for s, start_s in newest.items()]
         Computer(context.candles, context.indicators, "coinbase", (timeframe,)).update(touched, NOW_S)
 
 
 def hear(context: Context, exchange_ms: int = NOW_S * 1000) -> None:
     """What an ingest process tells four times a second."""
-    context.clock.tell(exchange_ms)
-    HealthCache(context.redis, "coinbase").tell([CONNECTION], dropped=0)
+    context.clock.set(exchange_ms)
+    HealthCache(context.redis, "coinbase").store([CONNECTION], dropped=0)

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 from app.indicators.window import WINDOW
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import EMPTY, STATE_MASK
 from app.market.series import Series
 from app.market.timeframes import Timeframe
@@ -84,7 +84,7 @@ def held(view: View) -> dict[int, Bar]:
     return {
         start: Bar(*values, not flags & EMPTY)
         for start, flags, _, *values in view.records.tolist()
-        if flags & STATE_MASK >= State.CLOSED
+        if flags & STATE_MASK >= CandleState.CLOSED
     }
 
 

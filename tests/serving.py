@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from app.context import Context
-from app.web.server import Server, listen
+from app.web.server import WebServer, listen
 from tests.support import eventually
 
 
 @contextmanager
-def serving(context: Context) -> Iterator[tuple[str, Server]]:
+def serving(context: Context) -> Iterator[tuple[str, WebServer]]:
     """Its URL, and the server itself. An exception in it fails the test: the loop is its thread's own."""
     with listen("127.0.0.1", 0) as listener:
-        server = Server(context)
+        server = WebServer(context)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
         thread.start()
         try:

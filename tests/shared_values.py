@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import EMPTY, RECORD, Records
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "macdv"
@@ -28,7 +28,7 @@ def records_of(bars: list[dict[str, Any]]) -> Records:
     rows = [
         (
             bar["t"] // 1000,
-            State.CONFIRMED | (EMPTY if bar.get("synthetic") else 0),
+            CandleState.CONFIRMED | (EMPTY if bar.get("synthetic") else 0),
             1,
             *(bar[name] for name in "ohlcv"),
         )

@@ -16,7 +16,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import TypeVar
 
-from app.launch.leash import leashed
+from app.launch.parent_death import exits_with_parent
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
@@ -102,7 +102,7 @@ class Process:
         self.log = log
         with log.open("ab") as output:
             self._popen = subprocess.Popen(
-                leashed(self.command),  # it goes too when the tests are killed
+                exits_with_parent(self.command),  # it goes too when the tests are killed
                 cwd=cwd,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
                 stdin=subprocess.DEVNULL,

@@ -13,10 +13,10 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from app.settings import Settings
-from workers import pulse
+from workers import heartbeat
 from workers.app import ONCE_MORE
 
-pulse.STUCK_S = float(os.environ.get("STUCK_S", pulse.STUCK_S))
+heartbeat.STUCK_S = float(os.environ.get("STUCK_S", heartbeat.STUCK_S))
 
 app = Celery("traps")
 app.config_from_object("celeryconfig")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import EMPTY, RECORD, Records
 
 STEP = 300
@@ -23,7 +23,7 @@ def walk(seed: int, bars: int, *, empty: float = 0.0, volatility: float = 0.002,
         ticks = ticks if traded else np.array([close])
         close = float(ticks[-1])
         record["start_s"] = 1_700_006_400 + i * STEP
-        record["flags"] = State.CONFIRMED | (0 if traded else EMPTY)
+        record["flags"] = CandleState.CONFIRMED | (0 if traded else EMPTY)
         record["open"], record["high"], record["low"], record["close"] = ticks[0], ticks.max(), ticks.min(), close
         record["volume"] = random.exponential() if traded else 0.0
     return records

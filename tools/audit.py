@@ -18,7 +18,7 @@ LOCK = ROOT / "requirements-dev.lock"
 """It holds what a running system needs, too."""
 
 ANSWERED = Path(sys.prefix) / ".audited"
-MOST_S = 10.0
+MAX_S = 10.0
 COMMAND = (sys.executable, "-m", "pip_audit", "--progress-spinner=off", "--timeout=3", "--format=json", "--desc=off")
 
 
@@ -50,7 +50,7 @@ def audited() -> list[dict[str, object]] | None:
     """What is known of each package of the lock; None without an answer."""
     command = [*COMMAND, "--disable-pip", "--require-hashes", "--requirement", str(LOCK)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=MOST_S, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=MAX_S, check=False)
         return list(json.loads(done.stdout)["dependencies"])
     except (subprocess.TimeoutExpired, ValueError, KeyError):
         return None

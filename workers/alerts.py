@@ -9,11 +9,11 @@ from celery.signals import celeryd_after_setup
 
 from app.delivery.channels.channel import Channel
 from app.delivery.delivery import Delivery
-from app.delivery.service import channels_of, delivery_of, tell_misconfigured
+from app.delivery.service import channels_of, delivery_of, report_misconfigured
 from workers.app import ONCE_MORE, app, context
 from workers.arguments import DeliverWork, parsed
 
-A_TASK = 8
+MESSAGES_PER_TASK = 8
 """Messages for which another task is worth it, where a channel takes several at once."""
 
 
@@ -30,7 +30,7 @@ def _delivery() -> Delivery:
 @celeryd_after_setup.connect
 def _tell_what_is_missing(instance: Any, **_: Any) -> None:
     if "alerts" in instance.app.amqp.queues.consume_from:
-        tell_misconfigured(context().deliveries, _channels())
+        report_misconfigured(context().deliveries, _channels())
 
 
 @app.task(name="workers.alerts.deliver", **ONCE_MORE)
@@ -44,7 +44,7 @@ def deliver(**arguments: Any) -> None:
     shares = [
         channel
         for channel, count in _delivery().waiting().items()
-        for _ in range(min(_channels()[channel].at_once, 1 + count // A_TASK))
+        for _ in range(min(_channels()[channel].at_once, 1 + count // MESSAGES_PER_TASK))
     ]
     for channel in shares[1:]:
         context().tasks.deliver(channel)

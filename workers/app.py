@@ -16,7 +16,7 @@ from app.storage.transport import share
 
 app = Celery(
     "candlewick",
-    include=["workers.indicators", "workers.repair", "workers.alerts", "workers.pulse", "workers.memory"],
+    include=["workers.indicators", "workers.backfill", "workers.alerts", "workers.heartbeat", "workers.memory"],
 )
 app.config_from_object("celeryconfig")
 

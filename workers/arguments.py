@@ -17,7 +17,7 @@ from pydantic import (
 from app.errors import InvalidInput
 from app.market.product_ids import ProductId
 from app.market.timeframes import Timeframe
-from app.storage.touched import Touched
+from app.storage.changed_ranges import ChangedRange
 
 Start = Annotated[int, Field(gt=0, lt=2**32)]
 Element: TypeAlias = tuple[ProductId, Timeframe, Start, Start]
@@ -59,8 +59,8 @@ class UpdateWork(Work):
                 raise
             return Elements(_ALL.validate_python(good), list(bad.values()))
 
-    def as_touched(self) -> list[Touched]:
-        return [Touched(*t) for t in self.touched.good]
+    def as_ranges(self) -> list[ChangedRange]:
+        return [ChangedRange(*t) for t in self.touched.good]
 
 
 _ALL = TypeAdapter(Annotated[list[Element], Field(max_length=MAX_SERIES)])

@@ -9,22 +9,22 @@ from celery.beat import ScheduleEntry, Scheduler
 from celery.result import AsyncResult
 from redis.exceptions import RedisError
 
-from app.storage.pulse import Pulse
-from app.tasks import ENOUGH
+from app.storage.heartbeats import Heartbeat
+from app.tasks import MAX_WAITING_PERIODIC
 from workers.app import context
 
 
-class PilelessScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
+class BoundedScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
     """Keeps its schedule in memory: with intervals of seconds there is nothing to keep in a file."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._pulse = Pulse(context().redis, "beat")
+        self._heartbeat = Heartbeat(context().redis, "beat")
 
     def tick(self, *arguments: Any, **options: Any) -> float:
         """Send what is due; returns the seconds until the next call."""
         with suppress(RedisError):
-            self._pulse.beat()
+            self._heartbeat.beat()
         wait_s: float = super().tick(*arguments, **options)
         return wait_s
 
@@ -32,7 +32,7 @@ class PilelessScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
         self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **kwargs: Any
     ) -> AsyncResult | None:
         """Send the task of `entry`, unless enough wait in its queue."""
-        if self._waiting(entry.options["queue"]) < ENOUGH:
+        if self._waiting(entry.options["queue"]) < MAX_WAITING_PERIODIC:
             sent: AsyncResult = super().apply_async(entry, producer=producer, advance=advance, **kwargs)
             return sent
         if advance:

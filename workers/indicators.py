@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from app.compute.computer import Computer
-from app.delivery.asking import Asking
+from app.delivery.delivery_trigger import DeliveryTrigger
 from app.storage import rejected
 from workers.app import ONCE_MORE, app, context
 from workers.arguments import UpdateWork, parsed
@@ -27,7 +27,7 @@ def _have_delivered(messages: int) -> None:
         log.warning("delivery could not be asked for: %s", error)
 
 
-_delivery = Asking(_have_delivered)
+_delivery = DeliveryTrigger(_have_delivered)
 
 
 @cache
@@ -43,7 +43,7 @@ def update(**arguments: Any) -> None:
     started = time.perf_counter()
     clock = context().clock.read()
     rejected.note(context().redis, "series of a task", work.touched.bad)
-    touched = work.as_touched()
+    touched = work.as_ranges()
     # A close may be on its way before the clock that it implies is written.
     now_s = max([clock.exchange_s if clock else 0, *(t.last_s + t.timeframe.seconds for t in touched)])
     try:

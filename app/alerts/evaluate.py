@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from app.alerts.bars import ready_point
-from app.alerts.basis import LATE_BARS, Marks
+from app.alerts.engine import Evaluation, Finding, RuleEngine, event_at, window_at
 from app.alerts.facts import alert_of, as_of
+from app.alerts.fingerprint import LATE_BARS, SeriesHistory
 from app.alerts.settings import AlertSettings
-from app.alerts.watch import Finding, Seen, Watch, happened, window_at
 from app.indicators.macdv import MacdvPoint, MacdvSeries, macdv_of_many
 from app.indicators.window import WINDOW
 from app.market.aggregate import aggregate
@@ -19,12 +19,12 @@ from app.market.carry_forward import contiguous_tail
 from app.market.records import Records
 from app.market.series import Series
 from app.market.timeframes import BASE, Timeframe
-from app.storage.alert_changes import Alert, AlertChange, Watched
+from app.storage.alert_changes import Alert, AlertChange, AlertCursor
 from app.storage.alerts import AlertCache, StoredAlert
 from app.storage.candles import CandleCache
 from app.util.batches import batched
 
-FEWEST_EXTRA = 8
+MIN_EXTRA = 8
 """Bars read beyond a window, so that one that is not over yet does not shorten it."""
 
 OLD_BARS = 1_000
@@ -35,7 +35,7 @@ ALERTS_AT_ONCE = 16
 """Each needs the windows of four other timeframes."""
 
 
-class Look(NamedTuple):
+class SeriesSnapshot(NamedTuple):
     """A series whose candles are new: the closed ones, the values of the newest window, and the last look.
 
     `begin_s`: the bucket before which the exchange has no candle; 0 if that is not proven.
@@ -44,7 +44,7 @@ class Look(NamedTuple):
     series: Series
     records: Records
     values: MacdvSeries
-    before: Watched | None
+    before: AlertCursor | None
     begin_s: int = 0
 
 
@@ -56,45 +56,52 @@ class Evaluator:
     ) -> None:
         self._candles = candles
         self._alerts = alerts
-        self._watch = Watch(settings)
+        self._engine = RuleEngine(settings)
         self._channels = tuple(settings.channels)
         self._timeframes = timeframes
 
-    def extra(self, before: Watched | None, timeframe: Timeframe, newest_s: int) -> int:
+    def extra(self, before: AlertCursor | None, timeframe: Timeframe, newest_s: int) -> int:
         """How many bars beyond a window have to be read to look at all that is due."""
         late = 0 if before is None else (newest_s - before.pending_s) // timeframe.seconds
-        return min(max(FEWEST_EXTRA, late + 2), LATE_BARS)
+        return min(max(MIN_EXTRA, late + 2), LATE_BARS)
 
-    def evaluate(self, looks: Sequence[Look]) -> list[AlertChange | None]:
+    def evaluate(self, snapshots: Sequence[SeriesSnapshot]) -> list[AlertChange | None]:
         """What each look changes; None where there is no candle."""
-        seen = [
-            self._watch.look(s.product, s.timeframe, records, values, before, begin_s) if len(records) else None
-            for s, records, values, before, begin_s in looks
+        evaluations = [
+            self._engine.evaluate(s.product, s.timeframe, records, values, before, begin_s) if len(records) else None
+            for s, records, values, before, begin_s in snapshots
         ]
-        verdicts = self._judge(looks, seen)
+        verdicts = self._judge(snapshots, evaluations)
         alerts = self._alerts_of(
-            (look, finding) for look, s in zip(looks, seen, strict=True) if s for finding in s.findings
+            (snapshot, finding)
+            for snapshot, s in zip(snapshots, evaluations, strict=True)
+            if s
+            for finding in s.findings
         )
         return [
-            self._change(look, s, [next(alerts) for _ in s.findings], verdicts.get(i, [])) if s else None
-            for i, (look, s) in enumerate(zip(looks, seen, strict=True))
+            self._change(snapshot, s, [next(alerts) for _ in s.findings], verdicts.get(i, [])) if s else None
+            for i, (snapshot, s) in enumerate(zip(snapshots, evaluations, strict=True))
         ]
 
-    def _change(self, look: Look, seen: Seen, alerts: list[Alert], verdicts: list[tuple[str, bool]]) -> AlertChange:
-        rules = self._watch.names_of(look.series.product, look.series.timeframe)
-        return AlertChange(seen.watched, look.before is None, seen.judged, rules, alerts, verdicts)
+    def _change(
+        self, snapshot: SeriesSnapshot, evaluation: Evaluation, alerts: list[Alert], verdicts: list[tuple[str, bool]]
+    ) -> AlertChange:
+        rules = self._engine.names_of(snapshot.series.product, snapshot.series.timeframe)
+        return AlertChange(evaluation.cursor, snapshot.before is None, evaluation.judged, rules, alerts, verdicts)
 
-    def _alerts_of(self, found: Iterable[tuple[Look, Finding]]) -> Iterator[Alert]:
+    def _alerts_of(self, found: Iterable[tuple[SeriesSnapshot, Finding]]) -> Iterator[Alert]:
         for some in batched(found, ALERTS_AT_ONCE):
             yield from self._some_alerts_of(some)
 
-    def _some_alerts_of(self, found: Sequence[tuple[Look, Finding]]) -> Iterator[Alert]:
-        points = self._as_of([(look.series, f.start_s + look.series.timeframe.seconds) for look, f in found])
-        windows = [window_at(look.records, f.bar, look.series.timeframe) for look, f in found]
+    def _some_alerts_of(self, found: Sequence[tuple[SeriesSnapshot, Finding]]) -> Iterator[Alert]:
+        points = self._as_of(
+            [(snapshot.series, f.start_s + snapshot.series.timeframe.seconds) for snapshot, f in found]
+        )
+        windows = [window_at(snapshot.records, f.bar, snapshot.series.timeframe) for snapshot, f in found]
         values = macdv_of_many(windows)
-        for (look, finding), window, of_window, others in zip(found, windows, values, points, strict=True):
+        for (snapshot, finding), window, of_window, others in zip(found, windows, values, points, strict=True):
             point = ready_point(window, of_window)
-            yield alert_of(finding, look.series, window[-1], point, len(window), others, self._channels)
+            yield alert_of(finding, snapshot.series, window[-1], point, len(window), others, self._channels)
 
     def _as_of(self, moments: Sequence[tuple[Series, int]]) -> list[dict[Timeframe, MacdvPoint | None]]:
         """The newest point of every other timeframe of each product, as of an exchange time."""
@@ -124,11 +131,13 @@ class Evaluator:
         base = self._candles.read(series.at(BASE), int(missing[0]), last_s + step - BASE.seconds)
         return np.sort(np.concatenate([records, aggregate(base.records, BASE, series.timeframe, missing)]))
 
-    def _judge(self, looks: Sequence[Look], seen: Sequence[Seen | None]) -> dict[int, list[tuple[str, bool]]]:
+    def _judge(
+        self, snapshots: Sequence[SeriesSnapshot], evaluations: Sequence[Evaluation | None]
+    ) -> dict[int, list[tuple[str, bool]]]:
         """Whether the older alerts of each look still hold, for those looks whose history has changed."""
         changed = [
-            (i, look.series, s.done_s - OLD_BARS * look.series.timeframe.seconds, s.done_s - 1)
-            for i, (look, s) in enumerate(zip(looks, seen, strict=True))
+            (i, snapshot.series, s.done_s - OLD_BARS * snapshot.series.timeframe.seconds, s.done_s - 1)
+            for i, (snapshot, s) in enumerate(zip(snapshots, evaluations, strict=True))
             if s and s.has_changed
         ]
         if not changed:
@@ -149,19 +158,19 @@ class Evaluator:
         bars = {int(start): bar for bar, start in enumerate(records["start_s"])}
         if not len(records):
             return []
-        marks = Marks(records, series.timeframe)
+        history = SeriesHistory(records, series.timeframe)
         verdicts = []
         for alert, start_s in zip(alerts, starts, strict=True):
             fact = alert.fact
-            rule = self._watch.holds(series.product, series.timeframe, fact["rule"], fact["definition"])
-            if rule is None or start_s not in bars or marks.hold_back(start_s):
+            rule = self._engine.rule_of(series.product, series.timeframe, fact["rule"], fact["definition"])
+            if rule is None or start_s not in bars or history.hold_back(start_s):
                 continue
             window = window_at(records, bars[start_s], series.timeframe)
             if len(window) >= fact["candles"]:
                 (values,) = macdv_of_many([window])
-                told = self._watch.told(series.product, series.timeframe, window, values)
-                if any((settings.name, event.name) == (fact["rule"], alert.event) for settings, event in told):
+                newest_raised = self._engine.newest_raised(series.product, series.timeframe, window, values)
+                if any((settings.name, event.name) == (fact["rule"], alert.event) for settings, event in newest_raised):
                     verdicts.append((alert.id, True))
-                elif happened(rule, window, values) != alert.event:
+                elif event_at(rule, window, values) != alert.event:
                     verdicts.append((alert.id, False))
         return verdicts

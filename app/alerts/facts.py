@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from app.alerts.bias import bias_of
-from app.alerts.watch import Finding
+from app.alerts.engine import Finding
 from app.indicators.macdv import MacdvPoint
 from app.indicators.stages import Stage
 from app.indicators.window import WINDOW
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import STATE_MASK
 from app.market.series import Series
 from app.market.timeframes import Timeframe
@@ -55,7 +55,7 @@ def alert_of(
         **{name: getattr(point, name, None) for name in ("macdv", "signal", "histogram", "stage")},
         "timeframes": {str(t): _brief(p) for t, p in points.items()},
         "bias": bias_of({t: p.stage if p else None for t, p in points.items()}),
-        "confirmed": int(candle["flags"]) & STATE_MASK >= State.CONFIRMED,
+        "confirmed": int(candle["flags"]) & STATE_MASK >= CandleState.CONFIRMED,
         "candles": candles,
         "definition": settings.definition,
     }

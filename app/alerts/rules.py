@@ -18,7 +18,7 @@ from app.alerts.bars import Bars
 from app.indicators.stages import Stage
 
 
-class Event(NamedTuple):
+class RuleEvent(NamedTuple):
     """`name`: what happened, such as `-150 down`; two events of one rule that are the same have one name.
 
     `detail`: the same in parts, for programs and texts. JSON-able.
@@ -32,14 +32,14 @@ class Rule(ABC):
     """One kind of event. `cooldown_s`: exchange seconds for which a repetition is not told."""
 
     @abstractmethod
-    def event(self, bars: Bars, bar: int) -> Event | None:
+    def event(self, bars: Bars, bar: int) -> RuleEvent | None:
         """What `bar` shows, compared with the bars before it."""
 
-    def told(self, bars: Bars, cooldown_s: int) -> Event | None:
+    def newest_raised(self, bars: Bars, cooldown_s: int) -> RuleEvent | None:
         """What is to be told of the newest bar."""
-        return list(self.tell(bars, cooldown_s))[-1] if len(bars) else None
+        return list(self.raised(bars, cooldown_s))[-1] if len(bars) else None
 
-    def tell(self, bars: Bars, cooldown_s: int) -> Iterable[Event | None]:
+    def raised(self, bars: Bars, cooldown_s: int) -> Iterable[RuleEvent | None]:
         """What is to be told of each bar."""
         last: dict[str, int] = {}
         for bar, start_s in enumerate(bars.start_s):
@@ -57,7 +57,7 @@ class LevelRule(Rule):
     def __init__(self, levels: Sequence[float]) -> None:
         self._levels = sorted(levels)
 
-    def event(self, bars: Bars, bar: int) -> Event | None:
+    def event(self, bars: Bars, bar: int) -> RuleEvent | None:
         value, before = bars.macdv[bar], bars.before(bar)
         if value is None or before is None:
             return None
@@ -66,7 +66,7 @@ class LevelRule(Rule):
         level, direction = _crossed(self._levels, previous, value)
         if level is None or (level < 0) != (direction == "down"):
             return None
-        return Event(f"{level:g} {direction}", {"level": level, "direction": direction})
+        return RuleEvent(f"{level:g} {direction}", {"level": level, "direction": direction})
 
 
 class ReversalRule(Rule):
@@ -80,7 +80,7 @@ class ReversalRule(Rule):
         self._zone = zone
         self._percent = {"oversold": oversold_percent, "overbought": overbought_percent}
 
-    def event(self, bars: Bars, bar: int) -> Event | None:
+    def event(self, bars: Bars, bar: int) -> RuleEvent | None:
         value, histogram, before = bars.macdv[bar], bars.histogram[bar], bars.before(bar)
         if value is None or histogram is None or before is None:
             return None
@@ -90,19 +90,19 @@ class ReversalRule(Rule):
         buffer = abs(value) * self._percent[zone] / 100
         if (histogram if zone == "oversold" else -histogram) <= buffer:
             return None
-        return Event(zone, {"zone": zone, "buffer": buffer})
+        return RuleEvent(zone, {"zone": zone, "buffer": buffer})
 
-    def tell(self, bars: Bars, cooldown_s: int) -> Iterable[Event | None]:
+    def raised(self, bars: Bars, cooldown_s: int) -> Iterable[RuleEvent | None]:
         last: dict[str, int] = {}
-        visit, told = None, False
+        visit, newest_raised = None, False
         for bar, start_s in enumerate(bars.start_s):
             if bars.macdv[bar] is not None and (zone := self._zone_of(bars.macdv[bar])) != visit:
-                visit, told = zone, False
+                visit, newest_raised = zone, False
             event = self.event(bars, bar)
-            if event and (told or start_s - last.get(event.name, -cooldown_s) < cooldown_s):
+            if event and (newest_raised or start_s - last.get(event.name, -cooldown_s) < cooldown_s):
                 event = None
             if event:
-                told, last[event.name] = True, start_s
+                newest_raised, last[event.name] = True, start_s
             yield event
 
     def _zone_of(self, value: float | None) -> str | None:
@@ -117,14 +117,14 @@ class StageRule(Rule):
     def __init__(self, come_from: Iterable[Stage], go_to: Iterable[Stage]) -> None:
         self._from, self._to = frozenset(come_from), frozenset(go_to)
 
-    def event(self, bars: Bars, bar: int) -> Event | None:
+    def event(self, bars: Bars, bar: int) -> RuleEvent | None:
         stage, before = bars.stage[bar], bars.before(bar)
         previous = None if before is None else bars.stage[before]
         if stage is None or previous is None or stage == previous:
             return None
         if previous not in self._from or stage not in self._to:
             return None
-        return Event(f"{previous} to {stage}", {"from": previous, "to": stage})
+        return RuleEvent(f"{previous} to {stage}", {"from": previous, "to": stage})
 
 
 class PriceRule(Rule):
@@ -134,13 +134,13 @@ class PriceRule(Rule):
         self._prices = sorted(prices)
         self._directions = frozenset(directions)
 
-    def event(self, bars: Bars, bar: int) -> Event | None:
+    def event(self, bars: Bars, bar: int) -> RuleEvent | None:
         if not bar:
             return None
         price, direction = _crossed(self._prices, bars.close[bar - 1], bars.close[bar])
         if price is None or direction not in self._directions:
             return None
-        return Event(f"{price:.12g} {direction}", {"price": price, "direction": direction})
+        return RuleEvent(f"{price:.12g} {direction}", {"price": price, "direction": direction})
 
 
 def _crossed(lines: Sequence[float], previous: float, value: float) -> tuple[float | None, str]:

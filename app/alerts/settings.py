@@ -33,10 +33,10 @@ from app.market.product_ids import ProductId
 from app.market.timeframes import Timeframe
 from app.util.quoting import path_shown, quoted
 
-MOST_BYTES = 256 * 1024
-MOST_TOLD = 10
+MAX_BYTES = 256 * 1024
+MAX_NAMED_PROBLEMS = 10
 """Of what is wrong in one file."""
-LONGEST_COOLDOWN = 48
+MAX_COOLDOWN = 48
 """Bars; so that the history that a rule looks at holds several cooldowns."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
@@ -56,18 +56,18 @@ Level = Annotated[float, Field(strict=True, ge=-10_000, le=10_000, allow_inf_nan
 Price = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 
 
-class Part(BaseModel):
+class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class RuleSettings(Part):
+class RuleSettings(Section):
     """What every rule has. An empty list of products, timeframes or channels means all of them."""
 
     name: Name
     products: tuple[ProductId, ...] = ()
     except_products: tuple[ProductId, ...] = ()
     timeframes: tuple[Timeframe, ...] = ()
-    cooldown_bars: int = Field(3, strict=True, ge=0, le=LONGEST_COOLDOWN)
+    cooldown_bars: int = Field(3, strict=True, ge=0, le=MAX_COOLDOWN)
     channels: tuple[Name, ...] = ()
 
     def covers(self, product: str, timeframe: Timeframe) -> bool:
@@ -147,7 +147,7 @@ AnyRule: TypeAlias = Annotated[
 ]
 
 
-class ChannelSettings(Part):
+class ChannelSettings(Section):
     """What every channel has. `at_once`: messages under way at the same time."""
 
     @property
@@ -214,7 +214,7 @@ AnyChannel: TypeAlias = Annotated[
 ]
 
 
-class DeliverySettings(Part):
+class DeliverySettings(Section):
     """Real time. A claim that runs out is taken over, so it has to outlast one try. `proxy_env`: the variable with the
     URL of an HTTP proxy for all channels but e-mail.
     """
@@ -231,7 +231,7 @@ class DeliverySettings(Part):
         return self
 
 
-class AlertSettings(Part):
+class AlertSettings(Section):
     """The whole file. `rule`: by their order in it; `channel`: by name."""
 
     rule: tuple[AnyRule, ...] = ()
@@ -260,9 +260,11 @@ class AlertSettings(Part):
         try:
             settings = cls.model_validate(table)
         except ValidationError as error:
-            problems = [_problem(text, e) for e in error.errors(include_url=False)[:MOST_TOLD]]
+            problems = [_problem(text, e) for e in error.errors(include_url=False)[:MAX_NAMED_PROBLEMS]]
         else:
-            problems = [(line_of(text, path), why) for path, why in islice(settings._contradictions(), MOST_TOLD)]
+            problems = [
+                (line_of(text, path), why) for path, why in islice(settings._contradictions(), MAX_NAMED_PROBLEMS)
+            ]
         if problems:
             told = "\n  ".join(f"{name}, line {line}: {why}" for line, why in sorted(set(problems)))
             raise InvalidInput(told)
@@ -303,9 +305,9 @@ def _read(path: str) -> str:
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise InvalidInput(f"{path_shown(path)} is not a file")
-        raw = file.read(MOST_BYTES + 1)
-    if len(raw) > MOST_BYTES:
-        raise InvalidInput(f"{path_shown(path)} is larger than {MOST_BYTES} bytes")
+        raw = file.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise InvalidInput(f"{path_shown(path)} is larger than {MAX_BYTES} bytes")
     return raw.decode("utf-8-sig")  # editors of Windows begin a file with a mark
 
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from app.market.candles import State
-from app.market.carry_forward import carrying
+from app.market.candles import CandleState
+from app.market.carry_forward import carried_forward
 from app.market.records import RECORD, SILENT, STATE_MASK, Records, has_trades, state_of
 
 VOLUME_ROUNDING = 1e-9
@@ -33,7 +33,7 @@ class Contradictions(NamedTuple):
     is_trusted: bool
 
 
-def compare(proven: Records, known: Records, before: Records, asked_ms: int) -> Contradictions:
+def compare(proven: Records, known: Records, before: Records, requested_ms: int) -> Contradictions:
     """What is certain is given up only for two responses that agree, at least `AGREE_S` apart.
 
     Certain is that there were trades where some were seen, at least as many, and all that REST itself confirmed.
@@ -42,7 +42,7 @@ def compare(proven: Records, known: Records, before: Records, asked_ms: int) -> 
     said, held = proven[new], known[old]
     wrong = contradicts(said, held)
     said, held = said[wrong], held[wrong]
-    earlier = {int(r["start_s"]): r for r in before if int(r["observed_ms"]) <= asked_ms}
+    earlier = {int(r["start_s"]): r for r in before if int(r["observed_ms"]) <= requested_ms}
     first = [earlier.get(start_s) for start_s in said["start_s"].tolist()]
     agreeing = [f if f is not None and _same(claim, f) else None for claim, f in zip(said, first, strict=True)]
     is_trusted = all(agreed is not None for agreed in agreeing)
@@ -50,16 +50,16 @@ def compare(proven: Records, known: Records, before: Records, asked_ms: int) -> 
     overruling: list[int] = []
     overruled: list[np.void] = []
     for claim, certain, agreed in zip(said, held, agreeing, strict=True):
-        is_old = agreed is not None and asked_ms - int(agreed["observed_ms"]) >= AGREE_S * 1000
+        is_old = agreed is not None and requested_ms - int(agreed["observed_ms"]) >= AGREE_S * 1000
         if not is_trusted or not is_old:
             claims.append(claim if agreed is None else agreed)
             continue
         overruling.append(int(claim["start_s"]))
-        if int(certain["flags"]) & STATE_MASK == State.CONFIRMED:
+        if int(certain["flags"]) & STATE_MASK == CandleState.CONFIRMED:
             overruled.append(certain)
     disputed = np.array(claims, dtype=RECORD)
     disputes = np.isin(proven["start_s"], disputed["start_s"])
-    sure = proven[~carrying(proven, disputes)] if is_trusted else proven[:0]
+    sure = proven[~carried_forward(proven, disputes)] if is_trusted else proven[:0]
     left = before[~np.isin(before["start_s"], proven["start_s"])]  # of these it says nothing
     return Contradictions(
         sure, np.concatenate([left, disputed]), overruling, np.array(overruled, dtype=RECORD), is_trusted
@@ -74,7 +74,7 @@ def contradicts(said: Records, held: Records) -> npt.NDArray[np.bool_]:
     off = said["volume"] - held["volume"]
     differ |= np.abs(off) > VOLUME_ROUNDING * np.maximum(said["volume"], held["volume"])
     more = has_trades(said) & (off > VOLUME_ROUNDING * held["volume"])
-    is_closed, is_confirmed = state_of(held) >= State.CLOSED, state_of(held) == State.CONFIRMED
+    is_closed, is_confirmed = state_of(held) >= CandleState.CLOSED, state_of(held) == CandleState.CONFIRMED
     traded = has_trades(held)
     less = traded & ~more & np.where(is_closed, differ, off < -VOLUME_ROUNDING * held["volume"])
     rests_on_silence = (held["flags"] & SILENT) != 0

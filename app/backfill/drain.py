@@ -1,4 +1,4 @@
-"""Works through the repair queue, one permit and one page at a time."""
+"""Works through the backfill queue, one permit and one page at a time."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from app.backfill.filler import Filler
 from app.backfill.rest import BudgetedRest
 from app.errors import ExchangeError
 from app.settings import Settings
-from app.storage.queue import Request
+from app.storage.changed_ranges import ChangedRange
+from app.storage.queue import BackfillRequest
 from app.storage.stores import Stores
-from app.storage.touched import Touched
 from app.util.stop import Stop
 
 log = logging.getLogger(__name__)
@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 CLOCK_TOO_OLD_MS = 10_000
 """A clock that was not heard for so long (real time) is requested from REST."""
 
-LONGEST_WAIT_S = 2.0
+MAX_WAIT_S = 2.0
 """A permit further away than this is not waited for: the next call will see."""
 
 MAX_PAGES = 4
 """Pages that follow from each other before others have their turn."""
 
-WORTH_A_LINE = 10
+MIN_LOGGED = 10
 """Requests left, from which on progress is logged."""
 
 
@@ -34,7 +34,7 @@ class Drain:
     """What a backfill worker does. Any number may run at the same time, on any host."""
 
     def __init__(
-        self, stores: Stores, settings: Settings, rest: BudgetedRest, on_news: Callable[[list[Touched]], None]
+        self, stores: Stores, settings: Settings, rest: BudgetedRest, on_news: Callable[[list[ChangedRange]], None]
     ) -> None:
         self._stores = stores
         self._rest = rest
@@ -49,7 +49,7 @@ class Drain:
             request = None if exchange_ms is None else self._stores.queue.claim(exchange_ms)
             if request is None or exchange_ms is None:
                 break
-            if self._filler.need(request, exchange_ms) is None:
+            if self._filler.next_page(request, exchange_ms) is None:
                 self._filler.release(request, exchange_ms)
                 continue
             served = self._serve(request, exchange_ms, stop)
@@ -61,26 +61,26 @@ class Drain:
 
     def _report(self, pages: int) -> None:
         left = self._stores.queue.state()
-        if pages and left.total >= WORTH_A_LINE:
+        if pages and left.total >= MIN_LOGGED:
             seconds = left.total / self._per_second
-            log.info("repair: %d pages read, %d requests left, about %.0f s", pages, left.total, seconds)
+            log.info("backfill: %d pages read, %d requests left, about %.0f s", pages, left.total, seconds)
 
-    def _serve(self, request: Request, exchange_ms: int, stop: Stop | None) -> int | None:
+    def _serve(self, request: BackfillRequest, exchange_ms: int, stop: Stop | None) -> int | None:
         """Request what `request` needs, page by page; returns the pages, None if there was no permit for the first."""
         follows = None
         for pages in range(MAX_PAGES):
-            with self._rest.permit(timeout_s=LONGEST_WAIT_S, stop=stop) as permit:
+            with self._rest.permit(timeout_s=MAX_WAIT_S, stop=stop) as permit:
                 if permit is None:
                     self._stores.queue.postpone(request, exchange_ms)
                     return pages or None
                 # The later the time of the request, the more buckets have settled; and some may have come meanwhile.
                 exchange_ms = self._exchange_ms() or exchange_ms
-                need = follows or self._filler.need(request, exchange_ms)
-                if need is None:
+                requested = follows or self._filler.next_page(request, exchange_ms)
+                if requested is None:
                     self._filler.release(request, exchange_ms)
                     return pages
                 try:
-                    follows = self._filler.work(request, need, exchange_ms, permit)
+                    follows = self._filler.work(request, requested, exchange_ms, permit)
                 except ExchangeError as error:
                     self._filler.failed(request, error, exchange_ms)
                     return pages + 1
@@ -96,7 +96,7 @@ class Drain:
             return known.exchange_ms
         if not self._stores.queue.state().total:
             return None
-        with self._rest.permit(timeout_s=LONGEST_WAIT_S) as permit:
+        with self._rest.permit(timeout_s=MAX_WAIT_S) as permit:
             if permit is None:
                 return None
             try:
@@ -104,5 +104,5 @@ class Drain:
             except ExchangeError as error:
                 log.warning("the exchange's time is not known: %s", error)
                 return known.exchange_ms if known else None
-        self._stores.clock.tell(exchange_ms)
+        self._stores.clock.set(exchange_ms)
         return exchange_ms

@@ -6,8 +6,8 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 
-from app.backfill.needs import Built, Gaps
-from app.backfill.proof import Proof, interpret, interpret_survey
+from app.backfill.interpret import PageResult, interpret, interpret_survey
+from app.backfill.missing import Built, Gaps
 from app.backfill.rest import Permitted
 from app.backfill.surveys import located, survey
 from app.errors import Contradicted, ExchangeError, Refused, Throttled
@@ -16,11 +16,11 @@ from app.market.series import Series
 from app.market.timeframes import BASE
 from app.settings import Settings
 from app.storage import mismatches
+from app.storage.changed_ranges import ChangedRange, changed_ranges
 from app.storage.model import View
-from app.storage.queue import Kind, Request, Why
-from app.storage.requests import Need, Rules, page_of_reconciliation
+from app.storage.queue import BackfillRequest, Kind, Priority
+from app.storage.requests import PageRequest, Rules, page_of_reconciliation
 from app.storage.stores import Stores
-from app.storage.touched import Touched, touched_by
 
 log = logging.getLogger(__name__)
 
@@ -30,52 +30,54 @@ TRIES = 8
 SECOND_OPINIONS = 1
 """Times that a response against what is certain is followed by another request at once: of the next server, perhaps."""
 
-LONGEST_DELAY_S = 60.0
+MAX_DELAY_S = 60.0
 
 
 class Filler:
-    """Works on one request of the repair queue at a time; what becomes of it is written to the queue."""
+    """Works on one request of the backfill queue at a time; what becomes of it is written to the queue."""
 
-    def __init__(self, stores: Stores, settings: Settings, on_news: Callable[[list[Touched]], None]) -> None:
+    def __init__(self, stores: Stores, settings: Settings, on_news: Callable[[list[ChangedRange]], None]) -> None:
         self._stores = stores
         self._queue = stores.queue
         self._on_news = on_news
         self._rules = Rules(settings.close_grace_seconds, settings.settling_seconds)
 
-    def need(self, request: Request, exchange_ms: int) -> Need | None:
+    def next_page(self, request: BackfillRequest, exchange_ms: int) -> PageRequest | None:
         """The next page that `request` stands for; None if there is nothing to request (any more)."""
         gaps = self._gaps(request, exchange_ms)
         if request.kind is Kind.RECONCILE:
             return page_of_reconciliation(request.timeframe, exchange_ms / 1000) if gaps.view.revision else None
-        return gaps.need()
+        return gaps.next_page()
 
-    def work(self, request: Request, need: Need, exchange_ms: int, permit: Permitted) -> Need | None:
-        """Request `need` and write what the response proves; returns the page that follows from it, if one does.
+    def work(
+        self, request: BackfillRequest, requested: PageRequest, exchange_ms: int, permit: Permitted
+    ) -> PageRequest | None:
+        """Request `requested` and write what the response proves; returns the page that follows from it, if one does.
 
         `exchange_ms`: the exchange's time, not later than the moment of the request. Raises `ExchangeError`.
         """
         series = request.series(self._stores.exchange)
-        reason = "start" if need.initial else str(request.kind)
+        reason = "start" if requested.initial else str(request.kind)
         page = permit.request(
-            reason, lambda rest: rest.candles(series.product, need.timeframe, need.first_s, need.last_s)
+            reason, lambda rest: rest.candles(series.product, requested.timeframe, requested.first_s, requested.last_s)
         )
         gaps = self._gaps(request, exchange_ms)
         follows = None
-        if need.timeframe != series.timeframe:
-            follows = located(gaps, need, page)
+        if requested.timeframe != series.timeframe:
+            follows = located(gaps, requested, page)
         elif request.kind is Kind.GAP:
-            follows = survey(gaps, need, page)
+            follows = survey(gaps, requested, page)
         try:
-            self._write(request, series, need, page, gaps, exchange_ms)
+            self._write(request, series, requested, page, gaps, exchange_ms)
         except Contradicted:
             if self._queue.attempts(request) < SECOND_OPINIONS:
                 raise
             follows = None  # what is left waits, as after any response that says nothing of it
         if request.kind is Kind.GAP:
-            self._queue.note_asked(request, self._gaps(request, exchange_ms).still_asked(need))
+            self._queue.note_uncovered(request, self._gaps(request, exchange_ms).still_uncovered(requested))
         return follows
 
-    def failed(self, request: Request, error: ExchangeError, exchange_ms: int) -> None:
+    def failed(self, request: BackfillRequest, error: ExchangeError, exchange_ms: int) -> None:
         """Decide what becomes of `request`, which ended with `error`."""
         if isinstance(error, Throttled):
             pause_s = self._stores.budget.state().paused_s
@@ -87,7 +89,7 @@ class Filler:
         else:
             self._try_again(request, str(error), exchange_ms)
 
-    def release(self, request: Request, exchange_ms: int) -> None:
+    def release(self, request: BackfillRequest, exchange_ms: int) -> None:
         """Give `request` back: what is left of it waits for its turn, or until it has settled."""
         if request.kind is Kind.RECONCILE:
             self._queue.done(request)
@@ -97,55 +99,61 @@ class Filler:
         if due_s is None:
             self._queue.done(request)
         else:
-            self._queue.settle(request, max(exchange_ms, int(due_s * 1000)), Why.HISTORY if gaps.is_history else None)
+            self._queue.settle(
+                request, max(exchange_ms, int(due_s * 1000)), Priority.HISTORY if gaps.is_history else None
+            )
 
-    def _gaps(self, request: Request, exchange_ms: int) -> Gaps:
+    def _gaps(self, request: BackfillRequest, exchange_ms: int) -> Gaps:
         """What is known of the series of `request`, read now."""
         series, now_s = request.series(self._stores.exchange), exchange_ms / 1000
         newest_s = self._rules.newest(series.timeframe, now_s)
         view = self._stores.candles.read_whole(series, newest_s)
-        (asked,) = self._queue.asked([request._replace(kind=Kind.GAP)])
-        return Gaps(view, series.timeframe, now_s, self._rules, asked, self._built(series, view, now_s))
+        (uncovered,) = self._queue.uncovered([request._replace(kind=Kind.GAP)])
+        return Gaps(view, series.timeframe, now_s, self._rules, uncovered, self._built(series, view, now_s))
 
     def _built(self, series: Series, view: View, now_s: float) -> Built | None:
         """What of a longer series is built from candles of 5m, if it was requested at all."""
         if not series.timeframe.contains(BASE) or not view.revision:
             return None
         base = self._stores.candles.read_whole(series.at(BASE), self._rules.newest(BASE, now_s))
-        (asked,) = self._queue.asked([Request(Kind.GAP, series.product, BASE)])
-        return Built.of(Gaps(base, BASE, now_s, self._rules, asked), series.timeframe)
+        (uncovered,) = self._queue.uncovered([BackfillRequest(Kind.GAP, series.product, BASE)])
+        return Built.of(Gaps(base, BASE, now_s, self._rules, uncovered), series.timeframe)
 
-    def _write(self, request: Request, series: Series, need: Need, page: Page, gaps: Gaps, exchange_ms: int) -> None:
-        is_survey = need.timeframe != series.timeframe
+    def _write(
+        self, request: BackfillRequest, series: Series, requested: PageRequest, page: Page, gaps: Gaps, exchange_ms: int
+    ) -> None:
+        is_survey = requested.timeframe != series.timeframe
         disputed = self._stores.disputes.read(series)
         proves = interpret_survey if is_survey else interpret
-        proof = proves(series, need, page, gaps.view, disputed, exchange_ms, self._rules)
-        if len(disputed) or len(proof.disputed):
-            self._dispute(series, proof, exchange_ms)
-        if not proof.is_trusted:
-            raise Contradicted(f"the response contradicts {len(proof.disputed)} candles of {series} that were certain")
-        self._mark_doubtful(series, need, proof, gaps.view, exchange_ms)
-        is_history = bool(len(gaps.traded)) and need.last_s <= int(gaps.traded[0])
-        written = self._stores.candles.write([proof.write], announce=not (need.initial or is_history))
+        result = proves(series, requested, page, gaps.view, disputed, exchange_ms, self._rules)
+        if len(disputed) or len(result.disputed):
+            self._dispute(series, result, exchange_ms)
+        if not result.is_trusted:
+            raise Contradicted(f"the response contradicts {len(result.disputed)} candles of {series} that were certain")
+        self._mark_doubtful(series, requested, result, gaps.view, exchange_ms)
+        is_history = bool(len(gaps.traded)) and requested.last_s <= int(gaps.traded[0])
+        written = self._stores.candles.write([result.write], announce=not (requested.initial or is_history))
         if not is_survey:
             mismatches.record(self._stores.redis, written, cause=str(request.kind), exchange_ms=exchange_ms)
             if series.timeframe == BASE:
                 self._stores.trust.learn(written)
-        if touched := touched_by(written):
+        if touched := changed_ranges(written):
             self._on_news(touched)
 
-    def _dispute(self, series: Series, proof: Proof, exchange_ms: int) -> None:
+    def _dispute(self, series: Series, result: PageResult, exchange_ms: int) -> None:
         """Keep what REST says against what is certain; the candles stay, marked, until another response agrees."""
-        self._stores.disputes.write(series, proof.disputed)
-        starts = proof.disputed["start_s"].tolist()
+        self._stores.disputes.write(series, result.disputed)
+        starts = result.disputed["start_s"].tolist()
         if self._mark(series, [(start_s, start_s) for start_s in starts], exchange_ms):
             log.warning("%s: REST contradicts %d candles; requested again in 15 minutes", series, len(starts))
 
-    def _mark_doubtful(self, series: Series, need: Need, proof: Proof, view: View, exchange_ms: int) -> None:
+    def _mark_doubtful(
+        self, series: Series, requested: PageRequest, result: PageResult, view: View, exchange_ms: int
+    ) -> None:
         """Before a correction is written: if this process dies in between, the marks are found, or the error again."""
         # What it only lacks, it was just asked for: that waits its turn, or short answers are asked for in a loop.
-        is_overruled = bool(len(proof.overruled))
-        if self._mark(series, proof.doubtful(need, view), exchange_ms, anew=is_overruled):
+        is_overruled = bool(len(result.overruled))
+        if self._mark(series, result.provisional_ranges(requested, view), exchange_ms, anew=is_overruled):
             says = "takes back" if is_overruled else "no longer has"
             log.warning("%s: REST %s what it had confirmed: all that may be wrong is requested again", series, says)
 
@@ -156,17 +164,17 @@ class Filler:
         """
         if not self._stores.candles.mark_provisional([(series, *range_) for range_ in ranges], confirmed=True):
             return False
-        self._queue.add([(Request(Kind.GAP, series.product, series.timeframe), Why.GAP)], anew=anew)
+        self._queue.add([(BackfillRequest(Kind.GAP, series.product, series.timeframe), Priority.GAP)], anew=anew)
         newest_s = self._rules.newest(series.timeframe, exchange_ms / 1000)
-        self._on_news([Touched(series.product, series.timeframe, newest_s, newest_s)])
+        self._on_news([ChangedRange(series.product, series.timeframe, newest_s, newest_s)])
         return True
 
-    def _try_again(self, request: Request, reason: str, exchange_ms: int) -> None:
+    def _try_again(self, request: BackfillRequest, reason: str, exchange_ms: int) -> None:
         tries = self._queue.attempts(request) + 1
         if tries >= TRIES:
             self._queue.fail(request, f"{reason} ({tries} tries)", exchange_ms)
             log.error("%s %s: given up after %d tries: %s", request.product, request.timeframe, tries, reason)
             return
-        delay_s = min(LONGEST_DELAY_S, 0.5 * 2**tries) * random.uniform(0.5, 1.0)
+        delay_s = min(MAX_DELAY_S, 0.5 * 2**tries) * random.uniform(0.5, 1.0)
         self._queue.retry(request, delay_s)
         log.warning("%s %s: %s; again in %.1f s", request.product, request.timeframe, reason, delay_s)

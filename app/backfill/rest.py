@@ -10,7 +10,7 @@ from redis import Redis
 
 from app.errors import Throttled
 from app.storage.budget import Budget
-from app.storage.tally import counted
+from app.storage.request_counters import count_request
 from app.util.stop import Stop
 
 if TYPE_CHECKING:
@@ -58,13 +58,13 @@ class BudgetedRest:
             yield permitted
         finally:
             if permitted.is_used:
-                permit.give_back(answered=permitted.is_answered)
+                permit.release(answered=permitted.is_answered)
             else:
                 permit.cancel()
 
     def _request(self, reason: str, call: Callable[[CoinbaseRest], T]) -> T:
         try:
-            with counted(self._client, reason):
+            with count_request(self._client, reason):
                 return call(self._rest())
         except Throttled as error:
             self._budget.pause(error.retry_after_s)

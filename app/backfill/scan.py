@@ -10,19 +10,19 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from app.backfill.needs import Built, Gaps
-from app.market.candles import State
-from app.market.carry_forward import recarried
+from app.backfill.missing import Built, Gaps
+from app.market.candles import CandleState
+from app.market.carry_forward import updated_empty_candles
 from app.market.gaps import Starts
 from app.market.records import EMPTY, PROVISIONAL, STATE_MASK
 from app.market.series import Series
 from app.market.timeframes import BASE, Timeframe
 from app.settings import Settings
+from app.storage.changed_ranges import ChangedRange
 from app.storage.model import Ring, View
-from app.storage.queue import Kind, Request, Why
-from app.storage.requests import PAGE, Asked, Rules
+from app.storage.queue import BackfillRequest, Kind, Priority
+from app.storage.requests import PAGE, Rules, Uncovered
 from app.storage.stores import Stores
-from app.storage.touched import Touched
 from app.util.batches import batched
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 FAILED_FOR_MS = 3_600_000
 """A request that was given up is tried again after this much exchange time."""
 
-PRODUCTS_A_READ = 32
+PRODUCTS_PER_READ = 32
 
 
 class Found(NamedTuple):
@@ -41,8 +41,8 @@ class Found(NamedTuple):
 
     series: Series
     buckets: int
-    request: tuple[Request, Why, int | None] | None = None
-    touched: Touched | None = None
+    request: tuple[BackfillRequest, Priority, int | None] | None = None
+    touched: ChangedRange | None = None
 
 
 class Scanner:
@@ -61,7 +61,7 @@ class Scanner:
             if abs(exchange_ms - failure["exchange_ms"]) < FAILED_FOR_MS
         }
         found: list[Found] = []
-        for products in batched(self._stores.products.delivered(), PRODUCTS_A_READ):
+        for products in batched(self._stores.products.delivered(), PRODUCTS_PER_READ):
             found += self._scan_some(products, exchange_ms)
         return [f for f in found if f.request is None or f.request[0] not in given_up]
 
@@ -71,15 +71,15 @@ class Scanner:
         rings = self._rings(many)
         computed = self._stores.indicators.read_revisions(many)
         unclear = [series for series in many if not self._is_complete(rings[series], series.timeframe, now_s)]
-        asked = self._asked(unclear)
+        uncovered = self._uncovered(unclear)
         for (series, ring), revision in zip(rings.items(), computed, strict=True):
             newest = self._rules.newest(series.timeframe, now_s)
-            if series in asked:
-                yield from self._look_at(series, rings, asked[series], asked.get(series.at(BASE), ()), now_s)
+            if series in uncovered:
+                yield from self._look_at(series, rings, uncovered[series], uncovered.get(series.at(BASE), ()), now_s)
             if ring.revision > revision:
-                start = newest if series not in asked else _newest(ring.view(series.timeframe.seconds, newest))
+                start = newest if series not in uncovered else _newest(ring.view(series.timeframe.seconds, newest))
                 if start:
-                    yield Found(series, 0, touched=Touched(series.product, series.timeframe, start, start))
+                    yield Found(series, 0, touched=ChangedRange(series.product, series.timeframe, start, start))
 
     def _rings(self, many: list[Series]) -> dict[Series, Ring]:
         """The ring of each series, with room for all that the settings say: they may have changed since it was made."""
@@ -92,25 +92,25 @@ class Scanner:
     def _is_complete(self, ring: Ring, timeframe: Timeframe, now_s: float) -> bool:
         return bool(ring.revision) and is_complete(ring, timeframe.seconds, self._rules.newest(timeframe, now_s))
 
-    def _asked(self, many: list[Series]) -> dict[Series, tuple[Asked, ...]]:
-        requests = [Request(Kind.GAP, series.product, series.timeframe) for series in many]
-        return dict(zip(many, self._stores.queue.asked(requests), strict=True))
+    def _uncovered(self, many: list[Series]) -> dict[Series, tuple[Uncovered, ...]]:
+        requests = [BackfillRequest(Kind.GAP, series.product, series.timeframe) for series in many]
+        return dict(zip(many, self._stores.queue.uncovered(requests), strict=True))
 
     def _look_at(
         self,
         series: Series,
         rings: Mapping[Series, Ring],
-        asked: tuple[Asked, ...],
-        asked_of_base: tuple[Asked, ...],
+        uncovered: tuple[Uncovered, ...],
+        uncovered_of_base: tuple[Uncovered, ...],
         now_s: float,
     ) -> Iterator[Found]:
         product, timeframe = series.product, series.timeframe
         view = self._view(series, rings, now_s)
         base, built = None, None
         if timeframe.contains(BASE) and view.revision:
-            base = Gaps(self._view(series.at(BASE), rings, now_s), BASE, now_s, self._rules, asked_of_base)
+            base = Gaps(self._view(series.at(BASE), rings, now_s), BASE, now_s, self._rules, uncovered_of_base)
             built = Built.of(base, timeframe)
-        gaps = Gaps(view, timeframe, now_s, self._rules, asked, built)
+        gaps = Gaps(view, timeframe, now_s, self._rules, uncovered, built)
         if base is not None:
             every = gaps.missing
             if len(ready := every[built_from(every, base.view, timeframe)]):
@@ -118,20 +118,22 @@ class Scanner:
         due_s = gaps.due_s()
         if due_s is not None:
             later = int(due_s * 1000) if due_s > now_s else None
-            yield Found(series, len(gaps.lost), request=(Request(Kind.GAP, product, timeframe), _why(gaps), later))
-        if timeframe == BASE and len(stale := recarried(view.over, BASE)):
+            yield Found(
+                series, len(gaps.lost), request=(BackfillRequest(Kind.GAP, product, timeframe), _why(gaps), later)
+            )
+        if timeframe == BASE and len(stale := updated_empty_candles(view.over, BASE)):
             first, last = int(stale["start_s"][0]), int(stale["start_s"][-1])
-            yield Found(series, len(stale), touched=Touched(product, BASE, first, last))
+            yield Found(series, len(stale), touched=ChangedRange(product, BASE, first, last))
 
     def _view(self, series: Series, rings: Mapping[Series, Ring], now_s: float) -> View:
         timeframe = series.timeframe
         return rings[series].view(timeframe.seconds, self._rules.newest(timeframe, now_s))
 
 
-def _why(gaps: Gaps) -> Why:
+def _why(gaps: Gaps) -> Priority:
     if not gaps.view.revision:
-        return Why.START
-    return Why.HISTORY if gaps.is_history else Why.GAP
+        return Priority.START
+    return Priority.HISTORY if gaps.is_history else Priority.GAP
 
 
 def _newest(view: View) -> int:
@@ -154,7 +156,7 @@ def is_complete(ring: Ring, step: int, newest_s: int) -> bool:
     return bool((held | (due < edge_s)).all())
 
 
-_CLOSED, _CONFIRMED = int(State.CLOSED), int(State.CONFIRMED)
+_CLOSED, _CONFIRMED = int(CandleState.CLOSED), int(CandleState.CONFIRMED)
 _DECISIVE = _CLOSED | EMPTY | PROVISIONAL
 """Bits of `flags` that say whether a candle is sure: a closed one and a confirmed one have that of `_CLOSED`."""
 
@@ -182,6 +184,6 @@ def built_from(parents: Starts, base: View, timeframe: Timeframe) -> npt.NDArray
     return built
 
 
-def children_of(product: str, parents: Starts, timeframe: Timeframe) -> Touched:
+def children_of(product: str, parents: Starts, timeframe: Timeframe) -> ChangedRange:
     """The 5m buckets of `parents`."""
-    return Touched(product, BASE, int(parents[0]), int(parents[-1]) + timeframe.seconds - BASE.seconds)
+    return ChangedRange(product, BASE, int(parents[0]), int(parents[-1]) + timeframe.seconds - BASE.seconds)

@@ -1,4 +1,4 @@
-"""The three things that beat and the ingest process ask of repair: scan, reconcile, drain."""
+"""The three things that beat and the ingest process request of the backfill: scan, reconcile, drain."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.backfill.schedule import is_due
 from app.market.timeframes import BASE
 from app.settings import Settings
 from app.storage.leftovers import sweep
-from app.storage.queue import Kind, Request, Why
+from app.storage.queue import BackfillRequest, Kind, Priority
 from app.storage.stores import Stores
 from app.tasks import Tasks
 from app.util.stop import Stop
@@ -20,7 +20,7 @@ from app.util.stop import Stop
 log = logging.getLogger(__name__)
 
 
-class Repair:
+class Backfill:
     """Safe to call from any number of processes at once."""
 
     def __init__(self, stores: Stores, settings: Settings, rest: BudgetedRest, tasks: Tasks) -> None:
@@ -66,7 +66,7 @@ class Repair:
         longer = [t for t in self._settings.timeframes if t != BASE]
         turn = longer[int(clock.exchange_s // every_s) % len(longer)] if longer else BASE
         requests = [
-            (Request(Kind.RECONCILE, product, timeframe), Why.RECONCILE)
+            (BackfillRequest(Kind.RECONCILE, product, timeframe), Priority.RECONCILE)
             for timeframe in dict.fromkeys((BASE, turn))
             for product in self._stores.products.delivered()
         ]
@@ -84,8 +84,8 @@ class Repair:
 
 def _report(found: list[Found]) -> None:
     kinds = Counter(f.request[1] for f in found if f.request and f.buckets)
-    starts = sum(f.request is not None and f.request[1] is Why.START for f in found)
+    starts = sum(f.request is not None and f.request[1] is Priority.START for f in found)
     if starts or kinds:
         buckets = sum(f.buckets for f in found)
         words = "scan: %d series to start, %d with gaps, %d with more history (%d buckets)"
-        log.info(words, starts, kinds[Why.GAP], kinds[Why.HISTORY], buckets)
+        log.info(words, starts, kinds[Priority.GAP], kinds[Priority.HISTORY], buckets)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from app.backfill.needs import Gaps
+from app.backfill.missing import Gaps
 from app.exchange.adapter import Page
-from app.storage.requests import PAGE, Need, ending, page, spanning
+from app.storage.requests import PAGE, PageRequest, ending, page, spanning
 
 
-def survey(gaps: Gaps, need: Need, response: Page) -> Need | None:
-    """The survey to request if `response`, the page of `need`, does not reach from a trade to another one.
+def survey(gaps: Gaps, requested: PageRequest, response: Page) -> PageRequest | None:
+    """The survey to request if `response`, the page of `requested`, does not reach from a trade to another one.
 
     None if it does, or if trades are certain in what lacks one, or if a survey told all that it can before.
     """
-    if (unspanned := _unspanned(gaps, need, response)) is None:
+    if (unspanned := _unspanned(gaps, requested, response)) is None:
         return None
     first_s, last_s = unspanned
     begin_s = gaps.trade_before_s(first_s)
     if begin_s >= first_s or gaps.knows_trades(first_s, last_s):
         return None
-    if last_s == gaps.open_s and any(a.first_s <= first_s <= a.last_s for a in gaps.asked):
+    if last_s == gaps.open_s and any(a.first_s <= first_s <= a.last_s for a in gaps.uncovered):
         return None
     if (wide := spanning(gaps.timeframe, begin_s, last_s)) is None:
         return None
@@ -26,28 +26,28 @@ def survey(gaps: Gaps, need: Need, response: Page) -> Need | None:
     return page(wide, first_s, min(wide.bucket(gaps.now_s), first_s + (PAGE - 1) * wide.seconds))
 
 
-def _unspanned(gaps: Gaps, need: Need, response: Page) -> tuple[int, int] | None:
+def _unspanned(gaps: Gaps, requested: PageRequest, response: Page) -> tuple[int, int] | None:
     """What lies between two trades that `response` does not have both of: behind its last row up to the next trade that
-    is known; or before its first row, if the trade before the gap lies before the page; or all of `need`, if it has no
+    is known; or before its first row, if the trade before the gap lies before the page; or all of `requested`, if it has no
     row before its end.
 
     None if the response has trades on both sides of what is due.
     """
     rows = [c.start_s for c in response.candles]
-    due = [(first, last) for first, last in gaps.due if need.first_s <= last <= need.last_s]
+    due = [(first, last) for first, last in gaps.due if requested.first_s <= last <= requested.last_s]
     if not due:  # a look at the origin
         return None
-    behind = gaps.traded[gaps.traded > need.last_s]
+    behind = gaps.traded[gaps.traded > requested.last_s]
     if rows and len(behind) and due[-1][1] >= rows[-1]:
         return rows[-1] + gaps.timeframe.seconds, int(behind[0])
-    if any(start_s < need.last_s for start_s in rows):
+    if any(start_s < requested.last_s for start_s in rows):
         first_s, last_s = due[0]
-        is_cut_off = gaps.trade_before_s(first_s) < need.first_s and last_s < rows[0]
+        is_cut_off = gaps.trade_before_s(first_s) < requested.first_s and last_s < rows[0]
         return (first_s, rows[0]) if is_cut_off else None
-    return need.first_s, need.last_s
+    return requested.first_s, requested.last_s
 
 
-def located(gaps: Gaps, survey: Need, response: Page) -> Need | None:
+def located(gaps: Gaps, survey: PageRequest, response: Page) -> PageRequest | None:
     """The page around the newest trades that a survey found in a gap; None if it found none."""
     known = {survey.timeframe.bucket(int(s)) for s in gaps.traded}
     found = [c for c in response.candles if c.start_s not in known and c.start_s < survey.last_s]

@@ -10,7 +10,7 @@ from typing import NoReturn, TypeVar
 
 from app.errors import InvalidInput
 from app.market.timeframes import BASE, Timeframe
-from app.util.timestamps import parse_moment
+from app.util.timestamps import parse_time
 
 T = TypeVar("T")
 
@@ -83,8 +83,8 @@ def _export(command: argparse.ArgumentParser) -> None:
 
 def _range(command: argparse.ArgumentParser) -> None:
     moment = "UNIX seconds or ISO 8601, aligned to the timeframe"
-    command.add_argument("--start", type=_checked(parse_moment), metavar="TIME", help=f"first bucket: {moment}")
-    command.add_argument("--end", type=_checked(parse_moment), metavar="TIME", help="last bucket, inclusive")
+    command.add_argument("--start", type=_checked(parse_time), metavar="TIME", help=f"first bucket: {moment}")
+    command.add_argument("--end", type=_checked(parse_time), metavar="TIME", help="last bucket, inclusive")
 
 
 def _backfill(command: argparse.ArgumentParser) -> None:
@@ -116,7 +116,7 @@ def _alerts(command: argparse.ArgumentParser) -> None:
     command.add_argument("--timeframe", type=_checked(Timeframe.parse), metavar="TIMEFRAME", help="only this timeframe")
     command.add_argument("--rule", metavar="NAME", help="only what this rule found")
     command.add_argument(
-        "--since", type=_checked(parse_moment), metavar="TIME", help="only bars that ended then or later"
+        "--since", type=_checked(parse_time), metavar="TIME", help="only bars that ended then or later"
     )
     command.add_argument("--limit", type=int, default=50, metavar="N", help="the newest N (%(default)s)")
     command.add_argument("--cursor", metavar="CURSOR", help="go on where the last answer ended")

@@ -13,13 +13,13 @@ from app.errors import InvalidInput, Unready
 from app.market.gaps import Starts, missing
 from app.market.series import Series
 from app.storage.model import View
-from app.storage.queue import Kind, Request, Why
+from app.storage.queue import BackfillRequest, Kind, Priority
 from app.storage.requests import Rules
 
-MOST_BUCKETS = 200_000
+MAX_BUCKETS = 200_000
 """Candles that one series may keep: 11 MB in Redis."""
 
-LOOK_EVERY_S = 0.25
+CHECK_EVERY_S = 0.25
 NUDGE_EVERY_S = 5.0
 """How often a worker is asked to look at the queue, while nothing moves."""
 
@@ -40,7 +40,7 @@ def backfill(context: Context, series: Series, days: float) -> bool:
     Raises `InvalidInput` where that is too far, `Unready` while the exchange's clock is not known.
     """
     wanted = _request(context, series, days)
-    request = Request(Kind.GAP, series.product, series.timeframe)
+    request = BackfillRequest(Kind.GAP, series.product, series.timeframe)
     left = _wait(context, series, request, wanted)
     console = Console(stderr=left.reason is not None)
     console.print(f"{series}: {left.reason}" if left.reason else f"{series}: complete for the last {days:g} days")
@@ -57,18 +57,18 @@ def _request(context: Context, series: Series, days: float) -> range:
     first_s = timeframe.bucket(clock.exchange_s - days * 86_400)
     _check(series, days, (newest_s - first_s) // timeframe.seconds)
     context.candles.reach_back(series, first_s, newest_s)
-    context.queue.add([(Request(Kind.GAP, series.product, timeframe), Why.HISTORY)], anew=True)
+    context.queue.add([(BackfillRequest(Kind.GAP, series.product, timeframe), Priority.HISTORY)], anew=True)
     context.tasks.drain()
     return range(first_s, newest_s + 1, timeframe.seconds)
 
 
 def _check(series: Series, days: float, buckets: int) -> None:
-    if buckets > MOST_BUCKETS:
-        most = MOST_BUCKETS * series.timeframe.seconds // 86_400
+    if buckets > MAX_BUCKETS:
+        most = MAX_BUCKETS * series.timeframe.seconds // 86_400
         raise InvalidInput(f"--days {days:g} of {series.timeframe} are {buckets} candles; at most {most} days are kept")
 
 
-def _wait(context: Context, series: Series, request: Request, wanted: range) -> Left:
+def _wait(context: Context, series: Series, request: BackfillRequest, wanted: range) -> Left:
     """Show what is still lacking, until nothing is or nothing more will come."""
     left = total = _left(context, series, wanted)
     moved_at = nudged_at = time.monotonic()
@@ -76,7 +76,7 @@ def _wait(context: Context, series: Series, request: Request, wanted: range) -> 
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task(f"{series} candles", total=total)
         while left:
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(CHECK_EVERY_S)
             before, left, now = left, _left(context, series, wanted), time.monotonic()
             progress.update(bar, completed=total - left)
             moved_at = now if left < before else moved_at
@@ -102,10 +102,10 @@ def _left(context: Context, series: Series, wanted: range) -> int:
 
 def _before_the_first(view: View, lost: Starts) -> Starts:
     """Those of `lost` before which a response has already found nothing: a second one only makes sure."""
-    return lost[lost < view.origin.start_s] if view.origin.looks else lost[:0]
+    return lost[lost < view.origin.start_s] if view.origin.responses else lost[:0]
 
 
-def _why_not(context: Context, request: Request, still_s: float) -> str | None:
+def _why_not(context: Context, request: BackfillRequest, still_s: float) -> str | None:
     """Why no more candles will come; None while they may."""
     if failure := context.queue.failures().get(request):
         return f"given up: {failure['reason']}"

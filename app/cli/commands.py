@@ -120,9 +120,9 @@ def alerts(context: Context, arguments: Namespace) -> int:
 
 
 def reconcile(context: Context, _: Namespace) -> int:
-    from app.backfill.service import Repair
+    from app.backfill.service import Backfill
 
-    queued = Repair(context, context.settings, context.budgeted_rest, context.tasks).reconcile(now=True)
+    queued = Backfill(context, context.settings, context.budgeted_rest, context.tasks).reconcile(now=True)
     if not queued:
         raise Unready("there is nothing to compare yet: no products, or the exchange's clock has not been heard")
     print(f"{queued} requests queued; `python -m app status` shows how many are pending, and what they corrected")
@@ -155,7 +155,7 @@ def watchdog(context: Context, arguments: Namespace) -> int:
 
 def flower(context: Context, _: Namespace) -> int:
     """Becomes Flower: there is no other process between it and whoever supervises."""
-    from app.exposure import check_flower
+    from app.bind_checks import check_flower
 
     settings = context.settings
     check_flower(settings)

@@ -17,7 +17,7 @@ import numpy as np
 from app.errors import InvalidInput, Unready
 from app.market.records import RECORD, Records, has_trades, over, state_of
 from app.market.series import Series
-from app.query.lookup import MOST_CANDLES, Lookup
+from app.query.lookup import MAX_CANDLES, Lookup
 from app.query.rows import LABELS, NUMBERS
 from app.util.numbers import plain
 
@@ -44,11 +44,11 @@ def _closed(lookup: Lookup, series: Series, start_s: int | None, end_s: int | No
     pages, start_s = [], start_s or 0
     while True:
         answer = lookup.candles(
-            series.product, series.timeframe, start_s=start_s, end_s=end_s, limit=MOST_CANDLES, rows=lambda r: r
+            series.product, series.timeframe, start_s=start_s, end_s=end_s, limit=MAX_CANDLES, rows=lambda r: r
         )
         page: Records = answer["candles"]
         pages.append(over(page))
-        if len(page) < MOST_CANDLES:
+        if len(page) < MAX_CANDLES:
             return np.concatenate(pages).astype(RECORD, copy=False)
         start_s = int(page["start_s"][-1]) + series.timeframe.seconds
 

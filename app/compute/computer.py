@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from app.alerts.evaluate import Evaluator, Look
+from app.alerts.evaluate import Evaluator, SeriesSnapshot
 from app.indicators.latest import latest_values
 from app.indicators.macdv import BLOCK, macdv_of_batch
 from app.indicators.window import WINDOW
 from app.market.aggregate import aggregate_many, parents_of
-from app.market.carry_forward import contiguous_tail, recarried, since
+from app.market.carry_forward import contiguous_tail, since, updated_empty_candles
 from app.market.records import GUARDED, Records
 from app.market.series import Series
 from app.market.timeframes import BASE, Timeframe
-from app.storage.alert_changes import Watched
+from app.storage.alert_changes import AlertCursor
 from app.storage.candles import CandleCache
+from app.storage.changed_ranges import ChangedRange, changed_ranges
 from app.storage.indicators import IndicatorCache, IndicatorValue
 from app.storage.model import View, Write
-from app.storage.touched import Touched, touched_by
 from app.util.batches import batched
 
 _NO_MORE = 2**32
 """A start that no bucket has: nothing is to be read because of it."""
 
 
-Ended: TypeAlias = Mapping[Touched, Sequence[Timeframe]]
+Ended: TypeAlias = Mapping[ChangedRange, Sequence[Timeframe]]
 """Touched buckets of 5m, and the longer timeframes of which one that they belong to may be over."""
 
 
@@ -37,7 +37,7 @@ class Held(NamedTuple):
 
     closed: Records
     revision: int
-    watched: Watched | None
+    cursor: AlertCursor | None
     begin_s: int
 
 
@@ -64,7 +64,7 @@ class Computer:
         self._longer = [t for t in timeframes if t.contains(BASE)]
         self._timeframes = frozenset(timeframes)
 
-    def update(self, touched: Iterable[Touched], now_s: float) -> int:
+    def update(self, touched: Iterable[ChangedRange], now_s: float) -> int:
         """Bring all that rests on the touched buckets up to date; returns how many indicators are new.
 
         `now_s` is exchange time, not before the end of any of them; it bounds what is read, not what counts as closed.
@@ -73,7 +73,7 @@ class Computer:
         # Some at a time: the first ones are published while others wait, and not all their windows are held at once.
         return sum(self._update(some, now_s) for some in batched(known, BLOCK))
 
-    def _update(self, touched: list[Touched], now_s: float) -> int:
+    def _update(self, touched: list[ChangedRange], now_s: float) -> int:
         base = {t: self._ended(t, now_s) for t in touched if t.timeframe == BASE}
         held = self._read_base(base, now_s)
         if carried := self._carry(base, held):
@@ -84,7 +84,7 @@ class Computer:
         many = dict.fromkeys(map(self._series, touched))
         return sum(self._compute(self._held(some, held, now_s), now_s) for some in batched(many, BLOCK))
 
-    def _series(self, touched: Touched) -> Series:
+    def _series(self, touched: ChangedRange) -> Series:
         return Series(self._exchange, touched.product, touched.timeframe)
 
     def _held(self, many: Sequence[Series], held: Mapping[Series, Held], now_s: float) -> dict[Series, Held]:
@@ -102,9 +102,9 @@ class Computer:
 
     def _read(self, many: Mapping[Series, int], now_s: float) -> dict[Series, Held]:
         """The newest candles of each series, from a bucket on, and at least a window and what the alerts need more."""
-        watched = self._indicators.read_watched(list(many)) if self._evaluator else [None] * len(many)
+        cursor = self._indicators.read_cursors(list(many)) if self._evaluator else [None] * len(many)
         ranges = []
-        for (series, first_s), before in zip(many.items(), watched, strict=True):
+        for (series, first_s), before in zip(many.items(), cursor, strict=True):
             newest_s = series.timeframe.bucket(now_s)
             extra = self._evaluator.extra(before, series.timeframe, newest_s) if self._evaluator else 0
             # One bucket more than a window: the newest closed candle may not have come yet.
@@ -116,10 +116,10 @@ class Computer:
             views = [whole[halted.index(i)] if i in halted else view for i, view in enumerate(views)]
         return {
             series: Held(view.over, view.revision, before, view.origin.start_s if view.origin.is_proven else 0)
-            for series, view, before in zip(many, views, watched, strict=True)
+            for series, view, before in zip(many, views, cursor, strict=True)
         }
 
-    def _ended(self, touched: Touched, now_s: float) -> list[Timeframe]:
+    def _ended(self, touched: ChangedRange, now_s: float) -> list[Timeframe]:
         """The longer timeframes of which a touched bucket may be over.
 
         Its last child may be in the cache before the clock says so, but never by half a bucket of 5m.
@@ -127,16 +127,16 @@ class Computer:
         first_s, latest_s = touched.first_s, now_s + BASE.seconds / 2
         return [longer for longer in self._longer if longer.bucket(first_s) + longer.seconds <= latest_s]
 
-    def _carry(self, base: Ended, held: Mapping[Series, Held]) -> list[Touched]:
+    def _carry(self, base: Ended, held: Mapping[Series, Held]) -> list[ChangedRange]:
         """Empty buckets behind a corrected candle carry its new close. What is beyond a window, the scan finds."""
         writes = []
         for t in base:
             behind = since(held[self._series(t)].closed, t.first_s - BASE.seconds)
-            if len(records := recarried(behind, BASE)):
+            if len(records := updated_empty_candles(behind, BASE)):
                 writes.append(Write(self._series(t), records))
-        return touched_by(self._candles.write(writes))
+        return changed_ranges(self._candles.write(writes))
 
-    def _aggregate(self, base: Ended, held: Mapping[Series, Held]) -> list[Touched]:
+    def _aggregate(self, base: Ended, held: Mapping[Series, Held]) -> list[ChangedRange]:
         """Write the longer candles that became complete, or changed."""
         writes = []
         for longer in self._longer:
@@ -147,18 +147,18 @@ class Computer:
                 if len(records):
                     records["flags"] |= GUARDED  # where more is known of the longer bucket, a child is wrong
                     writes.append(Write(Series(self._exchange, t.product, longer), records))
-        return touched_by(self._candles.write(writes))
+        return changed_ranges(self._candles.write(writes))
 
     def _compute(self, many: Mapping[Series, Held], now_s: float) -> int:
         """Compute and store the indicator of each series from its newest candles without a hole, with its alerts."""
         tails = [contiguous_tail(held.closed, series.timeframe)[-WINDOW:] for series, held in many.items()]
         computed = macdv_of_batch(tails)
         values = latest_values(tails, [series.timeframe for series in many], computed)
-        looks = [
-            Look(series, held.closed, of_window, held.watched, held.begin_s)
+        snapshots = [
+            SeriesSnapshot(series, held.closed, of_window, held.cursor, held.begin_s)
             for (series, held), of_window in zip(many.items(), computed.of_each(tails), strict=True)
         ]
-        changes = self._evaluator.evaluate(looks) if self._evaluator else [None] * len(many)
+        changes = self._evaluator.evaluate(snapshots) if self._evaluator else [None] * len(many)
         stored = self._indicators.write(
             (
                 IndicatorValue(

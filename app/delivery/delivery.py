@@ -28,8 +28,8 @@ from app.storage.deliveries import Claim, Deliveries
 
 log = logging.getLogger(__name__)
 
-FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 1.0, 300.0
-MOST_TRIES = 100
+FIRST_BACKOFF_S, MAX_BACKOFF_S = 1.0, 300.0
+MAX_TRIES = 100
 """With the longest back-off that is a working day; then a message that nothing ever answers to makes room."""
 
 REFUSALS = 3
@@ -39,9 +39,9 @@ OLD_BARS, OLD_S = 3, 900
 """An alert is old when so many bars of its timeframe have ended after its own, and so many seconds passed: then it is
 no news, and several are one digest.
 """
-MOST_IN_DIGEST = 1_000
+MAX_IN_DIGEST = 1_000
 
-Picture = Callable[[StoredAlert], bytes | None]
+Chart = Callable[[StoredAlert], bytes | None]
 
 
 class Delivery:
@@ -52,14 +52,14 @@ class Delivery:
         deliveries: Deliveries,
         channels: Mapping[str, Channel],
         settings: DeliverySettings,
-        picture: Picture,
+        chart_of: Chart,
         exchange_s: Callable[[], float | None],
     ) -> None:
         """`exchange_s`: the exchange's time, None where it is not known."""
         self._deliveries = deliveries
         self._channels = channels
         self._settings = settings
-        self._picture = picture
+        self._picture = chart_of
         self._exchange_s = exchange_s
 
     def waiting(self) -> dict[str, int]:
@@ -87,8 +87,8 @@ class Delivery:
         now_s = self._exchange_s()
         if now_s is None or first.kind != "raised" or not is_old(first.alert, now_s):
             return []
-        others = (a.id for a in self._deliveries.to_raise(first.channel, MOST_IN_DIGEST) if is_old(a, now_s))
-        claims = [self._claim(first.channel, carrier, MOST_IN_DIGEST + 1, only=identity) for identity in others]
+        others = (a.id for a in self._deliveries.waiting_to_raise(first.channel, MAX_IN_DIGEST) if is_old(a, now_s))
+        claims = [self._claim(first.channel, carrier, MAX_IN_DIGEST + 1, only=identity) for identity in others]
         found = [claim for claim in claims if claim is not None]
         return [first, *found] if found else []
 
@@ -96,7 +96,7 @@ class Delivery:
         """Send those of `claims` that are still true as one message; what becomes of it becomes of each."""
         said: list[Claim] = []
         for claim in claims:
-            kind, reason = to_say(claim, self._settings.max_age_hours * 3_600_000)
+            kind, reason = message_due(claim, self._settings.max_age_hours * 3_600_000)
             if kind is None:
                 self._deliveries.dropped(claim, reason)
             else:
@@ -106,7 +106,7 @@ class Delivery:
         title, lines = digest_of([claim.alert.fact for claim in said])
         identity = hashlib.sha256("\n".join(sorted(c.alert.id for c in said)).encode()).hexdigest()[:32]
         digest = Digest(f"digest|{identity}", title, lines, said[0].now_ms // 1000)
-        outcome = _tried(lambda: carrier.tell(digest))
+        outcome = _tried(lambda: carrier.send_digest(digest))
         if isinstance(outcome, DeliveryError):
             self._note(said, carrier, outcome)
             return 0
@@ -115,7 +115,7 @@ class Delivery:
         return len(said)
 
     def _settle(self, claim: Claim, carrier: Channel) -> bool:
-        kind, reason = to_say(claim, self._settings.max_age_hours * 3_600_000)
+        kind, reason = message_due(claim, self._settings.max_age_hours * 3_600_000)
         if kind is None:
             self._deliveries.dropped(claim, reason)
             return False
@@ -158,8 +158,8 @@ class Delivery:
             self._deliveries.again(claim, said, 0)
 
     def _failed(self, claim: Claim, said: str) -> None:
-        if claim.tries < MOST_TRIES:
-            self._deliveries.failed(claim, said, first_s=FIRST_BACKOFF_S, longest_s=LONGEST_BACKOFF_S)
+        if claim.tries < MAX_TRIES:
+            self._deliveries.failed(claim, said, first_s=FIRST_BACKOFF_S, longest_s=MAX_BACKOFF_S)
         else:
             log.error("channel %s: %s given up after %d tries: %s", claim.channel, claim.alert.id, claim.tries, said)
             self._deliveries.dropped(claim, f"given up after {claim.tries} tries: {said}")
@@ -182,7 +182,7 @@ def is_old(alert: StoredAlert, exchange_s: float) -> bool:
     return bool(exchange_s - end_s > max(OLD_S, OLD_BARS * (end_s - start_s)))
 
 
-def to_say(claim: Claim, max_age_ms: float) -> tuple[str | None, str]:
+def message_due(claim: Claim, max_age_ms: float) -> tuple[str | None, str]:
     """What kind of message is true now; or None, and why nothing is to be said.
 
     A correction may have come before the message was sent, or another one since. What may have arrived at an earlier
@@ -205,7 +205,7 @@ def to_say(claim: Claim, max_age_ms: float) -> tuple[str | None, str]:
     return kind, ""
 
 
-def message_of(alert: StoredAlert, kind: str, picture: Callable[[], bytes | None], now_s: int) -> Message:
+def message_of(alert: StoredAlert, kind: str, chart_of: Callable[[], bytes | None], now_s: int) -> Message:
     return Message(
-        f"{alert.id}|{kind}", kind, alert.fact, title_of(alert.fact, kind), lines_of(alert.fact, kind), picture, now_s
+        f"{alert.id}|{kind}", kind, alert.fact, title_of(alert.fact, kind), lines_of(alert.fact, kind), chart_of, now_s
     )

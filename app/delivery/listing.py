@@ -14,7 +14,7 @@ from app.market.timeframes import Timeframe
 from app.storage.alerts import AlertCache, StoredAlert
 from app.storage.deliveries import Deliveries
 
-MOST = 500
+MAX_ALERTS = 500
 _CURSOR = re.compile(r"(\d{1,12}) ([^ ]{1,120})")
 
 
@@ -32,8 +32,8 @@ def page_of_alerts(
 
     A page goes on where the last one ended, whatever came in meanwhile. Raises `InvalidInput`.
     """
-    if not 1 <= limit <= MOST:
-        raise InvalidInput(f"limit is {limit}; it must be 1 to {MOST}")
+    if not 1 <= limit <= MAX_ALERTS:
+        raise InvalidInput(f"limit is {limit}; it must be 1 to {MAX_ALERTS}")
     wanted = (rule, product.upper() if product else None, timeframe)
 
     def is_wanted(identity: str) -> bool:

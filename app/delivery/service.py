@@ -34,7 +34,7 @@ def delivery_of(stores: Stores, settings: DeliverySettings, channels: Mapping[st
         stores.deliveries,
         channels,
         settings,
-        lambda alert: picture(stores.candles, alert),
+        lambda alert: chart_of(stores.candles, alert),
         lambda: _exchange_s(stores.clock),
     )
 
@@ -44,7 +44,7 @@ def _exchange_s(clock: ClockCache) -> float | None:
     return told.exchange_s if told else None
 
 
-def tell_misconfigured(deliveries: Deliveries, channels: Mapping[str, Channel]) -> list[str]:
+def report_misconfigured(deliveries: Deliveries, channels: Mapping[str, Channel]) -> list[str]:
     """Say, in the log and in the state of the channel, which channels cannot work as they are set."""
     told = []
     for name, channel in channels.items():
@@ -55,7 +55,7 @@ def tell_misconfigured(deliveries: Deliveries, channels: Mapping[str, Channel]) 
     return told
 
 
-def picture(candles: CandleCache, alert: StoredAlert) -> bytes | None:
+def chart_of(candles: CandleCache, alert: StoredAlert) -> bytes | None:
     """The chart of an alert; None where its candles are no longer kept."""
     from app.delivery.chart import draw  # here: only who delivers has to load what draws
 

@@ -12,7 +12,7 @@ from app.util.timestamps import shown
 
 PREFIXES = {"raised": "", "withdrawn": "Withdrawn: ", "restored": "Holds after all: "}
 
-A_ROW = 2
+TIMEFRAMES_PER_ROW = 2
 """Timeframes side by side: what a phone shows without wrapping."""
 
 
@@ -80,7 +80,7 @@ def digest_of(facts: Sequence[Fact], most: int = 40) -> tuple[str, list[str]]:
 def grid_of(fact: Fact) -> list[str]:
     """MACD-V of every timeframe, as rows of fixed width."""
     cells = [f"{t:>3}: {_short(value):<5}" for t, value in fact["timeframes"].items()]
-    return [" | ".join(cells[i : i + A_ROW]).rstrip() for i in range(0, len(cells), A_ROW)]
+    return [" | ".join(cells[i : i + TIMEFRAMES_PER_ROW]).rstrip() for i in range(0, len(cells), TIMEFRAMES_PER_ROW)]
 
 
 def number(value: float | None) -> str:

@@ -89,7 +89,7 @@ class FrameRejected:
     reason: str
 
 
-Event: TypeAlias = (
+FeedEvent: TypeAlias = (
     Connected | Disconnected | ClockTick | CandleUpdated | CandleClosed | GapSuspected | ProductRefused | FrameRejected
 )
 
@@ -125,7 +125,7 @@ class ExchangeAdapter(ABC):
     name: str
     """Short lower-case name; part of every key in the cache."""
 
-    def __init__(self, on_event: Callable[[Event], None]) -> None:
+    def __init__(self, on_event: Callable[[FeedEvent], None]) -> None:
         self._on_event = on_event
 
     @abstractmethod

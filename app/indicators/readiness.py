@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from app.indicators.macdv import ATR, FAST, SLOW, Bools, Columns, Floats, MacdvArrays, MacdvSeries, Smoothing
 from app.indicators.window import MIN_CANDLES
-from app.market.carry_forward import holes_in
+from app.market.carry_forward import gaps_in
 from app.market.records import Records
 from app.market.timeframes import Timeframe
 
@@ -69,7 +69,7 @@ def newest_of(column: npt.NDArray[Any], lengths: npt.NDArray[np.integer[Any]]) -
 
 def _holes(records: Records, timeframe: Timeframe) -> int:
     """In how many places buckets are missing."""
-    if not holes_in(records, timeframe):
+    if not gaps_in(records, timeframe):
         return 0
     return int(np.count_nonzero(np.diff(records["start_s"].astype(np.int64)) != timeframe.seconds))
 

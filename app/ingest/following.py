@@ -10,14 +10,14 @@ import logging
 import threading
 from typing import NamedTuple
 
-from app.ingest.universe import Selection, Selector, is_in_share, share_of
+from app.ingest.product_selection import Selection, Selector, is_in_share, share_of
 from app.storage.products import FollowedProduct, ProductCache
 from app.util.stop import Stop
 
 log = logging.getLogger(__name__)
 
 
-class Change(NamedTuple):
+class SelectionChange(NamedTuple):
     """Products that this process feeds from now on, and those that it feeds no longer.
 
     `lost`: Redis has lost what was followed, and with it everything else.
@@ -29,7 +29,7 @@ class Change(NamedTuple):
 
 
 class Following:
-    """`look` is for one thread; the selection may be completed by another one."""
+    """`check` is for one thread; the selection may be completed by another one."""
 
     def __init__(self, products: ProductCache, share: str, selection: Selection) -> None:
         self._products = products
@@ -48,7 +48,7 @@ class Following:
         while not stop.wait(self._selection.look_again_s):
             self._selection = selector.again(self._selection)
 
-    def look(self) -> Change:
+    def check(self) -> SelectionChange:
         """Renew this process's part, and see what has changed since the last look. Raises redis' errors.
 
         A product that the exchange refuses is not fed, unless it was before: its session requests it now and then.
@@ -60,13 +60,13 @@ class Following:
             lost = self._restore()
             revision = self._products.renew()
         if revision == self._revision:
-            return Change([], [], lost)
+            return SelectionChange([], [], lost)
         self._followed = {p.product: p for p in self._products.read()}
         self._revision = revision
         fed = self._fed
         mine = [p for p in share_of(self._followed.values(), self._share) if not p.refused or p.product in fed]
         self._fed = {p.product for p in mine}
-        return Change([p for p in mine if p.product not in fed], sorted(fed - self._fed), lost)
+        return SelectionChange([p for p in mine if p.product not in fed], sorted(fed - self._fed), lost)
 
     def _publish(self) -> None:
         selection = self._selection

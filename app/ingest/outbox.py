@@ -13,13 +13,13 @@ from app.exchange.adapter import (
     ClockTick,
     Connected,
     Disconnected,
-    Event,
+    FeedEvent,
     FrameRejected,
     GapSuspected,
     ProductRefused,
 )
 from app.market.candles import UnifiedCandle
-from app.storage.touched import Touched
+from app.storage.changed_ranges import ChangedRange
 
 _LINK = (Connected, Disconnected, FrameRejected)
 _PATIENT = (CandleUpdated, ClockTick)
@@ -40,7 +40,7 @@ class Batch:
     gaps: dict[str, GapSuspected] = field(default_factory=dict)
     quiet: dict[str, list[GapSuspected]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
-    touched: list[Touched] = field(default_factory=list)
+    touched: list[ChangedRange] = field(default_factory=list)
     exchange_ms: int = 0
 
     def __bool__(self) -> bool:
@@ -62,7 +62,7 @@ class Outbox:
         self._urgent = False
         self.dropped = 0
 
-    def put(self, event: Event) -> None:
+    def put(self, event: FeedEvent) -> None:
         if isinstance(event, _LINK):
             self._on_link(event)
             return
@@ -72,7 +72,7 @@ class Outbox:
                 self._urgent = True
                 self._changed.notify()
 
-    def take(self, *, at_most_s: float) -> Batch:
+    def pop(self, *, at_most_s: float) -> Batch:
         """All that waits: as soon as something closed or is missing, else after `at_most_s`."""
         with self._changed:
             self._changed.wait_for(lambda: self._urgent, timeout=at_most_s)
@@ -87,7 +87,7 @@ class Outbox:
             waiting.closed.clear()
             self._urgent = bool(waiting.gaps or waiting.quiet or waiting.refused)
 
-    def give_back(self, batch: Batch) -> None:
+    def put_back(self, batch: Batch) -> None:
         """Keep what could not be written, below whatever has come since."""
         with self._changed:
             newer, self._batch = self._batch, batch
@@ -100,7 +100,7 @@ class Outbox:
             batch.exchange_ms = max(batch.exchange_ms, newer.exchange_ms)
             self._bound()
 
-    def _keep(self, event: Event) -> None:
+    def _keep(self, event: FeedEvent) -> None:
         batch = self._batch
         match event:
             case CandleUpdated():  # by far the most, so first, and without unpacking

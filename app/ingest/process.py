@@ -13,13 +13,13 @@ from redis.exceptions import RedisError
 from app.backfill.rest import BudgetedRest
 from app.exchange.adapter import Connected, Disconnected, FrameRejected
 from app.exchange.coinbase.websocket import CoinbaseAdapter
-from app.ingest.following import Change, Following
+from app.ingest.following import Following, SelectionChange
 from app.ingest.outbox import Batch, Outbox
-from app.ingest.universe import Selector
+from app.ingest.product_selection import Selector
 from app.ingest.writer import Writer
 from app.settings import Settings
 from app.storage.health import HealthCache
-from app.storage.pulse import Pulse
+from app.storage.heartbeats import Heartbeat
 from app.storage.stores import Stores
 from app.tasks import Tasks
 from app.util.stop import Stop
@@ -29,10 +29,10 @@ log = logging.getLogger(__name__)
 WRITE_EVERY_S = 0.25
 """How long forming candles and the clock may wait; closes and gaps do not wait."""
 
-LOOK_EVERY_S = 1.0
+CHECK_EVERY_S = 1.0
 """How often the connections' health is told, and looked at what is followed."""
 
-LONGEST_DELAY_S = 2.0
+MAX_DELAY_S = 2.0
 """Between two tries to write while Redis is away."""
 
 
@@ -50,7 +50,7 @@ class Ingest:
         self._health = HealthCache(stores.redis, stores.exchange)
         self._away_since: float | None = None
         self._delay_s = 0.0
-        self._pulse = Pulse(stores.redis, "ingest")
+        self._heartbeat = Heartbeat(stores.redis, "ingest")
         self._look_at_s = 0.0
         self._scanned = False
 
@@ -89,10 +89,10 @@ class Ingest:
             self._turn(adapter, following)
             log.info("ended")
 
-    def _first_look(self, following: Following) -> Change | None:
+    def _first_look(self, following: Following) -> SelectionChange | None:
         while not self._stop.is_set():
             try:
-                return following.look()
+                return following.check()
             except RedisError as error:
                 log.warning("Redis cannot be used yet: %s; trying again", error)
                 self._stop.wait(1.0)
@@ -100,13 +100,13 @@ class Ingest:
 
     def _turn(self, adapter: CoinbaseAdapter, following: Following) -> None:
         """Write what has come. What cannot be written now is kept, and tried again with everything newer."""
-        batch = self._outbox.take(at_most_s=WRITE_EVERY_S)
+        batch = self._outbox.pop(at_most_s=WRITE_EVERY_S)
         try:
             self._writer.write(batch)
             self._after(batch, adapter, following)
-            self._pulse.beat()
+            self._heartbeat.beat()
         except (RedisError, OperationalError) as error:
-            self._outbox.give_back(batch)
+            self._outbox.put_back(batch)
             self._note_away(error)
             self._stop.wait(self._delay_s)
         else:
@@ -115,15 +115,15 @@ class Ingest:
     def _after(self, batch: Batch, adapter: CoinbaseAdapter, following: Following) -> None:
         if time.monotonic() >= self._look_at_s:
             self._look(adapter, following)
-            self._look_at_s = time.monotonic() + LOOK_EVERY_S
+            self._look_at_s = time.monotonic() + CHECK_EVERY_S
         if batch.exchange_ms and not self._scanned:
             # The start is a scan like any other: it finds every series empty, or with what the downtime left out.
             self._tasks.scan()
             self._scanned = True
 
     def _look(self, adapter: CoinbaseAdapter, following: Following) -> None:
-        self._health.tell(adapter.health(), dropped=self._outbox.dropped)
-        change = following.look()
+        self._health.store(adapter.health(), dropped=self._outbox.dropped)
+        change = following.check()
         if change.lost:
             log.error("Redis has lost its data: everything is fetched again")
         if change.new or change.gone:
@@ -136,7 +136,7 @@ class Ingest:
         if self._away_since is None:
             self._away_since = time.monotonic()
             log.error("Redis cannot be written: %s; keeping what closes until it can", error)
-        self._delay_s = min(LONGEST_DELAY_S, max(0.1, 2 * self._delay_s))
+        self._delay_s = min(MAX_DELAY_S, max(0.1, 2 * self._delay_s))
 
     def _note_back(self) -> None:
         if self._away_since is not None:
@@ -155,7 +155,7 @@ class Ingest:
                 log.debug("connection %s: frame rejected: %s", connection, reason)
 
 
-def _apply(change: Change, adapter: CoinbaseAdapter) -> None:
+def _apply(change: SelectionChange, adapter: CoinbaseAdapter) -> None:
     adapter.unsubscribe(change.gone)
     adapter.subscribe((p.product for p in change.new), {p.product: p.source for p in change.new})
 

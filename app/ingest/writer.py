@@ -16,12 +16,12 @@ from app.market.records import EMPTY, PROVISIONAL, RECORD, SILENT, Records, to_r
 from app.market.series import Series
 from app.market.timeframes import Timeframe
 from app.storage import mismatches
+from app.storage.changed_ranges import changed_ranges
 from app.storage.forming import FormingFeed
 from app.storage.model import Outcome, Write, Written
-from app.storage.queue import Kind, Request, Why
+from app.storage.queue import BackfillRequest, Kind, Priority
 from app.storage.stores import Stores
-from app.storage.touched import touched_by
-from app.tasks import SERIES_A_TASK, Tasks
+from app.tasks import SERIES_PER_TASK, Tasks
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Writer:
         self._write_closed(batch)
         if batch.exchange_ms:
             # After the candles: whoever reads this time finds every candle that closed before it.
-            self._stores.clock.tell(batch.exchange_ms)
+            self._stores.clock.set(batch.exchange_ms)
         self._write_forming(batch)
         self._note_silence(batch)
         self._queue_gaps(batch)
@@ -65,15 +65,15 @@ class Writer:
             return
         is_trusted = self._stores.trust.is_given
         while batch.closed:
-            if len(batch.closed) < SERIES_A_TASK:
+            if len(batch.closed) < SERIES_PER_TASK:
                 self._top_up(batch)
-            some = list(islice(batch.closed.items(), SERIES_A_TASK))
+            some = list(islice(batch.closed.items(), SERIES_PER_TASK))
             writes = self._writes(event.candle for _, event in some)
             provisional = {key for key, event in some if event.provisional or not is_trusted}
             if provisional:
                 self._mark(writes, provisional)
             written = self._stores.candles.write(writes)
-            batch.touched += touched_by(written)
+            batch.touched += changed_ranges(written)
             for key, _ in some:
                 del batch.closed[key]
             self._compare(written)
@@ -96,8 +96,8 @@ class Writer:
     def _request_settled(self, series: Series, start_s: int) -> None:
         """Have REST requested for `series` once the bucket has settled."""
         settles_ms = self._settles_ms(start_s, series.timeframe)
-        request = Request(Kind.GAP, series.product, series.timeframe)
-        self._stores.queue.add([(request, Why.GAP)], not_before_ms=settles_ms)
+        request = BackfillRequest(Kind.GAP, series.product, series.timeframe)
+        self._stores.queue.add([(request, Priority.GAP)], not_before_ms=settles_ms)
         self._note_wake_up(settles_ms)
 
     def _compare(self, written: Iterable[Written]) -> None:
@@ -105,8 +105,8 @@ class Writer:
         contradicted = {w.series for w in written for i in w.before if w.outcomes[i] is Outcome.REFUSED}
         if contradicted:
             log.info("the stream contradicts what was confirmed: %s", ", ".join(sorted(map(str, contradicted))))
-            requests = (Request(Kind.RECONCILE, s.product, s.timeframe) for s in contradicted)
-            self._stores.queue.add((request, Why.RECONCILE) for request in requests)
+            requests = (BackfillRequest(Kind.RECONCILE, s.product, s.timeframe) for s in contradicted)
+            self._stores.queue.add((request, Priority.RECONCILE) for request in requests)
             self._tasks.drain()
 
     def _settles_ms(self, start_s: int, timeframe: Timeframe) -> int:
@@ -117,7 +117,7 @@ class Writer:
         if batch.forming:
             written = self._stores.candles.write(self._writes(batch.forming.values()), announce=False)
             newer = {w.series.product for w in written if Outcome.UPDATED in w.outcomes}
-            self._forming.tell(candle for candle in batch.forming.values() if candle.product in newer)
+            self._forming.publish(candle for candle in batch.forming.values() if candle.product in newer)
             batch.forming.clear()
 
     def _writes(self, candles: Iterable[UnifiedCandle]) -> list[Write]:
@@ -141,7 +141,7 @@ class Writer:
             self._stores.candles.mark_provisional(
                 [(Series(exchange, g.product, g.timeframe), g.first_s, g.last_s) for g in batch.gaps.values()]
             )
-            self._stores.queue.add(((_request(gap), Why.GAP) for gap in batch.gaps.values()), anew=True)
+            self._stores.queue.add(((_request(gap), Priority.GAP) for gap in batch.gaps.values()), anew=True)
             self._tasks.drain()
             batch.gaps.clear()
 
@@ -181,5 +181,5 @@ def _silent_notes(gap: GapSuspected) -> Records:
     return notes
 
 
-def _request(gap: GapSuspected) -> Request:
-    return Request(Kind.GAP, gap.product, gap.timeframe)
+def _request(gap: GapSuspected) -> BackfillRequest:
+    return BackfillRequest(Kind.GAP, gap.product, gap.timeframe)

@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     """0 after a clean end; 1 where something broke on the way; 2 where something must be set right first."""
     parser = argparse.ArgumentParser(prog="python -m app.launch", description=__doc__)
     parser.add_argument(
-        "market", choices=[m.value for m in plan.Market], help="demo: a local exchange; run: the real feed"
+        "market", choices=[m.value for m in plan.ExchangeChoice], help="demo: a local exchange; run: the real feed"
     )
     parser.add_argument(
         "--procfile", type=Path, default=Path("Procfile"), help="which processes (default: %(default)s)"
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, help="data, logs and sockets (default: var/demo or var/run)")
     chosen = parser.parse_args(arguments)
     try:
-        return Launcher(plan.make(plan.Market(chosen.market), chosen.procfile, chosen.folder, os.environ)).run()
+        return Launcher(plan.make(plan.ExchangeChoice(chosen.market), chosen.procfile, chosen.folder, os.environ)).run()
     except InvalidInput as error:
         print(f"cannot start: {error}", file=sys.stderr)
         return 2

@@ -15,27 +15,27 @@ from redis.exceptions import RedisError
 
 from app.errors import InvalidInput, Unready
 from app.launch import ports
-from app.launch.claim import claim
+from app.launch.connectivity import Connectivity
 from app.launch.data import Version, mark, trouble
-from app.launch.health import Watch
-from app.launch.plan import Market, Plan, redis_socket
+from app.launch.exits import ExitCounter
+from app.launch.market_lock import claim
+from app.launch.plan import ExchangeChoice, Plan, redis_socket
 from app.launch.progress import Progress
-from app.launch.reach import Reach
 from app.launch.redis import shown, wait_ready
 from app.launch.sockets import is_answered, make_private
 from app.launch.supervision import ProcessState, Supervisor, configuration, supervisor_socket
 from app.storage.connection import connect
 from app.storage.fitness import ask, unfit
-from app.storage.pulse import marks
+from app.storage.heartbeats import process_records
 from app.util.stop import Stop
 
-LOOK_EVERY_SECONDS = 1.0
+CHECK_EVERY_S = 1.0
 
 FIRST = ("exchange", "ingest", "indicators")
 """Processes that a candle passes through on its way to an indicator."""
 FIRST_ROLES = {"ingest", "worker indicators"}
 """How they call themselves when they show that they work."""
-FIRST_SECONDS = 5.0
+FIRST_S = 5.0
 """After this the others are started too: an ingest whose exchange cannot be reached shows nothing."""
 
 
@@ -46,7 +46,7 @@ class Launcher:
         self._plan = plan
         self._began_s = time.monotonic()
         self._stop = Stop()
-        self._watch = Watch()
+        self._watch = ExitCounter()
         self._progress = Progress(plan.web_url, plan.flower_url)
 
     def run(self) -> int:
@@ -122,17 +122,17 @@ class Launcher:
 
     def _await_first(self, url: str) -> None:
         """Let what a candle passes through come up before the others take the processors, but not for long."""
-        until_s = time.monotonic() + FIRST_SECONDS
+        until_s = time.monotonic() + FIRST_S
         with connect(url) as client, suppress(RedisError):
             while not self._stop.is_set() and time.monotonic() < until_s:
-                if {mark.role for mark in marks(client)} >= FIRST_ROLES:
+                if {mark.role for mark in process_records(client)} >= FIRST_ROLES:
                     return
                 self._stop.wait(0.05)
 
     def _attend(self, supervisor: Supervisor) -> None:
         """Show what happens, until somebody wants an end of it."""
-        reach = Reach(self._outside())
-        while not self._stop.wait(LOOK_EVERY_SECONDS):
+        reach = Connectivity(self._outside())
+        while not self._stop.wait(CHECK_EVERY_S):
             if not supervisor.is_alive:
                 raise Unready(f"Supervisor ended by itself, and every process with it: {supervisor.last_words()}")
             self._look_after(supervisor)
@@ -143,7 +143,7 @@ class Launcher:
     def _outside(self) -> list[str]:
         """The exchange's URLs, where it is not one of our own processes."""
         settings = self._plan.settings
-        real = self._plan.market is Market.REAL
+        real = self._plan.market is ExchangeChoice.REAL
         return [settings.exchange_rest_url, settings.exchange_ws_url] if real else []
 
     def _look_after(self, supervisor: Supervisor) -> None:
@@ -219,7 +219,7 @@ def _unusable(folder: Path, error: OSError) -> InvalidInput:
 
 
 def _banner(plan: Plan) -> str:
-    local = plan.market is Market.LOCAL
+    local = plan.market is ExchangeChoice.LOCAL
     settings = plan.settings
     title = (
         f"Candlewick demo: an invented market, {settings.launch_exchange_speed:g} times as fast as a real one"

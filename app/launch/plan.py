@@ -11,8 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from app.alerts.settings import AlertSettings
+from app.bind_checks import check_flower, check_web
 from app.errors import InvalidInput
-from app.exposure import check_flower, check_web
 from app.launch import procfile
 from app.launch.ports import Port
 from app.launch.redis import command_line, find_server
@@ -23,7 +23,7 @@ from app.storage.address import Address, netloc
 LOOPBACK = "127.0.0.1"
 
 
-class Market(StrEnum):
+class ExchangeChoice(StrEnum):
     """Where the prices come from."""
 
     LOCAL = "demo"
@@ -34,7 +34,7 @@ class Market(StrEnum):
 class Plan:
     """A launch. `programs` are shell commands by name; `redis` is one too, None where Redis runs elsewhere."""
 
-    market: Market
+    market: ExchangeChoice
     origin: str
     """What the prices in Redis are of: they must never mix with others."""
     settings: LaunchSettings
@@ -73,7 +73,7 @@ def _url(host: str, port: int) -> str:
     return f"http://{netloc(reachable, port)}"
 
 
-def make(market: Market, procfile_path: Path, folder: Path | None, environ: Mapping[str, str]) -> Plan:
+def make(market: ExchangeChoice, procfile_path: Path, folder: Path | None, environ: Mapping[str, str]) -> Plan:
     """The launch of `market`. Nothing is started or written.
 
     Raises `InvalidInput` where a setting, the Procfile or the Redis server is wrong.
@@ -81,7 +81,7 @@ def make(market: Market, procfile_path: Path, folder: Path | None, environ: Mapp
     root = procfile_path.resolve().parent
     programs = procfile.read(procfile_path)
     folder = (folder or root / "var" / market).resolve()
-    local = market is Market.LOCAL
+    local = market is ExchangeChoice.LOCAL
     settings = LaunchSettings.from_environment({**environ, **(_demo(environ) if local else {})})
     check_web(settings)
     check_flower(settings)

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
-TIMEOUT_SECONDS = 2.0
-HISTORY_EVERY_SECONDS = 5.0
-TROUBLE_EVERY_SECONDS = 30.0
+TIMEOUT_S = 2.0
+HISTORY_EVERY_S = 5.0
+TROUBLE_EVERY_S = 30.0
 READY = "ready: every series is up to date"
 COMPLETE = "history is complete"
 _opener = build_opener(ProxyHandler({}))  # these are this machine's own processes: no proxy stands between
@@ -26,7 +26,7 @@ class Answer(Protocol):
 def ask(url: str) -> tuple[int, Mapping[str, Any]] | None:
     """An `Answer` over the network; reads at most 1 MB."""
     try:
-        with _opener.open(url, timeout=TIMEOUT_SECONDS) as response:
+        with _opener.open(url, timeout=TIMEOUT_S) as response:
             return response.status, _object(response.read(1 << 20))
     except HTTPError as error:
         with error:
@@ -62,9 +62,9 @@ class Progress:
             start = status[1].get("start")
             found.append(("web", f"dashboard answers: {self._web}", 0.0))
             if self._said.get("history") != COMPLETE:
-                found.append(("history", history(start), HISTORY_EVERY_SECONDS))
+                found.append(("history", history(start), HISTORY_EVERY_S))
             known = None if self._was_ready else start  # later, the history is not told any more
-            found.append(("trouble", readiness(self._answer(f"{self._web}/readyz"), known), TROUBLE_EVERY_SECONDS))
+            found.append(("trouble", readiness(self._answer(f"{self._web}/readyz"), known), TROUBLE_EVERY_S))
         if "flower" not in self._said and self._answer(f"{self._flower}/healthcheck"):
             found.append(("flower", f"Flower answers: {self._flower}", 0.0))
         return [line for topic, line, every_s in found if line and self._is_news(topic, line, now_s, every_s)]

@@ -20,13 +20,13 @@ import redis
 
 from app.errors import InvalidInput, Unready
 from app.launch.data import INSTEAD, Version, written_by
-from app.launch.leash import leashed
+from app.launch.parent_death import exits_with_parent
 from app.storage.address import Address
 from app.storage.connection import UNAVAILABLE, connect
 from app.storage.master import NoDatabase
 
 OLDEST = (6, 2)
-READY_SECONDS = 30.0
+READY_S = 30.0
 
 
 def find_server(environ: Mapping[str, str], data: Path | None = None) -> Path:
@@ -110,7 +110,7 @@ def command_line(server: Path, listens: int | Path, folder: Path, max_memory: st
     return ["env", _MALLOC, str(server), *(part for name, value in options.items() for part in (f"--{name}", value))]
 
 
-def wait_ready(url: str, alive: Callable[[], bool] = lambda: True, seconds: float = READY_SECONDS) -> None:
+def wait_ready(url: str, alive: Callable[[], bool] = lambda: True, seconds: float = READY_S) -> None:
     """Returns as soon as the server at `url` answers PING, its data loaded.
 
     Raises `Unready` when `seconds` have passed, or as soon as `alive` says that the server has ended.
@@ -179,7 +179,11 @@ class RedisServer:
         """Start it from what is on disk and wait until it answers; `Unready` with the end of its log if it does not."""
         with self.log.open("ab") as log:
             process = self._process = subprocess.Popen(
-                leashed(self._command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                exits_with_parent(self._command),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         try:
             wait_ready(self.url, alive=lambda: process.poll() is None)

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from app.errors import InvalidInput
 from app.settings import Settings
-from app.util.quoting import LONGEST_NAME, readable
+from app.util.quoting import MAX_NAME, readable
 
 
 class LaunchSettings(Settings):
@@ -32,6 +32,6 @@ class LaunchSettings(Settings):
         if unknown := sorted(key for key in environ if key.startswith("LAUNCH_") and key not in known):
             own = ", ".join(sorted(key for key in known if key.startswith("LAUNCH_")))
             raise InvalidInput(
-                f"settings are wrong:\n  {readable(unknown[0], LONGEST_NAME)}: no such setting; there are {own}"
+                f"settings are wrong:\n  {readable(unknown[0], MAX_NAME)}: no such setting; there are {own}"
             )
         return settings

@@ -10,13 +10,13 @@ import stat
 import tempfile
 from pathlib import Path
 
-_LONGEST = 90  # bytes; the system's limit is 108 or less, and Supervisor adds its process id while it starts
+_MAX_PATH_BYTES = 90  # bytes; the system's limit is 108 or less, and Supervisor adds its process id while it starts
 
 
 def socket_path(folder: Path, name: str) -> Path:
     """Where a process of a launch listens: in `folder`, or in a temporary one where the name would be too long."""
     path = folder / name
-    if len(os.fsencode(path)) <= _LONGEST:
+    if len(os.fsencode(path)) <= _MAX_PATH_BYTES:
         return path
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"candlewick-{os.getuid()}-{digest}" / name

@@ -18,16 +18,16 @@ from typing import Any, cast
 from supervisor.xmlrpc import SupervisorTransport
 
 from app.errors import Unready
-from app.launch.leash import leashed, leashed_supervisor
+from app.launch.parent_death import exits_with_parent, supervisor_exits_with_parent
 from app.launch.sockets import socket_path
 
-STEADY_SECONDS = 10
+STEADY_S = 10
 """A process that ran for this long has started; one that ended earlier is started again after a pause."""
 
-MOST_RETRIES = 15
+MAX_RETRIES = 15
 """The pause grows by 1 s a try; after this many Supervisor gives up, and the launcher has it begin again."""
 
-STOP_SECONDS = 25
+STOP_S = 25
 """Longest wait for a process that was told to end: a worker's soft shutdown, and more."""
 
 _APP = "app"
@@ -108,7 +108,7 @@ def configuration(root: Path, folder: Path, programs: Mapping[str, str], redis: 
 
 
 def _program(name: str, command: str, directory: Path, logs: Path, *, priority: int, autostart: bool) -> str:
-    line = shlex.join(leashed(["/bin/sh", "-c", f"exec {command}"]))
+    line = shlex.join(exits_with_parent(["/bin/sh", "-c", f"exec {command}"]))
     return _PROGRAM.format(
         name=name,
         command=_escaped(line),
@@ -116,9 +116,9 @@ def _program(name: str, command: str, directory: Path, logs: Path, *, priority: 
         logs=_escaped(str(logs)),
         priority=priority,
         autostart=str(autostart).lower(),
-        steady=STEADY_SECONDS,
-        retries=MOST_RETRIES,
-        stop=STOP_SECONDS,
+        steady=STEADY_S,
+        retries=MAX_RETRIES,
+        stop=STOP_S,
     )
 
 
@@ -141,7 +141,7 @@ class Supervisor:
         config.write_text(text, encoding="utf-8")
         with (folder / "logs" / "supervisord.out").open("wb") as output:
             self._process = subprocess.Popen(
-                leashed_supervisor([sys.executable, "-m", "supervisor.supervisord", "-c", str(config)]),
+                supervisor_exits_with_parent([sys.executable, "-m", "supervisor.supervisord", "-c", str(config)]),
                 env=dict(environ),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -179,7 +179,7 @@ class Supervisor:
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGINT)
         try:
-            return self._process.wait(timeout=2 * STOP_SECONDS + 10) == 0
+            return self._process.wait(timeout=2 * STOP_S + 10) == 0
         except subprocess.TimeoutExpired:
             self._process.kill()  # the leash ends the others
             self._process.wait()

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import InvalidInput
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import EMPTY, PROVISIONAL, RECORD, Records, has_trades, joined, state_of
 from app.market.timeframes import Timeframe
 
@@ -52,7 +52,7 @@ def aggregate_many(
         return []
     wanted = None if parents is None else _keys(_owners(parents), np.concatenate(parents))
     owner, records = _owners(batch), joined(batch)
-    is_over = state_of(records) >= int(State.CLOSED)
+    is_over = state_of(records) >= int(CandleState.CLOSED)
     if not is_over.all():
         owner, records = owner[is_over], records[is_over]
     children, owner = _complete_groups(owner, records, source, target, wanted)
@@ -70,7 +70,7 @@ def _built(children: Records) -> Records:
     built = np.zeros(len(children), RECORD)
     built["start_s"] = children["start_s"][:, 0]
     provisional = np.bitwise_or.reduce(children["flags"], axis=1) & PROVISIONAL
-    state = np.where(provisional, int(State.CLOSED), state_of(children).min(axis=1))
+    state = np.where(provisional, int(CandleState.CLOSED), state_of(children).min(axis=1))
     built["flags"] = state | np.where(empty, EMPTY, 0) | provisional
     built["observed_ms"] = children["observed_ms"].max(axis=1)
     built["open"] = children["open"][group, first]

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from app.market.timeframes import Timeframe
 
 
-class State(IntEnum):
+class CandleState(IntEnum):
     """How much is known of a bucket; a higher state knows more."""
 
     FORMING = 1
@@ -22,7 +22,7 @@ class State(IntEnum):
         return self._name_.lower()
 
 
-LABELS = {int(state): state.label for state in State}
+LABELS = {int(state): state.label for state in CandleState}
 """By number: a member of an enumeration takes long to make and to ask."""
 
 
@@ -46,7 +46,7 @@ class UnifiedCandle(BaseModel):
     close: float
     volume: float
     trades: bool = True
-    state: State = State.FORMING
+    state: CandleState = CandleState.FORMING
     observed_ms: int = Field(default=0, ge=0, lt=2**53)
 
     @model_validator(mode="after")
@@ -71,5 +71,5 @@ class UnifiedCandle(BaseModel):
         """UNIX seconds at which the bucket is over."""
         return self.start_s + self.timeframe.seconds
 
-    def with_state(self, state: State) -> UnifiedCandle:
+    def with_state(self, state: CandleState) -> UnifiedCandle:
         return self.model_copy(update={"state": state})

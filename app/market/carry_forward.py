@@ -11,13 +11,13 @@ from app.market.timeframes import Timeframe
 
 def contiguous_tail(records: Records, timeframe: Timeframe) -> Records:
     """The newest records without a hole between them. `records`: oldest first, each bucket of `timeframe` once."""
-    if not holes_in(records, timeframe):
+    if not gaps_in(records, timeframe):
         return records
     holes = np.flatnonzero(np.diff(records["start_s"].astype(np.int64)) != timeframe.seconds)
     return records[holes[-1] + 1 :]
 
 
-def holes_in(records: Records, timeframe: Timeframe) -> int:
+def gaps_in(records: Records, timeframe: Timeframe) -> int:
     """How many buckets are missing between the first and the last of `records`, which are as `contiguous_tail`'s."""
     if not len(records):
         return 0
@@ -30,7 +30,7 @@ def since(records: Records, first_s: int) -> Records:
     return records[records["start_s"].searchsorted(np.uint32(max(0, first_s))) :]
 
 
-def recarried(records: Records, timeframe: Timeframe) -> Records:
+def updated_empty_candles(records: Records, timeframe: Timeframe) -> Records:
     """New versions of those empty buckets that do not carry the close of the bucket before them.
 
     `records`: closed ones, oldest first; the first is taken as it is. A bucket behind a hole is left alone.
@@ -49,7 +49,7 @@ def recarried(records: Records, timeframe: Timeframe) -> Records:
     return renewed
 
 
-def carrying(records: Records, marked: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def carried_forward(records: Records, marked: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Which of `records` (oldest first) are `marked`, or are empty and carry the close of one that is."""
     carries: npt.NDArray[np.bool_] = marked[_newest(has_trades(records) | marked)]
     return carries

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import EMPTY, RECORD, Records, over
 
 Starts: TypeAlias = npt.NDArray[np.int64]
@@ -48,7 +48,7 @@ def fill_empty(
     last_s: int,
     step: int,
     previous_close: float | None,
-    state: State,
+    state: CandleState,
     observed_ms: int,
 ) -> Records:
     """Every bucket from `first_s` to `last_s`, of which `page` holds all that had trades, oldest first.

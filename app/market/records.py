@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from app.market.candles import State, UnifiedCandle
+from app.market.candles import CandleState, UnifiedCandle
 
 RECORD = np.dtype(
     [
@@ -30,10 +30,13 @@ RECORD = np.dtype(
 Records: TypeAlias = npt.NDArray[Any]
 """A one-dimensional array of `RECORD`."""
 
-_CLOSED, _CONFIRMED = int(State.CLOSED), int(State.CONFIRMED)  # NumPy takes long over a member of an enumeration
+_CLOSED, _CONFIRMED = (
+    int(CandleState.CLOSED),
+    int(CandleState.CONFIRMED),
+)  # NumPy takes long over a member of an enumeration
 
 STATE_MASK = 0b11
-"""Bits of `flags` that hold the `State`."""
+"""Bits of `flags` that hold the `CandleState`."""
 EMPTY = 0b100
 """Bit of `flags`: the exchange has proven that the bucket had no trades."""
 CORRECTED = 0b1000
@@ -51,7 +54,7 @@ stream may have written while it was under way; and so does a candle built from 
 
 
 def state_of(records: Records) -> npt.NDArray[np.integer[Any]]:
-    """The `State` of each record, as integers."""
+    """The `CandleState` of each record, as integers."""
     states: npt.NDArray[np.integer[Any]] = records["flags"] & STATE_MASK
     return states
 

@@ -17,7 +17,7 @@ from app.errors import InvalidInput, Unready
 from app.indicators.macdv import MacdvSeries, macdv_of
 from app.indicators.readiness import readiness_of
 from app.indicators.window import WINDOW
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.carry_forward import contiguous_tail
 from app.market.product_ids import typed
 from app.market.records import RECORD, Records, state_of
@@ -29,9 +29,9 @@ from app.storage.indicators import IndicatorValue
 from app.storage.model import NOTHING, View
 from app.storage.products import FollowedProduct
 from app.storage.stores import Stores
-from app.util.memo import Memo
+from app.util.caches import TtlValue
 
-MOST_CANDLES = 100_000
+MAX_CANDLES = 100_000
 """Candles in one answer."""
 
 FOLLOWED_FOR_S = 1.0
@@ -62,11 +62,11 @@ class Lookup:
     def __init__(self, stores: Stores, timeframes: Sequence[Timeframe]) -> None:
         self._stores = stores
         self._timeframes = timeframes
-        self._followed: Memo[dict[str, FollowedProduct]] = Memo(
+        self._followed: TtlValue[dict[str, FollowedProduct]] = TtlValue(
             lambda: {p.product: p for p in stores.products.read()}, FOLLOWED_FOR_S
         )
-        self._clock = Memo(stores.clock.read, CLOCK_FOR_S)
-        self._behind = Memo(lambda: behind_of(ask(stores.redis)), SERVER_FOR_S)
+        self._clock = TtlValue(stores.clock.read, CLOCK_FOR_S)
+        self._behind = TtlValue(lambda: behind_of(ask(stores.redis)), SERVER_FOR_S)
 
     def products(self) -> dict[str, Any]:
         """Every followed product with the latest indicator of each timeframe, None where there is none."""
@@ -106,7 +106,7 @@ class Lookup:
         _check_range(timeframe, start_s, end_s, limit)
         last = _open_s(timeframe, self._now_s())
         last = last if end_s is None else min(last, end_s)
-        view = self._read(series, start_s, last, limit or (WINDOW if start_s is None else MOST_CANDLES))
+        view = self._read(series, start_s, last, limit or (WINDOW if start_s is None else MAX_CANDLES))
         return self._answer(series, view, rows)
 
     def newest(
@@ -227,7 +227,7 @@ def _reach(timeframe: Timeframe, last: int, limit: int) -> tuple[int, int]:
     return max(0, last - (limit + 1) * timeframe.seconds), last
 
 
-MOST_COMPARED = 20
+MAX_COMPARED_IDS = 20
 """Ids that are looked at for one that was meant."""
 
 
@@ -235,7 +235,7 @@ def _hint(product: str, followed: Iterable[str]) -> str:
     """What may have been meant. A typing mistake is seldom in all of the first letters, and comparing with 700 ids
     takes 6 ms of the thread that answers everybody; with those that begin alike, 0.1 ms.
     """
-    alike = [p for p in followed if p[:2] == product[:2] or p[:3] == product[1:4]][:MOST_COMPARED]
+    alike = [p for p in followed if p[:2] == product[:2] or p[:3] == product[1:4]][:MAX_COMPARED_IDS]
     near = difflib.get_close_matches(product, alike, n=1)
     return f"; did you mean {near[0]}?" if near else "; /v1/products and `python -m app products` list what is"
 
@@ -250,8 +250,8 @@ def _check_range(timeframe: Timeframe, start_s: int | None, end_s: int | None, l
             )
     if start_s is not None and end_s is not None and start_s > end_s:
         raise InvalidInput(f"start ({start_s}) is after end ({end_s})")
-    if limit is not None and not 1 <= limit <= MOST_CANDLES:
-        raise InvalidInput(f"limit is {limit}; it must be 1 to {MOST_CANDLES}")
+    if limit is not None and not 1 <= limit <= MAX_CANDLES:
+        raise InvalidInput(f"limit is {limit}; it must be 1 to {MAX_CANDLES}")
 
 
 @lru_cache(maxsize=256)
@@ -275,5 +275,5 @@ def _latest(value: IndicatorValue | None, view: View) -> dict[str, Any] | None:
     if value is None:
         return None
     candle = view.records[view.records["start_s"] == value.start_s]
-    now = {"state": State(int(state_of(candle)[0])).label} if len(candle) else {}
+    now = {"state": CandleState(int(state_of(candle)[0])).label} if len(candle) else {}
     return {"start": value.start_s, **value.data, **now, "revision": value.revision}

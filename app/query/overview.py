@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import Records, state_of
 from app.market.series import Series
 from app.market.timeframes import BASE, Timeframe
 from app.settings import Settings
 from app.storage.entries import readable
 from app.storage.stores import Stores
-from app.util.memo import LastLook
+from app.util.caches import IncrementalMap
 
 DAY_S = 86_400
 
@@ -95,7 +95,7 @@ def _prices(stores: Stores, many: Sequence[Series], now_s: float) -> Iterable[Pr
         Prices,
         _first(newest["close"], newest["start_s"] > 0),
         _first(before["open"], before["start_s"] > 0),
-        _first(newest["start_s"], state_of(newest) >= int(State.CLOSED)),
+        _first(newest["start_s"], state_of(newest) >= int(CandleState.CLOSED)),
     )
 
 
@@ -122,4 +122,4 @@ def _read_cell(data: bytes) -> Cell:
     return Cell(orjson.Fragment(orjson.dumps(shown)), value.get("start"), value.get("close"))
 
 
-_cells = LastLook(_cell)
+_cells = IncrementalMap(_cell)

@@ -11,12 +11,12 @@ import orjson
 from app.indicators.macdv import MacdvSeries
 from app.indicators.stages import STAGES
 from app.indicators.window import WINDOW
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import CORRECTED, PROVISIONAL, RECORD, Records, has_trades, state_of
-from app.util.memo import Made
+from app.util.caches import SizedLru
 from app.util.numbers import fragment
 
-LABELS = {int(state): state.label for state in State}
+LABELS = {int(state): state.label for state in CandleState}
 
 NUMBERS = ("open", "high", "low", "close", "volume")
 
@@ -93,7 +93,7 @@ def _without_end(packed: bytes) -> bytes:
     return _json(np.frombuffer(packed, RECORD))[:-1] + b","
 
 
-_remembered = Made(_without_end, REMEMBERED_BYTES)
+_remembered = SizedLru(_without_end, REMEMBERED_BYTES)
 
 
 def indicator_rows(values: MacdvSeries, limit: int) -> list[dict[str, Any]]:

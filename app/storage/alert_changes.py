@@ -18,7 +18,7 @@ class Alert(NamedTuple):
     fact: Fact
 
 
-class Basis(NamedTuple):
+class Fingerprint(NamedTuple):
     """Fingerprints of the candles that the bars from one on, up to the newest that was looked at, rest on.
 
     `first_s`: the oldest bucket that is covered. `recent`: of the newest bars; `old`: of those before them.
@@ -29,19 +29,19 @@ class Basis(NamedTuple):
     recent: int = 0
 
 
-class Watched(NamedTuple):
+class AlertCursor(NamedTuple):
     """How far the alerts of a series have come. Bucket starts in UNIX seconds.
 
-    `floor_s`: this bar and older ones are history; they were there when watching began. `evaluated_s`: the newest bar
-    that was looked at. `pending_s`: bars before it are done with; it and later ones are looked at again when `basis`,
+    `baseline_s`: this bar and older ones are history; they were there when watching began. `evaluated_s`: the newest bar
+    that was looked at. `pending_s`: bars before it are done with; it and later ones are looked at again when `fingerprint`,
     what they rest on, changes. It is the newest bar, or an older one that waits for a missing or provisional candle, or
     for older history.
     """
 
-    floor_s: int
+    baseline_s: int
     evaluated_s: int
     pending_s: int
-    basis: Basis = Basis()
+    fingerprint: Fingerprint = Fingerprint()
 
 
 class AlertChange(NamedTuple):
@@ -52,7 +52,7 @@ class AlertChange(NamedTuple):
     whether they still hold.
     """
 
-    watched: Watched
+    cursor: AlertCursor
     is_first: bool
     judged: list[tuple[int, int]]
     rules: str

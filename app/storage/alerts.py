@@ -13,7 +13,7 @@ from app.storage import keys
 from app.storage.entries import readable
 from app.util.batches import batched
 
-A_READ = 500
+ALERTS_PER_READ = 500
 """Alerts in one round trip."""
 
 
@@ -59,7 +59,7 @@ class AlertCache:
     def read(self, identities: Iterable[str]) -> list[StoredAlert]:
         """Those of the alerts that are still kept, in the order asked for."""
         alerts: list[StoredAlert] = []
-        for some in batched(identities, A_READ):
+        for some in batched(identities, ALERTS_PER_READ):
             with self._client.pipeline(transaction=False) as pipe:
                 for identity in some:
                     pipe.hgetall(keys.alert(identity))

@@ -13,7 +13,7 @@ from app.storage import keys
 from app.storage.scripts import script
 from app.util.batches import batched
 
-SERIES_A_READ = 250
+SERIES_PER_READ = 250
 """Rings read in one script call: about a millisecond of Redis' time, for five buckets."""
 
 
@@ -29,8 +29,8 @@ class BucketReader:
         if not many:
             return np.zeros((0, len(starts_s)), RECORD)
         args: list[str | bytes | int] = [many[0].timeframe.seconds, *starts_s]
-        parts = self._read.in_one_trip(
-            ([keys.candles(series) for series in some], args) for some in batched(many, SERIES_A_READ)
+        parts = self._read.run_pipelined(
+            ([keys.candles(series) for series in some], args) for some in batched(many, SERIES_PER_READ)
         )
         slots = np.frombuffer(bytearray(b"".join(parts)), RECORD).reshape(len(many), len(starts_s))
         slots[(slots["start_s"] != np.asarray(starts_s)) | (state_of(slots) == 0)] = 0

@@ -26,7 +26,7 @@ WINDOW_S = 1.005
 SPACING = 0.8
 """Permits are at least this part of their even distance apart: a burst would only queue up at the exchange."""
 
-LONGEST_PAUSE_S = 300.0
+MAX_PAUSE_S = 300.0
 """A Retry-After above this is not believed."""
 
 HELD_S = 60.0
@@ -48,11 +48,11 @@ class BudgetState(NamedTuple):
 class Permit:
     """The right to one request. Give it back when the answer is there, whatever it was."""
 
-    def __init__(self, give_back: Callable[[bool], None], cancel: Callable[[], None]) -> None:
-        self._give_back = give_back
+    def __init__(self, release: Callable[[bool], None], cancel: Callable[[], None]) -> None:
+        self._give_back = release
         self._cancel = cancel
 
-    def give_back(self, *, answered: bool) -> None:
+    def release(self, *, answered: bool) -> None:
         """The request is over. `answered`: properly, so that the next pause starts small again."""
         self._give_back(answered)
 
@@ -71,7 +71,7 @@ class Budget:
         self._at_once = max(1, int(per_second))
         self._window_us = int(WINDOW_S * 1e6 * self._at_once / per_second)
         self._acquire = script(client, "acquire")
-        self._give_back = script(client, "give_back")
+        self._give_back = script(client, "release_permit")
         self._pause = script(client, "pause")
 
     def try_acquire(self) -> Permit | float:
@@ -92,18 +92,18 @@ class Budget:
         return permit
 
     def _permit(self, name: str) -> Permit:
-        def give_back(answered: bool) -> None:
+        def release(answered: bool) -> None:
             self._give_back(keys=[self._permits, self._state], args=[name, self._window_us, int(answered)])
 
         def cancel() -> None:
             self._client.zrem(self._permits, name)
             self._client.hdel(self._state, "next_us")
 
-        return Permit(give_back, cancel)
+        return Permit(release, cancel)
 
     def pause(self, retry_after_s: float | None = None) -> float:
         """Nobody asks for `retry_after_s`, or for exponentially longer times; returns the pause in seconds."""
-        named_us = int(min(retry_after_s or 0.0, LONGEST_PAUSE_S) * 1e6)
+        named_us = int(min(retry_after_s or 0.0, MAX_PAUSE_S) * 1e6)
         jitter = random.uniform(0.5, 1.0)
         return int(self._pause(keys=[self._state], args=[named_us, str(jitter)])) / 1e6
 

@@ -20,10 +20,10 @@ from app.storage.scripts import Call, script
 from app.util.batches import batched
 from app.util.numbers import fragment
 
-SERIES_A_CALL = 64
+SERIES_PER_CALL = 64
 """Series in one script call: enough to save the round trips, few enough not to keep Redis from others."""
 
-CALLS_A_TRIP = 12
+CALLS_PER_PIPELINE = 12
 """Script calls that are sent before their answers are read: closes of 700 products; with full rings they are 43 MB."""
 _AS_IT_IS = 2**32 - 1
 """Leaves a series' origin as it is."""
@@ -49,8 +49,8 @@ class CandleCache:
     def write(self, writes: Iterable[Write], *, announce: bool = True) -> list[Written]:
         """Compare-and-set of every record; new and corrected candles are announced with the same atomic step."""
         written: list[Written] = []
-        for parts in batched(batched(writes, SERIES_A_CALL), CALLS_A_TRIP):
-            answers = self._write.in_one_trip(self._call(some, announce) for some in parts)
+        for parts in batched(batched(writes, SERIES_PER_CALL), CALLS_PER_PIPELINE):
+            answers = self._write.run_pipelined(self._call(some, announce) for some in parts)
             written += [one for some, answer in zip(parts, answers, strict=True) for one in _split(some, *answer)]
         return written
 
@@ -92,7 +92,7 @@ class CandleCache:
         buckets is void. Returns how many; they stay as they are until the response comes.
         """
         marked = 0
-        for some in batched(ranges, SERIES_A_CALL):
+        for some in batched(ranges, SERIES_PER_CALL):
             args = [n for series, first_s, last_s in some for n in (series.timeframe.seconds, first_s, last_s)]
             marked += int(self._mark(keys=[keys.candles(s) for s, _, _ in some], args=[*args, int(confirmed)]))
         return marked

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from redis import Redis
 
 from app.storage import keys
+from app.storage.pipelining import raise_first, send_pipelined
 from app.storage.scripts import script
-from app.storage.trip import raise_first, trip
 
 
 class ExchangeTime(NamedTuple):
@@ -28,14 +28,14 @@ class ClockCache:
     def __init__(self, client: Redis, exchange: str) -> None:
         self._client = client
         self._key = keys.clock(exchange)
-        self._tell = script(client, "tell_time")
+        self._set = script(client, "store_time")
 
-    def tell(self, exchange_ms: int) -> None:
-        self._tell(keys=[self._key], args=[exchange_ms])
+    def set(self, exchange_ms: int) -> None:
+        self._set(keys=[self._key], args=[exchange_ms])
 
     def read(self) -> ExchangeTime | None:
         """The newest known time; None while nothing was heard."""
-        answers = trip(self._client, [("HMGET", self._key, "exchange_ms", "heard_ms"), ("TIME",)])
+        answers = send_pipelined(self._client, [("HMGET", self._key, "exchange_ms", "heard_ms"), ("TIME",)])
         raise_first(answers)
         (exchange_ms, heard_ms), (seconds, micros) = answers
         if exchange_ms is None or heard_ms is None:

@@ -58,7 +58,7 @@ class Deliveries:
         row = dict(zip(flat[::2], flat[1::2], strict=True))
         return Claim(channel, kind.decode(), alert_of_row(identity.decode(), row), until_ms, tries, now_ms)
 
-    def to_raise(self, channel: str, at_most: int) -> list[StoredAlert]:
+    def waiting_to_raise(self, channel: str, at_most: int) -> list[StoredAlert]:
         """Alerts that wait to be told to `channel` for the first time."""
         rows = cast("list[bytes]", self._client.zrange(_keys(channel)[0], 0, at_most - 1))
         waiting = [raw.decode() for raw in rows]

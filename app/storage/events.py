@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redis import Redis
 
-from app.events import Event, EventId, Page, is_lost
+from app.events import Event, EventId, EventPage, is_lost
 from app.storage import keys
 from app.storage.scripts import script
 
@@ -19,14 +19,14 @@ class EventStream:
         self._client = client
         self._read = script(client, "read_events")
 
-    def read(self, after: EventId | None, count: int = PAGE) -> Page:
+    def read(self, after: EventId | None, count: int = PAGE) -> EventPage:
         """The first `count` events after `after`; for None no events, only where the stream stands now."""
         answer = self._read(keys=[keys.EVENTS], args=[str(after or ""), count])
         first, newest, trimmed = _id(answer[0]), EventId.parse(answer[1].decode()), answer[2] == b"1"
         entries = [(EventId.parse(raw.decode()), raw, flat) for raw, flat in answer[3]]
         events = [Event.from_entry(raw, dict(zip(flat[::2], flat[1::2], strict=True))) for _, raw, flat in entries]
         lost = after is not None and is_lost(after, first, newest, trimmed=trimmed)
-        return Page([e for e in events if e], entries[-1][0] if entries else newest, lost, first)
+        return EventPage([e for e in events if e], entries[-1][0] if entries else newest, lost, first)
 
     def wait(self, after: EventId, timeout_s: float) -> bool:
         """Until there is something after `after`; False where nothing came within `timeout_s` (real time)."""

@@ -9,7 +9,7 @@ from redis import Redis
 from redis.exceptions import NoPermissionError
 
 
-class Server(NamedTuple):
+class ServerFacts(NamedTuple):
     """What INFO says of a server. `product`: what it is, if it is neither Redis nor Valkey; empty if nothing is known.
 
     `name`: Redis or Valkey. `max_bytes` 0: no limit. `is_linked`: a replica hears its master. `is_told`: whether this
@@ -29,7 +29,7 @@ class Server(NamedTuple):
     name: str = "Redis"
 
     @classmethod
-    def of(cls, info: Mapping[str, Any]) -> Server:
+    def of(cls, info: Mapping[str, Any]) -> ServerFacts:
         return cls(
             version=str(info.get("valkey_version") or info.get("redis_version", "")),
             product="Dragonfly" if "dragonfly_version" in info else "",
@@ -44,15 +44,15 @@ class Server(NamedTuple):
         )
 
 
-def ask(client: Redis) -> Server:
+def ask(client: Redis) -> ServerFacts:
     """What the server says of itself. Raises redis' errors, but not for a user who may not ask."""
     try:
-        return Server.of(client.info())
+        return ServerFacts.of(client.info())
     except NoPermissionError:
-        return Server(is_told=False)
+        return ServerFacts(is_told=False)
 
 
-def behind_of(server: Server) -> str:
+def behind_of(server: ServerFacts) -> str:
     """Why what is read from `server` may be old; empty unless it is a replica."""
     if not server.is_replica:
         return ""
@@ -60,7 +60,7 @@ def behind_of(server: Server) -> str:
     return f"this Redis is a replica, which {behind}"
 
 
-def unfit(server: Server) -> Iterator[str]:
+def unfit(server: ServerFacts) -> Iterator[str]:
     """Why the promises cannot be kept on it; nothing where they can."""
     if not server.is_told:
         yield "Redis does not say whether it keeps what it is given: allow its user +info"

@@ -16,7 +16,7 @@ from app.storage.entries import readable
 from app.util.batches import batched
 from app.util.numbers import plain_json
 
-CANDLES_A_MESSAGE = 50
+CANDLES_PER_MESSAGE = 50
 """Below 16 KB: of larger ones Valkey 9 does not count what it keeps for a listener that does not read, and so it would
 never cut that one off."""
 
@@ -26,10 +26,10 @@ class FormingFeed:
         self._client = client
         self._channel = keys.forming_channel(exchange)
 
-    def tell(self, candles: Iterable[UnifiedCandle]) -> None:
+    def publish(self, candles: Iterable[UnifiedCandle]) -> None:
         """Publish `candles`, each message a JSON list of what closes would tell."""
         with self._client.pipeline(transaction=False) as pipe:
-            for some in batched(candles, CANDLES_A_MESSAGE):
+            for some in batched(candles, CANDLES_PER_MESSAGE):
                 pipe.publish(self._channel, orjson.dumps([_row(candle) for candle in some]))
             pipe.execute()
 

@@ -25,7 +25,7 @@ class HealthCache:
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._told = False
 
-    def tell(self, connections: Sequence[Any], *, dropped: int) -> None:
+    def store(self, connections: Sequence[Any], *, dropped: int) -> None:
         """Write down this process' connections (dataclasses) and how many candles it had to drop."""
         if not self._told:
             self.read()  # those that are gone must not pile up, whether anybody looks or not

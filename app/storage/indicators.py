@@ -11,13 +11,13 @@ from redis import Redis
 
 from app.market.series import Series
 from app.storage import keys
-from app.storage.alert_changes import AlertChange, Basis, Watched
-from app.storage.candles import SERIES_A_CALL
+from app.storage.alert_changes import AlertChange, AlertCursor, Fingerprint
+from app.storage.candles import SERIES_PER_CALL
 from app.storage.entries import readable
 from app.storage.scripts import Call, script
 from app.util.batches import batched
 
-SERIES_A_READ = 500
+SERIES_PER_READ = 500
 """Hashes read in one script call: about a millisecond of Redis' time."""
 
 
@@ -61,7 +61,7 @@ class IndicatorCache:
         `now_s`: exchange time. All values are of one exchange.
         """
         many = list(values)
-        answers = self._write.in_one_trip(self._call(some, now_s) for some in batched(many, SERIES_A_CALL))
+        answers = self._write.run_pipelined(self._call(some, now_s) for some in batched(many, SERIES_PER_CALL))
         verdicts = [verdict for answer in answers for verdict in answer[:-1:2]]
         late = [value.series for value, verdict in zip(many, verdicts, strict=True) if verdict == _LATE]
         messages = sum(sum(answer[1:-1:2]) for answer in answers)
@@ -94,15 +94,15 @@ class IndicatorCache:
         """The revision of the candles behind each latest value; 0 where none was computed."""
         return [int(revision or 0) for (revision,) in self._fields(many, "revision")]
 
-    def read_watched(self, many: Sequence[Series]) -> list[Watched | None]:
+    def read_cursors(self, many: Sequence[Series]) -> list[AlertCursor | None]:
         """How far the alerts of each series have come; None where they were never looked at."""
         rows = self._fields(many, "floor", "evaluated", "pending", "first", "basis", "recent")
-        return [_watched(row) if row[0] else None for row in rows]
+        return [_cursor(row) if row[0] else None for row in rows]
 
     def _fields(self, many: Sequence[Series], *names: str) -> Iterator[tuple[bytes, ...]]:
         """Fields of the hash of each series, empty where they are missing."""
-        parts = [(some, names) for some in batched(map(keys.indicator, many), SERIES_A_READ)]
-        for flat in self._read.in_one_trip(parts):
+        parts = [(some, names) for some in batched(map(keys.indicator, many), SERIES_PER_READ)]
+        for flat in self._read.run_pipelined(parts):
             yield from zip(*(flat[i :: len(names)] for i in range(len(names))), strict=True)
 
 
@@ -110,7 +110,7 @@ _NEW, _LATE = 1, 2
 """What the script says of a value."""
 
 _ROW = struct.Struct("<Q14I")
-_UNWATCHED = (0,) * 11
+_NO_CURSOR = (0,) * 11
 
 
 def _value(row: tuple[Series, tuple[bytes, ...]]) -> IndicatorValue:
@@ -122,17 +122,22 @@ def _row(value: IndicatorValue, sets: Mapping[str, int]) -> bytes:
     """The numbers of a series as the script takes them. `sets`: numbers of the sets of rules."""
     change = value.change
     if change is None:
-        return _ROW.pack(value.revision, value.start_s, value.late_s, 0, *_UNWATCHED)
-    *marks, basis = change.watched
+        return _ROW.pack(value.revision, value.start_s, value.late_s, 0, *_NO_CURSOR)
+    *marks, fingerprint = change.cursor
     counts = (len(change.judged), len(change.alerts), len(change.verdicts))
-    numbers = (*marks, *basis, change.is_first, sets[change.rules], *counts)
+    numbers = (*marks, *fingerprint, change.is_first, sets[change.rules], *counts)
     return _ROW.pack(value.revision, value.start_s, value.late_s, 1, *numbers)
 
 
-def _watched(row: Sequence[bytes]) -> Watched:
+def _cursor(row: Sequence[bytes]) -> AlertCursor:
     """What is stored of the alerts of a series. Without `pending`, an earlier release has written it."""
-    floor_s, evaluated_s, pending_s, *basis = row
-    return Watched(int(floor_s), int(evaluated_s), int(pending_s or evaluated_s), Basis(*(int(n or 0) for n in basis)))
+    baseline_s, evaluated_s, pending_s, *fingerprint = row
+    return AlertCursor(
+        int(baseline_s),
+        int(evaluated_s),
+        int(pending_s or evaluated_s),
+        Fingerprint(*(int(n or 0) for n in fingerprint)),
+    )
 
 
 def _arguments(change: AlertChange) -> list[str | bytes | int]:

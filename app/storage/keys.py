@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from app.market.series import Series
 
-PREFIX = "cw:1"
+PREFIX = "cw:2"
 EVENTS = f"{PREFIX}:events"
 BUDGET = f"{PREFIX}:budget"
 MISMATCHES = f"{PREFIX}:mismatches"
 COUNTERS = f"{PREFIX}:counters"
-ALIVE = f"{PREFIX}:alive"
+PROCESSES = f"{PREFIX}:processes"
 """Processes of all hosts, by when they were last heard."""
 ALERTS = f"{PREFIX}:alerts"
 """Identities of alerts, by the end of their bar."""
 CELERY = f"{PREFIX}:celery:"
 """Begins every key of Celery's."""
 QUEUES = ("indicators", "backfill", "reconcile", "alerts", "default")
-"""Celery's, one for each kind of waiting: a long repair never delays a close."""
+"""Celery's, one for each kind of waiting: a long backfill never delays a close."""
 
 
 def candles(series: Series) -> str:
@@ -54,18 +54,18 @@ def health(exchange: str) -> str:
     return f"{PREFIX}:health:{exchange}"
 
 
-def pulse(host: str) -> str:
+def heartbeats(host: str) -> str:
     """A hash from the process ids of one host to their last signs of life, as JSON."""
-    return f"{PREFIX}:pulse:{host}"
+    return f"{PREFIX}:heartbeats:{host}"
 
 
-def repair(exchange: str, part: str) -> str:
+def backfill(exchange: str, part: str) -> str:
     return f"{PREFIX}:backfill:{exchange}:{part}"
 
 
 def disputes(exchange: str) -> str:
     """A hash from series to what REST says against what is certain, as packed records."""
-    return repair(exchange, "disputes")
+    return backfill(exchange, "disputes")
 
 
 def trust(exchange: str) -> str:
@@ -73,9 +73,9 @@ def trust(exchange: str) -> str:
     return f"{PREFIX}:trust:{exchange}"
 
 
-def slot(task: str, exchange: str) -> str:
+def last_run(task: str, exchange: str) -> str:
     """The last slot of exchange time for which a periodic task was run."""
-    return f"{PREFIX}:slot:{task}:{exchange}"
+    return f"{PREFIX}:last-run:{task}:{exchange}"
 
 
 def alert(identity: str) -> str:

@@ -11,14 +11,14 @@ from app.storage import keys
 KEPT_S = 7 * 86_400
 """Real seconds: whoever follows a product again within these has its candles at once."""
 
-KEYS_A_LOOK = 1_000
+KEYS_PER_SCAN = 1_000
 
 
 def sweep(client: Redis, exchange: str, followed: Container[str]) -> int:
     """Let the candles and indicators of all but the `followed` products expire; returns how many keys now will."""
     expiring = 0
     for part in ("candles", "indicator", "alerts"):
-        names = list(client.scan_iter(match=f"{keys.PREFIX}:{part}:{{{exchange}:*", count=KEYS_A_LOOK))
+        names = list(client.scan_iter(match=f"{keys.PREFIX}:{part}:{{{exchange}:*", count=KEYS_PER_SCAN))
         with client.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.ttl(name)

@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 from redis import Redis
 
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import EMPTY, STATE_MASK
 from app.storage import keys
 from app.storage.entries import readable
@@ -64,4 +64,4 @@ def _row(written: Written, i: int, exchange_ms: int) -> dict[str, Any]:
 def _values(record: np.void) -> dict[str, Any]:
     flags = int(record["flags"])
     values = {f: float(record[f]) for f in FIELDS}
-    return {**values, "trades": not flags & EMPTY, "state": State(flags & STATE_MASK).label}
+    return {**values, "trades": not flags & EMPTY, "state": CandleState(flags & STATE_MASK).label}

@@ -40,25 +40,25 @@ class Outcome(IntEnum):
 class Origin(NamedTuple):
     """What responses said of the begin of a series: nothing before the bucket `start_s` (0: no trade is known at all).
 
-    `looks`: how many of them agree, each some time after the one before; `seen_s`: exchange time of the latest.
+    `responses`: how many of them agree, each some time after the one before; `seen_s`: exchange time of the latest.
     """
 
     start_s: int
     seen_s: int
-    looks: int
+    responses: int
 
     @classmethod
     def given(cls, start_s: int) -> Self:
         """The begin of a series that nobody has to look for."""
-        return cls(start_s, 0, MAX_LOOKS)
+        return cls(start_s, 0, MAX_RESPONSES)
 
     @property
     def is_proven(self) -> bool:
         """Whether nothing is expected before it: one response may have been short."""
-        return self.looks >= PROVEN_LOOKS and self.start_s > 0
+        return self.responses >= PROVEN_RESPONSES and self.start_s > 0
 
 
-PROVEN_LOOKS, MAX_LOOKS = 2, 3
+PROVEN_RESPONSES, MAX_RESPONSES = 2, 3
 NO_ORIGIN = Origin(0, 0, 0)
 
 
@@ -86,7 +86,7 @@ class Written(NamedTuple):
     before: dict[int, Records]
 
     @property
-    def news_s(self) -> list[int]:
+    def changed_starts(self) -> list[int]:
         """The starts of the records that are new or different."""
         starts: list[int] = self.records["start_s"].tolist()
         return [start_s for start_s, outcome in zip(starts, self.outcomes, strict=True) if outcome.is_news]

@@ -21,7 +21,7 @@ from app.market.timeframes import Timeframe
 from app.storage import keys
 from app.storage.connection import hash_at
 from app.storage.entries import readable
-from app.storage.requests import Asked
+from app.storage.requests import Uncovered
 from app.storage.scripts import script
 
 LEASE_S = 30.0
@@ -38,7 +38,7 @@ class Kind(StrEnum):
     """The last page of buckets, known or not: compared with what the exchange says."""
 
 
-class Why(IntEnum):
+class Priority(IntEnum):
     """Classes of urgency, most urgent first; inside a class the shorter timeframe comes first."""
 
     GAP = 0
@@ -47,12 +47,12 @@ class Why(IntEnum):
     RECONCILE = 3
 
 
-def urgency(why: Why, timeframe: Timeframe) -> int:
+def urgency(why: Priority, timeframe: Timeframe) -> int:
     """Steps behind the most urgent request."""
     return why * len(Timeframe) + list(Timeframe).index(timeframe)
 
 
-class Request(NamedTuple):
+class BackfillRequest(NamedTuple):
     kind: Kind
     product: str
     timeframe: Timeframe
@@ -85,91 +85,99 @@ class QueueState(NamedTuple):
         return sum(self)
 
 
-class RepairQueue:
+class BackfillQueue:
     def __init__(self, client: Redis, exchange: str) -> None:
         self._client = client
         self._ready, self._settling, self._delayed, self._leased, self._urgency, self._attempts, self._failures = (
-            keys.repair(exchange, part)
+            keys.backfill(exchange, part)
             for part in ("ready", "settling", "delayed", "leased", "urgency", "attempts", "failures")
         )
-        self._asked = keys.repair(exchange, "asked")
+        self._uncovered = keys.backfill(exchange, "uncovered")
         self._add = script(client, "queue_add")
         self._claim = script(client, "queue_claim")
         self._release = script(client, "queue_release")
 
     def add(
-        self, requests: Iterable[tuple[Request, Why]], *, not_before_ms: int | None = None, anew: bool = False
+        self,
+        requests: Iterable[tuple[BackfillRequest, Priority]],
+        *,
+        not_before_ms: int | None = None,
+        anew: bool = False,
     ) -> None:
         """Add requests; `not_before_ms` is exchange time. `anew`: what they asked for in vain is due at once."""
         wait = "" if not_before_ms is None else not_before_ms
         args = [a for request, why in requests for a in (str(request), urgency(why, request.timeframe), wait)]
         if args:
-            self._add(keys=[self._ready, self._settling, self._urgency, self._asked], args=[STEP_MS, int(anew), *args])
+            self._add(
+                keys=[self._ready, self._settling, self._urgency, self._uncovered], args=[STEP_MS, int(anew), *args]
+            )
 
-    def claim(self, exchange_ms: int) -> Request | None:
+    def claim(self, exchange_ms: int) -> BackfillRequest | None:
         """Lease the most urgent request that is due at `exchange_ms`. An entry that is not a request is removed."""
         while raw := self._claim(
             keys=[self._ready, self._settling, self._delayed, self._leased, self._urgency],
             args=[exchange_ms, int(LEASE_S * 1000), STEP_MS],
         ):
-            for request in readable("backfill queue", [raw], Request.parse):
+            for request in readable("backfill queue", [raw], BackfillRequest.parse):
                 return request
             self._give_back(raw, "done", "")
         return None
 
-    def done(self, request: Request) -> None:
+    def done(self, request: BackfillRequest) -> None:
         self._give_back(request, "done", "")
 
-    def settle(self, request: Request, not_before_ms: int, why: Why | None = None) -> None:
+    def settle(self, request: BackfillRequest, not_before_ms: int, why: Priority | None = None) -> None:
         """Look again once the exchange's clock has passed `not_before_ms`: there was a response.
 
         `why`: how urgent what is left is, if that has changed.
         """
         self._give_back(request, "settle", not_before_ms, "" if why is None else urgency(why, request.timeframe))
 
-    def postpone(self, request: Request, not_before_ms: int) -> None:
+    def postpone(self, request: BackfillRequest, not_before_ms: int) -> None:
         """Look again once the exchange's clock has passed `not_before_ms`; nothing was requested: tries still count."""
         self._give_back(request, "postpone", not_before_ms)
 
-    def retry(self, request: Request, delay_s: float) -> int:
+    def retry(self, request: BackfillRequest, delay_s: float) -> int:
         """Try again after `delay_s` of real time; returns how often that was said in a row."""
         return self._give_back(request, "retry", int(delay_s * 1000))
 
-    def attempts(self, request: Request) -> int:
+    def attempts(self, request: BackfillRequest) -> int:
         """How often this request failed since its last response."""
         return int(self._client.hget(self._attempts, str(request)) or 0)
 
-    def fail(self, request: Request, reason: str, exchange_ms: int) -> None:
+    def fail(self, request: BackfillRequest, reason: str, exchange_ms: int) -> None:
         """Give up, for a `reason` that stays on record until the series is complete."""
         self._give_back(request, "fail", orjson.dumps({"reason": reason[:300], "exchange_ms": exchange_ms}))
 
-    def asked(self, requests: Sequence[Request]) -> list[tuple[Asked, ...]]:
+    def uncovered(self, requests: Sequence[BackfillRequest]) -> list[tuple[Uncovered, ...]]:
         """What each request asked for in vain."""
         if not requests:
             return []
-        rows = cast("list[bytes | None]", self._client.hmget(self._asked, [str(request) for request in requests]))
-        return [tuple(Asked(*part) for part in orjson.loads(row)) if row else () for row in rows]
+        rows = cast("list[bytes | None]", self._client.hmget(self._uncovered, [str(request) for request in requests]))
+        return [tuple(Uncovered(*part) for part in orjson.loads(row)) if row else () for row in rows]
 
-    def note_asked(self, request: Request, asked: tuple[Asked, ...]) -> None:
+    def note_uncovered(self, request: BackfillRequest, uncovered: tuple[Uncovered, ...]) -> None:
         """Keep what `request` asked for in vain."""
-        if asked:
-            self._client.hset(self._asked, str(request), orjson.dumps([list(part) for part in asked]))
+        if uncovered:
+            self._client.hset(self._uncovered, str(request), orjson.dumps([list(part) for part in uncovered]))
         else:
-            self._client.hdel(self._asked, str(request))
+            self._client.hdel(self._uncovered, str(request))
 
     def forget(self, products: Container[str]) -> int:
         """Drop what is kept of requests for all but `products`: who is not followed needs nothing. Returns how many."""
         with self._client.pipeline(transaction=False) as pipe:
-            for key in (self._failures, self._asked, self._attempts):
+            for key in (self._failures, self._uncovered, self._attempts):
                 pipe.hkeys(key)
             gone = [{name for name in names if _product_of(name) not in products} for names in pipe.execute()]
-            for key, names in zip((self._failures, self._asked, self._attempts), gone, strict=True):
+            for key, names in zip((self._failures, self._uncovered, self._attempts), gone, strict=True):
                 if names:
                     pipe.hdel(key, *names)
             pipe.execute()
         return sum(map(len, gone))
 
-    def _give_back(self, request: Request | bytes, verb: str, value: str | bytes | int, steps: str | int = "") -> int:
+    def _give_back(
+        self, request: BackfillRequest | bytes, verb: str, value: str | bytes | int, steps: str | int = ""
+    ) -> int:
         return int(
             self._release(
                 keys=[
@@ -180,7 +188,7 @@ class RepairQueue:
                     self._attempts,
                     self._failures,
                     self._ready,
-                    self._asked,
+                    self._uncovered,
                 ],
                 args=[request if isinstance(request, bytes) else str(request), verb, value, steps],
             )
@@ -192,31 +200,31 @@ class RepairQueue:
                 pipe.zcard(key)
             return QueueState(*pipe.execute())
 
-    def pending(self) -> set[Request]:
+    def pending(self) -> set[BackfillRequest]:
         """Every request that waits or is under way."""
         with self._client.pipeline(transaction=False) as pipe:
             for key in (self._ready, self._settling, self._delayed, self._leased):
                 pipe.zrange(key, 0, -1)
             members = chain.from_iterable(pipe.execute())
-        return set(readable("backfill queue", members, Request.parse))
+        return set(readable("backfill queue", members, BackfillRequest.parse))
 
-    def whys(self) -> dict[Request, Why]:
+    def priorities(self) -> dict[BackfillRequest, Priority]:
         """Why each request was made."""
         known = hash_at(self._client, self._urgency)
-        return dict(readable("reasons of requests", known.items(), _with_why))
+        return dict(readable("reasons of requests", known.items(), _with_priority))
 
-    def failures(self) -> dict[Request, dict[str, Any]]:
+    def failures(self) -> dict[BackfillRequest, dict[str, Any]]:
         """Requests that were given up, each with its `reason` and the `exchange_ms` of that."""
         return dict(readable("failed requests", hash_at(self._client, self._failures).items(), _with_failure))
 
 
-def _with_why(entry: tuple[bytes, bytes]) -> tuple[Request, Why]:
-    return Request.parse(entry[0]), Why(int(entry[1]) // len(Timeframe))
+def _with_priority(entry: tuple[bytes, bytes]) -> tuple[BackfillRequest, Priority]:
+    return BackfillRequest.parse(entry[0]), Priority(int(entry[1]) // len(Timeframe))
 
 
-def _with_failure(entry: tuple[bytes, bytes]) -> tuple[Request, dict[str, Any]]:
+def _with_failure(entry: tuple[bytes, bytes]) -> tuple[BackfillRequest, dict[str, Any]]:
     row = orjson.loads(entry[1])
-    return Request.parse(entry[0]), {"reason": str(row["reason"]), "exchange_ms": int(row["exchange_ms"])}
+    return BackfillRequest.parse(entry[0]), {"reason": str(row["reason"]), "exchange_ms": int(row["exchange_ms"])}
 
 
 def _product_of(request: bytes) -> str:

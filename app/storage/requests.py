@@ -9,7 +9,7 @@ from app.market.timeframes import BASE, Timeframe
 PAGE = 350
 """Buckets in one REST request, at most."""
 
-WAITS_S = (300.0, 600.0, 2_700.0, 3_600.0)
+RETRY_DELAYS_S = (300.0, 600.0, 2_700.0, 3_600.0)
 """After the n-th response that does not cover a bucket it is requested again after so many seconds of exchange time:
 5, 15 and 60 minutes after the first, then hourly."""
 
@@ -43,7 +43,7 @@ class Rules(NamedTuple):
         return start_s + timeframe.seconds + self.settling_s
 
 
-class Need(NamedTuple):
+class PageRequest(NamedTuple):
     """One page to request: the buckets `first_s` to `last_s` of `timeframe`.
 
     `timeframe`: that of the series; a longer one for a survey of a time that no page of its own spans. `initial`: the
@@ -56,9 +56,9 @@ class Need(NamedTuple):
     initial: bool = False
 
 
-def page(timeframe: Timeframe, first_s: int, last_s: int) -> Need:
+def page(timeframe: Timeframe, first_s: int, last_s: int) -> PageRequest:
     """These buckets, as far as they begin after 1970."""
-    return Need(timeframe, max(first_s, timeframe.seconds), last_s)
+    return PageRequest(timeframe, max(first_s, timeframe.seconds), last_s)
 
 
 def ending(timeframe: Timeframe, last_s: int) -> tuple[int, int]:
@@ -71,7 +71,7 @@ def page_start_s(timeframe: Timeframe, now_s: float) -> int:
     return ending(timeframe, timeframe.bucket(now_s))[0]
 
 
-def page_of_reconciliation(timeframe: Timeframe, now_s: float) -> Need:
+def page_of_reconciliation(timeframe: Timeframe, now_s: float) -> PageRequest:
     """The newest page, whatever is known of it."""
     return page(timeframe, *ending(timeframe, timeframe.bucket(now_s)))
 
@@ -86,22 +86,22 @@ def spanning(timeframe: Timeframe, first_s: int, last_s: int) -> Timeframe | Non
     return next(spans, longer[-1] if longer else None)
 
 
-class Asked(NamedTuple):
-    """Buckets that were requested and not covered, `first_s` to `last_s`: the last time at `asked_s` (exchange time).
+class Uncovered(NamedTuple):
+    """Buckets that were requested and not covered, `first_s` to `last_s`: the last time at `requested_s` (exchange time).
 
     `responses`: how many in a row did not cover them.
     """
 
     first_s: int
     last_s: int
-    asked_s: float
+    requested_s: float
     responses: int
 
     @property
     def due_s(self) -> float:
-        return self.asked_s + WAITS_S[min(self.responses, len(WAITS_S)) - 1]
+        return self.requested_s + RETRY_DELAYS_S[min(self.responses, len(RETRY_DELAYS_S)) - 1]
 
-    def outside(self, first_s: int, last_s: int, step: int) -> list[Asked]:
+    def outside(self, first_s: int, last_s: int, step: int) -> list[Uncovered]:
         """What is left of it without the buckets `first_s` to `last_s`."""
         before = self._replace(last_s=min(self.last_s, first_s - step))
         behind = self._replace(first_s=max(self.first_s, last_s + step))

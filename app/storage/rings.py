@@ -19,14 +19,14 @@ from redis import Redis
 from app.market.records import RECORD
 from app.market.series import Series
 from app.storage import keys
-from app.storage.model import MAX_LOOKS, NO_ORIGIN, NOTHING, Origin, Ring, View
-from app.storage.trip import Command, raise_first, transaction, trip
+from app.storage.model import MAX_RESPONSES, NO_ORIGIN, NOTHING, Origin, Ring, View
+from app.storage.pipelining import Command, raise_first, send_pipelined, transaction
 from app.util.batches import batched
 
 TRAILER = struct.Struct("<QII")
-RANGES_A_READ = 64
+RANGES_PER_READ = 64
 """Ranges in one answer: enough to save the round trips, few enough not to keep Redis from others."""
-RINGS_A_READ = 32
+RINGS_PER_READ = 32
 """Whole rings in one answer: some megabytes."""
 
 
@@ -41,11 +41,11 @@ class RingReader:
 
     def read_many(self, ranges: Sequence[tuple[Series, int, int]]) -> list[View]:
         """The records of each (series, first bucket, last bucket), as far as the rings reach back."""
-        return [view for some in batched(ranges, RANGES_A_READ) for view in self._read(some)]
+        return [view for some in batched(ranges, RANGES_PER_READ) for view in self._read(some)]
 
     def read_rings(self, many: Sequence[Series]) -> Iterator[Ring]:
         """The whole ring of each series."""
-        for some in batched(many, RINGS_A_READ):
+        for some in batched(many, RINGS_PER_READ):
             with self._client.pipeline(transaction=False) as pipe:
                 for series in some:
                     pipe.get(keys.candles(series))
@@ -77,7 +77,7 @@ class RingReader:
 
     def _lengths(self, many: Sequence[Series]) -> dict[Series, int]:
         """How many slots the ring of each series has, where there is one."""
-        answers = trip(self._client, [("STRLEN", keys.candles(series)) for series in many])
+        answers = send_pipelined(self._client, [("STRLEN", keys.candles(series)) for series in many])
         raise_first(answers)
         return {series: _slots(length) for series, length in zip(many, answers, strict=True) if length}
 
@@ -122,7 +122,7 @@ def _view(look: list[bytes], series: Series, first_s: int, last_s: int) -> View:
 
 def note_of(origin: Origin) -> int:
     """How many responses agree on `origin`, and when the last of them came, in one number."""
-    return int(origin.seen_s) // 4 * 4 + min(origin.looks, MAX_LOOKS)
+    return int(origin.seen_s) // 4 * 4 + min(origin.responses, MAX_RESPONSES)
 
 
 def _origin(start_s: int, note: int) -> Origin:

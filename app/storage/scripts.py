@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from redis import Redis
 from redis.exceptions import NoScriptError
 
-from app.storage.trip import Command, raise_first, trip
+from app.storage.pipelining import Command, raise_first, send_pipelined
 
 _FOLDER = Path(__file__).with_name("lua")
 
@@ -34,9 +34,9 @@ class Script:
 
     def __call__(self, keys: Sequence[str], args: Sequence[str | bytes | int] = ()) -> Any:
         """The answer of the script."""
-        return self.in_one_trip([(keys, args)])[0]
+        return self.run_pipelined([(keys, args)])[0]
 
-    def in_one_trip(self, calls: Iterable[Call]) -> list[Any]:
+    def run_pipelined(self, calls: Iterable[Call]) -> list[Any]:
         """The answer to each of `calls`: Redis runs the first while later ones are made."""
         made: list[Call] = []
         answers = self._sent(calls, made)
@@ -56,7 +56,7 @@ class Script:
                 made.append((keys, args))
                 yield ("EVALSHA", self._sha, len(keys), *keys, *args)
 
-        return trip(self._client, commands())
+        return send_pipelined(self._client, commands())
 
 
 def script(client: Redis, name: str) -> Script:

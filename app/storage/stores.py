@@ -15,7 +15,7 @@ from app.storage.deliveries import Deliveries
 from app.storage.disputes import Disputes
 from app.storage.indicators import IndicatorCache
 from app.storage.products import ProductCache
-from app.storage.queue import RepairQueue
+from app.storage.queue import BackfillQueue
 from app.storage.trust import StreamTrust
 
 
@@ -63,8 +63,8 @@ class Stores:
         return ProductCache(self.redis, self.exchange)
 
     @cached_property
-    def queue(self) -> RepairQueue:
-        return RepairQueue(self.redis, self.exchange)
+    def queue(self) -> BackfillQueue:
+        return BackfillQueue(self.redis, self.exchange)
 
     @cached_property
     def budget(self) -> Budget:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from redis import Redis
 
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import PROVISIONAL, STATE_MASK
 from app.storage import keys
 from app.storage.model import Outcome, Written
@@ -48,4 +48,4 @@ class StreamTrust:
 
 def _was_the_streams(written: Written, i: int) -> bool:
     flags = int(written.before[i]["flags"][0])
-    return flags & STATE_MASK == State.CLOSED and not flags & PROVISIONAL
+    return flags & STATE_MASK == CandleState.CLOSED and not flags & PROVISIONAL

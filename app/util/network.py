@@ -131,7 +131,7 @@ class InTime:
 
     @property
     def _seconds(self) -> float:
-        return self.timeout if isinstance(self.timeout, int | float) else LONGEST_S
+        return self.timeout if isinstance(self.timeout, int | float) else DEFAULT_TIMEOUT_S
 
     def _cut(self) -> None:
         self._is_cut = True
@@ -140,7 +140,7 @@ class InTime:
                 self.sock.shutdown(socket.SHUT_RDWR)
 
 
-LONGEST_S = 60.0
+DEFAULT_TIMEOUT_S = 60.0
 """For a connection whose time-out nobody has said."""
 
 

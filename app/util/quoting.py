@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-LONGEST_WORD = 12
+MAX_WORD = 12
 """A mistyped value is seldom longer, and a password seldom shorter."""
-LONGEST_NAME = 200
+MAX_NAME = 200
 
 _PLAIN_NAME = re.compile(r"[A-Z0-9.:/_;-]{1,40}")
 """As products and selections are written."""
@@ -19,7 +19,7 @@ def quoted(text: str, *, is_name: bool = False) -> str:
     of anything longer only how long it is.
     """
     is_url = "@" in text or "://" in text
-    if not is_url and (len(text) <= LONGEST_WORD or (is_name and _PLAIN_NAME.fullmatch(text))):
+    if not is_url and (len(text) <= MAX_WORD or (is_name and _PLAIN_NAME.fullmatch(text))):
         return readable(repr(text))
     return f"a text of {len(text)} characters, {HIDDEN}"
 
@@ -33,4 +33,4 @@ def readable(text: str, longest: int = 1_000) -> str:
 
 def path_shown(path: str) -> str:
     """A file's path, unless it looks like a URL, which may hold a password."""
-    return "the file that it names" if "@" in path or "://" in path else readable(path, LONGEST_NAME)
+    return "the file that it names" if "@" in path or "://" in path else readable(path, MAX_NAME)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from app.errors import InvalidInput
 
 
-def parse_moment(text: str) -> int:
+def parse_time(text: str) -> int:
     """UNIX seconds of `text`: a whole number of them, or ISO 8601 (`2025-01-31T12:00:00Z`; UTC where no zone is named).
 
     Raises `InvalidInput` where it is neither, or not a whole second from 1970 to 2106.

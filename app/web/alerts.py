@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.context import Context
-from app.delivery.listing import MOST, channel_rows, page_of_alerts
+from app.delivery.listing import MAX_ALERTS, channel_rows, page_of_alerts
 from app.indicators.stages import Stage
 from app.market.timeframes import Timeframe
 from app.web.answers import json_answer
@@ -23,7 +23,7 @@ class AlertQuery(BaseModel):
     timeframe: Timeframe | None = Field(None, description="Only this timeframe.")
     rule: str | None = Field(None, max_length=40, description="Only what the rule of this name found.")
     since: Moment | None = Field(None, description="Only bars that ended then or later: UNIX seconds or ISO 8601.")
-    limit: int = Field(100, ge=1, le=MOST, description="Alerts on a page.")
+    limit: int = Field(100, ge=1, le=MAX_ALERTS, description="Alerts on a page.")
     cursor: str | None = Field(None, max_length=300, description="`next` of the page before.")
 
     @model_validator(mode="before")

@@ -9,15 +9,15 @@ from app.query.lookup import Lookup
 from app.query.status import Status, read_status
 from app.storage.events import EventStream
 from app.storage.forming import FormingFeed
-from app.util.memo import Memo
+from app.util.caches import TtlValue
 from app.web import alerts, corrections, data, docs, errors, health, openapi, overview, pages
-from app.web.bounds import Bounds
-from app.web.guard import Guard
-from app.web.hosts import Hosts
-from app.web.limits import Limits
+from app.web.concurrency_limit import ConcurrencyLimitMiddleware
+from app.web.host_check import HostCheckMiddleware
 from app.web.metrics import route as metrics
+from app.web.rate_limit import RateLimitMiddleware
 from app.web.stream import route as stream
 from app.web.stream.hub import Hub
+from app.web.token_auth import TokenAuthMiddleware
 
 VERSION = "0.1.0"
 
@@ -40,15 +40,15 @@ def create_app(context: Context) -> FastAPI:
     )
     lookup = Lookup(context, context.settings.timeframes)
     app.state.hub = Hub(EventStream(context.redis), FormingFeed(context.redis, context.exchange))
-    status: Memo[Status] = Memo(lambda: read_status(context, context.settings), STATUS_FOR_S)
+    status: TtlValue[Status] = TtlValue(lambda: read_status(context, context.settings), STATUS_FOR_S)
     errors.install(app)
-    app.add_middleware(Bounds)
+    app.add_middleware(ConcurrencyLimitMiddleware)
     if context.settings.web_token:
-        app.add_middleware(Guard, token=context.settings.web_token)
+        app.add_middleware(TokenAuthMiddleware, token=context.settings.web_token)
     else:
-        app.add_middleware(Hosts, names=context.settings.web_hosts)
+        app.add_middleware(HostCheckMiddleware, names=context.settings.web_hosts)
     app.add_middleware(
-        Limits, per_second=context.settings.web_requests_per_second
+        RateLimitMiddleware, per_second=context.settings.web_requests_per_second
     )  # outermost: it counts bad tokens too
     app.include_router(data.router(lookup))
     app.include_router(stream.router(app.state.hub, lookup))

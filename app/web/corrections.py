@@ -50,5 +50,5 @@ def router(context: Context) -> APIRouter:
 
 
 def _slot_ms(context: Context, task: str, every_s: float) -> int | None:
-    slot: Any = context.redis.get(keys.slot(task, context.exchange))
+    slot: Any = context.redis.get(keys.last_run(task, context.exchange))
     return None if slot is None else int(int(slot) * every_s * 1000)

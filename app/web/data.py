@@ -13,9 +13,9 @@ from app.indicators.window import WINDOW
 from app.query.lookup import Lookup, Newest
 from app.query.rows import candle_json, candle_pieces
 from app.web.answers import json_answer, long_answer
+from app.web.coalescing import RequestCoalescer
 from app.web.queries import CandleQuery, IndicatorQuery
 from app.web.schemas import CandlesAnswer, ErrorAnswer, IndicatorsAnswer, ProductsAnswer
-from app.web.together import Together
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorAnswer, "description": "A parameter is wrong; the message says which and why."},
@@ -39,7 +39,7 @@ def router(lookup: Lookup) -> APIRouter:
         answers = lookup.newest(asked, candle_json)
         return [answer if isinstance(answer, Exception) else orjson.dumps(answer) for answer in answers]
 
-    together = Together(look)
+    together = RequestCoalescer(look)
 
     @routes.get("/candles/{product}", responses={200: {"model": CandlesAnswer}, **ERRORS})
     async def candles(product: Product, query: Annotated[CandleQuery, Query()]) -> Response:

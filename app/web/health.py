@@ -8,9 +8,9 @@ import threading
 from fastapi import APIRouter, Response
 
 from app.query.status import Status
-from app.util.memo import Memo
+from app.util.caches import TtlValue
 from app.web.answers import json_answer
-from app.web.schemas import Alive, ErrorAnswer, Readiness
+from app.web.schemas import Alive, ErrorAnswer, ReadinessAnswer
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Changes:
             log.warning("%s", now.summary)
 
 
-def router(status: Memo[Status]) -> APIRouter:
+def router(status: TtlValue[Status]) -> APIRouter:
     routes = APIRouter(tags=["health"])
     changes = Changes()
 
@@ -42,7 +42,7 @@ def router(status: Memo[Status]) -> APIRouter:
         return json_answer({"status": "alive"})
 
     @routes.head("/readyz", include_in_schema=False)
-    @routes.get("/readyz", responses={200: {"model": Readiness}, 503: {"model": Readiness}})
+    @routes.get("/readyz", responses={200: {"model": ReadinessAnswer}, 503: {"model": ReadinessAnswer}})
     def readyz() -> Response:
         """200 only while the data is complete and current; else 503 with the reasons."""
         now = status.get()

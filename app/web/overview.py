@@ -12,7 +12,7 @@ from app.market.timeframes import Timeframe
 from app.query.overview import read_overview
 from app.query.status import Status
 from app.query.status.model import Start
-from app.util.memo import Memo
+from app.util.caches import TtlValue
 from app.web.answers import json_answer
 from app.web.schemas import ErrorAnswer
 
@@ -55,9 +55,9 @@ class Summary(BaseModel):
     start: Start
 
 
-def router(context: Context, status: Memo[Status]) -> APIRouter:
+def router(context: Context, status: TtlValue[Status]) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["data"])
-    overview: Memo[dict[str, Any]] = Memo(lambda: read_overview(context, context.settings), OVERVIEW_FOR_S)
+    overview: TtlValue[dict[str, Any]] = TtlValue(lambda: read_overview(context, context.settings), OVERVIEW_FOR_S)
     away: dict[int | str, dict[str, Any]] = {503: {"model": ErrorAnswer, "description": "Redis cannot be read."}}
 
     @routes.get("/overview", responses={200: {"model": OverviewAnswer}, **away})

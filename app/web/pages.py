@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from app.exposure import is_loopback
+from app.bind_checks import is_loopback
 from app.settings import Settings
 from app.web.page import page
 

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.web.limits import counted_as
+from app.web.rate_limit import counted_as
 from app.web.waiting import Waiting
 
 HEAD_BYTES = 65_536
@@ -18,8 +18,8 @@ HEAD_BYTES = 65_536
 HEAD_SECONDS = 10.0
 """In which the head of a request has to come, from the connection or the answer before it on."""
 
-MOST_WAITING = 1_000
-MOST_OF_ONE_CLIENT = 50
+MAX_WAITING = 1_000
+MAX_OF_ONE_CLIENT = 50
 """Connections without a request: browsers keep six."""
 
 
@@ -79,11 +79,11 @@ _servers: WeakKeyDictionary[Any, Waiting[BoundedProtocol]] = WeakKeyDictionary()
 def _waiting_at(server: Any) -> Waiting[BoundedProtocol]:
     """The connections that wait at one server."""
     if server not in _servers:
-        _servers[server] = Waiting(min(MOST_WAITING, _open_files() // 2), MOST_OF_ONE_CLIENT)
+        _servers[server] = Waiting(min(MAX_WAITING, _open_files() // 2), MAX_OF_ONE_CLIENT)
     return _servers[server]
 
 
 def _open_files() -> int:
     """How many files this process may have open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 2 * MOST_WAITING if soft == resource.RLIM_INFINITY else soft
+    return 2 * MAX_WAITING if soft == resource.RLIM_INFINITY else soft

@@ -8,12 +8,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from app.indicators.window import WINDOW
 from app.market.timeframes import BASE, Timeframe
-from app.query.lookup import MOST_CANDLES
-from app.util.timestamps import parse_moment
+from app.query.lookup import MAX_CANDLES
+from app.util.timestamps import parse_time
 
 
 def _moment(value: object) -> object:
-    return parse_moment(value) if isinstance(value, str) else value
+    return parse_time(value) if isinstance(value, str) else value
 
 
 Moment = Annotated[int, BeforeValidator(_moment)]
@@ -42,7 +42,7 @@ class CandleQuery(SeriesQuery):
     limit: int | None = Field(
         None,
         ge=1,
-        le=MOST_CANDLES,
+        le=MAX_CANDLES,
         description="With `start`: the first so many candles from there (all if absent). "
         "Without: the newest so many candles (500 if absent).",
     )

@@ -86,7 +86,7 @@ class Alive(BaseModel):
     status: Literal["alive"]
 
 
-class Readiness(BaseModel):
+class ReadinessAnswer(BaseModel):
     ready: bool
     summary: str
     reasons: list[str]

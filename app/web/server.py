@@ -13,13 +13,13 @@ from contextlib import suppress
 import uvicorn
 from redis.exceptions import RedisError
 
+from app.bind_checks import check_web
 from app.context import Context
 from app.errors import InvalidInput
-from app.exposure import check_web
 from app.settings import Settings
 from app.storage.address import netloc
 from app.storage.connection import connect
-from app.storage.pulse import Pulse
+from app.storage.heartbeats import Heartbeat
 from app.web.app import create_app
 from app.web.headers import HEADERS
 from app.web.protocol import BoundedProtocol
@@ -32,7 +32,7 @@ REDIS_TIMEOUT_S = 1.5
 
 BACKLOG = 1024
 
-TICKS_A_PULSE = 20
+TICKS_PER_HEARTBEAT = 20
 """The server's loop ticks ten times a second."""
 
 DEAF_MS = 60_000
@@ -49,14 +49,14 @@ def main(settings: Settings) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         log.info("serving on http://%s", netloc(settings.web_host, listener.getsockname()[1]))
-        server = Server(context)
+        server = WebServer(context)
         gc.freeze()  # what was imported stays: looking through it all would take 50 ms in the middle of some answer
         server.run(sockets=[listener])
         log.info("ended")
     return 0
 
 
-class Server(uvicorn.Server):
+class WebServer(uvicorn.Server):
     """Serves the application of `create_app`; once it is to stop, it ends the streams, which would never end."""
 
     def __init__(self, context: Context) -> None:
@@ -76,16 +76,16 @@ class Server(uvicorn.Server):
             )
         )
         self.hub: Hub = app.state.hub
-        self._pulse = Pulse(context.redis, "web")
+        self._heartbeat = Heartbeat(context.redis, "web")
 
     async def on_tick(self, counter: int) -> bool:
-        if counter % TICKS_A_PULSE == 0:
+        if counter % TICKS_PER_HEARTBEAT == 0:
             asyncio.get_running_loop().run_in_executor(None, self._beat)
         return await super().on_tick(counter)
 
     def _beat(self) -> None:
         with suppress(RedisError):
-            self._pulse.beat()
+            self._heartbeat.beat()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.hub.close()

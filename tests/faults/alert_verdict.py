@@ -12,7 +12,7 @@ from typing import NamedTuple
 from app.market.records import PROVISIONAL
 from app.market.series import Series
 from app.storage import mismatches
-from app.storage.alert_changes import Watched
+from app.storage.alert_changes import AlertCursor
 from tests.alerts_reference import WINDOW, Row, Values, events, expected_alerts, judged_bars, runs_of
 from tests.exchange import Bar, Exchange
 from tests.faults.world import World
@@ -30,11 +30,11 @@ LAG_S = 1_800
 class Due(NamedTuple):
     """Which bars of a series are judged, and how. Bucket starts in UNIX seconds.
 
-    Bars up to `floor_s` are history. Of bars from `late_s` to `last_s` every alert must stand; of those before `late_s`
+    Bars up to `baseline_s` are history. Of bars from `late_s` to `last_s` every alert must stand; of those before `late_s`
     some may have been given up. From `corrected_s` on a correction raises no alert, so that some may be missing, too.
     """
 
-    floor_s: int
+    baseline_s: int
     late_s: int
     last_s: int
     corrected_s: int = LATER
@@ -61,16 +61,16 @@ class AlertJudge:
         context = self._world.system.context
         many = [Series("coinbase", p, t) for p in self._products for t in context.settings.timeframes]
         corrected = self._corrected()
-        watched = context.indicators.read_watched(many)
+        cursor = context.indicators.read_cursors(many)
         stored, _ = context.alerts.newest(10_000, lambda _: True)
         standing = {a.id: a.event for a in stored if not a.withdrawn}
         yield from (f"{i}: was not delivered" for i in standing if f"{i}|raised" not in self._world.hook.accepted)
         yield from badly_delivered(self._world)
-        for series, seen in zip(many, watched, strict=True):
+        for series, seen in zip(many, cursor, strict=True):
             yield from self._problems_of(series, seen, standing, corrected.get(series.product, LATER))
 
     def _problems_of(
-        self, series: Series, seen: Watched | None, standing: Mapping[str, str], corrected_s: int
+        self, series: Series, seen: AlertCursor | None, standing: Mapping[str, str], corrected_s: int
     ) -> list[str]:
         timeframe, step = series.timeframe, series.timeframe.seconds
         over_s = timeframe.last_over(self._ended_s - self._world.system.context.settings.settling_seconds)
@@ -86,9 +86,9 @@ class AlertJudge:
         if seen.evaluated_s < max(truth):
             return [f"{series}: was looked at up to {seen.evaluated_s}, and not to {max(truth)}"]
         began_s = self._world.watched_from_s.get(series.product, self._true_s)
-        if seen.floor_s > timeframe.last_over(began_s + LAG_S):
-            return [f"{series}: bars up to {seen.floor_s} count as history; it was there at {began_s:.0f}"]
-        due = Due(seen.floor_s, late_s, min(over_s, seen.evaluated_s), timeframe.bucket(corrected_s))
+        if seen.baseline_s > timeframe.last_over(began_s + LAG_S):
+            return [f"{series}: bars up to {seen.baseline_s} count as history; it was there at {began_s:.0f}"]
+        due = Due(seen.baseline_s, late_s, min(over_s, seen.evaluated_s), timeframe.bucket(corrected_s))
         bars = expected(truth, min(truth), due.last_s, step)
         return wrong_alerts_of(series, due, rows_of_bars(bars, self._provisional(series, late_s, due.last_s)), mine)
 
@@ -121,14 +121,16 @@ def wrong_alerts_of(series: Series, due: Due, rows: Sequence[Row], standing: Map
     An alert that is due has to be told by its rule; of another one it is enough that it happened.
     """
     step, ending = series.timeframe.seconds, f"{series.product}|{series.timeframe}"
-    judged = {start for run in runs_of(rows, step) for start in judged_bars(run) if due.floor_s < start <= due.last_s}
-    sure = range(max(due.late_s, due.floor_s + step), min(due.corrected_s, due.last_s + step), step)
-    alerts = expected_alerts(series.product, rows, step, max(due.floor_s, due.late_s - step))
+    judged = {
+        start for run in runs_of(rows, step) for start in judged_bars(run) if due.baseline_s < start <= due.last_s
+    }
+    sure = range(max(due.late_s, due.baseline_s + step), min(due.corrected_s, due.last_s + step), step)
+    alerts = expected_alerts(series.product, rows, step, max(due.baseline_s, due.late_s - step))
     wanted = {f"{a.rule}|{ending}|{a.start}": a.what for a in alerts if a.start in judged}
     wrong = []
     for identity, what in standing.items():
         start_s = start_of(identity)
-        if start_s <= due.floor_s:
+        if start_s <= due.baseline_s:
             wrong.append(f"{identity}: stands, and is of history")
         elif start_s not in judged or wanted.get(identity) == what:
             continue

@@ -26,7 +26,7 @@ from rich.table import Table
 from app.market.series import Series
 from app.market.timeframes import Timeframe
 from tests.faults.ledger import busiest_second, refused
-from tests.faults.pages import Reach, by_timeframe, pages_missing, told_nothing_new
+from tests.faults.pages import Connectivity, by_timeframe, pages_missing, told_nothing_new
 from tests.faults.world import FLOW, World, world
 from tests.oracle import Ring, followed, held, wrong_candles, wrong_indicators
 
@@ -116,12 +116,12 @@ def pages_of(everything: World, *, from_nothing: bool = False) -> Counter[Timefr
 
 def _pages_of_product(everything: World, product: str, source: str, from_nothing: bool) -> Counter[Timeframe]:
     system, now_s = everything.system, everything.exchange.now_s()
-    reach: dict[Timeframe, Reach] = {}
+    reach: dict[Timeframe, Connectivity] = {}
     known: dict[Timeframe, set[int]] = {}
     for timeframe in system.context.settings.timeframes:
         ring = Ring(system, timeframe, now_s)
         truth = everything.exchange.truth(source, timeframe, ring.first_s, ring.last_s)
-        reach[timeframe] = Reach(min(truth, default=ring.last_s + ring.step), ring.last_s)
+        reach[timeframe] = Connectivity(min(truth, default=ring.last_s + ring.step), ring.last_s)
         series = Series("coinbase", product, timeframe)
         view = system.context.candles.read(series, ring.first_s, ring.last_s)
         known[timeframe] = set() if from_nothing else set(held(view))

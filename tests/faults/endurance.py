@@ -32,7 +32,7 @@ from app.context import Context
 from app.market.series import Series
 from app.market.timeframes import Timeframe
 from app.storage import keys
-from app.storage.alert_changes import Alert, AlertChange, Watched
+from app.storage.alert_changes import Alert, AlertChange, AlertCursor
 from app.storage.indicators import IndicatorValue
 from app.util.batches import batched
 from client import ApiError, Client
@@ -141,7 +141,7 @@ def fill(context: Context) -> None:
         facts = [fact(number, OLD) for number in some]
         alerts = [Alert(f["id"], f["start"], "-150 down", (), f) for f in facts]
         first_s, last_s = facts[0]["start"], facts[-1]["start"]
-        change = AlertChange(Watched(first_s, last_s, first_s), False, [(first_s, last_s)], RULED, alerts, [])
+        change = AlertChange(AlertCursor(first_s, last_s, first_s), False, [(first_s, last_s)], RULED, alerts, [])
         context.indicators.write([IndicatorValue(OLD, revision, facts[-1]["start"], {}, change)])
     kept = context.settings.events_kept
     for some in batched(range(kept), len(told)):

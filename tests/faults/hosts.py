@@ -14,7 +14,7 @@ from tests.faults.world import ANSWERING, REFUSING, SILENT, SPEED, Waits, World
 
 WORKERS = ("indicators", "backfill", "alerts")
 
-LEAST_S, MOST_S = 90.0, 1_200.0
+MIN_S, MAX_S = 90.0, 1_200.0
 """Real seconds by which a host's clock is wrong."""
 
 CUT_S = 1.0
@@ -69,7 +69,7 @@ def clock_of(*names: str) -> Strike:
 
     def strike(world: World, chance: random.Random) -> Waits:
         name = chance.choice(names)
-        wrong_s = chance.choice([-1, 1]) * chance.uniform(LEAST_S, MOST_S)
+        wrong_s = chance.choice([-1, 1]) * chance.uniform(MIN_S, MAX_S)
         world.set_clock(wrong_s / 3_600, name)
         if chance.random() < 0.5:
             world.send(world.process(name), signal.SIGTERM)

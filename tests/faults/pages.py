@@ -11,11 +11,11 @@ from tests.faults.ledger import asked
 
 PAGE = 350
 
-NEW_A_PAGE = PAGE - 1
+NEW_PER_PAGE = PAGE - 1
 """Buckets that one page adds: of its 350, one is the known candle that ties it to what is there."""
 
 
-class Reach(NamedTuple):
+class Connectivity(NamedTuple):
     """The buckets of a series, by their starts, that the exchange has and a ring can hold."""
 
     first_s: int
@@ -35,7 +35,7 @@ def runs(starts: Iterable[int], step: int) -> list[int]:
     return lengths
 
 
-def pages_missing(reach: Mapping[Timeframe, Reach], known: Mapping[Timeframe, set[int]]) -> Counter[Timeframe]:
+def pages_missing(reach: Mapping[Timeframe, Connectivity], known: Mapping[Timeframe, set[int]]) -> Counter[Timeframe]:
     """How many pages bring a product's missing buckets; a longer bucket that 5m candles can make needs none.
 
     Of a longer series that needs a page nonetheless, the newest one goes on from what the first page of 5m makes: so
@@ -48,7 +48,7 @@ def pages_missing(reach: Mapping[Timeframe, Reach], known: Mapping[Timeframe, se
             is_built = min(missing, default=last_s) >= reach[BASE].first_s
             made_s = reach[BASE].last_s - (PAGE - 2) * BASE.seconds  # by the newest page of 5m
             missing = {start for start in missing if not is_built and start < made_s}
-        pages[timeframe] = sum(-(-length // NEW_A_PAGE) for length in runs(missing, timeframe.seconds))
+        pages[timeframe] = sum(-(-length // NEW_PER_PAGE) for length in runs(missing, timeframe.seconds))
     return pages
 
 

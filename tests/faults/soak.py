@@ -100,7 +100,7 @@ def _result(
 ) -> Result:
     ledger = exchange.get("/local/ledger")
     throttled, injected = refused(ledger)
-    counters = system.context.redis.hgetall("cw:1:counters")
+    counters = system.context.redis.hgetall("cw:2:counters")
     return Result(
         hours,
         faults,

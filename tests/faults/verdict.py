@@ -18,7 +18,7 @@ from tests.oracle import followed, wrong_candles, wrong_indicators
 SLACK_S = 1_800
 """Exchange time from the reconciliation that finds something to its end, a second covering answer included."""
 
-BROKER_PREFIX = "cw:1:celery:"
+BROKER_PREFIX = "cw:2:celery:"
 
 FEW = 20
 """Tasks of a running market that may just be waiting."""
@@ -131,9 +131,9 @@ def _not_set_apart(world: World) -> list[str]:
 
 
 def _waiting(context: Context) -> Iterator[str]:
-    repairs = context.queue.state()
-    if repairs.ready or repairs.leased:
-        yield f"repair requests do not end: {repairs}"
+    requests = context.queue.state()
+    if requests.ready or requests.leased:
+        yield f"repair requests do not end: {requests}"
     for name in ("indicators", "backfill", "reconcile", "alerts"):
         if (tasks := int(context.redis.llen(f"{BROKER_PREFIX}{name}"))) > FEW:
             yield f"{tasks} tasks wait in {name}"

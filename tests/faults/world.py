@@ -36,7 +36,7 @@ PROCESSES = (*FLOW, "web")
 RESTART_EVERY_S = 0.5
 """How soon the supervisor of a real installation starts a dead process again."""
 
-LONGEST_STOP_S = 20.0
+MAX_STOP_S = 20.0
 """Real seconds in which a process that is told to stop has stopped."""
 
 UNLISTED = ("RARI-USD", "TIA-USD")
@@ -131,7 +131,7 @@ class World:
                 process.send(signum)
             for process in self.system.processes.values():
                 with suppress(AssertionError):
-                    process.wait(LONGEST_STOP_S)
+                    process.wait(MAX_STOP_S)
                 process.end()  # its children too
             if redis:
                 self.server.kill()

@@ -20,16 +20,16 @@ from app.backfill.scan import Scanner
 from app.context import Context
 from app.exchange.adapter import Page
 from app.exchange.coinbase.rest import CoinbaseRest
-from app.market.candles import State, UnifiedCandle
+from app.market.candles import CandleState, UnifiedCandle
 from app.market.records import EMPTY, PROVISIONAL, STATE_MASK, to_records
 from app.market.series import Series
 from app.market.timeframes import BASE, Timeframe
 from app.settings import Settings
 from app.storage.budget import Budget
+from app.storage.changed_ranges import ChangedRange
 from app.storage.model import Origin, Write
 from app.storage.products import FollowedProduct
-from app.storage.queue import Kind, Request, Why
-from app.storage.touched import Touched
+from app.storage.queue import BackfillRequest, Kind, Priority
 from simulator import LocalExchange, SeededMarket
 
 pytestmark = pytest.mark.integration
@@ -72,7 +72,7 @@ class Here(Context):
         self.market = exchange
         self.series = Series("coinbase", product, BASE)
         self.products.follow([FollowedProduct(product, product)])
-        self.told: list[Touched] = []
+        self.told: list[ChangedRange] = []
 
     @cached_property
     def budget(self) -> Budget:
@@ -87,7 +87,7 @@ class Here(Context):
 
     def round(self) -> None:
         """One scan, and work until nothing is due."""
-        self.clock.tell(self.market.clock.now_ms())
+        self.clock.set(self.market.clock.now_ms())
         for found in Scanner(self, self.settings).scan(self.market.clock.now_ms()):
             if found.request:
                 self.queue.add([found.request[:2]], not_before_ms=found.request[2])
@@ -101,7 +101,7 @@ class Here(Context):
             self.round()
 
     def reconcile(self) -> None:
-        self.queue.add([(Request(Kind.RECONCILE, self.series.product, BASE), Why.RECONCILE)])
+        self.queue.add([(BackfillRequest(Kind.RECONCILE, self.series.product, BASE), Priority.RECONCILE)])
         self.round()
 
     def wrong(self) -> list[str]:
@@ -131,7 +131,7 @@ class Here(Context):
     def confirmed_empty(self) -> int:
         records = self.candles.read_whole(self.series, BASE.last_over(self.now_s())).over
         flags = records["flags"]
-        return int(np.count_nonzero((flags & EMPTY != 0) & (flags & STATE_MASK == State.CONFIRMED)))
+        return int(np.count_nonzero((flags & EMPTY != 0) & (flags & STATE_MASK == CandleState.CONFIRMED)))
 
 
 @pytest.fixture
@@ -196,12 +196,12 @@ def test_a_reconciliation_that_overtakes_a_gap_ends_no_history(here: Here) -> No
     here.round()
     here.market.clock.jump(800 * 5 * MINUTE_MS)
     now_ms = here.market.clock.now_ms()
-    here.clock.tell(now_ms)
-    gap, page = (Request(kind, BUSY, BASE) for kind in (Kind.GAP, Kind.RECONCILE))
+    here.clock.set(now_ms)
+    gap, page = (BackfillRequest(kind, BUSY, BASE) for kind in (Kind.GAP, Kind.RECONCILE))
     filler = Filler(here, here.settings, lambda _: None)
-    slow = filler.need(gap, now_ms)
+    slow = filler.next_page(gap, now_ms)
     assert slow is not None
-    for request, need in ((page, filler.need(page, now_ms)), (gap, slow)):
+    for request, need in ((page, filler.next_page(page, now_ms)), (gap, slow)):
         assert need is not None
         with here.budgeted_rest.permit(timeout_s=5) as permit:
             assert permit is not None
@@ -243,7 +243,7 @@ def test_what_a_server_no_longer_has_is_doubted_until_another_has_it(here: Here)
     assert here.provisional() == lacking
     assert {(t.product, t.timeframe) for t in here.told} == {(BUSY, BASE)}, "its newest value is computed again"
     assert here.wrong() == [], "nothing is taken back"
-    assert here.queue.pending() == {Request(Kind.GAP, BUSY, BASE)}
+    assert here.queue.pending() == {BackfillRequest(Kind.GAP, BUSY, BASE)}
     here.rest_seen.distort = lambda rows: rows
     here.pass_time(5, every=5)
     assert here.provisional() == set()
@@ -282,11 +282,11 @@ def test_a_time_from_the_future_shuts_no_series(here: Here) -> None:
     here.round()
     ahead_s = here.now_s() + 2 * 86_400
     later = [_closed(ahead_s // STEP * STEP + i * STEP) for i in range(CAPACITY)]
-    here.clock.tell(ahead_s * 1000)
+    here.clock.set(ahead_s * 1000)
     here.candles.write([Write(here.series, to_records(later), Origin.given(later[0].start_s))])
-    here.queue.add([(Request(Kind.GAP, BUSY, BASE), Why.GAP)])
+    here.queue.add([(BackfillRequest(Kind.GAP, BUSY, BASE), Priority.GAP)])
     Drain(here, here.settings, here.budgeted_rest, lambda _: None).run(max_s=5)
-    here.redis.delete("cw:1:clock:coinbase")  # ten seconds later the true time is trusted again
+    here.redis.delete("cw:2:clock:coinbase")  # ten seconds later the true time is trusted again
     here.pass_time(40)
     here.reconcile()
     here.pass_time(60)
@@ -296,7 +296,7 @@ def test_a_time_from_the_future_shuts_no_series(here: Here) -> None:
 def _closed(start_s: int) -> UnifiedCandle:
     return UnifiedCandle(
         exchange="coinbase", product=BUSY, timeframe=BASE, start_s=start_s, open=10, high=11, low=9, close=10, volume=1,
-        state=State.CONFIRMED, observed_ms=start_s * 1000,
+        state=CandleState.CONFIRMED, observed_ms=start_s * 1000,
     )  # fmt: skip
 
 

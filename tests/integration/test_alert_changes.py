@@ -12,17 +12,17 @@ from redis import Redis
 from app.alerts.evaluate import Evaluator
 from app.alerts.settings import AlertSettings
 from app.compute.computer import Computer
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import PROVISIONAL, RECORD, Records
 from app.market.series import Series
 from app.market.timeframes import Timeframe
-from app.storage.alert_changes import AlertChange, Watched
+from app.storage.alert_changes import AlertChange, AlertCursor
 from app.storage.alerts import AlertCache, StoredAlert
 from app.storage.candles import CandleCache
+from app.storage.changed_ranges import ChangedRange
 from app.storage.clock import ClockCache
 from app.storage.indicators import IndicatorCache, IndicatorValue
 from app.storage.model import Origin, Write
-from app.storage.touched import Touched
 
 pytestmark = pytest.mark.integration
 
@@ -50,11 +50,11 @@ class Installation:
         self.candles.write([Write(SERIES, records, Origin.given(T0))])
         evaluator = Evaluator(self.candles, self.alerts, AlertSettings.parse(text), (M5,))
         first_s, last_s = int(records["start_s"][0]), int(records["start_s"][-1])
-        self.clock.tell((last_s + 300) * 1000)
+        self.clock.set((last_s + 300) * 1000)
         clock = self.clock.read()
         assert clock
         Computer(self.candles, self.indicators, "coinbase", (M5,), evaluator).update(
-            [Touched("BTC-USD", M5, first_s, last_s)], clock.exchange_s
+            [ChangedRange("BTC-USD", M5, first_s, last_s)], clock.exchange_s
         )
 
     def stored(self) -> list[StoredAlert]:
@@ -65,8 +65,8 @@ class Installation:
         """The bars of the alerts that stand."""
         return [(alert.fact["start"] - T0) // 300 for alert in self.stored() if alert.withdrawn is None]
 
-    def watched(self) -> Watched:
-        (watched,) = self.indicators.read_watched([SERIES])
+    def watched(self) -> AlertCursor:
+        (watched,) = self.indicators.read_cursors([SERIES])
         assert watched
         return watched
 
@@ -76,7 +76,7 @@ def installation(redis_client: Redis) -> Installation:
     return Installation(redis_client)
 
 
-def bars(first: int, *closes: float, flags: int = State.CLOSED) -> Records:
+def bars(first: int, *closes: float, flags: int = CandleState.CLOSED) -> Records:
     """Candles from a bar on, with these closes."""
     records = np.zeros(len(closes), RECORD)
     records["start_s"] = T0 + 300 * (first + np.arange(len(closes)))
@@ -86,7 +86,7 @@ def bars(first: int, *closes: float, flags: int = State.CLOSED) -> Records:
     return records
 
 
-def again(records: Records, *closes: float, flags: int = State.CONFIRMED) -> Records:
+def again(records: Records, *closes: float, flags: int = CandleState.CONFIRMED) -> Records:
     """The same buckets as REST reports them."""
     confirmed = records.copy()
     confirmed["flags"], confirmed["observed_ms"] = flags, 2
@@ -109,9 +109,9 @@ def test_an_alert_of_a_rule_that_is_gone_or_another_one_now_is_left_alone(
     installation.put(again(old[50:51], 101.0), text)
     installation.put(bars(100, 160.0), text)
     installation.put(bars(101, 160.0), text)
-    installation.put(again(bars(99, 160.0), 120.0, flags=State.CLOSED), text)
+    installation.put(again(bars(99, 160.0), 120.0, flags=CandleState.CLOSED), text)
     assert installation.standing() == [99], "although it is wrong now: nobody can say what the old rule says"
-    assert redis_client.zrange("cw:1:deliveries:log:waiting", 0, -1) == [
+    assert redis_client.zrange("cw:2:deliveries:log:waiting", 0, -1) == [
         b"raised|" + installation.stored()[0].id.encode()
     ]
 
@@ -122,7 +122,7 @@ def test_an_alert_of_the_same_rule_is_withdrawn_by_a_correction_and_restored_by_
     installation.put(bars(0, *[100.0] * 99))
     newest = bars(99, 160.0)
     installation.put(newest)
-    installation.put(again(newest, 120.0, flags=State.CLOSED))
+    installation.put(again(newest, 120.0, flags=CandleState.CLOSED))
     assert installation.standing() == []
     right = again(newest)
     right["observed_ms"] = 3
@@ -135,7 +135,7 @@ def test_an_alert_is_judged_again_as_long_as_its_candles_are_there(installation:
     installation.put(bars(0, *[100.0] * 99))
     installation.put(bars(99, 160.0))
     installation.put(bars(100, *[160.0] * 850))
-    installation.put(again(bars(99, 160.0), 120.0, flags=State.CLOSED))
+    installation.put(again(bars(99, 160.0), 120.0, flags=CandleState.CLOSED))
     assert installation.standing() == [99], "that is too old to be looked for"
     installation.put(again(bars(940, 160.0), 161.0))
     assert installation.standing() == []
@@ -148,7 +148,7 @@ def test_an_older_alert_is_withdrawn_by_a_correction_of_its_bar_and_restored_by_
     older = bars(99, 160.0)
     installation.put(older)
     installation.put(bars(100, 160.0, 160.0))
-    installation.put(again(older, 120.0, flags=State.CLOSED))
+    installation.put(again(older, 120.0, flags=CandleState.CLOSED))
     assert installation.standing() == [], "and at 100, which crosses now, nothing is raised any more"
     right = again(older)
     right["observed_ms"] = 3
@@ -189,16 +189,16 @@ def test_a_bar_that_turns_out_to_show_another_event_of_the_rule_stands_with_that
     installation.put(bars(0, *[100.0] * 99), text)
     newest = bars(99, 160.0)
     installation.put(newest, text)
-    installation.put(again(newest, 180.0, flags=State.CLOSED), text)
+    installation.put(again(newest, 180.0, flags=CandleState.CLOSED), text)
     (alert,) = installation.stored()
     assert (alert.event, alert.withdrawn, alert.fact["price"]) == ("170 up", None, 180.0)
-    waiting = redis_client.zrange("cw:1:deliveries:log:waiting", 0, -1)
+    waiting = redis_client.zrange("cw:2:deliveries:log:waiting", 0, -1)
     assert sorted(waiting) == [f"{kind}|{alert.id}".encode() for kind in ("raised", "restored")]
 
 
 def test_a_provisional_candle_raises_nothing_until_it_is_confirmed(installation: Installation) -> None:
     installation.put(bars(0, *[100.0] * 99))
-    provisional = bars(99, 160.0, flags=State.CLOSED | PROVISIONAL)
+    provisional = bars(99, 160.0, flags=CandleState.CLOSED | PROVISIONAL)
     installation.put(provisional)
     installation.put(bars(100, 160.0))
     assert installation.stored() == []
@@ -213,7 +213,7 @@ def test_a_provisional_candle_that_is_corrected_raises_what_is_true(
     installation: Installation, close: float, standing: list[int]
 ) -> None:
     installation.put(bars(0, *[100.0] * 99))
-    provisional = bars(99, 160.0, flags=State.CLOSED | PROVISIONAL)
+    provisional = bars(99, 160.0, flags=CandleState.CLOSED | PROVISIONAL)
     installation.put(provisional)
     installation.put(bars(100, 160.0))
     installation.put(bars(101, 160.0))
@@ -226,7 +226,7 @@ def test_a_candle_that_becomes_provisional_withdraws_nothing_until_it_is_resolve
     installation.put(bars(0, *[100.0] * 99))
     newest = bars(99, 160.0)
     installation.put(newest)
-    installation.put(again(newest, 120.0, flags=State.CLOSED | PROVISIONAL))
+    installation.put(again(newest, 120.0, flags=CandleState.CLOSED | PROVISIONAL))
     installation.put(bars(100, 121.0))
     assert installation.standing() == [99]
     resolved = again(newest, 120.0)
@@ -242,7 +242,7 @@ def test_an_old_candle_that_becomes_provisional_withdraws_nothing_until_it_is_re
     old = bars(99, 160.0)
     for records in (old, bars(100, 160.0), bars(101, 160.0), bars(102, 160.0)):
         installation.put(records)
-    installation.put(again(old, 120.0, flags=State.CLOSED | PROVISIONAL))
+    installation.put(again(old, 120.0, flags=CandleState.CLOSED | PROVISIONAL))
     assert installation.standing() == [99]
     resolved = again(old, 121.0)
     resolved["observed_ms"] = 3
@@ -252,7 +252,7 @@ def test_an_old_candle_that_becomes_provisional_withdraws_nothing_until_it_is_re
 
 def test_what_a_faster_worker_has_done_with_is_not_pending_again(installation: Installation) -> None:
     for revision, pending in enumerate((100, 200, 150), start=1):
-        watched = Watched(T0, T0 + 300 * 200, T0 + 300 * pending)
+        watched = AlertCursor(T0, T0 + 300 * 200, T0 + 300 * pending)
         change = AlertChange(watched, revision == 1, [], "", [], [])
         installation.indicators.write([IndicatorValue(SERIES, revision, T0, {}, change)])
     assert installation.watched().pending_s == T0 + 300 * 200
@@ -283,7 +283,7 @@ def test_a_look_from_before_redis_lost_its_data_raises_nothing_in_the_empty_one(
         patched.setattr(installation.indicators, "write", write_late)
         installation.put(bars(2, 200))
     assert installation.stored() == []
-    assert installation.indicators.read_watched([SERIES]) == [None]
+    assert installation.indicators.read_cursors([SERIES]) == [None]
     installation.put(bars(0, 100, 100, 200, 200))
     assert installation.stored() == [], "the first look only marks where history ends"
     installation.put(bars(4, 100))

@@ -19,7 +19,7 @@ from app.alerts.settings import AlertSettings
 from app.cli.alerts import example
 from app.delivery.channels.build import build_channels
 from app.delivery.channels.channel import Channel, ChannelBroken, DeliveryError, Message, MessageRefused, TooMany
-from app.delivery.channels.http import MOST_BYTES, Http
+from app.delivery.channels.http import MAX_BYTES, Http
 from app.delivery.texts import lines_of, title_of
 from tests.alerting import OK, Answer, Service, Torn, fact, service
 from tests.servers import listening
@@ -42,9 +42,9 @@ timeout_seconds = {timeout_s}
 """
 
 
-def message(picture: bytes | None = None, **changes: Any) -> Message:
+def message(chart_of: bytes | None = None, **changes: Any) -> Message:
     said = fact(1, **changes)
-    return Message(f"{said['id']}|raised", "raised", said, title_of(said), lines_of(said), lambda: picture, NOW_S)
+    return Message(f"{said['id']}|raised", "raised", said, title_of(said), lines_of(said), lambda: chart_of, NOW_S)
 
 
 def channels(url: str, timeout_s: float = 15) -> dict[str, Channel]:
@@ -275,9 +275,9 @@ def test_a_password_that_smtp_cannot_send_is_said_and_not_shown() -> None:
 
 
 def test_of_an_endless_answer_only_the_beginning_is_read() -> None:
-    with service(lambda _: (200, {}, b"x" * (MOST_BYTES + 100_000))) as state:
+    with service(lambda _: (200, {}, b"x" * (MAX_BYTES + 100_000))) as state:
         reply = Http(state.url, timeout_s=5, allow_private=True).post(b"", {})
-    assert (reply.status, len(reply.body)) == (200, MOST_BYTES)
+    assert (reply.status, len(reply.body)) == (200, MAX_BYTES)
 
 
 def test_a_service_that_is_away_or_silent_is_tried_again() -> None:
@@ -365,14 +365,14 @@ def test_what_a_mail_server_says(replies: dict[str, bytes], error: type[Delivery
 
 
 def test_a_chart_is_a_picture_for_a_phone() -> None:
-    picture = example().picture()
-    assert picture is not None
-    image = Image.open(BytesIO(picture))
+    chart_of = example().chart_of()
+    assert chart_of is not None
+    image = Image.open(BytesIO(chart_of))
     assert (image.format, image.size) == ("PNG", (1200, 800))
     colors = {color for _, color in image.convert("RGB").getcolors(1_000_000) or []}
     for mark in ("#26a69a", "#ef5350", "#4d9fff", "#ff9f43", "#ffd54f"):  # candles, MACD-V, signal, the alert
         assert tuple(bytes.fromhex(mark[1:])) in colors
-    assert len(picture) < 500_000
+    assert len(chart_of) < 500_000
 
 
 @pytest.mark.parametrize(

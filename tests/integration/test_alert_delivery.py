@@ -232,7 +232,7 @@ def test_what_a_dead_worker_had_claimed_is_sent_when_its_claim_runs_out(
 def test_a_message_is_tried_so_often_and_then_given_up(
     indicators: IndicatorCache, deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery_module, "MOST_TRIES", 3)
+    monkeypatch.setattr(delivery_module, "MAX_TRIES", 3)
     monkeypatch.setattr(delivery_module, "FIRST_BACKOFF_S", 0.02)
     raise_alerts(indicators, [1], ("hook",))
     with service(lambda _: (500, {}, b"")) as hook:

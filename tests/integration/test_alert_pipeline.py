@@ -38,15 +38,15 @@ DELIVERY = "[delivery]\ntimeout_seconds = 5\nlease_seconds = 15\n"
 
 def expected(system: System, series: Series) -> tuple[list[str], int]:
     """What an independent computation makes of the cached candles since watching began, and the last bar looked at."""
-    watched = system.context.indicators.read_watched([series])[0]
-    assert watched is not None
-    bars = held(system.context.candles.read(series, 0, watched.evaluated_s))
+    cursor = system.context.indicators.read_cursors([series])[0]
+    assert cursor is not None
+    bars = held(system.context.candles.read(series, 0, cursor.evaluated_s))
     rows = [Row(start, bar.high, bar.low, bar.close) for start, bar in sorted(bars.items())]
     assert all(bar.trades for bar in bars.values())
     assert len(rows) > 100
     assert rows[-1].start - rows[0].start == (len(rows) - 1) * series.timeframe.seconds, "without a hole"
-    alerts = expected_alerts(series.product, rows, series.timeframe.seconds, watched.floor_s)
-    return [f"{a.rule}|{series.product}|{series.timeframe}|{a.start}" for a in alerts], watched.evaluated_s
+    alerts = expected_alerts(series.product, rows, series.timeframe.seconds, cursor.baseline_s)
+    return [f"{a.rule}|{series.product}|{series.timeframe}|{a.start}" for a in alerts], cursor.evaluated_s
 
 
 def test_every_alert_of_a_running_market_arrives_although_workers_are_killed(

@@ -16,17 +16,17 @@ import pytest
 from app.alerts.evaluate import Evaluator
 from app.alerts.settings import AlertSettings
 from app.compute.computer import Computer
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import RECORD, Records
 from app.market.series import Series
 from app.market.timeframes import Timeframe
 from app.storage.alerts import AlertCache, StoredAlert
 from app.storage.candles import CandleCache
+from app.storage.changed_ranges import ChangedRange, changed_ranges
 from app.storage.clock import ClockCache
 from app.storage.connection import connect
 from app.storage.indicators import IndicatorCache
 from app.storage.model import Write
-from app.storage.touched import Touched, touched_by
 from tests.alerts_reference import RULES, Expected, Row, expected_alerts, rows_of
 from tests.support import ROOT, eventually
 
@@ -58,7 +58,7 @@ def _read(product: str) -> Records:
     records["start_s"] = [row["start"] for row in rows]
     for field in ("open", "high", "low", "close", "volume"):
         records[field] = [row[field] for row in rows]
-    records["flags"], records["observed_ms"] = State.CLOSED, (records["start_s"].astype(np.uint64) + 300) * 1000
+    records["flags"], records["observed_ms"] = CandleState.CLOSED, (records["start_s"].astype(np.uint64) + 300) * 1000
     return records[: np.flatnonzero(np.append(np.diff(records["start_s"]) != 300, True))[0] + 1]
 
 
@@ -74,14 +74,14 @@ class Worker:
         evaluator = Evaluator(self.candles, self.alerts, AlertSettings.parse(RULES), TIMEFRAMES)
         self.computer = Computer(self.candles, indicators, "coinbase", TIMEFRAMES, evaluator)
 
-    def put(self, batch: dict[str, Records]) -> list[Touched]:
+    def put(self, batch: dict[str, Records]) -> list[ChangedRange]:
         """Write candles of 5m; what they touch."""
         writes = [Write(Series("coinbase", p, Timeframe.M5), records) for p, records in batch.items() if len(records)]
-        touched = touched_by(self.candles.write(writes))
-        self.clock.tell(max((t.last_s + 300 for t in touched), default=0) * 1000)
+        touched = changed_ranges(self.candles.write(writes))
+        self.clock.set(max((t.last_s + 300 for t in touched), default=0) * 1000)
         return touched
 
-    def update(self, touched: list[Touched]) -> None:
+    def update(self, touched: list[ChangedRange]) -> None:
         clock = self.clock.read()
         assert clock
         self.computer.update(touched, clock.exchange_s)
@@ -175,7 +175,7 @@ def assert_expected(alerts: list[StoredAlert], expected: list[Expected]) -> None
 def test_three_workers_that_race_give_the_same(
     start_worker: Callable[[], Worker], market: Market, kept: dict[str, list[dict[str, Any]]]
 ) -> None:
-    first, tasks = start_worker(), SimpleQueue[list[Touched] | None]()
+    first, tasks = start_worker(), SimpleQueue[list[ChangedRange] | None]()
     # Three pieces are never 60 bars of 15m: behind a hole, which one that waits leaves, a longer one would tell from
     # fewer bars than there are in the end.
     iterator = pieces(market, 3, 60)

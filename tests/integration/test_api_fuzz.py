@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("api fuzz")]  # o
 EXAMPLES = settings.default.max_examples // 5
 """Requests to each route that follow its description, and as many that do not."""
 
-LONGEST = 60_000
+MAX_CHARACTERS = 60_000
 """Characters of a URL; about there the server refuses the whole head, before it is a request."""
 
 ENDLESS = "/v1/stream"
@@ -62,7 +62,7 @@ def answer_of(case: Case, session: requests.Session) -> None:
         if case.path == ENDLESS and answer.status_code == 200:
             assert answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
             assert next(answer.iter_lines()).startswith(b"retry: ")
-        elif len(answer.request.url or "") > LONGEST:
+        elif len(answer.request.url or "") > MAX_CHARACTERS:
             assert answer.status_code in (200, 400, 404)
         else:
             case.validate_response(answer, excluded_checks=beyond_the_description(answer.request.url or ""))

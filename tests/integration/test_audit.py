@@ -21,7 +21,7 @@ def of_our_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "some.lock").write_text(LOCK)
     monkeypatch.setattr(audit, "LOCK", tmp_path / "some.lock")
     monkeypatch.setattr(audit, "ANSWERED", tmp_path / "answered")
-    monkeypatch.setattr(audit, "MOST_S", 120.0)  # beside other tests it has a part of a core
+    monkeypatch.setattr(audit, "MAX_S", 120.0)  # beside other tests it has a part of a core
     monkeypatch.setenv("PIP_AUDIT_VULNERABILITY_SERVICE", "osv")
 
 

@@ -13,8 +13,8 @@ from app.query.overview import read_overview
 from app.query.status import read_status
 from app.storage import keys, mismatches
 from app.storage.forming import FormingFeed
-from app.storage.pulse import Pulse, marks
-from app.storage.queue import Kind, Request, Why
+from app.storage.heartbeats import Heartbeat, process_records
+from app.storage.queue import BackfillRequest, Kind, Priority
 from app.tasks import Tasks
 from app.web.metrics.sources import read_sources
 from tests import filled
@@ -38,7 +38,7 @@ JUNK = [
     b"a|b|c",
 ]
 NAMES = [b"\xff", b"A B", b"gap|{x}|5m", b"gap|BTC-USD", b"gap|BTC-USD|7m", b"no|BTC-USD|5m"]
-GAP = Request(Kind.GAP, "BTC-USD", Timeframe.M5)
+GAP = BackfillRequest(Kind.GAP, "BTC-USD", Timeframe.M5)
 
 
 @pytest.fixture
@@ -52,16 +52,16 @@ def context(redis_client: redis.Redis, redis_url: str, tasks: Tasks) -> Context:
 def spoil(client: redis.Redis) -> None:
     """Junk wherever many entries are read at once."""
     hashes = [keys.products("coinbase"), keys.health("coinbase"), keys.COUNTERS]
-    hashes += [keys.repair("coinbase", part) for part in ("urgency", "failures")]
+    hashes += [keys.backfill("coinbase", part) for part in ("urgency", "failures")]
     for name, value in zip(NAMES * 2, JUNK, strict=False):
         for key in hashes:
             client.hset(key, name, value)  # type: ignore[arg-type]
         for part in ("ready", "settling", "delayed", "leased"):
-            client.zadd(keys.repair("coinbase", part), {name: 0})
-        client.zadd(keys.ALIVE, {name: 2**52})
+            client.zadd(keys.backfill("coinbase", part), {name: 0})
+        client.zadd(keys.PROCESSES, {name: 2**52})
     for number, value in enumerate(JUNK):
         client.hset(keys.health("coinbase"), f"host:{number}", value)  # type: ignore[arg-type]
-        client.hset(keys.repair("coinbase", "failures"), f"gap|X{number}-USD|5m", value)  # type: ignore[arg-type]
+        client.hset(keys.backfill("coinbase", "failures"), f"gap|X{number}-USD|5m", value)  # type: ignore[arg-type]
         client.xadd(keys.MISMATCHES, {"cause": value, "data": value})
         client.xadd(keys.MISMATCHES, {"cause": "gap"})
         client.hset(keys.indicator(Series("coinbase", "SOL-USD", Timeframe.M5)), "data", value)  # type: ignore[arg-type]
@@ -97,8 +97,8 @@ def test_a_scan_goes_on(context: Context, redis_client: redis.Redis) -> None:
 
 def test_what_is_not_a_request_leaves_the_queue_and_blocks_nobody(context: Context, redis_client: redis.Redis) -> None:
     for name in NAMES:
-        redis_client.zadd(keys.repair("coinbase", "ready"), {name: -(10**9)})
-    context.queue.add([(GAP, Why.GAP)])
+        redis_client.zadd(keys.backfill("coinbase", "ready"), {name: -(10**9)})
+    context.queue.add([(GAP, Priority.GAP)])
     assert context.queue.pending() == {GAP}
     assert context.queue.claim(1) == GAP
     assert context.queue.claim(1) is None
@@ -118,19 +118,19 @@ def test_forming_candles_go_on(redis_client: redis.Redis) -> None:
     with feed.listen() as listener:
         for data in JUNK:
             redis_client.publish(keys.forming_channel("coinbase"), data)
-        feed.tell([candle(), candle(product="ETH-USD")])
+        feed.publish([candle(), candle(product="ETH-USD")])
         found = eventually(lambda: listener.next(1))
     assert [event.product for event in found] == ["BTC-USD", "ETH-USD"]
 
 
 def test_marks_of_processes_that_make_no_sense_end_nobody(redis_client: redis.Redis) -> None:
-    Pulse(redis_client, "web").beat()
-    (key,) = redis_client.scan_iter(keys.pulse("*"))
-    mine = marks(redis_client)
+    Heartbeat(redis_client, "web").beat()
+    (key,) = redis_client.scan_iter(keys.heartbeats("*"))
+    mine = process_records(redis_client)
     for number, value in enumerate(JUNK):
         redis_client.hset(key, str(10**6 + number), value)  # type: ignore[arg-type]
     redis_client.hset(key, "x", b"{}")  # type: ignore[arg-type]
-    assert marks(redis_client) == mine
+    assert process_records(redis_client) == mine
 
 
 def test_one_alert_that_makes_no_sense_costs_itself(context: Context, redis_client: redis.Redis) -> None:

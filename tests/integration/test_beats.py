@@ -17,7 +17,7 @@ import redis
 
 from app.backfill.schedule import is_due
 from app.launch.redis import RedisServer
-from app.tasks import ENOUGH
+from app.tasks import MAX_WAITING_PERIODIC
 from tests.support import Process, eventually, free_port
 
 pytestmark = pytest.mark.integration
@@ -32,18 +32,18 @@ class Beats(NamedTuple):
 
     def waiting(self, queue: str) -> Counter[int]:
         """How many tasks wait in `queue`, by the process that sent them."""
-        headers = [json.loads(raw)["headers"] for raw in self.client.lrange(f"cw:1:celery:{queue}", 0, -1)]
+        headers = [json.loads(raw)["headers"] for raw in self.client.lrange(f"cw:2:celery:{queue}", 0, -1)]
         return Counter(int(h["origin"].partition("@")[0].removeprefix("gen")) for h in headers)
 
     def take_all(self) -> None:
-        self.client.delete(*(f"cw:1:celery:{queue}" for queue in ("backfill", "reconcile", "alerts")))
+        self.client.delete(*(f"cw:2:celery:{queue}" for queue in ("backfill", "reconcile", "alerts")))
 
 
 @pytest.fixture(scope="module")
 def beats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beats]:
     folder = tmp_path_factory.mktemp("beats")
     with RedisServer(folder, free_port()) as server, redis.Redis.from_url(server.url) as client:
-        client.rpush("cw:1:celery:alerts", *['{"headers": {"origin": "gen0@nobody"}}'] * ENOUGH)
+        client.rpush("cw:2:celery:alerts", *['{"headers": {"origin": "gen0@nobody"}}'] * MAX_WAITING_PERIODIC)
         made = [Process(BEAT, folder / f"beat{n}.log", env={"REDIS_URL": server.url}) for n in (1, 2)]
         yield Beats(client, made)
         for process in made:
@@ -55,7 +55,7 @@ def test_beats_add_nothing_to_a_pile(beats: Beats) -> None:
         return beats.waiting("backfill").keys() == beats.waiting("reconcile").keys() == {p.pid for p in beats.processes}
 
     eventually(both_send, timeout=40)
-    assert beats.waiting("alerts") == {0: ENOUGH}
+    assert beats.waiting("alerts") == {0: MAX_WAITING_PERIODIC}
 
 
 def test_when_one_beat_dies_the_other_goes_on(beats: Beats) -> None:

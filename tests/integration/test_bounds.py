@@ -26,7 +26,7 @@ from app.ingest.outbox import Batch
 from app.ingest.writer import Writer
 from app.launch.redis import RedisServer
 from app.launch.supervision import Supervisor, configuration
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.timeframes import BASE, Timeframe
 from app.storage import keys, mismatches
 from app.storage.budget import Budget, Permit
@@ -34,12 +34,12 @@ from app.storage.candles import CandleCache
 from app.storage.disputes import Disputes
 from app.storage.forming import FormingFeed
 from app.storage.health import STALE_MS, HealthCache
+from app.storage.heartbeats import GONE_MS, KEPT_S, Heartbeat, live_process_counts
 from app.storage.model import Write
 from app.storage.products import FollowedProduct, ProductCache
-from app.storage.pulse import GONE_MS, KEPT_S, Pulse, alive
-from app.storage.queue import Kind, RepairQueue, Request, Why
-from app.storage.requests import Asked
-from app.tasks import SERIES_A_TASK, Tasks
+from app.storage.queue import BackfillQueue, BackfillRequest, Kind, Priority
+from app.storage.requests import Uncovered
+from app.tasks import SERIES_PER_TASK, Tasks
 from tests import filled
 from tests.build import B0, STEP, candle, run, series
 from tests.support import ROOT, eventually
@@ -62,14 +62,14 @@ def context(redis_client: redis.Redis, redis_url: str, tasks: Tasks) -> Context:
 
 
 def test_the_event_stream_keeps_the_newest(redis_client: redis.Redis) -> None:
-    CandleCache(redis_client, capacity=600, events_kept=100).write([Write(series(), run(B0, 600, State.CLOSED))])
+    CandleCache(redis_client, capacity=600, events_kept=100).write([Write(series(), run(B0, 600, CandleState.CLOSED))])
     assert 100 <= redis_client.xlen(keys.EVENTS) <= 100 + NODE
 
 
 def test_a_ring_is_as_long_after_many_rounds_as_after_its_first_candle(redis_client: redis.Redis) -> None:
     cache, lengths = CandleCache(redis_client, capacity=500, events_kept=100), []
     for count in (1, 499, 1_100):
-        cache.write([Write(series(), run(B0 + len(lengths) * 500 * STEP, count, State.CLOSED))], announce=False)
+        cache.write([Write(series(), run(B0 + len(lengths) * 500 * STEP, count, CandleState.CLOSED))], announce=False)
         lengths.append(redis_client.strlen(keys.candles(series())))
     assert lengths == [500 * 56 + 16] * 3
 
@@ -78,7 +78,7 @@ def test_corrections_are_all_counted_and_the_newest_kept(
     redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mismatches, "KEPT", 100)
-    cache, candles = CandleCache(redis_client, capacity=500, events_kept=100), run(B0, 400, State.CLOSED)
+    cache, candles = CandleCache(redis_client, capacity=500, events_kept=100), run(B0, 400, CandleState.CLOSED)
     cache.write([Write(series(), candles)])
     candles["volume"], candles["observed_ms"] = 2, 2
     written = cache.write([Write(series(), candles)])
@@ -88,15 +88,15 @@ def test_corrections_are_all_counted_and_the_newest_kept(
 
 
 def test_the_repair_queue_holds_a_request_once_whatever_becomes_of_it(redis_client: redis.Redis) -> None:
-    queue = RepairQueue(redis_client, "coinbase")
-    requests = [Request(kind, f"P{n}-USD", t) for kind in Kind for n in range(3) for t in (BASE, Timeframe.H1)]
+    queue = BackfillQueue(redis_client, "coinbase")
+    requests = [BackfillRequest(kind, f"P{n}-USD", t) for kind in Kind for n in range(3) for t in (BASE, Timeframe.H1)]
     for turn in range(40):
-        queue.add([(request, Why.GAP) for request in requests])
-        queue.add([(request, Why.RECONCILE) for request in requests], not_before_ms=turn)
+        queue.add([(request, Priority.GAP) for request in requests])
+        queue.add([(request, Priority.RECONCILE) for request in requests], not_before_ms=turn)
         for number in range(len(requests)):
             if (request := queue.claim(turn)) is None:
                 continue
-            queue.note_asked(request, (Asked(B0, B0, turn, 1),))
+            queue.note_uncovered(request, (Uncovered(B0, B0, turn, 1),))
             match (turn + number) % 5:
                 case 0:
                     queue.retry(request, 0)
@@ -109,9 +109,9 @@ def test_the_repair_queue_holds_a_request_once_whatever_becomes_of_it(redis_clie
                 case 4:
                     queue.postpone(request, turn + 1)
     for part in ("urgency", "attempts", "failures", "asked"):
-        assert redis_client.hlen(keys.repair("coinbase", part)) <= len(requests)
+        assert redis_client.hlen(keys.backfill("coinbase", part)) <= len(requests)
     for part in ("ready", "settling", "delayed", "leased"):
-        assert redis_client.zcard(keys.repair("coinbase", part)) <= len(requests)
+        assert redis_client.zcard(keys.backfill("coinbase", part)) <= len(requests)
     assert queue.pending() <= set(requests)
 
 
@@ -144,29 +144,29 @@ def test_feeds_that_are_gone_do_not_pile_up_although_nobody_looks(redis_client: 
     key, long_ago = keys.health("coinbase"), int(redis_client.time()[0]) * 1000 - STALE_MS - 1000
     for number in range(50):  # each start of a container is another host
         redis_client.hset(key, f"host{number}:7", b'{"told_ms":%d,"dropped":0,"connections":[]}' % long_ago)
-    HealthCache(redis_client, "coinbase").tell([], dropped=0)
+    HealthCache(redis_client, "coinbase").store([], dropped=0)
     assert redis_client.hlen(key) == 1
 
 
 def test_marks_of_processes_and_hosts_that_are_gone_do_not_pile_up(redis_client: redis.Redis) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    Pulse(redis_client, "web").beat()
-    (key,) = redis_client.scan_iter(keys.pulse("*"))
+    Heartbeat(redis_client, "web").beat()
+    (key,) = redis_client.scan_iter(keys.heartbeats("*"))
     for number in range(20):
         redis_client.hset(key, str(ended.pid), b'{"role":"web","beats":%d,"born":"1"}' % number)
-        Pulse(redis_client, "web").beat()
+        Heartbeat(redis_client, "web").beat()
     assert redis_client.hlen(key) == 1
     assert 0 < redis_client.ttl(key) <= KEPT_S
 
 
 def test_processes_that_were_not_heard_for_long_are_neither_told_of_nor_kept(redis_client: redis.Redis) -> None:
     long_ago = int(redis_client.time()[0]) * 1000 - GONE_MS - 1000
-    redis_client.zadd(keys.ALIVE, {f"worker indicators|host{number}|7": long_ago for number in range(50)})
-    assert alive(redis_client) == {}
-    Pulse(redis_client, "web").beat()
-    assert alive(redis_client) == {"web": 1}
-    assert redis_client.zcard(keys.ALIVE) == 1
+    redis_client.zadd(keys.PROCESSES, {f"worker indicators|host{number}|7": long_ago for number in range(50)})
+    assert live_process_counts(redis_client) == {}
+    Heartbeat(redis_client, "web").beat()
+    assert live_process_counts(redis_client) == {"web": 1}
+    assert redis_client.zcard(keys.PROCESSES) == 1
 
 
 def test_a_listener_that_does_not_read_is_cut_off(redis_client: redis.Redis, redis_server: RedisServer) -> None:
@@ -175,7 +175,7 @@ def test_a_listener_that_does_not_read_is_cut_off(redis_client: redis.Redis, red
         deaf.sendall(b"SUBSCRIBE %s\r\n" % keys.forming_channel("coinbase").encode())
         eventually(lambda: listeners(redis_client) == 1)
         feed, market = FormingFeed(redis_client, "coinbase"), [candle(product=f"P{n}-USD") for n in range(700)]
-        eventually(lambda: feed.tell(market) or listeners(redis_client) == 0, interval=0, timeout=30)
+        eventually(lambda: feed.publish(market) or listeners(redis_client) == 0, interval=0, timeout=30)
     assert redis_client.info("stats")["client_output_buffer_limit_disconnections"] >= 1
 
 
@@ -192,16 +192,16 @@ def test_while_workers_cannot_be_told_one_task_s_worth_is_written_and_no_more(
     batch = Batch()
     for number in range(300):
         batch.closed[f"P{number}-USD", B0] = CandleClosed(candle(product=f"P{number}-USD"))
-    redis_client.set("cw:1:celery:indicators", "in the way")
+    redis_client.set("cw:2:celery:indicators", "in the way")
     writer = Writer(context, context.tasks, context.settings.settling_seconds)
     for _ in range(3):
         with pytest.raises(RedisError):
             writer.write(batch)
-        assert (len(batch.touched), len(batch.closed)) == (SERIES_A_TASK, 300 - SERIES_A_TASK)
-    redis_client.delete("cw:1:celery:indicators")
+        assert (len(batch.touched), len(batch.closed)) == (SERIES_PER_TASK, 300 - SERIES_PER_TASK)
+    redis_client.delete("cw:2:celery:indicators")
     writer.write(batch)
     assert not batch
-    assert redis_client.llen("cw:1:celery:indicators") == math.ceil(300 / SERIES_A_TASK)
+    assert redis_client.llen("cw:2:celery:indicators") == math.ceil(300 / SERIES_PER_TASK)
 
 
 def test_wake_ups_are_bounded_and_what_they_were_for_waits_in_the_queue(

@@ -9,7 +9,7 @@ import redis
 from app.market.records import RECORD
 from app.market.series import Series
 from app.market.timeframes import Timeframe
-from app.storage.buckets import SERIES_A_READ, BucketReader
+from app.storage.buckets import SERIES_PER_READ, BucketReader
 from app.storage.candles import CandleCache
 from app.storage.model import Write
 from tests.filled import walk
@@ -17,7 +17,7 @@ from tests.filled import walk
 pytestmark = pytest.mark.integration
 
 LAST_S = 300 * 5_000_007
-MANY = [Series("coinbase", f"P{number:03}-USD", Timeframe.M5) for number in range(SERIES_A_READ + 10)]
+MANY = [Series("coinbase", f"P{number:03}-USD", Timeframe.M5) for number in range(SERIES_PER_READ + 10)]
 
 
 NOTHING = np.zeros((), RECORD)

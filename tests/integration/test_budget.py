@@ -28,11 +28,11 @@ while time.monotonic() < until:
     if permit:
         time.sleep(random.choice([0, 0, 0, 0.05]))  # a request that is held up on its way
         print(time.monotonic(), flush=True)
-        permit.give_back(answered=True)
+        permit.release(answered=True)
 """
 
 
-PERMITS = "cw:1:budget:coinbase:permits"
+PERMITS = "cw:2:budget:coinbase:permits"
 
 
 def now_us(client: redis.Redis) -> int:
@@ -42,7 +42,7 @@ def now_us(client: redis.Redis) -> int:
 
 def in_use(client: redis.Redis, per_second: float) -> Budget:
     """A budget that was in use a moment ago, so that nobody has to wait for its first second."""
-    client.hset("cw:1:budget:coinbase", "seen_us", now_us(client))
+    client.hset("cw:2:budget:coinbase", "seen_us", now_us(client))
     return Budget(client, "coinbase", per_second)
 
 
@@ -62,13 +62,13 @@ def test_a_429_pauses_everybody_and_the_restart_is_slow(redis_client: redis.Redi
     one, other = in_use(redis_client, 50), in_use(redis_client, 50)
     first = one.try_acquire()
     assert isinstance(first, Permit)
-    first.give_back(answered=True)
+    first.release(answered=True)
     assert one.pause(retry_after_s=0.3) == pytest.approx(0.3, abs=0.05)
     assert other.try_acquire() == pytest.approx(0.3, abs=0.1)
     assert other.acquire(timeout_s=0.05) is None
     after = other.acquire(timeout_s=5)
     assert after is not None
-    after.give_back(answered=True)
+    after.release(answered=True)
     assert redis_client.zscore(PERMITS, next(iter(redis_client.zrange(PERMITS, -1, -1)))) > 2.5e6 + now_us(
         redis_client
     ), "the first permits after a pause count for longer"
@@ -84,9 +84,9 @@ def test_permits_are_counted(redis_client: redis.Redis) -> None:
 def test_permits_keep_a_distance(redis_client: redis.Redis) -> None:
     budget = in_use(redis_client, 5)
     assert isinstance(budget.try_acquire(), Permit)
-    next_us, granted_us = map(int, redis_client.hmget("cw:1:budget:coinbase", "next_us", "seen_us"))
+    next_us, granted_us = map(int, redis_client.hmget("cw:2:budget:coinbase", "next_us", "seen_us"))
     assert next_us - granted_us == pytest.approx(160_800, abs=1), "four fifths of what an even distance would be"
-    redis_client.hset("cw:1:budget:coinbase", "next_us", now_us(redis_client) + 60_000_000)
+    redis_client.hset("cw:2:budget:coinbase", "next_us", now_us(redis_client) + 60_000_000)
     assert budget.try_acquire() == pytest.approx(60, abs=5)
 
 
@@ -96,7 +96,7 @@ def test_a_permit_counts_until_a_second_after_it_was_given_back(redis_client: re
     assert isinstance(permit, Permit)
     assert budget.acquire(timeout_s=1.2) is None, "in use"
     given_back = time.monotonic()
-    permit.give_back(answered=True)
+    permit.release(answered=True)
     assert budget.acquire(timeout_s=10) is not None
     assert time.monotonic() - given_back >= 1.0
 
@@ -106,7 +106,7 @@ def test_a_permit_that_was_not_used_costs_nothing(redis_client: redis.Redis) -> 
     permit = budget.try_acquire()
     assert isinstance(permit, Permit)
     permit.cancel()
-    permit.give_back(answered=False)
+    permit.release(answered=False)
     assert isinstance(budget.try_acquire(), Permit)
 
 
@@ -119,7 +119,7 @@ def test_the_permit_of_a_process_that_died_runs_out(redis_client: redis.Redis, m
 
 def test_pauses_grow_until_an_answer_comes(redis_client: redis.Redis) -> None:
     budget = in_use(redis_client, 50)
-    key = "cw:1:budget:coinbase"
+    key = "cw:2:budget:coinbase"
 
     def pause_after_the_last() -> float:
         redis_client.hset(key, "paused_until_us", 0)
@@ -130,7 +130,7 @@ def test_pauses_grow_until_an_answer_comes(redis_client: redis.Redis) -> None:
     redis_client.hset(key, "paused_until_us", 0)
     permit = budget.try_acquire()
     assert isinstance(permit, Permit)
-    permit.give_back(answered=True)
+    permit.release(answered=True)
     assert pause_after_the_last() <= 1.01
 
 
@@ -161,7 +161,7 @@ def test_a_clock_that_was_set_neither_stops_the_budget_nor_breaks_it(redis_clien
     for permit, until_us in redis_client.zrange(PERMITS, 0, -1, withscores=True):
         redis_client.zadd(PERMITS, {permit: until_us - moved_s * 1e6})
     for name in ("seen_us", "next_us", "paused_until_us"):
-        redis_client.hset("cw:1:budget:coinbase", name, int(now_us(redis_client) - moved_s * 1e6))
+        redis_client.hset("cw:2:budget:coinbase", name, int(now_us(redis_client) - moved_s * 1e6))
     began = time.monotonic()
     assert budget.acquire(timeout_s=5) is not None
     assert time.monotonic() - began >= 1.0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import redis
 
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import CORRECTED, EMPTY, PROVISIONAL, RECORD, SILENT, Records, state_of
 from app.storage import keys
 from app.storage.candles import SPARE, CandleCache
@@ -16,7 +16,7 @@ from tests.build import B0, STEP, empty, records, run, series
 
 pytestmark = pytest.mark.integration
 
-FORMING, CLOSED, CONFIRMED = State.FORMING, State.CLOSED, State.CONFIRMED
+FORMING, CLOSED, CONFIRMED = CandleState.FORMING, CandleState.CLOSED, CandleState.CONFIRMED
 CAPACITY = 20
 LAST = B0 + (CAPACITY - 1) * STEP
 
@@ -70,7 +70,7 @@ def test_a_note_is_no_candle_and_no_news(cache: CandleCache, redis_client: redis
 
 
 @pytest.mark.parametrize("known", [FORMING, CLOSED, CONFIRMED])
-def test_a_note_never_replaces_a_candle(cache: CandleCache, known: State) -> None:
+def test_a_note_never_replaces_a_candle(cache: CandleCache, known: CandleState) -> None:
     """One of two ingests may have been deaf."""
     put(cache, records((B0, known)))
     before = whole(cache).records.tobytes()
@@ -80,7 +80,7 @@ def test_a_note_never_replaces_a_candle(cache: CandleCache, known: State) -> Non
 
 
 @pytest.mark.parametrize("state", [FORMING, CLOSED, CONFIRMED])
-def test_a_candle_replaces_a_note(cache: CandleCache, state: State) -> None:
+def test_a_candle_replaces_a_note(cache: CandleCache, state: CandleState) -> None:
     outcome = Outcome.UPDATED if state is FORMING else Outcome.INSERTED
     assert put(cache, silent(), records((B0, state))) == [Outcome.UPDATED, outcome]
     assert (flags(cache), whole(cache).silent_s) == ([state], ())
@@ -133,7 +133,7 @@ def test_a_candle_that_is_no_longer_provisional_is_news_and_no_event(
     revision, events = whole(cache).revision, redis_client.xlen(keys.EVENTS)
     (written,) = cache.write([Write(series(), records((B0, CONFIRMED, 10.0, 2)))])
     assert written.outcomes == [Outcome.RESOLVED]
-    assert written.news_s == [B0]
+    assert written.changed_starts == [B0]
     assert whole(cache).revision == revision + 1
     assert flags(cache) == [CONFIRMED]
     assert redis_client.xlen(keys.EVENTS) == events
@@ -151,20 +151,20 @@ def test_a_provisional_candle_that_is_found_wrong_is_a_correction(cache: CandleC
 def test_a_record_of_a_time_that_has_not_come_gives_way(cache: CandleCache, redis_client: redis.Redis) -> None:
     put(cache, records((B0 + 5 * CAPACITY * STEP, CONFIRMED)))
     assert put(cache, records((B0, CLOSED))) == [Outcome.REFUSED], "while no clock is known, it is the newest"
-    ClockCache(redis_client, "coinbase").tell((B0 + 10 * STEP) * 1000)
+    ClockCache(redis_client, "coinbase").set((B0 + 10 * STEP) * 1000)
     assert put(cache, records((B0, CLOSED))) == [Outcome.INSERTED]
     assert whole(cache).records["start_s"].tolist() == [B0]
 
 
 @pytest.mark.parametrize("row", [silent(), records((B0, FORMING)), records((B0, CONFIRMED))])
 def test_it_gives_way_to_anything(cache: CandleCache, redis_client: redis.Redis, row: Records) -> None:
-    ClockCache(redis_client, "coinbase").tell(B0 * 1000)
+    ClockCache(redis_client, "coinbase").set(B0 * 1000)
     put(cache, records((B0 + CAPACITY * STEP, CONFIRMED)))
     assert put(cache, row) != [Outcome.REFUSED]
 
 
 def test_a_bucket_that_begins_a_moment_ahead_of_the_clock_stays(cache: CandleCache, redis_client: redis.Redis) -> None:
-    ClockCache(redis_client, "coinbase").tell((B0 + CAPACITY * STEP) * 1000 - 900)
+    ClockCache(redis_client, "coinbase").set((B0 + CAPACITY * STEP) * 1000 - 900)
     put(cache, records((B0 + CAPACITY * STEP, FORMING)))
     assert put(cache, records((B0, CONFIRMED))) == [Outcome.REFUSED]
 
@@ -174,13 +174,13 @@ def test_an_observation_from_the_future_is_the_oldest(
     cache: CandleCache, redis_client: redis.Redis, ahead_s: int, outcome: Outcome
 ) -> None:
     now_ms = (B0 + STEP) * 1000
-    ClockCache(redis_client, "coinbase").tell(now_ms)
+    ClockCache(redis_client, "coinbase").set(now_ms)
     put(cache, records((B0, CLOSED, 10.0, now_ms + ahead_s * 1000)))
     assert put(cache, records((B0, CLOSED, 10.5, now_ms))) == [outcome]
 
 
 def test_the_clock_of_another_exchange_does_not_count(cache: CandleCache, redis_client: redis.Redis) -> None:
-    ClockCache(redis_client, "elsewhere").tell(B0 * 1000)
+    ClockCache(redis_client, "elsewhere").set(B0 * 1000)
     put(cache, records((B0 + CAPACITY * STEP, CONFIRMED)))
     assert put(cache, records((B0, CONFIRMED))) == [Outcome.REFUSED]
 
@@ -199,7 +199,7 @@ def test_an_origin_is_stored_with_its_looks(cache: CandleCache) -> None:
     assert origin_after(cache, (NO_ORIGIN, 0)) == NO_ORIGIN
     assert origin_after(cache, (Origin(B0, seen_s, 1), 0)) == Origin(B0, seen_s, 1)
     assert origin_after(cache, (Origin(B0, seen_s + 900, 2), B0)) == Origin(B0, seen_s + 900, 2)
-    assert origin_after(cache, (Origin(B0, seen_s, 9), B0)).looks == 3, "more are not counted"
+    assert origin_after(cache, (Origin(B0, seen_s, 9), B0)).responses == 3, "more are not counted"
 
 
 def test_an_origin_moves_forward_only_for_who_knew_it(cache: CandleCache) -> None:

@@ -11,16 +11,16 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import CORRECTED, EMPTY, GUARDED, PROVISIONAL, RECORD, SILENT, Records
 from app.storage import keys
-from app.storage.candles import CALLS_A_TRIP, SERIES_A_CALL, CandleCache
+from app.storage.candles import CALLS_PER_PIPELINE, SERIES_PER_CALL, CandleCache
 from app.storage.model import Origin, Outcome, Write
 from tests.build import B0, STEP, candle, empty, records, run, series
 
 pytestmark = pytest.mark.integration
 
-FORMING, CLOSED, CONFIRMED = State.FORMING, State.CLOSED, State.CONFIRMED
+FORMING, CLOSED, CONFIRMED = CandleState.FORMING, CandleState.CLOSED, CandleState.CONFIRMED
 CAPACITY = 20
 
 
@@ -181,7 +181,7 @@ def test_many_series_in_one_call_are_told_apart(cache: CandleCache) -> None:
 
 def test_many_calls_at_once_outlive_a_server_that_forgot_the_script(redis_client: redis.Redis) -> None:
     cache = CandleCache(redis_client, capacity=CAPACITY, events_kept=10_000)
-    many = [series(f"P{i}-USD") for i in range(CALLS_A_TRIP * SERIES_A_CALL + 3)]
+    many = [series(f"P{i}-USD") for i in range(CALLS_PER_PIPELINE * SERIES_PER_CALL + 3)]
     redis_client.script_flush()
     written = cache.write(Write(s, records((B0, CLOSED, 10 + i / 1000))) for i, s in enumerate(many))
     assert [(w.series, w.outcomes) for w in written] == [(s, [Outcome.INSERTED]) for s in many]
@@ -233,11 +233,11 @@ words = st.tuples(
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(words, min_size=1, max_size=12), st.randoms(use_true_random=False), st.booleans())
 def test_any_order_and_any_repetition_leave_the_same_cache(
-    redis_client: redis.Redis, said: list[tuple[int, State, int, int]], chance: random.Random, at_once: bool
+    redis_client: redis.Redis, said: list[tuple[int, CandleState, int, int]], chance: random.Random, at_once: bool
 ) -> None:
     cache = CandleCache(redis_client, capacity=CAPACITY, events_kept=100)
 
-    def outcome_of(order: list[tuple[int, State, int, int]]) -> bytes:
+    def outcome_of(order: list[tuple[int, CandleState, int, int]]) -> bytes:
         redis_client.delete(keys.candles(series()))
         rows = [records((B0 + b * STEP, state, 10 + c / 10, t)) for b, state, c, t in order]
         put(cache, *([np.concatenate(rows)] if at_once else rows))
@@ -263,7 +263,9 @@ def test_records_come_back_bit_for_bit(cache: CandleCache) -> None:
 
 
 @pytest.mark.parametrize("state", [FORMING, CLOSED])
-def test_what_rest_said_gives_way_to_more_trades_that_were_written_meanwhile(cache: CandleCache, state: State) -> None:
+def test_what_rest_said_gives_way_to_more_trades_that_were_written_meanwhile(
+    cache: CandleCache, state: CandleState
+) -> None:
     """Between the response and its write a stream may have written the bucket: it saw more."""
     seen = records((B0, state))
     seen["volume"] = 4

@@ -35,13 +35,13 @@ def sender(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
 def test_a_task_waits_in_its_own_queue_and_no_other(sender: Celery, redis_client: redis.Redis, queue: str) -> None:
     sender.send_task("any", queue=queue)
     lists = list(redis_client.scan_iter(_type="list"))
-    assert lists == [f"cw:1:celery:{queue}".encode()]
+    assert lists == [f"cw:2:celery:{queue}".encode()]
 
 
 def test_every_key_has_the_one_prefix(sender: Celery, redis_client: redis.Redis) -> None:
     sender.send_task("workers.indicators.update")
-    assert redis_client.llen("cw:1:celery:indicators") == 1
-    assert len(list(redis_client.scan_iter("cw:1:celery:*"))) == redis_client.dbsize()
+    assert redis_client.llen("cw:2:celery:indicators") == 1
+    assert len(list(redis_client.scan_iter("cw:2:celery:*"))) == redis_client.dbsize()
 
 
 def test_a_mistyped_queue_fails(sender: Celery) -> None:

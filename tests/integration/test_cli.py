@@ -26,7 +26,7 @@ from app.storage import keys
 from app.storage.candles import SPARE
 from app.storage.connection import connect
 from app.storage.model import Origin, Write
-from app.storage.queue import Kind, Request
+from app.storage.queue import BackfillRequest, Kind
 from tests import filled
 from tests.support import ROOT, Process, eventually
 
@@ -226,7 +226,7 @@ def test_gaps_lists_what_lacks_what_is_pending_and_what_was_given_up(full: Conte
     records = full.candles.read(sol, 0, filled.OPEN_S).records
     full.redis.delete(keys.candles(sol))
     full.candles.write([Write(sol, records[records["start_s"] != hole], Origin.given(int(records["start_s"][0])))])
-    failed = Request(Kind.GAP, "BTC-USDC", Timeframe.H1)
+    failed = BackfillRequest(Kind.GAP, "BTC-USDC", Timeframe.H1)
     full.queue.fail(failed, "404 unknown product", filled.NOW_S * 1000)
     assert run(full, "reconcile").returncode == 0
     answer = as_json(full, "gaps")
@@ -240,7 +240,7 @@ def test_reconcile_queues_the_newest_page_of_every_series(full: Context) -> None
     done = run(full, "reconcile", "now")
     assert (done.returncode, done.stdout.split(";")[0]) == (0, "6 requests queued")
     assert {r.kind for r in full.queue.pending()} == {Kind.RECONCILE}
-    assert full.redis.llen("cw:1:celery:backfill") == 1
+    assert full.redis.llen("cw:2:celery:backfill") == 1
 
 
 def test_without_a_clock_there_is_nothing_to_reconcile(context: Context) -> None:
@@ -316,7 +316,7 @@ def test_backfill_shows_progress_until_everything_has_arrived(full: Context) -> 
     assert done.stdout == "BTC-USD 5m: complete for the last 5 days\n"
     held = full.candles.read(BTC_5M, first, filled.OPEN_S - 300).over["start_s"]
     assert held.tolist() == list(range(first, filled.OPEN_S, 300))
-    assert full.queue.pending() == {Request(Kind.GAP, "BTC-USD", Timeframe.M5)}
+    assert full.queue.pending() == {BackfillRequest(Kind.GAP, "BTC-USD", Timeframe.M5)}
 
 
 def test_backfill_is_complete_although_the_ring_moved_on(full: Context) -> None:
@@ -326,7 +326,7 @@ def test_backfill_is_complete_although_the_ring_moved_on(full: Context) -> None:
     def work() -> None:
         eventually(lambda: full.queue.pending(), timeout=30)
         full.candles.write([Write(BTC_5M, filled.walk(filled.OPEN_S + (closed - 1) * 300, closed, 300))])
-        full.clock.tell((filled.NOW_S + closed * 300) * 1000)
+        full.clock.set((filled.NOW_S + closed * 300) * 1000)
         full.candles.write([Write(BTC_5M, filled.walk(filled.OPEN_S - 601 * 300, 5 * 288 - 600 - gone, 300))])
 
     worker = threading.Thread(target=work)
@@ -342,7 +342,7 @@ def test_backfill_says_why_it_cannot(full: Context, processes: Callable[..., Pro
         [sys.executable, "-m", "app", "backfill", "BTC-USD", "--days", "5"],
         env=environment(full.settings.redis_url),
     )
-    request = Request(Kind.GAP, "BTC-USD", Timeframe.M5)
+    request = BackfillRequest(Kind.GAP, "BTC-USD", Timeframe.M5)
     eventually(lambda: request in full.queue.pending(), timeout=30)
     assert full.queue.claim(filled.NOW_S * 1000) == request
     full.queue.fail(request, "the exchange said 404", filled.NOW_S * 1000)
@@ -362,6 +362,6 @@ def test_backfill_of_what_is_there_ends_at_once(full: Context) -> None:
 def test_ingest_runs_until_sigterm(context: Context, processes: Callable[..., Process]) -> None:
     nowhere = {"EXCHANGE_REST_URL": "http://127.0.0.1:1", "EXCHANGE_WS_URL": "ws://127.0.0.1:1"}
     process = processes([sys.executable, "-m", "app", "ingest"], env=environment(context.settings.redis_url, **nowhere))
-    said = "ingest app.ingest.universe: products: cannot reach http://127.0.0.1:1"
+    said = "ingest app.ingest.product_selection: products: cannot reach http://127.0.0.1:1"
     eventually(lambda: said in process.output(), timeout=30)
     assert process.stop() == 0

@@ -16,7 +16,7 @@ import pytest
 
 from app.errors import ExchangeError, InvalidInput, Refused, Throttled, Unavailable
 from app.exchange.coinbase.rest import MAX_BUCKETS, CoinbaseRest
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.timeframes import Timeframe
 from simulator import LocalExchange, SeededMarket
 from tests.servers import serving
@@ -129,7 +129,9 @@ class TestCandles:
         venue.answer = body(rows(T + 2 * STEP, T + STEP, T))
         candles = rest.candles(BTC, M5, T, T + 2 * STEP).candles
         assert [c.start_s for c in candles] == [T, T + STEP, T + 2 * STEP]
-        assert {(c.product, c.timeframe, c.state, c.exchange) for c in candles} == {(BTC, M5, State.CLOSED, "coinbase")}
+        assert {(c.product, c.timeframe, c.state, c.exchange) for c in candles} == {
+            (BTC, M5, CandleState.CLOSED, "coinbase")
+        }
 
     def test_quirk_16_the_open_bucket_is_there_and_buckets_without_trades_are_not(
         self, venue: Venue, rest: CoinbaseRest

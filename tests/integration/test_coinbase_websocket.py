@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
-from app.exchange.adapter import CandleClosed, CandleUpdated, Connected, Disconnected, Event, GapSuspected
+from app.exchange.adapter import CandleClosed, CandleUpdated, Connected, Disconnected, FeedEvent, GapSuspected
 from app.exchange.coinbase.models import MAX_FRAME_BYTES
 from app.exchange.coinbase.pacing import Limiter
 from app.exchange.coinbase.websocket import CoinbaseAdapter
@@ -93,9 +93,9 @@ def update(number: int, volume: float = 1, product: str = BTC) -> str:
 
 
 @contextmanager
-def feed(server: Server, *products: str, **options: Any) -> Iterator[tuple[CoinbaseAdapter, list[Event]]]:
+def feed(server: Server, *products: str, **options: Any) -> Iterator[tuple[CoinbaseAdapter, list[FeedEvent]]]:
     """A connected adapter and the list that its events go to."""
-    events: list[Event] = []
+    events: list[FeedEvent] = []
     limits = {"connections_limiter": Limiter(100), "messages_limiter": Limiter(100)}
     adapter = CoinbaseAdapter(server.url, options.pop("on_event", events.append), **(limits | options))
     adapter.subscribe(products or (BTC,))
@@ -106,7 +106,7 @@ def feed(server: Server, *products: str, **options: Any) -> Iterator[tuple[Coinb
         adapter.disconnect()
 
 
-def of(kind: type[Any], events: list[Event]) -> list[Any]:
+def of(kind: type[Any], events: list[FeedEvent]) -> list[Any]:
     return [event for event in events if isinstance(event, kind)]
 
 
@@ -189,7 +189,7 @@ def test_quirk_01_a_silent_socket_is_replaced() -> None:
 
 def test_it_comes_back_when_nobody_listened() -> None:
     port = free_port()
-    events: list[Event] = []
+    events: list[FeedEvent] = []
     adapter = CoinbaseAdapter(f"ws://127.0.0.1:{port}", events.append, connections_limiter=Limiter(100))
     adapter.subscribe([BTC])
     adapter.connect()
@@ -240,9 +240,9 @@ def test_nothing_comes_after_disconnect_and_it_can_connect_again() -> None:
 
 
 def test_a_callback_that_fails_does_not_end_the_feed(caplog: pytest.LogCaptureFixture) -> None:
-    heard: list[Event] = []
+    heard: list[FeedEvent] = []
 
-    def fail(event: Event) -> None:
+    def fail(event: FeedEvent) -> None:
         heard.append(event)
         raise RuntimeError("the disk is full")
 
@@ -256,7 +256,7 @@ def test_a_callback_that_fails_does_not_end_the_feed(caplog: pytest.LogCaptureFi
 def test_a_callback_may_disconnect() -> None:
     adapters: list[CoinbaseAdapter] = []
 
-    def stop(event: Event) -> None:
+    def stop(event: FeedEvent) -> None:
         if isinstance(event, CandleUpdated):
             adapters[0].disconnect()
 
@@ -365,11 +365,13 @@ START = 1_769_093_400
 
 
 @contextmanager
-def local(*products: str, speed: float, **options: Any) -> Iterator[tuple[LocalExchange, CoinbaseAdapter, list[Event]]]:
+def local(
+    *products: str, speed: float, **options: Any
+) -> Iterator[tuple[LocalExchange, CoinbaseAdapter, list[FeedEvent]]]:
     """The local exchange and an adapter that is connected to it."""
     market = SeededMarket(7, start_s=START)
     with LocalExchange(market, speed=speed, start_ms=START * 1000 + 40_000, **options) as exchange:
-        events: list[Event] = []
+        events: list[FeedEvent] = []
         adapter = CoinbaseAdapter(exchange.ws_url, events.append)
         adapter.subscribe(products)
         adapter.connect()
@@ -379,7 +381,7 @@ def local(*products: str, speed: float, **options: Any) -> Iterator[tuple[LocalE
             adapter.disconnect()
 
 
-def check(exchange: LocalExchange, events: list[Event], products: tuple[str, ...]) -> int:
+def check(exchange: LocalExchange, events: list[FeedEvent], products: tuple[str, ...]) -> int:
     """Every closed candle is the truth, or doubted; each bucket that is over was decided. Returns how many closed."""
     last: dict[tuple[str, int], UnifiedCandle] = {}
     for event in list(events):

@@ -8,13 +8,13 @@ import redis
 
 from app.compute.computer import Computer
 from app.context import Context
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import EMPTY, PROVISIONAL, Records, has_trades
 from app.market.series import Series
 from app.market.timeframes import BASE, Timeframe
 from app.settings import Settings
+from app.storage.changed_ranges import ChangedRange
 from app.storage.model import Origin, Write
-from app.storage.touched import Touched
 from tests.build import empty, records, run, series
 
 pytestmark = pytest.mark.integration
@@ -36,7 +36,7 @@ def write(context: Context, product: str, *parts: Records) -> None:
 
 
 def update(context: Context, product: str, first: int, last: int, now_s: float = NOW_S) -> int:
-    touched = Touched(product, BASE, DAY_S + first * 300, DAY_S + last * 300)
+    touched = ChangedRange(product, BASE, DAY_S + first * 300, DAY_S + last * 300)
     computer = Computer(context.candles, context.indicators, context.exchange, TIMEFRAMES)
     return computer.update([touched], now_s)
 
@@ -67,16 +67,16 @@ def test_the_same_work_again_changes_nothing(context: Context) -> None:
     write(context, "A-USD", run(DAY_S, COUNT))
     update(context, "A-USD", 0, COUNT - 1)
     before = revisions(context, "A-USD")
-    events = context.redis.xlen("cw:1:events")
+    events = context.redis.xlen("cw:2:events")
     assert update(context, "A-USD", 0, COUNT - 1) == 0
     assert revisions(context, "A-USD") == before
-    assert context.redis.xlen("cw:1:events") == events
+    assert context.redis.xlen("cw:2:events") == events
 
 
 def test_children_that_lack_trades_do_not_empty_a_longer_candle_that_has_them(context: Context) -> None:
     """A response may have left a row of 5m out, and the one on the hour not."""
     hour = series("A-USD", Timeframe.H1)
-    context.candles.write([Write(hour, records((DAY_S, State.CONFIRMED, 10.5)))])
+    context.candles.write([Write(hour, records((DAY_S, CandleState.CONFIRMED, 10.5)))])
     write(context, "A-USD", *(empty(DAY_S + i * 300, 10.0, observed_ms=9) for i in range(24)))
     update(context, "A-USD", 0, 23)
     first, second = held(context, hour)
@@ -95,10 +95,10 @@ def newest(context: Context) -> dict[Timeframe, int]:
 def test_a_worker_that_stood_still_while_candles_closed_reads_again(context: Context) -> None:
     write(context, "A-USD", run(DAY_S, COUNT + 48))
     later_s = NOW_S + 48 * 300
-    context.clock.tell(later_s * 1000)
+    context.clock.set(later_s * 1000)
     update(context, "A-USD", 0, COUNT + 47, now_s=later_s)
     before = revisions(context, "A-USD")
-    write(context, "A-USD", records((DAY_S + 10 * 300, State.CONFIRMED, 99.0, 7)))
+    write(context, "A-USD", records((DAY_S + 10 * 300, CandleState.CONFIRMED, 99.0, 7)))
     assert update(context, "A-USD", 10, 10, now_s=NOW_S) == len(TIMEFRAMES)
     assert revisions(context, "A-USD") == {t: revision + 1 for t, revision in before.items()}
     assert newest(context) == {t: t.last_over(later_s) for t in TIMEFRAMES}, "and not the bars that it knew of"
@@ -120,7 +120,7 @@ def test_a_correction_reaches_its_longer_candles_and_no_other_product(context: C
         write(context, product, run(DAY_S, COUNT))
         update(context, product, 0, COUNT - 1)
     before = {p: revisions(context, p) for p in ("A-USD", "B-USD")}
-    write(context, "A-USD", records((DAY_S + 10 * 300, State.CONFIRMED, 99.0, 7)))
+    write(context, "A-USD", records((DAY_S + 10 * 300, CandleState.CONFIRMED, 99.0, 7)))
     assert update(context, "A-USD", 10, 10) == len(TIMEFRAMES)
     after = {p: revisions(context, p) for p in ("A-USD", "B-USD")}
     assert after["B-USD"] == before["B-USD"]
@@ -135,7 +135,7 @@ def test_empty_buckets_carry_a_corrected_close_and_their_longer_candles_too(cont
     hour = [empty(DAY_S + (60 + i) * 300, 13.0) for i in range(12)]
     write(context, "A-USD", run(DAY_S, 60), *hour, run(DAY_S + 72 * 300, COUNT - 72))
     update(context, "A-USD", 0, COUNT - 1)
-    write(context, "A-USD", records((DAY_S + 59 * 300, State.CONFIRMED, 15.5, 9)))
+    write(context, "A-USD", records((DAY_S + 59 * 300, CandleState.CONFIRMED, 15.5, 9)))
     update(context, "A-USD", 59, 59)
     quiet = context.candles.read(series("A-USD"), DAY_S + 60 * 300, DAY_S + 71 * 300).records
     assert quiet["close"].tolist() == [15.5] * 12
@@ -167,7 +167,7 @@ def test_fewer_than_sixty_candles_give_a_reason_and_no_number(context: Context) 
 def test_of_a_timeframe_that_nobody_wants_nothing_is_computed(context: Context) -> None:
     minutes = series("A-USD", Timeframe.M1)
     context.candles.write([Write(minutes, run(DAY_S, COUNT, step=60), Origin.given(DAY_S))])
-    touched = Touched("A-USD", Timeframe.M1, DAY_S, DAY_S + (COUNT - 1) * 60)
+    touched = ChangedRange("A-USD", Timeframe.M1, DAY_S, DAY_S + (COUNT - 1) * 60)
     now_s, parts = DAY_S + COUNT * 60, (context.candles, context.indicators, context.exchange)
     assert Computer(*parts, TIMEFRAMES).update([touched], now_s) == 0
     assert context.indicators.read_many([minutes]) == [None]
@@ -183,7 +183,7 @@ def test_the_last_child_of_a_longer_candle_may_come_a_little_before_the_clock(co
 
 def test_a_late_change_far_behind_the_window_reaches_its_longer_candle(context: Context) -> None:
     write(context, "A-USD", run(DAY_S, 980))
-    write(context, "A-USD", records((DAY_S + 55 * 300, State.CONFIRMED, 99.0, 7)))
+    write(context, "A-USD", records((DAY_S + 55 * 300, CandleState.CONFIRMED, 99.0, 7)))
     update(context, "A-USD", 55, 55, now_s=DAY_S + 980 * 300)
     (hourly,) = context.candles.read(series("A-USD", Timeframe.H1), DAY_S + 48 * 300, DAY_S + 48 * 300).records
     assert hourly["high"] == 99.0

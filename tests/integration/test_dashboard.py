@@ -16,19 +16,19 @@ import pytest
 import redis
 
 from app.context import Context
-from app.market.candles import State, UnifiedCandle
+from app.market.candles import CandleState, UnifiedCandle
 from app.market.records import EMPTY, Records
 from app.market.series import Series
 from app.market.timeframes import Timeframe
 from app.settings import Settings
 from app.storage import keys, mismatches
-from app.storage.alert_changes import Alert, AlertChange, Watched
+from app.storage.alert_changes import Alert, AlertChange, AlertCursor
 from app.storage.connection import connect
 from app.storage.forming import FormingFeed
 from app.storage.indicators import IndicatorValue
 from app.storage.model import Write
 from app.storage.products import FollowedProduct
-from app.storage.queue import Kind, Request, Why
+from app.storage.queue import BackfillRequest, Kind, Priority
 from tests import filled
 from tests.alerting import B0, RULED, fact
 from tests.integration.test_web import served
@@ -170,7 +170,7 @@ def products(page: Page) -> list[str]:
     return list(page.locator(".market tbody th a").all_inner_texts())
 
 
-def bar(start_s: int, close: float, state: State = State.CLOSED, *, later_ms: int = 1) -> Records:
+def bar(start_s: int, close: float, state: CandleState = CandleState.CLOSED, *, later_ms: int = 1) -> Records:
     """One candle of 5m, observed `later_ms` after what is there."""
     record = filled.forming(start_s)
     record["flags"], record["close"], record["high"] = state, close, max(103.0, close)
@@ -407,7 +407,7 @@ def test_the_forming_candle_moves(visit: Open, context: Context) -> None:
             exchange="coinbase", product="SOL-USD", timeframe=M5, start_s=OPEN_S,
             open=100.0, high=105.0, low=98.0, close=close, volume=3.0,
         )  # fmt: skip
-        FormingFeed(context.redis, "coinbase").tell([candle])
+        FormingFeed(context.redis, "coinbase").publish([candle])
         for page in (five, hour):
             eventually(lambda p=page, c=close: f"C {c:.2f}" in text(p, "#readout").replace("\n", " "))
             assert "forming" in text(page, "#readout")
@@ -434,7 +434,7 @@ def test_a_gap_is_drawn_and_a_late_bar_fills_it(visit: Open, context: Context, h
     chart(page)
     assert text(page, "#gaps") == "1 gap: 2021-03-04 07:05"
     assert pixels(page, "--gap") > 500
-    empty = bar(missing, 101.0, State.CONFIRMED)
+    empty = bar(missing, 101.0, CandleState.CONFIRMED)
     empty["flags"] |= EMPTY
     empty["open"] = empty["high"] = empty["low"] = 101.0
     empty["volume"] = 0
@@ -459,12 +459,12 @@ def test_a_product_without_data_says_why(visit: Open, product: str, message: str
 
 @pytest.mark.usefixtures("held")
 def test_the_health_page_shows_where_the_trouble_is(visit: Open, context: Context) -> None:
-    pending, failed = (Request(Kind.GAP, "SOL-USD", t) for t in filled.TIMEFRAMES)
-    context.queue.add([(pending, Why.GAP), (failed, Why.GAP)])
+    pending, failed = (BackfillRequest(Kind.GAP, "SOL-USD", t) for t in filled.TIMEFRAMES)
+    context.queue.add([(pending, Priority.GAP), (failed, Priority.GAP)])
     context.queue.fail(failed, "404 unknown product", filled.NOW_S * 1000)
-    written = context.candles.write([Write(SOL, bar(OPEN_S - 300, 102.5, State.CONFIRMED))])
+    written = context.candles.write([Write(SOL, bar(OPEN_S - 300, 102.5, CandleState.CONFIRMED))])
     mismatches.record(context.redis, written, cause="reconcile", exchange_ms=filled.NOW_S * 1000)
-    context.redis.set(keys.slot("reconcile", "coinbase"), filled.NOW_S // 3600)
+    context.redis.set(keys.last_run("reconcile", "coinbase"), filled.NOW_S // 3600)
     context.budget.pause(60)
     page = visit("/health")
     page.wait_for_selector("#health-redis")
@@ -513,9 +513,9 @@ def raise_alerts(context: Context, numbers: list[int]) -> None:
     first_s = OPEN_S - 300 * 100
     facts = [fact((OPEN_S - B0) // 300 - n, SOL) for n in numbers]
     alerts = [Alert(f["id"], f["start"], "-150 down", ("desk",), f) for f in facts]
-    if context.indicators.read_watched([SOL])[0] is None:
-        look(context, AlertChange(Watched(first_s, first_s, first_s), True, [], RULED, [], []))
-    look(context, AlertChange(Watched(first_s, first_s, first_s), False, [(first_s, OPEN_S)], RULED, alerts, []))
+    if context.indicators.read_cursors([SOL])[0] is None:
+        look(context, AlertChange(AlertCursor(first_s, first_s, first_s), True, [], RULED, [], []))
+    look(context, AlertChange(AlertCursor(first_s, first_s, first_s), False, [(first_s, OPEN_S)], RULED, alerts, []))
 
 
 def look(context: Context, change: AlertChange) -> None:

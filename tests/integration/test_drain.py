@@ -1,11 +1,11 @@
-"""What a backfill worker does with the repair queue, on a real Redis and a real exchange."""
+"""What a backfill worker does with the backfill queue, on a real Redis and a real exchange."""
 
 from __future__ import annotations
 
 import pytest
 import redis
 
-from app.backfill.service import Repair
+from app.backfill.service import Backfill
 from app.context import Context
 from app.market.timeframes import BASE
 from app.settings import Settings
@@ -37,14 +37,14 @@ class Market:
         )
         self.context = Context(settings, client)
         self.context.products.follow([FollowedProduct(series().product, series().product)])
-        self.repair = Repair(self.context, self.context.settings, self.context.budgeted_rest, self.context.tasks)
+        self.backfill = Backfill(self.context, self.context.settings, self.context.budgeted_rest, self.context.tasks)
 
     def work(self) -> bool:
         """What beat and a backfill worker do all the time."""
-        self.context.clock.tell(self.exchange.clock.now_ms())
-        self.repair.scan()
-        self.repair.reconcile()
-        return self.repair.drain(max_s=1) >= 0
+        self.context.clock.set(self.exchange.clock.now_ms())
+        self.backfill.scan()
+        self.backfill.reconcile()
+        return self.backfill.drain(max_s=1) >= 0
 
     def wrong(self, newest_s: int) -> int:
         """How many buckets with trades, up to `newest_s` and in reach of a ring, are not as the exchange has them."""

@@ -13,7 +13,7 @@ from app.market.timeframes import BASE
 from app.settings import Settings
 from app.storage import keys
 from app.storage.model import Origin, Write
-from app.storage.queue import Kind, Request, Why
+from app.storage.queue import BackfillRequest, Kind, Priority
 from app.util.stop import Stop
 from simulator import LocalExchange, SeededMarket
 from tests.build import run, series
@@ -21,7 +21,7 @@ from tests.build import run, series
 pytestmark = pytest.mark.integration
 
 START_S = 1_700_006_400
-GAP = Request(Kind.GAP, "BTC-USD", BASE)
+GAP = BackfillRequest(Kind.GAP, "BTC-USD", BASE)
 HOUR_MS = 3_600_000
 
 
@@ -41,7 +41,7 @@ def context(redis_client: redis.Redis, exchange: LocalExchange) -> Context:
 
 def heard(context: Context, exchange: LocalExchange, age_ms: int = 0) -> None:
     """The exchange's clock was heard so long ago."""
-    context.clock.tell(exchange.clock.now_ms())
+    context.clock.set(exchange.clock.now_ms())
     context.redis.hincrby(keys.clock("coinbase"), "heard_ms", -age_ms)
 
 
@@ -54,7 +54,7 @@ def test_a_clock_that_was_not_heard_for_ten_seconds_is_requested(
     context: Context, exchange: LocalExchange, age_ms: int, is_old: bool
 ) -> None:
     heard(context, exchange, age_ms)
-    context.queue.add([(GAP, Why.GAP)], not_before_ms=exchange.clock.now_ms() + HOUR_MS)
+    context.queue.add([(GAP, Priority.GAP)], not_before_ms=exchange.clock.now_ms() + HOUR_MS)
     exchange.clock.jump(HOUR_MS)
     assert bool(drained(context)) is is_old
     clock = context.clock.read()
@@ -71,7 +71,7 @@ def test_while_nothing_waits_no_time_is_requested(context: Context) -> None:
 def test_a_request_is_released_with_what_is_left_of_it(context: Context, exchange: LocalExchange) -> None:
     heard(context, exchange)
     exchange.inject("rest_empty", count=20)
-    context.queue.add([(GAP, Why.START)])
+    context.queue.add([(GAP, Priority.START)])
     assert drained(context) >= 1
     state = context.queue.state()
     assert (state.leased, state.ready, state.settling) == (0, 0, 1)
@@ -83,7 +83,7 @@ def test_a_request_that_needs_nothing_is_done(context: Context, exchange: LocalE
     newest_s = BASE.last_over(exchange.clock.now_ms() / 1000 - 2)
     held = run(newest_s - 999 * BASE.seconds, 1_000)
     context.candles.write([Write(series(), held, Origin.given(int(held["start_s"][0])))])
-    context.queue.add([(GAP, Why.GAP)])
+    context.queue.add([(GAP, Priority.GAP)])
     assert drained(context) == 0
     assert context.queue.state().total == 0
     assert context.budget.state().in_use == 0
@@ -94,14 +94,14 @@ def test_a_page_that_follows_is_requested_in_the_same_turn(context: Context, exc
     exchange.clock.jump(7 * 24 * HOUR_MS)
     exchange.inject("rest_empty", count=1)
     heard(context, exchange)
-    context.queue.add([(GAP, Why.START)])
+    context.queue.add([(GAP, Priority.START)])
     assert drained(context) >= 2
 
 
 def test_without_a_permit_a_request_waits_for_the_next_turn(context: Context, exchange: LocalExchange) -> None:
     heard(context, exchange)
     context.budget.pause(60)
-    context.queue.add([(GAP, Why.START)])
+    context.queue.add([(GAP, Priority.START)])
     assert drained(context) == 0
     assert context.queue.pending() == {GAP}
     assert context.queue.state().leased == 0
@@ -109,10 +109,10 @@ def test_without_a_permit_a_request_waits_for_the_next_turn(context: Context, ex
 
 def test_an_error_costs_a_try_and_no_other_request(context: Context, exchange: LocalExchange) -> None:
     heard(context, exchange)
-    other = Request(Kind.GAP, "ETH-USD", BASE)
+    other = BackfillRequest(Kind.GAP, "ETH-USD", BASE)
     exchange.inject("rest_500", path="BTC-USD/candles", count=1_000)  # also at the next try, which may be soon
-    context.queue.add([(GAP, Why.GAP)])
-    context.queue.add([(other, Why.HISTORY)])
+    context.queue.add([(GAP, Priority.GAP)])
+    context.queue.add([(other, Priority.HISTORY)])
     assert drained(context) >= 2
     assert context.queue.attempts(GAP) >= 1
     assert context.queue.attempts(other) == 0
@@ -124,6 +124,6 @@ def test_it_stops_when_it_is_told_to(context: Context, exchange: LocalExchange) 
     heard(context, exchange)
     stop = Stop()
     stop.set()
-    context.queue.add([(GAP, Why.START)])
+    context.queue.add([(GAP, Priority.START)])
     assert drained(context, stop) == 0
     assert context.queue.state().ready == 1

@@ -34,7 +34,7 @@ def told(clock: ClockCache) -> int:
 
 def test_of_the_times_that_several_processes_hear_the_furthest_counts(clock: ClockCache) -> None:
     for exchange_ms in (THEN_MS, THEN_MS + 5, THEN_MS + 2):
-        clock.tell(exchange_ms)
+        clock.set(exchange_ms)
     assert told(clock) == THEN_MS + 5
 
 
@@ -42,22 +42,22 @@ def test_a_time_ahead_that_nobody_hears_again_gives_way_after_ten_seconds(
     clock: ClockCache, redis_client: redis.Redis
 ) -> None:
     """However often others report theirs meanwhile, or a clock that leapt and came back would stop everything."""
-    clock.tell(THEN_MS + 86_400_000)
+    clock.set(THEN_MS + 86_400_000)
     pass_time(redis_client, 8_000)
-    clock.tell(THEN_MS)
+    clock.set(THEN_MS)
     assert told(clock) == THEN_MS + 86_400_000
     pass_time(redis_client, 8_000)
-    clock.tell(THEN_MS)
+    clock.set(THEN_MS)
     assert told(clock) == THEN_MS
 
 
 def test_a_time_that_is_heard_again_is_fresh(clock: ClockCache, redis_client: redis.Redis) -> None:
-    clock.tell(THEN_MS)
+    clock.set(THEN_MS)
     pass_time(redis_client, 60_000)
     known = clock.read()
     assert known is not None
     assert known.age_ms >= 60_000
-    clock.tell(THEN_MS)
+    clock.set(THEN_MS)
     known = clock.read()
     assert known is not None
     assert known.age_ms < 60_000

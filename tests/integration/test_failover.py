@@ -11,7 +11,7 @@ from redis import Redis
 from app.cli import NOT_READY, main
 from app.context import Context
 from app.errors import Unready
-from app.launch.claim import claim
+from app.launch.market_lock import claim
 from app.launch.redis import RedisServer
 from app.market.timeframes import Timeframe
 from app.query.lookup import Lookup
@@ -52,7 +52,7 @@ def test_what_is_read_from_a_replica_is_said_to_be_behind(
         filled.fill(Context(filled.settings(two.first.url), master))
         context = Context(filled.settings(url), replica)
         lookup = Lookup(context, context.settings.timeframes)
-        eventually(lambda: replica.exists("cw:1:products:coinbase") and len(lookup.products()["products"]) == 4)
+        eventually(lambda: replica.exists("cw:2:products:coinbase") and len(lookup.products()["products"]) == 4)
         eventually(
             lambda: len(lookup.candles("BTC-USD", Timeframe.M5)["candles"]) > 100,
             timeout=10,
@@ -99,4 +99,4 @@ def test_everybody_goes_on_at_the_new_master(tmp_path: Path) -> None:
 
 def _told_s(client: Redis) -> float:
     """What the ingest last wrote of the exchange's clock."""
-    return int(client.hget("cw:1:clock:coinbase", "exchange_ms") or 0) / 1000
+    return int(client.hget("cw:2:clock:coinbase", "exchange_ms") or 0) / 1000

@@ -13,22 +13,22 @@ from app.backfill.filler import TRIES, Filler
 from app.context import Context
 from app.errors import ExchangeError, Refused, Throttled, Unavailable
 from app.exchange.adapter import Page
-from app.market.candles import State, UnifiedCandle
+from app.market.candles import CandleState, UnifiedCandle
 from app.market.records import PROVISIONAL, Records
 from app.market.timeframes import BASE, Timeframe
 from app.settings import Settings
 from app.storage import keys, mismatches
+from app.storage.changed_ranges import ChangedRange
 from app.storage.model import Origin, Outcome, Write, Written
-from app.storage.queue import Kind, Request, Why
-from app.storage.requests import Need
-from app.storage.touched import Touched
+from app.storage.queue import BackfillRequest, Kind, Priority
+from app.storage.requests import PageRequest
 from app.storage.trust import StreamTrust
 from tests.build import B0, STEP, candle, records, run, series
 
 pytestmark = pytest.mark.integration
 
-GAP, RECONCILE = (Request(kind, "BTC-USD", BASE) for kind in (Kind.GAP, Kind.RECONCILE))
-CLOSED, CONFIRMED = State.CLOSED, State.CONFIRMED
+GAP, RECONCILE = (BackfillRequest(kind, "BTC-USD", BASE) for kind in (Kind.GAP, Kind.RECONCILE))
+CLOSED, CONFIRMED = CandleState.CLOSED, CandleState.CONFIRMED
 
 
 def start(bucket: int) -> int:
@@ -56,17 +56,17 @@ class Worker:
 
     def __init__(self, client: redis.Redis) -> None:
         self.context = Context(Settings(), client)
-        self.news: list[Touched] = []
+        self.news: list[ChangedRange] = []
         self.filler = Filler(self.context, self.context.settings, self.news.extend)
 
     def hold(self, rows: Records, timeframe: Timeframe = BASE) -> None:
         origin = Origin.given(int(rows["start_s"][0]))
         self.context.candles.write([Write(series(timeframe=timeframe), rows, origin)], announce=False)
 
-    def work(self, request: Request, first: int, last: int, now_ms: int, *rows: UnifiedCandle) -> str:
+    def work(self, request: BackfillRequest, first: int, last: int, now_ms: int, *rows: UnifiedCandle) -> str:
         """Returns the reason under which the request was counted."""
         permit = Permit(list(rows))
-        need = Need(BASE, start(first), start(last), not self.held(0, 0).revision)
+        need = PageRequest(BASE, start(first), start(last), not self.held(0, 0).revision)
         self.filler.work(request, need, now_ms, permit)  # type: ignore[arg-type]
         return permit.reasons[0]
 
@@ -77,8 +77,8 @@ class Worker:
         records = self.held(0, last).records
         return [(int(r["start_s"]) - B0) // STEP for r in records if r["flags"] & PROVISIONAL]
 
-    def claimed(self, request: Request = GAP) -> Request:
-        self.context.queue.add([(request, Why.GAP)])
+    def claimed(self, request: BackfillRequest = GAP) -> BackfillRequest:
+        self.context.queue.add([(request, Priority.GAP)])
         assert self.context.queue.claim(0) == request
         return request
 
@@ -133,7 +133,7 @@ def test_a_first_page_and_history_are_not_announced_and_a_gap_is(worker: Worker)
     assert worker.events == 0, "all of it lies before the first trade"
     assert worker.work(GAP, 18, 25, at(25, 100), *rows(10, 16)[8:]) == "gap"
     assert worker.events > 0
-    assert worker.news[0] == Touched("BTC-USD", BASE, start(10), start(19))
+    assert worker.news[0] == ChangedRange("BTC-USD", BASE, start(10), start(19))
     assert worker.news[-1].last_s == start(24)
 
 
@@ -154,7 +154,7 @@ def test_a_contradiction_changes_nothing_and_is_requested_again(worker: Worker) 
 
 def test_after_a_second_opinion_a_contradiction_waits_like_what_no_response_covers(worker: Worker) -> None:
     worker.hold(run(B0, 14))
-    worker.context.queue.add([(GAP, Why.GAP)])
+    worker.context.queue.add([(GAP, Priority.GAP)])
     said = [c for c in rows(0, 10) if c.start_s != start(4)]
     request = worker.claimed()
     with pytest.raises(Unavailable) as error:
@@ -165,7 +165,7 @@ def test_after_a_second_opinion_a_contradiction_waits_like_what_no_response_cove
     other = [c for c in rows(0, 10) if c.start_s != start(6)]
     worker.work(request, 0, 9, at(12), *other)
     assert worker.provisional(9) == [4, 6]
-    ((asked,),) = worker.context.queue.asked([GAP])
+    ((asked,),) = worker.context.queue.uncovered([GAP])
     assert (asked.first_s, asked.last_s, asked.due_s) == (start(4), start(6), at(13) / 1000)
 
 
@@ -198,16 +198,16 @@ def test_what_a_response_did_not_cover_waits_for_its_time(worker: Worker) -> Non
 
 
 def test_a_series_that_was_never_requested_is_not_reconciled(worker: Worker) -> None:
-    assert worker.filler.need(RECONCILE, at(11)) is None
+    assert worker.filler.next_page(RECONCILE, at(11)) is None
     worker.hold(run(B0, 10))
-    assert worker.filler.need(RECONCILE, at(11)) is not None
+    assert worker.filler.next_page(RECONCILE, at(11)) is not None
 
 
 def test_a_reconciliation_leaves_no_trace_of_what_it_did_not_cover(worker: Worker) -> None:
     worker.hold(run(B0, 5))
     request = worker.claimed(RECONCILE)
     worker.work(request, 0, 9, at(9, 100), *rows(0, 5))
-    assert worker.context.queue.asked([GAP, RECONCILE]) == [(), ()]
+    assert worker.context.queue.uncovered([GAP, RECONCILE]) == [(), ()]
     worker.filler.release(request, at(9, 100))
     assert worker.context.queue.state().total == 0
 
@@ -225,19 +225,19 @@ def test_what_is_left_of_a_series_with_all_but_its_history_is_history(worker: Wo
     worker.context.candles.write([Write(series(), run(B0, 10))], announce=False)
     request = worker.claimed()
     worker.filler.release(request, at(10, 1))
-    assert worker.context.queue.whys() == {request: Why.HISTORY}
+    assert worker.context.queue.priorities() == {request: Priority.HISTORY}
 
 
 def test_of_a_shorter_timeframe_several_buckets_are_requested_at_once(worker: Worker) -> None:
-    minute = Request(Kind.GAP, "BTC-USD", Timeframe.M1)
+    minute = BackfillRequest(Kind.GAP, "BTC-USD", Timeframe.M1)
     held = run(B0 - 60_000, 1_007, step=60)
     held["flags"][-1] |= PROVISIONAL
     worker.hold(held, Timeframe.M1)
     worker.claimed(minute)
     worker.filler.release(minute, (B0 + 425) * 1000)
     assert worker.context.queue.state().settling == 1
-    assert not any(worker.filler.need(minute, now_s * 1000) for now_s in range(B0 + 425, B0 + 602))
-    assert worker.filler.need(minute, (B0 + 602) * 1000)
+    assert not any(worker.filler.next_page(minute, now_s * 1000) for now_s in range(B0 + 425, B0 + 602))
+    assert worker.filler.next_page(minute, (B0 + 602) * 1000)
 
 
 # Trust in the stream.

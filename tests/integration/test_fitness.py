@@ -9,7 +9,7 @@ import redis
 
 from app.context import Context
 from app.query.status import read_status
-from app.storage.fitness import Server, ask, unfit
+from app.storage.fitness import ServerFacts, ask, unfit
 from tests import filled
 
 pytestmark = pytest.mark.integration
@@ -50,5 +50,5 @@ def test_a_user_who_may_not_ask_gets_a_status_that_says_so(context: Context, red
     ],
 )
 def test_what_is_no_single_redis_is_named(info: dict[str, str], words: str) -> None:
-    (problem,) = unfit(Server.of(info))
+    (problem,) = unfit(ServerFacts.of(info))
     assert words in problem

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from app.compute.computer import Computer
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import EMPTY, RECORD, Records
 from app.market.series import Series
 from app.market.timeframes import Timeframe
 from app.storage import keys
+from app.storage.changed_ranges import ChangedRange
 from app.storage.model import Origin, Write
 from app.storage.products import FollowedProduct
-from app.storage.touched import Touched
 from simulator import LocalExchange, SeededMarket
 from tests.exchange import Bar, Exchange
 from tests.oracle import TAIL_S, expected, followed, wrong_candles, wrong_indicators
@@ -54,7 +54,7 @@ class Stand:
         """Candles as REST would have confirmed them, later than any before; and the indicator of the newest."""
         observed_ms, context = next(self._observed_ms), self.system.context
         context.candles.write([Write(series, as_records(bars, observed_ms), origin)])
-        touched = [Touched(series.product, series.timeframe, max(bars), max(bars))]
+        touched = [ChangedRange(series.product, series.timeframe, max(bars), max(bars))]
         computer = Computer(context.candles, context.indicators, "coinbase", (series.timeframe,))
         computer.update(touched, self.exchange.now_s())
 
@@ -68,7 +68,7 @@ class Stand:
 
 
 def as_records(bars: dict[int, Bar], observed_ms: int) -> Records:
-    rows = [(s, State.CONFIRMED | (0 if bar.trades else EMPTY), observed_ms, *bar[:5]) for s, bar in bars.items()]
+    rows = [(s, CandleState.CONFIRMED | (0 if bar.trades else EMPTY), observed_ms, *bar[:5]) for s, bar in bars.items()]
     return np.array(rows, RECORD)
 
 

@@ -236,7 +236,7 @@ def test_the_other_channels_have_a_snapshot_and_an_acknowledgement(client: Clien
 
 
 def test_level2_ends_at_thirty_products(client: Client, exchange: LocalExchange) -> None:
-    client.subscribe("level2", *[p for p in exchange.tape.products if p not in ("REN-USD", "TIA-USD", "RARI-USD")])
+    client.subscribe("level2", *[p for p in exchange.trade_log.products if p not in ("REN-USD", "TIA-USD", "RARI-USD")])
     assert len(client.of("subscriptions")[0]["events"][0]["subscriptions"]["level2"]) == 30
     assert {"type": "error", "message": "too many L2 streams requested in a single session"} in client.frames
 

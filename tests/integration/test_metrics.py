@@ -17,8 +17,8 @@ from app.market.timeframes import Timeframe
 from app.storage import keys, mismatches
 from app.storage.connection import connect
 from app.storage.model import Write
-from app.storage.queue import Kind, Request, Why
-from app.storage.tally import counted
+from app.storage.queue import BackfillRequest, Kind, Priority
+from app.storage.request_counters import count_request
 from tests import filled, plain
 from tests.integration.test_stream import add, following
 from tests.oracle import Exchange
@@ -82,19 +82,19 @@ def test_the_state_of_an_installation_that_is_well(web: str) -> None:
 
 
 def test_trouble_is_counted_where_it_is(web: str, context: Context) -> None:
-    gap, failed = (Request(Kind.GAP, "SOL-USD", t) for t in filled.TIMEFRAMES)
-    context.queue.add([(gap, Why.GAP), (failed, Why.GAP)])
+    gap, failed = (BackfillRequest(Kind.GAP, "SOL-USD", t) for t in filled.TIMEFRAMES)
+    context.queue.add([(gap, Priority.GAP), (failed, Priority.GAP)])
     context.queue.fail(failed, "404", filled.NOW_S * 1000)
-    context.redis.zrem(keys.repair("coinbase", "ready"), str(failed))
+    context.redis.zrem(keys.backfill("coinbase", "ready"), str(failed))
     corrected = filled.walk(filled.OPEN_S - 300, 1, 300)
     corrected["observed_ms"] += 1
     written = context.candles.write([Write(BTC, corrected)])
     mismatches.record(context.redis, written, cause="reconcile", exchange_ms=filled.NOW_S * 1000)
     assert context.budget.acquire()
     context.budget.pause(30)
-    context.redis.rpush("cw:1:celery:indicators", b"{}")
+    context.redis.rpush("cw:2:celery:indicators", b"{}")
     now = eventually(lambda: m if of(m := scrape(web), "open_gaps", timeframe="5m") else None)
-    assert [of(now, "repair_requests", state=s) for s in ("ready", "given_up")] == [1, 1]
+    assert [of(now, "backfill_requests", state=s) for s in ("ready", "given_up")] == [1, 1]
     assert of(now, "corrections_total", cause="reconcile", timeframe="5m") == 1
     assert (of(now, "budget_in_use"), of(now, "budget_granted_total"), of(now, "budget_throttled_total")) == (1, 1, 1)
     assert 25 < of(now, "budget_paused_seconds") <= 30
@@ -113,7 +113,7 @@ def test_trouble_is_counted_where_it_is(web: str, context: Context) -> None:
 )
 def test_requests_count_by_reason_and_status(web: str, context: Context, error: Exception | None, status: str) -> None:
     def ask() -> None:
-        with counted(context.redis, "gap"):
+        with count_request(context.redis, "gap"):
             if error:
                 raise error
 

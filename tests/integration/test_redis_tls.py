@@ -112,7 +112,7 @@ def test_a_worker_takes_tasks_over_it(server: TlsRedis, processes: Callable[...,
     assert processes(asking, env=env).wait() == 0
     with closing(connect(server.url())) as client:
         eventually(lambda: "ready" in worker.output(), timeout=30)
-        eventually(lambda: not client.exists("cw:1:celery:alerts", "cw:1:celery:unacked"), timeout=30)
+        eventually(lambda: not client.exists("cw:2:celery:alerts", "cw:2:celery:unacked"), timeout=30)
     assert PASSWORD not in worker.output()
     assert worker.stop() == 0
 

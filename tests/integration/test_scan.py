@@ -9,15 +9,15 @@ import redis
 from app.backfill.scan import Found, Scanner
 from app.compute.computer import Computer
 from app.context import Context
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import PROVISIONAL, Records
 from app.market.timeframes import BASE, Timeframe
 from app.settings import Settings
+from app.storage.changed_ranges import ChangedRange
 from app.storage.model import Origin, Write
 from app.storage.products import FollowedProduct
-from app.storage.queue import Kind, Request, Why
-from app.storage.requests import Asked
-from app.storage.touched import Touched
+from app.storage.queue import BackfillRequest, Kind, Priority
+from app.storage.requests import Uncovered
 from tests.build import B0, STEP, empty, run, series
 
 pytestmark = pytest.mark.integration
@@ -27,7 +27,7 @@ CAPACITY = 600
 NEWEST = B0 + CAPACITY * STEP
 EDGE = NEWEST - (CAPACITY - 3) * STEP
 NOW_MS = (NEWEST + STEP) * 1000 + 70_000
-GAP = Request(Kind.GAP, "BTC-USD", BASE)
+GAP = BackfillRequest(Kind.GAP, "BTC-USD", BASE)
 
 
 def context_of(client: redis.Redis, *timeframes: str) -> Context:
@@ -47,18 +47,18 @@ def write(context: Context, rows: Records, timeframe: Timeframe = BASE, origin: 
 
 def compute(context: Context) -> None:
     computer = Computer(context.candles, context.indicators, "coinbase", context.settings.timeframes)
-    computer.update([Touched("BTC-USD", BASE, NEWEST, NEWEST)], NOW_MS / 1000)
+    computer.update([ChangedRange("BTC-USD", BASE, NEWEST, NEWEST)], NOW_MS / 1000)
 
 
 def scan(context: Context, exchange_ms: int = NOW_MS) -> list[Found]:
     return Scanner(context, context.settings).scan(exchange_ms)
 
 
-def requests(found: list[Found]) -> list[tuple[Request, Why, int | None]]:
+def requests(found: list[Found]) -> list[tuple[BackfillRequest, Priority, int | None]]:
     return [f.request for f in found if f.request]
 
 
-def touched(found: list[Found]) -> list[Touched]:
+def touched(found: list[Found]) -> list[ChangedRange]:
     return [f.touched for f in found if f.touched]
 
 
@@ -70,12 +70,12 @@ FULL = run(EDGE, CAPACITY - 2)
 
 
 def test_a_series_that_was_never_requested_is_started_at_once(context: Context) -> None:
-    assert requests(scan(context)) == [(GAP, Why.START, None)]
+    assert requests(scan(context)) == [(GAP, Priority.START, None)]
 
 
 def test_in_a_complete_series_nothing_is_found_and_its_indicator_only_if_it_is_behind(context: Context) -> None:
     write(context, FULL)
-    assert scan(context) == [Found(series(), 0, touched=Touched("BTC-USD", BASE, NEWEST, NEWEST))]
+    assert scan(context) == [Found(series(), 0, touched=ChangedRange("BTC-USD", BASE, NEWEST, NEWEST))]
     compute(context)
     assert scan(context) == []
 
@@ -85,7 +85,7 @@ def test_one_missing_bucket_anywhere_in_the_ring_is_requested(context: Context, 
     write(context, without(FULL, bucket))
     (found,) = [f for f in scan(context) if f.request]
     assert found.buckets == 1
-    assert found.request == (GAP, Why.HISTORY if bucket == EDGE else Why.GAP, None)
+    assert found.request == (GAP, Priority.HISTORY if bucket == EDGE else Priority.GAP, None)
 
 
 def test_one_provisional_candle_in_a_complete_series_is_requested(context: Context) -> None:
@@ -93,18 +93,18 @@ def test_one_provisional_candle_in_a_complete_series_is_requested(context: Conte
     rows["flags"][-5] |= PROVISIONAL
     write(context, rows)
     (found,) = [f for f in scan(context) if f.request]
-    assert (found.buckets, found.request) == (1, (GAP, Why.GAP, None))
+    assert (found.buckets, found.request) == (1, (GAP, Priority.GAP, None))
 
 
 def test_what_only_the_stream_said_is_confirmed_though_no_reconciliation_reaches_it(context: Context) -> None:
     """It closed just before a long downtime, so nothing has compared it with REST."""
     rows = FULL.copy()
     reached = NEWEST - 348 * STEP
-    rows["flags"][np.isin(rows["start_s"], [reached - STEP, reached, NEWEST])] = State.CLOSED
+    rows["flags"][np.isin(rows["start_s"], [reached - STEP, reached, NEWEST])] = CandleState.CLOSED
     write(context, rows)
     (found,) = [f for f in scan(context) if f.request]
     assert found.buckets == 1
-    rows["flags"][rows["start_s"] < reached] = State.CONFIRMED
+    rows["flags"][rows["start_s"] < reached] = CandleState.CONFIRMED
     write(context, rows)
     assert requests(scan(context)) == []
 
@@ -115,7 +115,7 @@ def test_a_ring_grows_to_the_capacity_of_the_settings_and_what_it_lacks_then_is_
     write(context, FULL, origin=Origin.given(EDGE))
     larger = Context(context.settings.model_copy(update={"series_capacity": 2 * CAPACITY}), redis_client)
     (found,) = [f for f in Scanner(larger, larger.settings).scan(NOW_MS) if f.request]
-    assert found.request == (GAP, Why.HISTORY, None)
+    assert found.request == (GAP, Priority.HISTORY, None)
     assert found.buckets == CAPACITY
     held = larger.candles.read_whole(series(), NEWEST)
     assert held.over["start_s"].tolist() == FULL["start_s"].tolist(), "nothing was lost"
@@ -131,13 +131,13 @@ def test_what_the_stream_may_still_bring_is_not_requested(context: Context) -> N
 def test_what_was_requested_in_vain_is_requested_when_it_is_due(context: Context) -> None:
     write(context, without(FULL, NEWEST - 3 * STEP))
     asked_s = NOW_MS / 1000 - 10
-    context.queue.note_asked(GAP, (Asked(NEWEST - 3 * STEP, NEWEST - 3 * STEP, asked_s, 1),))
-    assert requests(scan(context)) == [(GAP, Why.GAP, int(asked_s * 1000) + 300_000)]
+    context.queue.note_uncovered(GAP, (Uncovered(NEWEST - 3 * STEP, NEWEST - 3 * STEP, asked_s, 1),))
+    assert requests(scan(context)) == [(GAP, Priority.GAP, int(asked_s * 1000) + 300_000)]
 
 
 @pytest.mark.parametrize("later_ms", [3_599_999, -3_599_999])
 def test_a_request_that_was_given_up_rests_for_an_hour(context: Context, later_ms: int) -> None:
-    context.queue.add([(GAP, Why.GAP)])
+    context.queue.add([(GAP, Priority.GAP)])
     context.queue.claim(NOW_MS)
     context.queue.fail(GAP, "why", NOW_MS)
     assert scan(context, NOW_MS + later_ms) == []
@@ -149,7 +149,7 @@ def test_empty_buckets_that_carry_another_close_are_computed_again(context: Cont
     quiet = NEWEST - 40 * STEP
     write(context, np.concatenate([without(FULL, quiet), empty(quiet, 99.0)]))
     compute(context)
-    assert Touched("BTC-USD", BASE, quiet, quiet) in touched(scan(context))
+    assert ChangedRange("BTC-USD", BASE, quiet, quiet) in touched(scan(context))
 
 
 def test_a_longer_candle_that_can_be_built_is_built_and_the_others_are_requested(redis_client: redis.Redis) -> None:
@@ -160,7 +160,7 @@ def test_a_longer_candle_that_can_be_built_is_built_and_the_others_are_requested
     write(context, without(held, newest - 900, newest - 5 * 900), M15, Origin.given(int(held["start_s"][0])))
     found = scan(context)
     first, last = newest - 5 * 900, newest - 900 + 2 * STEP
-    assert Touched("BTC-USD", BASE, first, last) in touched(found)
+    assert ChangedRange("BTC-USD", BASE, first, last) in touched(found)
     assert requests(found) == [], "all that is missing can be built"
 
 
@@ -180,5 +180,5 @@ def test_longer_candles_from_before_the_first_shorter_one_are_requested(redis_cl
     lost = newest - 250 * 900
     held = run(newest - 300 * 900, 301, step=900)
     write(context, without(held, lost), M15, Origin.given(int(held["start_s"][0])))
-    request = Request(Kind.GAP, "BTC-USD", M15)
-    assert requests(scan(context)) == [(request, Why.GAP, None)]
+    request = BackfillRequest(Kind.GAP, "BTC-USD", M15)
+    assert requests(scan(context)) == [(request, Priority.GAP, None)]

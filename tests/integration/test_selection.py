@@ -10,7 +10,7 @@ import redis
 
 from app.context import Context
 from app.ingest.following import Following
-from app.ingest.universe import Selection, Selector
+from app.ingest.product_selection import Selection, Selector
 from app.settings import Settings
 from app.storage import keys
 from app.storage.products import FollowedProduct, ProductCache
@@ -64,9 +64,9 @@ class Process:
         assert selection is not None
         return selection
 
-    def look(self) -> set[str]:
+    def check(self) -> set[str]:
         """What it feeds now."""
-        change = self.following.look()
+        change = self.following.check()
         assert not self.fed & {p.product for p in change.new}
         assert set(change.gone) <= self.fed
         self.fed |= {p.product for p in change.new}
@@ -117,7 +117,7 @@ def test_a_selection_that_matches_nothing_says_so_once_and_is_completed_later(
     listed(venue, [row("BTC-USD"), row("ETH-EUR")])
     process = start("a", selection)
     for _ in range(3):
-        assert process.look() == set()
+        assert process.check() == set()
         process.following._selection = process.selector.again(process.following._selection)
     assert process.lost == 0
     (told,) = warnings(caplog)
@@ -126,16 +126,16 @@ def test_a_selection_that_matches_nothing_says_so_once_and_is_completed_later(
     listed(venue, [row("BTC-USD"), row("ETH-EUR"), row("BTC-JPY"), row("BTCC-USD")])
     process.following._selection = process.selector.again(process.following._selection)
     assert process.following._selection.is_final
-    assert process.look() == {"BTCC-USD" if "-" in selection else "BTC-JPY"}
+    assert process.check() == {"BTCC-USD" if "-" in selection else "BTC-JPY"}
 
 
 def test_what_is_still_open_does_not_disturb_what_was_chosen(venue: Venue, start: Start) -> None:
     listed(venue, [row("A-USD", 9), row("B-USD", 8), row("C-USD", 7)])
     process = start("a", "top:2:USD,all:JPY")
-    assert process.look() == {"A-USD", "B-USD"}
+    assert process.check() == {"A-USD", "B-USD"}
     listed(venue, [row("A-USD", 1), row("B-USD", 8), row("C-USD", 9), row("X-JPY")])
     process.following._selection = process.selector.again(process.following._selection)
-    assert process.look() == {"A-USD", "B-USD", "X-JPY"}
+    assert process.check() == {"A-USD", "B-USD", "X-JPY"}
 
 
 def test_a_product_that_is_taken_off_the_listing_is_set_apart_and_comes_back_with_it(
@@ -143,18 +143,18 @@ def test_a_product_that_is_taken_off_the_listing_is_set_apart_and_comes_back_wit
 ) -> None:
     listed(venue, [row("A-USD", 9), row("B-USD", 8)])
     process = start("a", "all:USD")
-    process.look()
+    process.check()
 
     def after(*rows: object) -> dict[str, str | None]:
         listed(venue, rows)
         process.following._selection = process.selector.again(process.following._selection)
-        process.look()
+        process.check()
         return {p.product: p.refused for p in process.context.products.read()}
 
     known = process.following._selection
     assert after(row("A-USD", 9), row("B-USD", 8), row("C-USD", 7)) == {"A-USD": None, "B-USD": None}
     assert process.following._selection is known, "nothing is published anew"
-    process.context.clock.tell(1_614_816_000_000)
+    process.context.clock.set(1_614_816_000_000)
     gone = "the exchange does not list it (seen 2021-03-04 00:00:00 UTC)"
     assert after(row("A-USD", 9)) == {"A-USD": None, "B-USD": None}, "that answer may have been short"
     assert known.look_again_s > process.following._selection.look_again_s
@@ -163,7 +163,7 @@ def test_a_product_that_is_taken_off_the_listing_is_set_apart_and_comes_back_wit
     assert after(row("A-USD", 9)) == {"A-USD": None, "B-USD": None}
     assert after(row("A-USD", 9)) == {"A-USD": None, "B-USD": gone}
     assert process.following._selection.look_again_s == known.look_again_s
-    process.context.clock.tell(1_614_826_000_000)
+    process.context.clock.set(1_614_826_000_000)
     assert after(row("A-USD", 9)) == {"A-USD": None, "B-USD": gone}, "since when it is gone"
     assert after(row("A-USD", 9), row("B-USD", 8)) == {"A-USD": None, "B-USD": None}
     delisted = after(row("A-USD", 9), row("B-USD", 8, status="delisted"))
@@ -176,10 +176,10 @@ def test_a_product_that_is_taken_off_the_listing_is_set_apart_and_comes_back_wit
 
 def test_without_the_listing_it_goes_on_with_what_was_followed_until_there_is_one(venue: Venue, start: Start) -> None:
     listed(venue, [row("BTC-USD"), row("ETH-USD")])
-    start("a").look()
+    start("a").check()
     venue.answer = body({}, 503)
     process = start("a2")
-    assert process.look() == {"BTC-USD", "ETH-USD"}
+    assert process.check() == {"BTC-USD", "ETH-USD"}
     assert not process.selection.is_final
     assert process.selector.again(process.selection) == process.selection
     listed(venue, [row("BTC-USD"), row("NEW-USD")])
@@ -190,11 +190,11 @@ def test_of_all_that_is_followed_each_product_is_fed_by_one_share(venue: Venue, 
     rows = [row(f"P{i:03}-USD", 1_000 - i) for i in range(100)] + [row(f"E{i:02}-EUR") for i in range(40)]
     listed(venue, rows)
     first = start("first", "top:25:USD", "1/2")
-    alone = set(first.look())
+    alone = set(first.check())
     listed(venue, [row(f"P{i:03}-USD", 1_000 + i) for i in range(100)] + rows[100:])  # the other order of volume
     second = start("second", "top:25:USD,all:EUR", "2/2")
-    second.look()
-    first.look()
+    second.check()
+    first.check()
     followed = set(names(first.selection)) | set(names(second.selection))
     assert len(followed) == 25 + 25 + 40
     assert {p.product for p in first.context.products.read()} == followed
@@ -207,8 +207,8 @@ def test_two_processes_with_other_products_follow_both_lists(venue: Venue, start
     """Without shares each feeds all: one may die, and nothing is missing."""
     listed(venue, [row("BTC-USD"), row("ETH-USD"), row("SOL-EUR")])
     a, b = start("a", "BTC-USD,ETH-USD"), start("b", "ETH-USD,all:EUR")
-    a.look()
-    assert b.look() == a.look() == {"BTC-USD", "ETH-USD", "SOL-EUR"}
+    a.check()
+    assert b.check() == a.check() == {"BTC-USD", "ETH-USD", "SOL-EUR"}
 
 
 def test_what_the_exchange_refuses_is_not_fed_by_others_and_not_dropped_by_who_feeds_it(
@@ -216,32 +216,32 @@ def test_what_the_exchange_refuses_is_not_fed_by_others_and_not_dropped_by_who_f
 ) -> None:
     listed(venue, [row("BTC-USD"), row("ETH-USD"), row("OLD-USD", trading_disabled=True)])
     a = start("a", "BTC-USD,ETH-USD,OLD-USD")
-    assert a.look() == {"BTC-USD", "ETH-USD"}
+    assert a.check() == {"BTC-USD", "ETH-USD"}
     a.context.products.refuse({"ETH-USD": "the exchange did not confirm its subscription"})
-    assert a.look() == {"BTC-USD", "ETH-USD"}
+    assert a.check() == {"BTC-USD", "ETH-USD"}
 
 
 def test_what_is_no_longer_followed_is_fed_no_longer(venue: Venue, start: Start) -> None:
     listed(venue, [row("BTC-USD"), row("ETH-USD")])
     process = start("a")
-    assert process.look() == {"BTC-USD", "ETH-USD"}
+    assert process.check() == {"BTC-USD", "ETH-USD"}
     process.context.products.follow([FollowedProduct("BTC-USD", "BTC-USD")])
-    assert process.look() == {"BTC-USD"}
+    assert process.check() == {"BTC-USD"}
 
 
 def test_only_who_feeds_a_product_takes_a_refusal_back(venue: Venue, start: Start) -> None:
     listed(venue, [row(f"P{n}-USD") for n in range(9)])
     first, second = start("a", share="1/2"), start("b", share="2/2")
-    first.look()
-    name = sorted(second.look())[0]
+    first.check()
+    name = sorted(second.check())[0]
     second.context.products.refuse({name: "why"})
 
     def refused() -> list[str]:
         return [p.product for p in first.context.products.read() if p.refused]
 
-    start("a again", share="1/2").look()
+    start("a again", share="1/2").check()
     assert refused() == [name]
-    start("b again", share="2/2").look()
+    start("b again", share="2/2").check()
     assert refused() == []
 
 
@@ -253,14 +253,14 @@ def test_a_part_that_is_published_again_supersedes_nobody(
     listed(venue, [row("BTC-USD"), row("ETH-USD")])
     process = start("a", "BTC-USD")
     process.context.products = ProductCache(redis_client, "coinbase", process="a", lease_s=lease_s)
-    process.look()
+    process.check()
     ProductCache(redis_client, "coinbase", process="b", lease_s=lease_s).follow([FollowedProduct("ETH-USD", "ETH-USD")])
     for is_lost in (True, False):
         until_s = redis_s(redis_client) + 2 * lease_s
         eventually(lambda u=until_s: redis_s(redis_client) > u)
         if is_lost:
             redis_client.hdel(keys.product_leases("coinbase"), "a")
-        process.look()
+        process.check()
     assert set(process.context.products.delivered()) == {"BTC-USD", "ETH-USD"}
 
 
@@ -275,14 +275,14 @@ def test_after_a_loss_of_data_its_part_is_there_again_and_known_refusals_with_it
 ) -> None:
     listed(venue, [row("BTC-USD"), row("ETH-USD")])
     a = start("a")
-    a.look()
+    a.check()
     a.context.products.refuse({"ETH-USD": "why"})
-    a.look()
+    a.check()
     redis_client.flushall()
-    a.look()
-    a.look()
+    a.check()
+    a.check()
     assert a.lost == 1
     assert a.context.products.delivered() == ["BTC-USD"]
     redis_client.hdel(keys.product_leases("coinbase"), "a")
-    assert a.look() == {"BTC-USD", "ETH-USD"}
+    assert a.check() == {"BTC-USD", "ETH-USD"}
     assert a.lost == 1, "only its own part was not there: it was taken for dead"

@@ -19,7 +19,7 @@ import redis
 
 from app.context import Context
 from app.launch.redis import RedisServer
-from app.market.candles import State, UnifiedCandle
+from app.market.candles import CandleState, UnifiedCandle
 from app.market.series import Series
 from app.market.timeframes import Timeframe
 from app.storage import keys
@@ -145,7 +145,7 @@ def forming(price: float) -> UnifiedCandle:
         low=price,
         close=price,
         volume=1.0,
-        state=State.FORMING,
+        state=CandleState.FORMING,
     )
 
 
@@ -196,7 +196,7 @@ def test_forming_candles_come_only_to_who_wants_them_and_have_no_id(
     feed = FormingFeed(context.redis, "coinbase")
 
     def seen() -> list[Event]:
-        feed.tell([forming(7.0)])  # until the listener is there, nobody hears it
+        feed.publish([forming(7.0)])  # until the listener is there, nobody hears it
         return [e for e in watcher.events if e.kind == "forming"]
 
     first = eventually(seen)[0]

@@ -9,26 +9,26 @@ import redis
 from app import tasks as tasks_module
 from app.market.timeframes import BASE
 from app.storage import keys
-from app.storage.touched import Touched
-from app.tasks import ENOUGH, SERIES_A_TASK, Tasks
+from app.storage.changed_ranges import ChangedRange
+from app.tasks import MAX_WAITING_PERIODIC, SERIES_PER_TASK, Tasks
 from tests.build import B0
 
 pytestmark = pytest.mark.integration
 
-TOUCHED = Touched("BTC-USD", BASE, B0, B0)
-WAITING = "cw:1:celery:indicators"
+TOUCHED = ChangedRange("BTC-USD", BASE, B0, B0)
+WAITING = "cw:2:celery:indicators"
 
 
 def test_a_queue_that_nobody_empties_is_bounded_and_what_is_dropped_is_counted(
     tasks: Tasks, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks_module, "MOST_WAITING", 3)
+    monkeypatch.setattr(tasks_module, "MAX_WAITING", 3)
     for _ in range(5):
         tasks.update([TOUCHED])
     assert redis_client.llen(WAITING) == 3
     assert redis_client.hgetall(keys.COUNTERS) == {b"tasks_dropped:indicators": b"2"}
     tasks.drain()
-    assert redis_client.llen("cw:1:celery:backfill") == 1, "every queue has its own bound"
+    assert redis_client.llen("cw:2:celery:backfill") == 1, "every queue has its own bound"
     redis_client.rpop(WAITING)
     tasks.update([TOUCHED])
     assert redis_client.llen(WAITING) == 3
@@ -38,19 +38,22 @@ def test_a_queue_that_nobody_empties_is_bounded_and_what_is_dropped_is_counted(
 def test_of_tasks_that_look_at_everything_a_few_wait_and_none_is_thrown_away_by_a_clock(
     tasks: Tasks, redis_client: redis.Redis
 ) -> None:
-    for _ in range(ENOUGH + 5):
+    for _ in range(MAX_WAITING_PERIODIC + 5):
         tasks.drain()
         tasks.deliver()
     tasks.scan()
-    waiting = {queue: redis_client.lrange(f"cw:1:celery:{queue}", 0, -1) for queue in ("backfill", "alerts")}
-    assert {queue: len(messages) for queue, messages in waiting.items()} == {"backfill": ENOUGH + 1, "alerts": ENOUGH}
+    waiting = {queue: redis_client.lrange(f"cw:2:celery:{queue}", 0, -1) for queue in ("backfill", "alerts")}
+    assert {queue: len(messages) for queue, messages in waiting.items()} == {
+        "backfill": MAX_WAITING_PERIODIC + 1,
+        "alerts": MAX_WAITING_PERIODIC,
+    }
     headers = [orjson.loads(message)["headers"] for messages in waiting.values() for message in messages]
     assert {(h["expires"], h["eta"]) for h in headers} == {(None, None)}, "a worker's clock may be wrong"
     assert not redis_client.exists(keys.COUNTERS), "nothing is lost"
 
 
 def test_series_are_sent_so_many_a_task(tasks: Tasks, redis_client: redis.Redis) -> None:
-    tasks.update([TOUCHED] * (2 * SERIES_A_TASK + 1))
+    tasks.update([TOUCHED] * (2 * SERIES_PER_TASK + 1))
     assert redis_client.llen(WAITING) == 3
 
 

@@ -20,12 +20,12 @@ from kombu.exceptions import OperationalError
 from app.launch.redis import RedisServer
 from app.storage.queue import LEASE_S
 from tests.support import Process, eventually, free_port
-from workers.pulse import STUCK_S
+from workers.heartbeat import STUCK_S
 
 pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=0.8)]
 
 WORKER = [sys.executable, "-m", "celery", "-A", "tests.traps", "worker", "--without-gossip", "--without-mingle"]
-OF_CELERY = "cw:1:celery:"
+OF_CELERY = "cw:2:celery:"
 
 
 class Traps(NamedTuple):
@@ -115,7 +115,7 @@ def test_results_do_not_pile_up(traps: Traps) -> None:
     left = {
         key.decode()
         for key in traps.client.scan_iter("*")
-        if not key.startswith((b"ran:", b"done:", b"go:", b"cw:1:pulse", b"cw:1:alive"))
+        if not key.startswith((b"ran:", b"done:", b"go:", b"cw:2:heartbeats", b"cw:2:processes"))
     }
     assert {key.removeprefix(OF_CELERY).partition(".")[0] for key in left} <= known
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from app.context import Context
-from app.ingest.universe import is_in_share
+from app.ingest.product_selection import is_in_share
 from app.market.series import Series
 from app.market.timeframes import BASE
 from app.settings import Settings

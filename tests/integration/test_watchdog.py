@@ -15,11 +15,11 @@ from app.storage.connection import connect
 from app.util.stop import Stop
 from tests.faults.world import PROCESSES, World, world
 from tests.support import eventually
-from workers import pulse
+from workers import heartbeat
 
 pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=0.5)]
 
-STILL_S = 6.0
+STALL_S = 6.0
 """Instead of 30 s, so that a test sees the end of it."""
 
 
@@ -42,12 +42,12 @@ def pids(everything: World) -> dict[str, int]:
 
 
 def test_every_process_that_stands_still_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watchdog, "STILL_S", STILL_S)
+    monkeypatch.setattr(watchdog, "STALL_S", STALL_S)
     with world(tmp_path, 3, 1, *PROCESSES, "watchdog") as everything:
         system = everything.system
         redis = system.context.redis
         eventually(lambda: system.has_started(3), timeout=40, interval=0.3)
-        (marks,) = redis.scan_iter("cw:1:pulse:*")
+        (marks,) = redis.scan_iter("cw:2:heartbeats:*")
         eventually(lambda: redis.hlen(marks) > len(PROCESSES), timeout=20)
         before = pids(everything)
         for name in PROCESSES:
@@ -66,10 +66,10 @@ def test_every_process_that_stands_still_is_replaced(tmp_path: Path, monkeypatch
 
 def test_a_process_that_stands_still_is_replaced_within_a_minute() -> None:
     start_s = 20
-    assert watchdog.STILL_S + 2 * watchdog.LOOK_EVERY_S + start_s < 60
-    assert pulse.STUCK_S + 2 * pulse.LOOK_EVERY_S + start_s < 60
+    assert watchdog.STALL_S + 2 * watchdog.CHECK_EVERY_S + start_s < 60
+    assert heartbeat.STUCK_S + 2 * heartbeat.CHECK_EVERY_S + start_s < 60
 
 
 def indicator_revision(everything: World) -> int:
-    key = "cw:1:indicator:{coinbase:BTC-USD}:5m:macdv"
+    key = "cw:2:indicator:{coinbase:BTC-USD}:5m:macdv"
     return int(everything.system.context.redis.hget(key, "revision") or 0)

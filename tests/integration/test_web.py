@@ -28,7 +28,7 @@ from app.market.timeframes import Timeframe
 from app.storage import keys, mismatches
 from app.storage.connection import connect
 from app.storage.model import Write
-from app.storage.queue import Kind, Request, Why
+from app.storage.queue import BackfillRequest, Kind, Priority
 from app.web import app as web_app
 from app.web.headers import HEADERS
 from tests import filled, plain
@@ -324,21 +324,21 @@ def test_status_of_an_installation_that_is_well(own: httpx.Client) -> None:
 
 
 def test_status_shows_repairs_corrections_budget_and_queues(own: httpx.Client, context: Context) -> None:
-    pending, failed = (Request(Kind.GAP, "SOL-USD", t) for t in filled.TIMEFRAMES)
-    context.queue.add([(pending, Why.GAP), (failed, Why.GAP)])
+    pending, failed = (BackfillRequest(Kind.GAP, "SOL-USD", t) for t in filled.TIMEFRAMES)
+    context.queue.add([(pending, Priority.GAP), (failed, Priority.GAP)])
     context.queue.fail(failed, "404 unknown product", filled.NOW_S * 1000)
-    context.redis.zrem(keys.repair("coinbase", "ready"), str(failed))
+    context.redis.zrem(keys.backfill("coinbase", "ready"), str(failed))
     corrected = filled.walk(filled.OPEN_S - 300, 1, 300)
     corrected["observed_ms"] += 1
     written = context.candles.write([Write(BTC_5M, corrected)])
     mismatches.record(context.redis, written, cause="reconcile", exchange_ms=filled.NOW_S * 1000)
     permit = context.budget.acquire()
     assert permit
-    permit.give_back(answered=False)
+    permit.release(answered=False)
     context.budget.pause(30)
-    context.redis.rpush("cw:1:celery:indicators", b"{}", b"{}")
+    context.redis.rpush("cw:2:celery:indicators", b"{}", b"{}")
     state = eventually(lambda: s if (s := get(own, "/v1/status"))["gaps"]["total"] else None)
-    assert state["gaps"]["pending"] == [{"kind": "gap", "product": "SOL-USD", "timeframe": "5m", "why": "gap"}]
+    assert state["gaps"]["pending"] == [{"kind": "gap", "product": "SOL-USD", "timeframe": "5m", "priority": "gap"}]
     [failure] = state["gaps"]["failures"]
     assert (failure["timeframe"], failure["reason"]) == ("1h", "404 unknown product")
     assert state["corrections"] == {"total": 1, "by_cause": {"reconcile": {"5m": 1}}}

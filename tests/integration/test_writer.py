@@ -12,21 +12,21 @@ from app.context import Context
 from app.exchange.adapter import CandleClosed, GapSuspected
 from app.ingest.outbox import Batch
 from app.ingest.writer import Writer
-from app.market.candles import State, UnifiedCandle
+from app.market.candles import CandleState, UnifiedCandle
 from app.market.records import PROVISIONAL, state_of
 from app.market.timeframes import BASE
 from app.storage import keys, mismatches
 from app.storage.model import Write
-from app.storage.queue import Kind, Request
-from app.storage.requests import Asked
+from app.storage.queue import BackfillRequest, Kind
+from app.storage.requests import Uncovered
 from app.tasks import Tasks
 from tests import filled
 from tests.build import B0, STEP, candle, records, run, series
 
 pytestmark = pytest.mark.integration
 
-GAP = Request(Kind.GAP, "BTC-USD", BASE)
-INDICATORS, BACKFILL = "cw:1:celery:indicators", "cw:1:celery:backfill"
+GAP = BackfillRequest(Kind.GAP, "BTC-USD", BASE)
+INDICATORS, BACKFILL = "cw:2:celery:indicators", "cw:2:celery:backfill"
 SETTLES_MS = (B0 + STEP + 60) * 1000
 
 
@@ -60,7 +60,7 @@ def test_a_close_of_an_unbroken_stream_is_written_announced_and_computed_and_not
 ) -> None:
     batch = closed(candle(), exchange_ms=SETTLES_MS)
     writer_of(context).write(batch)
-    assert flags(context) == [State.CLOSED]
+    assert flags(context) == [CandleState.CLOSED]
     assert (context.redis.xlen(keys.EVENTS), context.redis.llen(INDICATORS)) == (1, 1)
     assert (context.queue.state().total, context.redis.llen(BACKFILL)) == (0, 0)
     clock = context.clock.read()
@@ -76,7 +76,7 @@ def test_a_provisional_close_and_each_of_a_distrusted_stream_is_requested_when_i
     if not trusted:
         context.redis.set(keys.trust("coinbase"), 7)
     writer_of(context).write(closed(candle(), candle(B0 + STEP), provisional=trusted))
-    assert flags(context) == [State.CLOSED | PROVISIONAL] * 2
+    assert flags(context) == [CandleState.CLOSED | PROVISIONAL] * 2
     assert context.queue.claim(SETTLES_MS - 1) is None
     assert context.queue.claim(SETTLES_MS) == GAP, "as soon as the first of them has"
 
@@ -85,8 +85,8 @@ def test_only_the_provisional_ones_of_a_batch_are_marked(context: Context) -> No
     batch = closed(candle(), candle(product="ETH-USD"))
     batch.closed["BTC-USD", B0] = CandleClosed(candle(), provisional=True)
     writer_of(context).write(batch)
-    assert flags(context) == [State.CLOSED | PROVISIONAL]
-    assert context.candles.read(series("ETH-USD"), B0, B0).records["flags"].tolist() == [State.CLOSED]
+    assert flags(context) == [CandleState.CLOSED | PROVISIONAL]
+    assert context.candles.read(series("ETH-USD"), B0, B0).records["flags"].tolist() == [CandleState.CLOSED]
     assert context.queue.pending() == {GAP}
 
 
@@ -113,11 +113,11 @@ def test_silence_is_noted_and_requested_when_its_first_bucket_has_settled(contex
 def test_a_gap_is_requested_at_once_whatever_was_requested_before_and_its_closes_are_provisional(
     context: Context,
 ) -> None:
-    context.candles.write([Write(series(), run(B0, 3, State.CLOSED))])
-    context.queue.note_asked(GAP, (Asked(B0, B0, 1.0, 3),))
+    context.candles.write([Write(series(), run(B0, 3, CandleState.CLOSED))])
+    context.queue.note_uncovered(GAP, (Uncovered(B0, B0, 1.0, 3),))
     writer_of(context).write(Batch(gaps={"BTC-USD": gap(1, 4)}))
-    assert flags(context) == [State.CLOSED, State.CLOSED | PROVISIONAL, State.CLOSED | PROVISIONAL]
-    assert context.queue.asked([GAP]) == [()]
+    assert flags(context) == [CandleState.CLOSED, CandleState.CLOSED | PROVISIONAL, CandleState.CLOSED | PROVISIONAL]
+    assert context.queue.uncovered([GAP]) == [()]
     assert context.queue.claim(0) == GAP
     assert context.redis.llen(BACKFILL) == 1
 
@@ -125,7 +125,7 @@ def test_a_gap_is_requested_at_once_whatever_was_requested_before_and_its_closes
 def test_a_close_that_contradicts_what_was_confirmed_is_compared_with_rest(context: Context) -> None:
     context.candles.write([Write(series(), run(B0, 1))])
     writer_of(context).write(closed(candle(close=10.5)))
-    assert context.queue.pending() == {Request(Kind.RECONCILE, "BTC-USD", BASE)}
+    assert context.queue.pending() == {BackfillRequest(Kind.RECONCILE, "BTC-USD", BASE)}
     assert context.candles.read(series(), B0, B0).records["close"].tolist() == [10.0]
 
 
@@ -139,8 +139,8 @@ def test_a_revision_of_the_exchange_is_on_record(context: Context) -> None:
 
 
 def test_a_forming_candle_is_shown_if_it_is_newer_and_is_no_event(context: Context) -> None:
-    context.candles.write([Write(series("ETH-USD"), records((B0, State.CLOSED)))], announce=False)
-    forming = {p: candle(product=p, state=State.FORMING) for p in ("BTC-USD", "ETH-USD")}
+    context.candles.write([Write(series("ETH-USD"), records((B0, CandleState.CLOSED)))], announce=False)
+    forming = {p: candle(product=p, state=CandleState.FORMING) for p in ("BTC-USD", "ETH-USD")}
     with context.redis.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe(keys.forming_channel("coinbase"))
         listener.get_message(timeout=1)
@@ -150,7 +150,7 @@ def test_a_forming_candle_is_shown_if_it_is_newer_and_is_no_event(context: Conte
     assert b"BTC-USD" in message["data"]
     assert b"ETH-USD" not in message["data"]
     assert context.redis.xlen(keys.EVENTS) == 0
-    assert state_of(context.candles.read(series(), B0, B0).records).tolist() == [State.FORMING]
+    assert state_of(context.candles.read(series(), B0, B0).records).tolist() == [CandleState.FORMING]
 
 
 def test_a_refusal_is_stored_once(context: Context) -> None:

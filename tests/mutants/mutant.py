@@ -5,7 +5,7 @@ replaced (`-`), the text in its place (`+`), and what no test can see, why that 
 its own, in place of the file's:
 
     file app/market/carry_forward.py
-    test tests/unit/test_continuity.py
+    test tests/unit/test_carry_forward.py
 
     the tail is all
     - return records[holes[-1] + 1 :]

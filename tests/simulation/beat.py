@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from app.tasks import ENOUGH
+from app.tasks import MAX_WAITING_PERIODIC
 from tests.simulation import seams
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Beat:
 
     def _send_beat(self, name: str) -> None:
         queue = seams.BEATS[name]
-        if self._world.broker.waiting(queue) < ENOUGH:
+        if self._world.broker.waiting(queue) < MAX_WAITING_PERIODIC:
             self._world.broker.send(queue, name, {})
 
     def _requests_wait(self) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 REDELIVERED_S = 600.0
 """After so long a task that died with its worker comes back."""
 
-MOST_WAITING = 1_000
+MAX_WAITING = 1_000
 
 
 class Task(NamedTuple):
@@ -44,7 +44,7 @@ class Broker:
 
     def _arrive(self, queue: str, task: Task) -> None:
         waiting = self._queues.setdefault(queue, deque())
-        if len(waiting) < MOST_WAITING:
+        if len(waiting) < MAX_WAITING:
             waiting.append(task)
         idle = [actor for actor in self._idle.get(queue, []) if not actor.is_dead]
         self._idle[queue] = idle

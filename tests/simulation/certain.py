@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import EMPTY, PROVISIONAL, SILENT, STATE_MASK
 
 if TYPE_CHECKING:
     from app.market.records import Records
-    from tests.simulation.market import Tape
+    from tests.simulation.market import TradeLog
 
 
 def certain(records: Records, *, without_stream: bool) -> Records:
@@ -21,16 +21,16 @@ def certain(records: Records, *, without_stream: bool) -> Records:
     `without_stream`: without those that rest on what a stream said, or that it said nothing.
     """
     flags = records["flags"]
-    sure = ((flags & STATE_MASK) >= State.CLOSED) & ((flags & PROVISIONAL) == 0)
+    sure = ((flags & STATE_MASK) >= CandleState.CLOSED) & ((flags & PROVISIONAL) == 0)
     if without_stream:
-        sure &= ((flags & STATE_MASK) == State.CONFIRMED) & ((flags & SILENT) == 0)
+        sure &= ((flags & STATE_MASK) == CandleState.CONFIRMED) & ((flags & SILENT) == 0)
     found: Records = records[sure]
     return found
 
 
-def untrue(tape: Tape, step_s: int, sure: Records) -> Iterator[tuple[int, str]]:
-    """The start of each of `sure`, candles that are called certain, that is not what `tape` has; and what it is."""
-    truth, places = tape.columns(step_s), (sure["start_s"].astype(np.int64) - tape.first_s) // step_s
+def untrue(trade_log: TradeLog, step_s: int, sure: Records) -> Iterator[tuple[int, str]]:
+    """The start of each of `sure`, candles that are called certain, that is not what `trade_log` has; and what it is."""
+    truth, places = trade_log.columns(step_s), (sure["start_s"].astype(np.int64) - trade_log.first_s) // step_s
     known = (places >= 0) & (places < len(truth.traded))
     sure, places = sure[known], places[known]
     empty, traded = (sure["flags"] & EMPTY) != 0, truth.traded[places]
@@ -38,5 +38,5 @@ def untrue(tape: Tape, step_s: int, sure: Records) -> Iterator[tuple[int, str]]:
     for name in ("open", "high", "low", "close", "volume"):
         same &= sure[name] == getattr(truth, name)[places]
     for i in np.flatnonzero(np.where(empty, traded, ~traded | ~same)).tolist():
-        word = "confirmed" if sure["flags"][i] & STATE_MASK == State.CONFIRMED else "closed"
+        word = "confirmed" if sure["flags"][i] & STATE_MASK == CandleState.CONFIRMED else "closed"
         yield int(sure["start_s"][i]), f"{word} as {'empty' if empty[i] else sure[i].tolist()[3:]}"

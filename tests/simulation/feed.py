@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from app.exchange.adapter import Event
+from app.exchange.adapter import FeedEvent
 from app.exchange.coinbase.session import CoinbaseSession
 from tests.simulation.market import STEP_S, Bar
 
@@ -43,7 +43,9 @@ class Faults:
 class Link:
     """One connection slot. Stands in for the product's thread and socket around a session."""
 
-    def __init__(self, world: World, process: Process, session: CoinbaseSession, emit: Callable[[Event], None]) -> None:
+    def __init__(
+        self, world: World, process: Process, session: CoinbaseSession, emit: Callable[[FeedEvent], None]
+    ) -> None:
         self.session = session
         self.faults = Faults()
         self._world = world
@@ -177,14 +179,14 @@ class Link:
             self._send("subscriptions", [{"subscriptions": channels}])
 
     def _snapshot(self, product: str) -> None:
-        tape, now_ms = self._world.venue.tapes.get(product), self._world.scheduler.now_ms
-        if tape is None or not self._world.venue.listed[product]:
+        trade_log, now_ms = self._world.venue.tapes.get(product), self._world.scheduler.now_ms
+        if trade_log is None or not self._world.venue.listed[product]:
             return
         open_s = now_ms // 1000 // STEP_S * STEP_S
-        older = tape.bars(STEP_S, open_s - SNAPSHOT_ROWS * STEP_S, open_s - STEP_S)
+        older = trade_log.bars(STEP_S, open_s - SNAPSHOT_ROWS * STEP_S, open_s - STEP_S)
         bars = [bar for bar in older if self._chance.random() > 0.4]
         zero_ms = self._world.zero_ms if self._world.zero_ms // 1000 >= open_s else 0
-        if (bar := tape.partial(STEP_S, now_ms, zero_ms)) is not None:
+        if (bar := trade_log.partial(STEP_S, now_ms, zero_ms)) is not None:
             bars.append(bar)
         self._send("candles", [{"type": "snapshot", "candles": [_row(product, bar) for bar in bars]}])
 
@@ -209,7 +211,7 @@ class Link:
     def _is_rough(self) -> bool:
         return bool(self.faults.drops or self.faults.swaps or self.faults.doubles)
 
-    def _emit(self, events: Iterable[Event]) -> None:
+    def _emit(self, events: Iterable[FeedEvent]) -> None:
         for event in events:
             self._put(event)
             self._process.wake_ingest()

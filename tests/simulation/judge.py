@@ -8,12 +8,12 @@ from itertools import islice, pairwise, takewhile
 from typing import NamedTuple
 
 from app.indicators.window import WINDOW
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import EMPTY, PROVISIONAL, STATE_MASK
 from app.market.timeframes import Timeframe
 from tests.macdv_reference import reference_macdv
 from tests.simulation import seams
-from tests.simulation.market import Tape
+from tests.simulation.market import TradeLog
 from tests.simulation.venue import PAGE
 from tests.simulation.world import World
 
@@ -26,8 +26,8 @@ HOURLY_S = 4500
 """After this long what could be proven has been requested again."""
 TURN_S = 420
 """After this long the scan has found a longer candle that cannot be built, and it had its turn behind those of 5m."""
-MOST_REPORTED = 6
-MOST_REPEATED = 10
+MAX_REPORTED = 6
+MAX_REPEATED = 10
 """Times that the same page may be given within a minute; a retry after an error is none of them. A server that
 contradicts itself with every answer is asked six times; a loop asks hundreds of times."""
 
@@ -53,7 +53,7 @@ class Verdict:
     def lines(self) -> Iterator[str]:
         for name, lines in self.broken.items():
             yield f"{name}: {len(lines)}"
-            yield from (f"    {line}" for line in islice(lines, MOST_REPORTED))
+            yield from (f"    {line}" for line in islice(lines, MAX_REPORTED))
 
 
 @dataclass(frozen=True)
@@ -88,14 +88,14 @@ def judge(world: World) -> Verdict:
     return verdict
 
 
-def expected(tape: Tape, step_s: int, settled_s: int, now_s: float, buckets: int) -> dict[int, Candle]:
+def expected(trade_log: TradeLog, step_s: int, settled_s: int, now_s: float, buckets: int) -> dict[int, Candle]:
     """Every bucket of the newest `buckets` up to `settled_s` from the product's first trade on, by its start.
 
     A bucket must be there only if the exchange's answers prove it by `now_s` (`_unproven`).
     """
-    first_s = max(settled_s - (buckets - 1) * step_s, tape.first_s)
-    close = tape.close_before(first_s)
-    bars = {bar.start_s: bar for bar in tape.bars(step_s, first_s, settled_s)}
+    first_s = max(settled_s - (buckets - 1) * step_s, trade_log.first_s)
+    close = trade_log.close_before(first_s)
+    bars = {bar.start_s: bar for bar in trade_log.bars(step_s, first_s, settled_s)}
     found: dict[int, Candle] = {}
     unproven, undecided = _unproven(sorted(bars), step_s, settled_s, now_s), _undecided(sorted(bars), step_s, now_s)
     for start_s in range(first_s, settled_s + 1, step_s):
@@ -162,7 +162,7 @@ def stored(product: str, timeframe: str, settled_s: int) -> dict[int, Held]:
     return {
         start_s: Held(tuple(values), not flags & EMPTY, bool(flags & PROVISIONAL))
         for start_s, flags, _, *values in seams.ring(product, timeframe).tolist()
-        if start_s <= settled_s and flags & STATE_MASK >= State.CLOSED
+        if start_s <= settled_s and flags & STATE_MASK >= CandleState.CLOSED
     }
 
 
@@ -226,7 +226,7 @@ def _bursts(world: World) -> Iterator[str]:
 def _repeated(world: World) -> Iterator[str]:
     """Pages that the exchange gave again and again within a minute."""
     for (product, step_s, first_s, last_s), given in world.venue.pages_us.items():
-        for first, last in zip(given, given[MOST_REPEATED:], strict=False):
+        for first, last in zip(given, given[MAX_REPEATED:], strict=False):
             if last - first < 60_000_000:
                 at_s = first / 1e6 - world.plan.begin_s
                 times = sum(first <= us < first + 60_000_000 for us in given)

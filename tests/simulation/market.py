@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 STEP_S = 300
 DAY_S = 86_400
-MOST_TRADES = 3
+MAX_TRADES = 3
 
 
 class Bar(NamedTuple):
@@ -41,7 +41,7 @@ class Columns(NamedTuple):
     volume: npt.NDArray[np.float64]
 
 
-class Tape:
+class TradeLog:
     """All trades of one product, from `first_s` (midnight UTC) on.
 
     `activity`: how likely a bucket has trades; `quiet`: spans (UNIX seconds) without any.
@@ -54,19 +54,19 @@ class Tape:
         count = days * DAY_S // STEP_S
         self.first_s = first_s
         self.end_s = first_s + days * DAY_S
-        self._offsets_ms = np.sort(chance.integers(0, STEP_S * 1000, (count, MOST_TRADES)), axis=1)
+        self._offsets_ms = np.sort(chance.integers(0, STEP_S * 1000, (count, MAX_TRADES)), axis=1)
         last = chance.random(count) < 0.15  # in the last second: that is what closes are about
-        self._offsets_ms[last, MOST_TRADES - 1] = STEP_S * 1000 - 1 - chance.integers(0, 900, int(last.sum()))
+        self._offsets_ms[last, MAX_TRADES - 1] = STEP_S * 1000 - 1 - chance.integers(0, 900, int(last.sum()))
         self._offsets_ms.sort(axis=1)
-        cents = np.cumsum(chance.integers(-30, 31, count * MOST_TRADES)).reshape(count, MOST_TRADES)
+        cents = np.cumsum(chance.integers(-30, 31, count * MAX_TRADES)).reshape(count, MAX_TRADES)
         self._prices = np.round((200_000 + cents) / 100, 2)
-        self._sizes = chance.integers(1, 81, (count, MOST_TRADES)) / 8
-        trades = np.where(chance.random(count) < activity, chance.integers(1, MOST_TRADES + 1, count), 0)
+        self._sizes = chance.integers(1, 81, (count, MAX_TRADES)) / 8
+        trades = np.where(chance.random(count) < activity, chance.integers(1, MAX_TRADES + 1, count), 0)
         starts = first_s + STEP_S * np.arange(count)
         for begin_s, finish_s in quiet:
             trades[(starts + STEP_S > begin_s) & (starts < finish_s)] = 0
         # Of the three that a bucket may have it is the last ones that are there: so some are at its very end.
-        self._is_there = np.arange(MOST_TRADES) >= MOST_TRADES - trades[:, None]
+        self._is_there = np.arange(MAX_TRADES) >= MAX_TRADES - trades[:, None]
         self._base = _bars_of(self._is_there, self._prices, self._sizes)
         self._longer: dict[int, Columns] = {STEP_S: self._base}
         self.revision = 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import NamedTuple
 
-from tests.simulation.market import DAY_S, Tape
+from tests.simulation.market import DAY_S, TradeLog
 
 EPOCH_S = 1_760_054_400
 """Midnight UTC; the simulation begins some hours after it."""
@@ -204,7 +204,7 @@ class KindOfFault(NamedTuple):
     of_rest: bool = False
 
 
-MOST_FAULTS = 6
+MAX_FAULTS = 6
 SOON_S = (1.0, 120.0)
 """Seconds after a start: before the first request, and while the pages of the start are requested."""
 
@@ -224,7 +224,7 @@ def _faults(
         for kind, limits in kinds.items()
         if not is_about_rest or (limits.of_rest and not (is_candid and (limits.harms or limits.deceives)))
     )
-    for number in range(chance.randint(int(is_about_rest), MOST_FAULTS)):
+    for number in range(chance.randint(int(is_about_rest), MAX_FAULTS)):
         kind = chance.choice(choice)
         limits = kinds[kind]
         if kind in chosen and limits.harms:
@@ -244,16 +244,16 @@ def _faults(
     return tuple(faults)
 
 
-def tapes_of(plan: Plan) -> dict[str, Tape]:
+def tapes_of(plan: Plan) -> dict[str, TradeLog]:
     """The truth of every product of the plan."""
     oldest_s = plan.begin_s - 45 * DAY_S
     first_s = int(oldest_s) // DAY_S * DAY_S
     days = int(46 + plan.span_hours / 24 + 3)
 
-    def tape(product: Product) -> Tape:
+    def trade_log(product: Product) -> TradeLog:
         listed_s = plan.begin_s - product.listed_hours * HOUR_S
         quiet = [(plan.begin_s + a * HOUR_S, plan.begin_s + b * HOUR_S) for a, b in product.quiet]
         name = f"{plan.seed} {product.name}"
-        return Tape(name, first_s, days, product.activity, [(first_s, listed_s), *quiet])
+        return TradeLog(name, first_s, days, product.activity, [(first_s, listed_s), *quiet])
 
-    return {product.name: tape(product) for product in plan.products}
+    return {product.name: trade_log(product) for product in plan.products}

@@ -13,7 +13,7 @@ from tests.simulation.wire import Client
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-MOST_STEPS = 60_000
+MAX_STEPS = 60_000
 """Trips to Redis in one seed: many times what the longest one takes."""
 
 
@@ -60,7 +60,7 @@ class Process:
         if not self.is_alive or actor is None or actor.is_dead:
             raise Killed
         world.steps += 1
-        if world.steps > MOST_STEPS:
+        if world.steps > MAX_STEPS:
             raise Livelock
         if self.fuse is not None:
             self.fuse -= 1

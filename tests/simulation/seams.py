@@ -11,7 +11,7 @@ import orjson
 import redis
 from kombu.exceptions import OperationalError
 
-from app.backfill.service import Repair
+from app.backfill.service import Backfill
 from app.compute.computer import Computer
 from app.context import Context
 from app.errors import InvalidInput
@@ -29,13 +29,13 @@ from workers.arguments import ScanWork, UpdateWork, Work, parsed
 if TYPE_CHECKING:
     pass
 
-SCAN, RECONCILE, DRAIN = "workers.repair.scan", "workers.repair.reconcile", "workers.repair.drain"
+SCAN, RECONCILE, DRAIN = "workers.backfill.scan", "workers.backfill.reconcile", "workers.backfill.drain"
 UPDATE = "workers.indicators.update"
 QUEUES = {"backfill": ("backfill", "reconcile"), "indicators": ("indicators",)}
 BEATS = {SCAN: "backfill", RECONCILE: "reconcile", DRAIN: "backfill"}
 """What beat sends, and to which queue."""
-READY = "cw:1:backfill:coinbase:ready"
-PENDING = tuple(f"cw:1:backfill:coinbase:{part}" for part in ("settling", "delayed", "leased"))
+READY = "cw:2:backfill:coinbase:ready"
+PENDING = tuple(f"cw:2:backfill:coinbase:{part}" for part in ("settling", "delayed", "leased"))
 """Where requests wait, by when they are due (ms): a look at them spares most of beat's ticks."""
 
 
@@ -102,11 +102,11 @@ def ingest(process: Process, settings: Settings) -> Callable[[], None]:
 def worker(process: Process, settings: Settings) -> Callable[[Task], None]:
     """What a worker process does with a task; as the thin functions in `workers`."""
     context = SimulatedContext(process, settings)
-    repair = Repair(context, context.settings, context.budgeted_rest, context.tasks)
+    backfill = Backfill(context, context.settings, context.budgeted_rest, context.tasks)
     computer = Computer(context.candles, context.indicators, context.exchange, settings.timeframes)
 
     def update(work: UpdateWork) -> None:
-        clock, touched = context.clock.read(), work.as_touched()
+        clock, touched = context.clock.read(), work.as_ranges()
         now_s = max([clock.exchange_s if clock else 0, *(t.last_s + t.timeframe.seconds for t in touched)])
         computer.update(touched, now_s)
 
@@ -114,13 +114,13 @@ def worker(process: Process, settings: Settings) -> Callable[[Task], None]:
         match task.name:
             case "workers.indicators.update":
                 update(parsed(UpdateWork, task.work))
-            case "workers.repair.scan":
-                repair.scan(now=parsed(ScanWork, task.work).now)
-            case "workers.repair.reconcile":
-                repair.reconcile(now=parsed(ScanWork, task.work).now)
-            case "workers.repair.drain":
+            case "workers.backfill.scan":
+                backfill.scan(now=parsed(ScanWork, task.work).now)
+            case "workers.backfill.reconcile":
+                backfill.reconcile(now=parsed(ScanWork, task.work).now)
+            case "workers.backfill.drain":
                 parsed(Work, task.work)
-                repair.drain()
+                backfill.drain()
             case _:
                 raise InvalidInput(task.name)
 
@@ -132,11 +132,11 @@ def worker(process: Process, settings: Settings) -> Callable[[Task], None]:
 
 def ring(product: str, timeframe: str) -> Any:
     """The slots of a series as they are stored."""
-    raw = world().wire.ask("GET", f"cw:1:candles:{{coinbase:{product}}}:{timeframe}") or b""
+    raw = world().wire.ask("GET", f"cw:2:candles:{{coinbase:{product}}}:{timeframe}") or b""
     return np.frombuffer(raw, RECORD, count=max(0, (len(raw) - 16) // RECORD.itemsize))
 
 
 def indicator(product: str, timeframe: str) -> dict[str, Any] | None:
     """The newest value of a series as it is stored."""
-    raw = world().wire.ask("HGET", f"cw:1:indicator:{{coinbase:{product}}}:{timeframe}:macdv", "data")
+    raw = world().wire.ask("HGET", f"cw:2:indicator:{{coinbase:{product}}}:{timeframe}:macdv", "data")
     return orjson.loads(raw) if raw else None

@@ -165,7 +165,7 @@ def patched() -> Iterator[None]:
         put(patch.object(app.ingest.following, "threading", SimpleNamespace(Thread=_Thread)))
         put(patch.object(app.ingest.process, "Stop", _Stop))
         put(patch.object(app.ingest.process, "LOOK_EVERY_S", 10.0))  # it costs a trip
-        put(patch.object(app.ingest.process, "Pulse", _Quiet))
+        put(patch.object(app.ingest.process, "Heartbeat", _Quiet))
         put(patch.object(app.ingest.process, "HealthCache", _Quiet))
         put(patch.object(app.exchange.coinbase.websocket, "_Connection", _connection))
         put(patch.object(CandleCache, "write", _judging(CandleCache.write)))

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import orjson
 import requests
 
-from tests.simulation.market import STEP_S, Bar, Tape, text_of
+from tests.simulation.market import STEP_S, Bar, TradeLog, text_of
 from tests.simulation.scheduler import Scheduler
 
 STEPS_S = {
@@ -55,10 +55,10 @@ class Reply:
 
 
 @dataclass
-class Asked:
+class Uncovered:
     """What a fault sees of a request for candles: whose, which bars, and when (exchange time in ms)."""
 
-    tape: Tape
+    trade_log: TradeLog
     step_s: int
     first_s: int
     last_s: int
@@ -67,13 +67,13 @@ class Asked:
     def as_of(self, at_ms: int, *, half: bool = True) -> list[Bar]:
         """The answer as it was at `at_ms`; `half`: with the bar of the bucket that was open then."""
         open_s = at_ms // 1000 // self.step_s * self.step_s
-        bars = self.tape.bars(self.step_s, self.first_s, min(self.last_s, open_s - self.step_s))
-        if half and self.first_s <= open_s <= self.last_s and (bar := self.tape.partial(self.step_s, at_ms)):
+        bars = self.trade_log.bars(self.step_s, self.first_s, min(self.last_s, open_s - self.step_s))
+        if half and self.first_s <= open_s <= self.last_s and (bar := self.trade_log.partial(self.step_s, at_ms)):
             bars.append(bar)
         return bars
 
 
-Spoiler = Callable[[Asked, list[Bar]], "list[Bar] | Reply"]
+Spoiler = Callable[[Uncovered, list[Bar]], "list[Bar] | Reply"]
 """Makes another answer of the right one, or an error."""
 
 
@@ -83,7 +83,7 @@ class Venue:
     `pages_us`: when each page (product, seconds of a bucket, first and last start) was given.
     """
 
-    def __init__(self, scheduler: Scheduler, tapes: dict[str, Tape], chance: random.Random) -> None:
+    def __init__(self, scheduler: Scheduler, tapes: dict[str, TradeLog], chance: random.Random) -> None:
         self.tapes = tapes
         self.scheduler = scheduler
         self.chance = chance
@@ -133,11 +133,11 @@ class Venue:
 
     def _candles(self, product: str, params: dict[str, str]) -> Reply:
         self.candle_requests += 1
-        tape = self.tapes.get(product)
-        if tape is None or not self.listed[product]:
+        trade_log = self.tapes.get(product)
+        if trade_log is None or not self.listed[product]:
             return Reply(404, orjson.dumps({"error": "NOT_FOUND", "message": f"Product {product} not supported"}))
         step_s = STEPS_S[params["granularity"]]
-        asked = Asked(tape, step_s, int(params["start"]), int(params["end"]), self.now_ms)
+        asked = Uncovered(trade_log, step_s, int(params["start"]), int(params["end"]), self.now_ms)
         if (asked.last_s - asked.first_s) // step_s >= PAGE:
             return Reply(400, orjson.dumps({"error": "INVALID_ARGUMENT"}))
         bars = asked.as_of(self.now_ms)

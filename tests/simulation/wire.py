@@ -51,7 +51,7 @@ class Wire:
         self.calls = 0
         self.fingerprint = 0
         self.queue_changed = True
-        """Whether something was sent about the repair queue since this was last set to False."""
+        """Whether something was sent about the backfill queue since this was last set to False."""
 
     def restart(self, now_us: Callable[[], int]) -> None:
         """An empty database, and another clock."""
@@ -141,7 +141,7 @@ class _Retry:
 
 
 class Connection:
-    """As `app.storage.trip` and the clients below use one."""
+    """As `app.storage.pipelining` and the clients below use one."""
 
     retry = _Retry()
 

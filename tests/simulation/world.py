@@ -16,7 +16,7 @@ from tests.simulation.beat import Beat
 from tests.simulation.broker import Broker
 from tests.simulation.certain import certain, untrue
 from tests.simulation.faults import STRIKES
-from tests.simulation.market import STEP_S, Tape
+from tests.simulation.market import STEP_S, TradeLog
 from tests.simulation.plan import HOUR_S, Fault, Liar, Plan, Start, tapes_of
 from tests.simulation.process import Process
 from tests.simulation.scheduler import Actor, Killed, Livelock, Scheduler
@@ -35,7 +35,7 @@ SETTLED_S = 60.2
 """After the end of a bucket: when REST's word on it is final."""
 RESTART_S = (1.0, 20.0)
 PATIENCE_S = (0.25, 40.0)
-MOST_REPORTED = 20
+MAX_REPORTED = 20
 
 
 class World:
@@ -213,27 +213,27 @@ class World:
     def crash(self, who: str, error: Exception) -> None:
         text = f"{who}: {type(error).__name__}: {error}"
         self.note(who, f"error: {text}")
-        if len(self.crashes) < MOST_REPORTED:
+        if len(self.crashes) < MAX_REPORTED:
             self.crashes.append(text)
 
     def wrote(self, product: str, step_s: int, records: Records, emptied: Sequence[int]) -> None:
         """`records` were stored just now; at `emptied`, in place of candles with trades. Are they the truth?"""
-        tape = self.venue.tapes.get(product)
-        if tape is None:
+        trade_log = self.venue.tapes.get(product)
+        if trade_log is None:
             return
         where = f"{product} {step_s // 60}m"
-        gone = [s for s in emptied if tape.has_traded(step_s, s, self.scheduler.now_ms)]
+        gone = [s for s in emptied if trade_log.has_traded(step_s, s, self.scheduler.now_ms)]
         self._report(self.emptied_buckets, [f"{where} {s}" for s in gone])
         if self.plan.liar < Liar.REST:
             sure = certain(records, without_stream=self.plan.liar == Liar.STREAM)
             self._report(
-                self.deceptions, (f"{where} {start_s}, {what}" for start_s, what in untrue(tape, step_s, sure))
+                self.deceptions, (f"{where} {start_s}, {what}" for start_s, what in untrue(trade_log, step_s, sure))
             )
 
     def _report(self, reported: list[str], lines: Iterable[str]) -> None:
         for line in lines:
             self.note("judge", f"wrong: {line}")
-            if len(reported) < MOST_REPORTED:
+            if len(reported) < MAX_REPORTED:
                 reported.append(line)
 
     # Time.
@@ -265,14 +265,14 @@ class World:
     # The exchange's stream.
 
     def _follow(self, name: str) -> None:
-        tape = self.venue.tapes[name]
-        moments = tape.trades_after(self.scheduler.now_ms)
+        trade_log = self.venue.tapes[name]
+        moments = trade_log.trades_after(self.scheduler.now_ms)
 
         def trade(moment_ms: int) -> None:
             next_ms = next(moments, None)
             is_last = next_ms is None or next_ms // 1000 // STEP_S > moment_ms // 1000 // STEP_S
             if not (self.skips_last and is_last) and any(link.is_heard(name) for link in self.links):
-                self._update(name, tape, moment_ms)
+                self._update(name, trade_log, moment_ms)
             if next_ms is not None:
                 self.scheduler.at(next_ms * 1000, lambda: trade(next_ms))
 
@@ -280,9 +280,9 @@ class World:
         if first_ms is not None:
             self.scheduler.at(first_ms * 1000, lambda: trade(first_ms))
 
-    def _update(self, name: str, tape: Tape, moment_ms: int) -> None:
+    def _update(self, name: str, trade_log: TradeLog, moment_ms: int) -> None:
         zero_ms = self.zero_ms if self.zero_ms // 1000 // STEP_S == moment_ms // 1000 // STEP_S else 0
-        bar = tape.partial(STEP_S, moment_ms, zero_ms)
+        bar = trade_log.partial(STEP_S, moment_ms, zero_ms)
 
         def send() -> None:
             if bar is not None and self.venue.listed[name]:

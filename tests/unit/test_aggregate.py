@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.errors import InvalidInput
 from app.market.aggregate import aggregate, parents_of
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import CORRECTED, EMPTY, PROVISIONAL, RECORD, SILENT, Records, has_trades, over, state_of
 from app.market.timeframes import Timeframe
 from tests.shared_values import records_of, shared
@@ -29,7 +29,7 @@ def histories(draw: st.DrawFn) -> Records:
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     share = draw(st.sampled_from([0.0, 0.02, 0.2]))
     records["observed_ms"] = random.integers(1, 10**12, len(records))
-    for state in (State.CLOSED, State.FORMING):
+    for state in (CandleState.CLOSED, CandleState.FORMING):
         chosen = random.random(len(records)) < share
         records["flags"][chosen] = records["flags"][chosen] & EMPTY | state
     return records[random.random(len(records)) >= share / 2]
@@ -107,7 +107,7 @@ def test_an_incomplete_bucket_is_never_aggregated(child: int) -> None:
     assert len(aggregate(HOUR, M5, H1)) == 1
     assert len(aggregate(np.delete(HOUR, child), M5, H1)) == 0
     forming = HOUR.copy()
-    forming["flags"][child] = State.FORMING
+    forming["flags"][child] = CandleState.FORMING
     assert len(aggregate(forming, M5, H1)) == 0
     unwritten = HOUR.copy()
     unwritten[child] = np.zeros(1, RECORD)[0]
@@ -152,9 +152,9 @@ def test_empty_children_only_make_an_empty_candle() -> None:
 def test_the_state_is_the_lowest_and_the_observation_the_latest() -> None:
     hour = HOUR.copy()
     hour["observed_ms"] = np.arange(12)
-    hour["flags"][4] = State.CLOSED
+    hour["flags"][4] = CandleState.CLOSED
     built = aggregate(hour, M5, H1)
-    assert state_of(built).tolist() == [State.CLOSED]
+    assert state_of(built).tolist() == [CandleState.CLOSED]
     assert built["observed_ms"].tolist() == [11]
 
 
@@ -167,15 +167,15 @@ def test_the_volume_is_summed_exactly() -> None:
 def test_a_parent_is_provisional_and_no_more_than_closed_if_a_child_is_provisional() -> None:
     hour = HOUR.copy()
     hour["flags"] |= CORRECTED
-    assert aggregate(hour, M5, H1)["flags"].tolist() == [State.CONFIRMED]
+    assert aggregate(hour, M5, H1)["flags"].tolist() == [CandleState.CONFIRMED]
     hour["flags"][5] |= PROVISIONAL
-    assert aggregate(hour, M5, H1)["flags"].tolist() == [State.CLOSED | PROVISIONAL]  # no word of REST
+    assert aggregate(hour, M5, H1)["flags"].tolist() == [CandleState.CLOSED | PROVISIONAL]  # no word of REST
 
 
 def test_a_parent_of_silent_children_does_not_rest_on_silence_itself() -> None:
     quiet = HOUR.copy()
     quiet["flags"] |= EMPTY | SILENT
-    assert aggregate(quiet, M5, H1)["flags"].tolist() == [State.CONFIRMED | EMPTY]
+    assert aggregate(quiet, M5, H1)["flags"].tolist() == [CandleState.CONFIRMED | EMPTY]
 
 
 def test_parents_are_utc_buckets_once_each() -> None:

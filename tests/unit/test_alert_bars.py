@@ -7,7 +7,7 @@ import pytest
 
 from app.alerts.bars import compared_bars, history_of, newest_bars, ready_point
 from app.indicators.macdv import macdv_of
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import RECORD, Records
 
 T0 = 1_614_816_000
@@ -15,7 +15,7 @@ T0 = 1_614_816_000
 
 def window(count: int) -> Records:
     records = np.zeros(count, RECORD)
-    records["start_s"], records["flags"] = T0 + 300 * np.arange(count), State.CLOSED
+    records["start_s"], records["flags"] = T0 + 300 * np.arange(count), CandleState.CLOSED
     records["close"] = records["open"] = 100 + np.sin(np.arange(count))
     records["high"], records["low"] = records["close"] + 1, records["close"] - 1
     return records

@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from app.alerts.engine import RuleEngine, window_at
 from app.alerts.settings import AlertSettings
-from app.alerts.watch import Watch, window_at
 from app.indicators.macdv import macdv_of
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import EMPTY, PROVISIONAL, RECORD, STATE_MASK, Records
 from app.market.series import Series
 from app.market.timeframes import Timeframe
-from app.storage.alert_changes import Watched
+from app.storage.alert_changes import AlertCursor
 from tests.alerts_reference import RULES, Row, expected_alerts
 from tests.faults.alert_verdict import LATE_BARS, LATER, Due, wrong_alerts_of
 
 T0 = 1_614_816_000
-WATCH = Watch(AlertSettings.parse(RULES))
+WATCH = RuleEngine(AlertSettings.parse(RULES))
 SERIES = Series("coinbase", "ETH-BTC", Timeframe.M15)
 
 
@@ -29,24 +29,24 @@ def market(seed: int, empty: float, bars: int = 660) -> Records:
     close = 0.095 * np.exp(np.cumsum((random.normal(0, 0.004, bars) + 0.004 * np.sin(np.arange(bars) / 9)) * traded))
     records = np.zeros(bars, RECORD)
     records["start_s"] = T0 + 900 * np.arange(bars)
-    records["flags"] = np.where(traded, State.CONFIRMED, State.CONFIRMED | EMPTY)
+    records["flags"] = np.where(traded, CandleState.CONFIRMED, CandleState.CONFIRMED | EMPTY)
     records["open"], records["close"] = close, close
     wick = 1 + 0.002 * random.random(bars) * traded
     records["high"], records["low"] = close * wick, close / wick
     return records
 
 
-def watched_through(records: Records) -> tuple[Watched, dict[str, str]]:
+def watched_through(records: Records) -> tuple[AlertCursor, dict[str, str]]:
     """What closes one by one lead to from the 30th candle on: identities and names of events."""
-    watched, told = None, {}
+    cursor, told = None, {}
     for bars in range(30, len(records) + 1):
         window = window_at(records[:bars], bars - 1, SERIES.timeframe)
-        seen = WATCH.look(SERIES.product, SERIES.timeframe, records[:bars], macdv_of(window), watched, T0)
-        watched = seen.watched
+        seen = WATCH.evaluate(SERIES.product, SERIES.timeframe, records[:bars], macdv_of(window), cursor, T0)
+        cursor = seen.cursor
         for f in seen.findings:
             told[f"{f.rule.name}|{SERIES.product}|{SERIES.timeframe}|{f.start_s}"] = f.event.name
-    assert watched is not None
-    return watched, told
+    assert cursor is not None
+    return cursor, told
 
 
 def rows_of(records: Records) -> list[Row]:
@@ -54,14 +54,14 @@ def rows_of(records: Records) -> list[Row]:
     return [
         Row(start_s, high, low, close, not flags & EMPTY, bool(flags & PROVISIONAL))
         for start_s, flags, _, _, high, low, close, _ in records.tolist()
-        if flags & STATE_MASK >= State.CLOSED
+        if flags & STATE_MASK >= CandleState.CLOSED
     ]
 
 
 def wrong(
-    records: Records, watched: Watched, standing: dict[str, str], *, late_s: int = 0, corrected_s: int = LATER
+    records: Records, cursor: AlertCursor, standing: dict[str, str], *, late_s: int = 0, corrected_s: int = LATER
 ) -> list[str]:
-    due = Due(watched.floor_s, late_s, watched.evaluated_s, corrected_s)
+    due = Due(cursor.baseline_s, late_s, cursor.evaluated_s, corrected_s)
     return wrong_alerts_of(SERIES, due, rows_of(records), standing)
 
 
@@ -69,8 +69,8 @@ def wrong(
 @pytest.mark.parametrize("empty", [0.0, 0.6])
 def test_thin_series_and_gaps_are_judged(empty: float, gaps: tuple[int, ...]) -> None:
     records = np.delete(market(1, empty), gaps)
-    watched, told = watched_through(records)
-    expected = expected_alerts(SERIES.product, rows_of(records), 900, watched.floor_s)
+    cursor, told = watched_through(records)
+    expected = expected_alerts(SERIES.product, rows_of(records), 900, cursor.baseline_s)
     assert told == {f"{e.rule}|{SERIES.product}|{SERIES.timeframe}|{e.start}": e.what for e in expected}
     assert len({e.rule for e in expected}) >= 3
 
@@ -81,10 +81,10 @@ def test_after_a_price_was_flat_for_so_long_that_there_was_no_value_the_one_befo
         records[price][60:540] = records["close"][60]
     records["close"][540:] *= 0.9 * records["close"][60] / records["close"][540]
     records["high"][540:] = records["low"][540:] = records["close"][540:]
-    watched, told = watched_through(records)
+    cursor, told = watched_through(records)
     assert np.isnan(macdv_of(records).macdv[539])
     assert {identity for identity in told if identity.startswith("levels") and identity.endswith(str(T0 + 900 * 540))}
-    assert wrong(records, watched, told) == []
+    assert wrong(records, cursor, told) == []
 
 
 def test_what_is_provisional_is_judged_neither_way() -> None:
@@ -92,39 +92,39 @@ def test_what_is_provisional_is_judged_neither_way() -> None:
     _, everything = watched_through(records)
     at = [(int(i.rsplit("|", 1)[1]) - T0) // 900 for i in everything][1::4]
     records["flags"][at] |= PROVISIONAL
-    watched, told = watched_through(records)
+    cursor, told = watched_through(records)
     assert set(told) < set(everything)
-    assert wrong(records, watched, told) == wrong(records, watched, everything) == []
+    assert wrong(records, cursor, told) == wrong(records, cursor, everything) == []
     records["flags"][at] &= ~np.uint32(PROVISIONAL)
-    assert len(wrong(records, watched, told)) == len(everything) - len(told)
+    assert len(wrong(records, cursor, told)) == len(everything) - len(told)
 
 
 def test_an_alert_too_many_and_one_too_few_are_found() -> None:
     records = np.delete(market(4, 0.5), [300])
-    watched, told = watched_through(records)
+    cursor, told = watched_through(records)
     last = max(told, key=lambda i: int(i.rsplit("|", 1)[1]))
     extra = f"reversals|{SERIES.product}|{SERIES.timeframe}|{T0 + 900 * 500}"
     assert extra not in told
     without = {identity: what for identity, what in told.items() if identity != last}
     too_few = [f"{last} ({told[last]}): should stand, and does not"]
-    assert wrong(records, watched, without) == too_few
-    assert wrong(records, watched, told | {extra: "oversold"}) == [f"{extra} (oversold): stands, and should not"]
+    assert wrong(records, cursor, without) == too_few
+    assert wrong(records, cursor, told | {extra: "oversold"}) == [f"{extra} (oversold): stands, and should not"]
     other = [f"{last} (other): stands, and should not"]
-    assert wrong(records, watched, told | {last: "other"}) == other, "its event is another one"
-    early = f"levels|{SERIES.product}|{SERIES.timeframe}|{watched.floor_s}"
-    assert wrong(records, watched, told | {early: "-150 down"}) == [f"{early}: stands, and is of history"]
+    assert wrong(records, cursor, told | {last: "other"}) == other, "its event is another one"
+    early = f"levels|{SERIES.product}|{SERIES.timeframe}|{cursor.baseline_s}"
+    assert wrong(records, cursor, told | {early: "-150 down"}) == [f"{early}: stands, and is of history"]
 
 
 def test_bars_that_may_have_been_given_up_need_no_alert_but_an_alert_must_be_true() -> None:
     records = market(4, 0.0)
-    watched, told = watched_through(records)
+    cursor, told = watched_through(records)
     late_s = T0 + 900 * (len(records) - LATE_BARS)
     early = {identity for identity in told if int(identity.rsplit("|", 1)[1]) < late_s}
     kept = {identity: what for identity, what in told.items() if identity not in early}
     assert early
     assert kept
-    assert wrong(records, watched, kept, late_s=late_s) == wrong(records, watched, told, late_s=late_s) == []
+    assert wrong(records, cursor, kept, late_s=late_s) == wrong(records, cursor, told, late_s=late_s) == []
     one = min(early)
-    assert wrong(records, watched, told | {one: "other"}, late_s=late_s) == [f"{one} (other): stands, and should not"]
-    assert len(wrong(records, watched, {}, late_s=late_s)) == len(kept)
-    assert wrong(records, watched, kept, late_s=late_s, corrected_s=late_s + 900) == []
+    assert wrong(records, cursor, told | {one: "other"}, late_s=late_s) == [f"{one} (other): stands, and should not"]
+    assert len(wrong(records, cursor, {}, late_s=late_s)) == len(kept)
+    assert wrong(records, cursor, kept, late_s=late_s, corrected_s=late_s + 900) == []

@@ -29,7 +29,7 @@ def bars_of(steps: list[dict[str, Any]]) -> Bars:
 
 
 def told(rule: Rule, bars: Bars, cooldown_s: int = COOLDOWN_S) -> list[str | None]:
-    return [event.name if event else None for event in rule.tell(bars, cooldown_s)]
+    return [event.name if event else None for event in rule.raised(bars, cooldown_s)]
 
 
 def values(*macdv: float | None, histogram: float = 0.0) -> Bars:
@@ -61,7 +61,7 @@ def test_the_traces_hold_but_for_the_flag_that_outlived_its_zone() -> None:
 @pytest.mark.skipif(not TRACES.is_file(), reason="the folder with traces is not here")
 def test_the_buffer_of_a_reversal_is_told() -> None:
     steps = json.loads(TRACES.read_text())["reversal_overbought"]
-    events = list(RULES[1].tell(bars_of(steps), COOLDOWN_S))
+    events = list(RULES[1].raised(bars_of(steps), COOLDOWN_S))
     assert [e.detail["buffer"] for e in events if e] == [pytest.approx(steps[3]["alerts"][0]["args"][5])]
 
 
@@ -142,5 +142,5 @@ def test_what_is_told_of_a_bar_does_not_depend_on_later_ones(rule: Rule) -> None
     whole = Bars([300 * i for i in range(12)], [1.0] * 12, steps, histograms, [None] * 12)
     for n in range(1, 13):
         part = Bars(whole.start_s[:n], whole.close[:n], whole.macdv[:n], whole.histogram[:n], whole.stage[:n])
-        last = rule.told(part, COOLDOWN_S)
+        last = rule.newest_raised(part, COOLDOWN_S)
         assert (last.name if last else None) == told(rule, whole)[n - 1]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from app.alerts.settings import MOST_BYTES, AlertSettings
+from app.alerts.settings import MAX_BYTES, AlertSettings
 from app.context import Context
 from app.delivery.channels.build import MisconfiguredChannel, build_channels
 from app.errors import InvalidInput
-from app.launch.plan import Market, make
+from app.launch.plan import ExchangeChoice, make
 from app.market.timeframes import Timeframe
 from app.settings import Settings
 from tests.support import ROOT
@@ -47,7 +47,7 @@ def test_a_file_is_read_with_a_bound_and_with_the_mark_of_windows(tmp_path: Path
     file = tmp_path / "alerts.toml"
     file.write_bytes(b"\xef\xbb\xbf" + RULE.encode())
     assert AlertSettings.load(str(file)).rules[0].name == "first"
-    file.write_bytes(b"#" * (MOST_BYTES + 1))
+    file.write_bytes(b"#" * (MAX_BYTES + 1))
     with pytest.raises(InvalidInput, match="larger than"):
         AlertSettings.load(str(file))
     file.write_text("a = " + "[" * 50_000)
@@ -156,7 +156,7 @@ def test_every_process_checks_the_file_at_its_start(tmp_path: Path, monkeypatch:
         with pytest.raises(InvalidInput, match=said):
             Context.from_environment()
         with pytest.raises(InvalidInput, match=said):
-            make(Market.REAL, ROOT / "Procfile", tmp_path, os.environ)
+            make(ExchangeChoice.REAL, ROOT / "Procfile", tmp_path, os.environ)
 
 
 @pytest.mark.parametrize(

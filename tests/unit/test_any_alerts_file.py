@@ -11,12 +11,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.alerts.settings import MOST_BYTES, AlertSettings
+from app.alerts.settings import MAX_BYTES, AlertSettings
 from app.delivery.channels.build import MisconfiguredChannel, build_channels
 from tests.hostile import SECRET, refusal_of, said_well, some, texts
 from tests.support import ROOT
 
-LONGEST = 10 * 600
+MAX_CHARACTERS = 10 * 600
 """Of what is said of ten wrong lines."""
 
 (EXAMPLE,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "alerts.md").read_text(), re.DOTALL)
@@ -27,7 +27,7 @@ VALUES = [match.span(1) for match in re.finditer(r"^\w+ = ([^#\n]+)", EXAMPLE, r
 def refusal(text: str) -> str | None:
     """What is said of a file with `text`; None if it is taken."""
     said = refusal_of(lambda: AlertSettings.parse(text))
-    assert said is None or ("line " in said and said_well(said, LONGEST))
+    assert said is None or ("line " in said and said_well(said, MAX_CHARACTERS))
     return said
 
 
@@ -38,7 +38,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @some
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode) | st.sampled_from([EXAMPLE.encode("utf-16")]))
-@example(b"\x00" * MOST_BYTES)
+@example(b"\x00" * MAX_BYTES)
 @example(b"a = " + b"9" * 5_000)
 @example(b"# c\n\nb = [\n  " + b"1_" * 3_000 + b"1\n]")
 @example(b"a." * 2_000 + b"b = 1")
@@ -51,7 +51,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_any_bytes_are_settings_or_one_sentence_that_names_the_file(file: Path, content: bytes) -> None:
     file.write_bytes(content)
     said = refusal_of(lambda: AlertSettings.load(str(file)))
-    assert said is None or ("ALERTS_FILE: " in said and "alerts.toml" in said and said_well(said, LONGEST))
+    assert said is None or ("ALERTS_FILE: " in said and "alerts.toml" in said and said_well(said, MAX_CHARACTERS))
 
 
 scalars = (
@@ -106,7 +106,7 @@ def test_a_secret_in_the_place_of_any_value_is_not_shown() -> None:
 
 def test_the_first_of_many_wrong_lines_are_named() -> None:
     rule = '[[rule]]\nname = "x"\nkind = "level"\nchannels = ["y"]\n'
-    said = refusal(rule * (MOST_BYTES // len(rule)))
+    said = refusal(rule * (MAX_BYTES // len(rule)))
     assert said is not None
     assert said.count("line ") == 10
 

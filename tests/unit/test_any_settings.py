@@ -9,10 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.alerts.settings import AlertSettings
+from app.bind_checks import check_flower, check_web
 from app.errors import InvalidInput
-from app.exposure import check_flower, check_web
 from app.launch.settings import LaunchSettings
-from app.settings import MOST_CHARACTERS, Settings
+from app.settings import MAX_CHARACTERS, Settings
 from app.storage.address import SCHEMES
 from tests.hostile import HUGE, NUMBERS, ODD, SECRET, refusal_of, said_well, some, texts
 
@@ -116,5 +116,5 @@ def test_what_is_shown_of_a_value_is_what_was_mistyped() -> None:
 def test_a_long_list_of_products_may_have_line_ends() -> None:
     many = [f"P{n}-USD" for n in range(2_000)]
     assert Settings.from_environment({"PRODUCTS": ",\n".join(many)}).products == tuple(many)
-    with pytest.raises(InvalidInput, match=f"PRODUCTS: is longer than {MOST_CHARACTERS} characters"):
+    with pytest.raises(InvalidInput, match=f"PRODUCTS: is longer than {MAX_CHARACTERS} characters"):
         Settings.from_environment({"PRODUCTS": ",".join(many * 10)})

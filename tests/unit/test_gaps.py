@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.gaps import fill_empty, merge, missing
 from app.market.records import EMPTY, Records, has_trades, state_of
 from tests.build import B0, STEP, records, run
 
-STATES = st.sampled_from([State.FORMING, State.CLOSED, State.CONFIRMED])
+STATES = st.sampled_from([CandleState.FORMING, CandleState.CLOSED, CandleState.CONFIRMED])
 BUCKETS = st.integers(0, 60)
 
 
@@ -20,7 +20,7 @@ def at(*buckets: int) -> list[int]:
 
 
 def test_missing_is_what_has_no_closed_record() -> None:
-    known = records((at(0)[0], State.CLOSED), (at(2)[0], State.FORMING), (at(3)[0], State.CONFIRMED))
+    known = records((at(0)[0], CandleState.CLOSED), (at(2)[0], CandleState.FORMING), (at(3)[0], CandleState.CONFIRMED))
     assert missing(known, STEP, *at(0, 4)).tolist() == at(1, 2, 4)
     assert missing(known, STEP, *at(3, 3)).tolist() == []
     assert missing(known[:0], STEP, *at(0, 1)).tolist() == at(0, 1)
@@ -33,11 +33,13 @@ def test_nothing_is_missing_outside_the_range() -> None:
 
 
 @given(st.dictionaries(BUCKETS, STATES), BUCKETS, BUCKETS, st.randoms(use_true_random=False))
-def test_missing_and_closed_share_the_range(states: dict[int, State], first: int, last: int, random: Random) -> None:
+def test_missing_and_closed_share_the_range(
+    states: dict[int, CandleState], first: int, last: int, random: Random
+) -> None:
     rows = [(at(bucket)[0], state) for bucket, state in states.items()]
     random.shuffle(rows)
     lost = missing(records(*rows), STEP, *at(first, last)).tolist()
-    closed = {bucket for bucket, state in states.items() if state >= State.CLOSED}
+    closed = {bucket for bucket, state in states.items() if state >= CandleState.CLOSED}
     assert lost == at(*(bucket for bucket in range(first, last + 1) if bucket not in closed))
 
 
@@ -81,11 +83,11 @@ def test_there_are_no_more_ranges_than_needed(buckets: list[int], limit: int) ->
 
 def filled(page: Records, first: int, last: int, previous_close: float | None) -> Records:
     first_s, last_s = at(first, last)
-    return fill_empty(page, first_s, last_s, STEP, previous_close, State.CONFIRMED, 99)
+    return fill_empty(page, first_s, last_s, STEP, previous_close, CandleState.CONFIRMED, 99)
 
 
 def test_what_rest_leaves_out_is_empty_and_carries_the_close_before() -> None:
-    page = records((at(1)[0], State.CLOSED, 10.5, 7), (at(3)[0], State.CONFIRMED, 9.5, 8))
+    page = records((at(1)[0], CandleState.CLOSED, 10.5, 7), (at(3)[0], CandleState.CONFIRMED, 9.5, 8))
     every = filled(page, 0, 5, 12.0)
     assert every["start_s"].tolist() == at(0, 1, 2, 3, 4, 5)
     assert every[[1, 3]].tobytes() == page.tobytes(), "as they are"
@@ -93,7 +95,7 @@ def test_what_rest_leaves_out_is_empty_and_carries_the_close_before() -> None:
     for price in ("open", "high", "low", "close"):
         assert empty[price].tolist() == [12.0, 10.5, 9.5, 9.5]
     assert empty["volume"].tolist() == [0.0] * 4
-    assert empty["flags"].tolist() == [State.CONFIRMED | EMPTY] * 4
+    assert empty["flags"].tolist() == [CandleState.CONFIRMED | EMPTY] * 4
     assert empty["observed_ms"].tolist() == [99] * 4
 
 
@@ -109,12 +111,12 @@ def test_every_bucket_from_the_first_known_close_on_has_a_record(
     closes: dict[int, float], first: int, last: int, previous_close: float | None
 ) -> None:
     traded = {bucket: close for bucket, close in sorted(closes.items()) if first <= bucket <= last}
-    page = records(*((at(bucket)[0], State.CONFIRMED, close) for bucket, close in traded.items()))
+    page = records(*((at(bucket)[0], CandleState.CONFIRMED, close) for bucket, close in traded.items()))
     every, close, expected = filled(page, first, last, previous_close), previous_close, []
     for bucket in range(first, last + 1):
         close = traded.get(bucket, close)
         if close is not None:
             expected.append((at(bucket)[0], close, bucket in traded))
     assert list(zip(every["start_s"], every["close"], has_trades(every), strict=True)) == expected
-    assert (state_of(every) == State.CONFIRMED).all()
+    assert (state_of(every) == CandleState.CONFIRMED).all()
     assert missing(every, STEP, expected[0][0] if expected else B0, at(last)[0]).tolist() == [] or not expected

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import InvalidInput
-from app.launch.plan import Market, Plan, make, redis_socket
+from app.launch.plan import ExchangeChoice, Plan, make, redis_socket
 from app.launch.sockets import socket_path
 from app.launch.supervision import configuration
 
@@ -25,7 +25,7 @@ def procfile(tmp_path: Path) -> Path:
     return path
 
 
-def _plan(procfile: Path, environ: dict[str, str] | None = None, market: Market = Market.LOCAL) -> Plan:
+def _plan(procfile: Path, environ: dict[str, str] | None = None, market: ExchangeChoice = ExchangeChoice.LOCAL) -> Plan:
     return make(market, procfile, None, {**BASE, **(environ or {})})
 
 
@@ -47,7 +47,7 @@ def test_products_that_are_named_are_taken_in_the_demo(procfile: Path) -> None:
 
 
 def test_the_real_feed_has_no_exchange_of_ours_and_other_data(procfile: Path) -> None:
-    demo, run = _plan(procfile), _plan(procfile, market=Market.REAL)
+    demo, run = _plan(procfile), _plan(procfile, market=ExchangeChoice.REAL)
     assert set(run.programs) == {"web"}
     assert run.environ["EXCHANGE_REST_URL"].startswith("https://")
     assert run.environ["REDIS_URL"] == f"unix://{redis_socket(run.folder)}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.launch.health import Watch
+from app.launch.exits import ExitCounter
 from app.launch.progress import READY, Progress, history, readiness
 from app.launch.supervision import ProcessState
 
@@ -107,7 +107,7 @@ def _state(pid: int, started_s: int) -> ProcessState:
 
 
 def test_deaths_are_counted_and_told_now_and_then() -> None:
-    watch = Watch()
+    watch = ExitCounter()
 
     def told(pid: int, started_s: int, now_s: float) -> list[int]:
         return [deaths for _, deaths in watch.deaths([_state(pid, started_s)], now_s)]
@@ -124,5 +124,5 @@ def test_deaths_are_counted_and_told_now_and_then() -> None:
 
 
 def test_a_process_that_dies_between_two_looks_is_counted() -> None:
-    watch = Watch()
+    watch = ExitCounter()
     assert [deaths for _, deaths in watch.deaths([_state(0, 100)], 0.0)] == [1]

@@ -8,15 +8,15 @@ from app.exchange.adapter import (
     ClockTick,
     Connected,
     Disconnected,
-    Event,
+    FeedEvent,
     GapSuspected,
     ProductRefused,
 )
 from app.ingest import outbox as module
 from app.ingest.outbox import SILENCES_KEPT, Outbox
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.timeframes import Timeframe
-from app.storage.touched import Touched
+from app.storage.changed_ranges import ChangedRange
 from tests.build import B0, STEP, candle
 
 
@@ -33,30 +33,30 @@ def filled(*events: object) -> Outbox:
 
 def test_it_keeps_only_the_newest_word_on_a_bucket() -> None:
     box = filled(CandleClosed(candle(close=10)), CandleClosed(candle(close=10.5)), CandleClosed(candle(B0 + STEP)))
-    batch = box.take(at_most_s=0)
+    batch = box.pop(at_most_s=0)
     assert [e.candle.close for e in batch.closed.values()] == [10.5, 10.0]
-    assert not box.take(at_most_s=0)
+    assert not box.pop(at_most_s=0)
 
 
 def test_forming_candles_coalesce() -> None:
-    forming = [CandleUpdated(candle(volume=v, state=State.FORMING)) for v in (1.0, 2.0, 3.0)]
-    assert [c.volume for c in filled(*forming).take(at_most_s=0).forming.values()] == [3.0]
+    forming = [CandleUpdated(candle(volume=v, state=CandleState.FORMING)) for v in (1.0, 2.0, 3.0)]
+    assert [c.volume for c in filled(*forming).pop(at_most_s=0).forming.values()] == [3.0]
 
 
 def test_the_clock_only_goes_forward() -> None:
-    assert filled(ClockTick(5), ClockTick(9), ClockTick(7)).take(at_most_s=0).exchange_ms == 9
+    assert filled(ClockTick(5), ClockTick(9), ClockTick(7)).pop(at_most_s=0).exchange_ms == 9
 
 
 def test_a_provisional_close_stays_so_until_a_newer_word_on_its_bucket() -> None:
     box = filled(CandleClosed(candle(), provisional=True), CandleClosed(candle(B0 + STEP)))
-    assert [e.provisional for e in box.take(at_most_s=0).closed.values()] == [True, False]
+    assert [e.provisional for e in box.pop(at_most_s=0).closed.values()] == [True, False]
     box.put(CandleClosed(candle(), provisional=True))
     box.put(CandleClosed(candle(volume=2.0)))
-    assert [e.provisional for e in box.take(at_most_s=0).closed.values()] == [False]
+    assert [e.provisional for e in box.pop(at_most_s=0).closed.values()] == [False]
 
 
 def test_gaps_of_a_product_become_one() -> None:
-    batch = filled(gap(3, 4), gap(0, 1), gap(6, 6, settled_only=True)).take(at_most_s=0)
+    batch = filled(gap(3, 4), gap(0, 1), gap(6, 6, settled_only=True)).pop(at_most_s=0)
     assert batch.gaps["BTC-USD"].first_s == B0
     assert batch.gaps["BTC-USD"].last_s == B0 + 4 * STEP
 
@@ -69,28 +69,28 @@ def test_a_silence_never_spreads_over_a_bucket_that_was_not_silent() -> None:
     """As one gap, two silences would say that the bucket between them was silent too."""
     quiet = [gap(n, m, settled_only=True) for n, m in ((0, 1), (2, 2), (4, 5))]
     box = filled(*quiet)
-    batch = box.take(at_most_s=0)
+    batch = box.pop(at_most_s=0)
     assert spans(batch.quiet["BTC-USD"]) == [(0, 2), (4, 5)]
     assert not batch.gaps
     box.put(gap(6, 6, settled_only=True))
     box.put(gap(8, 8, settled_only=True))
-    box.give_back(batch)
-    assert spans(box.take(at_most_s=0).quiet["BTC-USD"]) == [(0, 2), (4, 6), (8, 8)]
+    box.put_back(batch)
+    assert spans(box.pop(at_most_s=0).quiet["BTC-USD"]) == [(0, 2), (4, 6), (8, 8)]
 
 
 def test_silences_are_bounded_and_the_oldest_are_left_to_rest() -> None:
     box = filled(*(gap(2 * n, 2 * n, settled_only=True) for n in range(SILENCES_KEPT + 2)))
-    kept = spans(box.take(at_most_s=0).quiet["BTC-USD"])
+    kept = spans(box.pop(at_most_s=0).quiet["BTC-USD"])
     assert (len(kept), kept[0]) == (SILENCES_KEPT, (4, 4))
 
 
 def test_what_could_not_be_written_comes_again_below_what_is_newer() -> None:
     box = filled(CandleClosed(candle(close=10)), CandleClosed(candle(B0 + STEP)), gap(0, 0), ProductRefused("A-B", "x"))
-    batch = box.take(at_most_s=0)
+    batch = box.pop(at_most_s=0)
     box.put(CandleClosed(candle(close=10.5)))
     box.put(gap(2, 2))
-    box.give_back(batch)
-    again = box.take(at_most_s=0)
+    box.put_back(batch)
+    again = box.pop(at_most_s=0)
     assert [e.candle.close for e in again.closed.values()] == [10.5, 10.0]
     assert (again.gaps["BTC-USD"].first_s, again.gaps["BTC-USD"].last_s) == (B0, B0 + 2 * STEP)
     assert again.refused == {"A-B": "x"}
@@ -98,31 +98,31 @@ def test_what_could_not_be_written_comes_again_below_what_is_newer() -> None:
 
 def test_what_closes_while_a_batch_is_written_can_go_with_it() -> None:
     box = filled(CandleClosed(candle(close=10)))
-    batch = box.take(at_most_s=0)
+    batch = box.pop(at_most_s=0)
     box.put(CandleClosed(candle(close=10.5)))
     box.put(CandleClosed(candle(B0 + STEP)))
     box.put(gap(0, 0))
     box.top_up(batch)
     assert [e.candle.close for e in batch.closed.values()] == [10.5, 10.0]
     assert not batch.gaps
-    rest = box.take(at_most_s=3600)  # a gap is urgent still
+    rest = box.pop(at_most_s=3600)  # a gap is urgent still
     assert (not rest.closed, list(rest.gaps)) == (True, ["BTC-USD"])
 
 
 def test_it_is_bounded_and_counts_what_it_drops(monkeypatch: object) -> None:
     monkeypatch.setattr(module, "CLOSED_KEPT", 3)  # type: ignore[attr-defined]
     box = filled(*(CandleClosed(candle(B0 + i * STEP)) for i in range(5)))
-    assert [start for _, start in box.take(at_most_s=0).closed] == [B0 + i * STEP for i in (2, 3, 4)]
+    assert [start for _, start in box.pop(at_most_s=0).closed] == [B0 + i * STEP for i in (2, 3, 4)]
     assert box.dropped == 2
 
 
 def test_of_all_else_it_holds_one_word_a_product_however_long_nobody_takes_it() -> None:
     box = Outbox(lambda _: None)
     for n in range(500):
-        forming = CandleUpdated(candle(B0 + n * STEP, state=State.FORMING))
+        forming = CandleUpdated(candle(B0 + n * STEP, state=CandleState.FORMING))
         for event in (gap(n, n), gap(n, n, settled_only=True), forming, ProductRefused("A-B", f"{n}"), ClockTick(n)):
             box.put(event)
-    batch = box.take(at_most_s=0)
+    batch = box.pop(at_most_s=0)
     assert [len(kept) for kept in (batch.gaps, batch.quiet, batch.forming, batch.refused)] == [1, 1, 1, 1]
     assert batch.gaps["BTC-USD"].last_s == B0 + 499 * STEP
 
@@ -133,22 +133,22 @@ def test_connects_and_disconnects_go_past_the_queue() -> None:
     box.put(Connected("a", 1))
     box.put(Disconnected("a", "why"))
     assert seen == [Connected("a", 1), Disconnected("a", "why")]
-    assert not box.take(at_most_s=0)
+    assert not box.pop(at_most_s=0)
 
 
 def test_of_what_comes_back_and_what_has_come_since_nothing_is_lost_and_the_newest_counts() -> None:
-    forming = [CandleUpdated(candle(volume=v, state=State.FORMING)) for v in (1.0, 2.0)]
-    touched = [Touched("BTC-USD", Timeframe.M5, B0, B0), Touched("ETH-USD", Timeframe.M5, B0, B0)]
+    forming = [CandleUpdated(candle(volume=v, state=CandleState.FORMING)) for v in (1.0, 2.0)]
+    touched = [ChangedRange("BTC-USD", Timeframe.M5, B0, B0), ChangedRange("ETH-USD", Timeframe.M5, B0, B0)]
     box = filled(forming[0], ProductRefused("A-B", "old"), ClockTick(5))
-    batch = box.take(at_most_s=0)
+    batch = box.pop(at_most_s=0)
     batch.touched.append(touched[0])
     for event in (forming[1], ProductRefused("A-B", "new"), ClockTick(9), gap(7, 7), gap(9, 9, settled_only=True)):
         box.put(event)
-    newer = box.take(at_most_s=0)
+    newer = box.pop(at_most_s=0)
     newer.touched.append(touched[1])
-    box.give_back(newer)
-    box.give_back(batch)
-    again = box.take(at_most_s=0)
+    box.put_back(newer)
+    box.put_back(batch)
+    again = box.pop(at_most_s=0)
     assert [c.volume for c in again.forming.values()] == [2.0]
     assert (again.refused, again.exchange_ms, again.touched) == ({"A-B": "new"}, 9, touched)
     assert spans(again.gaps.values()) == [(7, 7)]
@@ -158,26 +158,26 @@ def test_of_what_comes_back_and_what_has_come_since_nothing_is_lost_and_the_newe
 def test_what_comes_back_is_bounded_too(monkeypatch: object) -> None:
     monkeypatch.setattr(module, "CLOSED_KEPT", 3)  # type: ignore[attr-defined]
     box = filled(*(CandleClosed(candle(B0 + i * STEP)) for i in range(2)))
-    batch = box.take(at_most_s=0)
+    batch = box.pop(at_most_s=0)
     for i in range(2, 5):
         box.put(CandleClosed(candle(B0 + i * STEP)))
-    box.give_back(batch)
-    assert [start for _, start in box.take(at_most_s=0).closed] == [B0 + i * STEP for i in (2, 3, 4)]
+    box.put_back(batch)
+    assert [start for _, start in box.pop(at_most_s=0).closed] == [B0 + i * STEP for i in (2, 3, 4)]
     assert box.dropped == 2
 
 
 @pytest.mark.parametrize(
     "urgent", [CandleClosed(candle()), gap(0, 0), gap(0, 0, settled_only=True), ProductRefused("A-B", "why")]
 )
-def test_what_closed_or_is_missing_does_not_wait(urgent: Event) -> None:
+def test_what_closed_or_is_missing_does_not_wait(urgent: FeedEvent) -> None:
     box = filled(ClockTick(1), urgent)
-    assert box.take(at_most_s=3600).exchange_ms == 1
+    assert box.pop(at_most_s=3600).exchange_ms == 1
 
 
 def test_what_was_topped_up_does_not_come_again() -> None:
     box = filled(CandleClosed(candle()))
-    batch = box.take(at_most_s=0)
+    batch = box.pop(at_most_s=0)
     box.put(CandleClosed(candle(B0 + STEP)))
     box.top_up(batch)
     assert len(batch.closed) == 2
-    assert not box.take(at_most_s=0).closed
+    assert not box.pop(at_most_s=0).closed

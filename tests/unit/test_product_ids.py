@@ -13,13 +13,13 @@ from app.alerts.settings import AlertSettings
 from app.delivery.listing import _cursor, _parse_cursor
 from app.errors import InvalidInput
 from app.exchange.coinbase.listing import read_listing
-from app.exchange.coinbase.universe import select_products
+from app.exchange.coinbase.product_selection import select_products
 from app.market.product_ids import MAX_LENGTH, is_product_id, typed, why_not
 from app.market.series import Series
 from app.market.timeframes import Timeframe
 from app.settings import Settings
 from app.storage import keys
-from app.storage.queue import Kind, Request
+from app.storage.queue import BackfillRequest, Kind
 from workers.arguments import UpdateWork, parsed
 
 IDS = [
@@ -95,11 +95,13 @@ def takes(text: str, how: str) -> bool:
                 rule = {"name": "x", "kind": "level", "products": [text]}
                 return AlertSettings.model_validate({"rule": [rule]}).rule[0].products == (text,)
             case "task":
-                return bool(parsed(UpdateWork, {"touched": [[text, "5m", 300, 300]]}).as_touched())
+                return bool(parsed(UpdateWork, {"touched": [[text, "5m", 300, 300]]}).as_ranges())
             case "look-up":
                 return typed(text) == text
             case "queue":
-                return Request.parse(str(Request(Kind.GAP, text, Timeframe.M5)).encode()).product == text
+                return (
+                    BackfillRequest.parse(str(BackfillRequest(Kind.GAP, text, Timeframe.M5)).encode()).product == text
+                )
     except ValueError:
         return False
     raise AssertionError(how)

@@ -7,14 +7,19 @@ import orjson
 import pytest
 
 from app.indicators.macdv import macdv_of
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import CORRECTED, EMPTY, PROVISIONAL, RECORD
 from app.query.rows import candle_json, candle_pieces, candle_rows, indicator_rows
 from tests.filled import walk
 
 
 def test_a_candle_row_has_every_field_as_a_plain_value() -> None:
-    flags = [State.FORMING, State.CLOSED | CORRECTED, State.CONFIRMED | EMPTY, State.CLOSED | PROVISIONAL]
+    flags = [
+        CandleState.FORMING,
+        CandleState.CLOSED | CORRECTED,
+        CandleState.CONFIRMED | EMPTY,
+        CandleState.CLOSED | PROVISIONAL,
+    ]
     records = np.array([(300 * i, f, 5, 1.5, 2.5, 0.5, 2.0, 7.25) for i, f in enumerate(flags, 1)], RECORD)
     rows = candle_rows(records)
     assert rows[0] == {

@@ -9,17 +9,17 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.exchange.coinbase.models import Product
-from app.ingest.universe import _chosen, is_in_share, share_of
+from app.exchange.coinbase.models import ListedProduct
+from app.ingest.product_selection import _chosen, is_in_share, share_of
 from app.storage.products import FollowedProduct
 from tests.support import ROOT
 
 
-def listing(count: int, seed: int, noise: float) -> list[Product]:
+def listing(count: int, seed: int, noise: float) -> list[ListedProduct]:
     """`count` products whose volumes differ by about `noise` from one `seed` to another."""
     changes = random.Random(seed)
     return [
-        Product(
+        ListedProduct(
             product_id=f"P{i:03}-USD",
             status="online",
             product_type="SPOT",
@@ -57,7 +57,7 @@ def test_shares_are_about_equal() -> None:
 
 def test_every_process_agrees_whatever_its_hash_seed() -> None:
     code = """
-from app.ingest.universe import is_in_share
+from app.ingest.product_selection import is_in_share
 print("".join(str(int(is_in_share(f"P{i}-USD", "2/3"))) for i in range(99)))
 """
     told = {

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from app.indicators.window import MIN_CANDLES
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import EMPTY, PROVISIONAL, RECORD
 from app.market.series import Series
 from app.market.timeframes import Timeframe
-from app.query.status.model import Clock, FailedRequest, Feed, Gaps, Product, SeriesStatus
-from app.query.status.series import Latest, Seen, series_status
+from app.query.status.model import Clock, FailedRequest, FeedStatus, ProductStatus, QueueStatus, SeriesStatus
+from app.query.status.series import Latest, SeriesFacts, series_status
 from app.query.status.verdict import reasons_of, set_apart, start_of, summary_of
 from app.storage.model import NO_ORIGIN, NOTHING, Origin, View
 from app.util.timestamps import shown
@@ -23,15 +23,15 @@ NEWEST = 1_614_840_900
 NOW = NEWEST + 300 + 130
 
 
-def view(*starts: int, origin: Origin = NO_ORIGIN, flags: int = State.CLOSED) -> View:
+def view(*starts: int, origin: Origin = NO_ORIGIN, flags: int = CandleState.CLOSED) -> View:
     records = np.zeros(len(starts), RECORD)
     records["start_s"], records["flags"] = starts, flags
     return View(records, 7, origin, 0)
 
 
-def thin(silences: Sequence[int], flags: int = State.CONFIRMED | EMPTY) -> View:
+def thin(silences: Sequence[int], flags: int = CandleState.CONFIRMED | EMPTY) -> View:
     """Up to `NEWEST`: a trade after each of `silences`, which are lengths in buckets."""
-    kinds = np.concatenate([[flags] * length + [State.CONFIRMED] for length in silences])
+    kinds = np.concatenate([[flags] * length + [CandleState.CONFIRMED] for length in silences])
     records = np.zeros(len(kinds), RECORD)
     records["start_s"], records["flags"] = NEWEST + 300 * (np.arange(len(kinds)) - len(kinds) + 1), kinds
     return View(records, 7, Origin.given(300), 0)
@@ -42,7 +42,7 @@ def value(*, ready: bool, candles: int = 500) -> Latest:
 
 
 def of(seen_view: View, latest: Latest | None, *, pending: bool = False, now_s: float | None = NOW) -> SeriesStatus:
-    return series_status(Seen(BTC, seen_view, latest, pending), now_s, settling_s=60)
+    return series_status(SeriesFacts(BTC, seen_view, latest, pending), now_s, settling_s=60)
 
 
 def test_a_current_series_with_an_indicator_is_ready() -> None:
@@ -64,7 +64,9 @@ def test_a_thin_series_may_be_late_by_as_much_as_it_was_ever_silent(late: int, s
     assert of(thin([1]), value(ready=True), now_s=now_s).stale, "it was never silent for so long"
 
 
-@pytest.mark.parametrize("flags", [State.CONFIRMED | EMPTY | PROVISIONAL, State.CLOSED | EMPTY, State.CONFIRMED])
+@pytest.mark.parametrize(
+    "flags", [CandleState.CONFIRMED | EMPTY | PROVISIONAL, CandleState.CLOSED | EMPTY, CandleState.CONFIRMED]
+)
 def test_only_buckets_confirmed_as_empty_excuse_a_late_series(flags: int) -> None:
     assert of(thin([7, 0], flags), value(ready=True), now_s=NEWEST + 300 + 3 * 300).stale
 
@@ -86,7 +88,7 @@ def test_a_series_that_was_never_requested_is_starting() -> None:
 
 
 def test_a_series_whose_requests_are_given_up_has_started_as_far_as_it_can() -> None:
-    refused = Seen(BTC, NOTHING, None, False, refusal="404 not supported")
+    refused = SeriesFacts(BTC, NOTHING, None, False, refusal="404 not supported")
     assert readiness(series_status(refused, NOW, settling_s=60)) == (
         False,
         False,
@@ -94,12 +96,12 @@ def test_a_series_whose_requests_are_given_up_has_started_as_far_as_it_can() -> 
     )
     few = refused._replace(view=view(NEWEST), value=value(ready=False, candles=3))
     assert readiness(series_status(few, NOW, settling_s=60)) == readiness(series_status(refused, NOW, settling_s=60))
-    current = Seen(BTC, view(NEWEST), value(ready=True), False, refusal="404 not supported")
+    current = SeriesFacts(BTC, view(NEWEST), value(ready=True), False, refusal="404 not supported")
     assert readiness(series_status(current, NOW, settling_s=60)) == (True, False, None)
 
 
 def test_a_series_that_is_out_of_date_says_since_when_and_what_the_exchange_says() -> None:
-    late = Seen(BTC, view(NEWEST - 3_000), None, False)
+    late = SeriesFacts(BTC, view(NEWEST - 3_000), None, False)
     since = f"no candle since {shown(NEWEST - 2_700)} UTC"
     status = series_status(late, NOW, settling_s=60)
     assert (status.stale, status.reason) == (True, since)
@@ -123,7 +125,7 @@ def test_a_young_series_is_as_ready_as_it_can_be_once_its_begin_was_looked_for()
 
 def of_a_day(seen_view: View, latest: Latest | None, *, begun_s: int | None, now_s: float = NOW) -> SeriesStatus:
     daily = Series("coinbase", "BTC-USD", Timeframe.D1)
-    return series_status(Seen(daily, seen_view, latest, True, begun_s), now_s, settling_s=60)
+    return series_status(SeriesFacts(daily, seen_view, latest, True, begun_s), now_s, settling_s=60)
 
 
 def test_a_product_that_began_today_is_ready_without_a_candle_of_a_day() -> None:
@@ -144,15 +146,15 @@ def test_a_product_that_began_days_ago_is_ready_with_its_few_candles_of_a_day() 
 
 
 def test_a_series_whose_newest_candles_are_provisional_is_not_ready_unless_it_is_used_to_such_silences() -> None:
-    def doubtful(provisional: int) -> Latest:
+    def provisional_ranges(provisional: int) -> Latest:
         return value(ready=True)._replace(provisional=provisional)
 
     busy, quiet = thin([0, 1, 0]), thin([0, 6, 0])
-    assert readiness(of(busy, doubtful(2))) == (True, False, None)
+    assert readiness(of(busy, provisional_ranges(2))) == (True, False, None)
     reason = "its newest 3 candles are provisional: REST is asked to confirm them"
-    assert readiness(of(busy, doubtful(3))) == (False, False, reason)
-    assert readiness(of(quiet, doubtful(6))) == (True, False, None)
-    assert not of(quiet, doubtful(7)).ready
+    assert readiness(of(busy, provisional_ranges(3))) == (False, False, reason)
+    assert readiness(of(quiet, provisional_ranges(6))) == (True, False, None)
+    assert not of(quiet, provisional_ranges(7)).ready
 
 
 def test_an_old_series_without_an_indicator_is_starting() -> None:
@@ -182,17 +184,17 @@ def series(
     )
 
 
-def product(name: str = "BTC-USD", refused: str | None = None) -> Product:
-    return Product(product=name, source=name, refused=refused, ready=refused is None)
+def product(name: str = "BTC-USD", refused: str | None = None) -> ProductStatus:
+    return ProductStatus(product=name, source=name, refused=refused, ready=refused is None)
 
 
-def feed(age_s: float | None = 0.2, *, connected: bool = True) -> Feed:
+def feed(age_s: float | None = 0.2, *, connected: bool = True) -> FeedStatus:
     clock = None if age_s is None else Clock(exchange_ms=NOW * 1000, age_real_seconds=age_s)
-    return Feed(connected=connected, ingests=[], clock=clock)
+    return FeedStatus(connected=connected, ingests=[], clock=clock)
 
 
-def gaps(under_way: int = 0, failures: Sequence[FailedRequest] = ()) -> Gaps:
-    return Gaps(
+def gaps(under_way: int = 0, failures: Sequence[FailedRequest] = ()) -> QueueStatus:
+    return QueueStatus(
         total=under_way, ready=0, settling=0, delayed=0, under_way=under_way, pending=[], failures=list(failures)
     )
 
@@ -201,7 +203,7 @@ FAILED = FailedRequest(kind="gap", product="ETH-USD", timeframe=Timeframe.M5, re
 TWO = [product("BTC-USD"), product("ETH-USD")]
 
 
-def reasons(feed_: Feed, products: Sequence[Product], all_series: Sequence[SeriesStatus]) -> str:
+def reasons(feed_: FeedStatus, products: Sequence[ProductStatus], all_series: Sequence[SeriesStatus]) -> str:
     return "; ".join(reasons_of(feed_, products, all_series, start_of(all_series, 1, 5, 0)))
 
 

@@ -34,9 +34,9 @@ WRONG: dict[str, list[dict[str, Any]]] = {
         {"touched": [[*TOUCHED[:3], 1.5]]},
     ],
     "workers.alerts.deliver": [{"channel": name} for name in ("", "A", "a b", "a\n", "../a", "a" * 41, 7, ["a"])],
-    "workers.repair.scan": [{"now": value} for value in ("maybe", 2, None, [])],
-    "workers.repair.reconcile": [{"now": value} for value in ("maybe", 2, None, [])],
-    "workers.repair.drain": [{"now": True}],
+    "workers.backfill.scan": [{"now": value} for value in ("maybe", 2, None, [])],
+    "workers.backfill.reconcile": [{"now": value} for value in ("maybe", 2, None, [])],
+    "workers.backfill.drain": [{"now": True}],
 }
 OF_ANY: list[dict[str, Any]] = [{"exchange": "kraken"}, {"exchange": None}, {"no_such": 1}]
 
@@ -79,6 +79,6 @@ def test_one_bad_series_costs_itself_and_not_its_task(touched: list[Any]) -> Non
     except InvalidInput:
         assert not good
         return
-    assert [list(t) for t in work.as_touched()] == good
+    assert [list(t) for t in work.as_ranges()] == good
     assert len(work.touched.bad) == len(touched) - len(good)
     assert all(len(reason) < 300 for reason in work.touched.bad)

@@ -11,40 +11,40 @@ from pathlib import Path
 import pytest
 
 from app import watchdog
-from app.storage.pulse import Mark, born, is_ours
-from app.watchdog import STILL_S, Standstill
-from workers.pulse import STUCK_S, Consumption
+from app.storage.heartbeats import ProcessRecord, is_own_process, process_start_time
+from app.watchdog import STALL_S, StallDetector
+from workers.heartbeat import STUCK_S, Consumption
 
-INGEST, WEB = Mark(7, "ingest", 1, "100"), Mark(8, "web", 1, "100")
+INGEST, WEB = ProcessRecord(7, "ingest", 1, "100"), ProcessRecord(8, "web", 1, "100")
 
 
 def test_a_process_whose_mark_stands_still_is_found_and_no_other() -> None:
-    standstill = Standstill()
+    standstill = StallDetector()
     assert standstill.of([INGEST, WEB], 0) == []
-    assert standstill.of([INGEST, WEB._replace(beats=2)], STILL_S) == []
-    assert standstill.of([INGEST, WEB._replace(beats=3)], STILL_S + 1) == [INGEST]
-    assert standstill.of([WEB._replace(beats=4)], STILL_S + 2) == []
+    assert standstill.of([INGEST, WEB._replace(beats=2)], STALL_S) == []
+    assert standstill.of([INGEST, WEB._replace(beats=3)], STALL_S + 1) == [INGEST]
+    assert standstill.of([WEB._replace(beats=4)], STALL_S + 2) == []
 
 
 def test_a_new_process_with_an_old_number_begins_anew() -> None:
-    standstill = Standstill()
+    standstill = StallDetector()
     standstill.of([INGEST], 0)
-    again = INGEST._replace(born="999")
-    assert standstill.of([again], STILL_S + 1) == []
-    assert standstill.of([again], 2 * STILL_S + 2) == [again]
+    again = INGEST._replace(process_start_time="999")
+    assert standstill.of([again], STALL_S + 1) == []
+    assert standstill.of([again], 2 * STALL_S + 2) == [again]
 
 
 def test_nobody_is_blamed_for_the_time_in_which_nothing_could_be_written() -> None:
-    standstill = Standstill()
+    standstill = StallDetector()
     standstill.of([INGEST], 0)
     standstill.forget()
-    assert standstill.of([INGEST], STILL_S + 1) == []
+    assert standstill.of([INGEST], STALL_S + 1) == []
 
 
 def test_who_writes_to_redis_cannot_have_a_foreign_process_killed(caplog: pytest.LogCaptureFixture) -> None:
     with subprocess.Popen(["sleep", "60"]) as foreign:
         try:
-            watchdog._end(Mark(foreign.pid, "ingest", 1, born(foreign.pid)))
+            watchdog._end(ProcessRecord(foreign.pid, "ingest", 1, process_start_time(foreign.pid)))
             assert foreign.poll() is None
         finally:
             foreign.kill()
@@ -57,28 +57,28 @@ def test_a_process_is_ours_by_its_command(monkeypatch: pytest.MonkeyPatch) -> No
         try:
             assert ours.stdout
             assert ours.stdout.readline()
-            assert is_ours(ours.pid)
-            assert born(ours.pid)
-            monkeypatch.setattr("app.storage.pulse.OWN_COMMANDS", (("-m", "appetite"),))
-            assert not is_ours(ours.pid)
+            assert is_own_process(ours.pid)
+            assert process_start_time(ours.pid)
+            monkeypatch.setattr("app.storage.heartbeats.OWN_COMMANDS", (("-m", "appetite"),))
+            assert not is_own_process(ours.pid)
             monkeypatch.setattr(os, "geteuid", lambda: 12_345)
         finally:
             ours.kill()
-    assert not is_ours(ours.pid), "it is gone"
+    assert not is_own_process(ours.pid), "it is gone"
 
 
 @pytest.mark.skipif(shutil.which("ps") is None, reason="no ps here")
 def test_without_proc_the_kernel_is_asked_by_ps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.storage.pulse.IS_LINUX", False)
-    monkeypatch.setattr("app.storage.pulse.PROC", Path("/nowhere"))
+    monkeypatch.setattr("app.storage.heartbeats.IS_LINUX", False)
+    monkeypatch.setattr("app.storage.heartbeats.PROC", Path("/nowhere"))
     with subprocess.Popen([sys.executable, "-c", "input()", "-m", "workers"], stdin=subprocess.PIPE) as ours:
         try:
-            assert is_ours(ours.pid)
-            assert born(ours.pid) == born(ours.pid) != ""
-            assert not is_ours(os.getppid())
+            assert is_own_process(ours.pid)
+            assert process_start_time(ours.pid) == process_start_time(ours.pid) != ""
+            assert not is_own_process(os.getppid())
         finally:
             ours.kill()
-    assert born(ours.pid) == ""
+    assert process_start_time(ours.pid) == ""
 
 
 def test_a_worker_is_stuck_when_tasks_wait_and_it_takes_none() -> None:

@@ -33,7 +33,7 @@ class Message(NamedTuple):
     """One message about one alert.
 
     `id`: the same each time that this message is sent, so that a receiver can drop a second copy. `kind`: raised,
-    withdrawn or restored. `picture`: makes the chart (PNG), or None where the candles are no longer there. `now_s`: the
+    withdrawn or restored. `chart_of`: makes the chart (PNG), or None where the candles are no longer there. `now_s`: the
     time of this try (UNIX seconds) on a clock that all hosts share.
     """
 
@@ -42,7 +42,7 @@ class Message(NamedTuple):
     fact: dict[str, Any]
     title: str
     lines: list[str]
-    picture: Callable[[], bytes | None]
+    chart_of: Callable[[], bytes | None]
     now_s: int
 
 
@@ -80,6 +80,6 @@ class Channel(ABC):
         Raises one of the errors above.
         """
 
-    def tell(self, digest: Digest) -> float:
+    def send_digest(self, digest: Digest) -> float:
         """As `send`, for channels with `digests`."""
         raise NotImplementedError

@@ -8,11 +8,11 @@ import orjson
 from urllib3 import encode_multipart_formdata
 
 from app.delivery.channels.channel import Channel, Digest, Message
-from app.delivery.channels.http import Http, Reply, check, seconds_of
+from app.delivery.channels.http import Http, HttpReply, check, seconds_of
 from app.delivery.texts import grid_of, price_text
 
 UP, DOWN, GREY = 0x26A69A, 0xEF5350, 0x90A4AE
-LONGEST_TITLE, LONGEST_DESCRIPTION = 256, 4096
+MAX_TITLE, MAX_DESCRIPTION = 256, 4096
 BULLISH = ("up", "oversold", "rebounding", "rallying")
 
 
@@ -28,19 +28,19 @@ class DiscordChannel(Channel):
         return self._http.target
 
     def send(self, message: Message) -> float:
-        picture = message.picture() if self._chart and message.kind == "raised" else None
-        return self._post(embed_of(message, has_chart=picture is not None), picture)
+        chart_of = message.chart_of() if self._chart and message.kind == "raised" else None
+        return self._post(embed_of(message, has_chart=chart_of is not None), chart_of)
 
-    def tell(self, digest: Digest) -> float:
-        text = "\n".join(digest.lines)[:LONGEST_DESCRIPTION]
-        title, footer = digest.title[:LONGEST_TITLE], {"text": digest.id}
+    def send_digest(self, digest: Digest) -> float:
+        text = "\n".join(digest.lines)[:MAX_DESCRIPTION]
+        title, footer = digest.title[:MAX_TITLE], {"text": digest.id}
         return self._post({"title": title, "description": text, "color": GREY, "footer": footer}, None)
 
-    def _post(self, embed: dict[str, object], picture: bytes | None) -> float:
+    def _post(self, embed: dict[str, object], chart_of: bytes | None) -> float:
         payload = orjson.dumps({"embeds": [embed], "allowed_mentions": {"parse": []}})
         fields: dict[str, bytes | tuple[str, bytes, str]] = {"payload_json": payload}
-        if picture:
-            fields["files[0]"] = ("chart.png", picture, "image/png")
+        if chart_of:
+            fields["files[0]"] = ("chart.png", chart_of, "image/png")
         body, content_type = encode_multipart_formdata(fields)
         reply = self._http.post(body, {"Content-Type": content_type, "User-Agent": "candlewick"})
         check(reply)
@@ -52,7 +52,7 @@ def embed_of(message: Message, *, has_chart: bool) -> dict[str, object]:
     fact = message.fact
     grid = "\n".join(grid_of(fact))
     embed: dict[str, object] = {
-        "title": message.title[:LONGEST_TITLE],
+        "title": message.title[:MAX_TITLE],
         "description": "\n".join(message.lines) + f"\n```\n{grid}\n```",
         "color": color_of(message),
         "fields": [
@@ -73,7 +73,7 @@ def color_of(message: Message) -> int:
     return UP if towards in BULLISH else DOWN
 
 
-def pause_after(reply: Reply) -> float:
+def pause_after(reply: HttpReply) -> float:
     """Seconds until the next message may come, where this one was the last of Discord's allowance."""
     if reply.headers.get("X-RateLimit-Remaining") != "0":
         return 0

@@ -33,10 +33,10 @@ class EmailChannel(Channel):
         return hashlib.sha256(where.encode()).hexdigest()[:12]
 
     def send(self, message: Message) -> float:
-        return self._post(letter_of(message, self._settings, message.picture() if self._settings.chart else None))
+        return self._post(email_of(message, self._settings, message.chart_of() if self._settings.chart else None))
 
-    def tell(self, digest: Digest) -> float:
-        letter = _letter(digest.id, digest.title, digest.now_s, self._settings)
+    def send_digest(self, digest: Digest) -> float:
+        letter = _email_of(digest.id, digest.title, digest.now_s, self._settings)
         letter.set_content(digest.text + "\n")
         return self._post(letter)
 
@@ -81,16 +81,16 @@ def _cut(smtp: smtplib.SMTP) -> None:
             smtp.sock.shutdown(socket.SHUT_RDWR)
 
 
-def letter_of(message: Message, settings: EmailSettings, picture: bytes | None) -> EmailMessage:
+def email_of(message: Message, settings: EmailSettings, chart_of: bytes | None) -> EmailMessage:
     """The mail about one alert, with its chart."""
-    letter = _letter(message.id, message.title, message.fact["end"], settings)
+    letter = _email_of(message.id, message.title, message.fact["end"], settings)
     letter.set_content("\n".join([*message.lines, "", *grid_of(message.fact), "", message.id]) + "\n")
-    if picture:
-        letter.add_attachment(picture, maintype="image", subtype="png", filename="chart.png")
+    if chart_of:
+        letter.add_attachment(chart_of, maintype="image", subtype="png", filename="chart.png")
     return letter
 
 
-def _letter(identity: str, title: str, sent_s: float, settings: EmailSettings) -> EmailMessage:
+def _email_of(identity: str, title: str, sent_s: float, settings: EmailSettings) -> EmailMessage:
     """A mail without a text; its Message-ID is the identity, so that a second copy can be told from the first."""
     letter = EmailMessage()
     letter["Subject"] = title

@@ -35,10 +35,10 @@ from app.delivery.channels.channel import ChannelBroken, DeliveryError, MessageR
 from app.errors import InvalidInput
 from app.util.network import POOLS, InTime, trusted
 
-MOST_BYTES = 64 * 1024
+MAX_BYTES = 64 * 1024
 """Of an answer; the rest is of no interest."""
 
-LONGEST_PAUSE_S = 3600.0
+MAX_PAUSE_S = 3600.0
 DEFAULT_PAUSE_S = 5.0
 PERMANENT = (401, 403, 404, 410)
 PROXY = "the proxy (proxy_env in the alerts file)"
@@ -76,7 +76,7 @@ class PrivateAddress(Exception):
     """A connection to an address that is not on the public internet was asked for, and refused."""
 
 
-class Reply(NamedTuple):
+class HttpReply(NamedTuple):
     """`said`: what the service says of a refusal, without anything of the URL, which is a secret. `is_relayed`: it came
     through a proxy without TLS, and may be the proxy's own.
     """
@@ -122,7 +122,7 @@ class Http:
         self._is_relayed = bool(proxy) and urlsplit(url).scheme == "http"
         self.target = hashlib.sha256(url.encode()).hexdigest()[:12]
 
-    def post(self, body: bytes, headers: Mapping[str, str], path: str = "") -> Reply:
+    def post(self, body: bytes, headers: Mapping[str, str], path: str = "") -> HttpReply:
         """The service's answer, whatever its status, within the time-out. Raises `DeliveryError`, `ChannelBroken`."""
         deadline = time.monotonic() + self._timeout_s
         try:
@@ -130,8 +130,10 @@ class Http:
                 "POST", self._url + path, body=body, headers=headers, redirect=False, preload_content=False
             )
             try:
-                reply = Reply(response.status, response.headers, _body(response, deadline), is_relayed=self._is_relayed)
-                return reply._replace(said=self._without_secrets(_said(reply))[:LONGEST_SAID])
+                reply = HttpReply(
+                    response.status, response.headers, _body(response, deadline), is_relayed=self._is_relayed
+                )
+                return reply._replace(said=self._without_secrets(_said(reply))[:MAX_SAID])
             finally:
                 response.close()  # and its connection, unless it was read to its end: another answer would begin there
         except PrivateAddress as error:
@@ -150,9 +152,9 @@ class Http:
         """`text` without any piece of the URL, in whatever case and quoting, that is neither short nor a usual word."""
         parts = [part for part in re.split(r"[/?&=:#]+", self._url) if part.lower() not in USUAL_WORDS]
         secrets = {_lower(spelled) for part in parts for spelled in (part, unquote(part))}
-        pieces = {part[i : i + SHORTEST_SECRET] for part in secrets for i in range(len(part) - SHORTEST_SECRET + 1)}
-        hidden = [_lower(text[i : i + SHORTEST_SECRET]) in pieces for i in range(len(text))]
-        shown = [not any(hidden[max(0, i - SHORTEST_SECRET + 1) : i + 1]) for i in range(len(text))]
+        pieces = {part[i : i + MIN_SECRET] for part in secrets for i in range(len(part) - MIN_SECRET + 1)}
+        hidden = [_lower(text[i : i + MIN_SECRET]) in pieces for i in range(len(text))]
+        shown = [not any(hidden[max(0, i - MIN_SECRET + 1) : i + 1]) for i in range(len(text))]
         return "".join(c if shown[i] else "***" * (i == 0 or shown[i - 1]) for i, c in enumerate(text))
 
 
@@ -186,13 +188,13 @@ def _of_proxy(status: int) -> str:
     return f"{PROXY} answered {status}" + (": it wants a login, or another one" if status == 407 else "")
 
 
-SHORTEST_SECRET = 6
+MIN_SECRET = 6
 """Characters of a URL, one behind the other, that are taken out of what a service says."""
 
 USUAL_WORDS = frozenset(("message", "messages", "services", "webhook", "webhooks"))
 """Of URLs and of what services say: no secrets."""
 
-LONGEST_SAID = 200
+MAX_SAID = 200
 
 
 def _lower(text: str) -> str:
@@ -200,11 +202,11 @@ def _lower(text: str) -> str:
     return "".join(c.lower()[0] for c in text)
 
 
-def _said(reply: Reply) -> str:
+def _said(reply: HttpReply) -> str:
     """What the service says of a refusal, in its own words, on one line."""
     said = reply.json()
     words = next((said[name] for name in ("description", "message", "error") if isinstance(said.get(name), str)), "")
-    return "".join(c if c.isprintable() else " " for c in words[: 2 * LONGEST_SAID])
+    return "".join(c if c.isprintable() else " " for c in words[: 2 * MAX_SAID])
 
 
 def _body(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
@@ -214,14 +216,14 @@ def _body(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
     """
     body = bytearray()
     with suppress(HTTPError, OSError):
-        while len(body) < MOST_BYTES and (piece := response.read1(MOST_BYTES - len(body), decode_content=True)):
+        while len(body) < MAX_BYTES and (piece := response.read1(MAX_BYTES - len(body), decode_content=True)):
             body += piece
             if time.monotonic() > deadline:
                 break
     return bytes(body)
 
 
-def check(reply: Reply) -> None:
+def check(reply: HttpReply) -> None:
     """Raises what an answer means that is no success."""
     status = reply.status
     if status == 407:
@@ -240,7 +242,7 @@ def check(reply: Reply) -> None:
     raise DeliveryError(said)
 
 
-def pause_of(reply: Reply) -> float:
+def pause_of(reply: HttpReply) -> float:
     """Seconds that the service asks to wait: in a header, or in the body, as Discord and Telegram say it."""
     said = reply.json()
     parameters = said.get("parameters")
@@ -252,7 +254,7 @@ def pause_of(reply: Reply) -> float:
 
 
 def seconds_of(value: object) -> float | None:
-    """The pause that `value` asks for, at most `LONGEST_PAUSE_S`; None if it asks for none.
+    """The pause that `value` asks for, at most `MAX_PAUSE_S`; None if it asks for none.
 
     More than that is taken for milliseconds, as some services have it.
     """
@@ -262,7 +264,7 @@ def seconds_of(value: object) -> float | None:
         return None
     if not (math.isfinite(seconds) and seconds >= 0):
         return None
-    return seconds if seconds <= LONGEST_PAUSE_S else min(seconds / 1000, LONGEST_PAUSE_S)
+    return seconds if seconds <= MAX_PAUSE_S else min(seconds / 1000, MAX_PAUSE_S)
 
 
 def check_url(url: str, *, allow_private: bool) -> None:

@@ -7,12 +7,12 @@ import logging
 from urllib3 import encode_multipart_formdata
 
 from app.delivery.channels.channel import Channel, ChannelBroken, Digest, Message
-from app.delivery.channels.http import Http, Reply, check
+from app.delivery.channels.http import Http, HttpReply, check
 from app.delivery.texts import grid_of
 
 log = logging.getLogger(__name__)
 
-LONGEST_CAPTION, LONGEST_TEXT = 1024, 4096
+MAX_CAPTION, MAX_TEXT = 1024, 4096
 
 
 class TelegramChannel(Channel):
@@ -30,37 +30,37 @@ class TelegramChannel(Channel):
         return self._target
 
     def send(self, message: Message) -> float:
-        picture = message.picture() if self._chart and message.kind == "raised" else None
-        text = "\n".join([message.title, *message.lines, *grid_of(message.fact), message.id])[:LONGEST_CAPTION]
-        return self._say(text, picture)
+        chart_of = message.chart_of() if self._chart and message.kind == "raised" else None
+        text = "\n".join([message.title, *message.lines, *grid_of(message.fact), message.id])[:MAX_CAPTION]
+        return self._say(text, chart_of)
 
-    def tell(self, digest: Digest) -> float:
-        return self._say(digest.text[:LONGEST_TEXT], None)
+    def send_digest(self, digest: Digest) -> float:
+        return self._say(digest.text[:MAX_TEXT], None)
 
-    def _say(self, text: str, picture: bytes | None) -> float:
-        reply = self._post(text, picture)
+    def _say(self, text: str, chart_of: bytes | None) -> float:
+        reply = self._post(text, chart_of)
         if reply.status == 400 and (chat := moved_to(reply)):
             log.warning("the Telegram group %s is %s now: put that into the alerts file", self._chat, chat)
             self._chat = chat
-            reply = self._post(text, picture)
+            reply = self._post(text, chart_of)
         if reply.status == 400 and "chat not found" in str(reply.json().get("description", "")):
             raise ChannelBroken("the service answered 400: chat not found")
         check(reply)
         return 0
 
-    def _post(self, text: str, picture: bytes | None) -> Reply:
+    def _post(self, text: str, chart_of: bytes | None) -> HttpReply:
         fields: dict[str, str | tuple[str, bytes, str]] = {
             "chat_id": self._chat,
-            "caption" if picture else "text": text,
+            "caption" if chart_of else "text": text,
         }
-        if picture:
-            fields["photo"] = ("chart.png", picture, "image/png")
+        if chart_of:
+            fields["photo"] = ("chart.png", chart_of, "image/png")
         body, content_type = encode_multipart_formdata(fields)
-        path = "/sendPhoto" if picture else "/sendMessage"
+        path = "/sendPhoto" if chart_of else "/sendMessage"
         return self._http.post(body, {"Content-Type": content_type, "User-Agent": "candlewick"}, path)
 
 
-def moved_to(reply: Reply) -> str | None:
+def moved_to(reply: HttpReply) -> str | None:
     """The chat that a group has become: Telegram makes a large one a supergroup, with another id."""
     parameters = reply.json().get("parameters")
     chat = parameters.get("migrate_to_chat_id") if isinstance(parameters, dict) else None

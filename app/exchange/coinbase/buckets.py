@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from app.exchange.adapter import CandleClosed, CandleUpdated, Event, GapSuspected
-from app.market.candles import State, UnifiedCandle
+from app.exchange.adapter import CandleClosed, CandleUpdated, FeedEvent, GapSuspected
+from app.market.candles import CandleState, UnifiedCandle
 from app.market.timeframes import BASE
 
 STEP_S = BASE.seconds
@@ -71,7 +71,7 @@ class BucketBook:
             self._doubt_last_s = max(open_s, self.next_s)
             self._doubt_reason = reason
 
-    def restart(self, open_s: int, reason: str) -> list[Event]:
+    def restart(self, open_s: int, reason: str) -> list[FeedEvent]:
         """The exchange's clock was set back: what was decided about the time from `open_s` on is void."""
         if self.next_s is None or self.next_s <= open_s + STEP_S:
             return []
@@ -82,20 +82,20 @@ class BucketBook:
         self.doubt(open_s, reason)
         return [self._gap(open_s, last_s, reason, settled_only=False)]
 
-    def reopen(self, first_s: int, reason: str) -> list[Event]:
+    def reopen(self, first_s: int, reason: str) -> list[FeedEvent]:
         """Decisions on the buckets from `first_s` on were made in a stream that turns out to have been dead."""
         if self.next_s is None or first_s >= self.next_s:
             return []
         self._doubted.update(start_s for start_s in self._recent if start_s >= first_s)
         return [self._gap(first_s, self.next_s - STEP_S, reason, settled_only=False)]
 
-    def reopen_last(self, reason: str) -> list[Event]:
+    def reopen_last(self, reason: str) -> list[FeedEvent]:
         """The bucket that was decided last may have been closed before its last update, which is lost now."""
         last_s = 0 if self.next_s is None else self.next_s - STEP_S
         was_decided = last_s in self._recent and last_s not in self._doubted
         return self.reopen(last_s, reason) if was_decided else []
 
-    def preview(self, candle: UnifiedCandle) -> list[Event]:
+    def preview(self, candle: UnifiedCandle) -> list[FeedEvent]:
         """The open bucket's candle in a snapshot: worth showing, not worth trusting."""
         held = self._held
         if self.next_s is None or candle.start_s < self.next_s:
@@ -104,7 +104,7 @@ class BucketBook:
             return []
         return [CandleUpdated(candle)]
 
-    def update(self, candle: UnifiedCandle) -> list[Event]:
+    def update(self, candle: UnifiedCandle) -> list[FeedEvent]:
         """One update, of a product whose stream has begun. A later bucket decides all before it."""
         assert self.next_s is not None
         if candle.start_s < self.next_s:
@@ -119,16 +119,16 @@ class BucketBook:
             events.append(CandleUpdated(candle))
         return events
 
-    def decide(self, end_s: int) -> list[Event]:
+    def decide(self, end_s: int) -> list[FeedEvent]:
         """Decide every bucket that starts before `end_s`, oldest first."""
         first_s = self.next_s
         if first_s is None or end_s <= first_s:
             return []
-        events: list[Event] = []
+        events: list[FeedEvent] = []
         last_s = end_s - STEP_S
         self._remember(first_s, last_s, self._held)
         if self._held is not None and self._trusted:
-            closed = self._held.with_state(State.CLOSED)
+            closed = self._held.with_state(CandleState.CLOSED)
             self._recent[first_s] = closed
             events.append(CandleClosed(closed, provisional=first_s <= self._broken_last_s))
             first_s += STEP_S
@@ -142,7 +142,7 @@ class BucketBook:
         self.next_s, self._held, self._trusted, self._contradictions = end_s, None, False, 0
         return events
 
-    def _revise(self, candle: UnifiedCandle) -> list[Event]:
+    def _revise(self, candle: UnifiedCandle) -> list[FeedEvent]:
         """An update for a bucket that is decided: the exchange knows better now, or the frame was delayed.
 
         A bucket in doubt stays so: more of it may have been lost, so REST is to be asked about this close too.
@@ -155,12 +155,12 @@ class BucketBook:
         if known is not None and candle.volume < known.volume:
             self._tally["stale"] += 1
             return []
-        if known is not None and known.state is State.CLOSED and _same(known, candle):
+        if known is not None and known.state is CandleState.CLOSED and _same(known, candle):
             return []
-        closed = candle.with_state(State.CLOSED)
+        closed = candle.with_state(CandleState.CLOSED)
         self._recent[start_s] = closed
         is_doubted = start_s in self._doubted
-        events: list[Event] = [CandleClosed(closed, provisional=is_doubted or start_s <= self._broken_last_s)]
+        events: list[FeedEvent] = [CandleClosed(closed, provisional=is_doubted or start_s <= self._broken_last_s)]
         if is_doubted:
             events.append(self._gap(start_s, start_s, "a late update of a bucket in doubt", settled_only=False))
         return events

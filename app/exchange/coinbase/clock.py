@@ -8,7 +8,7 @@ LEAP_MS = 5 * 60 * 1000
 """A step of more than this, or backwards, is believed only when a second frame agrees."""
 
 
-class Change(Enum):
+class Observation(Enum):
     """What one observation did to the clock."""
 
     NONE = auto()
@@ -19,7 +19,7 @@ class Change(Enum):
     SET_BACK = auto()
 
 
-class ExchangeClock:
+class StreamClock:
     """Exchange time of one connection. `ms` is None until it is known.
 
     Heartbeats come every second of the exchange's host, whatever pace its clock runs at, so a connection that is well
@@ -37,32 +37,32 @@ class ExchangeClock:
         self._before = self.ms if self.ms is not None else self._before
         self.ms = self._candidate = None
 
-    def observe(self, ms: int, *, heartbeat: bool) -> Change:
+    def observe(self, ms: int, *, heartbeat: bool) -> Observation:
         """Take in the time of one frame."""
         if self.ms is None:
             return self._first(ms)
         if _follows(self.ms, ms):
             self._candidate = None
             if ms == self.ms:
-                return Change.NONE
+                return Observation.NONE
             self.ms = ms
-            return Change.ADVANCED
+            return Observation.ADVANCED
         if heartbeat and self._candidate is not None and _follows(self._candidate, ms):
-            change = Change.LEAPT if ms > self.ms else Change.SET_BACK
+            change = Observation.LEAPT if ms > self.ms else Observation.SET_BACK
             self.ms, self._candidate = ms, None
             return change
         self._candidate = ms
-        return Change.NONE
+        return Observation.NONE
 
-    def _first(self, ms: int) -> Change:
+    def _first(self, ms: int) -> Observation:
         near = self._before is None or abs(ms - self._before) <= LEAP_MS
         if near or (self._candidate is not None and _follows(self._candidate, ms)):
             # Another server may be a little behind; that must not turn time back.
             self.ms = max(ms, self._before) if near and self._before is not None else ms
             self._candidate = None
-            return Change.KNOWN
+            return Observation.KNOWN
         self._candidate = ms
-        return Change.NONE
+        return Observation.NONE
 
 
 def _follows(earlier: int, later: int) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from app.exchange.coinbase.models import Product, why
+from app.exchange.coinbase.models import ListedProduct, why
 from app.market.product_ids import is_product_id, why_not
 
 MAX_SHOWN = 80
@@ -19,13 +19,13 @@ class Listing(NamedTuple):
     shown, each with the reason.
     """
 
-    products: list[Product]
+    products: list[ListedProduct]
     rejected: dict[str, str]
 
 
 def read_listing(rows: Iterable[Any]) -> Listing:
     """The listing that `rows` are. A wrong row costs itself only; of two with one id the tradable, whole one counts."""
-    products: dict[str, Product] = {}
+    products: dict[str, ListedProduct] = {}
     rejected: dict[str, str] = {}
     for number, row in enumerate(rows, 1):
         try:
@@ -41,13 +41,13 @@ def read_listing(rows: Iterable[Any]) -> Listing:
     return Listing(list(products.values()), rejected)
 
 
-def _worth(product: Product) -> tuple[bool, bool]:
+def _worth(product: ListedProduct) -> tuple[bool, bool]:
     return product.tradable, bool(product.quote_currency_id)
 
 
-def _product(row: Any) -> Product:
+def _product(row: Any) -> ListedProduct:
     """The product of `row`; `ValueError` says what is wrong."""
-    product = Product.model_validate(row)
+    product = ListedProduct.model_validate(row)
     if not is_product_id(product.product_id):
         raise ValueError(why_not(product.product_id))
     if product.alias and not is_product_id(product.alias):

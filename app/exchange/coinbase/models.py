@@ -12,7 +12,7 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from app.exchange.coinbase.wire_time import parse_ms
-from app.market.candles import State, UnifiedCandle
+from app.market.candles import CandleState, UnifiedCandle
 from app.market.timeframes import Timeframe
 
 EXCHANGE = "coinbase"
@@ -22,7 +22,7 @@ MAX_FRAME_BYTES = 8 * 2**20
 """A candles snapshot is about 15 KB a product; nothing that we ask for comes near this."""
 
 _DECIMAL = re.compile(r"\d{1,24}(?:\.\d{1,24})?(?:[eE][+-]?\d{1,2})?", re.ASCII)
-_MOST_DIGITS = 200
+_MAX_DIGITS = 200
 
 
 class BadFrame(ValueError):
@@ -107,14 +107,14 @@ def why(error: ValidationError) -> str:
 
 
 def read_candle(
-    row: dict[str, Any], product: str, timeframe: Timeframe, state: State, observed_ms: int
+    row: dict[str, Any], product: str, timeframe: Timeframe, state: CandleState, observed_ms: int
 ) -> UnifiedCandle:
     """The candle that `row` is, stream and REST alike; `BadFrame` where it is none."""
     try:
         texts = (row["start"], row["open"], row["high"], row["low"], row["close"], row["volume"])
         digits = "".join(texts).replace(".", "")
         # Not float() alone: that takes "nan", "1_0", " 1" and the digits of every script as well.
-        if not (digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS):
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS):
             _check_decimals(texts)
         return UnifiedCandle.model_validate(
             {
@@ -156,7 +156,7 @@ Amount: TypeAlias = Annotated[float, BeforeValidator(_float_or_zero)]
 """A decimal text; 0 where the exchange leaves it empty, as it does for products that do not trade."""
 
 
-class Product(BaseModel):
+class ListedProduct(BaseModel):
     """One row of the product listing: the fields that decide whether, and how, a product is followed."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")

@@ -65,7 +65,7 @@ class AwakeClock:
     A suspended machine or a slow callback is no silence of the exchange: what arrived meanwhile waits in the socket.
     """
 
-    _LONGEST_STEP_S = 1.0
+    _MAX_STEP_S = 1.0
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -74,6 +74,6 @@ class AwakeClock:
 
     def now_ms(self) -> int:
         now_s = self._clock()
-        self._awake_s += min(now_s - self._last_s, self._LONGEST_STEP_S)
+        self._awake_s += min(now_s - self._last_s, self._MAX_STEP_S)
         self._last_s = now_s
         return int(self._awake_s * 1000)

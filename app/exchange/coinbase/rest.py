@@ -20,7 +20,7 @@ from app.errors import InvalidInput, Refused, Throttled, Unavailable
 from app.exchange.adapter import Page
 from app.exchange.coinbase.listing import Listing, read_listing
 from app.exchange.coinbase.models import BadFrame, read_candle, why
-from app.market.candles import State, UnifiedCandle
+from app.market.candles import CandleState, UnifiedCandle
 from app.market.product_ids import is_product_id
 from app.market.timeframes import Timeframe
 from app.util import network
@@ -33,7 +33,7 @@ MAX_BUCKETS = 350
 _PATH = "/api/v3/brokerage"
 _MAX_BODY_BYTES = 32 * 2**20
 _CHUNK_BYTES = 64 * 1024
-_LONGEST_PAUSE_S = 3600.0
+_MAX_PAUSE_S = 3600.0
 _GRANULARITY = {
     Timeframe.M1: "ONE_MINUTE",
     Timeframe.M5: "FIVE_MINUTE",
@@ -180,7 +180,7 @@ def _retry_after_s(value: str | None) -> float | None:
     """Seconds to wait; None for an HTTP date, which would need our clock to agree with theirs."""
     if value is None or not (value.isascii() and value.isdigit()):
         return None
-    return min(float(value[:9]), _LONGEST_PAUSE_S)
+    return min(float(value[:9]), _MAX_PAUSE_S)
 
 
 def _check_range(timeframe: Timeframe, first_s: int, last_s: int) -> None:
@@ -212,7 +212,7 @@ def _page(rows: list[Any], product: str, timeframe: Timeframe, asked: tuple[int,
             unreadable.add(start_s)
         elif asked[0] <= start_s <= asked[1]:
             try:
-                candles[start_s] = read_candle(row, product, timeframe, State.CLOSED, observed_ms)
+                candles[start_s] = read_candle(row, product, timeframe, CandleState.CLOSED, observed_ms)
             except BadFrame as bad:
                 log.warning("candles of %s %s: the row of bucket %d is left out: %s", product, timeframe, start_s, bad)
                 unreadable.add(start_s)

@@ -24,7 +24,7 @@ class Sequence:
     def restart(self) -> None:
         self._expected = None
 
-    def take(self, number: int) -> Order:
+    def accept(self, number: int) -> Order:
         """Judge the frame that carries `number`."""
         expected = self._expected
         if expected is not None and number < expected:

@@ -19,18 +19,18 @@ from app.exchange.adapter import (
     ClockTick,
     Connected,
     Disconnected,
-    Event,
+    FeedEvent,
     FrameRejected,
     GapSuspected,
     ProductRefused,
 )
 from app.exchange.coinbase.buckets import STEP_S, BucketBook
-from app.exchange.coinbase.clock import Change, ExchangeClock
+from app.exchange.coinbase.clock import Observation, StreamClock
 from app.exchange.coinbase.models import Acknowledgement, BadFrame, Envelope, VenueError, decode, read_candle
 from app.exchange.coinbase.sequence import Order, Sequence
 from app.exchange.coinbase.silence import Silence
 from app.exchange.coinbase.subscriptions import Subscriptions
-from app.market.candles import State, UnifiedCandle
+from app.market.candles import CandleState, UnifiedCandle
 from app.market.timeframes import BASE
 
 _TICK_MS = 250
@@ -91,7 +91,7 @@ class CoinbaseSession:
         self._subscriptions = Subscriptions(aliases or {}, products_per_message)
         self._books: dict[str, BucketBook] = {}
         self._left: set[str] = set()
-        self._clock = ExchangeClock()
+        self._clock = StreamClock()
         self._sequence = Sequence()
         self._silence = Silence()
         self._attempt = 0
@@ -142,7 +142,7 @@ class CoinbaseSession:
         """The messages to send now, each returned once."""
         return self._subscriptions.requests()
 
-    def opened(self, now_ms: int) -> list[Event]:
+    def opened(self, now_ms: int) -> list[FeedEvent]:
         """The connection is open."""
         self.is_open = True
         self.must_reconnect = None
@@ -154,14 +154,14 @@ class CoinbaseSession:
         self._subscriptions.opened()
         return [Connected(self.connection, self._attempt)]
 
-    def closed(self, now_ms: int, reason: str) -> list[Event]:  # noqa: ARG002
+    def closed(self, now_ms: int, reason: str) -> list[FeedEvent]:  # noqa: ARG002
         """The connection is gone, whoever ended it."""
         if not self.is_open:
             return []
         self.is_open = False
         self.must_reconnect = None
         reason = reason[:200]
-        events: list[Event] = [Disconnected(self.connection, reason)]
+        events: list[FeedEvent] = [Disconnected(self.connection, reason)]
         self._reopen_late(f"disconnected: {reason}", events)
         for book in self._books.values():
             book.end(f"disconnected: {reason}")
@@ -170,7 +170,7 @@ class CoinbaseSession:
         self._subscriptions.closed()
         return events
 
-    def frame(self, data: str | bytes, now_ms: int) -> list[Event]:
+    def frame(self, data: str | bytes, now_ms: int) -> list[FeedEvent]:
         """One text frame arrived. Never raises, whatever it holds."""
         if not self.is_open:
             return []
@@ -181,7 +181,7 @@ class CoinbaseSession:
             return [self._reject(bad)]
         if isinstance(message, VenueError):
             return [self._failed(message, now_ms)]
-        order = self._sequence.take(message.sequence_num)
+        order = self._sequence.accept(message.sequence_num)
         if order is Order.DUPLICATE:
             return []
         self._heard_now_ms[message.channel if message.channel in _CHANNELS else "other"] = now_ms
@@ -192,11 +192,11 @@ class CoinbaseSession:
         self._sweep(events)
         return events
 
-    def tick(self, now_ms: int) -> list[Event]:
+    def tick(self, now_ms: int) -> list[FeedEvent]:
         """Time passed. Judges silence; call it about ten times a second."""
         if not self.is_open:
             return []
-        events: list[Event] = []
+        events: list[FeedEvent] = []
         for stream in self._subscriptions.newly_refused(now_ms):
             reason = "the exchange was asked for it and does not list it among its subscriptions"
             events += [ProductRefused(name, reason) for name in self._subscriptions.names[stream]]
@@ -227,7 +227,7 @@ class CoinbaseSession:
 
     # Time.
 
-    def _observe(self, message: Envelope, now_ms: int) -> list[Event]:
+    def _observe(self, message: Envelope, now_ms: int) -> list[FeedEvent]:
         """Take in the frame's time, and what follows from it before the frame itself is read."""
         is_beat = message.channel == "heartbeats"
         change = self._clock.observe(message.time_ms, heartbeat=is_beat)
@@ -235,33 +235,33 @@ class CoinbaseSession:
             # How far the exchange's clock goes between two: a second, or a minute at 60 times the pace.
             self._stride_ms = max(abs(message.time_ms - self._beat_ms) if self._beat_ms else 0, self._stride_ms // 2)
             self._beat_ms = message.time_ms
-        if change is Change.NONE:
+        if change is Observation.NONE:
             return []
         assert self._clock.ms is not None
-        events: list[Event] = []
-        if change is not Change.ADVANCED:
+        events: list[FeedEvent] = []
+        if change is not Observation.ADVANCED:
             self._jumped(change, self._clock.ms, now_ms, events)
         if abs(self._clock.ms - self._told_ms) >= _TICK_MS:
             self._told_ms = self._clock.ms
             events.insert(0, ClockTick(self._told_ms))
         return events
 
-    def _jumped(self, change: Change, exchange_ms: int, now_ms: int, events: list[Event]) -> None:
+    def _jumped(self, change: Observation, exchange_ms: int, now_ms: int, events: list[FeedEvent]) -> None:
         """The clock did not merely go on: a new connection, or a leap that a heartbeat confirmed."""
         open_s = BASE.bucket(exchange_ms // 1000)
         self._silence.begin(exchange_ms, now_ms)
         self._sweep_ms = 0
         for stream, book in self._books.items():
             self._add(events, book, book.restart(open_s, "the exchange's clock was set back"))
-            if change is Change.LEAPT:
+            if change is Observation.LEAPT:
                 book.doubt(open_s, "the exchange's clock leapt")
-            elif change is Change.KNOWN:
+            elif change is Observation.KNOWN:
                 # What was cut off is asked for at once, without the grace: no update of ours will decide it.
                 self._add(events, book, book.decide(open_s))
                 if stream in self._subscriptions.accepted:
                     book.begin(open_s)
 
-    def _sweep(self, events: list[Event]) -> None:
+    def _sweep(self, events: list[FeedEvent]) -> None:
         """Decide the buckets whose end, and the grace after it, have passed."""
         exchange_ms = self._clock.ms
         if exchange_ms is None or exchange_ms < self._sweep_ms:
@@ -278,7 +278,7 @@ class CoinbaseSession:
 
     # What a frame holds.
 
-    def _read(self, message: Envelope, now_ms: int, events: list[Event]) -> None:
+    def _read(self, message: Envelope, now_ms: int, events: list[FeedEvent]) -> None:
         try:
             if message.channel == "candles":
                 for event in message.events:
@@ -290,7 +290,7 @@ class CoinbaseSession:
             self._doubt_all("a frame was not understood", events)
             events.append(self._reject(bad))
 
-    def _candles(self, event: Any, time_ms: int, now_ms: int, events: list[Event]) -> None:
+    def _candles(self, event: Any, time_ms: int, now_ms: int, events: list[FeedEvent]) -> None:
         rows = event.get("candles") if isinstance(event, dict) else None
         kind = event.get("type") if isinstance(event, dict) else None
         if not isinstance(rows, list) or kind not in ("snapshot", "update"):
@@ -306,7 +306,7 @@ class CoinbaseSession:
         for row in rows:
             self._update(row, time_ms, events)
 
-    def _update(self, row: Any, time_ms: int, events: list[Event]) -> None:
+    def _update(self, row: Any, time_ms: int, events: list[FeedEvent]) -> None:
         """One candle of an update. If it cannot be used, its product's bucket is in doubt until the next one."""
         try:
             book = self._book(row)
@@ -322,7 +322,7 @@ class CoinbaseSession:
             self._doubt(book, "an update was not understood")
             events.append(self._reject(bad))
 
-    def _snapshot(self, rows: list[Any], time_ms: int, events: list[Event]) -> None:
+    def _snapshot(self, rows: list[Any], time_ms: int, events: list[FeedEvent]) -> None:
         """A set of candles with holes. Only those of the open bucket are used, and only to be shown."""
         open_start = str(self._open_s)
         seen: set[str] = set()
@@ -353,7 +353,7 @@ class CoinbaseSession:
     def _candle(self, book: BucketBook, row: dict[str, Any], time_ms: int) -> UnifiedCandle:
         exchange_ms = self._clock.ms or 0
         # A frame's time that the clock did not believe must not win over all later observations.
-        candle = read_candle(row, book.product, BASE, State.FORMING, min(time_ms, exchange_ms))
+        candle = read_candle(row, book.product, BASE, CandleState.FORMING, min(time_ms, exchange_ms))
         if candle.start_s * 1000 > exchange_ms + _AHEAD_MS:
             raise BadFrame("bad candle", "start is in the future")
         return candle
@@ -374,7 +374,7 @@ class CoinbaseSession:
             if stream in self._books and not self._books[stream].live:
                 self._began(stream)
 
-    def _failed(self, error: VenueError, now_ms: int) -> Event:
+    def _failed(self, error: VenueError, now_ms: int) -> FeedEvent:
         """The exchange refuses a request, without saying which."""
         self._subscriptions.failed(now_ms)
         self._rejected["error frame"] += 1
@@ -389,7 +389,7 @@ class CoinbaseSession:
             return f"no heartbeat for {_HEARTBEAT_MS // 1000} s"
         return None
 
-    def _dead_channel(self, now_ms: int, events: list[Event]) -> str | None:
+    def _dead_channel(self, now_ms: int, events: list[FeedEvent]) -> str | None:
         """Heartbeats come, candles do not: what was decided since they stopped was decided blindly."""
         exchange_ms, since_ms = self._clock.ms, self._silence.since_ms
         if exchange_ms is None or since_ms is None or not self._subscriptions.accepted:
@@ -404,12 +404,12 @@ class CoinbaseSession:
         self._doubt_all(reason, events)
         return reason
 
-    def _doubt_all(self, reason: str, events: list[Event]) -> None:
+    def _doubt_all(self, reason: str, events: list[FeedEvent]) -> None:
         self._reopen_late(reason, events)
         for book in self._books.values():
             self._doubt(book, reason)
 
-    def _reopen_late(self, reason: str, events: list[Event]) -> None:
+    def _reopen_late(self, reason: str, events: list[FeedEvent]) -> None:
         """A moment after the end of a bucket, the last updates of a busy exchange may be among what is lost."""
         exchange_ms = self._clock.ms
         if exchange_ms is not None and exchange_ms % (STEP_S * 1000) < _LATE_MS:
@@ -421,13 +421,13 @@ class CoinbaseSession:
         if open_s is not None:
             book.doubt(open_s, reason)
 
-    def _reject(self, bad: BadFrame) -> Event:
+    def _reject(self, bad: BadFrame) -> FeedEvent:
         self._rejected[bad.kind] += 1
         return FrameRejected(self.connection, str(bad))
 
     # Names.
 
-    def _add(self, events: list[Event], book: BucketBook, new: list[Event]) -> None:
+    def _add(self, events: list[FeedEvent], book: BucketBook, new: list[FeedEvent]) -> None:
         """Add `new`, in the name of every wanted product that `book` feeds."""
         names = self._subscriptions.names[book.product]
         if names == (book.product,):
@@ -443,7 +443,7 @@ def _product(row: Any) -> str:
     return product
 
 
-def _renamed(event: Event, product: str) -> Event:
+def _renamed(event: FeedEvent, product: str) -> FeedEvent:
     if isinstance(event, CandleUpdated | CandleClosed):
         return replace(event, candle=event.candle.model_copy(update={"product": product}))
     return replace(event, product=product) if isinstance(event, GapSuspected) else event

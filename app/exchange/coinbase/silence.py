@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-_LEAST_MS = 10_000
+_MIN_MS = 10_000
 _FIRST_EXPECTED_MS = 8_000
-_MOST_EXPECTED_MS = 300_000
+_MAX_EXPECTED_MS = 300_000
 _MARGIN = 3
 _REAL_MS = 5_000
 """At 60 times the pace ten exchange seconds pass between two frames: real time has to pass as well."""
@@ -27,7 +27,7 @@ class Silence:
 
     @property
     def limit_ms(self) -> float:
-        return max(_LEAST_MS, _MARGIN * self.expected_ms)
+        return max(_MIN_MS, _MARGIN * self.expected_ms)
 
     def forget(self) -> None:
         """The connection ended: the silence until the next one says nothing."""
@@ -41,7 +41,7 @@ class Silence:
         """The channel spoke."""
         self._halve(exchange_ms)
         if self._since_ms is not None and exchange_ms - self._since_ms > self.expected_ms:
-            self.expected_ms = min(_MOST_EXPECTED_MS, exchange_ms - self._since_ms)
+            self.expected_ms = min(_MAX_EXPECTED_MS, exchange_ms - self._since_ms)
         self.begin(exchange_ms, now_ms)
 
     def is_dead(self, exchange_ms: int, now_ms: int) -> bool:
@@ -51,7 +51,7 @@ class Silence:
 
     def reconnecting(self) -> None:
         """We reconnect because of it. If the products were merely quiet, wait twice as long the next time."""
-        self.expected_ms = min(_MOST_EXPECTED_MS, 2 * self.expected_ms)
+        self.expected_ms = min(_MAX_EXPECTED_MS, 2 * self.expected_ms)
 
     def _halve(self, exchange_ms: int) -> None:
         """Forget half of what was learnt, every hour."""

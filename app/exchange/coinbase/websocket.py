@@ -20,18 +20,18 @@ from urllib.request import getproxies, proxy_bypass
 from websocket import ABNF, WebSocket, WebSocketException, WebSocketTimeoutException
 from websocket._abnf import frame_buffer
 
-from app.exchange.adapter import Event, ExchangeAdapter
+from app.exchange.adapter import ExchangeAdapter, FeedEvent
 from app.exchange.coinbase.models import EXCHANGE, MAX_FRAME_BYTES
 from app.exchange.coinbase.pacing import CONNECTIONS, MESSAGES, AwakeClock, Backoff, Limiter
 from app.exchange.coinbase.session import CoinbaseSession, SessionSnapshot
-from app.exchange.coinbase.turns import Turns
+from app.exchange.coinbase.wakeups import SharedWakeup
 from app.util import network
 
 log = logging.getLogger(__name__)
 
 _RECEIVE_S = 0.1
 _TICK_MS = 100
-_TURNS = Turns(0.1)
+_WAKEUP = SharedWakeup(0.1)
 """Of all connections of a process: when they read what nobody waits for."""
 _CLOSE_S = 0.5
 _READ_BYTES = 16_384
@@ -68,7 +68,7 @@ class CoinbaseAdapter(ExchangeAdapter):
     def __init__(
         self,
         url: str,
-        on_event: Callable[[Event], None],
+        on_event: Callable[[FeedEvent], None],
         *,
         products_per_connection: int = 100,
         close_grace_seconds: float = 2.0,
@@ -172,7 +172,7 @@ def _stop(connections: list[_Connection]) -> None:
 class _Connection:
     """One connection slot: a thread that holds at most one socket at a time, and reconnects until it is stopped."""
 
-    def __init__(self, session: CoinbaseSession, dialler: _Dialler, on_event: Callable[[Event], None]) -> None:
+    def __init__(self, session: CoinbaseSession, dialler: _Dialler, on_event: Callable[[FeedEvent], None]) -> None:
         self._session = session
         self._dialler = dialler
         self._on_event = on_event
@@ -286,7 +286,7 @@ class _Connection:
         while not self._stopped.is_set():
             self._read(wire)
             while self._may_gather(wire):
-                with _TURNS.next():
+                with _WAKEUP.next():
                     if not self._read_all(wire):
                         break
 
@@ -331,7 +331,7 @@ class _Connection:
                 return
             wire.send(request)
 
-    def _emit(self, events: list[Event]) -> None:
+    def _emit(self, events: list[FeedEvent]) -> None:
         for event in events:
             try:
                 self._on_event(event)

@@ -12,18 +12,18 @@ from pydantic import BaseModel, ConfigDict
 from app.market.timeframes import Timeframe
 
 
-class Part(BaseModel):
+class StatusPart(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Clock(Part):
+class Clock(StatusPart):
     """The exchange's time (UNIX milliseconds) and how long ago it was heard."""
 
     exchange_ms: int
     age_real_seconds: float
 
 
-class Connection(Part):
+class ConnectionStatus(StatusPart):
     """One connection to the exchange, as its adapter tells of it.
 
     `open_ms`: for how long it has been open, in real time. `attempt` counts connections since the start; `silent_ms` is
@@ -44,24 +44,24 @@ class Connection(Part):
     silent_ms: dict[str, int] = {}
 
 
-class Ingest(Part):
+class IngestStatus(StatusPart):
     """One live ingest process: what it told last, `age_ms` ago; `dropped` candles it could not keep for Redis."""
 
     name: str
     age_ms: int
     dropped: int
-    connections: list[Connection]
+    connections: list[ConnectionStatus]
 
 
-class Feed(Part):
+class FeedStatus(StatusPart):
     """`connected`: some ingest process lives, and each of its connections is open."""
 
     connected: bool
-    ingests: list[Ingest]
+    ingests: list[IngestStatus]
     clock: Clock | None
 
 
-class Product(Part):
+class ProductStatus(StatusPart):
     """`source`: the product whose frames feed it. `refused`: why the exchange does not deliver it."""
 
     product: str
@@ -91,7 +91,7 @@ class SeriesStatus:
     reason: str | None
 
 
-class Start(Part):
+class Start(StatusPart):
     """How far the first filling has come. `seconds_left` is real time, an estimate by the request budget."""
 
     series_ready: int
@@ -103,16 +103,16 @@ class Start(Part):
     text: str
 
 
-class RequestInfo(Part):
+class RequestInfo(StatusPart):
     kind: str
     product: str
     timeframe: Timeframe
 
 
 class PendingRequest(RequestInfo):
-    """`why`: gap, start (the first filling), history or reconcile; None where it has just been done."""
+    """`priority`: gap, start (the first filling), history or reconcile; None where it has just been done."""
 
-    why: str | None = None
+    priority: str | None = None
 
 
 class FailedRequest(RequestInfo):
@@ -122,7 +122,7 @@ class FailedRequest(RequestInfo):
     exchange_ms: int
 
 
-class Gaps(Part):
+class QueueStatus(StatusPart):
     """Requests for candles: how many wait for a permit, for settling, for another try, and are under way.
 
     `pending` names at most the first `LISTED` of `total`.
@@ -137,7 +137,7 @@ class Gaps(Part):
     failures: list[FailedRequest]
 
 
-class BudgetInfo(Part):
+class BudgetInfo(StatusPart):
     """REST requests of the whole fleet: permits given, answers of 429, what is left of a pause."""
 
     per_second: float
@@ -146,21 +146,21 @@ class BudgetInfo(Part):
     paused_real_seconds: float
 
 
-class Corrections(Part):
+class Corrections(StatusPart):
     """Closed candles that were replaced: by what caused it, then by timeframe."""
 
     total: int
     by_cause: dict[str, dict[str, int]]
 
 
-class Queues(Part):
+class Queues(StatusPart):
     """Tasks that wait, by queue, and tasks that a worker holds."""
 
     waiting: dict[str, int]
     unacknowledged: int
 
 
-class RedisInfo(Part):
+class RedisInfo(StatusPart):
     """`max_bytes` 0: no limit."""
 
     version: str
@@ -170,18 +170,18 @@ class RedisInfo(Part):
     append_only: bool
 
 
-class Status(Part):
+class Status(StatusPart):
     """`ready`: the data is there and current; else `reasons` says what is not. `summary` is that in one sentence."""
 
     summary: str
     ready: bool
     reasons: list[str]
     exchange: str
-    feed: Feed
+    feed: FeedStatus
     start: Start
-    products: list[Product]
+    products: list[ProductStatus]
     series: list[SeriesStatus]
-    gaps: Gaps
+    gaps: QueueStatus
     budget: BudgetInfo
     corrections: Corrections
     processes: dict[str, int]

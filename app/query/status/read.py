@@ -12,33 +12,33 @@ from app.market.timeframes import BASE
 from app.query.status.model import (
     BudgetInfo,
     Clock,
-    Connection,
+    ConnectionStatus,
     Corrections,
     FailedRequest,
-    Feed,
-    Gaps,
-    Ingest,
+    FeedStatus,
+    IngestStatus,
     PendingRequest,
-    Product,
+    ProductStatus,
     Queues,
+    QueueStatus,
     RedisInfo,
     SeriesStatus,
     Status,
 )
-from app.query.status.series import Latest, Seen, series_status
+from app.query.status.series import Latest, SeriesFacts, series_status
 from app.query.status.verdict import reasons_of, start_of, summary_of
 from app.settings import Settings
 from app.storage import keys
 from app.storage.clock import ExchangeTime
 from app.storage.entries import counts_of, readable
-from app.storage.fitness import Server, ask, unfit
+from app.storage.fitness import ServerFacts, ask, unfit
 from app.storage.health import HealthCache
+from app.storage.heartbeats import live_process_counts
 from app.storage.model import NOTHING, View
 from app.storage.products import FollowedProduct
-from app.storage.pulse import alive
-from app.storage.queue import Kind, Request
+from app.storage.queue import BackfillRequest, Kind
 from app.storage.stores import Stores
-from app.util.memo import LastLook
+from app.util.caches import IncrementalMap
 
 NEWEST = 3
 """Buckets of each series that are looked at first: enough for one that is current."""
@@ -73,7 +73,7 @@ def read_status(stores: Stores, settings: Settings) -> Status:
         gaps=gaps,
         budget=budget,
         corrections=rest.corrections,
-        processes=alive(stores.redis),
+        processes=live_process_counts(stores.redis),
         queues=rest.queues,
         redis=_redis(rest.server),
     )
@@ -84,9 +84,9 @@ def _look(
     settings: Settings,
     followed: Sequence[FollowedProduct],
     clock: ExchangeTime | None,
-    pending: set[Request],
-    failures: Mapping[Request, dict[str, Any]],
-) -> list[Seen]:
+    pending: set[BackfillRequest],
+    failures: Mapping[BackfillRequest, dict[str, Any]],
+) -> list[SeriesFacts]:
     """Every series that the exchange delivers, as far as its newest buckets."""
     many = [Series(stores.exchange, p.product, t) for p in followed if not p.refused for t in settings.timeframes]
     values = _latest_of(stores.indicators.read_json(many))
@@ -97,16 +97,16 @@ def _look(
         for i, (value, series) in enumerate(zip(values, many, strict=True))
         if not over or value is None or not value.ready or value.is_doubtful or value.start_s < over[series.timeframe]
     ]
-    doubtful = frozenset(many[i] for i in unclear if (value := values[i]) and value.is_doubtful)
-    views = dict(zip(unclear, _newest_of(stores, [many[i] for i in unclear], clock, doubtful), strict=True))
+    provisional_ranges = frozenset(many[i] for i in unclear if (value := values[i]) and value.is_doubtful)
+    views = dict(zip(unclear, _newest_of(stores, [many[i] for i in unclear], clock, provisional_ranges), strict=True))
     refusals = {(request.product, request.timeframe): failure["reason"] for request, failure in failures.items()}
     begun = _begun(stores, {many[i].product for i in unclear if not (value := values[i]) or not value.ready})
     return [
-        Seen(
+        SeriesFacts(
             series,
             views.get(i, NOTHING),
             value,
-            Request(Kind.GAP, series.product, series.timeframe) in pending,
+            BackfillRequest(Kind.GAP, series.product, series.timeframe) in pending,
             begun.get(series.product),
             refusals.get((series.product, series.timeframe)),
         )
@@ -121,7 +121,7 @@ def _begun(stores: Stores, products: Iterable[str]) -> dict[str, int]:
     return {
         series.product: origin.start_s
         for series, origin in zip(base, origins, strict=True)
-        if origin.looks and origin.start_s
+        if origin.responses and origin.start_s
     }
 
 
@@ -137,7 +137,7 @@ def _read_latest(data: bytes) -> Latest:
     return Latest(value["start"], value["candles"], value["ready"], value.get("reason"), value.get("provisional", 0))
 
 
-_latest_of = LastLook(_latest)
+_latest_of = IncrementalMap(_latest)
 
 
 def _newest_of(
@@ -162,10 +162,10 @@ def _still_asking(series: Iterable[SeriesStatus]) -> int:
     return sum(s.starting for s in series)
 
 
-def _products(followed: Iterable[FollowedProduct], series: Iterable[SeriesStatus]) -> list[Product]:
+def _products(followed: Iterable[FollowedProduct], series: Iterable[SeriesStatus]) -> list[ProductStatus]:
     waiting = {s.product for s in series if not s.ready}
     return [
-        Product(
+        ProductStatus(
             product=p.product,
             source=p.source,
             refused=p.refused,
@@ -175,38 +175,42 @@ def _products(followed: Iterable[FollowedProduct], series: Iterable[SeriesStatus
     ]
 
 
-def _feed(stores: Stores, clock: ExchangeTime | None) -> Feed:
+def _feed(stores: Stores, clock: ExchangeTime | None) -> FeedStatus:
     rows = HealthCache(stores.redis, stores.exchange).read()
     ingests = readable("health of ingests", sorted(rows.items()), _ingest)
     connections = [c for ingest in ingests for c in ingest.connections]
-    return Feed(
+    return FeedStatus(
         connected=bool(connections) and all(c.is_open for c in connections),
         ingests=ingests,
         clock=None if clock is None else Clock(exchange_ms=clock.exchange_ms, age_real_seconds=clock.age_ms / 1000),
     )
 
 
-def _ingest(entry: tuple[str, dict[str, Any]]) -> Ingest:
+def _ingest(entry: tuple[str, dict[str, Any]]) -> IngestStatus:
     name, row = entry
     connections = [_connection(c) for c in row["connections"]]
-    return Ingest(name=name, age_ms=row["age_ms"], dropped=row["dropped"], connections=connections)
+    return IngestStatus(name=name, age_ms=row["age_ms"], dropped=row["dropped"], connections=connections)
 
 
-def _connection(told: dict[str, Any]) -> Connection:
+def _connection(told: dict[str, Any]) -> ConnectionStatus:
     """What an adapter tells of a connection, with what its session tells on the same level."""
-    return Connection(**told, **told.get("session", {}))
+    return ConnectionStatus(**told, **told.get("session", {}))
 
 
-def _gaps(stores: Stores, pending: set[Request], failures: Mapping[Request, dict[str, Any]]) -> Gaps:
-    state, whys = stores.queue.state(), stores.queue.whys()
-    return Gaps(
+def _gaps(
+    stores: Stores, pending: set[BackfillRequest], failures: Mapping[BackfillRequest, dict[str, Any]]
+) -> QueueStatus:
+    state, priorities = stores.queue.state(), stores.queue.priorities()
+    return QueueStatus(
         total=len(pending),
         ready=state.ready,
         settling=state.settling,
         delayed=state.delayed,
         under_way=state.leased,
         pending=[
-            PendingRequest(**request._asdict(), why=whys[request].name.lower() if request in whys else None)
+            PendingRequest(
+                **request._asdict(), priority=priorities[request].name.lower() if request in priorities else None
+            )
             for request in sorted(pending)[:LISTED]
         ],
         failures=[FailedRequest(**request._asdict(), **failure) for request, failure in sorted(failures.items())],
@@ -226,7 +230,7 @@ def _budget(stores: Stores, settings: Settings) -> BudgetInfo:
 class _Rest(NamedTuple):
     corrections: Corrections
     queues: Queues
-    server: Server
+    server: ServerFacts
 
 
 def _rest(stores: Stores) -> _Rest:
@@ -244,7 +248,7 @@ def _rest(stores: Stores) -> _Rest:
     )
 
 
-def _redis(server: Server) -> RedisInfo:
+def _redis(server: ServerFacts) -> RedisInfo:
     return RedisInfo(
         version=server.version,
         used_bytes=server.used_bytes,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from app.indicators.window import MIN_CANDLES
-from app.market.candles import State
+from app.market.candles import CandleState
 from app.market.records import EMPTY, PROVISIONAL, state_of
 from app.market.series import Series
 from app.query.status.model import SeriesStatus
@@ -37,7 +37,7 @@ class Latest(NamedTuple):
         return self.provisional > TAIL
 
 
-class Seen(NamedTuple):
+class SeriesFacts(NamedTuple):
     """A series as it was read: its latest indicator, its newest candles where that does not say everything, and whether
     a request for it is pending.
 
@@ -53,7 +53,7 @@ class Seen(NamedTuple):
     refusal: str | None = None
 
 
-def series_status(seen: Seen, now_s: float | None, settling_s: float) -> SeriesStatus:
+def series_status(seen: SeriesFacts, now_s: float | None, settling_s: float) -> SeriesStatus:
     """`now_s`: the exchange's clock, None while it is not known."""
     newest = newest_closed(seen)
     step = seen.series.timeframe.seconds
@@ -74,18 +74,20 @@ def series_status(seen: Seen, now_s: float | None, settling_s: float) -> SeriesS
     )
 
 
-def newest_closed(seen: Seen) -> int | None:
+def newest_closed(seen: SeriesFacts) -> int | None:
     """Start of the newest closed bucket that is known of."""
     starts = [int(s) for s in seen.view.over["start_s"][-1:]] if len(seen.view.records) else []
     starts += [seen.value.start_s] if seen.value else []
     return max(starts, default=None)
 
 
-def _candles(seen: Seen) -> int:
+def _candles(seen: SeriesFacts) -> int:
     return seen.value.candles if seen.value else len(seen.view.over)
 
 
-def _readiness(seen: Seen, newest: int | None, now_s: float | None, settling_s: float) -> tuple[bool, bool, str | None]:
+def _readiness(
+    seen: SeriesFacts, newest: int | None, now_s: float | None, settling_s: float
+) -> tuple[bool, bool, str | None]:
     """Whether the series is as ready as it can be, whether its start is under way, and what is to be said about it."""
     value, step, begin_s = seen.value, seen.series.timeframe.seconds, _begin_s(seen)
     if value and value.is_doubtful and value.provisional > _longest_silence(seen.view):
@@ -115,19 +117,21 @@ def _silence(end_s: int, refusal: str | None) -> str:
     return f"no candle since {shown(end_s)} UTC" + (f": {refusal}" if refusal else "")
 
 
-def _begin_s(seen: Seen) -> int | None:
+def _begin_s(seen: SeriesFacts) -> int | None:
     """The bucket in which the series begins; None if no response has said so.
 
     A response about a long timeframe says so only once its first bucket is over: of 1d, after a day.
     """
     origin, timeframe = seen.view.origin, seen.series.timeframe
-    if origin.looks and origin.start_s:
+    if origin.responses and origin.start_s:
         return origin.start_s
     return None if seen.begun_s is None else timeframe.bucket(seen.begun_s)
 
 
 def _longest_silence(view: View) -> int:
     """The longest run of buckets that were confirmed as empty: so long a series may be without a trade."""
-    empty = ((view.records["flags"] & (EMPTY | PROVISIONAL)) == EMPTY) & (state_of(view.records) == State.CONFIRMED)
+    empty = ((view.records["flags"] & (EMPTY | PROVISIONAL)) == EMPTY) & (
+        state_of(view.records) == CandleState.CONFIRMED
+    )
     ends = np.flatnonzero(np.diff(np.concatenate(([False], empty, [False])).astype(np.int8)))
     return int((ends[1::2] - ends[::2]).max(initial=0))

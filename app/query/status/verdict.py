@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from math import ceil
 
-from app.query.status.model import Clock, Feed, Gaps, Product, SeriesStatus, Start
+from app.query.status.model import Clock, FeedStatus, ProductStatus, QueueStatus, SeriesStatus, Start
 
 CLOCK_OLD_S = 15.0
 """Real seconds after which a clock that nobody has heard makes everything else doubtful."""
@@ -48,7 +48,9 @@ def _left(asking: int, seconds_left: int) -> str:
     return f", {_count(asking, 'request', 'requests')} left, about {_count(seconds_left, 'second', 'seconds')}"
 
 
-def reasons_of(feed: Feed, products: Sequence[Product], series: Sequence[SeriesStatus], start: Start) -> list[str]:
+def reasons_of(
+    feed: FeedStatus, products: Sequence[ProductStatus], series: Sequence[SeriesStatus], start: Start
+) -> list[str]:
     """Everything that keeps the data from being ready; nothing where it is."""
     if not products:
         return [NOTHING_FOLLOWED]
@@ -77,7 +79,11 @@ def tolerated(series: Sequence[SeriesStatus]) -> int:
 
 
 def summary_of(
-    feed: Feed, products: Sequence[Product], gaps: Gaps, series: Sequence[SeriesStatus], reasons: Sequence[str]
+    feed: FeedStatus,
+    products: Sequence[ProductStatus],
+    gaps: QueueStatus,
+    series: Sequence[SeriesStatus],
+    reasons: Sequence[str],
 ) -> str:
     """One sentence for a person who looks for three seconds."""
     if reasons:
@@ -96,7 +102,9 @@ def _about_clock(clock: Clock | None) -> Iterable[str]:
         yield f"the exchange's clock was last heard {clock.age_real_seconds:.0f} s ago"
 
 
-def _asides(feed: Feed, products: Sequence[Product], gaps: Gaps, series: Sequence[SeriesStatus]) -> Iterable[str]:
+def _asides(
+    feed: FeedStatus, products: Sequence[ProductStatus], gaps: QueueStatus, series: Sequence[SeriesStatus]
+) -> Iterable[str]:
     """What does not make the data wrong now, but is worth a look."""
     if not feed.connected:
         yield "a connection to the exchange is down"

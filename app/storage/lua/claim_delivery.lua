@@ -5,7 +5,7 @@
 -- ARGV[4] channel name   ARGV[5] the one message that is wanted; nothing for whichever is next
 -- Answer: nothing, or kind, identity, end of the claim in ms, tries so far, Redis' time in ms, the alert's fields.
 
-local ALERT, LOOK_AT = 'cw:1:alert:', 50
+local ALERT, LOOK_AT = 'cw:2:alert:', 50
 local NEVER_SET_MS = 7200000 -- ahead of the present time: what is there was written before the clock was set back
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -18,7 +18,7 @@
 
 local call, unpack_row, match = redis.call, struct.unpack, string.match
 local EVENTS, INDEX = KEYS[1], KEYS[2]
-local ALERT, ALERTS, DELIVERIES = 'cw:1:alert:', 'cw:1:alerts:', 'cw:1:deliveries:'
+local ALERT, ALERTS, DELIVERIES = 'cw:2:alert:', 'cw:2:alerts:', 'cw:2:deliveries:'
 local ROW = 64
 local REFUSED, NEW, LATE = 0, 1, 2
 local arg = 5 + #KEYS - 3 -- behind the JSON of all series

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from app.query.status.model import Connection, Status
+from app.query.status.model import ConnectionStatus, Status
 from app.web.metrics.latency import CloseToIndicator
 from app.web.metrics.sources import Sources
 
@@ -23,7 +23,7 @@ Rows = Mapping[Any, float]
 def families(sources: Sources, latency: CloseToIndicator, clients: int, lag_s: float) -> Iterator[Metric]:
     """`clients`: of the stream, of this process; `lag_s`: how far the slowest of them is behind."""
     yield from _of_data(sources.status)
-    yield from _of_repair(sources)
+    yield from _of_backfill(sources)
     yield from _of_feed(sources.status)
     yield from _of_machinery(sources)
     yield gauge("stream_clients", "Clients of the live stream, of this process.", clients)
@@ -88,13 +88,13 @@ def _series(status: Status) -> Rows:
     return {("current",): len(status.series) - stale - starting, ("starting",): starting, ("stale",): stale}
 
 
-def _of_repair(sources: Sources) -> Iterator[Metric]:
+def _of_backfill(sources: Sources) -> Iterator[Metric]:
     gaps, budget = sources.status.gaps, sources.status.budget
     rows = {(t,): float(n) for t, n in sources.open_gaps.items()}
     yield gauge("open_gaps", "Series that lack candles, which are being asked for.", rows, ["timeframe"])
     states = {"ready": gaps.ready, "settling": gaps.settling, "delayed": gaps.delayed, "under_way": gaps.under_way}
     yield gauge(
-        "repair_requests",
+        "backfill_requests",
         "Requests for candles: ready waits for a permit, settling for the exchange's last word, delayed for another "
         "try, given_up for the next scan.",
         {(state,): n for state, n in {**states, "given_up": len(gaps.failures)}.items()},
@@ -150,11 +150,11 @@ def _of_feed(status: Status) -> Iterator[Metric]:
     )
 
 
-def _rejected(connections: Mapping[tuple[str, str], Connection]) -> Rows:
+def _rejected(connections: Mapping[tuple[str, str], ConnectionStatus]) -> Rows:
     return {(*name, reason): n for name, c in connections.items() for reason, n in c.rejected.items()}
 
 
-def _silent(connections: Mapping[tuple[str, str], Connection]) -> Rows:
+def _silent(connections: Mapping[tuple[str, str], ConnectionStatus]) -> Rows:
     return {(*name, channel): ms / 1000 for name, c in connections.items() for channel, ms in c.silent_ms.items()}
 
 

@@ -40,7 +40,7 @@ class CloseToIndicator:
         self.by_timeframe: defaultdict[str, Histogram] = defaultdict(Histogram)
         self._closed: dict[tuple[str, str], tuple[int | None, int]] = {}
 
-    def take(self, events: Iterable[Event]) -> None:
+    def observe(self, events: Iterable[Event]) -> None:
         """`events` in their order."""
         for event in events:
             series = (event.product, event.timeframe)

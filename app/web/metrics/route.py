@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from app.context import Context
 from app.query.status import Status
 from app.storage.events import EventStream
-from app.util.memo import Memo
+from app.util.caches import TtlValue
 from app.web.metrics.families import families
 from app.web.metrics.sources import LatencyWatch, read_sources
 from app.web.schemas import ErrorAnswer
@@ -31,7 +31,7 @@ candlewick_rest_requests_total{reason="gap",status="ok"} 412.0
 class _Installation(Collector):
     """Reads everything anew at each scrape, one scrape at a time."""
 
-    def __init__(self, context: Context, status: Memo[Status], hub: Hub) -> None:
+    def __init__(self, context: Context, status: TtlValue[Status], hub: Hub) -> None:
         self._context = context
         self._status = status
         self._hub = hub
@@ -44,7 +44,7 @@ class _Installation(Collector):
             yield from families(sources, self._watch.look(), self._hub.clients, self._hub.lag_s)
 
 
-def router(context: Context, status: Memo[Status], hub: Hub) -> APIRouter:
+def router(context: Context, status: TtlValue[Status], hub: Hub) -> APIRouter:
     routes = APIRouter(tags=["health"])
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)

@@ -14,11 +14,11 @@ from app.storage.entries import counts_of
 from app.storage.events import EventStream
 from app.storage.queue import Kind
 from app.storage.rejected import REJECTED
-from app.storage.tally import PREFIX
+from app.storage.request_counters import PREFIX
 from app.tasks import DROPPED
 from app.web.metrics.latency import CloseToIndicator
 
-MOST_PAGES = 100
+MAX_PAGES = 100
 """Pages of events in one look; more of them wait for the next."""
 
 
@@ -90,9 +90,9 @@ class LatencyWatch:
 
     def look(self) -> CloseToIndicator:
         """The histograms with everything that is new in them. What was trimmed meanwhile is not counted."""
-        for _ in range(MOST_PAGES):
+        for _ in range(MAX_PAGES):
             page = self._stream.read(self._position)
-            self.latency.take(page.events)
+            self.latency.observe(page.events)
             if page.position == self._position:
                 break
             self._position = page.position

@@ -83,7 +83,7 @@ function start(status) {
 
 function gaps(status) {
   const g = status.gaps;
-  const pending = g.pending.slice(0, LISTED).map(r => [r.product, r.timeframe, WHY[r.why] ?? r.kind]);
+  const pending = g.pending.slice(0, LISTED).map(r => [r.product, r.timeframe, PRIORITY[r.priority] ?? r.kind]);
   const columns = [{ name: "product", text: true }, { name: "timeframe", text: true }, { name: "reason", text: true }];
   return card("Gaps and repairs", g, g.failures.length > 0, facts([
     ["under way", count(g.under_way)], ["waiting for a permit", count(g.ready)],
@@ -94,7 +94,7 @@ function gaps(status) {
   g.total > pending.length ? h("p", { class: "dim" }, `and ${count(g.total - pending.length)} more`) : null);
 }
 
-const WHY = { gap: "candles are missing", start: "first filling", history: "older candles", reconcile: "comparison with REST" };
+const PRIORITY = { gap: "candles are missing", start: "first filling", history: "older candles", reconcile: "comparison with REST" };
 
 function failures(status) {
   const rows = status.gaps.failures.slice(0, LISTED).map(f => [f.product, f.timeframe, f.kind, moment(f.exchange_ms / 1000), f.reason]);

@@ -1,6 +1,6 @@
 // What happens now: the event stream where there is one, and the knowledge of whether it can be relied on.
 
-import { slot } from "./slots.js";
+import { slot } from "./buckets.js";
 
 const KINDS = ["close", "correction", "indicator", "alert", "forming"];
 

@@ -99,7 +99,7 @@ class Watcher:
         self._forming = forming
         self._seen = seen
 
-    def take(self, wanted: Wanted) -> bytes:
+    def pop(self, wanted: Wanted) -> bytes:
         """What is new to it."""
         if self._forming is None:
             return b""

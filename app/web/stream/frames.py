@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from app.events import BEFORE_ALL, Event, EventId, Page
+from app.events import BEFORE_ALL, Event, EventId, EventPage
 
 RETRY_MS = 1000
 """How long a browser waits before it connects again."""
@@ -29,7 +29,7 @@ def heartbeat_frame(position: EventId) -> bytes:
     return b": heartbeat\nid: %d-%d\n\n" % position
 
 
-def gap_frame(after: EventId, page: Page) -> bytes:
+def gap_frame(after: EventId, page: EventPage) -> bytes:
     """Tells a client that it missed events which nobody can give it any more."""
     told = {
         "after": str(after),

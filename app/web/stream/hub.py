@@ -16,7 +16,7 @@ from typing import TypeVar
 from redis.exceptions import RedisError
 
 from app.errors import Unready
-from app.events import FORMING, EventId, Page, Wanted
+from app.events import FORMING, EventId, EventPage, Wanted
 from app.storage.events import PAGE, EventStream
 from app.storage.forming import FormingFeed
 from app.web.stream.forming import Forming
@@ -50,7 +50,7 @@ class Hub:
         self._stream = stream
         self._tail: Tail | None = None
         self._forming = Forming(forming, self._announce)
-        self._pulse = asyncio.Event()
+        self._arrival = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
         self._closed = False
         self._away = False
@@ -73,17 +73,17 @@ class Hub:
                 tail: Tail | None = None  # the first look goes to Redis: it knows whether the position is good
                 while not self._closed:
                     self._keep_reading()
-                    pulse, body = self._pulse, b""
+                    arrival, body = self._arrival, b""
                     chunk = tail.after(position, wanted) if tail and tail is self._tail else None
                     if chunk is None:
                         tail = self._tail
                         body, chunk = await self._look_back(position, wanted)
                     moved = chunk.position != position
                     self._positions[me] = position = chunk.position
-                    if body := body + chunk.body + forming.take(wanted):
+                    if body := body + chunk.body + forming.pop(wanted):
                         yield body
                         due_s = _heartbeat_due_s()
-                    elif not moved and tail is self._tail and not await _pulsed(pulse, due_s):
+                    elif not moved and tail is self._tail and not await _has_arrived(arrival, due_s):
                         yield heartbeat_frame(position)
                         due_s = _heartbeat_due_s()
         finally:
@@ -135,7 +135,7 @@ class Hub:
             if len(page.events) < PAGE:
                 await asyncio.sleep(PACE_S)
 
-    def _next_page(self, position: EventId) -> Page:
+    def _next_page(self, position: EventId) -> EventPage:
         """Read also where nothing came: the stream may be another one by now."""
         self._stream.wait(position, WAIT_S)
         return self._stream.read(position)
@@ -146,8 +146,8 @@ class Hub:
         return self._tail
 
     def _announce(self) -> None:
-        pulse, self._pulse = self._pulse, asyncio.Event()
-        pulse.set()
+        arrival, self._arrival = self._arrival, asyncio.Event()
+        arrival.set()
 
     async def _trying(self, call: Callable[[], Awaitable[T]]) -> T:
         """The result of `call`, however long Redis is away."""
@@ -170,11 +170,11 @@ def _heartbeat_due_s() -> float:
     return asyncio.get_running_loop().time() + HEARTBEAT_S
 
 
-async def _pulsed(pulse: asyncio.Event, until_s: float) -> bool:
-    """Whether `pulse` came before the loop's clock shows `until_s`."""
+async def _has_arrived(arrival: asyncio.Event, until_s: float) -> bool:
+    """Whether `arrival` came before the loop's clock shows `until_s`."""
     try:
         async with asyncio.timeout_at(until_s):
-            await pulse.wait()
+            await arrival.wait()
     except TimeoutError:
         return False
     return True

@@ -38,7 +38,7 @@ id: 1738325102131-0
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 """The second one keeps a proxy from collecting events before it passes them on."""
 
-MOST_NAMES = 1_000
+MAX_NAMES = 1_000
 
 
 def _split(value: object) -> object:
@@ -58,7 +58,7 @@ class StreamQuery(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     products: Names = Field(
-        frozenset(), max_length=MOST_NAMES, description="Comma separated (`BTC-USD,ETH-USD`); all if absent."
+        frozenset(), max_length=MAX_NAMES, description="Comma separated (`BTC-USD,ETH-USD`); all if absent."
     )
     timeframes: Timeframes = Field(frozenset(), description="Comma separated (`5m,1h`); all if absent.")
     kinds: Kinds = Field(

@@ -35,9 +35,9 @@ def clock_leaps(world: World, chance: random.Random) -> Heal:
 
 
 def _revise(world: World, chance: random.Random, *, told: bool) -> None:
-    product, tape = chance.choice(list(world.venue.tapes.items()))
+    product, trade_log = chance.choice(list(world.venue.tapes.items()))
     start_s = int(world.scheduler.now_s) // STEP_S * STEP_S - STEP_S * chance.randint(2, 100)
-    if tape.revise(start_s, more=2.0) and told and (bar := tape.bar(start_s)):
+    if trade_log.revise(start_s, more=2.0) and told and (bar := trade_log.bar(start_s)):
         for link in world.links:
             link.update(product, bar)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tests.simulation.faults.registry import HOUR_S, Heal, fault
 from tests.simulation.market import Bar
 from tests.simulation.plan import Liar
-from tests.simulation.venue import Asked, Reply, Spoiler
+from tests.simulation.venue import Reply, Spoiler, Uncovered
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -36,7 +36,7 @@ def _late(chance: random.Random) -> Spoiler:
 
 def _as_before(late_ms: int, *, half: bool, keeps_newest: bool) -> Spoiler:
 
-    def spoil(asked: Asked, bars: list[Bar]) -> list[Bar]:
+    def spoil(asked: Uncovered, bars: list[Bar]) -> list[Bar]:
         before = asked.as_of(asked.now_ms - late_ms, half=half)
         if not keeps_newest:
             return before
@@ -52,7 +52,7 @@ def _short(chance: random.Random) -> Spoiler:
     return lambda _, bars: bars[-kept:] if newest else bars[:kept]
 
 
-def _empty(_: Asked, __: list[Bar]) -> list[Bar]:
+def _empty(_: Uncovered, __: list[Bar]) -> list[Bar]:
     return []
 
 
@@ -83,7 +83,7 @@ def rest_alternates(world: World, chance: random.Random) -> Heal:
     return _spoil(world, lambda asked, bars: bad(asked, bars) if world.venue.candle_requests % 2 else bars)
 
 
-def _recent(asked: Asked, bars: list[Bar]) -> int:
+def _recent(asked: Uncovered, bars: list[Bar]) -> int:
     """How many of `bars` are old enough that no reconciliation would look at them again."""
     edge_s = asked.now_ms // 1000 - 250 * asked.step_s
     return sum(bar.start_s < edge_s for bar in bars)
@@ -91,7 +91,7 @@ def _recent(asked: Asked, bars: list[Bar]) -> int:
 
 @fault("REST gives half volumes", 1, 840, harms=True, of_rest=True)
 def rest_halved(world: World, _: random.Random) -> Heal:
-    def spoil(asked: Asked, bars: list[Bar]) -> list[Bar]:
+    def spoil(asked: Uncovered, bars: list[Bar]) -> list[Bar]:
         old = _recent(asked, bars)
         return bars[:old] + [bar._replace(volume=bar.volume / 2) for bar in bars[old:]]
 
@@ -102,9 +102,9 @@ def rest_halved(world: World, _: random.Random) -> Heal:
 def rest_other(world: World, _: random.Random) -> Heal:
     other = next(reversed(world.venue.tapes.values()))
 
-    def spoil(asked: Asked, bars: list[Bar]) -> list[Bar]:
+    def spoil(asked: Uncovered, bars: list[Bar]) -> list[Bar]:
         old = _recent(asked, bars)
-        theirs = replace(asked, tape=other)
+        theirs = replace(asked, trade_log=other)
         return bars[:old] + [b for b in theirs.as_of(asked.now_ms) if not old or b.start_s > bars[old - 1].start_s]
 
     return _spoil(world, spoil)
@@ -114,7 +114,7 @@ def rest_other(world: World, _: random.Random) -> Heal:
 def rest_rows_missing(world: World, chance: random.Random) -> Heal:
     share = chance.uniform(0.02, 0.4)
 
-    def spoil(asked: Asked, bars: list[Bar]) -> list[Bar]:
+    def spoil(asked: Uncovered, bars: list[Bar]) -> list[Bar]:
         old = _recent(asked, bars)
         return bars[:old] + [bar for bar in bars[old:] if world.venue.chance.random() > share]
 
@@ -126,7 +126,7 @@ def _status(name: str, status: int, body: bytes) -> None:
     def strike(world: World, chance: random.Random) -> Heal:
         share = chance.choice((0.3, 1.0))
 
-        def spoil(_: Asked, bars: list[Bar]) -> list[Bar] | Reply:
+        def spoil(_: Uncovered, bars: list[Bar]) -> list[Bar] | Reply:
             return Reply(status, body) if world.venue.chance.random() < share else bars
 
         return _spoil(world, spoil)

@@ -15,7 +15,7 @@ from simulator.feed import Feed
 from simulator.ledger import Ledger
 from simulator.options import Options
 from simulator.seeded import SeededMarket
-from simulator.tape import Tape
+from simulator.trade_log import TradeLog
 
 START_S = 1_614_816_000
 BTC = "BTC-USD"
@@ -40,8 +40,8 @@ class Told:
 
 def test_a_snapshot_tells_of_no_bucket_before_the_last_update_of_the_one_before() -> None:
     """Whoever closes a bucket when he hears of the next one would close it too soon."""
-    clock, tape = ExchangeClock((START_S + 290) * 1000, 0), Tape(SeededMarket(3, start_s=START_S))
-    feed = Feed(tape, clock, Options(snapshot_hole_rate=1), Faults(), Ledger(clock.now_ms))
+    clock, trade_log = ExchangeClock((START_S + 290) * 1000, 0), TradeLog(SeededMarket(3, start_s=START_S))
+    feed = Feed(trade_log, clock, Options(snapshot_hole_rate=1), Faults(), Ledger(clock.now_ms))
     told = Told()
     connection = cast(Connection, told)
     feed.connections[1] = connection
@@ -53,15 +53,15 @@ def test_a_snapshot_tells_of_no_bucket_before_the_last_update_of_the_one_before(
     feed.tick()
     rows = [row for frame in told.frames for row in frame]
     next_at = [int(row["start"]) for row in rows].index(START_S + 300)
-    candle = tape.candles(BTC, Timeframe.M5, START_S, START_S + 300, clock.now_ms()).tolist()
-    ((event,),) = [e["candles"] for e in json.loads(frames.candles("update", tape.products[BTC], candle))]
+    candle = trade_log.candles(BTC, Timeframe.M5, START_S, START_S + 300, clock.now_ms()).tolist()
+    ((event,),) = [e["candles"] for e in json.loads(frames.candles("update", trade_log.products[BTC], candle))]
     assert rows[next_at - 1] == event
 
 
 def test_a_server_that_restarts_counts_its_open_bucket_from_zero_and_the_next_one_whole() -> None:
     half_s, whole_s = START_S + 150, START_S + 300
-    clock, tape = ExchangeClock(half_s * 1000, 0), Tape(SeededMarket(3, start_s=START_S))
-    feed, told = Feed(tape, clock, Options(snapshot_hole_rate=0), Faults(), Ledger(clock.now_ms)), Told()
+    clock, trade_log = ExchangeClock(half_s * 1000, 0), TradeLog(SeededMarket(3, start_s=START_S))
+    feed, told = Feed(trade_log, clock, Options(snapshot_hole_rate=0), Faults(), Ledger(clock.now_ms)), Told()
     feed.connections[1] = connection = cast(Connection, told)
     feed.count_from_zero()
     clock.set(half_s * 1000 + 90_000)
@@ -74,11 +74,11 @@ def test_a_server_that_restarts_counts_its_open_bucket_from_zero_and_the_next_on
     rows = {int(row["start"]): row for frame in told.frames for row in frame}
 
     def volume(first_s: int, last_s: int) -> str:
-        return tape.products[BTC].size(int(tape.trades(BTC, first_s * 1000, last_s * 1000).size.sum()))
+        return trade_log.products[BTC].size(int(trade_log.trades(BTC, first_s * 1000, last_s * 1000).size.sum()))
 
     assert newest["volume"] == volume(half_s, half_s + 90), "the snapshot"
     assert rows[START_S]["volume"] == volume(half_s, whole_s) != volume(START_S, whole_s)
     assert rows[whole_s]["volume"] == volume(whole_s, whole_s + 300)
-    assert tape.candles(BTC, Timeframe.M5, START_S, whole_s, clock.now_ms())["volume"][0] == int(
-        tape.trades(BTC, START_S * 1000, whole_s * 1000).size.sum()
+    assert trade_log.candles(BTC, Timeframe.M5, START_S, whole_s, clock.now_ms())["volume"][0] == int(
+        trade_log.trades(BTC, START_S * 1000, whole_s * 1000).size.sum()
     ), "REST and truth know all"

@@ -23,7 +23,7 @@ BTC = Product("BTC-USD", 2)
     ],
 )
 def test_timestamps_have_up_to_nine_digits_and_no_trailing_zeros(time_ns: int, text: str) -> None:
-    assert frames.zulu(time_ns) == text
+    assert frames.rfc3339_nano(time_ns) == text
 
 
 def test_heartbeats_carry_the_time_as_go_prints_it() -> None:

@@ -14,7 +14,7 @@ from app.errors import InvalidInput
 from app.market.timeframes import Timeframe
 from simulator.market import candles_of
 from simulator.replay import ReplayMarket
-from simulator.tape import Tape
+from simulator.trade_log import TradeLog
 
 REAL = Path(__file__).parents[3].parent / "shared" / "market-data"
 HEADER = "start,open,high,low,close,volume\n"
@@ -29,7 +29,7 @@ def test_real_candles_come_back_exactly(product: str) -> None:
     market = ReplayMarket(REAL)
     first, last = int(rows[0]["start"]), int(rows[-1]["start"])
     now_ms = (last + 300) * 1000
-    truth = Tape(market).truth(product, Timeframe.M5, first, last + 300, now_ms)
+    truth = TradeLog(market).truth(product, Timeframe.M5, first, last + 300, now_ms)
     assert [{name: Decimal(value) for name, value in row.items()} for row in truth] == rows
 
 

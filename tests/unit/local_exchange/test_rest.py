@@ -15,7 +15,7 @@ from simulator.replies import Reply
 from simulator.rest import GRANULARITIES, PREFIX, Rest
 from simulator.rest_faults import RestLate, RestStale
 from simulator.seeded import SeededMarket
-from simulator.tape import Tape
+from simulator.trade_log import TradeLog
 
 NOW_S = 1_614_816_000 + 137
 CANDLES = f"{PREFIX}/market/products/BTC-USD/candles"
@@ -26,9 +26,9 @@ class Exchange:
 
     def __init__(self) -> None:
         self.clock = ExchangeClock(NOW_S * 1000, 0)
-        self.tape = Tape(SeededMarket(7, start_s=NOW_S))
+        self.trade_log = TradeLog(SeededMarket(7, start_s=NOW_S))
         self.faults = Faults()
-        self.rest = Rest(self.tape, self.clock, Options(), self.faults)
+        self.rest = Rest(self.trade_log, self.clock, Options(), self.faults)
 
     def reply(self, path: str, **query: object) -> Reply:
         return self.rest.answer(path, {name: [str(value)] for name, value in query.items()})
@@ -66,7 +66,7 @@ def test_candles_are_newest_first_inclusive_and_true(exchange: Exchange, granula
     rows = exchange.get(CANDLES, granularity=granularity, start=first, end=open_s)["candles"]
     assert list(rows[0]) == ["start", "low", "high", "open", "close", "volume"]
     over = [row for row in rows if int(row["start"]) < open_s]
-    truth = exchange.tape.truth("BTC-USD", timeframe, first, open_s, NOW_S * 1000)
+    truth = exchange.trade_log.truth("BTC-USD", timeframe, first, open_s, NOW_S * 1000)
     assert len(truth) == 9
     assert over == truth[::-1]
 
@@ -148,7 +148,7 @@ def test_trades_are_at_most_a_hundred_newest_first_inside_the_window(exchange: E
     assert ids == list(range(ids[0], ids[0] - 100, -1))
     assert exchange.reply(path, limit=1_001).status == 500
     window = exchange.get(path, limit=100, start=NOW_S - 600, end=NOW_S - 300)["trades"]
-    truth = exchange.tape.trades("ETH-USD", (NOW_S - 600) * 1000, (NOW_S - 299) * 1000)
+    truth = exchange.trade_log.trades("ETH-USD", (NOW_S - 600) * 1000, (NOW_S - 299) * 1000)
     assert [int(t["trade_id"]) for t in window] == truth.trade_id[::-1].tolist()
 
 
@@ -253,9 +253,9 @@ def test_rest_may_tell_one_odd_row(exchange: Exchange, kind: str, field: str, od
 
 def test_a_delisted_product_may_have_no_candles_any_more(exchange: Exchange) -> None:
     query = {"granularity": "FIVE_MINUTE"}
-    exchange.tape.delist_product("BTC-USD", NOW_S * 1000, gone=True)
+    exchange.trade_log.delist_product("BTC-USD", NOW_S * 1000, gone=True)
     assert exchange.reply(CANDLES, **query).status == 404
-    exchange.tape.list_product("BTC-USD", NOW_S * 1000)
+    exchange.trade_log.list_product("BTC-USD", NOW_S * 1000)
     assert exchange.reply(CANDLES, **query).status == 200
 
 

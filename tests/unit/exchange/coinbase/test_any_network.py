@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.exchange.adapter import CandleClosed, Event, GapSuspected
+from app.exchange.adapter import CandleClosed, FeedEvent, GapSuspected
 from tests.unit.exchange.coinbase.venue import BTC, ETH, STEP, T, Venue, row
 
 State = tuple[float, float]
@@ -75,7 +75,7 @@ def test_a_close_is_always_the_last_state_and_no_bucket_is_left_out(
     broken = {T}
     newest = 0
 
-    def hear(events: list[Event]) -> None:
+    def hear(events: list[FeedEvent]) -> None:
         for event in events:
             if isinstance(event, CandleClosed):
                 candle = event.candle

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.exchange.adapter import ClockTick
-from app.exchange.coinbase.models import Envelope, Product, VenueError, decode
+from app.exchange.coinbase.models import Envelope, ListedProduct, VenueError, decode
 from tests.support import ROOT
 from tests.unit.exchange.coinbase.venue import Venue, rejections, updates
 
@@ -62,6 +62,6 @@ def test_the_recorded_updates_become_candles() -> None:
 
 
 def test_the_recorded_product_is_tradable() -> None:
-    product = Product.model_validate_json((CAPTURED / "nautilus" / "http_product.json").read_text())
+    product = ListedProduct.model_validate_json((CAPTURED / "nautilus" / "http_product.json").read_text())
     assert product.tradable
     assert product.quote_volume_24h == 758506771.41

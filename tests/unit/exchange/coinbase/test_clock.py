@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from app.exchange.adapter import ClockTick, Event
-from app.exchange.coinbase.clock import LEAP_MS, Change, ExchangeClock
+from app.exchange.adapter import ClockTick, FeedEvent
+from app.exchange.coinbase.clock import LEAP_MS, Observation, StreamClock
 from tests.unit.exchange.coinbase.venue import BTC, STEP, T, Venue, closes, gaps, row, spans
 
 HOUR_MS = 3_600_000
 
 
-def ticks(events: list[Event]) -> list[float]:
+def ticks(events: list[FeedEvent]) -> list[float]:
     return [e.exchange_ms / 1000 - T for e in events if isinstance(e, ClockTick)]
 
 
-def clock(ms: int) -> ExchangeClock:
-    made = ExchangeClock()
-    assert made.observe(ms, heartbeat=False) is Change.KNOWN
+def clock(ms: int) -> StreamClock:
+    made = StreamClock()
+    assert made.observe(ms, heartbeat=False) is Observation.KNOWN
     return made
 
 
@@ -29,15 +29,15 @@ def test_any_year_will_do(ms: int) -> None:
 @pytest.mark.parametrize("step", [1, 1_000, 60_000, LEAP_MS])
 def test_small_steps_count_at_once(step: int) -> None:
     known = clock(10**12)
-    assert known.observe(10**12 + step, heartbeat=False) is Change.ADVANCED
+    assert known.observe(10**12 + step, heartbeat=False) is Observation.ADVANCED
 
 
 @pytest.mark.parametrize("leap", [LEAP_MS + 1, HOUR_MS, -1, -HOUR_MS])
 def test_a_leap_counts_when_the_next_heartbeat_agrees(leap: int) -> None:
     known = clock(10**12)
-    assert known.observe(10**12 + leap, heartbeat=True) is Change.NONE
+    assert known.observe(10**12 + leap, heartbeat=True) is Observation.NONE
     assert known.ms == 10**12
-    expected = Change.LEAPT if leap > 0 else Change.SET_BACK
+    expected = Observation.LEAPT if leap > 0 else Observation.SET_BACK
     confirmed = 10**12 + leap + (0 if leap == -1 else 1_000)
     assert known.observe(confirmed, heartbeat=True) is expected
     assert known.ms == confirmed
@@ -46,34 +46,34 @@ def test_a_leap_counts_when_the_next_heartbeat_agrees(leap: int) -> None:
 def test_a_leap_that_only_other_frames_confirm_does_not_count() -> None:
     known = clock(10**12)
     for i in range(5):
-        assert known.observe(10**12 + HOUR_MS + i, heartbeat=False) is Change.NONE
+        assert known.observe(10**12 + HOUR_MS + i, heartbeat=False) is Observation.NONE
 
 
 def test_one_odd_frame_is_forgotten_when_the_next_is_normal() -> None:
     known = clock(10**12)
     known.observe(10**12 + HOUR_MS, heartbeat=True)
-    assert known.observe(10**12 + 1_000, heartbeat=True) is Change.ADVANCED
-    assert known.observe(10**12 + HOUR_MS + 1_000, heartbeat=True) is Change.NONE
+    assert known.observe(10**12 + 1_000, heartbeat=True) is Observation.ADVANCED
+    assert known.observe(10**12 + HOUR_MS + 1_000, heartbeat=True) is Observation.NONE
 
 
 def test_two_odd_heartbeats_that_disagree_do_not_count() -> None:
     known = clock(10**12)
-    assert known.observe(10**12 + HOUR_MS, heartbeat=True) is Change.NONE
-    assert known.observe(10**12 + 5 * HOUR_MS, heartbeat=True) is Change.NONE
+    assert known.observe(10**12 + HOUR_MS, heartbeat=True) is Observation.NONE
+    assert known.observe(10**12 + 5 * HOUR_MS, heartbeat=True) is Observation.NONE
 
 
 def test_a_new_connection_far_from_the_last_needs_a_second_frame() -> None:
     known = clock(10**12)
     known.disconnected()
     assert known.ms is None
-    assert known.observe(10**12 + HOUR_MS, heartbeat=False) is Change.NONE
-    assert known.observe(10**12 + HOUR_MS + 5, heartbeat=False) is Change.KNOWN
+    assert known.observe(10**12 + HOUR_MS, heartbeat=False) is Observation.NONE
+    assert known.observe(10**12 + HOUR_MS + 5, heartbeat=False) is Observation.KNOWN
 
 
 def test_a_new_connection_a_little_behind_does_not_turn_time_back() -> None:
     known = clock(10**12)
     known.disconnected()
-    assert known.observe(10**12 - 200, heartbeat=True) is Change.KNOWN
+    assert known.observe(10**12 - 200, heartbeat=True) is Observation.KNOWN
     assert known.ms == 10**12
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from app.exchange.adapter import CandleClosed, CandleUpdated, ClockTick, Event, GapSuspected
+from app.exchange.adapter import CandleClosed, CandleUpdated, ClockTick, FeedEvent, GapSuspected
 from app.exchange.coinbase.buckets import MAX_GAP_BUCKETS
-from app.market.candles import State
+from app.market.candles import CandleState
 from tests.unit.exchange.coinbase.venue import BTC, ETH, STEP, T, Venue, closes, gaps, row, spans, updates
 
 
@@ -27,7 +27,7 @@ def test_an_update_is_shown_at_once() -> None:
     candle = updates(events)[0]
     assert (candle.exchange, candle.product, candle.timeframe, candle.start_s) == ("coinbase", BTC, "5m", T)
     assert (candle.open, candle.high, candle.low, candle.close, candle.volume) == (100, 106, 95, 101, 2)
-    assert (candle.state, candle.observed_ms) == (State.FORMING, (T + 10) * 1000)
+    assert (candle.state, candle.observed_ms) == (CandleState.FORMING, (T + 10) * 1000)
 
 
 def test_a_later_bucket_closes_the_finished_one_and_not_the_new_one() -> None:
@@ -35,9 +35,9 @@ def test_a_later_bucket_closes_the_finished_one_and_not_the_new_one() -> None:
     venue.update(row(T, volume=2, close=101), at=T + 299)
     events = venue.update(row(T + STEP, volume=1, close=102), at=T + 301)
     assert [(c.start_s, c.close, c.state, c.observed_ms) for c in closes(events)] == [
-        (T, 101, State.CLOSED, (T + 299) * 1000)
+        (T, 101, CandleState.CLOSED, (T + 299) * 1000)
     ]
-    assert [(c.start_s, c.close, c.state) for c in updates(events)] == [(T + STEP, 102, State.FORMING)]
+    assert [(c.start_s, c.close, c.state) for c in updates(events)] == [(T + STEP, 102, CandleState.FORMING)]
     assert [type(e) for e in events] == [ClockTick, CandleClosed, CandleUpdated]
 
 
@@ -136,7 +136,7 @@ def test_a_late_update_of_a_closed_bucket(volume: float, close: float, revised: 
     venue.update(row(T + STEP, volume=7), at=T + 301)
     events = venue.update(row(T, volume=volume, close=close), at=T + 304)
     assert [(c.start_s, c.volume, c.close, c.state) for c in closes(events)] == (
-        [(T, volume, close, State.CLOSED)] if revised else []
+        [(T, volume, close, CandleState.CLOSED)] if revised else []
     )
     assert not updates(events)
     assert not gaps(events)
@@ -221,11 +221,11 @@ def test_products_close_by_themselves() -> None:
     assert [(c.product, c.start_s) for c in closes(venue.beat(T + 303))] == [(ETH, T)]
 
 
-def provisional(events: Iterable[Event]) -> list[bool]:
+def provisional(events: Iterable[FeedEvent]) -> list[bool]:
     return [e.provisional for e in events if isinstance(e, CandleClosed)]
 
 
-def lose_a_frame(venue: Venue) -> list[Event]:
+def lose_a_frame(venue: Venue) -> list[FeedEvent]:
     venue.lose()
     return venue.beat()
 
@@ -339,7 +339,9 @@ class TestBreaks:
         assert (provisional(events), spans(events)) == ([True], [(1, 1, False)])
 
     @pytest.mark.parametrize("ends", [Venue.close, lambda venue: lose_a_frame(venue)], ids=["a break", "a lost frame"])
-    def test_a_late_break_voids_the_silence_of_the_bucket_before(self, ends: Callable[[Venue], list[Event]]) -> None:
+    def test_a_late_break_voids_the_silence_of_the_bucket_before(
+        self, ends: Callable[[Venue], list[FeedEvent]]
+    ) -> None:
         venue = settled()
         assert spans(venue.beats_until(T + 2 * STEP + 3)) == [(1, 1, True)]
         assert spans(ends(venue)) == [(1, 1, False)]
@@ -420,7 +422,7 @@ class TestSnapshots:
     def test_the_open_bucket_is_shown(self) -> None:
         venue = Venue()
         events = venue.snapshot(row(T, volume=3), row(T - STEP), row(T - 7 * STEP))
-        assert [(c.start_s, c.volume, c.state) for c in updates(events)] == [(T, 3, State.FORMING)]
+        assert [(c.start_s, c.volume, c.state) for c in updates(events)] == [(T, 3, CandleState.FORMING)]
         assert not closes(events)
         assert not gaps(events)
 

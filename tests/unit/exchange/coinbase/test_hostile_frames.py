@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.exchange.adapter import CandleClosed, CandleUpdated, Event, FrameRejected
+from app.exchange.adapter import CandleClosed, CandleUpdated, FeedEvent, FrameRejected
 from tests.unit.exchange.coinbase.venue import BTC, ETH, STEP, T, Venue, closes, rejections, row, timestamp, updates
 
 KINDS = {
@@ -26,7 +26,7 @@ KINDS = {
 }
 
 
-def rejected(venue: Venue, events: list[Event]) -> bool:
+def rejected(venue: Venue, events: list[FeedEvent]) -> bool:
     """Whether `events` are one short rejection, counted under a known kind, and nothing else but the clock."""
     found = rejections(events)
     assert len(found) == 1

@@ -16,8 +16,8 @@ from urllib3 import HTTPResponse
 
 from app.errors import Refused, Throttled, Unavailable
 from app.exchange.adapter import Page
+from app.exchange.coinbase.product_selection import aliases, doubts, select_products
 from app.exchange.coinbase.rest import CoinbaseRest
-from app.exchange.coinbase.universe import aliases, doubts, select_products
 from app.market.product_ids import is_product_id
 from app.market.timeframes import Timeframe
 from tests.unit.exchange.coinbase.test_hostile_frames import json_values

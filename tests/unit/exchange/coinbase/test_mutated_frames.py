@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.exchange.adapter import Event
+from app.exchange.adapter import FeedEvent
 from app.market.candles import UnifiedCandle
 from tests.unit.exchange.coinbase.test_hostile_frames import KINDS, json_values
 from tests.unit.exchange.coinbase.venue import BTC, ETH, STEP, T, Venue, closes, gaps, row, updates
@@ -62,7 +62,7 @@ class Heard:
 
     def __init__(self) -> None:
         self.venue = Venue(BTC, ETH)
-        self.events: list[Event] = self.venue.ack(BTC, ETH)
+        self.events: list[FeedEvent] = self.venue.ack(BTC, ETH)
 
     def take(self, time_s: float, data: str | bytes) -> None:
         self.venue.time_s = time_s
@@ -147,7 +147,7 @@ def lost(_: str, __: int) -> None:
     return None
 
 
-def check(said: Said, events: Iterable[Event]) -> None:
+def check(said: Said, events: Iterable[FeedEvent]) -> None:
     """Nothing is told that was not said; a closed candle is what was said last; what is not closed is a gap."""
     events = list(events)
     for candle in updates(events):

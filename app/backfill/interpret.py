@@ -1,0 +1,336 @@
+"""What a response of REST proves about a series. Pure.
+
+Absence is not evidence: a bucket is confirmed as empty if the response covers it and has a settled row behind it, or
+if an ingest noted that its stream was silent for the whole bucket. What was seen with trades is never given up for one
+response (see `Contradictions`). The rule as a whole: docs/architecture.md, "When a bucket is proven".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from app.backfill.contradictions import AGREE_S, VOLUME_ROUNDING, compare, contradicts
+from app.backfill.missing import ANCHOR, ORIGIN_DELAYS_S
+from app.exchange.adapter import Page
+from app.market.candles import CandleState
+from app.market.carry_forward import carried_forward
+from app.market.gaps import fill_empty, merge
+from app.market.records import (
+    EMPTY,
+    GUARDED,
+    PROVISIONAL,
+    RECORD,
+    SILENT,
+    Records,
+    has_trades,
+    over,
+    state_of,
+    to_records,
+)
+from app.market.series import Series
+from app.market.timeframes import Timeframe
+from app.storage.model import Origin, View, Write
+from app.storage.requests import PageRequest, Rules
+
+
+class PageResult(NamedTuple):
+    """What a response proves.
+
+    `write`: for the cache; nothing if the response is not to be used yet. `disputed`: what this and earlier responses
+    say against what is certain, until another agrees; `overruled`: what REST had confirmed and takes back; `unheld`:
+    what it had confirmed and this response does not say again. `is_trusted`: whether all that it contradicts was
+    contradicted before.
+    """
+
+    write: Write
+    disputed: Records
+    overruled: Records
+    unheld: Records
+    is_trusted: bool
+
+    def provisional_ranges(self, requested: PageRequest, view: View) -> list[tuple[int, int]]:
+        """The ranges (first and last bucket) of what REST had confirmed and may be wrong all the same.
+
+        That is `unheld`; and of what it takes back all that it confirmed within `AGREE_S` of it, perhaps by the same
+        server, unless this page proves it anew; and whatever lies beyond an edge of the page, if it was wrong there.
+        """
+        step, held = self.write.series.timeframe.seconds, view.over
+        starts = held["start_s"].astype(np.int64)
+        provisional_ranges = np.isin(starts, self.unheld["start_s"].astype(np.int64))
+        if len(self.overruled):
+            wrong = self.overruled["start_s"].astype(np.int64)
+            elsewhere = ~np.isin(starts, self.write.records["start_s"].astype(np.int64))
+            apart_ms = _apart(held["observed_ms"].astype(np.int64), self.overruled["observed_ms"].astype(np.int64))
+            provisional_ranges |= elsewhere & (state_of(held) == CandleState.CONFIRMED) & (apart_ms <= AGREE_S * 1000)
+            provisional_ranges |= (starts < requested.first_s) & (wrong.min() < requested.first_s + ANCHOR * step)
+            provisional_ranges |= (starts > requested.last_s) & (wrong.max() > requested.last_s - ANCHOR * step)
+        return merge(starts[provisional_ranges], step, limit=len(starts) + 1)
+
+
+def _apart(times: npt.NDArray[np.int64], others: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """How far each of `times` is from the nearest of `others`, of which there is at least one."""
+    others = np.unique(others)
+    behind = np.searchsorted(others, times)
+    before_ms, after_ms = others[np.maximum(behind - 1, 0)], others[np.minimum(behind, len(others) - 1)]
+    apart_ms: npt.NDArray[np.int64] = np.minimum(abs(times - before_ms), abs(times - after_ms))
+    return apart_ms
+
+
+def interpret(
+    series: Series, requested: PageRequest, page: Page, view: View, disputed: Records, requested_ms: int, rules: Rules
+) -> PageResult:
+    """What the response `page` to `requested`, requested at `requested_ms` (exchange time), proves.
+
+    `view` holds all that is known of the series up to the newest bucket, `disputed` what earlier responses said against
+    it.
+    """
+    step, requested_s = series.timeframe.seconds, requested_ms / 1000
+    rows = to_records(c for c in page.candles if c.start_s <= rules.newest(series.timeframe, requested_s))
+    settled_s = min(rules.settled(series.timeframe, requested_s), requested.last_s)
+    proven = _covered(rows, page, settled_s, step, requested_ms)
+    proven = proven[proven["start_s"] >= view.from_s + step]
+    against = compare(proven, view.records, disputed, requested_ms)
+    origin = _origin(view, requested, rows[rows["start_s"] <= settled_s], requested_s, step)
+    if not against.is_trusted:
+        return PageResult(Write(series, rows[:0]), against.disputed, rows[:0], rows[:0], is_trusted=False)
+    sure = against.sure
+    unheld = _unheld(view, requested, page, rows, proven, requested_ms)
+    silent = _silent(view, requested, sure, unheld, page, rows, settled_s, requested_ms)
+    early = _early(rows[~np.isin(rows["start_s"], proven["start_s"])], view.records)
+    early = early[early["start_s"] >= view.from_s + step]
+    found = np.concatenate([sure, silent, early])
+    found = _guarded(found[np.argsort(found["start_s"], kind="stable")], against.overruling)
+    write = Write(series, found, origin, view.origin.start_s)
+    return PageResult(write, against.disputed, against.overruled, unheld, is_trusted=True)
+
+
+def interpret_survey(
+    series: Series, survey: PageRequest, page: Page, view: View, disputed: Records, requested_ms: int, rules: Rules
+) -> PageResult:
+    """What `page`, of a longer timeframe, proves of `series`: which buckets are empty, and where the series begins.
+
+    A longer bucket that it covers and lacks was empty as a whole; and so is what is missing of one whose known candles
+    already have all of its volume. Provisional candles with trades in an empty one are disputed, as by an own page.
+    """
+    step, longer, requested_s = series.timeframe.seconds, survey.timeframe, requested_ms / 1000
+    rows = to_records(c for c in page.candles if c.start_s <= rules.newest(longer, requested_s))
+    settled_s = min(rules.settled(longer, requested_s), survey.last_s)
+    covered = _covered(rows, page, settled_s, longer.seconds, requested_ms)
+    origin = _origin(view, survey, _children_of_first(rows, view, longer), requested_s, longer.seconds)
+    closes = [None, *covered["close"].tolist()]
+    made = [
+        _proven_children(p, close, view, longer, step, requested_ms) for p, close in zip(covered, closes, strict=False)
+    ]
+    found = np.concatenate([view.records[:0], *made])
+    newest_s = rules.newest(series.timeframe, requested_s)
+    found = found[(found["start_s"] >= view.from_s + step) & (found["start_s"] <= newest_s)]
+    against = compare(found, view.records, disputed, requested_ms)
+    sure = _guarded(against.sure, against.overruling)
+    write = Write(series, sure, origin if against.is_trusted else None, view.origin.start_s)
+    return PageResult(write, against.disputed, against.overruled, found[:0], against.is_trusted)
+
+
+def _guarded(found: Records, overruling: Sequence[int]) -> Records:
+    """`found` so that it gives way to candles with more trades that are written meanwhile, but for `overruling`."""
+    found["flags"][~np.isin(found["start_s"], np.array(overruling, dtype=np.int64))] |= GUARDED
+    return found
+
+
+# What a response covers.
+
+
+def _covered(rows: Records, page: Page, settled_s: int, step: int, requested_ms: int) -> Records:
+    """A confirmed record for each bucket that `page` decides: its settled rows, and empty ones between them.
+
+    The row of the open bucket vouches for the rows before it, not for absence: it may come from elsewhere.
+    """
+    final = rows[rows["start_s"] <= min(settled_s, page.covers_to_s)].copy()
+    final["flags"] = CandleState.CONFIRMED
+    final["observed_ms"] = requested_ms
+    if not len(final):
+        return final
+    settled_rows = rows["start_s"][rows["start_s"] <= settled_s]
+    last_s = min(page.covers_to_s, int(settled_rows[-1]), settled_s)
+    filled = fill_empty(final, int(final["start_s"][0]), last_s, step, None, CandleState.CONFIRMED, requested_ms)
+    if not page.unreadable:
+        return filled
+    # What a row that cannot be read closed at is not known, nor what the empty buckets behind it carry.
+    known: Records = filled[~carried_forward(filled, np.isin(filled["start_s"], sorted(page.unreadable)))]
+    return known
+
+
+def _unheld(
+    view: View, requested: PageRequest, page: Page, rows: Records, proven: Records, requested_ms: int
+) -> Records:
+    """What REST had confirmed with trades, `requested` asks for, and the response neither has nor covers; and the empty
+    buckets behind it, which carry its close. If that is so for the oldest, then also the one before, so that it is
+    requested, too.
+
+    The server may be late, or an earlier answer was of another product. What is over for less than `AGREE_S` is left
+    out: many a server is late by some seconds.
+    """
+    held, step = view.over, requested.timeframe.seconds
+    starts, traded = held["start_s"].astype(np.int64), has_trades(held)
+    confirmed = (state_of(held) == CandleState.CONFIRMED) & (held["observed_ms"] <= requested_ms)
+    confirmed_trades = confirmed & traded
+    requested_trades = confirmed_trades & (starts >= requested.first_s) & (starts <= requested.last_s)
+    if not requested_trades.any():
+        return held[:0]
+    _, said, known = np.intersect1d(rows["start_s"], held["start_s"], assume_unique=True, return_indices=True)
+    spoken_of = {*starts[known[~contradicts(rows[said], held[known])]].tolist(), *proven["start_s"].tolist()}
+    absent = requested_trades & ((starts + step + AGREE_S) * 1000 <= requested_ms)
+    absent &= ~np.isin(starts, sorted(spoken_of | page.unreadable))
+    if absent[np.argmax(requested_trades)]:
+        absent |= starts == max(starts[confirmed_trades & (starts < requested.first_s)], default=0)
+    unheld: Records = held[carried_forward(held, absent) & confirmed]
+    return unheld
+
+
+def _silent(
+    view: View,
+    requested: PageRequest,
+    sure: Records,
+    unheld: Records,
+    page: Page,
+    rows: Records,
+    settled_s: int,
+    requested_ms: int,
+) -> Records:
+    """Buckets in which a stream was silent and that the response lacks, as far as the close before them is known.
+
+    Behind a provisional candle they are provisional, too: they carry its close.
+    """
+    held, step = view.over, requested.timeframe.seconds
+    unsure = held[((held["flags"] & PROVISIONAL) != 0) | np.isin(held["start_s"], unheld["start_s"])]
+    again = unsure[(unsure["flags"] & SILENT) != 0]["start_s"].tolist()
+    if not view.silent_s and not again:
+        return sure[:0]
+    present = set(rows["start_s"].tolist()) | page.unreadable | set(sure["start_s"].tolist())
+    closes = {**_column(held, "close"), **_column(sure, "close")}
+    uncertain = set(unsure["start_s"].tolist()) - set(sure["start_s"].tolist())
+    made: list[tuple[float, ...]] = []
+    for start_s in sorted({*view.silent_s, *again}):
+        close = closes.get(start_s - step)
+        if requested.first_s <= start_s <= settled_s and start_s not in present and close is not None:
+            closes[start_s] = close
+            flags = CandleState.CONFIRMED | EMPTY | SILENT
+            uncertain.discard(start_s)
+            if start_s - step in uncertain:
+                flags |= PROVISIONAL
+                uncertain.add(start_s)
+            made.append((start_s, flags, requested_ms, close, close, close, close, 0.0))
+    return np.array(made, dtype=RECORD)
+
+
+def _column(records: Records, name: str) -> dict[int, float]:
+    """One value of each record, by its start."""
+    return dict(zip(records["start_s"].tolist(), records[name].tolist(), strict=True))
+
+
+def _early(records: Records, known: Records) -> Records:
+    """Rows that are not final as closed candles that every other word on them replaces; without those that lag."""
+    seen = _column(known, "volume")
+    rows = zip(records["start_s"].tolist(), records["volume"].tolist(), strict=True)
+    keep = [volume >= seen.get(start_s, 0.0) for start_s, volume in rows]
+    early: Records = records[np.array(keep, dtype=bool)]
+    early["flags"] = CandleState.CLOSED | PROVISIONAL
+    early["observed_ms"] = early["start_s"].astype(np.uint64) * 1000
+    return early
+
+
+# Where a series begins.
+
+
+def _origin(view: View, requested: PageRequest, rows: Records, requested_s: float, step: int) -> Origin | None:
+    """What the response says of the series' origin; None if that stays as it is.
+
+    It counts if it reaches back as far as the ring does (or as far as a page of the longest timeframe can), holds the
+    oldest known trade, and nothing before.
+    """
+    known, traded = view.origin, over(view.records)
+    traded = traded[has_trades(traded)]
+    if not len(rows):
+        return Origin(0, int(requested_s), 1) if not view.revision else None
+    oldest_s = int(rows["start_s"][0])
+    first_s = min(oldest_s, int(traded["start_s"][0])) if len(traded) else oldest_s
+    reaches = requested.first_s < oldest_s and (
+        requested.first_s <= view.from_s + 2 * step or _is_longest(requested.timeframe)
+    )
+    if not reaches or oldest_s != first_s:
+        return Origin(first_s, 0, 0) if 0 < first_s < known.start_s else None
+    if known.start_s != first_s or known.seen_s > requested_s:
+        return Origin(first_s, int(requested_s), 1)
+    if requested_s - known.seen_s < ORIGIN_DELAYS_S[known.responses]:
+        return None
+    return Origin(first_s, int(requested_s), known.responses + 1)
+
+
+def _is_longest(timeframe: Timeframe) -> bool:
+    return not any(t.contains(timeframe) for t in Timeframe)
+
+
+def _children_of_first(rows: Records, view: View, longer: Timeframe) -> Records:
+    """The oldest known trade, as a row, if the oldest of `rows` (of `longer`) is the bucket that holds it; else `rows`.
+
+    Of a row that holds older trades than are known it is not said yet where they are: then nothing is said.
+    """
+    traded = over(view.records)
+    traded = traded[has_trades(traded)]
+    if not len(rows) or not len(traded):
+        return rows[:0]
+    parent, first = rows[0], traded[:1]
+    if longer.bucket(int(first["start_s"][0])) != int(parent["start_s"]):
+        return rows[:0]
+    return first if _explained(parent, _known_children(parent, view, longer)) else rows[:0]
+
+
+# Children of a longer bucket.
+
+
+def _known_children(parent: np.void, view: View, longer: Timeframe) -> Records:
+    closed, start_s = over(view.records), int(parent["start_s"])
+    inside: Records = closed[(closed["start_s"] >= start_s) & (closed["start_s"] < start_s + longer.seconds)]
+    return inside
+
+
+def _explained(parent: np.void, children: Records) -> bool:
+    """Whether the known `children` have all the trades of `parent`."""
+    traded = children[has_trades(children)]
+    volume = float(traded["volume"].sum())
+    is_all = abs(volume - parent["volume"]) <= VOLUME_ROUNDING * max(volume, float(parent["volume"]))
+    return bool(len(traded) and is_all and traded["close"][-1] == parent["close"])
+
+
+def _proven_children(
+    parent: np.void, close: float | None, view: View, longer: Timeframe, step: int, requested_ms: int
+) -> Records:
+    """Children of a covered `parent` that has no trades but those that are known: the provisional ones are right, the
+    missing ones were empty. If it is empty, all were, even what is provisional. `close`: of the bucket before it, if
+    known.
+    """
+    known, first_s = _known_children(parent, view, longer), int(parent["start_s"])
+    if int(parent["flags"]) & EMPTY:
+        if (has_trades(known) & ((known["flags"] & PROVISIONAL) == 0)).any():
+            return known[:0]
+        known = known[~has_trades(known)]
+        close = float(parent["close"])
+    elif not _explained(parent, known):
+        return known[:0]
+    end_s = first_s + longer.seconds
+    inside = view.records[(view.records["start_s"] >= first_s) & (view.records["start_s"] < end_s)]
+    forming = set(inside["start_s"][(state_of(inside) == CandleState.FORMING) & has_trades(inside)].tolist())
+    closes = _column(known, "close")
+    made: list[tuple[float, ...]] = []
+    for start_s in range(first_s, end_s, step):
+        if start_s in closes:
+            close = closes[start_s]
+        elif close is not None and start_s not in forming:
+            made.append((start_s, CandleState.CONFIRMED | EMPTY, requested_ms, close, close, close, close, 0.0))
+    right = known[((known["flags"] & PROVISIONAL) != 0) & has_trades(known)]
+    right["flags"], right["observed_ms"] = CandleState.CONFIRMED, requested_ms
+    proven = np.concatenate([np.array(made, dtype=RECORD), right])
+    return proven[np.argsort(proven["start_s"])]

@@ -1,0 +1,321 @@
+"""What a series lacks, and which page of REST to request next. Pure.
+
+A page reaches from the last candle with trades before a gap to the first behind it, or to the open bucket: only between
+two rows with trades does a response say that nobody traded. The newest gap comes first, so that each older page ends at
+a candle that is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from app.market.candles import CandleState
+from app.market.gaps import Starts, merge, missing
+from app.market.records import PROVISIONAL, Records, has_trades, is_doubted, state_of
+from app.market.timeframes import BASE, Timeframe
+from app.storage.model import View
+from app.storage.requests import PAGE, PageRequest, Rules, Uncovered, ending, page, page_start_s, spanning
+
+ANCHOR = 5
+"""Buckets by which a page may reach further back, to a candle that REST has confirmed: a response that is of something
+else contradicts it."""
+
+ORIGIN_DELAYS_S = (0.0, 900.0, 3_600.0, 86_400.0)
+"""After n responses that agree on where a series begins, the next is due after so many seconds: a first answer may be
+short, a second one of the same minute too."""
+
+CHILDREN_FIRST_S = 300.0
+"""A longer candle is provisional because a shorter one is: that one is requested first."""
+
+MAX_RANGES = 16
+"""Ranges of one series that are remembered as requested in vain; others are requested again."""
+
+NEVER_S = float("inf")
+
+
+class Built(NamedTuple):
+    """Which longer buckets are built: all from `first_s` on but for `except_s`, of which trades are known and a part
+    was requested in vain.
+    """
+
+    first_s: int
+    except_s: frozenset[int] = frozenset()
+
+    @classmethod
+    def of(cls, base: Gaps, timeframe: Timeframe) -> Self:
+        """Those of `timeframe` that candles of `base` make up."""
+        first_s = base.view.wanted_from_s(base.timeframe.seconds)
+        waiting = {timeframe.bucket(s) for s in base.lost.tolist()} if base.uncovered else set()
+        waiting -= {timeframe.bucket(s) for first, last in base.due for s in (first, last)}
+        with_trades = {timeframe.bucket(s) for s in base.traded.tolist()} if waiting else set()
+        return cls(first_s, frozenset(waiting & with_trades))
+
+    def leaves_out(self, starts: Starts) -> npt.NDArray[np.bool_]:
+        """Which of `starts` are not built."""
+        return np.array([s < self.first_s or s in self.except_s for s in starts.tolist()], dtype=bool)
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """What is missing in one series at `now_s` (exchange time), and when it is to be requested.
+
+    `view` reaches from the ring's beginning to the newest bucket that is to be there. `uncovered`: what was requested in
+    vain, in ranges apart. `built`: what of a longer timeframe is built from shorter candles and not requested.
+    """
+
+    view: View
+    timeframe: Timeframe
+    now_s: float
+    rules: Rules
+    uncovered: tuple[Uncovered, ...] = ()
+    built: Built | None = None
+
+    @cached_property
+    def lost(self) -> Starts:
+        """Starts of the buckets, oldest first, that should be closed and are not, or are to be requested all the same.
+
+        Those are the provisional ones that have settled; and what only the stream said and no reconciliation reaches,
+        since the installation stopped before it was confirmed.
+        """
+        records = self.view.records
+        flags, starts = records["flags"], records["start_s"].astype(np.int64)
+        provisional = (flags & PROVISIONAL) != 0
+        lost = self.missing
+        left = (
+            (state_of(records) == CandleState.CLOSED)
+            & ~provisional
+            & (starts < page_start_s(self.timeframe, self.now_s))
+        )
+        left &= starts >= self.view.wanted_from_s(self._step)
+        if left.any():
+            lost = np.union1d(lost, starts[left])
+        if self.built is not None:
+            lost = lost[self.built.leaves_out(lost)]
+        if provisional.any():
+            settled_s = self.rules.settled(self.timeframe, self._patient_s)
+            due = provisional & (starts >= self.view.wanted_from_s(self._step)) & (starts <= settled_s)
+            lost = np.union1d(lost, starts[due])
+        return lost
+
+    @cached_property
+    def missing(self) -> Starts:
+        """Starts of the buckets, oldest first, that should be closed and are not."""
+        newest_s = self.rules.newest(self.timeframe, self.now_s)
+        return missing(self.view.records, self._step, self.view.wanted_from_s(self._step), newest_s)
+
+    @cached_property
+    def traded(self) -> Starts:
+        """Starts of the closed candles with trades, oldest first; without those that are doubted."""
+        closed = self.view.over
+        starts: Starts = closed["start_s"][has_trades(closed) & ~is_doubted(closed)].astype(np.int64)
+        return starts
+
+    def knows_trades(self, first_s: int, end_s: int) -> bool:
+        """Whether there is a candle with trades from `first_s` to before `end_s` that is not provisional."""
+        starts = self._certain["start_s"]
+        return bool(((starts >= first_s) & (starts < end_s)).any())
+
+    @cached_property
+    def _certain(self) -> Records:
+        """The closed candles with trades that are not provisional, oldest first."""
+        closed = self.view.over
+        certain: Records = closed[has_trades(closed) & ((closed["flags"] & PROVISIONAL) == 0)]
+        return certain
+
+    def _certain_before(self, first_s: int) -> Records:
+        before: Records = self._certain[self._certain["start_s"] < first_s]
+        return before
+
+    @cached_property
+    def due(self) -> list[tuple[int, int]]:
+        """The first and the last bucket of each gap that is to be requested now, oldest first."""
+        return merge(self.lost[self._due_at_s <= self.now_s], self._step, limit=len(self.lost) + 1)
+
+    @cached_property
+    def _due_at_s(self) -> npt.NDArray[np.float64]:
+        """For each of `lost` the exchange time from which it is to be requested.
+
+        What lies before the first trade, if a response has found nothing there, waits for the next look at the origin;
+        what no stream delivers for more of its kind; all else by what was requested in vain.
+        """
+        due_s = np.zeros(len(self.lost))
+        for part in self.uncovered:
+            within = (self.lost >= part.first_s) & (self.lost <= part.last_s)
+            due_s[within] = np.maximum(due_s[within], self._due_again_s(part))
+        if self._begins_here:
+            due_s[self.lost < self.traded[0]] = self._next_origin_s()
+        silent = np.isin(self.lost, self.view.silent_s)  # a response proves it once it has settled
+        due_s[silent] = np.maximum(due_s[silent], self.lost[silent] + self._step + self.rules.settling_s)
+        later_s = self._newest_requested_s + self._step + BASE.seconds + self.rules.grace_s
+        due_s[self.lost > self._newest_requested_s] = later_s
+        return due_s
+
+    @property
+    def is_history(self) -> bool:
+        """Whether all that is missing lies before the first candle that is known."""
+        lost = self.lost[self.lost <= self._newest_requested_s]
+        return bool(len(self.traded)) and not (len(lost) and lost[-1] > self.traded[0])
+
+    @property
+    def edge_s(self) -> int:
+        """The oldest bucket that the ring can hold."""
+        return self.view.from_s + 2 * self._step
+
+    def next_page(self) -> PageRequest | None:
+        """The page to request now; None if there is none."""
+        if not self.view.revision:
+            return self._page(self.open_s - (PAGE - 1) * self._step, self.open_s)._replace(initial=True)
+        if self.due:
+            return self._page_for(*self.due[-1])
+        if self._origin_due_s() <= self.now_s:
+            begin_s = int(self.traded[0])
+            return self._page(begin_s - (PAGE - 1) * self._step, begin_s)
+        return None
+
+    def due_s(self) -> float | None:
+        """Exchange time from which on the next request makes sense; None if there is nothing left to request."""
+        if not self.view.revision:
+            return self.now_s
+        if self.due:
+            return self.now_s
+        moments = [self._origin_due_s(), *self._due_at_s.tolist()]
+        early = self.view.records["start_s"][(self.view.records["flags"] & PROVISIONAL) != 0]
+        early = early[early > self.rules.settled(self.timeframe, self._patient_s)]
+        if len(early):
+            moments.append(self.rules.settles_s(self.timeframe, int(early[0])) + self.now_s - self._patient_s)
+        due_s = float(min(moments))
+        return None if due_s == NEVER_S else due_s
+
+    def still_uncovered(self, requested: PageRequest) -> tuple[Uncovered, ...]:
+        """What was requested in vain so far, `requested` included, to which there was a response."""
+        end_s = requested.last_s + requested.timeframe.seconds - self._step
+        open_starts = self.lost[(self.lost >= requested.first_s) & (self.lost <= end_s)]
+        if self._seeks_origin and self._origin_first_s() <= self.now_s and requested.first_s < self.view.origin.start_s:
+            open_starts = np.union1d(open_starts, [requested.first_s])  # the response said nothing of the origin
+        kept = [
+            part
+            for a in self.uncovered
+            for part in a.outside(requested.first_s, end_s, self._step)
+            if self._is_lost(part)
+        ]
+        newest_s = int(self.traded[-1]) if len(self.traded) else 0
+        # What lies before the newest trade and what lies behind it wait for different things.
+        parts = (open_starts[open_starts < newest_s], open_starts[open_starts >= newest_s])
+        kept += [self._uncovered_again(int(part[0]), int(part[-1])) for part in parts if len(part)]
+        return tuple(kept[-MAX_RANGES:])
+
+    def _uncovered_again(self, first_s: int, last_s: int) -> Uncovered:
+        """These buckets as requested in vain once more, now."""
+        before = (
+            a for a in self.uncovered if a.requested_s <= self.now_s and a.first_s <= last_s and first_s <= a.last_s
+        )
+        return Uncovered(first_s, last_s, self.now_s, 1 + max((a.responses for a in before), default=0))
+
+    def _is_lost(self, uncovered: Uncovered) -> bool:
+        return bool(((self.lost >= uncovered.first_s) & (self.lost <= uncovered.last_s)).any())
+
+    def trade_before_s(self, first_s: int) -> int:
+        """Start of the last candle with trades before `first_s`; the ring's edge if none is certain."""
+        before = self._certain_before(first_s)
+        return int(before["start_s"][-1]) if len(before) else self.edge_s
+
+    @property
+    def open_s(self) -> int:
+        """Start of the open bucket."""
+        return self.timeframe.bucket(self.now_s)
+
+    # One gap.
+
+    def _due_again_s(self, uncovered: Uncovered) -> float:
+        """When what was requested in vain is requested again: sooner if a response may cover it now."""
+        if uncovered.requested_s > self.now_s:
+            return self.now_s
+        settles_s = [self.rules.settles_s(self.timeframe, uncovered.last_s)]
+        behind = self.traded[self.traded > uncovered.last_s]
+        if len(behind):
+            trade_s, begin_s = int(behind[0]), self.trade_before_s(uncovered.first_s)
+            settles_s.append(self.rules.settles_s(self.timeframe, trade_s))
+            if (trade_s - begin_s) // self._step >= PAGE and (wide := spanning(self.timeframe, begin_s, trade_s)):
+                settles_s.append(self.rules.settles_s(wide, wide.bucket(trade_s)))  # then a survey may end with it
+        return min([uncovered.due_s, *(s for s in settles_s if s > uncovered.requested_s)])
+
+    @property
+    def _begins_here(self) -> bool:
+        """Whether a response has already found nothing before the oldest candle with trades."""
+        origin = self.view.origin
+        return bool(origin.responses and len(self.traded) and origin.start_s == self.traded[0])
+
+    def _origin_due_s(self) -> float:
+        """When it is looked again whether the exchange had something before the series' origin."""
+        return self._next_origin_s() if self._seeks_origin else NEVER_S
+
+    @property
+    def _seeks_origin(self) -> bool:
+        origin = self.view.origin
+        return bool(origin.is_proven and origin.seen_s and len(self.traded) and origin.start_s >= self.edge_s)
+
+    def _origin_first_s(self) -> float:
+        """When the series' origin is looked for again if every response tells of it."""
+        origin = self.view.origin
+        return origin.seen_s + ORIGIN_DELAYS_S[origin.responses] if origin.seen_s <= self.now_s else self.now_s
+
+    def _next_origin_s(self) -> float:
+        """When the series' origin is looked for again; later if a response since then said nothing of it."""
+        due_s, origin_s = self._origin_first_s(), self.view.origin.start_s
+        blind = [a for a in self.uncovered if due_s <= a.requested_s <= self.now_s and a.first_s < origin_s]
+        return max([due_s, *(a.due_s for a in blind)])
+
+    def _page_for(self, first_s: int, last_s: int) -> PageRequest:
+        settled = self.traded[self.traded <= self.rules.settled(self.timeframe, self.now_s)]
+        behind = settled[settled > last_s]
+        end_s = int(behind[0]) if len(behind) else self._end_s(last_s)
+        lowest_s, end_s = ending(self.timeframe, end_s)
+        if last_s < lowest_s:  # too far from the next trade: as far behind the one before it as possible
+            lowest_s = last_s - (PAGE - 1) * self._step
+            begin_s = self._begin_s(first_s, lowest_s)
+            return self._page(begin_s, min(end_s, begin_s + (PAGE - 1) * self._step))
+        oldest_s = min(first for first, last in self.due if lowest_s <= last)
+        return self._page(self._begin_s(oldest_s, lowest_s), end_s)
+
+    def _end_s(self, last_s: int) -> int:
+        """Where a page ends if no candle with trades is known behind the gap: as a rule at the open bucket.
+
+        What is built lies behind what is requested, if it does not exist yet: there some row will be.
+        """
+        is_new = not any(a.first_s <= last_s <= a.last_s for a in self.uncovered)
+        if self.built is not None and is_new:
+            return min(self.open_s, last_s + ANCHOR * self._step)
+        return self.open_s
+
+    def _begin_s(self, first_s: int, lowest_s: int) -> int:
+        """Where a page has to begin, not before `lowest_s`, so that it holds what is known before `first_s`; `lowest_s`
+        if that is nothing, or may be wrong as well, since `first_s` is doubted."""
+        first = self.view.records[self.view.records["start_s"] == first_s]
+        records = self._certain_before(first_s)
+        if not len(records) or is_doubted(first).any():
+            return lowest_s
+        newest_s = int(records["start_s"][-1])
+        confirmed = records["start_s"][state_of(records) == CandleState.CONFIRMED]
+        if len(confirmed) and newest_s - int(confirmed[-1]) <= ANCHOR * self._step:
+            return max(lowest_s, int(confirmed[-1]))
+        return max(lowest_s, newest_s)
+
+    @property
+    def _step(self) -> int:
+        return self.timeframe.seconds
+
+    @cached_property
+    def _newest_requested_s(self) -> int:
+        return self.rules.newest_requested(self.timeframe, self.now_s)
+
+    @property
+    def _patient_s(self) -> float:
+        return self.now_s - (CHILDREN_FIRST_S if self.timeframe.contains(BASE) else 0.0)
+
+    def _page(self, first_s: int, last_s: int) -> PageRequest:
+        return page(self.timeframe, first_s, last_s)

@@ -1,0 +1,36 @@
+"""When delivery is asked for while messages are still being found."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+TRIGGER_EVERY_S = 0.05
+"""How long messages may wait while more are found: each time that delivery is asked for takes 1.5 ms, and a task of
+midnight finds some at every look."""
+
+
+class DeliveryTrigger:
+    """Calls `ask` at the first messages, then every `TRIGGER_EVERY_S` at most; `flush` asks for what is left.
+
+    `now_s`: real seconds that only grow.
+    """
+
+    def __init__(self, ask: Callable[[int], None], now_s: Callable[[], float] = time.monotonic) -> None:
+        self._ask = ask
+        self._now_s = now_s
+        self._messages = 0
+        self._asked_s = -TRIGGER_EVERY_S
+
+    def found(self, messages: int) -> None:
+        """So many more wait for delivery."""
+        self._messages += messages
+        if self._now_s() - self._asked_s >= TRIGGER_EVERY_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Ask now, if there is anything."""
+        messages, self._messages = self._messages, 0
+        if messages:
+            self._asked_s = self._now_s()
+            self._ask(messages)

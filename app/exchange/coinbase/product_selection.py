@@ -1,0 +1,95 @@
+"""Which products a selection means, given the exchange's listing. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from app.errors import InvalidInput
+from app.exchange.coinbase.models import ListedProduct
+
+NEAREST = 5
+"""Ids or currencies that are offered instead of one that matches nothing."""
+
+
+UNLISTED = "the exchange does not list it"
+
+
+def select_products(selection: Sequence[str], listing: Iterable[ListedProduct]) -> list[str]:
+    """The product ids that `selection` means, without repetition.
+
+    `all:USD` is every tradable product quoted in USD, `top:25:USD` the 25 of them with the most volume, both by volume
+    and without aliases. An id stands for itself, whatever the listing says of it; `doubts` has the reasons. Raises
+    `InvalidInput` for a selection of another form.
+    """
+    ranked = _ranked(listing)
+    chosen: dict[str, None] = {}
+    for part in selection:
+        chosen.update(dict.fromkeys(_meant(part, ranked)))
+    return list(chosen)
+
+
+def unmatched(selection: Sequence[str], listing: Sequence[ListedProduct]) -> dict[str, str]:
+    """The parts of `selection` that match nothing in the listing, each with what would match instead."""
+    ranked, listed = _ranked(listing), [p.product_id for p in listing]
+    found = {}
+    for part in selection:
+        if ":" not in part:
+            if part not in listed:
+                found[part] = _nearest_ids(part, listed)
+        elif not _meant(part, ranked):
+            found[part] = _other_currencies(part, ranked, listing)
+    return found
+
+
+def _nearest_ids(product: str, listed: Sequence[str]) -> str:
+    near = difflib.get_close_matches(product, listed, n=NEAREST, cutoff=0.75)
+    return UNLISTED + (f"; did you mean {' or '.join(near)}?" if near else "")
+
+
+def _other_currencies(part: str, ranked: Sequence[ListedProduct], listing: Sequence[ListedProduct]) -> str:
+    """Why no product is quoted in the currency of `part`, and in which others how many are, the nearest name first."""
+    head, _, currency = part.rpartition(":")
+    feeding = Counter(p.alias.rpartition("-")[2] for p in listing if p.alias and p.quote_currency_id == currency)
+    if feeding:
+        ((other, _),) = feeding.most_common(1)
+        return f"products quoted in {currency} share the candles of those quoted in {other}: use {head}:{other}"
+    counts = Counter(p.quote_currency_id for p in ranked)
+    near = difflib.get_close_matches(currency, list(counts), n=1)
+    shown = list(dict.fromkeys([*near, *(name for name, _ in counts.most_common(NEAREST))]))[:NEAREST]
+    offered = ", ".join(f"{name} ({counts[name]})" for name in shown)
+    return f"no tradable product is quoted in {currency}; there are {offered or 'none in any currency'}"
+
+
+def _ranked(listing: Iterable[ListedProduct]) -> list[ListedProduct]:
+    return sorted((p for p in listing if p.tradable and not p.alias), key=lambda p: (-p.quote_volume_24h, p.product_id))
+
+
+def doubts(selection: Sequence[str], listing: Iterable[ListedProduct]) -> dict[str, str]:
+    """The products named in `selection` that will hardly trade, each with the reason."""
+    named = [part for part in selection if ":" not in part]
+    return {product: reason for product, reason in untradable(named, listing).items() if reason}
+
+
+def untradable(products: Iterable[str], listing: Iterable[ListedProduct]) -> dict[str, str | None]:
+    """Why each of `products` does not trade by the listing; None for those that do."""
+    known = {p.product_id: p.untradable_because for p in listing}
+    return {product: known.get(product, UNLISTED) for product in products}
+
+
+def aliases(listing: Iterable[ListedProduct]) -> dict[str, str]:
+    """Product to the product whose stream it shares (`BTC-USDC` to `BTC-USD`)."""
+    return {p.product_id: p.alias for p in listing if p.alias}
+
+
+def _meant(part: str, ranked: Sequence[ListedProduct]) -> list[str]:
+    kind, *rest = part.split(":")
+    if not rest:
+        return [part]
+    quoted = [p.product_id for p in ranked if p.quote_currency_id == rest[-1]]
+    if kind == "all" and len(rest) == 1 and rest[0]:
+        return quoted
+    if kind == "top" and len(rest) == 2 and rest[0].isdecimal():
+        return quoted[: int(rest[0])]
+    raise InvalidInput(f"{part!r} is no selection: use a product (BTC-USD), all:USD or top:25:USD")

@@ -1,0 +1,193 @@
+"""Which products this process selects: the settings' selection, made concrete with the exchange's listing."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from itertools import count
+from typing import NamedTuple
+
+from redis.exceptions import RedisError
+
+from app.backfill.rest import BudgetedRest
+from app.errors import ExchangeError
+from app.exchange.coinbase.listing import Listing
+from app.exchange.coinbase.models import ListedProduct
+from app.exchange.coinbase.product_selection import (
+    UNLISTED,
+    aliases,
+    doubts,
+    select_products,
+    unmatched,
+    untradable,
+)
+from app.settings import Settings
+from app.storage import rejected
+from app.storage.products import FollowedProduct
+from app.storage.stores import Stores
+from app.util.stop import Stop
+from app.util.timestamps import shown
+
+log = logging.getLogger(__name__)
+
+MAX_DELAY_S = 30.0
+
+ATTEMPTS = 3
+"""To get the listing, before products that the settings name one by one are followed without it."""
+
+SELECT_AGAIN_S = 300.0
+"""Real seconds between two looks at the listing while something of the selection is open."""
+
+LISTING_AGAIN_S = 3600.0
+"""Real seconds between two looks at the listing when nothing is: has the exchange taken a product off, or back?"""
+
+
+class Selection(NamedTuple):
+    """The products that this process selected. `open_parts`: the parts of the setting that matched nothing yet.
+
+    `is_own`: False if they are what was followed before, because there is no listing. `unlisted`: products that the
+    last look at the listing did not find; a second one has to agree, since an answer may be short.
+    """
+
+    products: list[FollowedProduct]
+    open_parts: tuple[str, ...] = ()
+    is_own: bool = True
+    unlisted: frozenset[str] = frozenset()
+
+    @property
+    def is_final(self) -> bool:
+        return self.is_own and not self.open_parts
+
+    @property
+    def look_again_s(self) -> float:
+        """Real seconds until the next look at the listing."""
+        return LISTING_AGAIN_S if self.is_final and not self.unlisted else SELECT_AGAIN_S
+
+
+class Selector:
+    """Makes the selection of this process, and completes it while parts of it match nothing."""
+
+    def __init__(self, stores: Stores, settings: Settings, rest: BudgetedRest, stop: Stop) -> None:
+        self._stores = stores
+        self._settings = settings
+        self._rest = rest
+        self._stop = stop
+        self._reported: set[str] = set()
+        self._rejected: dict[str, str] = {}
+
+    def first(self) -> Selection | None:
+        """The selection. Tries until the exchange answers; None if `stop` is set before.
+
+        An installation that was here before goes on with the products it had, if the exchange cannot be reached.
+        """
+        for attempt in count(1):
+            if self._stop.is_set():
+                return None
+            try:
+                if listing := self._listing():
+                    return self._made(self._settings.products, listing)
+            except ExchangeError as error:
+                if selection := self._without_listing(attempt):
+                    log.warning("products: %s; going on with %d without the listing", error, len(selection.products))
+                    return selection
+                url = self._settings.exchange_rest_url
+                log.warning("products: cannot reach %s: %s; trying again", url, error)
+                self._stop.wait(min(MAX_DELAY_S, 0.5 * 2 ** min(attempt, 10)) * random.uniform(0.5, 1.0))
+            except RedisError as error:
+                log.warning("Redis cannot be used yet: %s; trying again", error)
+                self._stop.wait(1.0)
+        return None
+
+    def again(self, before: Selection) -> Selection:
+        """`before`, completed by what the listing has by now, without what it has taken off; as it was, the same
+        object, if nothing has changed or the listing cannot be read.
+        """
+        try:
+            listing = self._listing()
+            if listing is None:
+                return before
+            more = self._made(before.open_parts if before.is_own else self._settings.products, listing)
+            judged, unlisted = _judged(before, listing, self._today())
+        except (ExchangeError, RedisError) as error:
+            log.info("products: the listing cannot be read: %s; again in %.0f s", error, before.look_again_s)
+            return before
+        if not before.is_own:
+            return more
+        known = {p.product: p for p in judged}
+        products = list({**known, **{p.product: p for p in more.products}}.values())
+        after = more._replace(products=products, unlisted=unlisted)
+        return before if after == before else after
+
+    def _today(self) -> str:
+        clock = self._stores.clock.read()
+        return f" (seen {shown(clock.exchange_s)} UTC)" if clock else ""
+
+    def _made(self, parts: Sequence[str], listing: Listing) -> Selection:
+        missing = unmatched(parts, listing.products)
+        self._report(missing, listing)
+        return Selection(_chosen(parts, listing.products), tuple(missing))
+
+    def _report(self, missing: dict[str, str], listing: Listing) -> None:
+        """Each fact once, however often the listing is read."""
+        new = {name: reason for name, reason in listing.rejected.items() if self._rejected.get(name) != reason}
+        rejected.note(self._stores.redis, "product listing", [f"{name} ({reason})" for name, reason in new.items()])
+        self._rejected = dict(listing.rejected)
+        for part, hint in missing.items():
+            if part not in self._reported:
+                minutes = SELECT_AGAIN_S / 60
+                log.warning("PRODUCTS: %s matches nothing: %s (looked at again every %.0f min)", part, hint, minutes)
+        self._reported = set(missing)
+
+    def _without_listing(self, attempt: int) -> Selection | None:
+        """A selection without the listing: what was followed before, or, after some attempts, what is named by id."""
+        named = self._settings.products
+        if known := self._stores.products.read():
+            return Selection(known, is_own=False)
+        if attempt < ATTEMPTS or any(":" in part for part in named):
+            return None
+        return Selection([FollowedProduct(p, p) for p in named])
+
+    def _listing(self) -> Listing | None:
+        """The exchange's listing; None if the budget had no permit in time."""
+        with self._rest.permit(timeout_s=30, stop=self._stop) as permit:
+            return permit.request("products", lambda rest: rest.products()) if permit else None
+
+
+def _chosen(selection: Sequence[str], listing: Sequence[ListedProduct]) -> list[FollowedProduct]:
+    sources, reasons = aliases(listing), doubts(selection, listing)
+    return [FollowedProduct(p, sources.get(p, p), reasons.get(p)) for p in select_products(selection, listing)]
+
+
+def _judged(before: Selection, listing: Listing, when: str) -> tuple[list[FollowedProduct], frozenset[str]]:
+    """The products of `before`, each refused from now on (`when`) that the listing has taken off, and no longer if it
+    is back; and those that were not found for the first time.
+    """
+    reasons = untradable([p.product for p in before.products], listing.products)
+    missing = frozenset(p.product for p in before.products if reasons[p.product] == UNLISTED and not p.refused)
+    judged = []
+    for p in before.products:
+        reason, known = reasons[p.product], p.refused
+        if p.product in missing - before.unlisted:
+            pass
+        elif reason and not (known or "").startswith(reason):
+            log.warning("%s is set apart: %s%s; looked at again every hour", p.product, reason, when)
+            p = p._replace(refused=f"{reason}{when}")
+        elif known and not reason:
+            log.info("%s is back: the exchange lists it as tradable", p.product)
+            p = p._replace(refused=None)
+        judged.append(p)
+    return judged, missing - before.unlisted
+
+
+def share_of(followed: Iterable[FollowedProduct], share: str) -> list[FollowedProduct]:
+    """The part of `followed` that an ingest with this share (`2/3`: the second of three) feeds."""
+    return [p for p in followed if is_in_share(p.product, share)]
+
+
+def is_in_share(product: str, share: str) -> bool:
+    """Whether a product belongs to a share. By its name alone, so that no two processes disagree."""
+    part, of = map(int, share.split("/"))
+    digest = blake2b(product.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % of == part - 1

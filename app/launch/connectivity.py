@@ -1,0 +1,57 @@
+"""Whether the exchange can be reached at all: a connection is opened and closed again, no request is made."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+CONNECT_S = 5.0
+AGAIN_S = 30.0
+_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+
+
+def unreachable(urls: Iterable[str]) -> str | None:
+    """Which of `urls` nobody can connect to, and why; None where all is well, or a proxy stands between."""
+    if getproxies().keys() & {"http", "https", "all"}:
+        return None
+    problems = {url: problem for url in urls if (problem := _problem(url))}
+    return "; ".join(f"{url} ({problem})" for url, problem in problems.items()) or None
+
+
+def _problem(url: str) -> str | None:
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or _PORTS[parts.scheme]), CONNECT_S).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+class Connectivity:
+    """Looks in the background, since a name that does not resolve may take long, until all `urls` were reached once."""
+
+    def __init__(self, urls: Iterable[str]) -> None:
+        self._urls = tuple(urls)
+        self._said: str | None = None
+        self._found: str | None = None
+        threading.Thread(target=self._look, name="reach", daemon=True).start()
+
+    def line(self) -> str | None:
+        """What is new since the last call."""
+        found, said = self._found, self._said
+        self._said = found
+        if found == said:
+            return None
+        if found is None:
+            return "the exchange can be reached"
+        return f"cannot reach {found}; every process keeps trying, and nothing is invented meanwhile"
+
+    def _look(self) -> None:
+        pause = threading.Event()
+        while (found := unreachable(self._urls)) is not None:
+            self._found = found
+            pause.wait(AGAIN_S)
+        self._found = None

@@ -1,0 +1,51 @@
+"""Which processes keep dying: pure, from one list of states to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from app.launch.supervision import ProcessState
+
+FIRST_PAUSE_S = 15.0
+MAX_PAUSE_S = 300.0
+
+
+@dataclass(slots=True)
+class _Exits:
+    started_s: int = 0
+    starts: int = 0
+    told_deaths: int = 0
+    next_s: float = float("-inf")
+    pause_s: float = FIRST_PAUSE_S
+
+
+class ExitCounter:
+    """Counts every process's deaths."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, _Exits] = {}
+
+    def deaths(self, states: Iterable[ProcessState], now_s: float) -> list[tuple[ProcessState, int]]:
+        """The processes that died since they were last told of, with how often in all.
+
+        Each is told of at once, then after 15 s, then ever more rarely.
+        """
+        deaths_by_state = [(state, self._count(state)) for state in states]
+        return [
+            (state, deaths) for state, deaths in deaths_by_state if self._is_due(self._seen[state.name], deaths, now_s)
+        ]
+
+    def _count(self, state: ProcessState) -> int:
+        seen = self._seen.setdefault(state.name, _Exits())
+        if state.started_s != seen.started_s:
+            seen.started_s = state.started_s
+            seen.starts += 1
+        return seen.starts - (1 if state.pid else 0) if seen.starts else 0
+
+    def _is_due(self, seen: _Exits, deaths: int, now_s: float) -> bool:
+        due = deaths > seen.told_deaths and now_s >= seen.next_s
+        if due:
+            seen.told_deaths, seen.next_s = deaths, now_s + seen.pause_s
+            seen.pause_s = min(2 * seen.pause_s, MAX_PAUSE_S)
+        return due

@@ -1,0 +1,132 @@
+"""Every process shows that its work goes on: a number in Redis that grows. The watchdog of its host reads it.
+
+Who was heard a moment ago is told in the status; there the moments are of Redis' clock, which all hosts share.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+from redis import Redis
+
+from app.storage import keys
+from app.storage.connection import hash_at
+from app.storage.entries import readable
+from app.storage.scripts import script
+
+EVERY_S = 1.0
+"""Real seconds between two marks, at least."""
+
+KEPT_S = 86_400
+"""Real seconds for which the marks of a host stay when all of its processes are gone: hosts come and go."""
+
+GONE_MS = 15_000
+"""A process that was not heard for so long is told of no more."""
+
+
+IS_LINUX = sys.platform == "linux"
+PROC = Path("/proc")
+
+OWN_COMMANDS = (("-m", "app"), ("-m", "workers"))
+"""How every process of this program is started."""
+
+
+class ProcessRecord(NamedTuple):
+    """The last sign of life of process `pid`. `process_start_time` tells it from another one that got its number later."""
+
+    pid: int
+    role: str
+    beats: int
+    process_start_time: str
+
+
+class Heartbeat:
+    """The sign of life of this process. Call `beat` wherever its work has just gone on."""
+
+    def __init__(self, client: Redis, role: str) -> None:
+        self._client = client
+        self._tell = script(client, "heartbeat")
+        self._role = role
+        self._count = 0
+        self._told_s = 0.0
+
+    def beat(self) -> None:
+        """Leave a mark, if the last one is old enough. Raises redis' errors."""
+        if time.monotonic() - self._told_s < EVERY_S:
+            return
+        if not self._count:
+            process_records(self._client)  # those of processes that are gone must not pile up
+        self._count += 1
+        pid = os.getpid()
+        row = {"role": self._role, "beats": self._count, "born": process_start_time(pid)}
+        host = socket.gethostname()
+        self._tell(
+            keys=[keys.heartbeats(host), keys.PROCESSES],
+            args=[pid, orjson.dumps(row), KEPT_S, f"{self._role}|{host}|{pid}", GONE_MS],
+        )
+        self._told_s = time.monotonic()
+
+
+def process_records(client: Redis) -> list[ProcessRecord]:
+    """The marks of the processes of this host; those of processes that are gone are removed."""
+    key, found = keys.heartbeats(socket.gethostname()), []
+    for mark in readable("marks of processes", hash_at(client, key).items(), _mark):
+        if process_start_time(mark.pid) == mark.process_start_time:
+            found.append(mark)
+        else:
+            client.hdel(key, str(mark.pid))
+    return found
+
+
+def _mark(entry: tuple[bytes, bytes]) -> ProcessRecord:
+    row = orjson.loads(entry[1])
+    return ProcessRecord(int(entry[0]), str(row["role"]), int(row["beats"]), str(row["born"]))
+
+
+def live_process_counts(client: Redis) -> dict[str, int]:
+    """How many processes live, on all hosts, by role."""
+    with client.pipeline(transaction=False) as pipe:
+        pipe.time()
+        pipe.zrange(keys.PROCESSES, 0, -1, withscores=True)
+        (seconds, _), heard = pipe.execute()
+    names = (
+        name.decode(errors="replace").partition("|")[0]
+        for name, heard_ms in heard
+        if heard_ms > seconds * 1000 - GONE_MS
+    )
+    return dict(sorted(Counter(names).items()))
+
+
+def process_start_time(pid: int) -> str:
+    """When process `pid` of this host was started, as its kernel counts; empty where there is none."""
+    try:
+        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return "" if IS_LINUX else _told_by_ps("lstart", pid)
+
+
+def is_own_process(pid: int) -> bool:
+    """Whether process `pid` of this host runs this program as this user, as the kernel says, not Redis."""
+    try:
+        words = (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        is_own = (PROC / str(pid)).stat().st_uid == os.geteuid()
+    except OSError:
+        if IS_LINUX:
+            return False
+        words, is_own = _told_by_ps("command", pid).split(), _told_by_ps("uid", pid) == str(os.geteuid())
+    return is_own and any(pair in OWN_COMMANDS for pair in pairwise(words))
+
+
+def _told_by_ps(what: str, pid: int) -> str:
+    """What `ps` says of a process, where there is no /proc; empty where there is no such process."""
+    done = subprocess.run(["ps", "-o", f"{what}=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return done.stdout.strip()

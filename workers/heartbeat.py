@@ -1,0 +1,80 @@
+"""A worker shows that it consumes. One that does not, although tasks wait for it, ends itself."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+from billiard.process import active_children
+from celery.signals import task_received, worker_ready
+from redis.exceptions import RedisError
+
+from app.storage.heartbeats import Heartbeat
+from workers.app import app, context
+
+log = logging.getLogger(__name__)
+
+STUCK_S = 35.0
+"""Longer than any task of ours may take, a request to the exchange that hangs included."""
+
+CHECK_EVERY_S = 2.0
+
+
+class Consumption:
+    """Whether a worker takes what waits for it. Pure; times are monotonic."""
+
+    def __init__(self, now_s: float) -> None:
+        self.received_s = now_s
+        self._waiting_since_s: float | None = None
+
+    def is_stuck(self, waiting: int, now_s: float) -> bool:
+        """`waiting`: tasks in its queues now."""
+        if not waiting:
+            self._waiting_since_s = None
+        elif self._waiting_since_s is None:
+            self._waiting_since_s = now_s
+        since_s = self._waiting_since_s
+        return since_s is not None and now_s - max(since_s, self.received_s) > STUCK_S
+
+
+_consumption = Consumption(time.monotonic())
+
+
+@task_received.connect
+def _note(**_: Any) -> None:
+    _consumption.received_s = time.monotonic()
+
+
+@worker_ready.connect
+def _watch_over(sender: Any, **_: Any) -> None:
+    queues = [queue.name for queue in sender.task_consumer.queues]
+    threading.Thread(target=_watch, args=(queues,), name="heartbeat", daemon=True).start()
+
+
+def _watch(queues: list[str]) -> None:
+    heartbeat, prefix = Heartbeat(context().redis, f"worker {'+'.join(queues)}"), _prefix()
+    while True:
+        try:
+            waiting = sum(int(context().redis.llen(f"{prefix}{name}")) for name in queues)
+            if _consumption.is_stuck(waiting, time.monotonic()):
+                _end(waiting)
+            heartbeat.beat()
+        except RedisError:
+            _consumption.is_stuck(0, time.monotonic())  # it could not consume
+        time.sleep(CHECK_EVERY_S)
+
+
+def _prefix() -> str:
+    return str(app.conf.broker_transport_options["global_keyprefix"])
+
+
+def _end(waiting: int) -> None:
+    """Like a power cut: what it holds is handed to others by the broker, and somebody starts it again."""
+    log.critical("%d tasks wait, and none was taken for %d s: ending, to be started again", waiting, STUCK_S)
+    for child in active_children():
+        os.kill(child.pid, signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
