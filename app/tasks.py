@@ -47,10 +47,10 @@ class Tasks:
         share(self._app, client)
         self._prefix = self._app.conf.broker_transport_options["global_keyprefix"]
 
-    def update(self, touched: Iterable[ChangedRange]) -> None:
-        """Have aggregates and indicators of the touched buckets computed."""
-        for some in batched(touched, SERIES_PER_TASK):
-            self._send(UPDATE, queue="indicators", touched=[list(t) for t in some])
+    def update(self, changed: Iterable[ChangedRange]) -> None:
+        """Have aggregates and indicators of the changed buckets computed."""
+        for some in batched(changed, SERIES_PER_TASK):
+            self._send(UPDATE, queue="indicators", changed=[list(t) for t in some])
 
     def drain(self) -> None:
         """Have somebody look at the backfill queue now."""

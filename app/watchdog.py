@@ -38,7 +38,7 @@ class StallDetector:
         """Those of `seen` that stand still for too long."""
         before, self._moved, still = self._moved, {}, []
         for mark in seen:
-            name = mark.pid, mark.process_start_time
+            name = mark.pid, mark.started
             beats, since_s = before.get(name, (-1, now_s))
             self._moved[name] = (mark.beats, since_s if beats == mark.beats else now_s)
             if beats == mark.beats and now_s - since_s > STALL_S:

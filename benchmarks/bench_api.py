@@ -59,8 +59,8 @@ def fill(context: Context) -> list[str]:
         many = [Series(context.exchange, name, timeframe) for name in names]
         writes = [Write(s, some, Origin.given(int(some["start_s"][0]))) for s, some in zip(many, candles, strict=True)]
         context.candles.write(writes, announce=False)
-        touched = [ChangedRange(name, timeframe, last_s, last_s) for name in names]
-        Computer(context.candles, context.indicators, context.exchange, (timeframe,)).update(touched, filled.NOW_S)
+        changed = [ChangedRange(name, timeframe, last_s, last_s) for name in names]
+        Computer(context.candles, context.indicators, context.exchange, (timeframe,)).update(changed, filled.NOW_S)
     opened = [Write(Series(context.exchange, name, BASE), filled.forming(filled.OPEN_S)) for name in names]
     context.candles.write(opened, announce=False)
     filled.hear(context)

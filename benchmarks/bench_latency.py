@@ -134,10 +134,10 @@ def limit_ms(here: Installation) -> float:
     end_s = _end_s(here)
     if is_connected:
         here.trade_until(end_s - TRADED_S)
-    touched = changed_ranges(here.context.candles.write(_closes(here, end_s - BASE.seconds)))
+    changed = changed_ranges(here.context.candles.write(_closes(here, end_s - BASE.seconds)))
     gc.collect()
     began = time.perf_counter()
-    for some in batched(touched, SERIES_PER_TASK):
+    for some in batched(changed, SERIES_PER_TASK):
         here.computer.update(some, end_s)
     took_ms = 1000 * (time.perf_counter() - began)
     if is_connected:

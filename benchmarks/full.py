@@ -49,9 +49,9 @@ class Full(NamedTuple):
             [ChangedRange(s.product, timeframe, start_s, start_s) for s in several], start_s + timeframe.seconds
         )
 
-    def compute(self, touched: list[ChangedRange], now_s: float) -> None:
+    def compute(self, changed: list[ChangedRange], now_s: float) -> None:
         c = self.context
-        Computer(c.candles, c.indicators, c.exchange, c.settings.timeframes).update(touched, now_s)
+        Computer(c.candles, c.indicators, c.exchange, c.settings.timeframes).update(changed, now_s)
 
 
 @contextmanager

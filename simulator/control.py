@@ -39,13 +39,19 @@ class Control:
     """Answers requests under `/local/`. They are neither limited nor in the ledger."""
 
     def __init__(
-        self, trade_log: TradeLog, clock: ExchangeClock, ledger: Ledger, faults: Faults, acts: FaultInjector, feed: Feed
+        self,
+        trade_log: TradeLog,
+        clock: ExchangeClock,
+        ledger: Ledger,
+        faults: Faults,
+        injector: FaultInjector,
+        feed: Feed,
     ) -> None:
         self._tape = trade_log
         self._clock = clock
         self._ledger = ledger
         self._faults = faults
-        self._acts = acts
+        self._injector = injector
         self._feed = feed
         self._listing = ProductPages(trade_log, clock)
 
@@ -72,7 +78,7 @@ class Control:
             case "GET", "faults":
                 return {"active": self._active(), "known": catalogue()}
             case "POST", "faults":
-                return {"number": await self._acts.inject(_parsed(await request.read()))}
+                return {"number": await self._injector.inject(_parsed(await request.read()))}
             case "DELETE", "faults":
                 return {"removed": self._faults.remove(request.query.get("fault"))}
             case method, path:

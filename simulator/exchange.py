@@ -75,7 +75,7 @@ class LocalExchange:
 
     def inject(self, fault: str, **parameters: Any) -> int | None:
         """Put a fault in force, or carry it out; returns its number where it stays. Raises `InvalidInput`."""
-        return self._call(self._server.acts.inject({"fault": fault, **parameters}))
+        return self._call(self._server.injector.inject({"fault": fault, **parameters}))
 
     def clear(self, fault: str | None = None) -> int:
         """Take back all faults, or those of one name; returns how many."""

@@ -108,8 +108,8 @@ def compute(context: Context, held: dict[Series, Records]) -> None:
     """What a worker does after every close; one timeframe at a time, because the walks are not sums of each other."""
     for timeframe in TIMEFRAMES:
         newest = {s: int(records["start_s"][-1]) for s, records in held.items() if s.timeframe is timeframe}
-        touched = [ChangedRange(s.product, timeframe, start_s, start_s) for s, start_s in newest.items()]
-        Computer(context.candles, context.indicators, "coinbase", (timeframe,)).update(touched, NOW_S)
+        changed = [ChangedRange(s.product, timeframe, start_s, start_s) for s, start_s in newest.items()]
+        Computer(context.candles, context.indicators, "coinbase", (timeframe,)).update(changed, NOW_S)
 
 
 def hear(context: Context, exchange_ms: int = NOW_S * 1000) -> None:

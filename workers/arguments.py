@@ -44,9 +44,9 @@ class Elements(NamedTuple):
 class UpdateWork(Work):
     """One bad series costs itself: the others of its task are computed. A task of bad ones only is refused."""
 
-    touched: Elements
+    changed: Elements
 
-    @field_validator("touched", mode="plain")
+    @field_validator("changed", mode="plain")
     @classmethod
     def _sorted_out(cls, value: object) -> Elements:
         try:
@@ -60,7 +60,7 @@ class UpdateWork(Work):
             return Elements(_ALL.validate_python(good), list(bad.values()))
 
     def as_ranges(self) -> list[ChangedRange]:
-        return [ChangedRange(*t) for t in self.touched.good]
+        return [ChangedRange(*t) for t in self.changed.good]
 
 
 _ALL = TypeAdapter(Annotated[list[Element], Field(max_length=MAX_SERIES)])

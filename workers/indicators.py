@@ -38,16 +38,16 @@ def _computer() -> Computer:
 
 @app.task(name="workers.indicators.update", **ONCE_MORE)
 def update(**arguments: Any) -> None:
-    """Aggregates and indicators of a batch of touched series."""
+    """Aggregates and indicators of a batch of changed series."""
     work: UpdateWork = parsed(UpdateWork, arguments)
     started = time.perf_counter()
     clock = context().clock.read()
-    rejected.note(context().redis, "series of a task", work.touched.bad)
-    touched = work.as_ranges()
+    rejected.note(context().redis, "series of a task", work.changed.bad)
+    changed = work.as_ranges()
     # A close may be on its way before the clock that it implies is written.
-    now_s = max([clock.exchange_s if clock else 0, *(t.last_s + t.timeframe.seconds for t in touched)])
+    now_s = max([clock.exchange_s if clock else 0, *(t.last_s + t.timeframe.seconds for t in changed)])
     try:
-        new = _computer().update(touched, now_s)
+        new = _computer().update(changed, now_s)
     finally:
         _delivery.flush()
-    log.debug("%d series touched, %d indicators new, %.1f ms", len(touched), new, 1e3 * (time.perf_counter() - started))
+    log.debug("%d series changed, %d indicators new, %.1f ms", len(changed), new, 1e3 * (time.perf_counter() - started))

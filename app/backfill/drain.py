@@ -34,12 +34,12 @@ class Drain:
     """What a backfill worker does. Any number may run at the same time, on any host."""
 
     def __init__(
-        self, stores: Stores, settings: Settings, rest: BudgetedRest, on_news: Callable[[list[ChangedRange]], None]
+        self, stores: Stores, settings: Settings, rest: BudgetedRest, on_changes: Callable[[list[ChangedRange]], None]
     ) -> None:
         self._stores = stores
         self._rest = rest
         self._per_second = settings.rest_requests_per_second
-        self._filler = Filler(stores, settings, on_news)
+        self._filler = Filler(stores, settings, on_changes)
 
     def run(self, *, max_s: float, stop: Stop | None = None) -> int:
         """Work until nothing is due, or `max_s` have passed; returns how many pages were requested."""

@@ -36,10 +36,10 @@ MAX_DELAY_S = 60.0
 class Filler:
     """Works on one request of the backfill queue at a time; what becomes of it is written to the queue."""
 
-    def __init__(self, stores: Stores, settings: Settings, on_news: Callable[[list[ChangedRange]], None]) -> None:
+    def __init__(self, stores: Stores, settings: Settings, on_changes: Callable[[list[ChangedRange]], None]) -> None:
         self._stores = stores
         self._queue = stores.queue
-        self._on_news = on_news
+        self._on_changes = on_changes
         self._rules = Rules(settings.close_grace_seconds, settings.settling_seconds)
 
     def next_page(self, request: BackfillRequest, exchange_ms: int) -> PageRequest | None:
@@ -137,8 +137,8 @@ class Filler:
             mismatches.record(self._stores.redis, written, cause=str(request.kind), exchange_ms=exchange_ms)
             if series.timeframe == BASE:
                 self._stores.trust.learn(written)
-        if touched := changed_ranges(written):
-            self._on_news(touched)
+        if changed := changed_ranges(written):
+            self._on_changes(changed)
 
     def _dispute(self, series: Series, result: PageResult, exchange_ms: int) -> None:
         """Keep what REST says against what is certain; the candles stay, marked, until another response agrees."""
@@ -166,7 +166,7 @@ class Filler:
             return False
         self._queue.add([(BackfillRequest(Kind.GAP, series.product, series.timeframe), Priority.GAP)], anew=anew)
         newest_s = self._rules.newest(series.timeframe, exchange_ms / 1000)
-        self._on_news([ChangedRange(series.product, series.timeframe, newest_s, newest_s)])
+        self._on_changes([ChangedRange(series.product, series.timeframe, newest_s, newest_s)])
         return True
 
     def _try_again(self, request: BackfillRequest, reason: str, exchange_ms: int) -> None:

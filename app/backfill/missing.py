@@ -64,8 +64,9 @@ class Built(NamedTuple):
 class Gaps:
     """What is missing in one series at `now_s` (exchange time), and when it is to be requested.
 
-    `view` reaches from the ring's beginning to the newest bucket that is to be there. `uncovered`: what was requested in
-    vain, in ranges apart. `built`: what of a longer timeframe is built from shorter candles and not requested.
+    `view`: from the oldest bucket of the ring to the newest bucket that is due. `uncovered`: disjoint ranges that were
+    requested and not covered. `built`: buckets of a longer timeframe that are built from shorter candles and not
+    requested.
     """
 
     view: View

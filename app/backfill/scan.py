@@ -42,7 +42,7 @@ class Found(NamedTuple):
     series: Series
     buckets: int
     request: tuple[BackfillRequest, Priority, int | None] | None = None
-    touched: ChangedRange | None = None
+    changed: ChangedRange | None = None
 
 
 class Scanner:
@@ -79,7 +79,7 @@ class Scanner:
             if ring.revision > revision:
                 start = newest if series not in uncovered else _newest(ring.view(series.timeframe.seconds, newest))
                 if start:
-                    yield Found(series, 0, touched=ChangedRange(series.product, series.timeframe, start, start))
+                    yield Found(series, 0, changed=ChangedRange(series.product, series.timeframe, start, start))
 
     def _rings(self, many: list[Series]) -> dict[Series, Ring]:
         """The ring of each series, with room for all that the settings say: they may have changed since it was made."""
@@ -114,7 +114,7 @@ class Scanner:
         if base is not None:
             every = gaps.missing
             if len(ready := every[built_from(every, base.view, timeframe)]):
-                yield Found(series, len(ready), touched=children_of(product, ready, timeframe))
+                yield Found(series, len(ready), changed=children_of(product, ready, timeframe))
         due_s = gaps.due_s()
         if due_s is not None:
             later = int(due_s * 1000) if due_s > now_s else None
@@ -123,7 +123,7 @@ class Scanner:
             )
         if timeframe == BASE and len(stale := updated_empty_candles(view.over, BASE)):
             first, last = int(stale["start_s"][0]), int(stale["start_s"][-1])
-            yield Found(series, len(stale), touched=ChangedRange(product, BASE, first, last))
+            yield Found(series, len(stale), changed=ChangedRange(product, BASE, first, last))
 
     def _view(self, series: Series, rings: Mapping[Series, Ring], now_s: float) -> View:
         timeframe = series.timeframe

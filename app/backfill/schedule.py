@@ -12,6 +12,6 @@ def is_due(client: Redis, task: str, exchange: str, exchange_s: float, every_s: 
 
     False at the very first call: what begins then has its own start.
     """
-    slot = int(exchange_s // every_s)
-    before = client.set(keys.last_run(task, exchange), slot, get=True)
-    return before is not None and int(before) != slot
+    period = int(exchange_s // every_s)
+    before = client.set(keys.last_run(task, exchange), period, get=True)
+    return before is not None and int(before) != period

@@ -41,7 +41,7 @@ class Backfill:
         found = self._scanner.scan(clock.exchange_ms)
         for request, why, not_before_ms in (f.request for f in found if f.request):
             self._stores.queue.add([(request, why)], not_before_ms=not_before_ms)
-        self._tasks.update(f.touched for f in found if f.touched)
+        self._tasks.update(f.changed for f in found if f.changed)
         self._forget()
         if found:
             _report(found)

@@ -27,9 +27,9 @@ def survey(gaps: Gaps, requested: PageRequest, response: Page) -> PageRequest | 
 
 
 def _unspanned(gaps: Gaps, requested: PageRequest, response: Page) -> tuple[int, int] | None:
-    """What lies between two trades that `response` does not have both of: behind its last row up to the next trade that
-    is known; or before its first row, if the trade before the gap lies before the page; or all of `requested`, if it has no
-    row before its end.
+    """The buckets between two trades of which `response` has at most one: from its last row to the next known trade;
+    before its first row, if the trade before the gap is older than the page; all of `requested`, if it has no row
+    before its end.
 
     None if the response has trades on both sides of what is due.
     """

@@ -1,4 +1,4 @@
-"""From touched buckets to aggregates, indicators and alerts: what an indicator worker does with one batch."""
+"""From changed buckets to aggregates, indicators and alerts: what an indicator worker does with one batch."""
 
 from __future__ import annotations
 
@@ -64,28 +64,28 @@ class Computer:
         self._longer = [t for t in timeframes if t.contains(BASE)]
         self._timeframes = frozenset(timeframes)
 
-    def update(self, touched: Iterable[ChangedRange], now_s: float) -> int:
-        """Bring all that rests on the touched buckets up to date; returns how many indicators are new.
+    def update(self, changed: Iterable[ChangedRange], now_s: float) -> int:
+        """Bring all that rests on the changed buckets up to date; returns how many indicators are new.
 
         `now_s` is exchange time, not before the end of any of them; it bounds what is read, not what counts as closed.
         """
-        known = (t for t in touched if t.timeframe in self._timeframes)
+        known = (t for t in changed if t.timeframe in self._timeframes)
         # Some at a time: the first ones are published while others wait, and not all their windows are held at once.
         return sum(self._update(some, now_s) for some in batched(known, BLOCK))
 
-    def _update(self, touched: list[ChangedRange], now_s: float) -> int:
-        base = {t: self._ended(t, now_s) for t in touched if t.timeframe == BASE}
+    def _update(self, changed: list[ChangedRange], now_s: float) -> int:
+        base = {t: self._ended(t, now_s) for t in changed if t.timeframe == BASE}
         held = self._read_base(base, now_s)
         if carried := self._carry(base, held):
-            touched += carried
+            changed += carried
             base |= {t: self._ended(t, now_s) for t in carried}
             held = self._read_base(base, now_s)
-        touched += self._aggregate(base, held)
-        many = dict.fromkeys(map(self._series, touched))
+        changed += self._aggregate(base, held)
+        many = dict.fromkeys(map(self._series, changed))
         return sum(self._compute(self._held(some, held, now_s), now_s) for some in batched(many, BLOCK))
 
-    def _series(self, touched: ChangedRange) -> Series:
-        return Series(self._exchange, touched.product, touched.timeframe)
+    def _series(self, changed: ChangedRange) -> Series:
+        return Series(self._exchange, changed.product, changed.timeframe)
 
     def _held(self, many: Sequence[Series], held: Mapping[Series, Held], now_s: float) -> dict[Series, Held]:
         """What the cache holds of each series, read where it is not in `held`."""
@@ -119,12 +119,12 @@ class Computer:
             for series, view, before in zip(many, views, cursor, strict=True)
         }
 
-    def _ended(self, touched: ChangedRange, now_s: float) -> list[Timeframe]:
-        """The longer timeframes of which a touched bucket may be over.
+    def _ended(self, changed: ChangedRange, now_s: float) -> list[Timeframe]:
+        """The longer timeframes of which a changed bucket may be over.
 
         Its last child may be in the cache before the clock says so, but never by half a bucket of 5m.
         """
-        first_s, latest_s = touched.first_s, now_s + BASE.seconds / 2
+        first_s, latest_s = changed.first_s, now_s + BASE.seconds / 2
         return [longer for longer in self._longer if longer.bucket(first_s) + longer.seconds <= latest_s]
 
     def _carry(self, base: Ended, held: Mapping[Series, Held]) -> list[ChangedRange]:

@@ -41,12 +41,12 @@ def draw(records: Records, values: MacdvSeries, fact: Fact) -> bytes:
     canvas = _Canvas(Image.new("RGB", (WIDTH * FINER, HEIGHT * FINER), PAPER))
     shown = np.s_[-BARS:]
     records, bars = records[shown], len(records[shown])
-    slot = (RIGHT - LEFT) / max(bars, 12)
-    xs: Floats = np.asarray(RIGHT - slot * (np.arange(bars, 0, -1) - 0.5), dtype=np.float64)
+    width = (RIGHT - LEFT) / max(bars, 12)
+    xs: Floats = np.asarray(RIGHT - width * (np.arange(bars, 0, -1) - 0.5), dtype=np.float64)
     canvas.text((LEFT, 14), title_of(fact), INK, 40)
-    _mark(canvas, float(xs[-1]), slot)
-    _candles(canvas, records, xs, slot, fact)
-    _values(canvas, values.macdv[shown], values.signal[shown], values.histogram[shown], xs, slot, fact)
+    _mark(canvas, float(xs[-1]), width)
+    _candles(canvas, records, xs, width, fact)
+    _values(canvas, values.macdv[shown], values.signal[shown], values.histogram[shown], xs, width, fact)
     _times(canvas, records, xs)
     return canvas.png()
 
@@ -114,11 +114,11 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     return font
 
 
-def _mark(canvas: _Canvas, x: float, slot: float) -> None:
-    canvas.box(x, CANDLES[0], VALUES[1], slot, "#3d3a24")
+def _mark(canvas: _Canvas, x: float, width: float) -> None:
+    canvas.box(x, CANDLES[0], VALUES[1], width, "#3d3a24")
 
 
-def _candles(canvas: _Canvas, records: Records, xs: Floats, slot: float, fact: Fact) -> None:
+def _candles(canvas: _Canvas, records: Records, xs: Floats, width: float, fact: Fact) -> None:
     prices = [fact["event"]["price"]] if fact["kind"] == "price" else []
     scale = _Scale.of([float(records["low"].min()), float(records["high"].max()), *prices], CANDLES)
     _frame(canvas, CANDLES)
@@ -131,12 +131,12 @@ def _candles(canvas: _Canvas, records: Records, xs: Floats, slot: float, fact: F
     for x, record in zip(xs.tolist(), records, strict=True):
         color = UP if record["close"] >= record["open"] else DOWN
         canvas.box(x, scale.y(record["high"]), scale.y(record["low"]), 2, color)
-        canvas.box(x, scale.y(record["open"]), scale.y(record["close"]), max(slot * 0.68, 2), color)
+        canvas.box(x, scale.y(record["open"]), scale.y(record["close"]), max(width * 0.68, 2), color)
     _label(canvas, scale.y(last), price_text(last, 5), MARK)
 
 
 def _values(
-    canvas: _Canvas, macdv: Floats, signal: Floats, histogram: Floats, xs: Floats, slot: float, fact: Fact
+    canvas: _Canvas, macdv: Floats, signal: Floats, histogram: Floats, xs: Floats, width: float, fact: Fact
 ) -> None:
     _frame(canvas, VALUES)
     known = np.concatenate([macdv, signal, histogram])
@@ -156,7 +156,7 @@ def _values(
         canvas.dashes(scale.y(level), MARK, 3)
     for x, value in zip(xs.tolist(), histogram.tolist(), strict=True):
         if value == value:
-            canvas.box(x, scale.y(0), scale.y(value), slot * 0.68, "#1d6f68" if value >= 0 else "#963a3c")
+            canvas.box(x, scale.y(0), scale.y(value), width * 0.68, "#1d6f68" if value >= 0 else "#963a3c")
     _curve(canvas, xs, signal, scale.y, SIGNAL)
     _curve(canvas, xs, macdv, scale.y, LINE)
     if macdv[-1] == macdv[-1]:

@@ -66,39 +66,39 @@ class Delivery:
         """Channels that have something to send, and how much."""
         return {name: count for name, count in self._deliveries.waiting(self._channels).items() if count}
 
-    def drain(self, channel: str, *, max_s: float = 20.0) -> int:
-        """Send what waits for `channel`, until nothing is due or `max_s` have passed; returns how many were sent."""
-        carrier = self._channels[channel]
+    def drain(self, name: str, *, max_s: float = 20.0) -> int:
+        """Send the messages of channel `name` until none is due or `max_s` have passed; returns how many were sent."""
+        channel = self._channels[name]
         until, sent = time.monotonic() + max_s, 0
         while time.monotonic() < until:
-            claim = self._claim(channel, carrier, carrier.at_once)
+            claim = self._claim(name, channel, channel.at_once)
             if claim is None:
                 break
-            together = self._claim_old(claim, carrier) if carrier.digests else []
-            sent += self._settle_together(together, carrier) if together else self._settle(claim, carrier)
+            together = self._claim_old(claim, channel) if channel.digests else []
+            sent += self._settle_together(together, channel) if together else self._settle(claim, channel)
         return sent
 
-    def _claim(self, channel: str, carrier: Channel, at_once: int, only: str = "") -> Claim | None:
-        lease_s, target = self._settings.lease_seconds, carrier.target
-        return self._deliveries.claim(channel, at_once=at_once, lease_s=lease_s, target=target, only=only)
+    def _claim(self, name: str, channel: Channel, at_once: int, only: str = "") -> Claim | None:
+        lease_s, target = self._settings.lease_seconds, channel.target
+        return self._deliveries.claim(name, at_once=at_once, lease_s=lease_s, target=target, only=only)
 
-    def _claim_old(self, first: Claim, carrier: Channel) -> list[Claim]:
+    def _claim_old(self, first: Claim, channel: Channel) -> list[Claim]:
         """`first` and all other old alerts that wait, if it is old and not the only one."""
         now_s = self._exchange_s()
         if now_s is None or first.kind != "raised" or not is_old(first.alert, now_s):
             return []
         others = (a.id for a in self._deliveries.waiting_to_raise(first.channel, MAX_IN_DIGEST) if is_old(a, now_s))
-        claims = [self._claim(first.channel, carrier, MAX_IN_DIGEST + 1, only=identity) for identity in others]
+        claims = [self._claim(first.channel, channel, MAX_IN_DIGEST + 1, only=identity) for identity in others]
         found = [claim for claim in claims if claim is not None]
         return [first, *found] if found else []
 
-    def _settle_together(self, claims: list[Claim], carrier: Channel) -> int:
+    def _settle_together(self, claims: list[Claim], channel: Channel) -> int:
         """Send those of `claims` that are still true as one message; what becomes of it becomes of each."""
         said: list[Claim] = []
         for claim in claims:
             kind, reason = message_due(claim, self._settings.max_age_hours * 3_600_000)
             if kind is None:
-                self._deliveries.dropped(claim, reason)
+                self._deliveries.skip(claim, reason)
             else:
                 said.append(claim)
         if not said:
@@ -106,63 +106,61 @@ class Delivery:
         title, lines = digest_of([claim.alert.fact for claim in said])
         identity = hashlib.sha256("\n".join(sorted(c.alert.id for c in said)).encode()).hexdigest()[:32]
         digest = Digest(f"digest|{identity}", title, lines, said[0].now_ms // 1000)
-        outcome = _tried(lambda: carrier.send_digest(digest))
+        outcome = _tried(lambda: channel.send_digest(digest))
         if isinstance(outcome, DeliveryError):
-            self._note(said, carrier, outcome)
+            self._note(said, channel, outcome)
             return 0
         for claim in said:
-            self._deliveries.done(claim, "sent", outcome)
+            self._deliveries.settle(claim, "sent", outcome)
         return len(said)
 
-    def _settle(self, claim: Claim, carrier: Channel) -> bool:
+    def _settle(self, claim: Claim, channel: Channel) -> bool:
         kind, reason = message_due(claim, self._settings.max_age_hours * 3_600_000)
         if kind is None:
-            self._deliveries.dropped(claim, reason)
+            self._deliveries.skip(claim, reason)
             return False
         message = message_of(claim.alert, kind, lambda: self._picture(claim.alert), claim.now_ms // 1000)
-        outcome = _tried(lambda: carrier.send(message))
+        outcome = _tried(lambda: channel.send(message))
         if isinstance(outcome, DeliveryError):
-            self._note([claim], carrier, outcome)
+            self._note([claim], channel, outcome)
             return False
-        self._deliveries.done(claim, "sent", outcome)
+        self._deliveries.settle(claim, "sent", outcome)
         return True
 
-    def _note(self, claims: list[Claim], carrier: Channel, error: DeliveryError) -> None:
+    def _note(self, claims: list[Claim], channel: Channel, error: DeliveryError) -> None:
         """Note why the one message of `claims` was not taken.
 
         The first claim stops the channel, if the error does, before the others wait again. The try of those counts if
         the message may have arrived all the same: who was told of an alert must hear that it is withdrawn.
         """
         (first, *others), said = claims, str(error)
-        channel = first.channel
+        name = first.channel
         match error:
             case TooMany():
-                log.info("channel %s asks to wait %.1f s", channel, error.retry_after_s)
-                self._deliveries.again(first, said, error.retry_after_s or 0)
+                log.info("channel %s asks to wait %.1f s", name, error.retry_after_s)
+                self._deliveries.defer(first, said, error.retry_after_s or 0)
             case MessageRefused():
-                log.error("channel %s refused %s: %s", channel, first.alert.id, said)
-                if self._deliveries.refused(first, said, carrier.target, at_most=REFUSALS):
-                    log.error(
-                        "channel %s is disabled until its settings change: %d refusals in a row", channel, REFUSALS
-                    )
+                log.error("channel %s refused %s: %s", name, first.alert.id, said)
+                if self._deliveries.refuse(first, said, channel.target, at_most=REFUSALS):
+                    log.error("channel %s is disabled until its settings change: %d refusals in a row", name, REFUSALS)
             case ChannelBroken():
-                log.error("channel %s is disabled until its settings change: %s", channel, said)
-                self._deliveries.broken(first, said, carrier.target)
+                log.error("channel %s is disabled until its settings change: %s", name, said)
+                self._deliveries.disable_after(first, said, channel.target)
             case _:
                 more = f" and {len(others)} more" if others else ""
-                log.warning("channel %s: %s%s not sent (try %d): %s", channel, first.alert.id, more, first.tries, said)
+                log.warning("channel %s: %s%s not sent (try %d): %s", name, first.alert.id, more, first.tries, said)
                 for claim in claims:
                     self._failed(claim, said)
                 return
         for claim in others:
-            self._deliveries.again(claim, said, 0)
+            self._deliveries.defer(claim, said, 0)
 
     def _failed(self, claim: Claim, said: str) -> None:
         if claim.tries < MAX_TRIES:
-            self._deliveries.failed(claim, said, first_s=FIRST_BACKOFF_S, longest_s=MAX_BACKOFF_S)
+            self._deliveries.retry(claim, said, first_s=FIRST_BACKOFF_S, longest_s=MAX_BACKOFF_S)
         else:
             log.error("channel %s: %s given up after %d tries: %s", claim.channel, claim.alert.id, claim.tries, said)
-            self._deliveries.dropped(claim, f"given up after {claim.tries} tries: {said}")
+            self._deliveries.skip(claim, f"given up after {claim.tries} tries: {said}")
 
 
 def _tried(send: Callable[[], float]) -> float | DeliveryError:

@@ -40,12 +40,12 @@ class Batch:
     gaps: dict[str, GapSuspected] = field(default_factory=dict)
     quiet: dict[str, list[GapSuspected]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
-    touched: list[ChangedRange] = field(default_factory=list)
+    changed: list[ChangedRange] = field(default_factory=list)
     exchange_ms: int = 0
 
     def __bool__(self) -> bool:
         return bool(
-            self.closed or self.forming or self.gaps or self.quiet or self.refused or self.touched or self.exchange_ms
+            self.closed or self.forming or self.gaps or self.quiet or self.refused or self.changed or self.exchange_ms
         )
 
 
@@ -96,7 +96,7 @@ class Outbox:
             for gap in chain(newer.gaps.values(), *newer.quiet.values()):
                 self._keep(gap)
             batch.refused.update(newer.refused)
-            batch.touched += newer.touched
+            batch.changed += newer.changed
             batch.exchange_ms = max(batch.exchange_ms, newer.exchange_ms)
             self._bound()
 

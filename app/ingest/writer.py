@@ -73,7 +73,7 @@ class Writer:
             if provisional:
                 self._mark(writes, provisional)
             written = self._stores.candles.write(writes)
-            batch.touched += changed_ranges(written)
+            batch.changed += changed_ranges(written)
             for key, _ in some:
                 del batch.closed[key]
             self._compare(written)
@@ -81,9 +81,9 @@ class Writer:
             self._tell_workers(batch)  # last: the broker may fail, and only this is tried again
 
     def _tell_workers(self, batch: Batch) -> None:
-        if batch.touched:
-            self._tasks.update(batch.touched)
-            batch.touched.clear()
+        if batch.changed:
+            self._tasks.update(batch.changed)
+            batch.changed.clear()
 
     def _mark(self, writes: list[Write], provisional: Container[tuple[str, int]]) -> None:
         """Mark the `provisional` ones (product, bucket), and have REST requested for them once they have settled."""

@@ -1,7 +1,7 @@
 """Runs a program that is told to end when its parent is gone, however the parent ended.
 
-Run as a file of its own (see `exits_with_parent` and `supervisor_exits_with_parent`); imports nothing of this project, so it costs
-milliseconds.
+Run as a file of its own (see `exits_with_parent` and `supervisor_exits_with_parent`); it imports nothing of this
+project, so it costs milliseconds.
 """
 
 from __future__ import annotations

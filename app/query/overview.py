@@ -89,8 +89,8 @@ def _prices(stores: Stores, many: Sequence[Series], now_s: float) -> Iterable[Pr
     """Of each series of 5m, from its newest buckets and the one of a day before the open one."""
     opened = BASE.bucket(now_s)
     ages_s = [DAY_S, *(i * BASE.seconds for i in reversed(range(NEWEST)))]
-    slots = stores.buckets.read(many, [max(0, opened - age_s) for age_s in ages_s])
-    before, newest = slots[:, :1], slots[:, :0:-1]
+    buckets = stores.buckets.read(many, [max(0, opened - age_s) for age_s in ages_s])
+    before, newest = buckets[:, :1], buckets[:, :0:-1]
     return map(
         Prices,
         _first(newest["close"], newest["start_s"] > 0),

@@ -32,10 +32,10 @@ class Fingerprint(NamedTuple):
 class AlertCursor(NamedTuple):
     """How far the alerts of a series have come. Bucket starts in UNIX seconds.
 
-    `baseline_s`: this bar and older ones are history; they were there when watching began. `evaluated_s`: the newest bar
-    that was looked at. `pending_s`: bars before it are done with; it and later ones are looked at again when `fingerprint`,
-    what they rest on, changes. It is the newest bar, or an older one that waits for a missing or provisional candle, or
-    for older history.
+    `baseline_s`: the newest bar that existed when the rules were first evaluated; it and older ones raise no alert.
+    `evaluated_s`: the newest bar that was evaluated. `pending_s`: bars before it are final; it and later ones are
+    evaluated again when `fingerprint`, that of their candles, changes. It is the newest bar, or an older one that waits
+    for a missing or provisional candle, or for older history.
     """
 
     baseline_s: int

@@ -49,12 +49,12 @@ class Permit:
     """The right to one request. Give it back when the answer is there, whatever it was."""
 
     def __init__(self, release: Callable[[bool], None], cancel: Callable[[], None]) -> None:
-        self._give_back = release
+        self._release = release
         self._cancel = cancel
 
     def release(self, *, answered: bool) -> None:
         """The request is over. `answered`: properly, so that the next pause starts small again."""
-        self._give_back(answered)
+        self._release(answered)
 
     def cancel(self) -> None:
         """No request was made."""
@@ -71,7 +71,7 @@ class Budget:
         self._at_once = max(1, int(per_second))
         self._window_us = int(WINDOW_S * 1e6 * self._at_once / per_second)
         self._acquire = script(client, "acquire")
-        self._give_back = script(client, "release_permit")
+        self._release = script(client, "release_permit")
         self._pause = script(client, "pause")
 
     def try_acquire(self) -> Permit | float:
@@ -93,7 +93,7 @@ class Budget:
 
     def _permit(self, name: str) -> Permit:
         def release(answered: bool) -> None:
-            self._give_back(keys=[self._permits, self._state], args=[name, self._window_us, int(answered)])
+            self._release(keys=[self._permits, self._state], args=[name, self._window_us, int(answered)])
 
         def cancel() -> None:
             self._client.zrem(self._permits, name)

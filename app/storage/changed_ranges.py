@@ -1,4 +1,4 @@
-"""What a change touched: the message between whoever writes candles and the indicator workers."""
+"""The buckets that a write changed: the message between whoever writes candles and the indicator workers."""
 
 from __future__ import annotations
 

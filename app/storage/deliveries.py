@@ -64,32 +64,32 @@ class Deliveries:
         waiting = [raw.decode() for raw in rows]
         return AlertCache(self._client).read(m.partition("|")[2] for m in waiting if m.startswith("raised|"))
 
-    def done(self, claim: Claim, state: str, pause_s: float = 0) -> None:
+    def settle(self, claim: Claim, state: str, pause_s: float = 0) -> None:
         """`state`: sent, in one word or another."""
-        self._end(claim, "done", _outcome(claim, state), pause_s)
+        self._finish_claim(claim, "sent", _outcome(claim, state), pause_s)
 
-    def refused(self, claim: Claim, reason: str, target: str, *, at_most: int) -> bool:
+    def refuse(self, claim: Claim, reason: str, target: str, *, at_most: int) -> bool:
         """The service will never take this one. After `at_most` in a row the channel is disabled; whether it is."""
         note = _outcome(claim, f"refused: {reason}")
-        return self._end(claim, "refused", note, target=target, reason=reason, at_most=at_most) < 0
+        return self._finish_claim(claim, "refuse", note, target=target, reason=reason, at_most=at_most) < 0
 
-    def dropped(self, claim: Claim, reason: str) -> None:
+    def skip(self, claim: Claim, reason: str) -> None:
         """Nothing is to be sent, for `reason`."""
-        self._end(claim, "dropped", _outcome(claim, reason))
+        self._finish_claim(claim, "skip", _outcome(claim, reason))
 
-    def again(self, claim: Claim, reason: str, after_s: float) -> None:
+    def defer(self, claim: Claim, reason: str, after_s: float) -> None:
         """The service asked to wait: the channel pauses, and the try does not count."""
-        self._end(claim, "again", reason, after_s)
+        self._finish_claim(claim, "defer", reason, after_s)
 
-    def failed(self, claim: Claim, reason: str, *, first_s: float, longest_s: float) -> None:
+    def retry(self, claim: Claim, reason: str, *, first_s: float, longest_s: float) -> None:
         """The channel pauses for `first_s`, and at each failure in a row twice as long, up to `longest_s`."""
-        self._end(claim, "failed", reason, first_s, longest_s)
+        self._finish_claim(claim, "retry", reason, first_s, longest_s)
 
-    def broken(self, claim: Claim, reason: str, target: str) -> None:
+    def disable_after(self, claim: Claim, reason: str, target: str) -> None:
         """The channel is disabled until it has another target, or somebody enables it."""
-        self._end(claim, "broken", reason, target=target)
+        self._finish_claim(claim, "disable", reason, target=target)
 
-    def _end(
+    def _finish_claim(
         self,
         claim: Claim,
         what: str,

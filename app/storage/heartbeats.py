@@ -41,12 +41,12 @@ OWN_COMMANDS = (("-m", "app"), ("-m", "workers"))
 
 
 class ProcessRecord(NamedTuple):
-    """The last sign of life of process `pid`. `process_start_time` tells it from another one that got its number later."""
+    """The last heartbeat of process `pid`. `started` tells it from a later process with the same number."""
 
     pid: int
     role: str
     beats: int
-    process_start_time: str
+    started: str
 
 
 class Heartbeat:
@@ -67,7 +67,7 @@ class Heartbeat:
             process_records(self._client)  # those of processes that are gone must not pile up
         self._count += 1
         pid = os.getpid()
-        row = {"role": self._role, "beats": self._count, "born": process_start_time(pid)}
+        row = {"role": self._role, "beats": self._count, "started": process_start_time(pid)}
         host = socket.gethostname()
         self._tell(
             keys=[keys.heartbeats(host), keys.PROCESSES],
@@ -80,7 +80,7 @@ def process_records(client: Redis) -> list[ProcessRecord]:
     """The marks of the processes of this host; those of processes that are gone are removed."""
     key, found = keys.heartbeats(socket.gethostname()), []
     for mark in readable("marks of processes", hash_at(client, key).items(), _mark):
-        if process_start_time(mark.pid) == mark.process_start_time:
+        if process_start_time(mark.pid) == mark.started:
             found.append(mark)
         else:
             client.hdel(key, str(mark.pid))
@@ -89,7 +89,7 @@ def process_records(client: Redis) -> list[ProcessRecord]:
 
 def _mark(entry: tuple[bytes, bytes]) -> ProcessRecord:
     row = orjson.loads(entry[1])
-    return ProcessRecord(int(entry[0]), str(row["role"]), int(row["beats"]), str(row["born"]))
+    return ProcessRecord(int(entry[0]), str(row["role"]), int(row["beats"]), str(row["started"]))
 
 
 def live_process_counts(client: Redis) -> dict[str, int]:

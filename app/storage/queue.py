@@ -47,9 +47,9 @@ class Priority(IntEnum):
     RECONCILE = 3
 
 
-def urgency(why: Priority, timeframe: Timeframe) -> int:
+def urgency(priority: Priority, timeframe: Timeframe) -> int:
     """Steps behind the most urgent request."""
-    return why * len(Timeframe) + list(Timeframe).index(timeframe)
+    return priority * len(Timeframe) + list(Timeframe).index(timeframe)
 
 
 class BackfillRequest(NamedTuple):
@@ -106,7 +106,7 @@ class BackfillQueue:
     ) -> None:
         """Add requests; `not_before_ms` is exchange time. `anew`: what they asked for in vain is due at once."""
         wait = "" if not_before_ms is None else not_before_ms
-        args = [a for request, why in requests for a in (str(request), urgency(why, request.timeframe), wait)]
+        args = [a for request, priority in requests for a in (str(request), urgency(priority, request.timeframe), wait)]
         if args:
             self._add(
                 keys=[self._ready, self._settling, self._urgency, self._uncovered], args=[STEP_MS, int(anew), *args]
@@ -120,26 +120,28 @@ class BackfillQueue:
         ):
             for request in readable("backfill queue", [raw], BackfillRequest.parse):
                 return request
-            self._give_back(raw, "done", "")
+            self._end_lease(raw, "done", "")
         return None
 
     def done(self, request: BackfillRequest) -> None:
-        self._give_back(request, "done", "")
+        self._end_lease(request, "done", "")
 
-    def settle(self, request: BackfillRequest, not_before_ms: int, why: Priority | None = None) -> None:
+    def settle(self, request: BackfillRequest, not_before_ms: int, priority: Priority | None = None) -> None:
         """Look again once the exchange's clock has passed `not_before_ms`: there was a response.
 
-        `why`: how urgent what is left is, if that has changed.
+        `priority`: how urgent what is left is, if that has changed.
         """
-        self._give_back(request, "settle", not_before_ms, "" if why is None else urgency(why, request.timeframe))
+        self._end_lease(
+            request, "settle", not_before_ms, "" if priority is None else urgency(priority, request.timeframe)
+        )
 
     def postpone(self, request: BackfillRequest, not_before_ms: int) -> None:
         """Look again once the exchange's clock has passed `not_before_ms`; nothing was requested: tries still count."""
-        self._give_back(request, "postpone", not_before_ms)
+        self._end_lease(request, "postpone", not_before_ms)
 
     def retry(self, request: BackfillRequest, delay_s: float) -> int:
         """Try again after `delay_s` of real time; returns how often that was said in a row."""
-        return self._give_back(request, "retry", int(delay_s * 1000))
+        return self._end_lease(request, "retry", int(delay_s * 1000))
 
     def attempts(self, request: BackfillRequest) -> int:
         """How often this request failed since its last response."""
@@ -147,7 +149,7 @@ class BackfillQueue:
 
     def fail(self, request: BackfillRequest, reason: str, exchange_ms: int) -> None:
         """Give up, for a `reason` that stays on record until the series is complete."""
-        self._give_back(request, "fail", orjson.dumps({"reason": reason[:300], "exchange_ms": exchange_ms}))
+        self._end_lease(request, "fail", orjson.dumps({"reason": reason[:300], "exchange_ms": exchange_ms}))
 
     def uncovered(self, requests: Sequence[BackfillRequest]) -> list[tuple[Uncovered, ...]]:
         """What each request asked for in vain."""
@@ -175,7 +177,7 @@ class BackfillQueue:
             pipe.execute()
         return sum(map(len, gone))
 
-    def _give_back(
+    def _end_lease(
         self, request: BackfillRequest | bytes, verb: str, value: str | bytes | int, steps: str | int = ""
     ) -> int:
         return int(

@@ -87,9 +87,9 @@ def spanning(timeframe: Timeframe, first_s: int, last_s: int) -> Timeframe | Non
 
 
 class Uncovered(NamedTuple):
-    """Buckets that were requested and not covered, `first_s` to `last_s`: the last time at `requested_s` (exchange time).
+    """Buckets that were requested and not covered, `first_s` to `last_s`.
 
-    `responses`: how many in a row did not cover them.
+    `requested_s`: the last time (exchange time). `responses`: how many in a row did not cover them.
     """
 
     first_s: int

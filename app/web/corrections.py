@@ -40,8 +40,8 @@ def router(context: Context) -> APIRouter:
         settings = context.settings
         return json_answer(
             {
-                "scanned_ms": _slot_ms(context, "scan", settings.gap_scan_seconds),
-                "reconciled_ms": _slot_ms(context, "reconcile", settings.reconcile_seconds),
+                "scanned_ms": _last_run_ms(context, "scan", settings.gap_scan_seconds),
+                "reconciled_ms": _last_run_ms(context, "reconcile", settings.reconcile_seconds),
                 "corrections": mismatches.latest(context.redis, limit),
             }
         )
@@ -49,6 +49,6 @@ def router(context: Context) -> APIRouter:
     return routes
 
 
-def _slot_ms(context: Context, task: str, every_s: float) -> int | None:
-    slot: Any = context.redis.get(keys.last_run(task, context.exchange))
-    return None if slot is None else int(int(slot) * every_s * 1000)
+def _last_run_ms(context: Context, task: str, every_s: float) -> int | None:
+    period: Any = context.redis.get(keys.last_run(task, context.exchange))
+    return None if period is None else int(int(period) * every_s * 1000)

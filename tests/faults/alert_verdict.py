@@ -30,8 +30,8 @@ LAG_S = 1_800
 class Due(NamedTuple):
     """Which bars of a series are judged, and how. Bucket starts in UNIX seconds.
 
-    Bars up to `baseline_s` are history. Of bars from `late_s` to `last_s` every alert must stand; of those before `late_s`
-    some may have been given up. From `corrected_s` on a correction raises no alert, so that some may be missing, too.
+    Bars up to `baseline_s` are history. Every alert of the bars from `late_s` to `last_s` must stand; of those before
+    `late_s` some may have been given up. From `corrected_s` on a correction raises no alert, so some may be missing.
     """
 
     baseline_s: int

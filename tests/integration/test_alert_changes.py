@@ -65,10 +65,10 @@ class Installation:
         """The bars of the alerts that stand."""
         return [(alert.fact["start"] - T0) // 300 for alert in self.stored() if alert.withdrawn is None]
 
-    def watched(self) -> AlertCursor:
-        (watched,) = self.indicators.read_cursors([SERIES])
-        assert watched
-        return watched
+    def cursor(self) -> AlertCursor:
+        (cursor,) = self.indicators.read_cursors([SERIES])
+        assert cursor
+        return cursor
 
 
 @pytest.fixture
@@ -219,7 +219,7 @@ def test_a_provisional_candle_that_is_corrected_raises_what_is_true(
     installation.put(bars(101, 160.0))
     installation.put(again(provisional, close))
     assert installation.standing() == standing
-    assert installation.watched().pending_s == installation.watched().evaluated_s
+    assert installation.cursor().pending_s == installation.cursor().evaluated_s
 
 
 def test_a_candle_that_becomes_provisional_withdraws_nothing_until_it_is_resolved(installation: Installation) -> None:
@@ -252,10 +252,10 @@ def test_an_old_candle_that_becomes_provisional_withdraws_nothing_until_it_is_re
 
 def test_what_a_faster_worker_has_done_with_is_not_pending_again(installation: Installation) -> None:
     for revision, pending in enumerate((100, 200, 150), start=1):
-        watched = AlertCursor(T0, T0 + 300 * 200, T0 + 300 * pending)
-        change = AlertChange(watched, revision == 1, [], "", [], [])
+        cursor = AlertCursor(T0, T0 + 300 * 200, T0 + 300 * pending)
+        change = AlertChange(cursor, revision == 1, [], "", [], [])
         installation.indicators.write([IndicatorValue(SERIES, revision, T0, {}, change)])
-    assert installation.watched().pending_s == T0 + 300 * 200
+    assert installation.cursor().pending_s == T0 + 300 * 200
 
 
 def test_alerts_behind_a_gap_stand_once_it_is_filled_in_whichever_order(installation: Installation) -> None:

@@ -50,12 +50,12 @@ def delivery(deliveries: Deliveries, url: str, file: str = FILE, **environ: str)
     return Delivery(deliveries, channels, settings.delivery, lambda _: None, lambda: None)
 
 
-def drained(carrier: Delivery, timeout: float = 30) -> None:
+def drained(delivery_: Delivery, timeout: float = 30) -> None:
     """Until nothing waits any more, as sweeps do it."""
 
     def sweep() -> bool:
-        carrier.drain("hook")
-        return not carrier.waiting()
+        delivery_.drain("hook")
+        return not delivery_.waiting()
 
     eventually(sweep, timeout=timeout)
 
@@ -93,15 +93,15 @@ def test_429_500_timeout_and_404_in_turn_lose_nothing_and_double_nothing(
 
     with service(answer) as hook:
         ids = raise_alerts(indicators, range(1, 13), ("hook",))
-        carrier = delivery(deliveries, hook.url)
-        eventually(lambda: carrier.drain("hook") >= 0 and deliveries.state("hook").disabled, timeout=30)
+        delivery_ = delivery(deliveries, hook.url)
+        eventually(lambda: delivery_.drain("hook") >= 0 and deliveries.state("hook").disabled, timeout=30)
         hang.set()
         assert deliveries.state("hook").disabled == "the service answered 404"
-        assert carrier.drain("hook") == 0, "a disabled channel is left alone"
+        assert delivery_.drain("hook") == 0, "a disabled channel is left alone"
         assert hook.accepted == [f"{i}|raised" for i in ids[: len(hook.accepted)]]
         assert deliveries.state("hook").waiting == len(ids) - len(hook.accepted)
         deliveries.enable("hook")
-        drained(carrier)
+        drained(delivery_)
     assert hook.accepted == [f"{i}|raised" for i in ids]
     state = deliveries.state("hook")
     assert (state.waiting, state.claimed, state.done, state.disabled, state.trouble) == (0, 0, 12, None, None)
@@ -120,8 +120,8 @@ def test_whatever_a_channel_raises_counts_as_a_try(
     indicators: IndicatorCache, deliveries: Deliveries, caplog: pytest.LogCaptureFixture
 ) -> None:
     (identity,) = raise_alerts(indicators, [1], ("hook",))
-    carrier = Delivery(deliveries, {"hook": Odd()}, AlertSettings.parse(FILE).delivery, lambda _: None, lambda: None)
-    assert carrier.drain("hook") == 0
+    delivery_ = Delivery(deliveries, {"hook": Odd()}, AlertSettings.parse(FILE).delivery, lambda _: None, lambda: None)
+    assert delivery_.drain("hook") == 0
     state = deliveries.state("hook")
     assert (state.waiting, state.claimed, state.failures, state.trouble) == (1, 0, 1, "unexpected RecursionError")
     assert f"{identity} not sent (try 1): unexpected RecursionError" in caplog.text
@@ -138,15 +138,15 @@ def test_a_run_of_refusals_disables_a_channel_with_the_services_reason(
 
     with service(answer) as hook:
         ids = raise_alerts(indicators, range(1, 9), ("hook",))
-        carrier = delivery(deliveries, hook.url)
-        eventually(lambda: carrier.drain("hook") >= 0 and deliveries.state("hook").disabled)
+        delivery_ = delivery(deliveries, hook.url)
+        eventually(lambda: delivery_.drain("hook") >= 0 and deliveries.state("hook").disabled)
         assert deliveries.state("hook").disabled == "the service answered 400: no thread_name"
         assert (len(hook.got), deliveries.state("hook").waiting) == (6, 2), "two in a row are no run"
         said = AlertCache(deliveries._client).read([ids[0]])[0].said["hook", "raised"]["state"]
         assert said == "refused: the service answered 400: no thread_name"
         deliveries.enable("hook")
         refusals[6:] = [True, False]
-        drained(carrier)
+        drained(delivery_)
         assert deliveries.state("hook").disabled is None
 
 
@@ -187,18 +187,18 @@ def test_a_message_that_is_refused_does_not_stop_the_others(indicators: Indicato
 
 def test_a_withdrawal_is_said_once_and_only_to_who_was_told(indicators: IndicatorCache, deliveries: Deliveries) -> None:
     with service() as hook:
-        carrier = delivery(deliveries, hook.url)
+        delivery_ = delivery(deliveries, hook.url)
         first, second = raise_alerts(indicators, [1, 2], ("hook",))
-        assert carrier.drain("hook") == 2
+        assert delivery_.drain("hook") == 2
         raise_alerts(indicators, [2, 3], ("hook",), revision=10)  # the first is withdrawn
         raise_alerts(indicators, [2], ("hook",), revision=20)  # and the third, before it was sent
         for revision in (30, 40, 50):
             raise_alerts(indicators, [2], ("hook",), revision=revision)
-        drained(carrier)
+        drained(delivery_)
         raise_alerts(indicators, [1, 2, 3], ("hook",), revision=60)  # all hold again
-        drained(carrier)
+        drained(delivery_)
         raise_alerts(indicators, [2], ("hook",), revision=70)
-        drained(carrier)
+        drained(delivery_)
     third = fact(3)["id"]
     assert hook.accepted == [
         f"{first}|raised",
@@ -225,7 +225,7 @@ def test_what_a_dead_worker_had_claimed_is_sent_when_its_claim_runs_out(
     with service() as hook:
         drained(delivery(deliveries, hook.url))
     assert sorted(hook.accepted) == [f"{i}|raised" for i in ids]
-    deliveries.done(lost, "sent")
+    deliveries.settle(lost, "sent")
     assert deliveries.state("hook").waiting == 0
 
 

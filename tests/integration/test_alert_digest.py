@@ -118,15 +118,15 @@ def test_a_digest_that_is_not_taken_waits_whole_and_is_sent_once(
 ) -> None:
     ids = raise_alerts(indicators, range(1, 30), ("telegram",))
     with service(lambda number: OK if number else refusal) as hook:
-        carrier = delivery(deliveries, hook.url)
-        assert carrier.drain("telegram", max_s=0.0) == 0
-        carrier.drain("telegram")
+        delivery_ = delivery(deliveries, hook.url)
+        assert delivery_.drain("telegram", max_s=0.0) == 0
+        delivery_.drain("telegram")
         state = deliveries.state("telegram")
         if refusal[0] == 500:
             assert (state.waiting, state.claimed, state.failures) == (len(ids), 0, 1)
             assert state.trouble == "the service answered 500"
         deliveries.enable("telegram")
-        carrier.drain("telegram")
+        delivery_.drain("telegram")
     assert len(hook.got) == 2
     assert states(deliveries, ids, "telegram") == {"sent"}
 
@@ -137,11 +137,11 @@ def test_alerts_of_a_digest_that_may_have_arrived_are_taken_back_if_they_are_wit
 ) -> None:
     ids = raise_alerts(indicators, range(1, 9), ("telegram",))
     with service(lambda number: OK if number else lost) as hook:
-        carrier = delivery(deliveries, hook.url)
-        carrier.drain("telegram")
+        delivery_ = delivery(deliveries, hook.url)
+        delivery_.drain("telegram")
         deliveries.enable("telegram")
         raise_alerts(indicators, [8], (), revision=3)
-        eventually(lambda: carrier.drain("telegram") == 0 and not carrier.waiting())
+        eventually(lambda: delivery_.drain("telegram") == 0 and not delivery_.waiting())
     withdrawn = AlertCache(deliveries._client).read(ids[:-1])
     assert {alert.said["telegram", "raised"]["state"] for alert in withdrawn} == {"sent"}
     assert {alert.said["telegram", "withdrawn"]["state"] for alert in withdrawn} == {"sent"}
@@ -154,7 +154,7 @@ def test_a_channel_is_stopped_before_the_rest_of_a_digest_waits_again(
     """Else another worker would take them, and send at once."""
     ids = raise_alerts(indicators, range(1, 9), ("discord",))
     told = []
-    again = Deliveries.again
+    again = Deliveries.defer
 
     def seen(self: Deliveries, claim: Claim, reason: str, after_s: float) -> None:
         state = self.state(claim.channel)

@@ -77,14 +77,14 @@ class Worker:
     def put(self, batch: dict[str, Records]) -> list[ChangedRange]:
         """Write candles of 5m; what they touch."""
         writes = [Write(Series("coinbase", p, Timeframe.M5), records) for p, records in batch.items() if len(records)]
-        touched = changed_ranges(self.candles.write(writes))
-        self.clock.set(max((t.last_s + 300 for t in touched), default=0) * 1000)
-        return touched
+        changed = changed_ranges(self.candles.write(writes))
+        self.clock.set(max((t.last_s + 300 for t in changed), default=0) * 1000)
+        return changed
 
-    def update(self, touched: list[ChangedRange]) -> None:
+    def update(self, changed: list[ChangedRange]) -> None:
         clock = self.clock.read()
         assert clock
-        self.computer.update(touched, clock.exchange_s)
+        self.computer.update(changed, clock.exchange_s)
 
     def all_alerts(self) -> list[StoredAlert]:
         return self.alerts.newest(100_000, lambda _: True)[0]
@@ -182,15 +182,15 @@ def test_three_workers_that_race_give_the_same(
     first.update(first.put(next(iterator)))
 
     def work(worker: Worker) -> None:
-        while (touched := tasks.get()) is not None:
-            worker.update(touched)
+        while (changed := tasks.get()) is not None:
+            worker.update(changed)
 
     threads = [threading.Thread(target=work, args=(start_worker(),)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for piece in iterator:
-        for touched in first.put(piece):  # a task for each product, so that every worker has something to do
-            tasks.put([touched])
+        for changed in first.put(piece):  # a task for each product, so that every worker has something to do
+            tasks.put([changed])
         eventually(lambda: tasks.qsize() < 8, timeout=60)
     for _ in threads:
         tasks.put(None)
@@ -208,8 +208,8 @@ def test_a_worker_that_is_overtaken_twice_loses_no_alert(
     for at in range(SEEDED, max(map(len, market.values())), 3 * size):
         starts = (at, at + size, at + 2 * size)
         late, *others = [worker.put({p: records[n : n + size] for p, records in market.items()}) for n in starts]
-        for touched in (*others, late):
-            worker.update(touched)
+        for changed in (*others, late):
+            worker.update(changed)
     told = {alert.id for alert in worker.all_alerts()}
     for alerts in kept.values():
         assert {fact["id"] for fact in alerts} <= told
@@ -223,8 +223,8 @@ def test_corrections_in_any_order_leave_the_same_alerts(
     worker, order, wrong = start_worker(), random.Random(seed), random.Random(0)
     records = market["XLM-BTC"][: SEEDED + 200]
     for bar in range(SEEDED, len(records)):
-        touched = worker.put({"XLM-BTC": records[:SEEDED] if bar == SEEDED else spoiled(records[bar], wrong)})
-        worker.update(touched)
+        changed = worker.put({"XLM-BTC": records[:SEEDED] if bar == SEEDED else spoiled(records[bar], wrong)})
+        worker.update(changed)
         parts = [records[bar : bar + 1], *(later(records[bar - n], wrong) for n in (3, 40) if wrong.random() < 0.1)]
         order.shuffle(parts)
         for part in parts:

@@ -157,8 +157,8 @@ def test_one_bad_series_costs_itself_and_the_others_of_its_task_are_computed(
     products = ["BTC-USD", "SOL-USD"]
     for product in products:
         redis_client.delete(keys.indicator(Series("coinbase", product, Timeframe.M5)))
-    touched = [["BTC-USD", "5m", start, start], ["foo", "5m", start, start], ["SOL-USD", "5m", start, start]]
-    app.tasks["workers.indicators.update"](touched=touched)
+    changed = [["BTC-USD", "5m", start, start], ["foo", "5m", start, start], ["SOL-USD", "5m", start, start]]
+    app.tasks["workers.indicators.update"](changed=changed)
     module._computer.cache_clear()
     many = [Series("coinbase", product, Timeframe.M5) for product in products]
     assert [v and v.start_s for v in context.indicators.read_many(many)] == [start, start]

@@ -73,13 +73,13 @@ def test_of_all_that_are_told_to_act_one_does_once_a_slot(redis_client: redis.Re
     assert not is_due(redis_client, "scan", "coinbase", 0, 300), "what begins now has its own start"
     heard, together = 8, threading.Barrier(8)
 
-    def act(slot: int) -> bool:
+    def act(period: int) -> bool:
         together.wait(timeout=10)
-        return is_due(redis_client, "scan", "coinbase", slot * 300 + 7, 300)
+        return is_due(redis_client, "scan", "coinbase", period * 300 + 7, 300)
 
     with ThreadPoolExecutor(heard) as threads:
-        for slot in range(1, 20):
-            assert sum(threads.map(act, [slot] * heard)) == 1
+        for period in range(1, 20):
+            assert sum(threads.map(act, [period] * heard)) == 1
 
 
 def test_who_is_left_acts_in_the_next_slot(redis_client: redis.Redis) -> None:

@@ -154,7 +154,7 @@ def test_marks_of_processes_and_hosts_that_are_gone_do_not_pile_up(redis_client:
     Heartbeat(redis_client, "web").beat()
     (key,) = redis_client.scan_iter(keys.heartbeats("*"))
     for number in range(20):
-        redis_client.hset(key, str(ended.pid), b'{"role":"web","beats":%d,"born":"1"}' % number)
+        redis_client.hset(key, str(ended.pid), b'{"role":"web","beats":%d,"started":"1"}' % number)
         Heartbeat(redis_client, "web").beat()
     assert redis_client.hlen(key) == 1
     assert 0 < redis_client.ttl(key) <= KEPT_S
@@ -197,7 +197,7 @@ def test_while_workers_cannot_be_told_one_task_s_worth_is_written_and_no_more(
     for _ in range(3):
         with pytest.raises(RedisError):
             writer.write(batch)
-        assert (len(batch.touched), len(batch.closed)) == (SERIES_PER_TASK, 300 - SERIES_PER_TASK)
+        assert (len(batch.changed), len(batch.closed)) == (SERIES_PER_TASK, 300 - SERIES_PER_TASK)
     redis_client.delete("cw:2:celery:indicators")
     writer.write(batch)
     assert not batch
@@ -218,10 +218,10 @@ def test_wake_ups_are_bounded_and_what_they_were_for_waits_in_the_queue(
 
 
 def test_a_task_of_too_many_series_is_refused() -> None:
-    touched = [["BTC-USD", "5m", B0, B0]]
-    assert parsed(UpdateWork, {"touched": touched * 1_000})
+    changed = [["BTC-USD", "5m", B0, B0]]
+    assert parsed(UpdateWork, {"changed": changed * 1_000})
     with pytest.raises(InvalidInput):
-        parsed(UpdateWork, {"touched": touched * 1_001})
+        parsed(UpdateWork, {"changed": changed * 1_001})
 
 
 # --- in processes, and on disk

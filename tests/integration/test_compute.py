@@ -36,9 +36,9 @@ def write(context: Context, product: str, *parts: Records) -> None:
 
 
 def update(context: Context, product: str, first: int, last: int, now_s: float = NOW_S) -> int:
-    touched = ChangedRange(product, BASE, DAY_S + first * 300, DAY_S + last * 300)
+    changed = ChangedRange(product, BASE, DAY_S + first * 300, DAY_S + last * 300)
     computer = Computer(context.candles, context.indicators, context.exchange, TIMEFRAMES)
-    return computer.update([touched], now_s)
+    return computer.update([changed], now_s)
 
 
 def revisions(context: Context, product: str) -> dict[Timeframe, int]:
@@ -167,11 +167,11 @@ def test_fewer_than_sixty_candles_give_a_reason_and_no_number(context: Context) 
 def test_of_a_timeframe_that_nobody_wants_nothing_is_computed(context: Context) -> None:
     minutes = series("A-USD", Timeframe.M1)
     context.candles.write([Write(minutes, run(DAY_S, COUNT, step=60), Origin.given(DAY_S))])
-    touched = ChangedRange("A-USD", Timeframe.M1, DAY_S, DAY_S + (COUNT - 1) * 60)
+    changed = ChangedRange("A-USD", Timeframe.M1, DAY_S, DAY_S + (COUNT - 1) * 60)
     now_s, parts = DAY_S + COUNT * 60, (context.candles, context.indicators, context.exchange)
-    assert Computer(*parts, TIMEFRAMES).update([touched], now_s) == 0
+    assert Computer(*parts, TIMEFRAMES).update([changed], now_s) == 0
     assert context.indicators.read_many([minutes]) == [None]
-    assert Computer(*parts, (Timeframe.M1, *TIMEFRAMES)).update([touched], now_s) == 1, "it is there to be computed"
+    assert Computer(*parts, (Timeframe.M1, *TIMEFRAMES)).update([changed], now_s) == 1, "it is there to be computed"
 
 
 def test_the_last_child_of_a_longer_candle_may_come_a_little_before_the_clock(context: Context) -> None:

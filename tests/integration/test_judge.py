@@ -54,9 +54,9 @@ class Stand:
         """Candles as REST would have confirmed them, later than any before; and the indicator of the newest."""
         observed_ms, context = next(self._observed_ms), self.system.context
         context.candles.write([Write(series, as_records(bars, observed_ms), origin)])
-        touched = [ChangedRange(series.product, series.timeframe, max(bars), max(bars))]
+        changed = [ChangedRange(series.product, series.timeframe, max(bars), max(bars))]
         computer = Computer(context.candles, context.indicators, "coinbase", (series.timeframe,))
-        computer.update(touched, self.exchange.now_s())
+        computer.update(changed, self.exchange.now_s())
 
     def forget(self, series: Series) -> None:
         self.system.context.redis.delete(keys.candles(series), keys.indicator(series))

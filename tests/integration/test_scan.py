@@ -58,8 +58,8 @@ def requests(found: list[Found]) -> list[tuple[BackfillRequest, Priority, int | 
     return [f.request for f in found if f.request]
 
 
-def touched(found: list[Found]) -> list[ChangedRange]:
-    return [f.touched for f in found if f.touched]
+def changed(found: list[Found]) -> list[ChangedRange]:
+    return [f.changed for f in found if f.changed]
 
 
 def without(rows: Records, *starts: int) -> Records:
@@ -75,7 +75,7 @@ def test_a_series_that_was_never_requested_is_started_at_once(context: Context) 
 
 def test_in_a_complete_series_nothing_is_found_and_its_indicator_only_if_it_is_behind(context: Context) -> None:
     write(context, FULL)
-    assert scan(context) == [Found(series(), 0, touched=ChangedRange("BTC-USD", BASE, NEWEST, NEWEST))]
+    assert scan(context) == [Found(series(), 0, changed=ChangedRange("BTC-USD", BASE, NEWEST, NEWEST))]
     compute(context)
     assert scan(context) == []
 
@@ -149,7 +149,7 @@ def test_empty_buckets_that_carry_another_close_are_computed_again(context: Cont
     quiet = NEWEST - 40 * STEP
     write(context, np.concatenate([without(FULL, quiet), empty(quiet, 99.0)]))
     compute(context)
-    assert ChangedRange("BTC-USD", BASE, quiet, quiet) in touched(scan(context))
+    assert ChangedRange("BTC-USD", BASE, quiet, quiet) in changed(scan(context))
 
 
 def test_a_longer_candle_that_can_be_built_is_built_and_the_others_are_requested(redis_client: redis.Redis) -> None:
@@ -160,7 +160,7 @@ def test_a_longer_candle_that_can_be_built_is_built_and_the_others_are_requested
     write(context, without(held, newest - 900, newest - 5 * 900), M15, Origin.given(int(held["start_s"][0])))
     found = scan(context)
     first, last = newest - 5 * 900, newest - 900 + 2 * STEP
-    assert ChangedRange("BTC-USD", BASE, first, last) in touched(found)
+    assert ChangedRange("BTC-USD", BASE, first, last) in changed(found)
     assert requests(found) == [], "all that is missing can be built"
 
 
@@ -170,7 +170,7 @@ def test_a_longer_candle_of_which_a_child_is_missing_is_not_built(redis_client: 
     write(context, without(FULL, newest - 900 + STEP))
     held = run(newest - 300 * 900, 301, step=900)
     write(context, without(held, newest - 900), M15, Origin.given(int(held["start_s"][0])))
-    assert not any(t.first_s <= newest - 900 <= t.last_s for t in touched(scan(context)) if t.last_s < NEWEST)
+    assert not any(t.first_s <= newest - 900 <= t.last_s for t in changed(scan(context)) if t.last_s < NEWEST)
 
 
 def test_longer_candles_from_before_the_first_shorter_one_are_requested(redis_client: redis.Redis) -> None:

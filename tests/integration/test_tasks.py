@@ -15,7 +15,7 @@ from tests.build import B0
 
 pytestmark = pytest.mark.integration
 
-TOUCHED = ChangedRange("BTC-USD", BASE, B0, B0)
+CHANGED = ChangedRange("BTC-USD", BASE, B0, B0)
 WAITING = "cw:2:celery:indicators"
 
 
@@ -24,13 +24,13 @@ def test_a_queue_that_nobody_empties_is_bounded_and_what_is_dropped_is_counted(
 ) -> None:
     monkeypatch.setattr(tasks_module, "MAX_WAITING", 3)
     for _ in range(5):
-        tasks.update([TOUCHED])
+        tasks.update([CHANGED])
     assert redis_client.llen(WAITING) == 3
     assert redis_client.hgetall(keys.COUNTERS) == {b"tasks_dropped:indicators": b"2"}
     tasks.drain()
     assert redis_client.llen("cw:2:celery:backfill") == 1, "every queue has its own bound"
     redis_client.rpop(WAITING)
-    tasks.update([TOUCHED])
+    tasks.update([CHANGED])
     assert redis_client.llen(WAITING) == 3
     assert redis_client.hget(keys.COUNTERS, "tasks_dropped:indicators") == b"2"
 
@@ -53,7 +53,7 @@ def test_of_tasks_that_look_at_everything_a_few_wait_and_none_is_thrown_away_by_
 
 
 def test_series_are_sent_so_many_a_task(tasks: Tasks, redis_client: redis.Redis) -> None:
-    tasks.update([TOUCHED] * (2 * SERIES_PER_TASK + 1))
+    tasks.update([CHANGED] * (2 * SERIES_PER_TASK + 1))
     assert redis_client.llen(WAITING) == 3
 
 
@@ -63,6 +63,6 @@ def test_to_send_opens_no_connection_besides_those_of_the_process(tasks: Tasks, 
 
     redis_client.ping()
     before = opened()
-    tasks.update([TOUCHED])
+    tasks.update([CHANGED])
     tasks.drain()
     assert opened() == before

@@ -29,7 +29,7 @@ def certain(records: Records, *, without_stream: bool) -> Records:
 
 
 def untrue(trade_log: TradeLog, step_s: int, sure: Records) -> Iterator[tuple[int, str]]:
-    """The start of each of `sure`, candles that are called certain, that is not what `trade_log` has; and what it is."""
+    """Candles of `sure` (called certain) that differ from `trade_log`: the start of each, and what is wrong."""
     truth, places = trade_log.columns(step_s), (sure["start_s"].astype(np.int64) - trade_log.first_s) // step_s
     known = (places >= 0) & (places < len(truth.traded))
     sure, places = sure[known], places[known]

@@ -106,9 +106,9 @@ def worker(process: Process, settings: Settings) -> Callable[[Task], None]:
     computer = Computer(context.candles, context.indicators, context.exchange, settings.timeframes)
 
     def update(work: UpdateWork) -> None:
-        clock, touched = context.clock.read(), work.as_ranges()
-        now_s = max([clock.exchange_s if clock else 0, *(t.last_s + t.timeframe.seconds for t in touched)])
-        computer.update(touched, now_s)
+        clock, changed = context.clock.read(), work.as_ranges()
+        now_s = max([clock.exchange_s if clock else 0, *(t.last_s + t.timeframe.seconds for t in changed)])
+        computer.update(changed, now_s)
 
     def run(task: Task) -> None:
         match task.name:

@@ -274,7 +274,9 @@ def test_a_proven_origin_is_looked_at_again_after_an_hour_then_daily(looks: int,
         assert (need and need.last_s) == expected
     filled = np.concatenate([known, run(start(1_000), int(due - at(1_000)) // STEP)])
     blind = gaps(filled, now=due, origin=origin).still_uncovered(page(641, 990))
-    assert gaps(filled, now=due + 1, origin=origin, uncovered=blind).due_s() == due + 300, "it said nothing: as any other"
+    assert gaps(filled, now=due + 1, origin=origin, uncovered=blind).due_s() == due + 300, (
+        "it said nothing: as any other"
+    )
 
 
 # A gap that no page spans.

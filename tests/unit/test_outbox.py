@@ -138,19 +138,19 @@ def test_connects_and_disconnects_go_past_the_queue() -> None:
 
 def test_of_what_comes_back_and_what_has_come_since_nothing_is_lost_and_the_newest_counts() -> None:
     forming = [CandleUpdated(candle(volume=v, state=CandleState.FORMING)) for v in (1.0, 2.0)]
-    touched = [ChangedRange("BTC-USD", Timeframe.M5, B0, B0), ChangedRange("ETH-USD", Timeframe.M5, B0, B0)]
+    changed = [ChangedRange("BTC-USD", Timeframe.M5, B0, B0), ChangedRange("ETH-USD", Timeframe.M5, B0, B0)]
     box = filled(forming[0], ProductRefused("A-B", "old"), ClockTick(5))
     batch = box.pop(at_most_s=0)
-    batch.touched.append(touched[0])
+    batch.changed.append(changed[0])
     for event in (forming[1], ProductRefused("A-B", "new"), ClockTick(9), gap(7, 7), gap(9, 9, settled_only=True)):
         box.put(event)
     newer = box.pop(at_most_s=0)
-    newer.touched.append(touched[1])
+    newer.changed.append(changed[1])
     box.put_back(newer)
     box.put_back(batch)
     again = box.pop(at_most_s=0)
     assert [c.volume for c in again.forming.values()] == [2.0]
-    assert (again.refused, again.exchange_ms, again.touched) == ({"A-B": "new"}, 9, touched)
+    assert (again.refused, again.exchange_ms, again.changed) == ({"A-B": "new"}, 9, changed)
     assert spans(again.gaps.values()) == [(7, 7)]
     assert spans(again.quiet["BTC-USD"]) == [(9, 9)]
 

@@ -95,7 +95,7 @@ def takes(text: str, how: str) -> bool:
                 rule = {"name": "x", "kind": "level", "products": [text]}
                 return AlertSettings.model_validate({"rule": [rule]}).rule[0].products == (text,)
             case "task":
-                return bool(parsed(UpdateWork, {"touched": [[text, "5m", 300, 300]]}).as_ranges())
+                return bool(parsed(UpdateWork, {"changed": [[text, "5m", 300, 300]]}).as_ranges())
             case "look-up":
                 return typed(text) == text
             case "queue":

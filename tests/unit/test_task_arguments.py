@@ -16,22 +16,22 @@ from workers.arguments import UpdateWork, parsed
 app.loader.import_default_modules()
 TASKS = sorted(name for name in app.tasks if name.startswith("workers."))
 
-TOUCHED = ["BTC-USD", "5m", 1_769_093_400, 1_769_093_400]
+CHANGED = ["BTC-USD", "5m", 1_769_093_400, 1_769_093_400]
 
 WRONG: dict[str, list[dict[str, Any]]] = {
     "workers.indicators.update": [
         {},
-        {"touched": None},
-        {"touched": "BTC-USD"},
-        {"touched": [TOUCHED] * 1001},
-        {"touched": [TOUCHED[:3]]},
-        {"touched": [["btc-usd", *TOUCHED[1:]]]},
-        {"touched": [["BTC-USD\n", *TOUCHED[1:]]]},
-        {"touched": [["*-USD", *TOUCHED[1:]]]},
-        {"touched": [["BTC-USD", "7m", *TOUCHED[2:]]]},
-        {"touched": [[*TOUCHED[:3], 2**32]]},
-        {"touched": [[*TOUCHED[:3], -300]]},
-        {"touched": [[*TOUCHED[:3], 1.5]]},
+        {"changed": None},
+        {"changed": "BTC-USD"},
+        {"changed": [CHANGED] * 1001},
+        {"changed": [CHANGED[:3]]},
+        {"changed": [["btc-usd", *CHANGED[1:]]]},
+        {"changed": [["BTC-USD\n", *CHANGED[1:]]]},
+        {"changed": [["*-USD", *CHANGED[1:]]]},
+        {"changed": [["BTC-USD", "7m", *CHANGED[2:]]]},
+        {"changed": [[*CHANGED[:3], 2**32]]},
+        {"changed": [[*CHANGED[:3], -300]]},
+        {"changed": [[*CHANGED[:3], 1.5]]},
     ],
     "workers.alerts.deliver": [{"channel": name} for name in ("", "A", "a b", "a\n", "../a", "a" * 41, 7, ["a"])],
     "workers.backfill.scan": [{"now": value} for value in ("maybe", 2, None, [])],
@@ -58,7 +58,7 @@ def test_every_task_is_here() -> None:
 def test_wrong_arguments_are_refused_by_name(task: str, arguments: dict[str, Any]) -> None:
     told = refusal(task, arguments)
     assert told.startswith("task arguments are wrong: ")
-    assert next(iter(arguments), "touched") in told
+    assert next(iter(arguments), "changed") in told
     assert len(told) < 600
 
 
@@ -72,13 +72,13 @@ ELEMENTS = [["BTC-USD", "5m", 300, 600], ["FOO-BAR-USD", "1h", 3600, 3600], [f"{
 
 
 @given(st.lists(st.sampled_from(ELEMENTS) | json_values, min_size=1, max_size=9))
-def test_one_bad_series_costs_itself_and_not_its_task(touched: list[Any]) -> None:
-    good = [t for t in touched if t in ELEMENTS]
+def test_one_bad_series_costs_itself_and_not_its_task(changed: list[Any]) -> None:
+    good = [t for t in changed if t in ELEMENTS]
     try:
-        work = parsed(UpdateWork, {"touched": touched})
+        work = parsed(UpdateWork, {"changed": changed})
     except InvalidInput:
         assert not good
         return
     assert [list(t) for t in work.as_ranges()] == good
-    assert len(work.touched.bad) == len(touched) - len(good)
-    assert all(len(reason) < 300 for reason in work.touched.bad)
+    assert len(work.changed.bad) == len(changed) - len(good)
+    assert all(len(reason) < 300 for reason in work.changed.bad)

@@ -29,7 +29,7 @@ def test_a_process_whose_mark_stands_still_is_found_and_no_other() -> None:
 def test_a_new_process_with_an_old_number_begins_anew() -> None:
     standstill = StallDetector()
     standstill.of([INGEST], 0)
-    again = INGEST._replace(process_start_time="999")
+    again = INGEST._replace(started="999")
     assert standstill.of([again], STALL_S + 1) == []
     assert standstill.of([again], 2 * STALL_S + 2) == [again]
 

@@ -33,8 +33,8 @@ class Message(NamedTuple):
     """One message about one alert.
 
     `id`: the same each time that this message is sent, so that a receiver can drop a second copy. `kind`: raised,
-    withdrawn or restored. `chart_of`: makes the chart (PNG), or None where the candles are no longer there. `now_s`: the
-    time of this try (UNIX seconds) on a clock that all hosts share.
+    withdrawn or restored. `chart_of`: makes the chart (PNG), or returns None if the candles are no longer there.
+    `now_s`: the time of this try (UNIX seconds) on a clock that all hosts share.
     """
 
     id: str

@@ -22,11 +22,11 @@ RETRY_S = 1.0
 
 
 class Forming:
-    """Listens while somebody watches; `on_news` is called after each message."""
+    """Listens while somebody watches; `on_changes` is called after each message."""
 
-    def __init__(self, feed: FormingFeed, on_news: Callable[[], None]) -> None:
+    def __init__(self, feed: FormingFeed, on_changes: Callable[[], None]) -> None:
         self._feed = feed
-        self._on_news = on_news
+        self._on_changes = on_changes
         self._newest: dict[tuple[str, str], tuple[int, Event, bytes]] = {}  # the one that changed last stands last
         self._count = 0
         self._watchers = 0
@@ -89,7 +89,7 @@ class Forming:
             name = (event.product, event.timeframe)
             self._newest.pop(name, None)
             self._newest[name] = (self._count, event, event_frame(event))
-        self._on_news()
+        self._on_changes()
 
 
 class Watcher:
