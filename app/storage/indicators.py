@@ -96,7 +96,7 @@ class IndicatorCache:
 
     def read_cursors(self, many: Sequence[Series]) -> list[AlertCursor | None]:
         """How far the alerts of each series have come; None where they were never looked at."""
-        rows = self._fields(many, "floor", "evaluated", "pending", "first", "basis", "recent")
+        rows = self._fields(many, "baseline", "evaluated", "pending", "first", "old", "recent")
         return [_cursor(row) if row[0] else None for row in rows]
 
     def _fields(self, many: Sequence[Series], *names: str) -> Iterator[tuple[bytes, ...]]:
@@ -123,21 +123,16 @@ def _row(value: IndicatorValue, sets: Mapping[str, int]) -> bytes:
     change = value.change
     if change is None:
         return _ROW.pack(value.revision, value.start_s, value.late_s, 0, *_NO_CURSOR)
-    *marks, fingerprint = change.cursor
+    *starts, fingerprint = change.cursor
     counts = (len(change.judged), len(change.alerts), len(change.verdicts))
-    numbers = (*marks, *fingerprint, change.is_first, sets[change.rules], *counts)
+    numbers = (*starts, *fingerprint, change.is_first, sets[change.rules], *counts)
     return _ROW.pack(value.revision, value.start_s, value.late_s, 1, *numbers)
 
 
 def _cursor(row: Sequence[bytes]) -> AlertCursor:
-    """What is stored of the alerts of a series. Without `pending`, an earlier release has written it."""
-    baseline_s, evaluated_s, pending_s, *fingerprint = row
-    return AlertCursor(
-        int(baseline_s),
-        int(evaluated_s),
-        int(pending_s or evaluated_s),
-        Fingerprint(*(int(n or 0) for n in fingerprint)),
-    )
+    """The stored cursor of a series."""
+    baseline_s, evaluated_s, pending_s, *fingerprint = map(int, row)
+    return AlertCursor(baseline_s, evaluated_s, pending_s, Fingerprint(*fingerprint))
 
 
 def _arguments(change: AlertChange) -> list[str | bytes | int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from hashlib import sha1
@@ -21,7 +22,10 @@ Call: TypeAlias = tuple[Sequence[str], Sequence[str | bytes | int]]
 
 @cache
 def source(name: str) -> str:
-    return (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
+    """The text of a script, behind that of the script that its first line names as used."""
+    text = (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
+    used = re.match(r"-- Uses (\w+)\.lua\n", text)
+    return (_FOLDER / f"{used[1]}.lua").read_text(encoding="utf-8") + text if used else text
 
 
 class Script:
