@@ -112,7 +112,7 @@ class StreamSocket(WebSocket):
         return frame
 
     def receive(self) -> bytes | None:
-        """The next message, or None if none came within the receive time-out. Raises `ConnectionEnded` at a close frame."""
+        """The next message, or None if none came in time. Raises `ConnectionEnded` at a close frame."""
         try:
             opcode, frame = self.recv_data_frame()
         except WebSocketTimeoutException:
