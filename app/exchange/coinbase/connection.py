@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from websocket import WebSocketException
 
 from app.exchange.adapter import FeedEvent
-from app.exchange.coinbase.pacing import AwakeClock, Backoff
+from app.exchange.coinbase.pacing import AwakeClock
 from app.exchange.coinbase.session import CoinbaseSession, SessionSnapshot
 from app.exchange.coinbase.stream_socket import ConnectionEnded, Dialler, StreamSocket
 from app.exchange.coinbase.wakeups import SharedWakeup
+from app.util.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ class StreamConnection:
     # On the connection's own thread.
 
     def _run(self) -> None:
-        backoff = Backoff()
+        backoff = Backoff(first_s=1.0, max_s=30.0, is_jittered=True)
         while not self._stopped.is_set():
             if self._connect_and_serve() >= _HEALTHY_MS:
                 backoff.reset()
