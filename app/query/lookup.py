@@ -27,9 +27,8 @@ from app.query.rows import candle_rows, indicator_rows
 from app.storage.fitness import ask, behind_of
 from app.storage.indicators import IndicatorValue
 from app.storage.model import NOTHING, View
-from app.storage.products import FollowedProduct
 from app.storage.stores import Stores
-from app.util.caches import TtlValue
+from app.util.caches import kept_for
 
 MAX_CANDLES = 100_000
 """Candles in one answer."""
@@ -62,11 +61,9 @@ class Lookup:
     def __init__(self, stores: Stores, timeframes: Sequence[Timeframe]) -> None:
         self._stores = stores
         self._timeframes = timeframes
-        self._followed: TtlValue[dict[str, FollowedProduct]] = TtlValue(
-            lambda: {p.product: p for p in stores.products.read()}, FOLLOWED_FOR_S
-        )
-        self._clock = TtlValue(stores.clock.read, CLOCK_FOR_S)
-        self._behind = TtlValue(lambda: behind_of(ask(stores.redis)), SERVER_FOR_S)
+        self._followed = kept_for(FOLLOWED_FOR_S, lambda: {p.product: p for p in stores.products.read()})
+        self._clock = kept_for(CLOCK_FOR_S, stores.clock.read)
+        self._behind = kept_for(SERVER_FOR_S, lambda: behind_of(ask(stores.redis)))
 
     def products(self) -> dict[str, Any]:
         """Every followed product with the latest indicator of each timeframe, None where there is none."""
@@ -147,7 +144,7 @@ class Lookup:
 
     def _stale(self) -> dict[str, str]:
         """A field `stale` that says why an answer may be old; no field if it is read from a master."""
-        behind = self._behind.get()
+        behind = self._behind()
         return {"stale": behind} if behind else {}
 
     def indicators(self, product: str, timeframe: Timeframe = BASE, *, limit: int = 100) -> dict[str, Any]:
@@ -182,7 +179,7 @@ class Lookup:
             product = typed(product)
         except InvalidInput as error:
             raise NotFollowed(str(error)) from None
-        followed = self._followed.get()
+        followed = self._followed()
         if product not in followed:
             raise NotFollowed(f"{product} is not followed here{_hint(product, followed)}")
         self.check_timeframe(timeframe)
@@ -196,7 +193,7 @@ class Lookup:
 
     def check_delivered(self, series: Series) -> None:
         """`NotFollowed` where the exchange refuses the product of `series`."""
-        product = self._followed.get().get(series.product)
+        product = self._followed().get(series.product)
         if product and product.refused is not None:
             raise NotFollowed(f"{series.product} is not delivered by the exchange: {product.refused}")
 
@@ -211,7 +208,7 @@ class Lookup:
         return view._replace(records=records)
 
     def _now_s(self) -> float:
-        clock = self._clock.get()
+        clock = self._clock()
         if clock is None:
             raise Unready("the exchange's clock has not been heard yet: is an ingest process running?")
         return clock.exchange_s

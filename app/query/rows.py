@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import blake2b
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import orjson
+from cachetools import LRUCache, cached
 
 from app.indicators.macdv import MacdvSeries
 from app.indicators.stages import STAGES
 from app.indicators.window import WINDOW
 from app.market.candles import CandleState
 from app.market.records import CORRECTED, PROVISIONAL, RECORD, Records, has_trades, state_of
-from app.util.caches import SizedLru
 from app.util.numbers import fragment
 
 LABELS = {int(state): state.label for state in CandleState}
@@ -69,7 +71,7 @@ def candle_json(records: Records) -> orjson.Fragment:
     old, new = records[:-CHANGING], records[-CHANGING:]
     if not 0 < len(old) <= WINDOW:
         return orjson.Fragment(_json(records))
-    return orjson.Fragment(_remembered.get(old.tobytes()) + _json(new)[1:])
+    return orjson.Fragment(_without_end(old.tobytes()) + _json(new)[1:])
 
 
 def candle_pieces(records: Records) -> Iterator[bytes]:
@@ -88,12 +90,14 @@ def _json(records: Records) -> bytes:
     return orjson.dumps(rows)
 
 
+def _digest(packed: bytes) -> bytes:
+    return blake2b(packed, digest_size=16).digest()
+
+
+@cached(LRUCache[bytes, bytes](REMEMBERED_BYTES, getsizeof=len), key=_digest, lock=Lock())
 def _without_end(packed: bytes) -> bytes:
     """The rows of packed records as JSON, as far as more of them can follow."""
     return _json(np.frombuffer(packed, RECORD))[:-1] + b","
-
-
-_remembered = SizedLru(_without_end, REMEMBERED_BYTES)
 
 
 def indicator_rows(values: MacdvSeries, limit: int) -> list[dict[str, Any]]:

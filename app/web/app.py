@@ -6,10 +6,10 @@ from fastapi import FastAPI
 
 from app.context import Context
 from app.query.lookup import Lookup
-from app.query.status import Status, read_status
+from app.query.status import read_status
 from app.storage.events import EventStream
 from app.storage.forming import FormingFeed
-from app.util.caches import TtlValue
+from app.util.caches import kept_for
 from app.web import alerts, corrections, data, docs, errors, health, openapi, overview, pages
 from app.web.concurrency_limit import ConcurrencyLimitMiddleware
 from app.web.host_check import HostCheckMiddleware
@@ -40,7 +40,7 @@ def create_app(context: Context) -> FastAPI:
     )
     lookup = Lookup(context, context.settings.timeframes)
     app.state.hub = Hub(EventStream(context.redis), FormingFeed(context.redis, context.exchange))
-    status: TtlValue[Status] = TtlValue(lambda: read_status(context, context.settings), STATUS_FOR_S)
+    status = kept_for(STATUS_FOR_S, lambda: read_status(context, context.settings))
     errors.install(app)
     app.add_middleware(ConcurrencyLimitMiddleware)
     if context.settings.web_token:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from fastapi import APIRouter, Response
 
 from app.query.status import Status
-from app.util.caches import TtlValue
 from app.web.answers import json_answer
 from app.web.schemas import Alive, ErrorAnswer, ReadinessAnswer
 
@@ -31,7 +31,7 @@ class Changes:
             log.warning("%s", now.summary)
 
 
-def router(status: TtlValue[Status]) -> APIRouter:
+def router(status: Callable[[], Status]) -> APIRouter:
     routes = APIRouter(tags=["health"])
     changes = Changes()
 
@@ -45,7 +45,7 @@ def router(status: TtlValue[Status]) -> APIRouter:
     @routes.get("/readyz", responses={200: {"model": ReadinessAnswer}, 503: {"model": ReadinessAnswer}})
     def readyz() -> Response:
         """200 only while the data is complete and current; else 503 with the reasons."""
-        now = status.get()
+        now = status()
         changes.note(now)
         answer = {"ready": now.ready, "summary": now.summary, "reasons": now.reasons}
         return json_answer(answer) if now.ready else json_answer(answer, 503, {"Retry-After": "1"})
@@ -53,6 +53,6 @@ def router(status: TtlValue[Status]) -> APIRouter:
     @routes.get("/v1/status", responses={200: {"model": Status}, 503: {"model": ErrorAnswer}})
     def state() -> Response:
         """Everything that is known of this installation's state."""
-        return json_answer(status.get().model_dump(mode="json"))
+        return json_answer(status().model_dump(mode="json"))
 
     return routes

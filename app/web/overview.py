@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -12,7 +13,7 @@ from app.market.timeframes import Timeframe
 from app.query.overview import read_overview
 from app.query.status import Status
 from app.query.status.model import Start
-from app.util.caches import TtlValue
+from app.util.caches import kept_for
 from app.web.answers import json_answer
 from app.web.schemas import ErrorAnswer
 
@@ -55,20 +56,20 @@ class Summary(BaseModel):
     start: Start
 
 
-def router(context: Context, status: TtlValue[Status]) -> APIRouter:
+def router(context: Context, status: Callable[[], Status]) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["data"])
-    overview: TtlValue[dict[str, Any]] = TtlValue(lambda: read_overview(context, context.settings), OVERVIEW_FOR_S)
+    overview = kept_for(OVERVIEW_FOR_S, lambda: read_overview(context, context.settings))
     away: dict[int | str, dict[str, Any]] = {503: {"model": ErrorAnswer, "description": "Redis cannot be read."}}
 
     @routes.get("/overview", responses={200: {"model": OverviewAnswer}, **away})
     def every_product() -> Response:
         """Every product with price, change of a day, and the newest MACD-V of each timeframe."""
-        return json_answer(overview.get())
+        return json_answer(overview())
 
     @routes.get("/summary", responses={200: {"model": Summary}, **away})
     def in_short() -> Response:
         """The sentence of `/v1/status`, the clock, and how far the first filling has come. Always 200, ready or not."""
-        return json_answer(_summary(status.get()))
+        return json_answer(_summary(status()))
 
     return routes
 

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from app.query.status.model import ConnectionStatus, Status
-from app.web.metrics.latency import CloseToIndicator
 from app.web.metrics.sources import Sources
 
 PREFIX = "candlewick_"
@@ -20,7 +19,7 @@ Rows = Mapping[Any, float]
 """Values by their labels' values, which are tuples of strings."""
 
 
-def families(sources: Sources, latency: CloseToIndicator, clients: int, lag_s: float) -> Iterator[Metric]:
+def families(sources: Sources, clients: int, lag_s: float) -> Iterator[Metric]:
     """`clients`: of the stream, of this process; `lag_s`: how far the slowest of them is behind."""
     yield from _of_data(sources.status)
     yield from _of_backfill(sources)
@@ -28,7 +27,6 @@ def families(sources: Sources, latency: CloseToIndicator, clients: int, lag_s: f
     yield from _of_machinery(sources)
     yield gauge("stream_clients", "Clients of the live stream, of this process.", clients)
     yield gauge("stream_lag_seconds", "How far the slowest of these clients is behind the newest event.", lag_s)
-    yield _latency(latency)
 
 
 def gauge(name: str, about: str, value: float | Rows, labels: Iterable[str] = ()) -> Metric:
@@ -179,14 +177,3 @@ def _of_machinery(sources: Sources) -> Iterator[Metric]:
     )
     yield gauge("redis_used_bytes", "Memory that Redis uses.", redis.used_bytes)
     yield gauge("redis_max_bytes", "Memory that Redis may use; 0: no limit.", redis.max_bytes)
-
-
-def _latency(latency: CloseToIndicator) -> Metric:
-    family = HistogramMetricFamily(
-        PREFIX + "close_to_indicator_seconds",
-        "Real seconds from a close to the indicator of that bar, since this process was first asked.",
-        labels=["timeframe"],
-    )
-    for timeframe, histogram in latency.by_timeframe.items():
-        family.add_metric([timeframe], histogram.cumulative(), histogram.sum_s)
-    return family
