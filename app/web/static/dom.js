@@ -1,6 +1,6 @@
-// Elements without HTML strings: what comes from outside can only become text.
+// Elements without HTML strings: external data can only become text.
 
-/** An element. `props`: properties by name; `class`, `data-…`, `aria-…` and other attributes by theirs; `on…` listeners. */
+/** An element. `props`: attributes by name, and listeners as `on…`. */
 export function h(tag, props = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
@@ -12,7 +12,7 @@ export function h(tag, props = {}, ...children) {
   return element;
 }
 
-/** Write `text` into `element` only where it differs, so that nothing is laid out again without need. */
+/** Write `text` into `element` only if it differs, to avoid an unnecessary layout. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
