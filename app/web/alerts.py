@@ -42,7 +42,7 @@ class AlertRow(BaseModel):
     timeframe: Timeframe
     start: int = Field(description="Start of the bar, UNIX seconds.")
     end: int = Field(description="End of the bar, UNIX seconds.")
-    event: dict[str, Any] = Field(description="What happened: level, zone, stages or price, and the direction.")
+    event: dict[str, Any] = Field(description="The event: level, zone, stages or price, and the direction.")
     price: float = Field(description="Close of the bar, in quote currency.")
     macdv: float | None
     signal: float | None

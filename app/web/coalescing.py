@@ -1,4 +1,4 @@
-"""Coalesces requests: those that arrive during a read of Redis are all answered by the next one."""
+"""Coalesces requests: all that arrive during a read of Redis are answered by the next read."""
 
 from __future__ import annotations
 

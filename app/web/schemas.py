@@ -12,7 +12,7 @@ from app.market.timeframes import Timeframe
 
 class ErrorInfo(BaseModel):
     code: str = Field(description="For programs.", examples=["invalid_input"])
-    message: str = Field(description="For people: what is wrong, and how to correct it.")
+    message: str = Field(description="For people: the problem, and how to correct it.")
     retry_after_s: int | None = Field(None, description="Seconds after which the same request may work.")
 
 
@@ -42,7 +42,7 @@ class DataAnswer(BaseModel):
 class CandlesAnswer(DataAnswer):
     product: str = Field(examples=["BTC-USD"])
     timeframe: Timeframe
-    candles: list[Candle] = Field(description="Oldest first. Missing candles are absent.")
+    candles: list[Candle] = Field(description="Oldest first. Missing candles are left out.")
 
 
 class IndicatorRow(BaseModel):

@@ -138,7 +138,7 @@ class QueueStatus(StatusPart):
 
 
 class BudgetInfo(StatusPart):
-    """REST requests of all processes: permits granted, 429 responses, rest of a pause."""
+    """REST requests of all processes: permits granted, 429 responses, remaining pause."""
 
     per_second: float
     granted: int

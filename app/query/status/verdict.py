@@ -24,7 +24,7 @@ NAMED = 3
 
 
 def start_of(series: Sequence[SeriesStatus], asking: int, per_second: float, paused_s: float) -> Start:
-    """Progress of the initial backfill; `asking` requests are left."""
+    """Progress of the initial backfill; `asking`: requests left."""
     by_product: defaultdict[str, list[bool]] = defaultdict(list)
     for s in series:
         by_product[s.product].append(s.ready)

@@ -103,7 +103,7 @@ def _of_backfill(sources: Sources) -> Iterator[Metric]:
     yield counter("rest_requests", "REST requests by reason and status.", sources.rest, ["reason", "status"])
     yield gauge("budget_per_second", "REST requests that are allowed per second.", budget.per_second)
     yield gauge("budget_in_use", "Permits that count against the budget now.", sources.permits_in_use)
-    yield gauge("budget_paused_seconds", "Rest of a pause after a 429.", budget.paused_real_seconds)
+    yield gauge("budget_paused_seconds", "Remaining pause after a 429.", budget.paused_real_seconds)
     yield counter("budget_granted", "Permits granted.", budget.granted)
     yield counter("budget_throttled", "429 responses.", budget.throttled)
 

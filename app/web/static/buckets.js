@@ -1,5 +1,5 @@
 // A browser opens at most six connections to a server, for all of its windows, and each stream holds one of them.
-// So a few windows have streams; the others poll until one of those is closed.
+// So a few windows have streams; the others poll until a stream is closed.
 
 const SLOTS = 4;
 

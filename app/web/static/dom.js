@@ -17,7 +17,7 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** A table in a box that scrolls sideways. `columns`: headings, with `text` for those aligned left. */
+/** A table in a box that scrolls sideways. `columns`: headings, with `text` if aligned left. */
 export function table(columns, rows, caption) {
   const cell = (tag, content, i) => h(tag, { class: columns[i].text ? "text" : null }, content ?? "–");
   return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
