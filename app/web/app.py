@@ -1,4 +1,4 @@
-"""The web application: its routes, its errors, and the bounds on what it takes on at once."""
+"""The web application: its routes, errors and limits."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from app.web.token_auth import TokenAuthMiddleware
 VERSION = "0.1.0"
 
 STATUS_FOR_S = 0.5
-"""Reading the whole state is work; many who ask at once get the same answer."""
+"""Reading the whole state is expensive: concurrent requests share one answer."""
 
 ABOUT = """Candles and MACD-V of every followed product, as they are in the cache. Times are UNIX seconds of the
 exchange's clock. Every error has the same shape; `503` comes with `Retry-After`."""
 
 
 def create_app(context: Context) -> FastAPI:
-    """An application that answers from the Redis of `context`, whose calls must end by themselves in a few seconds."""
+    """The application. It reads from the Redis of `context`, whose calls must time out within a few seconds."""
     app = FastAPI(
         title="Candlewick",
         version=VERSION,

@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz`, `/v1/status`: is the process alive, is the data ready, and how is everything?"""
+"""`/healthz`, `/readyz`, `/v1/status`: liveness of the process, readiness of the data, complete status."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Changes:
-    """Tells the log when ready turns into not ready, and back, as far as somebody asks."""
+    """Logs each change between ready and not ready that a request observes."""
 
     def __init__(self) -> None:
         self._was_ready: bool | None = None
@@ -38,7 +38,7 @@ def router(status: Callable[[], Status]) -> APIRouter:
     @routes.head("/healthz", include_in_schema=False)
     @routes.get("/healthz", responses={200: {"model": Alive}})
     async def healthz() -> Response:
-        """200 as long as this process serves, whatever the data is like."""
+        """200 as long as this process serves, regardless of the data."""
         return json_answer({"status": "alive"})
 
     @routes.head("/readyz", include_in_schema=False)
@@ -52,7 +52,7 @@ def router(status: Callable[[], Status]) -> APIRouter:
 
     @routes.get("/v1/status", responses={200: {"model": Status}, 503: {"model": ErrorAnswer}})
     def state() -> Response:
-        """Everything that is known of this installation's state."""
+        """The complete state of this installation."""
         return json_answer(status().model_dump(mode="json"))
 
     return routes

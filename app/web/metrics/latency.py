@@ -15,9 +15,7 @@ MAX_PAGES = 100
 """Pages of events read per scrape; further ones wait for the next."""
 
 BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-
-
-disable_created_metrics()  # type: ignore[no-untyped-call]  # of each histogram, when it was made: no use to anybody
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class CloseToIndicator:
@@ -26,7 +24,7 @@ class CloseToIndicator:
     def __init__(self) -> None:
         self.histogram = Histogram(
             PREFIX + "close_to_indicator_seconds",
-            "Real seconds from a close to the indicator of that bar, since this process was first asked.",
+            "Real seconds from a close to the indicator of that bar, since the first scrape of this process.",
             ["timeframe"],
             buckets=BOUNDS_S,
             registry=None,

@@ -29,7 +29,7 @@ candlewick_rest_requests_total{reason="gap",status="ok"} 412.0
 
 
 class _Installation(Collector):
-    """Reads everything anew at each scrape, one scrape at a time."""
+    """Reads everything at each scrape, one scrape at a time."""
 
     def __init__(self, context: Context, status: Callable[[], Status], hub: Hub) -> None:
         self._context = context
@@ -56,11 +56,11 @@ def router(context: Context, status: Callable[[], Status], hub: Hub) -> APIRoute
         response_class=Response,
         responses={
             200: {"description": "Prometheus' text format.", "content": {"text/plain": {"example": EXAMPLE}}},
-            503: {"model": ErrorAnswer, "description": "Redis cannot be read."},
+            503: {"model": ErrorAnswer, "description": "Redis is unavailable."},
         },
     )
     def metrics() -> Response:
-        """The state of the data, the feed, repairs, queues and Redis, for Prometheus."""
+        """The state of the data, the feed, backfill, queues and Redis, for Prometheus."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
 
     return routes

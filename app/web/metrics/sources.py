@@ -1,4 +1,4 @@
-"""What the metrics are made of, read from Redis in one go."""
+"""Reads the values behind the metrics from Redis."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from app.tasks import DROPPED
 
 
 class Sources(NamedTuple):
-    """`rest`: requests by (reason, status). `dropped`: tasks by (queue). `rejected`: what makes no sense, by (place).
-    `open_gaps`: series that lack candles, by timeframe.
+    """`rest`: requests by (reason, status). `dropped`: tasks by (queue). `rejected`: invalid entries, by (place).
+    `open_gaps`: series with missing candles, by timeframe.
 
-    `messages`: those of alerts that are on their way, by (delivery channel, waiting or claimed).
+    `messages`: alert messages not yet delivered, by (channel, waiting or claimed).
     """
 
     status: Status
@@ -35,7 +35,7 @@ class Sources(NamedTuple):
 
 
 def read_sources(context: Context, status: Status) -> Sources:
-    """Raises redis' errors where Redis cannot be read."""
+    """Raises redis' errors if Redis cannot be read."""
     channels = sorted(raw.decode() for raw in cast("set[bytes]", context.redis.smembers(keys.delivery_channels())))
     parts = [(channel, part) for channel in channels for part in ("waiting", "claimed")]
     with context.redis.pipeline(transaction=False) as pipe:
