@@ -13,6 +13,7 @@ from app.market.timeframes import Timeframe
 from app.query.overview import read_overview
 from app.query.status import Status
 from app.query.status.model import Start
+from app.util.caches import kept_for
 from app.web.answers import json_answer
 from app.web.schemas import ErrorAnswer
 
