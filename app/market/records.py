@@ -49,8 +49,8 @@ reason for its state. Without a state it is a note on a bucket that has no candl
 
 
 GUARDED = 0b1000000
-"""Bit of `flags` of a write, never stored: give way to a candle with more trades. Responses carry it, since the stream
-may have written during the request. Candles built from shorter ones carry it, since trades may be missing."""
+"""Bit of `flags` of a write, never stored: give way to a candle with more trades. Set for responses, since the stream
+may have written during the request, and for candles built from shorter ones, since trades may be missing."""
 
 
 def state_of(records: Records) -> npt.NDArray[np.integer[Any]]:

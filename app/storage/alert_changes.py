@@ -9,7 +9,7 @@ Fact: TypeAlias = dict[str, Any]
 
 
 class Alert(NamedTuple):
-    """`event` names what happened; a correction can make it wrong. `channels`: where to deliver the alert."""
+    """`event`: the name of the event; a correction can make it wrong. `channels`: channels to deliver to."""
 
     id: str
     start_s: int

@@ -18,7 +18,7 @@ ALERTS_PER_READ = 500
 
 
 class StoredAlert(NamedTuple):
-    """`fact`: its content. `event`: what a correction can make wrong. `withdrawn`: exchange time, or None.
+    """`fact`: its content. `event`: the part that a correction can change. `withdrawn`: exchange time, or None.
 
     `said`: result of each message, by (channel, kind of message). `raised_ms`: Redis' clock.
     """

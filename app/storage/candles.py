@@ -88,8 +88,8 @@ class CandleCache:
     def mark_provisional(self, ranges: Sequence[tuple[Series, int, int]], *, confirmed: bool = False) -> int:
         """Mark closed candles of each (series, first bucket, last bucket) as provisional, so REST is requested.
 
-        `confirmed`: also mark candles that REST has confirmed, which is a change of the series. Otherwise mark those
-        only if they rely on a silent stream; that silence is void. Returns how many. Values stay until the response.
+        `confirmed`: also mark candles that REST has confirmed, which is a change of the series. Otherwise such candles
+        are marked only if they rely on a silent stream, which is now void. Returns how many. Values do not change.
         """
         marked = 0
         for some in batched(ranges, SERIES_PER_CALL):

@@ -20,7 +20,7 @@ UNAVAILABLE = (ConnectionError, TimeoutError, BusyLoadingError)
 
 
 CONNECTIONS = 4
-"""Default maximum per client."""
+"""Default maximum of connections per client."""
 
 
 class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):

@@ -59,7 +59,7 @@ class Deliveries:
         return Claim(channel, kind.decode(), alert_of_row(identity.decode(), row), until_ms, tries, now_ms)
 
     def waiting_to_raise(self, channel: str, at_most: int) -> list[StoredAlert]:
-        """Alerts whose first message to `channel` waits."""
+        """Alerts whose first message to `channel` is waiting."""
         rows = cast("list[bytes]", self._client.zrange(_keys(channel)[0], 0, at_most - 1))
         waiting = [raw.decode() for raw in rows]
         return AlertCache(self._client).read(m.partition("|")[2] for m in waiting if m.startswith("raised|"))

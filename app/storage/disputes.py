@@ -1,4 +1,4 @@
-"""Disputes: REST contradicts a confirmed candle, until another response agrees or withdraws it."""
+"""Disputes: REST contradicts a candle that was certain, until another response agrees or withdraws it."""
 
 from __future__ import annotations
 

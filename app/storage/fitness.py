@@ -10,7 +10,7 @@ from redis.exceptions import NoPermissionError
 
 
 class ServerFacts(NamedTuple):
-    """INFO of a server. `product`: its name, if it is known to be neither Redis nor Valkey; else empty.
+    """INFO of a server. `product`: its name if it is neither Redis nor Valkey; else empty.
 
     `name`: Redis or Valkey. `max_bytes` 0: no limit. `is_linked`: a replica is connected to its master. `is_told`:
     whether this user may run INFO.

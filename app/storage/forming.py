@@ -27,7 +27,7 @@ class FormingFeed:
         self._channel = keys.forming_channel(exchange)
 
     def publish(self, candles: Iterable[UnifiedCandle]) -> None:
-        """Publish `candles`, each message a JSON list of candles, with the fields of a published close."""
+        """Publish `candles` as JSON lists. Fields as in a published close, without `provisional`."""
         with self._client.pipeline(transaction=False) as pipe:
             for some in batched(candles, CANDLES_PER_MESSAGE):
                 pipe.publish(self._channel, orjson.dumps([_row(candle) for candle in some]))

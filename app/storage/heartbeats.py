@@ -64,7 +64,7 @@ class Heartbeat:
         if time.monotonic() - self._told_s < EVERY_S:
             return
         if not self._count:
-            process_records(self._client)  # removes those of processes that are gone
+            process_records(self._client)  # removes heartbeats of processes that are gone
         self._count += 1
         pid = os.getpid()
         row = {"role": self._role, "beats": self._count, "started": process_start_time(pid)}
@@ -77,7 +77,7 @@ class Heartbeat:
 
 
 def process_records(client: Redis) -> list[ProcessRecord]:
-    """The heartbeats of the processes of this host. Removes those of processes that are gone."""
+    """The heartbeats of the processes of this host. Removes the ones of processes that are gone."""
     key, found = keys.heartbeats(socket.gethostname()), []
     for mark in readable("heartbeats", hash_at(client, key).items(), _mark):
         if process_start_time(mark.pid) == mark.started:
@@ -127,6 +127,6 @@ def is_own_process(pid: int) -> bool:
 
 
 def _told_by_ps(what: str, pid: int) -> str:
-    """Output of `ps` for a process, if there is no /proc; empty if there is no such process."""
+    """Output of `ps` for a process, for systems without /proc; empty if the process does not exist."""
     done = subprocess.run(["ps", "-o", f"{what}=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return done.stdout.strip()

@@ -1,8 +1,8 @@
 """Connections that explain why a server rejects them, and that close if the server is a replica.
 
 After a fail-over behind a name, the old server often continues as a replica. redis-py keeps its connections to it, and
-every write fails for good (redis-py #1764). So connections for writers close if their server turns out to be a replica;
-the next one resolves the name again. A server that becomes a replica also wakes its blocked clients.
+every write fails for good (redis-py #1764). So connections for writers close as soon as their server is a replica; the
+next one resolves the name again. A server that becomes a replica also wakes its blocked clients.
 """
 
 from __future__ import annotations

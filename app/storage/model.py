@@ -38,7 +38,7 @@ class Outcome(IntEnum):
 
 
 class Origin(NamedTuple):
-    """Start of a series by REST: no candle before the bucket `start_s` (0: no trade is known).
+    """Start of a series, by REST: nothing before the bucket `start_s` (0: no trade is known).
 
     `responses`: number of agreeing responses, each some time after the last one. `seen_s`: exchange time of the latest.
     """

@@ -54,7 +54,7 @@ def transaction(client: Redis, commands: Sequence[Command]) -> list[Any]:
 
 
 def raise_first(answers: Sequence[Any]) -> None:
-    """Raise the first error in `answers`."""
+    """Raise the first error among `answers`."""
     for answer in answers:
         if isinstance(answer, Exception):
             raise answer

@@ -1,7 +1,7 @@
 """Trust in the exchange's stream: learnt whenever REST confirms or corrects a candle that the stream closed.
 
 It is not documented whether a bucket gets a last update at its end. If REST ever differs from an unbroken stream,
-closes are still stored, but each is also requested once it has settled, until the stream has been right often enough.
+each close is stored as provisional and requested once it has settled, until the stream has been right often enough.
 While it is right, this costs nothing.
 """
 
