@@ -1,4 +1,4 @@
-"""Lua scripts as files, sent by their hash and loaded again by themselves after a Redis restart."""
+"""Lua scripts from files, called by hash and loaded again after a Redis restart."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def source(name: str) -> str:
 
 
 class Script:
-    """One script, and the Redis on which it runs."""
+    """One script on one Redis."""
 
     def __init__(self, client: Redis, text: str) -> None:
         self._client = client
@@ -37,11 +37,11 @@ class Script:
         self._sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     def __call__(self, keys: Sequence[str], args: Sequence[str | bytes | int] = ()) -> Any:
-        """The answer of the script."""
+        """Run the script and return its response."""
         return self.run_pipelined([(keys, args)])[0]
 
     def run_pipelined(self, calls: Iterable[Call]) -> list[Any]:
-        """The answer to each of `calls`: Redis runs the first while later ones are made."""
+        """The response to each of `calls`. Redis runs the first while later ones are prepared."""
         made: list[Call] = []
         answers = self._sent(calls, made)
         unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
@@ -53,7 +53,7 @@ class Script:
         return answers
 
     def _sent(self, calls: Iterable[Call], made: list[Call]) -> list[Any]:
-        """The answers to `calls`, each of which is put into `made`."""
+        """The responses to `calls`. Appends each call to `made`."""
 
         def commands() -> Iterator[Command]:
             for keys, args in calls:

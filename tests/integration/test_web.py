@@ -199,9 +199,9 @@ def test_a_range_in_the_future_is_empty_and_a_gap_is_absent(own: httpx.Client, c
         ({"start": 301}, "start is 301, which is not the start of a 5m bucket: the nearest are 300 and 600"),
         ({"end": filled.OPEN_S + 1}, "end is .*not the start of a 5m bucket"),
         ({"start": filled.OPEN_S, "end": filled.OPEN_S - 300}, r"start \(.*\) is after end"),
-        ({"start": "yesterday"}, "start: 'yesterday' is no time"),
+        ({"start": "yesterday"}, "start: 'yesterday' is not a time"),
         ({"start": filled.OPEN_S * 1000}, "start: .*not milliseconds"),
-        ({"start": -300}, "start: '-300' is no time"),
+        ({"start": -300}, "start: '-300' is not a time"),
         ({"start": "\x00\ud7ff"}, "start: "),
     ],
 )
