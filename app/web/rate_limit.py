@@ -14,6 +14,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.util.rate import KeyedRateLimit
 from app.web.errors import error_answer
 
 BURST_S = 2.0
@@ -35,10 +36,7 @@ class RateLimitMiddleware:
 
     def __init__(self, app: ASGIApp, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._app = app
-        self._interval_s = 1 / per_second
-        self._clock = clock
-        self._paid_until_s: dict[str, float] = {}
-        """By client, the one idle for longest first: the time until which its requests use up its rate."""
+        self._limit = KeyedRateLimit(per_second, burst_s=BURST_S, max_keys=MAX_CLIENTS, clock=clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -53,20 +51,11 @@ class RateLimitMiddleware:
         await self._app(scope, receive, send)
 
     def _wait_s(self, scope: Scope) -> float:
-        """Seconds that this client must wait; 0 if its request is allowed (and counted)."""
+        """How long this client has to wait; 0 if it may send a request now, which is counted."""
         client = counted_as(scope["client"][0]) if scope.get("client") else None
         if client is None and not _is_forwarded(scope):
             return 0
-        client = client or NOBODY  # a proxy reports this machine as its client
-        now_s = self._clock()
-        paid_s = max(self._paid_until_s.get(client, 0), now_s) + self._interval_s
-        if paid_s > now_s + BURST_S:
-            return paid_s - now_s - BURST_S
-        self._paid_until_s.pop(client, None)
-        self._paid_until_s[client] = paid_s
-        if len(self._paid_until_s) > MAX_CLIENTS:
-            del self._paid_until_s[next(iter(self._paid_until_s))]
-        return 0
+        return self._limit.wait_s(client or NOBODY)  # through a proxy nobody is this machine
 
 
 def counted_as(host: str) -> str | None:
