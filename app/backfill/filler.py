@@ -85,7 +85,7 @@ class Filler:
             self._queue.postpone(request, exchange_ms)
         elif isinstance(error, Refused):
             self._queue.fail(request, str(error), exchange_ms)
-            log.error("%s %s: gave up: %s", request.product, request.timeframe, error)
+            log.error("%s %s: given up: %s", request.product, request.timeframe, error)
         else:
             self._try_again(request, str(error), exchange_ms)
 
@@ -173,7 +173,7 @@ class Filler:
         tries = self._queue.attempts(request) + 1
         if tries >= TRIES:
             self._queue.fail(request, f"{reason} ({tries} tries)", exchange_ms)
-            log.error("%s %s: gave up after %d tries: %s", request.product, request.timeframe, tries, reason)
+            log.error("%s %s: given up after %d tries: %s", request.product, request.timeframe, tries, reason)
             return
         delay_s = min(MAX_DELAY_S, 0.5 * 2**tries) * random.uniform(0.5, 1.0)
         self._queue.retry(request, delay_s)
