@@ -54,7 +54,7 @@ class RuleEngine:
         return tuple((r, r.rule()) for r in self._settings.rules if r.covers(product, timeframe))
 
     def _names_of(self, product: str, timeframe: Timeframe) -> str:
-        """The rules of one series as `name:definition`, each between spaces; alerts of others stay."""
+        """The rules of one series as `name:definition`, each between spaces; other alerts are kept."""
         return "".join([" ", *(f"{r.name}:{r.definition} " for r, _ in self.rules_of(product, timeframe))])
 
     def evaluate(

@@ -1,7 +1,7 @@
 """The alert rules. Pure: bars in, the event to raise for the newest one out.
 
-A rule keeps no state. The event at a bar depends only on the bars up to it, so that a restart, a replay, several
-workers and any speed give the same result. Cooldowns count bars, so they grow with the timeframe.
+A rule keeps no state. The event at a bar depends only on the bars up to it, so a restart, a replay, several workers and
+any speed give the same result. Cooldowns count bars: exchange time that grows with the timeframe.
 
 An *event* is visible in a bar, such as a crossed level. A rule *raises* it unless it is a repetition: the same event
 was raised less than the cooldown before.

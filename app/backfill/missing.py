@@ -78,9 +78,9 @@ class Gaps:
 
     @cached_property
     def lost(self) -> Starts:
-        """Starts of the buckets, oldest first, that are missing, or must be requested although they are not.
+        """Starts of the buckets, oldest first, that are missing, or whose candle must be confirmed.
 
-        The latter are settled provisional candles; and candles known from the stream only that no reconciliation
+        The latter are settled provisional candles, and candles known only from the stream that no reconciliation
         reaches, since the installation stopped before they were confirmed.
         """
         records = self.view.records
@@ -141,8 +141,8 @@ class Gaps:
     def _due_at_s(self) -> npt.NDArray[np.float64]:
         """For each of `lost` the exchange time from which to request it.
 
-        Uncovered buckets wait by their responses. Those before the first trade, if a response has found nothing there,
-        wait for the next check of the origin. Those that no stream delivers wait to be requested several at once.
+        Uncovered buckets wait longer after each response. Buckets before the first trade, if a response has found none
+        there, wait for the next check of the origin. Buckets that no stream delivers wait for several at once.
         """
         due_s = np.zeros(len(self.lost))
         for part in self.uncovered:

@@ -3,7 +3,7 @@
     MACD-V = 100 · (EMA12 − EMA26) / ATR26        signal = EMA9 of MACD-V        histogram = MACD-V − signal
 
 An EMA starts as the mean of its first n values, then moves by 2/(n+1) towards each next one. ATR is Wilder's: the mean
-of the first 26 true ranges, then 1/26 towards each next one; bars without trades have no true range and repeat it.
+of the first 26 true ranges, then 1/26 towards each next one; bars without trades have no true range and repeat ATR.
 MACD-V is undefined while ATR is zero; the signal starts at the first value of MACD-V.
 
 ATR counts as zero below 1e-10 of the close. Wilder's average never reaches zero: it shrinks by 4 % at each bar that has

@@ -38,7 +38,7 @@ class Silence:
         self._since_ms, self._since_now_ms = exchange_ms, now_ms
 
     def ended(self, exchange_ms: int, now_ms: int) -> None:
-        """A frame arrived."""
+        """A frame of the channel arrived."""
         self._halve(exchange_ms)
         if self._since_ms is not None and exchange_ms - self._since_ms > self.expected_ms:
             self.expected_ms = min(_MAX_EXPECTED_MS, exchange_ms - self._since_ms)

@@ -44,7 +44,7 @@ class Subscriptions:
         return self._aliases.get(product, product)
 
     def add(self, products: Iterable[str], aliases: Mapping[str, str] | None = None) -> list[str]:
-        """Want `products`; returns the new stream ids. `aliases`: aliases that became known since."""
+        """Add `products`; returns the new stream ids. `aliases`: aliases that became known since."""
         new, wanted = [], set(self.products)
         for product in dict.fromkeys(products):
             if aliases and product in aliases and product not in wanted:
@@ -60,7 +60,7 @@ class Subscriptions:
         return new
 
     def remove(self, products: Iterable[str]) -> list[str]:
-        """Want `products` no more; returns the stream ids no longer wanted."""
+        """Remove `products`; returns the stream ids no longer wanted."""
         gone = []
         for product in dict.fromkeys(products):
             stream = self.stream_id(product)
