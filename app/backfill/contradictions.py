@@ -1,4 +1,4 @@
-"""Finds where a REST response contradicts certain candles, and when it wins. Pure."""
+"""Finds where a REST response contradicts certain candles, and if it wins. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VOLUME_ROUNDING = 1e-9
 """Relative tolerance of two sums of the same volumes."""
 
 AGREE_S = 900
-"""Exchange seconds between two agreeing responses that overrule a certain candle."""
+"""Exchange seconds between two responses that overrule a certain candle."""
 
 
 class Contradictions(NamedTuple):
@@ -34,9 +34,9 @@ class Contradictions(NamedTuple):
 
 
 def compare(proven: Records, known: Records, before: Records, requested_ms: int) -> Contradictions:
-    """Compare a response with `known`: only two that agree, at least `AGREE_S` apart, overrule a certain candle.
+    """Compare a response with `known`: two that agree, at least `AGREE_S` apart, overrule a certain candle.
 
-    Certain: trades once seen, at least with that volume, and candles that REST itself confirmed.
+    Certain: trades once seen, at least with that volume, and candles that REST confirmed.
     """
     _, new, old = np.intersect1d(proven["start_s"], known["start_s"], assume_unique=True, return_indices=True)
     said, held = proven[new], known[old]
