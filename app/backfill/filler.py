@@ -130,7 +130,7 @@ class Filler:
             self._dispute(series, result, exchange_ms)
         if not result.is_trusted:
             raise Contradicted(f"the response contradicts {len(result.disputed)} known candles of {series}")
-        self._mark_doubtful(series, requested, result, gaps.view, exchange_ms)
+        self._mark_provisional(series, requested, result, gaps.view, exchange_ms)
         is_history = bool(len(gaps.traded)) and requested.last_s <= int(gaps.traded[0])
         written = self._stores.candles.write([result.write], announce=not (requested.initial or is_history))
         if not is_survey:
@@ -147,7 +147,7 @@ class Filler:
         if self._mark(series, [(start_s, start_s) for start_s in starts], exchange_ms):
             log.warning("%s: REST contradicts %d candles; requested again in 15 minutes", series, len(starts))
 
-    def _mark_doubtful(
+    def _mark_provisional(
         self, series: Series, requested: PageRequest, result: PageResult, view: View, exchange_ms: int
     ) -> None:
         """Run before a correction is written: if this process exits in between, a scan finds the marks or the error."""

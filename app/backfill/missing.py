@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from app.market.candles import CandleState
 from app.market.gaps import Starts, merge, missing
-from app.market.records import PROVISIONAL, Records, has_trades, is_doubted, state_of
+from app.market.records import PROVISIONAL, Records, has_trades, is_disputed, state_of
 from app.market.timeframes import BASE, Timeframe
 from app.storage.model import View
 from app.storage.requests import PAGE, PageRequest, Rules, Uncovered, ending, page, page_start_s, spanning
@@ -113,7 +113,7 @@ class Gaps:
     def traded(self) -> Starts:
         """Starts of the closed candles with trades, oldest first; without doubted ones."""
         closed = self.view.over
-        starts: Starts = closed["start_s"][has_trades(closed) & ~is_doubted(closed)].astype(np.int64)
+        starts: Starts = closed["start_s"][has_trades(closed) & ~is_disputed(closed)].astype(np.int64)
         return starts
 
     def knows_trades(self, first_s: int, end_s: int) -> bool:
@@ -298,7 +298,7 @@ class Gaps:
         if there is none, or if it may be wrong, too, since `first_s` is doubted."""
         first = self.view.records[self.view.records["start_s"] == first_s]
         records = self._certain_before(first_s)
-        if not len(records) or is_doubted(first).any():
+        if not len(records) or is_disputed(first).any():
             return lowest_s
         newest_s = int(records["start_s"][-1])
         confirmed = records["start_s"][state_of(records) == CandleState.CONFIRMED]

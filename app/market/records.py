@@ -64,7 +64,7 @@ def has_trades(records: Records) -> npt.NDArray[np.bool_]:
     return traded
 
 
-def is_doubted(records: Records) -> npt.NDArray[np.bool_]:
+def is_disputed(records: Records) -> npt.NDArray[np.bool_]:
     """Mask of the records that REST has confirmed, but later left out or contradicted."""
     doubted: npt.NDArray[np.bool_] = (state_of(records) == _CONFIRMED) & ((records["flags"] & PROVISIONAL) != 0)
     return doubted

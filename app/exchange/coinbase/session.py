@@ -223,12 +223,12 @@ class CoinbaseSession:
 
     def _dead_channel(self, local_ms: int, events: list[FeedEvent]) -> str | None:
         """Heartbeats come, candles do not: what was decided since they stopped may be wrong."""
-        exchange_ms, since_ms = self._time.ms, self._silence.since_ms
-        if exchange_ms is None or since_ms is None or not self._subscriptions.accepted:
+        exchange_ms, since_exchange_ms = self._time.ms, self._silence.since_exchange_ms
+        if exchange_ms is None or since_exchange_ms is None or not self._subscriptions.accepted:
             return None
         if not self._silence.is_dead(exchange_ms, local_ms):
             return None
         self._silence.reconnecting()
-        reason = f"no candle for {(exchange_ms - since_ms) // 1000} s of exchange time while heartbeats came"
-        events += self._books.dead_since(since_ms, reason)
+        reason = f"no candle for {(exchange_ms - since_exchange_ms) // 1000} s of exchange time while heartbeats came"
+        events += self._books.dead_since(since_exchange_ms, reason)
         return reason

@@ -30,11 +30,11 @@ class Subscriptions:
         self._sent = 0
         self._answers = 0
         self._asked: dict[str, int] = {}
-        self._missing_since: dict[str, int] = {}
+        self._missing_since_local_ms: dict[str, int] = {}
         self._failed: set[str] = set()
         self._once_more: set[str] = set()
         self._retry_ms = _FIRST_RETRY_MS
-        self._retry_at_ms: int | None = None
+        self._retry_at_local_ms: int | None = None
 
     @property
     def products(self) -> list[str]:
@@ -87,7 +87,7 @@ class Subscriptions:
         self._is_open = False
         self._to_send.clear()
         self._asked.clear()
-        self._missing_since.clear()
+        self._missing_since_local_ms.clear()
         self._failed.clear()
         self._once_more.clear()
         self.accepted.clear()
@@ -107,22 +107,22 @@ class Subscriptions:
         self._to_send.clear()
         return [orjson.dumps(message).decode() for message in messages]
 
-    def answered(self, listed: Sequence[str], now_ms: int) -> None:
+    def answered(self, listed: Sequence[str], local_ms: int) -> None:
         """An acknowledgement arrived. `listed`: all stream ids of its candles channel."""
         for stream in listed:
             self.accept(stream)
-        self._count_answer(now_ms)
+        self._count_answer(local_ms)
 
-    def failed(self, now_ms: int) -> None:
+    def failed(self, local_ms: int) -> None:
         """An error arrived instead of an acknowledgement. It may be about anything, so the request is repeated."""
-        self._failed.update(self._count_answer(now_ms))
+        self._failed.update(self._count_answer(local_ms))
 
-    def _count_answer(self, now_ms: int) -> list[str]:
+    def _count_answer(self, local_ms: int) -> list[str]:
         """Responses arrive in the order of requests. Returns the newly missing streams of the requests answered."""
         self._answers += 1
         answered = [stream for stream, number in self._asked.items() if number <= self._answers]
-        new = [stream for stream in answered if stream not in self._missing_since]
-        self._missing_since.update(dict.fromkeys(new, now_ms))
+        new = [stream for stream in answered if stream not in self._missing_since_local_ms]
+        self._missing_since_local_ms.update(dict.fromkeys(new, local_ms))
         return new
 
     def accept(self, stream: str) -> bool:
@@ -133,12 +133,12 @@ class Subscriptions:
         self.accepted.add(stream)
         return True
 
-    def newly_refused(self, now_ms: int) -> list[str]:
+    def newly_refused(self, local_ms: int) -> list[str]:
         """The stream ids requested but not delivered; each is returned once, and requested again now and then."""
-        late = [stream for stream, since in self._missing_since.items() if now_ms - since >= _PATIENCE_MS]
+        late = [stream for stream, since in self._missing_since_local_ms.items() if local_ms - since >= _PATIENCE_MS]
         new = []
         for stream in late:
-            del self._missing_since[stream]
+            del self._missing_since_local_ms[stream]
             self._asked.pop(stream, None)
             if stream in self._failed and stream not in self._once_more:
                 self._once_more.add(stream)
@@ -146,19 +146,19 @@ class Subscriptions:
                 new.append(stream)
             self._failed.discard(stream)
         self.refused.update(new)
-        self._ask_again(now_ms)
+        self._ask_again(local_ms)
         return new
 
-    def _ask_again(self, now_ms: int) -> None:
+    def _ask_again(self, local_ms: int) -> None:
         waiting = self.refused | self._once_more
         if not waiting:
-            self._retry_at_ms, self._retry_ms = None, _FIRST_RETRY_MS
-        elif self._retry_at_ms is None:
-            self._retry_at_ms = now_ms + self._retry_ms
-        elif now_ms >= self._retry_at_ms:
+            self._retry_at_local_ms, self._retry_ms = None, _FIRST_RETRY_MS
+        elif self._retry_at_local_ms is None:
+            self._retry_at_local_ms = local_ms + self._retry_ms
+        elif local_ms >= self._retry_at_local_ms:
             self._queue("subscribe", sorted(waiting))
             self._retry_ms = min(2 * self._retry_ms, _LAST_RETRY_MS)
-            self._retry_at_ms = now_ms + self._retry_ms
+            self._retry_at_local_ms = local_ms + self._retry_ms
 
     def _queue(self, kind: str, streams: list[str]) -> None:
         for i in range(0, len(streams), self._per_message):
@@ -170,4 +170,4 @@ class Subscriptions:
         self._failed.discard(stream)
         self._once_more.discard(stream)
         self._asked.pop(stream, None)
-        self._missing_since.pop(stream, None)
+        self._missing_since_local_ms.pop(stream, None)

@@ -95,9 +95,13 @@ def _look(
     unclear = [
         i
         for i, (value, series) in enumerate(zip(values, many, strict=True))
-        if not over or value is None or not value.ready or value.is_doubtful or value.start_s < over[series.timeframe]
+        if not over
+        or value is None
+        or not value.ready
+        or value.is_provisional
+        or value.start_s < over[series.timeframe]
     ]
-    provisional_ranges = frozenset(many[i] for i in unclear if (value := values[i]) and value.is_doubtful)
+    provisional_ranges = frozenset(many[i] for i in unclear if (value := values[i]) and value.is_provisional)
     views = dict(zip(unclear, _newest_of(stores, [many[i] for i in unclear], clock, provisional_ranges), strict=True))
     refusals = {(request.product, request.timeframe): failure["reason"] for request, failure in failures.items()}
     begun = _begun(stores, {many[i].product for i in unclear if not (value := values[i]) or not value.ready})

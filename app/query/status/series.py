@@ -32,7 +32,7 @@ class Latest(NamedTuple):
     provisional: int = 0
 
     @property
-    def is_doubtful(self) -> bool:
+    def is_provisional(self) -> bool:
         """Whether more than the newest `TAIL`, which are soon requested, are provisional."""
         return self.provisional > TAIL
 
@@ -90,7 +90,7 @@ def _readiness(
 ) -> tuple[bool, bool, str | None]:
     """Whether the series is as ready as possible, whether it is still starting, and the reason or None."""
     value, step, begin_s = seen.value, seen.series.timeframe.seconds, _begin_s(seen)
-    if value and value.is_doubtful and value.provisional > _longest_silence(seen.view):
+    if value and value.is_provisional and value.provisional > _longest_silence(seen.view):
         return False, False, f"its newest {value.provisional} candles are provisional: waiting for REST to confirm them"
     if value and value.ready:
         return True, False, None
