@@ -1,4 +1,4 @@
-"""Rate limits of the exchange, in real time, one bucket of tokens an address."""
+"""Rate limits of the exchange, in real time: one token bucket per address."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MAX_ADDRESSES = 1_000
 
 
 class TokenBuckets:
-    """`rate` tokens a second and at most as many in store, for each address."""
+    """`rate` tokens per second, and at most as many in store, for each address."""
 
     def __init__(self, rate: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
@@ -19,7 +19,7 @@ class TokenBuckets:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, address: str) -> bool:
-        """Take one token; False where there is none."""
+        """Take one token; False if there is none."""
         now = self._monotonic()
         tokens, since = self._buckets.pop(address, (self._store, now))
         tokens = min(self._store, tokens + (now - since) * self._rate)
