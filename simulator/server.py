@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from aiohttp import WSMsgType, web
 
+from app.util.rate import KeyedRateLimit
 from simulator import rest_faults as kinds
 from simulator.clock import ExchangeClock
 from simulator.connection import Connection
@@ -17,7 +18,6 @@ from simulator.fault_injector import FaultInjector
 from simulator.faults import Faults
 from simulator.feed import Feed
 from simulator.ledger import Ledger, LoggedRequest
-from simulator.limits import TokenBuckets
 from simulator.options import Options
 from simulator.replies import Reply, bad_gateway, error, not_found, too_many, unauthorized
 from simulator.rest import Rest
@@ -40,6 +40,9 @@ _COUNTED = (
 )
 _SLOW = ("ONE_HOUR", "TWO_HOUR", "FOUR_HOUR", "SIX_HOUR", "ONE_DAY")
 
+MAX_ADDRESSES = 1_000
+"""Addresses that are counted; beyond that the least recently seen is forgotten."""
+
 
 class Server:
     """The local exchange's server. `start` and `stop` belong to one event loop."""
@@ -54,9 +57,9 @@ class Server:
         self.rest = Rest(trade_log, clock, self.options, self.faults)
         self.injector = FaultInjector(self.feed, self.rest, trade_log, clock, self.faults)
         self._control = Control(trade_log, clock, self.ledger, self.faults, self.injector, self.feed)
-        self._requests = TokenBuckets(self.options.requests_per_second)
-        self._arrivals = TokenBuckets(self.options.connections_per_second)
-        self._messages = TokenBuckets(self.options.messages_per_second)
+        self._requests = _limit(self.options.requests_per_second)
+        self._arrivals = _limit(self.options.connections_per_second)
+        self._messages = _limit(self.options.messages_per_second)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="local-exchange")
         self._runner: web.AppRunner | None = None
         self.feeding: asyncio.Task[None] | None = None
@@ -101,7 +104,7 @@ class Server:
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         connection = Connection(self.feed.number(), request, self.options, self.faults, self.ledger)
         refused = self.faults.find(RefuseConnections)
-        if refused is not None or not self._arrivals.take(connection.address):
+        if refused is not None or self._arrivals.wait_s(connection.address):
             status = 429 if refused is None else refused.status
             self.ledger.socket(connection.number, "refused", str(status))
             if not status:
@@ -129,7 +132,7 @@ class Server:
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 continue
             self.ledger.socket(connection.number, "message", str(message.data)[:500])
-            if self._messages.take(connection.address):
+            if not self._messages.wait_s(connection.address):
                 await subscriber.take(connection, message.data)
             elif self.options.over_messages == "close":
                 await connection.close(1008, "rate limit exceeded")
@@ -184,7 +187,7 @@ class Server:
         return self._settle(entry, await self._reply(request, other_product=True))
 
     async def _reply(self, request: web.Request, *, other_product: bool = False) -> Reply:
-        if not self._requests.take(request.remote or ""):
+        if self._requests.wait_s(request.remote or ""):
             return too_many()
         if request.method != "GET":
             return Reply(405, b"Method Not Allowed", "text/plain")
@@ -221,6 +224,11 @@ class Server:
         if request.transport is not None:
             request.transport.close()
         return response
+
+
+def _limit(per_second: float) -> KeyedRateLimit:
+    """The exchange's limit per address: tokens that come at this rate, and at most a second's worth in store."""
+    return KeyedRateLimit(per_second, burst_s=max(1.0, 1 / per_second), max_keys=MAX_ADDRESSES)
 
 
 def _response(reply: Reply) -> web.Response:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable, Sequence
 
 from app.backfill.interpret import PageResult, interpret, interpret_survey
@@ -21,6 +20,7 @@ from app.storage.model import View
 from app.storage.queue import BackfillRequest, Kind, Priority
 from app.storage.requests import PageRequest, Rules, page_of_reconciliation
 from app.storage.stores import Stores
+from app.util.backoff import jittered_s
 
 log = logging.getLogger(__name__)
 
@@ -175,6 +175,6 @@ class Filler:
             self._queue.fail(request, f"{reason} ({tries} tries)", exchange_ms)
             log.error("%s %s: given up after %d tries: %s", request.product, request.timeframe, tries, reason)
             return
-        delay_s = min(MAX_DELAY_S, 0.5 * 2**tries) * random.uniform(0.5, 1.0)
+        delay_s = jittered_s(tries, first_s=1.0, max_s=MAX_DELAY_S)
         self._queue.retry(request, delay_s)
         log.warning("%s %s: %s; again in %.1f s", request.product, request.timeframe, reason, delay_s)

@@ -22,6 +22,7 @@ from app.storage.health import HealthCache
 from app.storage.heartbeats import Heartbeat
 from app.storage.stores import Stores
 from app.tasks import Tasks
+from app.util.backoff import Backoff
 from app.util.stop import Stop
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class Ingest:
         self._writer = Writer(stores, tasks, settings.settling_seconds, self._outbox.top_up)
         self._health = HealthCache(stores.redis, stores.exchange)
         self._away_since: float | None = None
-        self._delay_s = 0.0
+        self._backoff = Backoff(first_s=0.1, max_s=MAX_DELAY_S)
         self._heartbeat = Heartbeat(stores.redis, "ingest")
         self._look_at_s = 0.0
         self._scanned = False
@@ -108,7 +109,7 @@ class Ingest:
         except (RedisError, OperationalError) as error:
             self._outbox.put_back(batch)
             self._note_away(error)
-            self._stop.wait(self._delay_s)
+            self._stop.wait(self._backoff.next_s())
         else:
             self._note_back()
 
@@ -136,13 +137,13 @@ class Ingest:
         if self._away_since is None:
             self._away_since = time.monotonic()
             log.error("Redis cannot be written: %s; keeping what closes until it can", error)
-        self._delay_s = min(MAX_DELAY_S, max(0.1, 2 * self._delay_s))
 
     def _note_back(self) -> None:
         if self._away_since is not None:
             away_s = time.monotonic() - self._away_since
             log.warning("Redis is back after %.1f s; everything is written (%d dropped)", away_s, self._outbox.dropped)
-            self._away_since, self._delay_s = None, 0.0
+            self._away_since = None
+            self._backoff.reset()
 
     def _on_link(self, event: Connected | Disconnected | FrameRejected) -> None:
         self._look_at_s = 0.0

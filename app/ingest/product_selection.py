@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from itertools import count
@@ -27,6 +26,7 @@ from app.settings import Settings
 from app.storage import rejected
 from app.storage.products import FollowedProduct
 from app.storage.stores import Stores
+from app.util.backoff import jittered_s
 from app.util.stop import Stop
 from app.util.timestamps import shown
 
@@ -94,7 +94,7 @@ class Selector:
                     return selection
                 url = self._settings.exchange_rest_url
                 log.warning("products: cannot reach %s: %s; trying again", url, error)
-                self._stop.wait(min(MAX_DELAY_S, 0.5 * 2 ** min(attempt, 10)) * random.uniform(0.5, 1.0))
+                self._stop.wait(jittered_s(attempt, first_s=1.0, max_s=MAX_DELAY_S))
             except RedisError as error:
                 log.warning("Redis cannot be used yet: %s; trying again", error)
                 self._stop.wait(1.0)

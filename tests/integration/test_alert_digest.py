@@ -161,7 +161,7 @@ def test_a_channel_is_stopped_before_the_rest_of_a_digest_waits_again(
         told.append((claim.alert.id, bool(state.disabled or state.paused_ms)))
         again(self, claim, reason, after_s)
 
-    monkeypatch.setattr(Deliveries, "again", seen)
+    monkeypatch.setattr(Deliveries, "defer", seen)
     with service(lambda _: refusal) as hook:
         delivery(deliveries, hook.url).drain("discord")
         assert len(hook.got) == 1
