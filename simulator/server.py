@@ -41,7 +41,7 @@ _COUNTED = (
 _SLOW = ("ONE_HOUR", "TWO_HOUR", "FOUR_HOUR", "SIX_HOUR", "ONE_DAY")
 
 MAX_ADDRESSES = 1_000
-"""Addresses that are counted; beyond that the least recently seen is forgotten."""
+"""Addresses that are counted; beyond that the least recently seen is dropped."""
 
 
 class Server:
@@ -227,7 +227,7 @@ class Server:
 
 
 def _limit(per_second: float) -> KeyedRateLimit:
-    """The exchange's limit per address: tokens that come at this rate, and at most a second's worth in store."""
+    """The exchange's limit per address: `per_second`, and at most one second's worth at once."""
     return KeyedRateLimit(per_second, burst_s=max(1.0, 1 / per_second), max_keys=MAX_ADDRESSES)
 
 
