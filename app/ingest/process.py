@@ -28,13 +28,13 @@ from app.util.stop import Stop
 log = logging.getLogger(__name__)
 
 WRITE_EVERY_S = 0.25
-"""How long forming candles and the clock may wait; closes and gaps do not wait."""
+"""Longest wait of forming candles and the clock; closes and gaps do not wait."""
 
 CHECK_EVERY_S = 1.0
-"""How often the connections' health is told, and looked at what is followed."""
+"""Between two reports of the connections' health, and checks of products."""
 
 MAX_DELAY_S = 2.0
-"""Between two tries to write while Redis is away."""
+"""Between two tries to write without Redis."""
 
 
 class Ingest:
@@ -56,11 +56,11 @@ class Ingest:
         self._scanned = False
 
     def stop(self) -> None:
-        """End `run` soon, with everything written that can be."""
+        """End `run` soon, after a last attempt to write."""
         self._stop.set()
 
     def run(self) -> None:
-        """Until `stop`. Redis and the exchange may come and go meanwhile."""
+        """Run until `stop`. Redis and the exchange may fail and return."""
         settings = self._settings
         selector = Selector(self._stores, settings, self._rest, self._stop)
         selection = selector.first()
@@ -95,12 +95,12 @@ class Ingest:
             try:
                 return following.check()
             except RedisError as error:
-                log.warning("Redis cannot be used yet: %s; trying again", error)
+                log.warning("cannot use Redis yet (%s): retrying", error)
                 self._stop.wait(1.0)
         return None
 
     def _turn(self, adapter: CoinbaseAdapter, following: Following) -> None:
-        """Write what has come. What cannot be written now is kept, and tried again with everything newer."""
+        """Write the waiting events. If that fails, they are kept and retried with everything newer."""
         batch = self._outbox.pop(at_most_s=WRITE_EVERY_S)
         try:
             self._writer.write(batch)
@@ -118,7 +118,7 @@ class Ingest:
             self._look(adapter, following)
             self._look_at_s = time.monotonic() + CHECK_EVERY_S
         if batch.exchange_ms and not self._scanned:
-            # The start is a scan like any other: it finds every series empty, or with what the downtime left out.
+            # The start is an ordinary scan: it finds every series empty, or with a gap from the downtime.
             self._tasks.scan()
             self._scanned = True
 
@@ -126,9 +126,9 @@ class Ingest:
         self._health.store(adapter.health(), dropped=self._outbox.dropped)
         change = following.check()
         if change.lost:
-            log.error("Redis has lost its data: everything is fetched again")
+            log.error("Redis has lost its data: fetching everything again")
         if change.new or change.gone:
-            log.info("following %d more products, and %d no longer", len(change.new), len(change.gone))
+            log.info("following %d more products, %d no longer", len(change.new), len(change.gone))
             _apply(change, adapter)
         if change.lost or change.new:
             self._scanned = False
@@ -136,12 +136,12 @@ class Ingest:
     def _note_away(self, error: Exception) -> None:
         if self._away_since is None:
             self._away_since = time.monotonic()
-            log.error("Redis cannot be written: %s; keeping what closes until it can", error)
+            log.error("cannot write to Redis (%s): buffering closed candles in memory", error)
 
     def _note_back(self) -> None:
         if self._away_since is not None:
             away_s = time.monotonic() - self._away_since
-            log.warning("Redis is back after %.1f s; everything is written (%d dropped)", away_s, self._outbox.dropped)
+            log.warning("Redis is back after %.1f s: all buffers written (%d dropped)", away_s, self._outbox.dropped)
             self._away_since = None
             self._backoff.reset()
 
@@ -163,7 +163,7 @@ def _apply(change: SelectionChange, adapter: CoinbaseAdapter) -> None:
 
 def main(ingest: Ingest) -> int:
     """Run an ingest process until SIGTERM or SIGINT."""
-    gc.freeze()  # what was imported stays: looking through it all would take 40 ms in the middle of some close
+    gc.freeze()  # imported objects stay: collecting them would take 40 ms in the middle of some close
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ingest.stop())
     ingest.run()

@@ -1,6 +1,6 @@
-"""Which products a connection wants, has asked for, and gets. No I/O, no clock.
+"""The products that a connection wants, has requested, and receives. No I/O, no clock.
 
-The exchange speaks one id for a product and its aliases (`BTC-USDC` is fed from `BTC-USD`): the *stream id*. It never
+The exchange uses one id for a product and its aliases (`BTC-USDC` is fed from `BTC-USD`): the *stream id*. It never
 refuses a product; it leaves it out of the acknowledgement.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import orjson
 
 _PATIENCE_MS = 2_000
-"""A product that an answer leaves out may still come, with another answer or as data."""
+"""A product missing from a response may still arrive, in another response or as data."""
 _FIRST_RETRY_MS = 10_000
 _LAST_RETRY_MS = 640_000
 
@@ -44,7 +44,7 @@ class Subscriptions:
         return self._aliases.get(product, product)
 
     def add(self, products: Iterable[str], aliases: Mapping[str, str] | None = None) -> list[str]:
-        """Want `products`; returns the stream ids that are new. `aliases`: those that became known since."""
+        """Add `products`; returns the new stream ids. `aliases`: aliases that became known since."""
         new, wanted = [], set(self.products)
         for product in dict.fromkeys(products):
             if aliases and product in aliases and product not in wanted:
@@ -60,7 +60,7 @@ class Subscriptions:
         return new
 
     def remove(self, products: Iterable[str]) -> list[str]:
-        """Want `products` no more; returns the stream ids that nobody wants now."""
+        """Remove `products`; returns the stream ids no longer wanted."""
         gone = []
         for product in dict.fromkeys(products):
             stream = self.stream_id(product)
@@ -77,7 +77,7 @@ class Subscriptions:
         return gone
 
     def opened(self) -> None:
-        """A new connection: everything has to be asked for again."""
+        """A new connection: everything must be requested again."""
         self.closed()
         self._is_open = True
         self._queue("subscribe", list(self.names))
@@ -108,17 +108,17 @@ class Subscriptions:
         return [orjson.dumps(message).decode() for message in messages]
 
     def answered(self, listed: Sequence[str], now_ms: int) -> None:
-        """An acknowledgement came: `listed` are all stream ids of its candles channel."""
+        """An acknowledgement arrived. `listed`: all stream ids of its candles channel."""
         for stream in listed:
             self.accept(stream)
         self._count_answer(now_ms)
 
     def failed(self, now_ms: int) -> None:
-        """An error came instead of an acknowledgement. It may be about anything, so what it answers is asked again."""
+        """An error arrived instead of an acknowledgement. It may be about anything, so the request is repeated."""
         self._failed.update(self._count_answer(now_ms))
 
     def _count_answer(self, now_ms: int) -> list[str]:
-        """Messages are answered in their order. Returns what was asked for in those answered now, and is missing."""
+        """Responses arrive in the order of requests. Returns the newly missing streams of the requests answered."""
         self._answers += 1
         answered = [stream for stream, number in self._asked.items() if number <= self._answers]
         new = [stream for stream in answered if stream not in self._missing_since]
@@ -126,7 +126,7 @@ class Subscriptions:
         return new
 
     def accept(self, stream: str) -> bool:
-        """The exchange delivers `stream`; whether that is wanted, and news."""
+        """The exchange delivers `stream`; returns whether it is wanted and new."""
         if stream not in self.names or stream in self.accepted:
             return False
         self._forget(stream)
@@ -134,7 +134,7 @@ class Subscriptions:
         return True
 
     def newly_refused(self, now_ms: int) -> list[str]:
-        """The stream ids that were asked for in vain; each is returned once, and asked for again now and then."""
+        """The stream ids requested but not delivered; each is returned once, and requested again now and then."""
         late = [stream for stream, since in self._missing_since.items() if now_ms - since >= _PATIENCE_MS]
         new = []
         for stream in late:
