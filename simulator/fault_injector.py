@@ -1,4 +1,4 @@
-"""Carrying out faults: an act happens here and now, every other fault is put in force."""
+"""Fault injection: an act happens at once, every other fault becomes active."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FaultInjector:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def inject(self, body: object) -> int | None:
-        """Carry out the fault that `body` describes; returns its number where it stays in force.
+        """Inject the fault that `body` describes; returns its number if it remains active.
 
         Raises `InvalidInput`.
         """
@@ -97,7 +97,7 @@ class FaultInjector:
             connection.go_half_open()
 
         async def end() -> None:
-            # Held until the fault is over, however it ends.
+            # Until the fault is over, however it ends.
             while self._faults.find(kinds.HalfOpen, lambda f: f is fault) is not None:
                 await asyncio.sleep(0.05)
             for connection in connections:

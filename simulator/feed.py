@@ -1,4 +1,4 @@
-"""The WebSocket feed: what goes to which connection, and when."""
+"""The WebSocket feed: sends frames to the subscribed connections."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 SNAPSHOT_TRADES = 100
 TICKER_BATCH_S = 5.0
 MAX_JUMP_MS = 3_600_000
-"""A clock that moves further than this between two looks was set; nothing of the time between is sent."""
+"""A clock that moves further than this between two ticks was set; nothing of the time between is sent."""
 _WORK_AHEAD_S = 0.02
 
 
@@ -63,16 +63,16 @@ class Feed:
         self._watch_only_wanted()
 
     def clock_changed(self) -> None:
-        """Begin again from now."""
+        """Start again at the present time."""
         self._seen_ns = self._clock.now_ns()
         self._count_from(0)
 
     def trades_changed(self) -> None:
-        """Look at the present buckets again."""
+        """Read the present buckets again."""
         self._ticker.restart(self._seen_ms)
 
     def count_from_zero(self) -> None:
-        """Leave what was traded until now out of the open bucket, as a server does that has restarted."""
+        """Leave trades until now out of the open bucket, as a restarted server does."""
         self._count_from(self._seen_ms + 1)
 
     def _count_from(self, zero_ms: int) -> None:
@@ -82,7 +82,7 @@ class Feed:
     # --- subscriptions
 
     async def subscribe(self, connection: Connection, channel: str, products: Iterable[str]) -> None:
-        """Send the channel's snapshots, one frame a product, and let updates follow each."""
+        """Send the channel's snapshots, one frame per product; updates follow each."""
         wanted = connection.subscriptions.setdefault(channel, {})
         for product in products:
             if channel != "heartbeats":
@@ -93,14 +93,14 @@ class Feed:
             await asyncio.sleep(0)
 
     def unsubscribe(self, connection: Connection, channel: str, products: Iterable[str] | None) -> None:
-        """Stop the channel for `products`, or altogether."""
+        """Stop the channel for `products`; None: for all."""
         wanted = connection.subscriptions.get(channel, {})
         for product in list(wanted) if products is None else products:
             wanted.pop(product, None)
         self._watch_only_wanted()
 
     def acknowledge(self, connection: Connection) -> None:
-        """Tell the connection everything that it is subscribed to."""
+        """Send the list of all subscriptions of the connection."""
         connection.send("subscriptions", self._timestamp(), frames.subscriptions(connection.subscriptions))
 
     def _watch_only_wanted(self) -> None:
@@ -122,7 +122,7 @@ class Feed:
                 self._send(connection, channel, product, self._rows("snapshot", channel, product))
 
     def _rows(self, kind: str, channel: str, product: Product) -> str:
-        """The events of a frame with rows, as of what the loop has seen: its next frame goes on there."""
+        """The events of a frame with rows, as of the loop's last tick: its next frame continues there."""
         match channel:
             case "market_trades":
                 trades = self._tape.last_trades(product.name, self._seen_ms + 1, SNAPSHOT_TRADES)
@@ -133,7 +133,7 @@ class Feed:
         return frames.events(kind, "tickers", [row])
 
     def _candle_snapshot(self, connection: Connection, product: Product) -> None:
-        # Later than what the loop has seen, it could tell of a bucket while the last update of the one before is due.
+        # As of the last tick: later, it could contain a bucket before the last update of the previous one is sent.
         if rows := self._snapshots.of(product.name, self._seen_ms):
             self._send(connection, "candles", product, frames.candles("snapshot", product, rows))
 
@@ -218,7 +218,7 @@ class Feed:
         period_ns = int(self._options.heartbeat_ms * 1_000_000)
         for connection in self.connections.values():
             if connection.subscriptions.get("heartbeats"):
-                # Each connection is served by another "process", which has been up for another time.
+                # Each connection is served by another "process", with another uptime.
                 uptime_ns = time.monotonic_ns() - self._started_ns + _uptime_s(connection.number) * 1_000_000_000
                 events = frames.heartbeat(self._seen_ns, uptime_ns // period_ns, uptime_ns, text=text)
                 connection.send("heartbeats", self._timestamp(), events)
@@ -239,7 +239,7 @@ class Feed:
                 self._candle_snapshot(connection, self._tape.products[name])
 
     def announce(self, name: str, start_s: int) -> None:
-        """Send the candle of `start_s` as it is now."""
+        """Send the present candle of `start_s`."""
         product = self._tape.products[name]
         rows = self._tape.candles(name, Timeframe.M5, start_s, start_s + STEP_S, self._clock.now_ms()).tolist()
         if rows:
@@ -258,7 +258,7 @@ class Feed:
         return self._seen_ns // 1_000_000
 
     def _timestamp(self) -> str:
-        """What the loop has seen: no frame tells of a time whose candles are still to be sent, however busy we are."""
+        """Time of the last tick: no frame has a time whose candles are still unsent, however busy the loop is."""
         return frames.rfc3339_nano(self._seen_ns)
 
     def _broadcast(self, channel: str, product: Product, events: str) -> None:

@@ -13,7 +13,7 @@ _FIAT = {"USD": "US Dollar", "EUR": "Euro", "GBP": "British Pound"}
 
 
 class ProductPages:
-    """What is listed now, and its last 24 hours."""
+    """The listed products with their last 24 hours, and the currencies."""
 
     def __init__(self, trade_log: TradeLog, clock: ExchangeClock) -> None:
         self._tape = trade_log
@@ -21,7 +21,7 @@ class ProductPages:
         self._stats = DayStats(trade_log)
 
     def page(self, query: Query) -> object:
-        """The products that `query` asks for, aliases among them."""
+        """The products that `query` selects, including aliases."""
         now_ms = self._clock.now_ms()
         wanted = set(query.get("product_ids", ()))
         if one(query, "product_type", "SPOT") not in ("SPOT", "UNKNOWN_PRODUCT_TYPE", ""):
@@ -45,7 +45,7 @@ class ProductPages:
         }
 
     def row(self, product: Product, name: str) -> dict[str, object]:
-        """One product under the name that was asked for."""
+        """One product under the requested name."""
         now_ms, is_alias = self._clock.now_ms(), name != product.name
         day, online = self._stats.of(product.name, now_ms), self._tape.is_online(product.name, now_ms)
         quote = name.split("-")[1]
@@ -105,7 +105,7 @@ class ProductPages:
         }
 
     def rates(self) -> object:
-        """`GET /v2/exchange-rates`: units of each currency for one dollar, where there is a price in dollars."""
+        """`GET /v2/exchange-rates`: units of each currency for one dollar, if it has a price in dollars."""
         now_ms, rates = self._clock.now_ms(), {"USD": "1"}
         for product in self._tape.products.values():
             last = self._stats.of(product.name, now_ms).last

@@ -1,4 +1,4 @@
-"""The REST answers, as values: no network here. `Rest.answer` is the whole API."""
+"""The REST API as values, without a network. `Rest.answer` is the whole API."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ GRANULARITIES = {
 
 
 class Rest:
-    """The exchange's REST API over a tape and a clock. Safe to use from several threads."""
+    """The exchange's REST API over a trade log and a clock. Safe to use from several threads."""
 
     def __init__(self, trade_log: TradeLog, clock: ExchangeClock, options: Options, faults: Faults) -> None:
         self._tape = trade_log
@@ -56,7 +56,7 @@ class Rest:
         self._lock = threading.Lock()
 
     def answer(self, path: str, query: Query, *, fresh: bool = False) -> Reply:
-        """The answer to GET `path`. `fresh`: the client sent `cache-control: no-cache`."""
+        """The response to GET `path`. `fresh`: the client sent `cache-control: no-cache`."""
         key, now_ms = (path, repr(sorted(query.items()))), self._clock.now_ms()
         with self._lock:
             at_ms, kept = self._cached.get(key, (0, None))
@@ -72,7 +72,7 @@ class Rest:
         return reply
 
     def forget(self) -> None:
-        """Drop cached answers: the tape was changed."""
+        """Drop cached responses: the trade log has changed."""
         with self._lock:
             self._cached.clear()
 
@@ -104,7 +104,7 @@ class Rest:
         return unauthorized()
 
     def _of(self, name: str, compute: Callable[[Product, str, Query], Reply], query: Query) -> Reply:
-        """What `compute` says of the product called `name`, or 404."""
+        """The result of `compute` for the product called `name`, or 404."""
         canonical = self._tape.canonical(name)
         if canonical is None or self._tape.products[canonical].listed_ms > self._clock.now_ms():
             return not_found(name)
@@ -186,7 +186,7 @@ class Rest:
 
 
 def _span(query: Query, timeframe: Timeframe, now_s: int) -> tuple[int, int]:
-    """First and last second that a bucket may start at; without a range, the newest 350 buckets."""
+    """First and last start of a bucket (UNIX seconds); without a range, of the newest 350 buckets."""
     reach = (MAX_BUCKETS - 1) * timeframe.seconds
     if query.get("end") or not query.get("start"):
         last_s = whole(query, "end", timeframe.bucket(now_s))

@@ -1,4 +1,4 @@
-"""The server: one port for WebSocket, REST and the exchange's own controls under `/local/`."""
+"""The server: one port for WebSocket, REST and the controls under `/local/`."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ _COUNTED = (
 _SLOW = ("ONE_HOUR", "TWO_HOUR", "FOUR_HOUR", "SIX_HOUR", "ONE_DAY")
 
 MAX_ADDRESSES = 1_000
-"""Addresses that are counted; beyond that the least recently seen is forgotten."""
+"""Addresses that are counted; beyond that the least recently seen is dropped."""
 
 
 class Server:
-    """Everything that listens. `start` and `stop` belong to one event loop."""
+    """The local exchange's server. `start` and `stop` belong to one event loop."""
 
     def __init__(self, trade_log: TradeLog, clock: ExchangeClock, options: Options | None = None) -> None:
         self.options = options or Options()
@@ -63,10 +63,10 @@ class Server:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="local-exchange")
         self._runner: web.AppRunner | None = None
         self.feeding: asyncio.Task[None] | None = None
-        """The loop of the feed; it ends by itself only with an error."""
+        """The loop of the feed; ends only with an error, or if cancelled."""
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
-        """Listen; returns the port. Raises `OSError` where it is taken."""
+        """Listen; returns the port. Raises `OSError` if it is in use."""
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
@@ -81,7 +81,7 @@ class Server:
         return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:
-        """Close every connection and the port. Raises what ended the feed, if something did."""
+        """Close every connection and the port. Raises the error that ended the feed, if any."""
         closing = [c.close(1001, "going away") for c in list(self.feed.connections.values())]
         await asyncio.gather(*closing, return_exceptions=True)
         if self._runner is not None:
@@ -195,14 +195,14 @@ class Server:
         query = {name: request.query.getall(name) for name in request.query}
         fresh = "no-cache" in request.headers.get("cache-control", "")
         if path.endswith(("/products", "/exchange-rates")) or request.query.get("granularity") in _SLOW:
-            # Up to a fraction of a second of arithmetic: not on the loop that feeds the sockets.
+            # Takes up to a fraction of a second: not on the loop that feeds the sockets.
             return await asyncio.get_running_loop().run_in_executor(
                 self._pool, lambda: self.rest.answer(path, query, fresh=fresh)
             )
         return self.rest.answer(path, query, fresh=fresh)
 
     def _acting_for_another(self, path: str) -> str:
-        """`path` with another online product in the place of its own."""
+        """`path` with another online product instead of its own."""
         now_ms = self.clock.now_ms()
         others = (n for n in self.trade_log.products if self.trade_log.is_online(n, now_ms) and f"/{n}/" not in path)
         parts, other = path.split("/"), next(others, None)
@@ -227,7 +227,7 @@ class Server:
 
 
 def _limit(per_second: float) -> KeyedRateLimit:
-    """The exchange's limit per address: tokens that come at this rate, and at most a second's worth in store."""
+    """The exchange's limit per address: `per_second`, and at most one second's worth at once."""
     return KeyedRateLimit(per_second, burst_s=max(1.0, 1 / per_second), max_keys=MAX_ADDRESSES)
 
 
