@@ -47,7 +47,7 @@ class Control:
         injector: FaultInjector,
         feed: Feed,
     ) -> None:
-        self._tape = trade_log
+        self._trade_log = trade_log
         self._clock = clock
         self._ledger = ledger
         self._faults = faults
@@ -103,13 +103,13 @@ class Control:
         return self._time()
 
     def _truth(self, request: web.Request) -> object:
-        product = self._tape.known(request.query.get("product", ""))
+        product = self._trade_log.known(request.query.get("product", ""))
         timeframe = Timeframe.parse(request.query.get("timeframe", ""))
         now_ms = self._clock.now_ms()
         start_s, end_s = int(_number(request, "start", None)), int(_number(request, "end", now_ms / 1000))
         if (end_s - start_s) // timeframe.seconds > MAX_TRUTH:
             raise InvalidInput(f"truth: more than {MAX_TRUTH} buckets: request a shorter range")
-        return {"candles": self._tape.truth(product, timeframe, start_s, end_s, now_ms)}
+        return {"candles": self._trade_log.truth(product, timeframe, start_s, end_s, now_ms)}
 
     def _streams(self) -> list[dict[str, object]]:
         return [

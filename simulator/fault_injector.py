@@ -24,7 +24,7 @@ class FaultInjector:
     def __init__(self, feed: Feed, rest: Rest, trade_log: TradeLog, clock: ExchangeClock, faults: Faults) -> None:
         self._feed = feed
         self._rest = rest
-        self._tape = trade_log
+        self._trade_log = trade_log
         self._clock = clock
         self._faults = faults
         self._tasks: set[asyncio.Task[None]] = set()
@@ -68,17 +68,17 @@ class FaultInjector:
                 for _ in range(fault.count):
                     self._feed.candle_snapshots()
             case kinds.StaleUpdate():
-                self._feed.send_stale(self._tape.known(fault.product), fault.buckets_back)
+                self._feed.send_stale(self._trade_log.known(fault.product), fault.buckets_back)
             case kinds.Revise():
-                self._tape.print_late(fault.product, fault.start, now_ms, fault.price)
+                self._trade_log.print_late(fault.product, fault.start, now_ms, fault.price)
                 self._feed.trades_changed()
                 if fault.announce:
                     self._feed.announce(fault.product, fault.start)
             case kinds.ListProduct():
-                self._tape.list_product(fault.product, now_ms)
+                self._trade_log.list_product(fault.product, now_ms)
                 self._feed.trades_changed()
             case kinds.DelistProduct():
-                self._tape.delist_product(fault.product, now_ms, gone=fault.gone)
+                self._trade_log.delist_product(fault.product, now_ms, gone=fault.gone)
                 self._feed.trades_changed()
 
     def _send_garbage(self, fault: kinds.Garbage, now_ms: int) -> None:

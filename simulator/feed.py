@@ -39,7 +39,7 @@ class Feed:
     def __init__(
         self, trade_log: TradeLog, clock: ExchangeClock, options: Options, faults: Faults, ledger: Ledger
     ) -> None:
-        self._tape = trade_log
+        self._trade_log = trade_log
         self._clock = clock
         self._options = options
         self._faults = faults
@@ -86,7 +86,7 @@ class Feed:
         wanted = connection.subscriptions.setdefault(channel, {})
         for product in products:
             if channel != "heartbeats":
-                self._snapshot(connection, channel, self._tape.products[product])
+                self._snapshot(connection, channel, self._trade_log.products[product])
             wanted[product] = None
             if channel == "candles":
                 self._ticker.watch(product, self._seen_ms)
@@ -125,7 +125,7 @@ class Feed:
         """The events of a frame with rows, as of the loop's last tick: its next frame continues there."""
         match channel:
             case "market_trades":
-                trades = self._tape.last_trades(product.name, self._seen_ms + 1, SNAPSHOT_TRADES)
+                trades = self._trade_log.last_trades(product.name, self._seen_ms + 1, SNAPSHOT_TRADES)
                 return frames.events(kind, "trades", frames.trade_rows(product, trades))
             case "status":
                 return frames.events(kind, "products", [self._quotes.status(product, self._seen_ms)])
@@ -178,27 +178,27 @@ class Feed:
     def _send_candles(self, now_ms: int) -> None:
         final = self._options.final_update and not self._faults.find(NoFinalUpdate)
         for name, values in self._ticker.due(now_ms, final_update=final):
-            product = self._tape.products[name]
+            product = self._trade_log.products[name]
             self._broadcast("candles", product, frames.candles("update", product, [values]))
 
     def _send_trades(self, since_ms: int, now_ms: int) -> None:
         for name in self._wanted("market_trades"):
-            trades = self._tape.trades(name, since_ms + 1, now_ms + 1)
+            trades = self._trade_log.trades(name, since_ms + 1, now_ms + 1)
             if len(trades):
-                product = self._tape.products[name]
+                product = self._trade_log.products[name]
                 rows = frames.trade_rows(product, trades)
                 self._broadcast("market_trades", product, frames.events("update", "trades", rows))
 
     def _send_tickers(self, since_ms: int, now_ms: int) -> None:
         for name in self._wanted("ticker") | self._wanted("level2"):
-            if len(self._tape.trades(name, since_ms + 1, now_ms + 1)):
-                product = self._tape.products[name]
+            if len(self._trade_log.trades(name, since_ms + 1, now_ms + 1)):
+                product = self._trade_log.products[name]
                 self._broadcast("ticker", product, self._rows("update", "ticker", product))
                 self._update_book(product, now_ms)
         if time.monotonic() >= self._batch_at:
             self._batch_at = time.monotonic() + TICKER_BATCH_S
             for name in self._wanted("ticker_batch"):
-                product = self._tape.products[name]
+                product = self._trade_log.products[name]
                 self._broadcast("ticker_batch", product, self._rows("update", "ticker_batch", product))
 
     def _update_book(self, product: Product, now_ms: int) -> None:
@@ -236,19 +236,19 @@ class Feed:
         """Send every candle snapshot again."""
         for connection in self.connections.values():
             for name in connection.subscriptions.get("candles", ()):
-                self._candle_snapshot(connection, self._tape.products[name])
+                self._candle_snapshot(connection, self._trade_log.products[name])
 
     def announce(self, name: str, start_s: int) -> None:
         """Send the present candle of `start_s`."""
-        product = self._tape.products[name]
-        rows = self._tape.candles(name, Timeframe.M5, start_s, start_s + STEP_S, self._clock.now_ms()).tolist()
+        product = self._trade_log.products[name]
+        rows = self._trade_log.candles(name, Timeframe.M5, start_s, start_s + STEP_S, self._clock.now_ms()).tolist()
         if rows:
             self._broadcast("candles", product, frames.candles("update", product, rows))
 
     def send_stale(self, name: str, buckets_back: int) -> None:
         """Send the first state of a bucket again."""
-        product, start_ms = self._tape.products[name], (self._clock.now_ms() // STEP_MS - buckets_back) * STEP_MS
-        if states := track(self._tape, name, start_ms).states:
+        product, start_ms = self._trade_log.products[name], (self._clock.now_ms() // STEP_MS - buckets_back) * STEP_MS
+        if states := track(self._trade_log, name, start_ms).states:
             self._broadcast("candles", product, frames.candles("update", product, states[:1]))
 
     # --- frames

@@ -19,7 +19,7 @@ class Quotes:
     """Rows for the wire, computed from the trade log."""
 
     def __init__(self, trade_log: TradeLog) -> None:
-        self._tape = trade_log
+        self._trade_log = trade_log
         self._stats = DayStats(trade_log)
 
     def ticker(self, product: Product, now_ms: int, *, batch: bool = False) -> dict[str, str]:
@@ -49,7 +49,7 @@ class Quotes:
             "base_increment": product.size(1),
             "quote_increment": product.price(1),
             "display_name": f"{product.base}/{product.quote}",
-            "status": "online" if self._tape.is_online(product.name, now_ms) else "delisted",
+            "status": "online" if self._trade_log.is_online(product.name, now_ms) else "delisted",
             "status_message": "",
             "min_market_funds": "1",
         }
@@ -60,7 +60,7 @@ class Quotes:
         return {("bid", price): size for price, size in bids} | {("offer", price): size for price, size in asks}
 
     def _last(self, product: Product, now_ms: int) -> int:
-        last = self._tape.last_trades(product.name, now_ms + 1, 1)
+        last = self._trade_log.last_trades(product.name, now_ms + 1, 1)
         return int(last.price[-1]) if len(last) else 0
 
 

@@ -41,7 +41,7 @@ class Rest:
     """The exchange's REST API over a trade log and a clock. Safe to use from several threads."""
 
     def __init__(self, trade_log: TradeLog, clock: ExchangeClock, options: Options, faults: Faults) -> None:
-        self._tape = trade_log
+        self._trade_log = trade_log
         self._clock = clock
         self._rows = Rows(trade_log, faults)
         self._listing = ProductPages(trade_log, clock)
@@ -105,10 +105,10 @@ class Rest:
 
     def _of(self, name: str, compute: Callable[[Product, str, Query], Reply], query: Query) -> Reply:
         """The result of `compute` for the product called `name`, or 404."""
-        canonical = self._tape.canonical(name)
-        if canonical is None or self._tape.products[canonical].listed_ms > self._clock.now_ms():
+        canonical = self._trade_log.canonical(name)
+        if canonical is None or self._trade_log.products[canonical].listed_ms > self._clock.now_ms():
             return not_found(name)
-        return compute(self._tape.products[canonical], name, query)
+        return compute(self._trade_log.products[canonical], name, query)
 
     def _row(self, product: Product, name: str, _: Query) -> Reply:
         return as_json(self._listing.row(product, name))
@@ -157,9 +157,9 @@ class Rest:
             raise Internal("limit too large")
         start_s, end_s = whole(query, "start", 0), whole(query, "end", now_ms // 1000)
         until_ms = min(end_s * 1000 + 999, now_ms) + 1
-        trades = self._tape.last_trades(product.name, until_ms, max(1, min(limit, MAX_TRADES)))
+        trades = self._trade_log.last_trades(product.name, until_ms, max(1, min(limit, MAX_TRADES)))
         trades = trades.between(start_s * 1000, until_ms)
-        last = self._tape.last_trades(product.name, now_ms + 1, 1)
+        last = self._trade_log.last_trades(product.name, now_ms + 1, 1)
         bids, asks = book(int(last.price[0]), 1, 10**product.size_decimals) if len(last) else ([], [])
         more = {"bid": "", "ask": "", "exchange": "coinbase"}
         content = {
@@ -171,7 +171,7 @@ class Rest:
 
     def _book(self, product: Product, name: str, query: Query) -> Reply:
         now_ms, depth = self._clock.now_ms(), max(1, min(whole(query, "limit", 50), 500))
-        last = self._tape.last_trades(product.name, now_ms + 1, 1)
+        last = self._trade_log.last_trades(product.name, now_ms + 1, 1)
         bids, asks = book(int(last.price[0]), depth, 10**product.size_decimals) if len(last) else ([], [])
         content = {
             "pricebook": {

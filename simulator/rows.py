@@ -30,17 +30,17 @@ class Rows:
     """Reads candles and applies faults. Safe to use from several threads."""
 
     def __init__(self, trade_log: TradeLog, faults: Faults) -> None:
-        self._tape = trade_log
+        self._trade_log = trade_log
         self._faults = faults
         self._answers = count()
 
     def of(self, name: str, timeframe: Timeframe, first_s: int, last_s: int, now_ms: int) -> tuple[Candles, str]:
         """Candles with starts from `first_s` to `last_s`, oldest first; and the fault that changed them, or ""."""
         if not self._faults:
-            return self._tape.candles(name, timeframe, first_s, last_s + 1, now_ms), ""
+            return self._trade_log.candles(name, timeframe, first_s, last_s + 1, now_ms), ""
         behind_ms, note = self._behind_ms(name)
         now_ms -= behind_ms
-        rows = self._tape.candles(name, timeframe, first_s, last_s + 1, now_ms)
+        rows = self._trade_log.candles(name, timeframe, first_s, last_s + 1, now_ms)
         for change in (self._late, self._stale):
             changed = change(name, timeframe, rows, now_ms)
             if changed is not rows:
@@ -91,7 +91,7 @@ class Rows:
         if stale is None or newest + timeframe.seconds + stale.seconds <= now_ms / 1000:
             return rows
         half_ms = newest * 1000 + timeframe.seconds * 500
-        early = self._tape.candles(name, timeframe, newest, newest + 1, half_ms)
+        early = self._trade_log.candles(name, timeframe, newest, newest + 1, half_ms)
         if not len(early):
             return rows
         rows = rows.copy()

@@ -23,7 +23,7 @@ class CandleSnapshots:
     """Builds snapshots according to the options and the active faults."""
 
     def __init__(self, trade_log: TradeLog, options: Options, faults: Faults) -> None:
-        self._tape = trade_log
+        self._trade_log = trade_log
         self._options = options
         self._faults = faults
         self.zero_ms = 0
@@ -50,11 +50,11 @@ class CandleSnapshots:
 
     def _newest(self, product: str, buckets: int, now_ms: int) -> Candles:
         end_s = now_ms // STEP_MS * STEP_S + STEP_S
-        candles = self._tape.candles(product, Timeframe.M5, end_s - buckets * STEP_S, end_s, now_ms)
+        candles = self._trade_log.candles(product, Timeframe.M5, end_s - buckets * STEP_S, end_s, now_ms)
         open_s = end_s - STEP_S
         if not open_s * 1000 < self.zero_ms < end_s * 1000:
             return candles
-        since = candles_of(self._tape.trades(product, self.zero_ms, now_ms + 1), STEP_S)
+        since = candles_of(self._trade_log.trades(product, self.zero_ms, now_ms + 1), STEP_S)
         return np.concatenate((candles[candles["start_s"] < open_s], since))
 
 

@@ -43,14 +43,14 @@ class DayStats:
     """The last 24 hours of each product, cached for `MAX_AGE_S`."""
 
     def __init__(self, trade_log: TradeLog, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._tape = trade_log
+        self._trade_log = trade_log
         self._monotonic = monotonic
         self._kept: dict[str, tuple[float, int, Day]] = {}
 
     def of(self, product: str, now_ms: int) -> Day:
         at, then_ms, day = self._kept.get(product, (float("-inf"), 0, Day()))
         if self._monotonic() - at > MAX_AGE_S or not then_ms <= now_ms < then_ms + DAY_MS:
-            day = _day(self._tape.trades(product, now_ms - DAY_MS, now_ms + 1))
+            day = _day(self._trade_log.trades(product, now_ms - DAY_MS, now_ms + 1))
             self._kept[product] = (self._monotonic(), now_ms, day)
         return day
 

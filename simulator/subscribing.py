@@ -35,7 +35,7 @@ class Subscriber:
 
     def __init__(self, feed: Feed, trade_log: TradeLog, clock: ExchangeClock) -> None:
         self._feed = feed
-        self._tape = trade_log
+        self._trade_log = trade_log
         self._clock = clock
 
     async def take(self, connection: Connection, data: str | bytes) -> None:
@@ -74,9 +74,9 @@ class Subscriber:
             return ["heartbeats"]
         now_ms = self._clock.now_ms()
         if channel == "status" and not names:
-            names = list(self._tape.products)
-        found = dict.fromkeys(filter(None, map(self._tape.canonical, names)))
-        return [name for name in found if self._tape.is_online(name, now_ms)]
+            names = list(self._trade_log.products)
+        found = dict.fromkeys(filter(None, map(self._trade_log.canonical, names)))
+        return [name for name in found if self._trade_log.is_online(name, now_ms)]
 
 
 def is_plausible_jwt(token: str, now_s: float) -> bool:

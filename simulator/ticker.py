@@ -57,7 +57,7 @@ class CandleTicker:
     """The candles of all watched products. The next buckets are prepared ahead of time, a few at a time."""
 
     def __init__(self, trade_log: TradeLog) -> None:
-        self._tape = trade_log
+        self._trade_log = trade_log
         self._tracks: dict[str, Track] = {}
         self._prepared: dict[str, Track] = {}
         self._ready_until_ms = 0
@@ -84,7 +84,7 @@ class CandleTicker:
 
     def _restart(self, product: str, now_ms: int) -> None:
         self._ready_until_ms = 0
-        self._tracks[product] = track(self._tape, product, now_ms - now_ms % STEP_MS, self.zero_ms)
+        self._tracks[product] = track(self._trade_log, product, now_ms - now_ms % STEP_MS, self.zero_ms)
         self._tracks[product].advance(now_ms)
 
     def due(self, now_ms: int, *, final_update: bool) -> Iterator[tuple[str, CandleValues]]:
@@ -104,10 +104,10 @@ class CandleTicker:
         """Move on to the bucket `start_ms`, past skipped buckets."""
         first_ms = max(before_ms + STEP_MS, start_ms - MAX_CAUGHT_UP * STEP_MS)
         for missed_ms in range(first_ms, start_ms if final_update else 0, STEP_MS):
-            if states := track(self._tape, product, missed_ms, self.zero_ms).states:
+            if states := track(self._trade_log, product, missed_ms, self.zero_ms).states:
                 yield product, states[-1]
         prepared = self._prepared.pop(product, None)
-        current = prepared if prepared and prepared.start_ms == start_ms else track(self._tape, product, start_ms)
+        current = prepared if prepared and prepared.start_ms == start_ms else track(self._trade_log, product, start_ms)
         self._tracks[product] = current
         return current
 
@@ -122,10 +122,10 @@ class CandleTicker:
         for product in list(self._tracks):
             ready = self._prepared.get(product)
             if ready is None or ready.start_ms != next_ms:
-                self._prepared[product] = track(self._tape, product, next_ms)
+                self._prepared[product] = track(self._trade_log, product, next_ms)
                 yield
         if (now_ms + _AHEAD_MS) // PAGE_MS != now_ms // PAGE_MS:
             for product in list(self._tracks):
-                self._tape.trades(product, now_ms + _AHEAD_MS, now_ms + _AHEAD_MS + 1)
+                self._trade_log.trades(product, now_ms + _AHEAD_MS, now_ms + _AHEAD_MS + 1)
                 yield
         self._ready_until_ms = next_ms
