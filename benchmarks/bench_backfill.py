@@ -63,6 +63,7 @@ def bench_start(folder: Path) -> Iterable[Row]:
 
 CALLER = """
 import sys, time
+from redis import Redis
 from app.storage.budget import Budget
 budget = Budget(Redis.from_url(sys.argv[1]), "coinbase", float(sys.argv[2]))
 until = time.monotonic() + float(sys.argv[3])
