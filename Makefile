@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE # else each of hundreds of processes in a test 
 
 .PHONY: help demo run test fuzz check lint audit lock soak endurance chaos downtime simulate cures mutants bench clean
 
-help: ## list the targets
+help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(RUNTIME) ## the whole system on a local exchange at 60 times the speed; Ctrl-C stops it
@@ -46,7 +46,7 @@ lint: $(DEV)
 audit: $(DEV)
 	@$(PY) tools/audit.py
 
-lock: $(DEV) ## rebuild requirements*.lock after a change in requirements*.txt
+lock: $(DEV) ## rebuilds requirements*.lock after a change in requirements*.txt
 	$(PY) tools/lock.py
 
 endurance: $(DEV) ## 8 market hours with 100 products, fails if anything grows: HOURS=8 PRODUCTS=100
@@ -67,7 +67,7 @@ mutants: $(DEV) ## small faults in copies of the code; tests must detect each; s
 simulate: $(DEV) ## one installation in virtual time, days in seconds: make simulate SEEDS="1-10000" JOBS=2
 	$(PY) -m tests.simulation $(or $(SEEDS),1-200) --jobs $(or $(JOBS),1)
 
-cures: $(DEV) ## removes each fix of a data loss; which simulation seed detects that: JOBS=2
+cures: $(DEV) ## removes each fix of a data loss and finds the simulation seed that detects it: JOBS=2
 	$(PY) -m tests.simulation.cures $(MATCH) --seeds $(or $(SEEDS),1-1000) --jobs $(or $(JOBS),1)
 
 bench: $(PEERS) ## measures this project's promises on this machine; some: make bench ONLY="latency api"
