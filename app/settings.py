@@ -155,7 +155,7 @@ class Settings(BaseModel):
     web_port: int = Field(8000, ge=1, le=65535, description="Port of the web server.")
     web_token: Annotated[
         str,
-        _matching(r"([!-~]{16,200})?", "must have 16 to 200 visible ASCII characters, without a space"),
+        _matching(r"([!-~]{16,200})?", "must have 16 to 200 characters: visible ASCII without spaces"),
     ] = Field(
         "",
         repr=False,

@@ -128,7 +128,7 @@ def _days(text: str) -> float:
     except ValueError:
         days = 0.0
     if not (isfinite(days) and days > 0):
-        raise InvalidInput(f"invalid number of days {text[:40]!r}: expected more than 0")
+        raise InvalidInput(f"invalid number of days {text[:40]!r}: must be above 0")
     return days
 
 

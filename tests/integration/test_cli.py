@@ -256,8 +256,8 @@ def test_without_a_clock_there_is_nothing_to_reconcile(context: Context) -> None
         (2, "candles BTC-USD --start 301", "error: start is 301, which is no start of a 5m bucket"),
         (2, "indicators BTC-USD --limit 501", "error: limit is 501; it must be 1 to 500"),
         (2, "backfill BTC-USD --days 9999", "error: --days 9999 of 5m are 2879711 candles; at most 694 days are kept"),
-        (2, "backfill BTC-USD --days nan", "error: argument --days: invalid number of days 'nan': expected more than 0"),
-        (2, "backfill BTC-USD --days=-1", "error: argument --days: invalid number of days '-1': expected more than 0"),
+        (2, "backfill BTC-USD --days nan", "error: argument --days: invalid number of days 'nan': must be above 0"),
+        (2, "backfill BTC-USD --days=-1", "error: argument --days: invalid number of days '-1': must be above 0"),
         (2, "candles BTC-USD 7m", "error: argument TIMEFRAME: unknown timeframe '7m'"),
     ],
 )
