@@ -104,8 +104,8 @@ def test_an_alert_tells_all_about_itself(web: httpx.Client) -> None:
         ("limit=501", "limit"),
         ("timeframe=7m", "timeframe"),
         ("since=yesterday", "since"),
-        ("cursor=xyz", "cursor is not one of ours"),
-        ("cursor=%00", "cursor is not one of ours"),
+        ("cursor=xyz", "invalid cursor"),
+        ("cursor=%00", "invalid cursor"),
         ("produkt=BTC-USD", "produkt: no such parameter"),
     ],
 )
