@@ -47,7 +47,7 @@ MAX_SECONDS = 1e9
 """Longest interval of a periodic task: in effect, never."""
 
 MAX_CHARACTERS = 65_536
-"""Per setting."""
+"""Longest value of a setting."""
 
 
 def _is_selection(text: str) -> bool:
@@ -122,7 +122,7 @@ class Settings(BaseModel):
         60.0,
         ge=0,
         le=3600,
-        description="Exchange seconds after the end of a bucket from which REST is final about it.",
+        description="Exchange seconds after the end of a bucket from which a REST response about it is final.",
     )
     rest_requests_per_second: float = Field(
         5.0, ge=0.01, le=30, description="REST requests in any second, over all processes and hosts."

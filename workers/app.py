@@ -21,7 +21,7 @@ app = Celery(
 app.config_from_object("celeryconfig")
 
 ONCE_MORE = {"max_retries": 3, "default_retry_delay": 0}
-"""Options of each task: how it is retried if the process that ran it died. At once: a delay is sent as a time of this
+"""Options of each task: how it is retried if the process that ran it exits. At once: a delay is sent as a time of this
 host's clock, and a host whose clock is behind would hold the task until then.
 """
 

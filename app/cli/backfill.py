@@ -1,4 +1,4 @@
-"""Fetches the history of one series, with the queue, budget and workers of every other gap."""
+"""Fetches the history of one series, through the same queue, budget and workers as every gap."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _wait(context: Context, series: Series, request: BackfillRequest, wanted: ra
 def _left(context: Context, series: Series, wanted: range) -> int:
     """How many `wanted` buckets are missing, as far as the ring still reaches back and the exchange has them.
 
-    Candles that close meanwhile do not count, nor those they push out of the ring.
+    Candles that close later do not count, nor those that they push out of the ring.
     """
     clock = context.clock.read()
     newest_s = max(wanted[-1], _rules(context).newest(series.timeframe, clock.exchange_s if clock else 0))

@@ -93,7 +93,7 @@ class Delivery:
         return [first, *found] if found else []
 
     def _settle_together(self, claims: list[Claim], channel: Channel) -> int:
-        """Send the `claims` that are still true as one message; its outcome is that of each."""
+        """Send the `claims` that are still true as one message; its outcome applies to each."""
         said: list[Claim] = []
         for claim in claims:
             kind, reason = message_due(claim, self._settings.max_age_hours * 3_600_000)

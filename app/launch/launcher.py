@@ -226,7 +226,7 @@ def _banner(plan: Plan) -> str:
         if local
         else f"Candlewick on {plan.exchange_url}"
     )
-    redis = f"REDIS_URL={settings.redis_url} " if plan.redis else ""  # if set by the user, not needed
+    redis = f"REDIS_URL={settings.redis_url} " if plan.redis else ""  # not needed if the user has set it
     places = {
         "dashboard": plan.web_url,
         "API": f"{plan.web_url}/docs",

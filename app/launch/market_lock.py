@@ -11,7 +11,7 @@ KEY = f"{keys.PREFIX}:market"
 
 
 def claim(url: str, origin: str) -> None:
-    """Mark the Redis at `url` as holding prices of `origin`; `InvalidInput` if it holds those of another.
+    """Mark the Redis at `url` as holding prices of `origin`; `InvalidInput` if it holds other prices.
 
     Raises `Unready` if it cannot be written to, as a replica.
     """

@@ -66,7 +66,7 @@ class Channel(ABC):
     """Messages that may be in transit at the same time."""
 
     digests = False
-    """Whether old alerts are sent as one message, as for people, not as hundreds."""
+    """Whether people read it: then old alerts are sent as one message, not hundreds."""
 
     @property
     @abstractmethod

@@ -268,7 +268,7 @@ def seconds_of(value: object) -> float | None:
 
 
 def check_url(url: str, *, allow_private: bool) -> None:
-    """Raise `InvalidInput`, without showing `url`, if it cannot be sent to."""
+    """Raise `InvalidInput`, without showing `url`, if requests to it are not allowed."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -283,7 +283,7 @@ def check_url(url: str, *, allow_private: bool) -> None:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address, and any address embedded in it, is on the public internet."""
+    """Whether an IP address, or the address embedded in it, is on the public internet."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
