@@ -114,7 +114,7 @@ def test_it_starts_shows_where_to_look_and_ends_without_a_trace(launch: Launch, 
     assert f"Flower          http://127.0.0.1:{launch.ports['FLOWER_PORT']}" in output
     waiter = eventually(launch.waiter)
     assert f"command line    REDIS_URL={launch.redis_url} " in output
-    assert "cannot reach http://127.0.0.1:1 (" in _said(process, "every process keeps trying")
+    assert "cannot reach http://127.0.0.1:1 (" in _said(process, "every process keeps retrying")
     assert launch.redis_url in eventually((launch.root / "var/run/logs/waiter.log").read_text)
     process.send(signum)
     assert process.wait() == 0
@@ -205,7 +205,7 @@ def test_nothing_is_left_when_supervisor_is_killed(launch: Launch) -> None:
     _said(process, "dashboard answers")
     psutil.Process(int((launch.root / "var/run/supervisord.pid").read_text())).kill()
     assert process.wait() == 1
-    assert "Supervisor ended by itself" in process.output()
+    assert "Supervisor exited unexpectedly" in process.output()
     eventually(lambda: launch.running() == [], timeout=30)
 
 
@@ -232,7 +232,7 @@ def test_a_taken_port_is_named_with_what_it_is_for_and_how_to_move_it(launch: La
 def test_one_port_for_two_processes_is_an_error(launch: Launch) -> None:
     process = launch.start(FLOWER_PORT=launch.ports["WEB_PORT"])
     assert process.wait() == 2
-    assert "is also that of dashboard and API (WEB_PORT)" in process.output()
+    assert "is also used by dashboard and API (WEB_PORT)" in process.output()
 
 
 def test_a_folder_that_is_in_use_is_refused(launch: Launch) -> None:
@@ -373,7 +373,7 @@ def test_a_damaged_file_is_said_with_what_can_be_done_and_that_works(launch: Lau
     assert second.wait() == 1
     said = second.output()
     assert f"the data in {data} is damaged (Bad file format reading the append only file" in said
-    assert "move that folder away: REST gives all candles again, but past alerts" in said
+    assert "move that folder away: all candles are fetched again, but past alerts" in said
     assert f"redis-check-aof --fix '{file}'" in said
     assert launch.running() == []
     if way == "move":

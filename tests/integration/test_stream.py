@@ -450,7 +450,7 @@ def test_a_web_process_that_stops_ends_its_streams_and_they_go_on_at_the_next(
         ({"timeframes": ["30m"]}, 404, "use one of 5m, 1h"),
         ({"timeframes": ["7m"]}, 400, "timeframes|7m"),
         ({"kinds": ["closes"]}, 400, "^kinds: .*closes"),
-        ({"after": "yesterday"}, 400, "is no event id"),
+        ({"after": "yesterday"}, 400, "invalid event id"),
     ],
 )
 def test_a_wrong_question_is_refused_for_good(

@@ -181,7 +181,7 @@ def test_a_worker_that_lives_but_consumes_nothing_ends_itself_and_hands_back_wha
     os.kill(pid, signal.SIGSTOP)
     assert worker.wait(timeout=30) == -signal.SIGKILL
     eventually(lambda: not psutil.pid_exists(pid))
-    assert "none was taken" in worker.output()
+    assert "none was received" in worker.output()
     assert traps.client.llen(f"{OF_CELERY}alerts") + traps.client.hlen(f"{OF_CELERY}unacked") >= 2
 
 
