@@ -27,6 +27,7 @@ from app.launch.supervision import ProcessState, Supervisor, configuration, supe
 from app.storage.connection import connect
 from app.storage.fitness import ask, unfit
 from app.storage.heartbeats import process_records
+from app.storage.leftovers import earlier_version
 from app.util.stop import Stop
 
 CHECK_EVERY_S = 1.0
@@ -112,12 +113,14 @@ class Launcher:
         try:
             claim(url, self._plan.origin)
             with connect(url) as client:
-                server = ask(client)
+                server, earlier = ask(client), earlier_version(client)
         except RedisError as error:
             raise Unready(f"Redis at {shown(url)} stopped answering: {error}") from None
         if self._plan.redis and (version := Version.parse(f"{server.name} {server.version}")):
             mark(self._plan.data, version)
         self._say(f"Redis answers: {shown(url)}")
+        if earlier:
+            self._say(earlier)
         return unfit(server)
 
     def _await_first(self, url: str) -> None:
