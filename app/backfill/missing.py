@@ -111,7 +111,7 @@ class Gaps:
 
     @cached_property
     def traded(self) -> Starts:
-        """Starts of the closed candles with trades, oldest first; without doubted ones."""
+        """Starts of the closed candles with trades, oldest first; without disputed ones."""
         closed = self.view.over
         starts: Starts = closed["start_s"][has_trades(closed) & ~is_disputed(closed)].astype(np.int64)
         return starts
@@ -295,7 +295,7 @@ class Gaps:
 
     def _begin_s(self, first_s: int, lowest_s: int) -> int:
         """First bucket of a page, not before `lowest_s`, so that it has a certain candle before `first_s`; `lowest_s`
-        if there is none, or if it may be wrong, too, since `first_s` is doubted."""
+        if there is none, or if it may be wrong, too, since `first_s` is disputed."""
         first = self.view.records[self.view.records["start_s"] == first_s]
         records = self._certain_before(first_s)
         if not len(records) or is_disputed(first).any():

@@ -55,7 +55,7 @@ class RateLimitMiddleware:
         client = counted_as(scope["client"][0]) if scope.get("client") else None
         if client is None and not _is_forwarded(scope):
             return 0
-        return self._limit.wait_s(client or NOBODY)  # through a proxy nobody is this machine
+        return self._limit.wait_s(client or NOBODY)  # a proxy reports this machine as its client
 
 
 def counted_as(host: str) -> str | None:

@@ -90,5 +90,5 @@ def test_the_stream_goes_through_the_proxy_of_the_environment(monkeypatch: pytes
     assert proxy_of(monkeypatch, stream, ALL_PROXY="http://proxy.test:3128")["http_proxy_host"] == "proxy.test"
     assert proxy_of(monkeypatch, stream, ALL_PROXY="http://proxy.test", NO_PROXY="stream.test") == {}
     assert proxy_of(monkeypatch, "ws://stream.test/", HTTPS_PROXY="http://proxy.test") == {}
-    with pytest.raises(ConnectionEnded, match=r"must be http://…, and the environment names one of socks5://"):
+    with pytest.raises(ConnectionEnded, match=r"must be http://…, but the environment names one of socks5://"):
         proxy_of(monkeypatch, stream, ALL_PROXY="socks5://proxy.test:1080")

@@ -1,12 +1,12 @@
 """The close rule: what the updates of one product say about its buckets.
 
-An update is the whole candle of its bucket. So a bucket's last state is trusted at its end if at least one update for
-it came after the last break (a connect, a lost frame, a dead channel), and no break came since. Otherwise, and if no
-update came at all, the bucket is a suspected gap. Snapshots have holes and earn no trust, nor does an update that
-comes after the bucket was suspected because of a break: what it says is used until REST has been requested.
+An update is the whole candle of its bucket. So a bucket's last state is complete at its end if at least one update
+came after the last break (a connect, a lost frame, a dead channel), and no break came since. Otherwise, or without any
+update, the bucket is a suspected gap. Snapshots have gaps: they complete nothing. Neither does an update that comes
+after a break made the bucket a suspected gap: its candle is used until REST has answered.
 
-A bucket that was open when the connection was made closes as provisional, whatever its updates say: a server that was
-started again may count from zero.
+A bucket that was open when the connection was made closes as provisional, whatever its updates say: a restarted server
+may count from zero.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from app.market.timeframes import BASE
 
 STEP_S = BASE.seconds
 MAX_GAP_BUCKETS = 1000
-"""A gap reaches back at most this far: more than a cache's series holds is history, not repair."""
+"""A gap reaches back at most this far. Older buckets than a ring holds are not worth a gap."""
 
 QUIET = "no update in an unbroken stream"
 _REMEMBERED = 4
@@ -30,7 +30,7 @@ _FOR_EVER = 2**40
 class BucketBook:
     """The buckets of one product: those before `next_s` are decided, `next_s` is the oldest that is not.
 
-    `next_s` is None before the product's stream was whole for the first time; what was before is nobody's gap here.
+    `next_s` is None before the product's stream started for the first time; earlier buckets are never reported as gaps.
     """
 
     __slots__ = ("_broken_last_s", "_contradictions", "_gap_reason", "_held", "_is_complete", "_provisional",
@@ -51,13 +51,13 @@ class BucketBook:
         self._tally = tally
 
     def stream_started(self, open_s: int) -> None:
-        """The product's stream is whole from now, within the bucket `open_s`, on."""
+        """The product's stream is complete from now on, a moment within the bucket `open_s`."""
         self.live = True
         self.next_s = open_s if self.next_s is None else self.next_s
         self._provisional_last_s = self._broken_last_s = max(open_s, self.next_s)
 
     def stream_lost(self, reason: str) -> None:
-        """The product's stream is cut off; every bucket is in doubt until it begins again."""
+        """The product's stream ended; every bucket is a suspected gap until it starts again."""
         self.live = False
         self._is_complete = False
         self._provisional_last_s = self._broken_last_s = _FOR_EVER
@@ -72,7 +72,7 @@ class BucketBook:
             self._gap_reason = reason
 
     def restart(self, open_s: int, reason: str) -> list[FeedEvent]:
-        """The exchange's clock was set back: what was decided about the time from `open_s` on is void."""
+        """The exchange's clock was set back: decisions on buckets from `open_s` on are void."""
         if self.next_s is None or self.next_s <= open_s + STEP_S:
             return []
         last_s = self.next_s - STEP_S
@@ -83,20 +83,20 @@ class BucketBook:
         return [self._gap(open_s, last_s, reason, settled_only=False)]
 
     def mark_gap(self, first_s: int, reason: str) -> list[FeedEvent]:
-        """Decisions on the buckets from `first_s` on were made in a stream that turns out to have been dead."""
+        """The buckets from `first_s` on were decided while the stream was dead."""
         if self.next_s is None or first_s >= self.next_s:
             return []
         self._provisional.update(start_s for start_s in self._recent if start_s >= first_s)
         return [self._gap(first_s, self.next_s - STEP_S, reason, settled_only=False)]
 
     def mark_last_gap(self, reason: str) -> list[FeedEvent]:
-        """The bucket that was decided last may have been closed before its last update, which is lost now."""
+        """The bucket decided last may have closed before its last update, which is lost."""
         last_s = 0 if self.next_s is None else self.next_s - STEP_S
         was_decided = last_s in self._recent and last_s not in self._provisional
         return self.mark_gap(last_s, reason) if was_decided else []
 
     def preview(self, candle: UnifiedCandle) -> list[FeedEvent]:
-        """The open bucket's candle in a snapshot: worth showing, not worth trusting."""
+        """The open bucket's candle in a snapshot: shown, but not used for the close."""
         held = self._held
         if self.next_s is None or candle.start_s < self.next_s:
             return []
@@ -105,7 +105,7 @@ class BucketBook:
         return [CandleUpdated(candle)]
 
     def update(self, candle: UnifiedCandle) -> list[FeedEvent]:
-        """One update, of a product whose stream has begun. A later bucket decides all before it."""
+        """One update, of a product whose stream has started. A later bucket decides all before it."""
         assert self.next_s is not None
         if candle.start_s < self.next_s:
             return self._revise(candle)
@@ -143,9 +143,9 @@ class BucketBook:
         return events
 
     def _revise(self, candle: UnifiedCandle) -> list[FeedEvent]:
-        """An update for a bucket that is decided: the exchange knows better now, or the frame was delayed.
+        """An update for a decided bucket: a correction by the exchange, or a delayed frame.
 
-        A bucket in doubt stays so: more of it may have been lost, so REST is to be asked about this close too.
+        A suspected gap stays one: more updates may have been lost, so this close is requested from REST, too.
         """
         start_s = candle.start_s
         if start_s not in self._recent:
@@ -162,18 +162,18 @@ class BucketBook:
         is_provisional = start_s in self._provisional
         events: list[FeedEvent] = [CandleClosed(closed, provisional=is_provisional or start_s <= self._broken_last_s)]
         if is_provisional:
-            events.append(self._gap(start_s, start_s, "a late update of a bucket in doubt", settled_only=False))
+            events.append(self._gap(start_s, start_s, "a late update of a suspected gap", settled_only=False))
         return events
 
     def _contradict(self, start_s: int) -> None:
-        # One such frame was delayed. Several without a newer one between them: then the state we hold is the wrong one.
+        # One such frame was delayed. Several without a newer one between them: the held candle is wrong.
         self._tally["stale"] += 1
         self._contradictions += 1
         if self._contradictions >= _CONTRADICTIONS:
             self.invalidate(start_s, "the stream contradicts itself")
 
     def _remember(self, first_s: int, last_s: int, held: UnifiedCandle | None) -> None:
-        """Keep the newest of the buckets that are now decided, for revisions."""
+        """Keep the newest decided buckets, for revisions."""
         for start_s in range(max(first_s, last_s - (_REMEMBERED - 1) * STEP_S), last_s + STEP_S, STEP_S):
             self._recent[start_s] = held if start_s == first_s else None
         while len(self._recent) > _REMEMBERED:

@@ -1,6 +1,6 @@
 """One connection slot: a thread, at most one socket at a time, and the session that decides.
 
-Everything that is decided is decided in the session; here is only what a socket needs: open, read, send, close, wait.
+This file only opens, reads, sends, closes and waits; every decision is the session's.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _HEALTHY_MS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ConnectionHealth:
-    """One connection: what its session knows, and how its socket fares."""
+    """The state of one connection: its session and its socket."""
 
     session: SessionSnapshot
     attempts_failed: int
@@ -77,7 +77,7 @@ class StreamConnection:
         self._thread.start()
 
     def stop(self) -> None:
-        """Begin to end: wakes a wait at once, and a socket that is still being opened."""
+        """Start to end: interrupts a wait, and a socket that is being opened."""
         self._stopped.set()
         opening = self._socket
         if opening is not None and not self._session.is_open:
@@ -110,7 +110,7 @@ class StreamConnection:
             self._stopped.wait(backoff.next_s())
 
     def _connect_and_serve(self) -> int:
-        """One connection from opening to end; returns the milliseconds for which it was open."""
+        """Open and serve one connection; returns the milliseconds for which it was open."""
         if self._stopped.wait(self._dialler.connections.reserve()):
             return 0
         stream = self._socket = self._dialler.new_socket()
@@ -150,7 +150,7 @@ class StreamConnection:
         return local_ms - opened_local_ms
 
     def _serve(self, stream: StreamSocket) -> None:
-        """Read frames and let time pass, until we are stopped or the connection is no good."""
+        """Read frames and let time pass, until stopped; raises `ConnectionEnded` if the session wants to reconnect."""
         self._ticked_local_ms = self._read_clock()
         while not self._stopped.is_set():
             self._read(stream)
@@ -160,11 +160,11 @@ class StreamConnection:
                         break
 
     def _may_gather(self, stream: StreamSocket) -> bool:
-        """Whether what comes next may wait a little, and nothing is there yet."""
+        """Whether the next frames are not urgent, and none has arrived."""
         return not (self._session.expects_closes or self._stopped.is_set()) and stream.is_drained()
 
     def _read_all(self, stream: StreamSocket) -> bool:
-        """Whether anything was there."""
+        """Read all frames that arrived; whether there were any."""
         found = False
         while not (self._stopped.is_set() or stream.is_drained()):
             self._read(stream)
@@ -172,7 +172,7 @@ class StreamConnection:
         return found
 
     def _read(self, stream: StreamSocket) -> None:
-        """The next frame, or a moment without one."""
+        """Read the next frame; at most `_RECEIVE_S` without one."""
         data = stream.receive()
         local_ms = self._read_clock()
         if data is not None:

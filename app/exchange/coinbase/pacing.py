@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 
 class Limiter:
-    """At most `count` permits in any second, in the order they were asked for. Safe from any thread.
+    """At most `count` permits in any second, in the order of the requests. Safe to call from any thread.
 
-    The second is the exchange's: what leaves a second apart may arrive closer together, so ours is a little longer.
+    The exchange counts: messages sent a second apart may arrive closer together, so the window is a little longer. A
+    window, not `util.rate`: that allows a burst beside the rate.
     """
 
     WINDOW_S = 1.2
@@ -38,9 +39,9 @@ MESSAGES = Limiter(8)
 
 
 class AwakeClock:
-    """Milliseconds that only go forward, less those in which this thread itself stood still.
+    """Milliseconds that only go forward, without the time in which this thread was suspended.
 
-    A suspended machine or a slow callback is no silence of the exchange: what arrived meanwhile waits in the socket.
+    A suspended machine or a slow callback is not silence of the exchange: its frames wait in the socket.
     """
 
     _MAX_STEP_S = 1.0

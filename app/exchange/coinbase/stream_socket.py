@@ -32,11 +32,11 @@ _KEEPALIVE = [
 
 
 class ConnectionEnded(Exception):
-    """The connection is over, for the reason given."""
+    """The connection ended, for the given reason."""
 
 
 class Dialler:
-    """How to open a socket to the exchange, at a pace that all connections share."""
+    """Opens sockets to the exchange. Holds the limits that all connections share."""
 
     def __init__(self, url: str, timeout_s: float, connections: Limiter, messages: Limiter) -> None:
         self.connections = connections
@@ -54,7 +54,7 @@ class Dialler:
         stream.settimeout(_RECEIVE_S)
 
     def _proxy(self) -> dict[str, object]:
-        """What websocket-client has to know of the proxy that the environment names; empty where there is none."""
+        """Options of websocket-client for the proxy in the environment; empty if there is none."""
         parts, proxies = urlsplit(self._url), getproxies()
         scheme = "https" if parts.scheme == "wss" else "http"
         named = urlsplit(proxies.get(scheme) or proxies.get("all") or "")
@@ -62,7 +62,7 @@ class Dialler:
             return {}
         if named.scheme != "http":
             raise ConnectionEnded(
-                f"a proxy for the stream must be http://…, and the environment names one of {named.scheme}://"
+                f"the proxy for the stream must be http://…, but the environment names one of {named.scheme}://"
             )
         login = (unquote(named.username), unquote(named.password or "")) if named.username else None
         where = {"http_proxy_host": named.hostname, "http_proxy_port": named.port or 80, "http_proxy_auth": login}
@@ -96,7 +96,7 @@ class StreamSocket(WebSocket):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        # Whatever has come, at once, rather than the header, the length and the payload one by one.
+        # One read for all that arrived, instead of one each for header, length and payload.
         self.frame_buffer = _BoundedFrames(lambda _: self._recv(_READ_BYTES), True)  # type: ignore[no-untyped-call]
         self._message_bytes = 0
         self._poll: select.poll | None = None
@@ -125,7 +125,7 @@ class StreamSocket(WebSocket):
         return data
 
     def is_drained(self) -> bool:
-        """Whether nothing has come that is not read yet."""
+        """Whether everything that arrived has been read."""
         if any(self.frame_buffer.recv_buffer) or (isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()):
             return False
         if self._poll is None:

@@ -1,4 +1,4 @@
-"""The live feed of Coinbase: products spread over connections, each with a thread of its own."""
+"""The live feed of Coinbase: products spread over connections, each with its own thread."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ class CoinbaseAdapter(ExchangeAdapter):
             return self._started and all(c.is_open for c in self._connections)
 
     def health(self) -> list[ConnectionHealth]:
-        """How each connection fares."""
+        """The state of each connection."""
         with self._lock:
             connections = list(self._connections)
         return [c.health() for c in connections]
 
     def _place(self, products: list[str]) -> None:
-        """Give each of `products` to the connection with the fewest, and start as many as all of them need.
+        """Assign each of `products` to the connection with the fewest, and start as many connections as needed.
 
         Names of one stream stay together: what feeds `BTC-USD` feeds `BTC-USDC`.
         """
