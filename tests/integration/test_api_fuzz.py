@@ -50,7 +50,7 @@ class Api:
             @bounded
             @given(self._schema[path]["GET"].as_strategy(generation_mode=mode))
             def is_answered_as_described(case: Case) -> None:
-                filled.hear(self._context)
+                filled.publish_feed(self._context)
                 answer_of(case, session)
 
             is_answered_as_described()

@@ -135,7 +135,9 @@ def test_a_process_of_its_own_says_the_same(context: Context, line: str, code: i
     ages = re.compile(r"\d+(\.\d)? s ago *|[\d.]+ MB *")  # and the blanks that fill their columns
 
     def said(how: Callable[..., Ended]) -> tuple[int, str, str]:
-        filled.hear(context)  # the feed counts as gone after some seconds, which a busy machine takes to start one
+        filled.publish_feed(
+            context
+        )  # the feed counts as gone after some seconds, which a busy machine takes to start one
         done = how(context, *line.split())
         return done.returncode, ages.sub("", done.stdout), done.stderr
 

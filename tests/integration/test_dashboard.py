@@ -151,7 +151,7 @@ def wait_while_heard(context: Context, page: Page, selector: str) -> None:
     """A feed that was last heard 15 s ago counts as gone, and a busy machine takes longer to load a page."""
 
     def is_there() -> bool:
-        filled.hear(context)
+        filled.publish_feed(context)
         return page.locator(selector).count() == 1
 
     eventually(is_there)
@@ -266,7 +266,7 @@ def many(context: Context, count: int) -> list[str]:
             IndicatorValue(Series("coinbase", n, timeframe), 1, start_s, {**values, "macdv": random.normal(0, 90)})
             for n in names
         )
-    filled.hear(context)
+    filled.publish_feed(context)
     return names
 
 
@@ -384,7 +384,7 @@ def test_who_sees_the_newest_candle_goes_on_seeing_the_newest(visit: Open, conte
     chart(page)
     for number in range(12):
         context.candles.write([Write(SOL, bar(OPEN_S + 300 * number, 100.0 + number))])
-        filled.hear(context, (OPEN_S + 300 * number + 300) * 1000)
+        filled.publish_feed(context, (OPEN_S + 300 * number + 300) * 1000)
         eventually(lambda n=number: f"{100 + n:.2f}" in text(page, "#readout"))
     box = page.locator("#chart").bounding_box()
     seen = set()
@@ -429,7 +429,7 @@ def test_a_correction_is_redrawn_and_marked(visit: Open, context: Context, held:
 def test_a_gap_is_drawn_and_a_late_bar_fills_it(visit: Open, context: Context, held: dict[Series, Records]) -> None:
     missing = OPEN_S + 300
     context.candles.write([Write(SOL, np.concatenate([bar(OPEN_S, 101.0), bar(OPEN_S + 600, 102.0)]))])
-    filled.hear(context, (OPEN_S + 900 + 30) * 1000)
+    filled.publish_feed(context, (OPEN_S + 900 + 30) * 1000)
     page = visit("/product/SOL-USD")
     chart(page)
     assert text(page, "#gaps") == "1 gap: 2021-03-04 07:05"

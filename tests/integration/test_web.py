@@ -266,7 +266,7 @@ def test_behind_a_gap_there_are_too_few_candles(own: httpx.Client, context: Cont
     sol = Series("coinbase", "SOL-USD", Timeframe.M5)
     late = filled.walk(filled.OPEN_S + 300 * 60, 59, 300)
     context.candles.write([Write(sol, late)])
-    filled.hear(context, int(late["start_s"][-1] + 300) * 1000)
+    filled.publish_feed(context, int(late["start_s"][-1] + 300) * 1000)
     answer = eventually(lambda: a if (a := get(own, "/v1/indicators/SOL-USD", limit=5))["candles"] == 59 else None)
     assert list(answer) == ["product", "timeframe", "ready", "candles", "latest", "series", "reason"]
     assert (answer["ready"], answer["series"]) == (False, [])

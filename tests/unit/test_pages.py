@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.market.timeframes import Timeframe
-from tests.faults.pages import NEW_PER_PAGE, Connectivity, pages_missing, runs, told_nothing_new
+from tests.faults.pages import NEW_PER_PAGE, Connectivity, brought_nothing_new, pages_missing, runs
 
 M5, M15, H1 = Timeframe.M5, Timeframe.M15, Timeframe.H1
 FIRST_S = 360_000
@@ -56,8 +56,8 @@ def request(first: int, last: int, **changes: Any) -> dict[str, Any]:
 
 
 def test_a_request_that_tells_of_no_new_bucket_is_counted() -> None:
-    assert told_nothing_new([request(300, 900), request(600, 900)]) == 1
-    assert told_nothing_new([request(300, 900), request(600, 1_200)]) == 0
-    assert told_nothing_new([request(300, 900), request(300, 900, path="/x/ETH-USD/candles")]) == 0
-    assert told_nothing_new([request(300, 900, status=500), request(300, 900)]) == 0
-    assert told_nothing_new([{"path": "/x/time", "query": "", "status": 200}]) == 0
+    assert brought_nothing_new([request(300, 900), request(600, 900)]) == 1
+    assert brought_nothing_new([request(300, 900), request(600, 1_200)]) == 0
+    assert brought_nothing_new([request(300, 900), request(300, 900, path="/x/ETH-USD/candles")]) == 0
+    assert brought_nothing_new([request(300, 900, status=500), request(300, 900)]) == 0
+    assert brought_nothing_new([{"path": "/x/time", "query": "", "status": 200}]) == 0
