@@ -1,4 +1,4 @@
-"""What is old by now is one message to those who read it, the newest first; machines get each alert."""
+"""Old alerts are sent as one message to channels for people, newest first; machines receive each alert."""
 
 from __future__ import annotations
 
@@ -102,10 +102,10 @@ def test_without_the_exchange_s_time_nothing_is_old(indicators: IndicatorCache, 
     assert len(hook.got) == 3
 
 
-def test_what_was_withdrawn_meanwhile_is_not_in_it(indicators: IndicatorCache, deliveries: Deliveries) -> None:
+def test_withdrawn_alerts_are_not_in_it(indicators: IndicatorCache, deliveries: Deliveries) -> None:
     raise_alerts(indicators, range(1, 9), ("telegram",))
     kept = raise_alerts(indicators, range(1, 5), ("telegram",), revision=3)
-    raise_alerts(indicators, [8], (), revision=5)  # takes 1 to 7 back
+    raise_alerts(indicators, [8], (), revision=5)  # withdraws 1 to 7
     with service() as hook:
         delivery(deliveries, hook.url).drain("telegram")
     assert hook.got == [] or all(b"5 alerts" not in got.body for got in hook.got)
@@ -113,7 +113,7 @@ def test_what_was_withdrawn_meanwhile_is_not_in_it(indicators: IndicatorCache, d
 
 
 @pytest.mark.parametrize("refusal", [(500, {}, b""), (429, {"Retry-After": "0"}, b"")])
-def test_a_digest_that_is_not_taken_waits_whole_and_is_sent_once(
+def test_a_refused_digest_waits_whole_and_is_sent_once(
     refusal: Answer, indicators: IndicatorCache, deliveries: Deliveries
 ) -> None:
     ids = raise_alerts(indicators, range(1, 30), ("telegram",))
@@ -132,7 +132,7 @@ def test_a_digest_that_is_not_taken_waits_whole_and_is_sent_once(
 
 
 @pytest.mark.parametrize("lost", [(500, {}, b""), (408, {}, b""), Torn(b"")])
-def test_alerts_of_a_digest_that_may_have_arrived_are_taken_back_if_they_are_withdrawn(
+def test_withdrawn_alerts_of_a_digest_that_may_have_arrived_are_taken_back(
     lost: Answer | Torn, indicators: IndicatorCache, deliveries: Deliveries
 ) -> None:
     ids = raise_alerts(indicators, range(1, 9), ("telegram",))
@@ -151,7 +151,7 @@ def test_alerts_of_a_digest_that_may_have_arrived_are_taken_back_if_they_are_wit
 def test_a_channel_is_stopped_before_the_rest_of_a_digest_waits_again(
     refusal: Answer, indicators: IndicatorCache, deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else another worker would take them, and send at once."""
+    """Otherwise another worker would claim them and send at once."""
     ids = raise_alerts(indicators, range(1, 9), ("discord",))
     told = []
     again = Deliveries.defer

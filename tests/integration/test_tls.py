@@ -95,7 +95,7 @@ def trust(monkeypatch: pytest.MonkeyPatch) -> Callable[[TlsServer], None]:
     """Has this process trust a server's authority in the ordinary way, by two variables."""
 
     def trusted(server: TlsServer) -> None:
-        assert server.heard == b""
+        assert server.received == b""
         for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
             monkeypatch.setenv(name, str(server.ca))
 
@@ -119,9 +119,9 @@ def test_the_stream(serve: Serve, trust: Trust) -> None:
     assert "certificate verify failed" in feed_error(url)
     trust(server)
     assert "certificate verify failed" in feed_error(url.replace("localhost", "127.0.0.1")), "of another host"
-    assert server.heard == b""
+    assert server.received == b""
     assert "404" in feed_error(url)
-    assert server.heard.startswith(b"GET / HTTP/1.1\r\n")
+    assert server.received.startswith(b"GET / HTTP/1.1\r\n")
 
 
 def test_rest(serve: Serve, trust: Trust) -> None:
@@ -132,7 +132,7 @@ def test_rest(serve: Serve, trust: Trust) -> None:
     trust(server)
     with pytest.raises(Unavailable, match=r"Hostname mismatch|IP address mismatch"):
         by_address.time_ms()
-    assert server.heard == b""
+    assert server.received == b""
     assert rest.time_ms() == 1_769_093_410_123
 
 
@@ -152,4 +152,4 @@ def test_channels(serve: Serve, trust: Trust, name: str, security: str) -> None:
     assert SECRET not in str(caught.value)
     trust(server)
     build_channels(settings, environ)[name].send(example())
-    assert server.heard
+    assert server.received
