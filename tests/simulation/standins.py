@@ -129,7 +129,7 @@ class _Quiet:
     def __init__(self, *_: Any, **__: Any) -> None:
         pass
 
-    def tell(self, *_: Any, **__: Any) -> None:
+    def store(self, *_: Any, **__: Any) -> None:
         pass
 
     def beat(self) -> None:
@@ -164,7 +164,7 @@ def patched() -> Iterator[None]:
         put(patch.object(app.ingest.outbox, "threading", SimpleNamespace(Condition=_Condition)))
         put(patch.object(app.ingest.following, "threading", SimpleNamespace(Thread=_Thread)))
         put(patch.object(app.ingest.process, "Stop", _Stop))
-        put(patch.object(app.ingest.process, "LOOK_EVERY_S", 10.0))  # it costs a trip
+        put(patch.object(app.ingest.process, "CHECK_EVERY_S", 10.0))  # it costs a trip
         put(patch.object(app.ingest.process, "Heartbeat", _Quiet))
         put(patch.object(app.ingest.process, "HealthCache", _Quiet))
         put(patch.object(app.exchange.coinbase.websocket, "_Connection", _connection))
