@@ -1,4 +1,4 @@
-"""A short soak: the whole system, a fault a market hour, and the exchange's truth at the end."""
+"""A short soak: the whole system, a fault per market hour, and the exchange's truth at the end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_busiest_second_is_found_wherever_it_begins() -> None:
     assert most_in_a_second([5.0, 4.0, 3.0]) == 1
 
 
-def test_a_request_that_asks_only_for_what_is_known_is_counted() -> None:
+def test_a_request_for_known_buckets_is_counted() -> None:
     def request(first: int, last: int, at_s: int) -> dict[str, object]:
         query = f"start={first}&end={last}&granularity=FIVE_MINUTE"
         return {"path": "/x/BTC-USD/candles", "query": query, "status": 200, "note": "", "exchange_ms": at_s * 1000}

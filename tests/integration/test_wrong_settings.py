@@ -1,4 +1,4 @@
-"""Every program of the Procfile, and the launcher: of wrong settings each says what is wrong, and no more."""
+"""Every program of the Procfile, and the launcher, reports wrong settings and nothing more."""
 
 from __future__ import annotations
 
