@@ -32,12 +32,12 @@ def test_never_more_than_the_limit_in_any_second(pauses: list[float], count: int
         assert at - granted[i] > 1.199_999, "the network may take a fifth of a second longer for one than for another"
 
 
-def test_what_is_free_is_given_at_once() -> None:
+def test_free_capacity_is_granted_at_once() -> None:
     limiter = Limiter(8, Time())
     assert [limiter.reserve() for _ in range(9)] == [0.0] * 8 + [pytest.approx(Limiter.WINDOW_S)]
 
 
-def test_the_wait_grows_to_its_bound_and_begins_anew_after_a_success() -> None:
+def test_the_wait_grows_to_its_bound_and_restarts_after_a_success() -> None:
     backoff = Backoff(uniform=lambda _, most: most)
     assert [backoff.next_s() for _ in range(8)] == [1, 2, 4, 8, 16, 30, 30, 30]
     backoff.reset()
@@ -61,7 +61,7 @@ def test_it_never_overflows() -> None:
 
 
 @pytest.mark.parametrize(("stood_still", "counted"), [(0.1, 100), (1.0, 1_000), (60.0, 1_000)])
-def test_time_in_which_the_thread_stood_still_is_no_silence(stood_still: float, counted: int) -> None:
+def test_time_in_which_the_thread_stalled_is_not_silence(stood_still: float, counted: int) -> None:
     time = Time()
     clock = AwakeClock(time)
     time.now += stood_still
