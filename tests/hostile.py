@@ -46,7 +46,7 @@ def refusal_of(call: Callable[[], object]) -> str | None:
     return None
 
 
-def said_well(text: str, longest: int = 700) -> bool:
+def is_readable(text: str, longest: int = 700) -> bool:
     """Whether `text` is readable: no control character, no huge value, no piece of the secret."""
     assert len(text) <= longest, text[:longest]
     assert text.strip()

@@ -1,4 +1,4 @@
-"""What is remembered: a value until it has grown old, what was made until there is too much of it; never an error."""
+"""Caches: values by age, results by size; errors are never cached."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def test_an_old_value_is_read_again() -> None:
     assert [memo.get(), memo.get()] == [0, 1]
 
 
-def test_an_error_is_raised_each_time_and_forgotten() -> None:
-    words = iter([ValueError("away"), "back"])
+def test_an_error_is_raised_and_not_cached() -> None:
+    results = iter([ValueError("away"), "back"])
 
     def read() -> str:
-        if isinstance(word := next(words), Exception):
-            raise word
-        return str(word)
+        if isinstance(result := next(results), Exception):
+            raise result
+        return str(result)
 
     memo = TtlValue(read, for_s=60)
     with pytest.raises(ValueError, match="away"):
@@ -33,7 +33,7 @@ def test_an_error_is_raised_each_time_and_forgotten() -> None:
     assert memo.get() == "back"
 
 
-def test_what_was_made_is_made_once_until_too_much_else_was_asked_for() -> None:
+def test_a_result_is_made_once_until_it_is_evicted() -> None:
     made: list[bytes] = []
 
     def make(source: bytes) -> bytes:
@@ -44,30 +44,30 @@ def test_what_was_made_is_made_once_until_too_much_else_was_asked_for() -> None:
     assert [memo.get(b"a"), memo.get(b"b"), memo.get(b"a")] == [b"a" * 10, b"b" * 10, b"a" * 10]
     assert made == [b"a", b"b"]
     memo.get(b"c")
-    memo.get(b"a")  # asked for after b, so b was forgotten
+    memo.get(b"a")  # read after b, so b is evicted
     assert made == [b"a", b"b", b"c"]
     memo.get(b"b")
     assert made == [b"a", b"b", b"c", b"b"]
 
 
-def test_what_is_larger_than_the_bound_is_given_and_not_kept() -> None:
+def test_a_result_larger_than_the_bound_is_not_kept() -> None:
     memo = SizedLru(lambda source: source * 10, most_bytes=25)
     assert memo.get(b"long") == b"long" * 10
     assert memo.get(b"a") == b"a" * 10
 
 
-def test_what_is_the_same_as_at_the_last_look_is_not_made_again_and_all_else_is_forgotten() -> None:
+def test_only_entries_of_the_last_call_are_reused() -> None:
     made: list[bytes] = []
 
     def make(data: bytes) -> str:
         made.append(data)
         return data.decode()
 
-    look = IncrementalMap(make)
-    assert look([b"a", b"b", b"b"]) == ["a", "b", "b"]
-    assert look([b"b", b"c"]) == ["b", "c"]
-    assert look([b"a", b"c"]) == ["a", "c"]
+    convert = IncrementalMap(make)
+    assert convert([b"a", b"b", b"b"]) == ["a", "b", "b"]
+    assert convert([b"b", b"c"]) == ["b", "c"]
+    assert convert([b"a", b"c"]) == ["a", "c"]
     assert made == [b"a", b"b", b"b", b"c", b"a"]
     for number in range(1_000):
-        look([b"%d" % number])
-    assert len(look._kept) == 1
+        convert([b"%d" % number])
+    assert len(convert._kept) == 1
