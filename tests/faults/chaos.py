@@ -77,7 +77,7 @@ def schedule(seed: int, only: Sequence[str] = ()) -> list[tuple[float, Fault]]:
     return sorted(((chance.uniform(0, STRIKES_S), f) for f in chosen), key=lambda pair: pair[0])
 
 
-def strike(everything: World, plan: Sequence[tuple[float, Fault]], seed: int, say: Callable[[str], None]) -> None:
+def strike(everything: World, plan: Sequence[tuple[float, Fault]], seed: int, write: Callable[[str], None]) -> None:
     """Run all of `plan` and wait until the last fault is healed. Faults may overlap."""
     began = time.monotonic()
     steps: list[tuple[float, int, str, Waits]] = []
@@ -93,7 +93,7 @@ def strike(everything: World, plan: Sequence[tuple[float, Fault]], seed: int, sa
         wait_s = next(waits, None)
         if wait_s is None and plan[number][1].forgets:
             everything.losses.append((began_s[number] - AFTER_S, time.monotonic() + AFTER_S))
-        say(f"{now_s:5.1f} s  {name}{' is over' if wait_s is None else ''}")
+        write(f"{now_s:5.1f} s  {name}{' is over' if wait_s is None else ''}")
         if wait_s is not None:
             heapq.heappush(steps, (now_s + wait_s, number, name, waits))
 

@@ -205,7 +205,7 @@ class Result(NamedTuple):
         return [*(line for use in self.uses for line in use.grew), *self.wrong]
 
 
-def run(hours: float, products: int, seed: int, folder: Path, say: Callable[[str], None]) -> Result:
+def run(hours: float, products: int, seed: int, folder: Path, write: Callable[[str], None]) -> Result:
     """`hours` of market time."""
     listed = products + products // 10 + 1  # some of them are not in USD
     names, settings = (*PROCESSES, "watchdog"), {"PRODUCTS": f"top:{products}:USD"}
@@ -214,21 +214,21 @@ def run(hours: float, products: int, seed: int, folder: Path, say: Callable[[str
         context = system.context
         eventually(lambda: system.knows_every_series(products), timeout=120 + 6 * products, interval=0.5)
         followed = context.products.delivered()
-        say(f"started: {len(followed)} products")
+        write(f"started: {len(followed)} products")
         # Wait for events of an ordinary market, which `fill` copies.
         system.wait_until(max(WARM_S, system.now_s() + 1_200), timeout=600)
         url = f"http://127.0.0.1:{context.settings.web_port}"
         with clients(url):
             fill(context)
             request_everything(url, followed, context.settings.timeframes)
-            samples = list(_watch(everything, hours, say))
+            samples = list(_watch(everything, hours, write))
             events, alerts = int(context.redis.xlen(keys.EVENTS)), context.alerts.count()
         end_s = exchange.now_s()
         wrong = until_true(system, exchange, followed, context.settings.timeframes, end_s, end_s + HOUR_S)
         return Result(hours, len(followed), uses(samples), events, alerts, wrong)
 
 
-def _watch(everything: World, hours: float, say: Callable[[str], None]) -> Iterator[Sample]:
+def _watch(everything: World, hours: float, write: Callable[[str], None]) -> Iterator[Sample]:
     """A sample of every process, every five market minutes."""
     began_s, count = everything.exchange.now_s(), int(hours * HOUR_S / SAMPLE_S)
     for number in range(count):
@@ -237,7 +237,7 @@ def _watch(everything: World, hours: float, say: Callable[[str], None]) -> Itera
         hour = number * SAMPLE_S / HOUR_S
         seen = list(samples_now(everything, hour))
         if number * SAMPLE_S % HOUR_S == 0:
-            say(f"{hour:3.0f} h  " + ", ".join(f"{s.process} {s.memory / 1e6:.0f} MB" for s in seen))
+            write(f"{hour:3.0f} h  " + ", ".join(f"{s.process} {s.memory / 1e6:.0f} MB" for s in seen))
         yield from seen
 
 

@@ -54,19 +54,19 @@ def exchange_faults() -> list[Fault]:
     return [f for f in catalogue() if f.group in STREAM_AND_REST]
 
 
-def run(hours: float, products: int, seed: int, folder: Path, say: Callable[[str], None]) -> Result:
+def run(hours: float, products: int, seed: int, folder: Path, write: Callable[[str], None]) -> Result:
     """`hours` of market time."""
     chance, known = random.Random(seed), exchange_faults()
     with world(folder, products, seed, "ingest", "indicators", "backfill", "alerts", "beat") as everything:
         exchange, system = everything.exchange, everything.system
         timeframes = system.context.settings.timeframes
         eventually(lambda: system.has_started(products), timeout=60 + 2 * products, interval=0.5)
-        say(f"started: {len(followed(system, exchange))} products, {len(exchange.requests_for_candles())} requests")
+        write(f"started: {len(followed(system, exchange))} products, {len(exchange.requests_for_candles())} requests")
         began_s, faults = exchange.now_s(), Counter[str]()
         while exchange.now_s() < began_s + hours * HOUR_S:
             fault = chance.choice(known)
             faults[fault.name] += 1
-            say(f"{(exchange.now_s() - began_s) / HOUR_S:5.1f} h  {fault.name}")
+            write(f"{(exchange.now_s() - began_s) / HOUR_S:5.1f} h  {fault.name}")
             next_s = exchange.now_s() + chance.uniform(0.7, 1.0) * HOUR_S
             for wait_s in fault.strike(everything, chance):
                 time.sleep(wait_s)

@@ -78,14 +78,14 @@ def _round_s(world: World) -> float:
     return max(1, len(settings.timeframes) - 1) * settings.reconcile_seconds
 
 
-def _until_none(look: Callable[[], Iterator[str]], world: World, until_s: float) -> list[str]:
-    """What `look` still finds at `until_s` (exchange time)."""
+def _until_none(check: Callable[[], Iterator[str]], world: World, until_s: float) -> list[str]:
+    """What `check` still finds at `until_s` (exchange time)."""
     while True:
         try:
             is_last = world.exchange.now_s() > until_s
-            problems = list(look() if is_last else islice(look(), 1))
+            problems = list(check() if is_last else islice(check(), 1))
         except Exception as error:  # Redis may just be restarting
-            problems = [f"cannot look: {type(error).__name__}: {error}"]
+            problems = [f"cannot check: {type(error).__name__}: {error}"]
         if not problems or is_last:
             return problems
         time.sleep(0.3)
@@ -112,7 +112,7 @@ def _stuck(world: World) -> list[str]:
             *_unready(world.system.context.settings.web_port),
         ]
     except Exception as error:
-        return [*dead, f"cannot look: {type(error).__name__}: {error}"]
+        return [*dead, f"cannot check: {type(error).__name__}: {error}"]
 
 
 def _unstreamed(world: World) -> list[str]:

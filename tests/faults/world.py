@@ -138,9 +138,9 @@ class World:
             yield
             self.start_redis()
 
-    def run(self, *words: str) -> int:
+    def run(self, *arguments: str) -> int:
         """Run a command of the installation, such as `reconcile now`; returns its exit code."""
-        command = [sys.executable, "-m", "app", *words]
+        command = [sys.executable, "-m", "app", *arguments]
         return subprocess.run(command, cwd=ROOT, env={**os.environ, **self.system.env}, check=False).returncode
 
     def follow_listing(self) -> None:

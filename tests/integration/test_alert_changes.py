@@ -99,7 +99,7 @@ def again(records: Records, *closes: float, flags: int = CandleState.CONFIRMED) 
 @pytest.mark.parametrize(
     "text", [OTHER, rule("150, 170"), rule(more="cooldown_bars = 5\n"), rule(more='timeframes = ["1h"]\n')]
 )
-def test_an_alert_of_a_rule_that_is_gone_or_another_one_now_is_left_alone(
+def test_an_alert_of_a_removed_or_changed_rule_is_left_alone(
     installation: Installation, redis_client: Redis, text: str
 ) -> None:
     old = bars(0, *[100.0] * 99)
@@ -167,7 +167,7 @@ def test_an_older_alert_that_a_correction_would_hide_stays(installation: Install
     assert installation.standing() == [99]
 
 
-def test_what_an_earlier_alert_hides_is_not_restored_by_a_later_correction(installation: Installation) -> None:
+def test_an_alert_hidden_by_an_earlier_one_is_not_restored_by_a_correction(installation: Installation) -> None:
     text = rule(more="cooldown_bars = 5\n")
     old = bars(0, *[100.0] * 90)
     installation.put(old, text)
@@ -181,7 +181,7 @@ def test_what_an_earlier_alert_hides_is_not_restored_by_a_later_correction(insta
     assert installation.standing() == [96, 97]
 
 
-def test_a_bar_that_turns_out_to_show_another_event_of_the_rule_stands_with_that_one(
+def test_an_alert_takes_over_another_event_of_its_rule_at_the_same_bar(
     installation: Installation, redis_client: Redis
 ) -> None:
     """As after a gap: the first values rest on a short window and may show another event."""
@@ -209,7 +209,7 @@ def test_a_provisional_candle_raises_nothing_until_it_is_confirmed(installation:
 
 
 @pytest.mark.parametrize(("close", "standing"), [(120.0, [100]), (170.0, [99])])
-def test_a_provisional_candle_that_is_corrected_raises_what_is_true(
+def test_a_corrected_provisional_candle_raises_the_true_alert(
     installation: Installation, close: float, standing: list[int]
 ) -> None:
     installation.put(bars(0, *[100.0] * 99))
@@ -258,7 +258,7 @@ def test_bars_judged_by_a_faster_worker_are_not_pending_again(installation: Inst
     assert installation.cursor().pending_s == T0 + 300 * 200
 
 
-def test_alerts_behind_a_gap_stand_once_it_is_filled_in_whichever_order(installation: Installation) -> None:
+def test_alerts_behind_a_gap_stand_once_it_is_filled_in_any_order(installation: Installation) -> None:
     closes = [100.0] * 80 + [160.0, 160.0, 100.0, 160.0, 100.0, 100.0, 160.0, 160.0]
     candles = bars(0, *closes)
     installation.put(candles[:80])

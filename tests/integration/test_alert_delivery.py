@@ -118,7 +118,7 @@ class Odd(Channel):
         raise RecursionError(f"{SECRET} {message.id}")
 
 
-def test_whatever_a_channel_raises_counts_as_a_try(
+def test_any_exception_of_a_channel_counts_as_a_try(
     indicators: IndicatorCache, deliveries: Deliveries, caplog: pytest.LogCaptureFixture
 ) -> None:
     (identity,) = raise_alerts(indicators, [1], ("hook",))

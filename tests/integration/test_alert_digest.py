@@ -52,7 +52,7 @@ def states(deliveries: Deliveries, ids: list[str], channel: str) -> set[str]:
     return {alert.said.get((channel, "raised"), {}).get("state") for alert in read}
 
 
-def test_after_a_night_the_old_ones_are_one_message_and_the_new_ones_come_alone(
+def test_after_a_night_old_alerts_are_one_message_and_new_ones_are_single(
     indicators: IndicatorCache, deliveries: Deliveries
 ) -> None:
     ids = raise_alerts(indicators, NIGHT, ("discord",))
@@ -81,7 +81,7 @@ def test_old_is_counted_in_bars_of_their_own_timeframe(indicators: IndicatorCach
     assert len(hook.got) == 2, "the bar of yesterday is nine hours old, and the newest"
 
 
-def test_one_old_alert_comes_as_any_other(indicators: IndicatorCache, deliveries: Deliveries) -> None:
+def test_a_single_old_alert_is_sent_like_any_other(indicators: IndicatorCache, deliveries: Deliveries) -> None:
     raise_alerts(indicators, [1], ("telegram",))
     with service() as hook:
         assert delivery(deliveries, hook.url).drain("telegram") == 1
@@ -153,19 +153,19 @@ def test_a_channel_is_stopped_before_the_rest_of_a_digest_waits_again(
 ) -> None:
     """Otherwise another worker would claim them and send at once."""
     ids = raise_alerts(indicators, range(1, 9), ("discord",))
-    told = []
+    deferred = []
     again = Deliveries.defer
 
     def seen(self: Deliveries, claim: Claim, reason: str, after_s: float) -> None:
         state = self.state(claim.channel)
-        told.append((claim.alert.id, bool(state.disabled or state.paused_ms)))
+        deferred.append((claim.alert.id, bool(state.disabled or state.paused_ms)))
         again(self, claim, reason, after_s)
 
-    monkeypatch.setattr(Deliveries, "again", seen)
+    monkeypatch.setattr(Deliveries, "defer", seen)
     with service(lambda _: refusal) as hook:
         delivery(deliveries, hook.url).drain("discord")
         assert len(hook.got) == 1
-    assert sorted(i for i, is_stopped in told if is_stopped) == sorted(ids[1:])
+    assert sorted(i for i, is_stopped in deferred if is_stopped) == sorted(ids[1:])
 
 
 def test_a_channel_that_is_broken_keeps_them_all(indicators: IndicatorCache, deliveries: Deliveries) -> None:

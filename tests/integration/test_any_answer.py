@@ -16,7 +16,7 @@ from app.alerts.settings import AlertSettings
 from app.delivery.channels.build import build_channels
 from app.delivery.channels.channel import Channel, DeliveryError
 from app.delivery.channels.http import DEFAULT_PAUSE_S, MAX_PAUSE_S
-from tests.hostile import NUMBERS, SECRET, said_well, some
+from tests.hostile import NUMBERS, SECRET, is_readable, some
 from tests.integration.test_alert_channels import message
 from tests.servers import listening
 
@@ -92,7 +92,7 @@ def tried(talker: Talker, name: str, answer: bytes) -> DeliveryError | None:
     except DeliveryError as refusal:
         error = refusal
     assert 0 <= pause_s <= 60
-    assert error is None or said_well(str(error), 300)
+    assert error is None or is_readable(str(error), 300)
     assert error is None or error.retry_after_s is None or 0 <= error.retry_after_s <= MAX_PAUSE_S
     return error
 

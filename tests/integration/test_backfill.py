@@ -17,7 +17,7 @@ StartExchange = Callable[..., Exchange]
 StartSystem = Callable[..., System]
 
 
-def test_the_start_takes_what_a_ring_holds_and_processes_that_end_or_die_lose_nothing(
+def test_the_start_fills_the_rings_and_killed_processes_lose_nothing(
     start_exchange: StartExchange, start_system: StartSystem
 ) -> None:
     exchange = start_exchange("--products", "6", "--start", "2021-03-04T00:00:00Z")

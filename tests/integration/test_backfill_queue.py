@@ -214,7 +214,7 @@ def test_a_lease_is_longer_than_a_request_takes_and_a_retry_waits(
     assert 15_000 < scored(redis_client, "delayed") <= 21_000
 
 
-def test_nothing_waits_for_more_than_a_quarter_of_an_hour_behind_what_is_more_urgent() -> None:
+def test_no_request_waits_more_than_15_minutes_behind_more_urgent_ones() -> None:
     assert urgency(max(Priority), D1) * module.STEP_MS < 900_000
 
 

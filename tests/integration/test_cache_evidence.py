@@ -86,7 +86,7 @@ def test_a_candle_replaces_a_note(cache: CandleCache, state: CandleState) -> Non
     assert (flags(cache), whole(cache).silent_s) == ([state], ())
 
 
-def test_a_note_replaces_what_an_older_bucket_left_in_its_slot(cache: CandleCache) -> None:
+def test_a_note_replaces_an_older_bucket_in_its_slot(cache: CandleCache) -> None:
     put(cache, records((B0 - CAPACITY * STEP, CONFIRMED)))
     assert put(cache, silent()) == [Outcome.UPDATED]
     assert whole(cache).silent_s == (B0,)
@@ -284,7 +284,7 @@ def test_a_provisional_candle_is_not_resolved_by_another_one(cache: CandleCache)
     assert flags(cache) == [CLOSED | PROVISIONAL]
 
 
-def test_a_close_that_contradicts_what_was_confirmed_is_refused_and_named(cache: CandleCache) -> None:
+def test_a_close_that_contradicts_a_confirmed_candle_is_refused_and_named(cache: CandleCache) -> None:
     put(cache, records((B0, CONFIRMED, 10.0, 1)))
     (written,) = cache.write([Write(series(), records((B0, CLOSED, 10.5, 2)))])
     assert (written.outcomes, written.before[0]["close"].tolist()) == ([Outcome.REFUSED], [10.0])

@@ -38,7 +38,7 @@ def held(cache: CandleCache) -> list[tuple[int, int, float]]:
     return [(int(r["start_s"]), int(r["flags"]) & 3, float(r["close"])) for r in view.records]
 
 
-def test_a_bucket_goes_from_forming_over_closed_to_confirmed_and_never_back(cache: CandleCache) -> None:
+def test_a_bucket_is_forming_then_closed_then_confirmed_and_never_back(cache: CandleCache) -> None:
     outcomes = put(
         cache,
         records((B0, FORMING, 10.0, 1)),
@@ -198,7 +198,7 @@ def test_a_range_that_wraps_around_the_ring_is_read_in_order(cache: CandleCache)
         assert starts.tolist() == list(range(last - (count - 1) * STEP, last + 1, STEP))
 
 
-def test_rings_of_any_length_are_read_whatever_length_is_usual(cache: CandleCache, redis_client: redis.Redis) -> None:
+def test_rings_of_any_length_are_read(cache: CandleCache, redis_client: redis.Redis) -> None:
     put(cache, run(B0, CAPACITY))
     last = B0 + (CAPACITY - 1) * STEP
     expected = cache.read(series(), B0, last)

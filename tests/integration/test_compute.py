@@ -189,7 +189,7 @@ def test_a_late_change_far_behind_the_window_reaches_its_longer_candle(context: 
     assert hourly["high"] == 99.0
 
 
-def test_an_empty_bucket_that_comes_with_another_close_carries_that_of_the_candle_before_it(context: Context) -> None:
+def test_an_empty_bucket_with_a_wrong_close_receives_that_of_the_candle_before_it(context: Context) -> None:
     write(context, "A-USD", run(DAY_S, 60), empty(DAY_S + 60 * 300, 99.0))
     update(context, "A-USD", 60, 60)
     (quiet,) = context.candles.read(series("A-USD"), DAY_S + 60 * 300, DAY_S + 60 * 300).records

@@ -334,7 +334,7 @@ def test_timeframes_are_tabs_with_links(visit: Open, held: dict[Series, Records]
 
 
 @pytest.mark.usefixtures("held")
-def test_what_is_seen_is_in_the_link(visit: Open) -> None:
+def test_the_view_is_in_the_link(visit: Open) -> None:
     page = visit("/product/SOL-USD")
     chart(page)
     page.locator("#chart").focus()

@@ -43,7 +43,7 @@ def test_a_user_without_info_rights_gets_a_status_that_reports_it(context: Conte
 
 
 @pytest.mark.parametrize(
-    ("info", "words"),
+    ("info", "part"),
     [
         ({"redis_version": "7.2", "redis_mode": "cluster"}, "runs as a cluster"),
         ({"redis_version": "7.2", "dragonfly_version": "df-1"}, "Dragonfly is not Redis"),

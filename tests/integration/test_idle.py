@@ -40,7 +40,7 @@ def test_more_connections_than_files_block_no_client(port: int, sent: bytes) -> 
         assert health(port) == 200
 
 
-def test_a_connection_on_which_nothing_comes_is_closed(port: int) -> None:
+def test_an_idle_connection_is_closed(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port)) as silent, socket.create_connection(("127.0.0.1", port)) as slow:
         silent.settimeout(0.01)
 

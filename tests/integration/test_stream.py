@@ -204,7 +204,7 @@ def test_forming_candles_come_only_on_request_and_have_no_id(follow: Callable[..
     assert {e.kind for e in other.events} == {"close"}
 
 
-def test_everything_of_a_whole_system_comes(
+def test_all_events_of_a_whole_system_come(
     start_exchange: Callable[..., Exchange], start_system: Callable[..., System]
 ) -> None:
     system = start_system(start_exchange("--products", "3"), PRODUCTS="all:USD", TIMEFRAMES="5m,15m")

@@ -249,7 +249,7 @@ def test_indicators_are_those_of_the_newest_closed_candles(web: httpx.Client, he
         assert [v.get(name) for v in answer["series"]] == [getattr(p, name) for p in defined]
 
 
-def test_latest_is_what_the_worker_stored_and_what_it_rests_on(own: httpx.Client, context: Context) -> None:
+def test_latest_is_the_stored_value_with_its_basis(own: httpx.Client, context: Context) -> None:
     answer = get(own, "/v1/indicators/BTC-USD", timeframe="1h", limit=1)
     latest, [newest] = answer["latest"], answer["series"]
     assert {k: latest[k] for k in newest} == newest
@@ -354,7 +354,7 @@ def test_status_shows_backfills_corrections_budget_and_queues(own: httpx.Client,
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/v1/summary"])
-def test_an_empty_installation_is_alive_but_not_ready(context: Context, path: str) -> None:
+def test_an_empty_installation_is_live_but_not_ready(context: Context, path: str) -> None:
     with served(context) as web:
         assert get(web, "/healthz") == {"status": "alive"}
         assert web.get("/readyz").status_code == 503

@@ -110,7 +110,7 @@ def test_silence_is_noted_and_requested_when_its_first_bucket_has_settled(contex
     assert context.queue.claim(SETTLES_MS) == GAP
 
 
-def test_a_gap_is_requested_at_once_whatever_was_requested_before_and_its_closes_are_provisional(
+def test_a_gap_is_requested_at_once_and_its_closes_are_provisional(
     context: Context,
 ) -> None:
     context.candles.write([Write(series(), run(B0, 3, CandleState.CLOSED))])

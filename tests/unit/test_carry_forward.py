@@ -40,7 +40,7 @@ def test_carrying_stops_at_a_trade_and_at_a_gap() -> None:
     assert len(updated_empty_candles(chain, M5)) == 0
 
 
-def test_empty_buckets_carry_what_is_marked_up_to_the_next_trade() -> None:
+def test_empty_buckets_carry_marks_up_to_the_next_trade() -> None:
     held = np.concatenate([run(B0, 1), *(empty(B0 + i * STEP, 10.0) for i in (1, 2)), run(B0 + 3 * STEP, 1)])
     behind = np.concatenate([held, *(empty(B0 + i * STEP, 10.0) for i in (4, 5))])
     for marked, carry in (([0], [0, 1, 2]), ([2], [2]), ([1], [1, 2]), ([3], [3, 4, 5]), ([], [])):

@@ -62,7 +62,7 @@ def test_adjacent_and_repeated_buckets_become_ranges(
 
 
 @given(st.lists(BUCKETS), st.integers(1, 7))
-def test_ranges_cover_exactly_what_is_missing(buckets: list[int], limit: int) -> None:
+def test_ranges_cover_exactly_the_missing_buckets(buckets: list[int], limit: int) -> None:
     ranges = merge(np.array(at(*buckets), dtype=np.int64), STEP, limit)
     covered = [start for first, last in ranges for start in range(first, last + 1, STEP)]
     assert covered == sorted(set(at(*buckets))), "all of them, once each, nothing else, oldest first"

@@ -111,7 +111,7 @@ def test_secrets_are_not_written_to_disk(procfile: Path) -> None:
     assert "hunter2" not in configuration(plan.root, plan.folder, plan.programs, plan.redis)
 
 
-def test_a_socket_whose_name_would_be_too_long_goes_elsewhere() -> None:
+def test_a_socket_with_a_too_long_path_is_moved() -> None:
     deep = Path("/" + "a" * 120)
     assert len(os.fsencode(socket_path(deep, "a.sock"))) < 95
     assert socket_path(deep, "a.sock") != socket_path(Path("/" + "b" * 120), "a.sock")

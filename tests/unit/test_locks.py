@@ -32,7 +32,7 @@ def pinned(path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_lock_holds_exactly_what_is_pinned_each_with_its_hashes(source: str) -> None:
+def test_a_lock_holds_exactly_the_pinned_packages_with_their_hashes(source: str) -> None:
     lock = (ROOT / source).with_suffix(".lock")
     assert pinned(lock) == pinned(ROOT / source)
     for entry in re.split(r"\n(?=\S)", lock.read_text().strip())[1:]:
@@ -41,7 +41,7 @@ def test_a_lock_holds_exactly_what_is_pinned_each_with_its_hashes(source: str) -
         assert all(re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}", each) for each in hashes), first
 
 
-def test_whatever_a_pinned_package_needs_on_any_python_and_platform_is_pinned_too() -> None:
+def test_all_dependencies_on_any_python_and_platform_are_pinned() -> None:
     known = pinned(ROOT / SOURCES[1])
     missing = {
         f"{distribution.name}: {text}"

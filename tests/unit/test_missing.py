@@ -120,7 +120,7 @@ def test_empty_and_provisional_candles_are_not_anchors() -> None:
     assert known.next_page() == page(1, 5)
 
 
-def test_the_newest_gap_comes_first_with_what_its_page_reaches_besides() -> None:
+def test_the_newest_gap_comes_first_with_others_on_its_page() -> None:
     known = gaps(run(B0, 400), run(start(410), 100), run(start(520), 100), run(start(1200), 5), now=at(1205, 61))
     newest = known.next_page()
     assert newest == page(851, 1200), "from the first trade behind the newest gap as far back as a page goes"
@@ -138,7 +138,7 @@ def test_a_long_gap_is_filled_page_by_page_each_ending_at_a_known_candle() -> No
     assert gaps(known, now=at(1000, 61), origin=Origin.given(B0)).next_page() is None
 
 
-def test_a_series_wants_all_that_its_ring_holds_until_its_origin_is_proven() -> None:
+def test_a_series_requests_its_whole_ring_until_its_origin_is_proven() -> None:
     first = gaps(run(start(651), 350), now=at(1001, 61), origin=NO_ORIGIN)
     assert first.next_page() == page(302, 651)
     assert first.is_history
@@ -150,7 +150,7 @@ def test_a_series_wants_all_that_its_ring_holds_until_its_origin_is_proven() -> 
     assert len(gaps(run(start(651), 350), now=at(1001, 61), origin=proven).lost) == 0
 
 
-def test_nothing_is_requested_that_the_ring_does_not_reach() -> None:
+def test_nothing_is_requested_outside_the_ring() -> None:
     known = gaps(run(start(-100), 100), run(start(900), 100), now=at(1000, 61))
     assert known.lost[0] == start(1000 - CAPACITY + 2)
 
@@ -162,7 +162,7 @@ def test_provisional_candles_are_requested_once_they_have_settled() -> None:
     assert gaps(run(B0, 5), provisional(5), now=at(6, 60)).next_page() == page(4, 6)
 
 
-def test_of_a_longer_timeframe_only_what_cannot_be_built_is_requested() -> None:
+def test_only_unbuildable_buckets_of_a_longer_timeframe_are_requested() -> None:
     hours = run(B0 // 900 * 900, 3, step=900)
     now = float(hours["start_s"][-1]) + 20 * 900
     view = View(hours, 1, Origin.given(int(hours["start_s"][0])), int(now) - 900_000)
@@ -187,7 +187,7 @@ def test_a_longer_candle_with_trades_is_requested_while_a_part_of_it_is_uncovere
     assert not built(f + 3, f + 4, f + 5, requested_s=when - 10).except_s, "no trade is known that it would tell of"
 
 
-def test_a_page_of_a_longer_series_ends_behind_what_cannot_be_built_and_at_the_open_bucket_the_second_time() -> None:
+def test_a_page_of_a_longer_series_ends_behind_unbuildable_buckets_and_then_at_the_open_one() -> None:
     first, last = M15.bucket(B0), M15.bucket(B0) + 40 * 900
     now = last + 900 + 61.0
     built = Built(first + 10 * 900)

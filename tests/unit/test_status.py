@@ -87,7 +87,7 @@ def test_a_series_that_was_never_requested_is_starting() -> None:
     assert readiness(of(NOTHING, None)) == (False, True, "not requested yet")
 
 
-def test_a_series_whose_requests_are_given_up_has_started_as_far_as_it_can() -> None:
+def test_a_series_with_given_up_requests_counts_as_started() -> None:
     refused = SeriesFacts(BTC, NOTHING, None, False, refusal="404 not supported")
     assert readiness(series_status(refused, NOW, settling_s=60)) == (
         False,
@@ -145,7 +145,7 @@ def test_a_product_that_began_days_ago_is_ready_with_its_few_candles_of_a_day() 
     assert readiness(of_a_day(young, few, begun_s=None)) == (False, True, "too few candles: 3 of 60")
 
 
-def test_a_series_whose_newest_candles_are_provisional_is_not_ready_unless_it_is_used_to_such_silences() -> None:
+def test_a_series_with_a_provisional_tail_is_not_ready_unless_its_silences_are_as_long() -> None:
     def provisional_ranges(provisional: int) -> Latest:
         return value(ready=True)._replace(provisional=provisional)
 

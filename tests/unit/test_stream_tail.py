@@ -96,7 +96,7 @@ def test_when_events_are_lost(after: int, oldest: int | None, newest: int, trimm
     assert is_lost(EventId(after, 0), first, EventId(newest, 0), trimmed=trimmed) is lost
 
 
-def test_a_frame_has_one_line_of_data_whatever_is_in_it() -> None:
+def test_a_frame_has_one_line_of_data_for_any_content() -> None:
     frame = event_frame(Event(EventId(1, 2), "close", "BTC-USD", "5m", b'{"a":\r\n1}'))
     assert frame == b'id: 1-2\nevent: close\ndata: {"a":1}\n\n'
 

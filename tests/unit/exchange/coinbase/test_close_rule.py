@@ -195,7 +195,7 @@ def test_one_impossible_volume_does_not_shut_out_the_truth_as_a_trusted_close() 
     assert spans(events) == [(0, 0, False)]
 
 
-def test_delayed_frames_with_a_newer_one_between_them_are_no_contradiction() -> None:
+def test_delayed_frames_with_a_newer_one_between_them_are_not_a_contradiction() -> None:
     venue = Venue()
     for volume in (5, 4, 4, 6, 5):
         venue.update(row(T, volume=volume))

@@ -121,7 +121,7 @@ def test_any_reply_is_data_or_an_error_of_ours(body: bytes, status: int, more: d
         ([], None, []),
     ],
 )
-def test_a_page_covers_what_lies_between_its_oldest_and_its_newest_row(
+def test_a_page_covers_the_buckets_between_its_oldest_and_its_newest_row(
     answered: list[int], covered: tuple[int, int] | None, empty: list[int]
 ) -> None:
     read = page(rest({"candles": [rows(4)[number] for number in answered]}))

@@ -31,7 +31,7 @@ LISTING = [
 ]
 
 
-def test_all_is_by_volume_and_without_what_does_not_trade() -> None:
+def test_all_is_by_volume_and_without_untradable_products() -> None:
     assert select_products(["all:USD"], LISTING) == ["BTC-USD", "ETH-USD", "AAA-USD", "ADA-USD"]
 
 
@@ -44,7 +44,7 @@ def test_the_order_of_the_listing_does_not_matter() -> None:
     assert select_products(["all:USD"], LISTING[::-1]) == select_products(["all:USD"], LISTING)
 
 
-def test_named_products_pass_whatever_they_are() -> None:
+def test_named_products_are_selected_in_any_case() -> None:
     assert select_products(["OLD-USD", "BTC-USDC", "top:1:USD", "BTC-USD", "NOPE-USD"], LISTING) == [
         "OLD-USD",
         "BTC-USDC",
