@@ -317,6 +317,6 @@ def test_tries_ranges_and_failures_of_a_product_that_is_not_followed_go_together
         queue.note_uncovered(gap(product), (Uncovered(300, 600, 1.0, 2),))
         queue.fail(gap(product, D1), "why", NOW_MS)
     assert queue.forget({"BTC-USD"}) == 3
-    for part in ("attempts", "asked", "failures"):
+    for part in ("attempts", "uncovered", "failures"):
         (kept,) = redis_client.hkeys(f"cw:2:backfill:coinbase:{part}")
         assert b"BTC-USD" in kept

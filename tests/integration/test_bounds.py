@@ -108,7 +108,7 @@ def test_the_backfill_queue_holds_a_request_once_in_any_state(redis_client: redi
                     queue.done(request)
                 case 4:
                     queue.postpone(request, turn + 1)
-    for part in ("urgency", "attempts", "failures", "asked"):
+    for part in ("urgency", "attempts", "failures", "uncovered"):
         assert redis_client.hlen(keys.backfill("coinbase", part)) <= len(requests)
     for part in ("ready", "settling", "delayed", "leased"):
         assert redis_client.zcard(keys.backfill("coinbase", part)) <= len(requests)
