@@ -61,7 +61,7 @@ chaos: $(DEV) ## the whole system under faults: make chaos SEEDS="1-200" JOBS=2
 downtime: $(DEV) ## everything is stopped for market hours, and comes back: HOURS="1 6 30 48 100 1000" PRODUCTS=25
 	$(PY) -m tests.faults.downtime --hours $(or $(HOURS),1 6 30 48 100 1000) --products $(or $(PRODUCTS),25)
 
-mutants: $(DEV) ## small faults made in copies, each of which a test must see; some: make mutants ONLY="needs proof" JOBS=2
+mutants: $(DEV) ## small faults made in copies, each of which a test must see; some: make mutants ONLY="missing interpret" JOBS=2
 	$(PY) -m tests.mutants $(ONLY) --jobs $(or $(JOBS),1) --generate $(or $(GENERATE),0) --seed $(or $(SEED),1)
 
 simulate: $(DEV) ## one installation in virtual time, days in seconds: make simulate SEEDS="1-10000" JOBS=2

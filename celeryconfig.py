@@ -91,7 +91,7 @@ worker_send_task_events = True
 task_send_sent_event = False  # costs half of a publish and tells Flower nothing more
 
 # Beat. The tasks ask the exchange's clock whether their time has come, and only one of several beats is heard
-beat_scheduler = "workers.beat:PilelessScheduler"  # by a clock that nobody sets, never onto a pile
+beat_scheduler = "workers.beat:BoundedScheduler"  # by a clock that nobody sets, never onto a pile
 beat_enable_remote_control = True  # `celery inspect ping -d celerybeat@host` is a true liveness probe
 beat_schedule = {
     "scan": _every(5, "workers.backfill.scan", "backfill"),

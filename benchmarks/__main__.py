@@ -1,7 +1,7 @@
-"""What is promised, measured on this machine, in one table: python -m benchmarks [macdv] [latency] ...
+"""Performance targets, measured on this machine, in one table: python -m benchmarks [macdv] [latency] ...
 
-Each benchmark runs in a process of its own, one after the other. Ends with 1 where something promised was not reached.
-`bench_alert_latency`, `bench_repair` and `bench_stream` have tables of their own: python -m benchmarks.bench_backfill
+Each benchmark runs in its own process, one after the other. Exits with 1 if a target was missed.
+`bench_alert_latency`, `bench_backfill` and `bench_stream` print their own tables: python -m benchmarks.bench_backfill
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.support import ROOT
 
 NAMES = ("latency", "restart", "growth", "ingest", "macdv", "cache", "scan", "api", "strangers", "dashboard")
 INTO = "--into"
-"""Only for the processes that are started from here: the file for what one benchmark found."""
+"""For child processes only: the file for the figures of one benchmark."""
 
 
 def main(arguments: list[str]) -> int:
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
         Path(arguments[2]).write_bytes(orjson.dumps([figure._asdict() for figure in found]))
         return 0
     if unknown := [name for name in arguments if name not in NAMES]:
-        print(f"no such benchmark: {unknown[0]}; there are {', '.join(NAMES)}", file=sys.stderr)
+        print(f"no such benchmark: {unknown[0]}; use {', '.join(NAMES)}", file=sys.stderr)
         return 2
     began_s = time.monotonic()
     figures, failed = [], []
@@ -49,12 +49,12 @@ def main(arguments: list[str]) -> int:
         f"{time.monotonic() - began_s:.0f} s; {psutil.cpu_count()} cores, load {psutil.getloadavg()[0]:.1f} at the end"
     )
     for name in failed:
-        print(f"{name} broke: its error is above", file=sys.stderr)
+        print(f"{name} failed: see its error above", file=sys.stderr)
     return int(bool(failed) or not all(figure.is_reached for figure in figures))
 
 
 def _run(name: str) -> Iterator[Figure]:
-    """What one benchmark finds, in a process of its own."""
+    """Run one benchmark in its own process; yields its figures."""
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "figures"
         subprocess.run([sys.executable, "-m", "benchmarks", name, INTO, str(answer)], cwd=ROOT, check=True)
@@ -63,8 +63,8 @@ def _run(name: str) -> Iterator[Figure]:
 
 
 def _table(figures: list[Figure]) -> Table:
-    table = Table(title="what is promised, and what was seen: the median of the runs")
-    for column in ("figure", "to reach", "median", "spread", "runs", "ratio", ""):
+    table = Table(title="targets, and the measured median of the runs")
+    for column in ("figure", "target", "median", "spread", "runs", "ratio", ""):
         table.add_column(column, justify="left" if column == "figure" else "right")
     for figure in figures:
         sign = "≤" if figure.better == "lower" else "≥"

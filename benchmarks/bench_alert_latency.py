@@ -1,8 +1,8 @@
-"""From the close of a candle to the request at a webhook: python -m benchmarks.bench_alert_latency [rounds]
+"""Latency from a close to the webhook request of its alert: python -m benchmarks.bench_alert_latency [rounds]
 
-Real processes: Redis, an indicator worker, an alerts worker, and an HTTP server. At each round 25 products close a
-candle of 5m at once, all of which cross a price; what is measured begins when the candles are written, and ends when
-the webhook's request has arrived.
+Real processes: Redis, an indicator worker, an alerts worker, and an HTTP server. In each round, 25 products close a 5m
+candle at once, and each crosses a price. A latency begins when the candles are written, and ends when the webhook's
+request has arrived.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ allow_private = true
 
 
 def candles(first: int, count: int) -> Records:
-    """Bars whose close lies above and below 100 in turn."""
+    """Bars with closes above and below 100 in turn."""
     numbers = np.arange(first, first + count)
     records = np.zeros(count, RECORD)
     records["start_s"], records["flags"] = T0 + 300 * numbers, CandleState.CLOSED
@@ -66,7 +66,7 @@ def candles(first: int, count: int) -> Records:
 
 
 def close(context: Context, first: int, count: int = 1) -> None:
-    """What an ingest process does when candles close."""
+    """Write closes and send tasks, as an ingest process does."""
     series = [Series("coinbase", product, Timeframe.M5) for product in PRODUCTS]
     written = context.candles.write([Write(s, candles(first, count), Origin.given(T0)) for s in series])
     context.clock.set((T0 + 300 * (first + count)) * 1000)
@@ -74,7 +74,7 @@ def close(context: Context, first: int, count: int = 1) -> None:
 
 
 def rounds(folder: Path, count: int) -> Iterator[list[float]]:
-    """Latencies in ms, one a product, for each round."""
+    """Latencies in ms of each round, one per product."""
     arrived: dict[str, float] = {}
 
     def answer(_: int) -> Answer:
@@ -117,13 +117,13 @@ def rounds(folder: Path, count: int) -> Iterator[list[float]]:
 def main(count: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
         found = list(rounds(Path(folder), count))
-    latencies = sorted(ms for a_round in found[1:] for ms in a_round)  # the first one opens the connections
+    latencies = sorted(ms for a_round in found[1:] for ms in a_round)  # the first round opens the connections
     median = statistics.median(latencies)
     most = statistics.median(map(max, found[1:]))
     print(f"{count} rounds of {len(PRODUCTS)} products: close → webhook request")
-    print(f"  median {median:.0f} ms (to reach: under {TARGET_MS})")
+    print(f"  median {median:.0f} ms (target: under {TARGET_MS})")
     print(f"  95 % under {latencies[len(latencies) * 95 // 100]:.0f} ms, most {latencies[-1]:.0f} ms")
-    print(f"  the last one of a round, median: {most:.0f} ms")
+    print(f"  the last of a round, median: {most:.0f} ms")
     return int(median >= TARGET_MS)
 
 

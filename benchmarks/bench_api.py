@@ -1,8 +1,8 @@
-"""How fast the API answers for 700 products: python -m benchmarks.bench_api
+"""Speed of the API with 700 products: python -m benchmarks.bench_api
 
-Starts a Redis and a web process on a full cache. Candles, for one series and for all in turn: how many requests are
-answered in a second, and what 99 of 100 wait at most at about the promised rate. What is remembered for a while is
-asked for after that, so that it is read anew.
+Starts a Redis and a web process on a full cache. For candles, of one series and of all in turn: requests per second,
+and their p99 at about the target rate. Responses that are cached for a while are requested after that time, so that
+they are read again.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from tests.support import free_port
 PRODUCTS, BARS = 700, 600
 RUNS, SECONDS, CONNECTIONS = 5, 2, 16
 PAUSE_MS = 8
-"""Of each connection, where the wait is measured: together they ask as often as is promised, or a bit more."""
+"""Of each connection, when the latency is measured: together they send about the target rate, or a bit more."""
 COMPUTED = {"/v1/overview": 30.0, "/v1/status": 100.0, "/v1/summary": 100.0, "/readyz": 100.0, "/metrics": 100.0}
-"""What is promised of each (ms) when it has to be read."""
+"""Target of each (ms) if it has to be read."""
 REMEMBERED_S = 0.7
-"""More than any of them is remembered for."""
+"""Longer than any of them is cached."""
 
 
 def figures() -> list[Figure]:
@@ -50,7 +50,7 @@ def figures() -> list[Figure]:
 
 
 def fill(context: Context) -> list[str]:
-    """Every product with full series closed up to now, the open bucket of 5m, and indicators."""
+    """Write every product's full series closed up to now, the open 5m bucket, and indicators."""
     names = [f"P{number:03}-USD" for number in range(PRODUCTS)]
     context.products.follow(FollowedProduct(name, name) for name in names)
     for timeframe in context.settings.timeframes:
@@ -71,7 +71,7 @@ def _candles(port: int, names: list[str]) -> list[Figure]:
     found = []
     for what, products in (("one series", names[:1]), (f"{len(names)} series in turn", names)):
         paths = [f"/v1/candles/{name}?timeframe=5m&limit=500" for name in products]
-        load(port, paths, connections=CONNECTIONS, seconds=1)  # the server's memory is warm, as it is after minutes
+        load(port, paths, connections=CONNECTIONS, seconds=1)  # warms up the server
         runs = [load(port, paths, connections=CONNECTIONS, seconds=SECONDS) for _ in range(RUNS)]
         found.append(Figure(f"500 candles, {what}", "requests/s", 1500, [run.per_second for run in runs], "higher"))
         runs = [load(port, paths, connections=CONNECTIONS, seconds=SECONDS, pause_ms=PAUSE_MS) for _ in range(RUNS)]
@@ -85,7 +85,7 @@ def _computed(context: Context, port: int) -> list[Figure]:
     with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
         for path, target in COMPUTED.items():
             waits = [_wait_ms(context, client, path) for _ in range(RUNS)]
-            found.append(Figure(f"{path} of {PRODUCTS} products, read anew", "ms", target, waits))
+            found.append(Figure(f"{path} of {PRODUCTS} products, not cached", "ms", target, waits))
     return found
 
 
@@ -99,7 +99,7 @@ def _wait_ms(context: Context, client: httpx.Client, path: str) -> float:
 
 def main() -> int:
     found = figures()
-    print(f"asked by {CLIENT}")
+    print(f"client: {CLIENT}")
     for figure in found:
         print(figure)
     return 0 if all(figure.is_reached for figure in found) else 1

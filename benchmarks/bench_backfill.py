@@ -1,6 +1,6 @@
-"""What the backfill promises, measured: python -m benchmarks.bench_backfill [start] [budget] [disconnect]
+"""Targets of the backfill: python -m benchmarks.bench_backfill [start] [budget] [disconnect]
 
-Each runs real processes against a local exchange; one table at the end. Without arguments: all of them.
+Each runs real processes on a local exchange; one table at the end. Without arguments: all of them.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Row(NamedTuple):
 
 
 def bench_start(folder: Path) -> Iterable[Row]:
-    """25 products in six timeframes, from nothing."""
-    # In real time: at 60 times the pace, the minutes alone would need the whole budget.
+    """A start with 25 products in six timeframes, from an empty Redis."""
+    # At real speed: at 60 times that, the 1m candles alone would need the whole budget.
     timeframes = "1m,5m,15m,1h,4h,1d"
     with world(folder, PRODUCTS, 1, *PROCESSES, speed=1, TIMEFRAMES=timeframes) as everything:
         exchange, system = everything.exchange, everything.system
@@ -50,10 +50,10 @@ def bench_start(folder: Path) -> Iterable[Row]:
         }
         times = sorted(r["monotonic_s"] for r in first.values())
         floor = len(series) / BUDGET
-        yield Row("start: series asked for", str(len(series)), str(PRODUCTS * 6))
-        yield Row("start: time, of the budget's floor", f"{(times[-1] - times[0]) / floor:.2f}", "≤ 1.10")
-        yield Row("start: requests in all by then", str(len([r for r in asked if r["monotonic_s"] <= times[-1]])), "")
-        yield Row("start: answers of 429", str(sum(r["status"] == 429 for r in ledger)), "0")
+        yield Row("start: series requested", str(len(series)), str(PRODUCTS * 6))
+        yield Row("start: time / the budget's minimum", f"{(times[-1] - times[0]) / floor:.2f}", "≤ 1.10")
+        yield Row("start: all requests by then", str(len([r for r in asked if r["monotonic_s"] <= times[-1]])), "")
+        yield Row("start: 429 responses", str(sum(r["status"] == 429 for r in ledger)), "0")
         yield Row("start: busiest second", str(most_in_a_second([r["monotonic_s"] for r in asked])), f"≤ {BUDGET}")
         many = [Series("coinbase", p, t) for p in system.context.products.delivered() for t in Settings().timeframes]
         eventually(lambda: all(system.context.indicators.read_revisions(many)), timeout=20)
@@ -63,6 +63,7 @@ def bench_start(folder: Path) -> Iterable[Row]:
 
 CALLER = """
 import sys, time
+from redis import Redis
 from app.storage.budget import Budget
 budget = Budget(Redis.from_url(sys.argv[1]), "coinbase", float(sys.argv[2]))
 until = time.monotonic() + float(sys.argv[3])
@@ -74,7 +75,7 @@ while (left := until - time.monotonic()) > 0:
 
 
 def bench_budget(folder: Path) -> Iterable[Row]:
-    """Four processes that want as much as they can get, for a minute."""
+    """Four processes that request as many permits as possible, for a minute."""
     seconds = 60
     (folder / "redis").mkdir()
     with RedisServer(folder / "redis", free_port()) as server:
@@ -88,13 +89,13 @@ def bench_budget(folder: Path) -> Iterable[Row]:
 
 
 def bench_disconnect(folder: Path) -> Iterable[Row]:
-    """Twenty minutes of market without a connection."""
+    """A disconnect of twenty market minutes."""
     with world(folder, PRODUCTS, 1, *PROCESSES) as everything:
         exchange, system = everything.exchange, everything.system
         eventually(lambda: system.has_started(PRODUCTS), timeout=120, interval=0.1)
         system.wait_until(system.now_s() + 60)
         before = len(exchange.requests_for_candles())
-        # The connection comes back half-way through a bucket, when the last one has settled.
+        # The connection is back half-way through a bucket, when the last one has settled.
         eventually(lambda: 100 < exchange.now_s() % 300 < 160, timeout=10, interval=0.02)
         exchange.inject("refuse_connections", for_seconds=20)
         exchange.inject("reset")
@@ -108,13 +109,13 @@ def bench_disconnect(folder: Path) -> Iterable[Row]:
         eventually(lambda: none(wrong_candles(*compared)), timeout=60, interval=0.1)
         took_s = time.monotonic() - back
         after = exchange.requests_for_candles()[before:]
-        # Thin products go on having empty buckets meanwhile; those requests are not the disconnect's.
+        # Thin products also have empty buckets in that time; their requests do not count.
         missed_s = (gone_s // 300 + 1) * 300
         covering = [r for r in after if r["status"] == 200 and _covers(r["query"], missed_s)]
         limit_s = 5 + PRODUCTS / BUDGET
         yield Row("disconnect of 20 min: seconds to the truth", f"{took_s:.1f}", f"≤ {limit_s:g}")
-        yield Row("disconnect of 20 min: requests for what was missed", str(len(covering)), str(PRODUCTS))
-        yield Row("disconnect of 20 min: other requests meanwhile", str(len(after) - len(covering)), "")
+        yield Row("disconnect of 20 min: requests for missing candles", str(len(covering)), str(PRODUCTS))
+        yield Row("disconnect of 20 min: other requests", str(len(after) - len(covering)), "")
 
 
 def _covers(query: str, bucket_s: float) -> bool:
@@ -132,11 +133,11 @@ BENCHES: dict[str, Callable[[Path], Iterable[Row]]] = {
 def main() -> int:
     names = sys.argv[1:] or list(BENCHES)
     if unknown := [n for n in names if n not in BENCHES]:
-        print(f"no such benchmark: {unknown[0]}; there are {', '.join(BENCHES)}", file=sys.stderr)
+        print(f"no such benchmark: {unknown[0]}; use {', '.join(BENCHES)}", file=sys.stderr)
         return 2
     table = Table(title="backfill")
-    for column in ("what", "seen", "to reach"):
-        table.add_column(column, justify="left" if column == "what" else "right")
+    for column in ("figure", "measured", "target"):
+        table.add_column(column, justify="left" if column == "figure" else "right")
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
             for row in BENCHES[name](Path(folder)):

@@ -1,4 +1,4 @@
-"""What the candle cache costs: the compare-and-set of a boundary's closes, and the memory of a candle.
+"""Cost of the candle cache: the compare-and-set of a boundary's closes, and the memory of a candle.
 
 python -m benchmarks.bench_cache
 """
@@ -26,18 +26,18 @@ def figures() -> list[Figure]:
 
 
 def _memory(everything: Full) -> Figure:
-    """Rings, indicators, the event stream as full as it gets, and the keys of them all."""
+    """Redis memory per candle: rings, indicators, a full event stream, and all keys."""
     context, start_s = everything.context, NOW_S // BASE.seconds * BASE.seconds
     while context.redis.xlen(keys.EVENTS) < context.settings.events_kept:
         everything.close_all(BASE, start_s)
         start_s += BASE.seconds
     held = len(everything.many) * context.settings.series_capacity
     values = [(everything.used_bytes() - everything.empty_bytes) / held for _ in range(5)]
-    return Figure("Redis: memory of a candle, with all that belongs to it", "B", 64, values)
+    return Figure("Redis: memory of a candle, with everything stored for it", "B", 64, values)
 
 
 def _closes(everything: Full) -> Figure:
-    """One close of each of 700 products, written and announced: as a boundary brings them."""
+    """One close of each of 700 products at a boundary, written and published."""
     start_s, several = 2 * NOW_S // BASE.seconds * BASE.seconds, [s for s in everything.many if s.timeframe == BASE]
     values = []
     for run in range(RUNS):
@@ -48,7 +48,7 @@ def _closes(everything: Full) -> Figure:
         written = everything.context.candles.write(writes)
         values.append(1000 * (time.perf_counter() - began))
         assert all(w.outcomes == [Outcome.INSERTED] for w in written)
-    return Figure(f"cache: compare-and-set of {len(PRODUCTS)} closes, announced", "ms", 10, values)
+    return Figure(f"cache: compare-and-set of {len(PRODUCTS)} closes, published", "ms", 10, values)
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def main() -> None:
             began = time.perf_counter()
             everything.context.candles.read_many([(s, last_s - 499 * BASE.seconds, last_s) for s in several])
             took.append(1e6 * (time.perf_counter() - began) / len(several))
-        print(f"reading 500 candles of each of {len(several)} series: {np.median(took):.1f} µs a series")
+        print(f"reading 500 candles of each of {len(several)} series: {np.median(took):.1f} µs per series")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""How soon the overview of 700 products is there, and how it scrolls: python -m benchmarks.bench_dashboard
+"""Load time and scrolling of the overview with 700 products: python -m benchmarks.bench_dashboard
 
-Needs Debian's Chromium, which draws without a graphics card. A Redis, a web process and the browser share the machine.
+Needs Debian's Chromium, which renders without a graphics card. Redis, a web process and the browser share the machine.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.support import eventually, free_port
 
 LOADS, SCROLLS = 7, 5
 UPDATE_S = 0.25
-"""Between two updates of every product's forming candle, as an ingest process tells them."""
+"""Between two updates of every product's forming candle, as an ingest process publishes them."""
 
 WATCH = """() => {
   window.seen = {};
@@ -63,9 +63,9 @@ SCROLL = """async () => {
 
 
 def figures() -> list[Figure]:
-    """Nothing where there is no browser."""
+    """The figures; none if there is no browser."""
     if CHROMIUM is None:
-        print("no browser here: apt install chromium", file=sys.stderr)
+        print("no browser found: apt install chromium", file=sys.stderr)
         return []
     with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder), free_port()) as server:
         context = Context(Settings(redis_url=server.url), connect(server.url))
@@ -76,7 +76,7 @@ def figures() -> list[Figure]:
             seen = [_load(browser, url) for _ in range(LOADS)]
             frames = list(_scroll(browser, url, context, names))
             browser.close()
-    whats = {"rows": "first screen painted", "all": "all of them there", "sentence": "sentence on their state"}
+    whats = {"rows": "first screen painted", "all": "all rows", "sentence": "summary sentence"}
     return [
         *(Figure(f"overview of {len(names)} products: {what}", "ms", 1000, [s[key] for s in seen])
           for key, what in whats.items()),
@@ -85,7 +85,7 @@ def figures() -> list[Figure]:
 
 
 def _load(browser: Any, url: str) -> dict[str, float]:
-    """Milliseconds from the start of the navigation, in a browser that has nothing in its cache."""
+    """Milliseconds from the start of the navigation, with an empty browser cache."""
     page = browser.new_context(viewport={"width": DESK[0], "height": DESK[1]}).new_page()
     page.add_init_script(f"({WATCH})()")
     page.goto(url)
@@ -97,7 +97,7 @@ def _load(browser: Any, url: str) -> dict[str, float]:
 
 
 def _scroll(browser: Any, url: str, context: Context, names: list[str]) -> Iterator[float]:
-    """The median frame (ms) of each way through all products, while their prices change."""
+    """The median frame (ms) of each scroll through all products, while their prices change."""
     page = browser.new_page(viewport={"width": DESK[0], "height": DESK[1]})
     page.goto(url)
     page.wait_for_selector('body[data-live="stream"]')
@@ -109,7 +109,7 @@ def _scroll(browser: Any, url: str, context: Context, names: list[str]) -> Itera
 
 @contextmanager
 def _changing(context: Context, names: list[str]) -> Iterator[None]:
-    """Every product's forming candle is told again and again."""
+    """Publish every product's forming candle repeatedly."""
     feed, ended = FormingFeed(context.redis, context.exchange), threading.Event()
 
     def tell() -> None:

@@ -1,7 +1,7 @@
-"""What a product costs in an installation of 25, 100, 700 and 2,800: python -m benchmarks.bench_growth [products ...]
+"""Cost per product in an installation of 25, 100, 700 and 2,800: python -m benchmarks.bench_growth [products ...]
 
-Processor time of ingest, indicator workers and Redis together for a close of 5m with its indicator and alerts, and for
-an update of a candle that is still forming; memory of Redis and of the ingest. Processes as in `bench_latency`.
+Processor time of ingest, indicator workers and Redis together for a 5m close with its indicator and alerts, and for an
+update of a forming candle; memory of Redis and of the ingest. Processes as in `bench_latency`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from benchmarks.installation import START_S, Installation, installation
 
 SIZES = (25, 100, 700, 2_800)
 USUAL = 700
-"""The size that the others are compared with."""
+"""Other sizes are compared with this one."""
 RUNS = 5
 BUCKETS = {25: 12, 100: 8, 700: 3, 2_800: 2}
-"""In one run."""
+"""Buckets of one run, by size."""
 
 
 class Size(NamedTuple):
-    """`close_us` and `update_us`: microseconds of processor time a product, by run and process."""
+    """`close_us` and `update_us`: microseconds of processor time per product, by run and process."""
 
     products: int
     close_us: list[dict[str, float]]
@@ -44,7 +44,7 @@ class Size(NamedTuple):
 
 
 def measured(products: int) -> Size:
-    """Only 5m: how much a series costs does not depend on how many a product has."""
+    """Measure one size, with 5m only: the cost of a series does not depend on a product's other series."""
     now_s = START_S + 12 * 3600 + 60
     with tempfile.TemporaryDirectory() as folder, installation(Path(folder), products, now_s, TIMEFRAMES="5m") as here:
         empty = _used(here)
@@ -63,7 +63,7 @@ def measured(products: int) -> Size:
 
 
 def _bucket(here: Installation) -> tuple[dict[str, float], dict[str, float]]:
-    """Processor ms of one bucket's updates, and of its close."""
+    """Processor time (ms) of one bucket's updates, and of its close."""
     end_s = BASE.bucket(here.now_s) + BASE.seconds
     before = here.busy_ms()
     here.trade_until(end_s - 30)
@@ -78,7 +78,7 @@ def _less(now: dict[str, float], before: dict[str, float]) -> dict[str, float]:
 
 
 def _mean(rounds: list[dict[str, float]], products: int) -> dict[str, float]:
-    """Microseconds a product."""
+    """Microseconds per product."""
     return {name: 1000 * sum(r[name] for r in rounds) / len(rounds) / products for name in rounds[0]}
 
 
@@ -98,21 +98,21 @@ def _compared(sizes: Iterable[Size]) -> Iterator[Figure]:
     for size in by_size.values():
         if size is not usual:
             ratios = [us / a_close for us in size.a_close_us]
-            yield Figure(f"processor time a close, {size.products:,} products / {USUAL}", "", 1.2, ratios)
+            yield Figure(f"processor time per close, {size.products:,} products / {USUAL}", "", 1.2, ratios)
         if size not in (smallest, usual):
             ratio = _further(smallest, size) / _further(smallest, usual)
             yield Figure(f"Redis memory of a further series, up to {size.products:,} / {USUAL}", "", 1.05, [ratio])
 
 
 def _further(small: Size, large: Size) -> float:
-    """Bytes of Redis for each series by which `large` is larger than `small`."""
+    """Redis bytes per series that `large` has more than `small`."""
     more = large.redis_bytes * large.products - small.redis_bytes * small.products
     return more / (large.products - small.products)
 
 
 def main(names: list[str]) -> int:
-    table = Table(title="processor time in µs a product, median of 5 runs (spread of the sum); memory")
-    columns = "products", "a close: all", "ingest", "workers", "Redis", "an update: ingest", "Redis", "KB a series"
+    table = Table(title="processor time in µs per product, median of 5 runs (spread of the sum); memory")
+    columns = "products", "close: all", "ingest", "workers", "Redis", "update: ingest", "Redis", "KB per series"
     for column in (*columns, "ingest MB"):
         table.add_column(column, justify="right")
     sizes = [measured(int(name)) for name in names or SIZES]

@@ -1,4 +1,4 @@
-"""What the feed costs: candle updates a second through one session, and the ingest process' share of a core.
+"""Cost of the feed: candle updates per second through one session, and the ingest process' share of a core.
 
 python -m benchmarks.bench_ingest
 """
@@ -25,10 +25,10 @@ from tests.support import Process, eventually, free_port
 
 PRODUCTS = [f"P{i:03d}-USD" for i in range(700)]
 ROUNDS, PACE = 60, 20
-"""Rounds of updates through the session, and exchange seconds between two: so buckets close in a short run too."""
+"""Rounds of updates through the session, and exchange seconds between two: many, so that buckets close."""
 
 RUNS, WINDOW_S = 7, 4.0
-"""How often, and for how long, the process is looked at."""
+"""How often, and for how long, the process is measured."""
 
 
 def figures() -> list[Figure]:
@@ -36,9 +36,9 @@ def figures() -> list[Figure]:
 
 
 def _session() -> Figure:
-    """Candle updates through `CoinbaseSession.frame`: 700 products, four buckets, a heartbeat a round."""
+    """Candle updates through `CoinbaseSession.frame`: 700 products, four buckets, one heartbeat per round."""
     what = "ingest: candle updates through a session, one core"
-    return Figure(what, "a second", 30_000, [_updates_a_second(seed) for seed in range(RUNS)], "higher")
+    return Figure(what, "per second", 30_000, [_updates_a_second(seed) for seed in range(RUNS)], "higher")
 
 
 def _updates_a_second(seed: int) -> float:
@@ -68,7 +68,7 @@ def _process() -> Figure:
             "REDIS_URL": server.url,
             "PRODUCTS": ",".join(PRODUCTS),
             "EXCHANGE_WS_URL": f"ws://127.0.0.1:{port}",
-            "EXCHANGE_REST_URL": f"http://127.0.0.1:{free_port()}",  # nobody is there: products that are named will do
+            "EXCHANGE_REST_URL": f"http://127.0.0.1:{free_port()}",  # unused: PRODUCTS lists names
         }
         feed = Process([sys.executable, "-m", "benchmarks.feed", str(port)], Path(folder) / "feed.log")
         ingest = Process(
@@ -82,14 +82,14 @@ def _process() -> Figure:
             feed.end()
     # With a heartbeat of each connection.
     assert 0.98 < statistics.mean(frames_a_second) / (len(PRODUCTS) + 7) < 1.02, frames_a_second
-    return Figure("ingest: the process at 700 updates a second", "% of a core", 5, shares)
+    return Figure("ingest: the process at 700 updates per second", "% of a core", 5, shares)
 
 
 def _watch(process: psutil.Process, health: HealthCache) -> tuple[list[float], list[float]]:
-    """Its share of a core, in per cent, and the frames a second that it took, in each window."""
+    """The process's share of a core in per cent, and its frames per second, in each window."""
 
     def told() -> tuple[int, float]:
-        """How many frames it had taken when it last told, and when that was."""
+        """The number of frames in its last report, and the time of the report."""
         rows = health.read().values()
         frames = sum(c["session"]["frames"] for row in rows for c in row["connections"])
         return frames, max((row["told_ms"] / 1000 for row in rows), default=0)

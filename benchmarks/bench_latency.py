@@ -1,12 +1,12 @@
-"""From the frame that closes a bucket to the indicator: python -m benchmarks.bench_latency [25] [700] [midnight]
+"""Latency from a bucket's closing frame to its indicator: python -m benchmarks.bench_latency [25] [700] [midnight]
 
-Real processes, each as the Procfile starts it: Redis, an ingest, the indicator workers; and the local exchange, whose
-clock is moved by hand. Every product has traded in the bucket; then a heartbeat on each connection tells that its end
-and the grace have passed, and all of them close at once. A latency begins when those heartbeats are handed to their
-sockets, and ends when a reader of the event stream has the indicator: so it has all in it, from frame to publication.
+Real processes, started as in the Procfile: Redis, an ingest, the indicator workers; and the local exchange, with a
+clock that is moved by hand. Every product has traded in the bucket. Then a heartbeat on each connection shows that its
+end and the grace have passed, and all products close at once. A latency begins when those heartbeats are given to their
+sockets, and ends when a reader of the event stream has the indicator, so it includes everything.
 
-The limit is one process without Celery that finds the same closes in Redis, and does with them what a worker does:
-reads the same series, computes, writes (`Computer`), in batches of the same size, in turn with the others.
+The limit is one process without Celery that finds the same closes in Redis, and does a worker's work with them: reads
+the same series, computes, writes (`Computer`), in batches of the same size, in turn with the others.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from simulator.market import candles_of
 
 RUNS = 5
 GRACE_S = 3
-"""A little more than the exchange seconds after its end at which a bucket closes."""
+"""Exchange seconds after the end of a bucket: a little more than CLOSE_GRACE_SECONDS."""
 
 TRADED_S = 30
-"""Exchange seconds before the end of a bucket until which products trade in it."""
+"""Exchange seconds before the end of a bucket at which trading in it stops."""
 
 BEFORE_S = 240
-"""Exchange seconds before midnight at which an ingest connects: in the last bucket, before its first trade is far."""
+"""Exchange seconds before midnight at which an ingest connects: in the last bucket, shortly after its first trade."""
 
 MIDDAY_S = START_S + 12 * 3600 + 60
 
@@ -85,7 +85,7 @@ def midnight() -> list[Figure]:
             here.connect()
             burst = next_burst(here)
             here.end("ingest")
-            if run:  # the first one opens the connections
+            if run:  # the first run opens the connections
                 all_ms.append(quantile(burst, 0.99))
                 last_ms.append(max(burst))
                 ratios.append(last_ms[-1] / alone)
@@ -97,7 +97,7 @@ def midnight() -> list[Figure]:
 
 
 def started(here: Installation) -> None:
-    """Full series, all processes up, and every connection in use once."""
+    """Fill the series, start all processes, and use every connection once."""
     here.fill(here.now_s)
     here.start("indicators")
     here.connect()
@@ -106,7 +106,7 @@ def started(here: Installation) -> None:
 
 
 def bursts(here: Installation, count: int) -> list[list[float]]:
-    """Latencies in ms of the indicators of `count` buckets of 5m with which no longer one ends."""
+    """Latencies in ms of the indicators of `count` 5m buckets that do not end with a longer one."""
     found: list[list[float]] = []
     while len(found) < count:
         is_counted = not _ends_longer(here)
@@ -120,14 +120,14 @@ def next_burst(here: Installation) -> list[float]:
     """Latencies in ms of all indicators of the open bucket."""
     end_s = _end_s(here)
     here.trade_until(end_s - TRADED_S)
-    gc.collect()  # of the exchange and the reader, not of what is measured
+    gc.collect()  # of the exchange and the reader, not of the measured processes
     burst = here.close(end_s + GRACE_S, len(here.products) * sum(end_s % t.seconds == 0 for t in here.timeframes))
     here.rest()
     return burst.delays_ms()
 
 
 def limit_ms(here: Installation) -> float:
-    """What one process takes for all that ends with the open bucket, from its closed candles in Redis on."""
+    """Time (ms) of one process for all series that end with the open bucket, from its closed candles in Redis on."""
     is_connected = "ingest" in here.processes
     while is_connected and _ends_longer(here):
         next_burst(here)
@@ -141,13 +141,13 @@ def limit_ms(here: Installation) -> float:
         here.computer.update(some, end_s)
     took_ms = 1000 * (time.perf_counter() - began)
     if is_connected:
-        here.trade_until(end_s + GRACE_S)  # the ingest closes the same candles now, and they are no news
+        here.trade_until(end_s + GRACE_S)  # the ingest closes the same candles now, without effect
         here.rest()
     return took_ms
 
 
 def _closes(here: Installation, start_s: int) -> list[Write]:
-    """The closed candle of every product for the bucket `start_s`, as an ingest would write it."""
+    """The closed candle of every product for the bucket `start_s`, as an ingest writes it."""
     records = np.zeros(len(here.products), RECORD)
     for i, product in enumerate(here.products):
         trades = here.market.trades(product, start_s * 1000, (start_s + BASE.seconds) * 1000)
@@ -180,7 +180,7 @@ def figures() -> list[Figure]:
 
 def main(names: list[str]) -> int:
     if unknown := [name for name in names if name not in PARTS]:
-        print(f"no such part: {unknown[0]}; there are {', '.join(PARTS)}", file=sys.stderr)
+        print(f"no such part: {unknown[0]}; use {', '.join(PARTS)}", file=sys.stderr)
         return 2
     found = [figure for name in names or PARTS for figure in PARTS[name]()]
     for figure in found:

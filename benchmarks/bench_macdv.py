@@ -1,8 +1,8 @@
-"""How long MACD-V takes, ours and that of other libraries: microseconds of processor time per series.
+"""Speed of MACD-V, ours and that of other libraries: microseconds of processor time per series.
 
     python -m benchmarks.bench_macdv [--series 700] [--bars 500] [--runs 9]
 
-Other libraries have to give the same values first. The plain loop over bars in Python is measured too.
+Other libraries must first return the same values. A plain Python loop over bars is measured too.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ T = TypeVar("T")
 
 SERIES, BARS, RUNS = 700, 500, 9
 BATCH = 64
-"""Series given at a time, as a worker's task has them; what comes of them is dropped before the next."""
+"""Series per call, as in a worker's task; the results are dropped before the next call."""
 SLOW = {"talipp": 70}
-"""Series given to those that take milliseconds for each."""
+"""Series for libraries that take milliseconds for each."""
 
 
 def figures(series: int = SERIES, bars: int = BARS, runs: int = RUNS) -> list[Figure]:
-    """Prices to values; records to values and stages; and the latter as a part of what each other library takes.
+    """Prices to values; records to values and stages; and the latter's time as a fraction of each other library's.
 
-    The others get records too, and give values alone.
+    The others also receive records, and return values only.
     """
     prices = market(series, bars, 0.0)
     batch = records_of(*prices)
@@ -46,15 +46,15 @@ def figures(series: int = SERIES, bars: int = BARS, runs: int = RUNS) -> list[Fi
     alone: list[float] = []
     ours: list[float] = []
     ratios: dict[str, list[float]] = {name: [] for name in peers}
-    for _ in range(runs + 1):  # each run measures all, one after the other: they have the same machine
+    for _ in range(runs + 1):  # each run measures all in turn, under the same load
         alone.append(_took_us(lambda rows: _from_prices(*prices, rows), range(series)))
         ours.append(_took_us(macdv_of_many, batch))
         for name, peer in peers.items():
             ratios[name].append(ours[-1] / _took_us(peer, batch[: SLOW.get(name)]))
     return [
-        Figure(f"MACD-V of {series} series × {bars} bars, one core", "µs a series", 12, alone[1:]),
-        Figure("the same from stored records, and with stages", "µs a series", 12, ours[1:]),
-        *(Figure(f"MACD-V: our time as a part of {name}'s", "×", 1, values[1:]) for name, values in ratios.items()),
+        Figure(f"MACD-V of {series} series × {bars} bars, one core", "µs per series", 12, alone[1:]),
+        Figure("the same from stored records, and with stages", "µs per series", 12, ours[1:]),
+        *(Figure(f"MACD-V: our time / {name}'s", "×", 1, values[1:]) for name, values in ratios.items()),
     ]
 
 
@@ -118,7 +118,7 @@ def median_us(work: Callable[[], object], runs: int) -> float:
 
 
 def market(series: int, bars: int, empty: float) -> tuple[Floats, Floats, Floats, Bools]:
-    """High, low, close and whether there were trades, of random walks: series × bars."""
+    """High, low, close and whether there were trades, of random walks; each an array of series × bars."""
     random = np.random.default_rng(1)
     traded = random.random((series, bars)) >= empty
     traded[:, 0] = True

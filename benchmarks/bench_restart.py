@@ -1,9 +1,9 @@
-"""How soon a restarted system computes again: python -m benchmarks.bench_restart
+"""Time from a restart to the first indicator: python -m benchmarks.bench_restart
 
-Starts the whole system as `make run` does, with the embedded Redis and its data of before, every process of the
-Procfile, and the local exchange as the venue. Measured is from the launcher's start to the first indicator of a bucket
-that closes after it. The exchange's clock is moved by hand: the open bucket ends as soon as the ingest has subscribed,
-because what is left of a bucket of 5m at some restart (150 s on average) says nothing of this program.
+Starts the whole system like `make run`, with the embedded Redis and its earlier data, every process of the Procfile,
+and the local exchange. The time is from the launcher's start to the first indicator of a bucket that closes after it.
+The exchange's clock is moved by hand: the open bucket ends as soon as the ingest has subscribed, because the rest of a
+5m bucket at a restart (150 s on average) does not depend on this program.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def figures() -> list[Figure]:
             here.fill(NOW_S)
             here.context.redis.close()
         seconds = [_restart_s(folder, venue) for _ in range(RUNS + 1)]
-    return [Figure("restart with a warm cache to the first indicator", "s", 3, seconds[1:])]  # the first compiles
+    return [Figure("restart with a warm cache to the first indicator", "s", 3, seconds[1:])]  # the first run compiles
 
 
 def _restart_s(folder: Path, venue: SteppedVenue) -> float:

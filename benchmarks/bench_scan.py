@@ -1,4 +1,4 @@
-"""How long the scan for gaps takes: 3,500 series of 1,000 buckets, all complete, and 5 % of them with holes.
+"""Duration of the gap scan: 3,500 series of 1,000 buckets, all complete, and 5 % of them with gaps.
 
 python -m benchmarks.bench_scan
 """
@@ -16,7 +16,7 @@ from benchmarks.full import NOW_S, Full, full
 
 RUNS = 11
 EVERY = 20
-"""One in so many series has holes."""
+"""One in this many series has gaps."""
 
 
 def figures() -> list[Figure]:
@@ -25,7 +25,7 @@ def figures() -> list[Figure]:
         broken = everything.many[::EVERY]
         for series in broken:
             _tear(everything, series)
-        return [complete, Figure("scan: the same, 5 % with holes", "ms", 300, _scans(everything, len(broken)))]
+        return [complete, Figure("scan: the same, 5 % with gaps", "ms", 300, _scans(everything, len(broken)))]
 
 
 def _scans(everything: Full, broken: int) -> list[float]:
@@ -39,7 +39,7 @@ def _scans(everything: Full, broken: int) -> list[float]:
 
 
 def _tear(everything: Full, series: Series) -> None:
-    """Three holes: one bucket, and two that are neighbours."""
+    """Delete three buckets: one, and two adjacent ones."""
     for slot in (100, 500, 501):
         everything.context.redis.setrange(keys.candles(series), slot * RECORD.itemsize, bytes(RECORD.itemsize))
 

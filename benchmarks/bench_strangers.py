@@ -1,7 +1,7 @@
-"""How soon /healthz answers beside clients that only hold connections: python -m benchmarks.bench_strangers
+"""Latency of /healthz beside clients that only hold connections: python -m benchmarks.bench_strangers
 
-1,000 of them are silent, and 200 send a byte of a request's head now and then. The server closes what takes too long:
-each of them connects again at once.
+1,000 clients are silent, and 200 occasionally send one byte of a request's head. The server closes connections that
+take too long; each client reconnects at once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RUNS, RUN_S, BETWEEN_S = 5, 3.0, 0.01
 
 
 class Strangers(threading.Thread):
-    """`SILENT` and `DRIPPING` connections to a port, each made anew when the server has closed it."""
+    """`SILENT` and `DRIPPING` connections to a port, each reopened when the server has closed it."""
 
     def __init__(self, port: int) -> None:
         super().__init__(daemon=True)
@@ -54,7 +54,7 @@ class Strangers(threading.Thread):
         self.join()
 
     def _goes_on(self, one: socket.socket | None, *, drips: bool) -> socket.socket | None:
-        """`one` with a byte more if it drips, or another one in its place; None if none could be made."""
+        """`one`, after another byte if `drips`; or a new connection instead; None if none could be opened."""
         if one is not None:
             try:
                 if drips:
@@ -85,7 +85,7 @@ def figures() -> list[Figure]:
         _strangers(port) as strangers,
     ):
         slowest = [_slowest_ms(port) for _ in range(RUNS)]
-        print(f"{strangers.made} connections were made in all", file=sys.stderr)
+        print(f"{strangers.made} connections were opened", file=sys.stderr)
     what = f"/healthz beside {SILENT:,} silent and {DRIPPING} dripping connections, the slowest of {RUN_S:g} s"
     return [Figure(what, "ms", 100.0, slowest)]
 
@@ -102,7 +102,7 @@ def _strangers(port: int) -> Iterator[Strangers]:
 
 
 def _slowest_ms(port: int) -> float:
-    """The slowest answer, each on a connection of its own."""
+    """The slowest response (ms), each on its own connection."""
     until, slowest = time.monotonic() + RUN_S, 0.0
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, headers={"Connection": "close"}) as client:
         while time.monotonic() < until:

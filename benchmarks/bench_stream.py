@@ -1,11 +1,11 @@
-"""How many clients one web process serves with live events, with what delay, and whether any of them loses one.
+"""Delay and completeness of live events for many clients of one web process.
 
     python -m benchmarks.bench_stream --clients 200 --products 25 --seconds 600
 
-Starts a Redis and a web process, writes events in the rhythm of a market that runs 60 times as fast (every 5 s all
-products close and get their indicators, every 15 s also 15m, and so on), and follows them with many clients: one of
-them frozen from its first bytes to the end, one that is cut off again and again and resumes by its last id, and the
-rest as fast as they can. Clients and writer run in this process, so they take their share of the cores too.
+Starts a Redis and a web process, and writes events like a market at 60 times real speed (every 5 s all products close
+and get their indicators, every 15 s also 15m, and so on). One client is frozen from its first bytes to the end, one is
+disconnected repeatedly and resumes by its last id, and the rest read as fast as they can. Clients and writer run in
+this process, so they use the same cores.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ NUMBER = re.compile(rb'id: (\d+)-(\d+)\nevent: \w+\ndata: \{"n":(\d+),')
 
 
 class Follower:
-    """A client that checks that numbers come in order, all of them, once."""
+    """A client that checks that all numbers arrive in order, once."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -51,7 +51,7 @@ class Follower:
         self._rest = b""
 
     async def follow(self, *, cut_every: int = 0) -> None:
-        """Until it is cancelled; `cut_every`: so many chunks later the connection is dropped, and made anew."""
+        """Read until cancelled. `cut_every`: reconnect after this many chunks; 0: never."""
         while True:
             reader, writer = await self.connect()
             chunks = 0
@@ -69,7 +69,7 @@ class Follower:
         return reader, writer
 
     def take(self, chunk: bytes) -> None:
-        """Check what came; the id of the last whole event is where to go on."""
+        """Check `chunk`, and remember the id of the last whole event."""
         now_ms, self.has_begun = time.time() * 1000, True
         known = self._rest + chunk
         whole = known.rfind(b"\n\n") + 2 if b"\n\n" in chunk else 0
@@ -96,7 +96,7 @@ async def write_market(client: redis.Redis, products: int, seconds: float) -> in
 
 
 def _write(client: redis.Redis, products: int, timeframe: Timeframe, number: int) -> int:
-    """A close and an indicator of each product, in batches as the writer and the workers make them."""
+    """Write a close and an indicator of each product, in the batches of the writer and the workers."""
     for first in range(0, products, 64):
         some = [f"P{i:03d}-USD" for i in range(first, min(products, first + 64))]
         for kind, pad in (("close", 190), ("indicator", 330)):
@@ -111,7 +111,7 @@ def _write(client: redis.Redis, products: int, timeframe: Timeframe, number: int
 
 
 class Outcome(NamedTuple):
-    """Of the clients that read, how many missed or repeated an event; `p99_ms`: from an event to its clients."""
+    """`failed`: reading clients that missed or repeated an event. `p99_ms`: delay from an event to its clients."""
 
     failed: int
     p99_ms: float
@@ -152,7 +152,7 @@ async def run(port: int, client: redis.Redis, web: psutil.Process, options: argp
 
 
 async def resume_frozen(frozen: Follower, written: int) -> str:
-    """Connect again with the id of its first bytes: what is kept comes, and a gap if not all is."""
+    """Reconnect with the id of its first bytes: receives the kept events, and a gap if some are gone."""
     reader, writer = await frozen.connect()
     gap, until, first = False, time.monotonic() + 20, None
     while frozen.next < written and time.monotonic() < until:
@@ -162,16 +162,16 @@ async def resume_frozen(frozen: Follower, written: int) -> str:
         frozen.take(chunk)
         first = frozen.next if first is None and frozen.next != before else first
     writer.transport.abort()
-    told = "was told of a gap" if gap else "lost nothing"
+    told = "received a gap event" if gap else "lost nothing"
     return f"resumed up to event {frozen.next} of {written} and {told}"
 
 
 def figures() -> list[Figure]:
-    """A short look; for how long nothing is lost, `main` shows."""
+    """A short run; use `main` for a long one."""
     seen = _measure(_options([f"--seconds={FIGURES_S}"]))
     return [
-        Figure("200 stream clients, one of them frozen: others that miss an event", "clients", 0, [seen.failed]),
-        Figure("from an event to 200 stream clients, p99", "ms", 1000, [seen.p99_ms]),
+        Figure("200 stream clients, one frozen: others that miss an event", "clients", 0, [seen.failed]),
+        Figure("delay from an event to 200 stream clients, p99", "ms", 1000, [seen.p99_ms]),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Frames as the exchange sends them, for benchmarks: connections whose products all trade every second.
+"""Frames in the exchange's format, for benchmarks: every product of a connection trades every second.
 
 python -m benchmarks.feed PORT      serves them in real time
 """
@@ -19,11 +19,11 @@ from aiohttp import web
 
 STEP_S = 300
 START_S = 1_769_093_400
-"""Exchange time at the start; a bucket begins."""
+"""Exchange time at the start: the beginning of a bucket."""
 
 
 class Feed:
-    """One connection's side of the exchange. Candle updates hold one candle each; prices and volumes move."""
+    """The exchange's side of one connection. Candle updates have one candle each; prices and volumes change."""
 
     def __init__(self, products: Sequence[str], seed: int = 1) -> None:
         self._random = random.Random(seed)
@@ -39,13 +39,13 @@ class Feed:
         return [self._frame("subscriptions", now_s, orjson.dumps(listed).decode()), self._beat(now_s)]
 
     def second(self, now_s: float) -> Iterator[bytes]:
-        """What is sent in the second from `now_s` on: a heartbeat, then an update of every product, evenly spread."""
+        """The frames of the second from `now_s` on: a heartbeat, then an update of every product, evenly spread."""
         yield self._beat(now_s)
         for i, product in enumerate(self._products, 1):
             yield self._update(product, now_s + i / (len(self._products) + 1))
 
     def _update(self, product: str, now_s: float) -> bytes:
-        """The product has traded."""
+        """The update of `product` after a trade."""
         start = int(now_s) // STEP_S * STEP_S
         if start != self._bucket_s:
             self._bucket_s = start
@@ -75,7 +75,7 @@ class Feed:
 
 
 async def _serve(request: web.Request) -> web.WebSocketResponse:
-    """One connection: what it subscribes to is sent until it goes, each frame at its time."""
+    """Serve one connection: send the frames of its subscriptions, each at its time, until it disconnects."""
     wire = web.WebSocketResponse()
     await wire.prepare(request)
     products: list[str] = []

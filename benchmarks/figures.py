@@ -1,4 +1,4 @@
-"""What a benchmark found: values of several runs beside what is promised. Pure."""
+"""The result of a benchmark: values of several runs, and the target. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 
 class Figure(NamedTuple):
-    """`values`: what each run saw, in `unit`. `better`: on which side of `target` a value is good."""
+    """`values`: one per run, in `unit`. `better`: the good side of `target`."""
 
     what: str
     unit: str
@@ -32,4 +32,4 @@ class Figure(NamedTuple):
         least, most = self.spread
         sign = "≤" if self.better == "lower" else "≥"
         seen = f"{self.median:,.5g} {self.unit} ({least:,.5g} to {most:,.5g} in {len(self.values)} runs)"
-        return f"{self.what}: {seen}, promised {sign} {self.target:,.5g}{'' if self.is_reached else ': MISSED'}"
+        return f"{self.what}: {seen}, target {sign} {self.target:,.5g}{'' if self.is_reached else ': MISSED'}"

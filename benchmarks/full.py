@@ -1,4 +1,4 @@
-"""A Redis as it is after days: 700 products in five timeframes, every ring full, every indicator computed."""
+"""A Redis as after days of running: 700 products in five timeframes, every ring full, every indicator computed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NOW_S = 1_700_000_000 // 86_400 * 86_400 + 250
 
 
 class Full(NamedTuple):
-    """`empty_bytes`: the memory that Redis used before anything was written."""
+    """`empty_bytes`: memory of Redis before the first write."""
 
     context: Context
     many: list[Series]
@@ -41,7 +41,7 @@ class Full(NamedTuple):
         return int(self.context.redis.info("memory")["used_memory"])  # type: ignore[index]
 
     def close_all(self, timeframe: Timeframe, start_s: int) -> None:
-        """One more candle of each product closes, and its indicator is computed."""
+        """Close one more candle of each product, and compute its indicator."""
         several = [s for s in self.many if s.timeframe == timeframe]
         walk = candles(timeframe, start_s, 1)
         self.context.candles.write(Write(series, walk) for series in several)

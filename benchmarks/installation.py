@@ -1,4 +1,4 @@
-"""An installation as it runs in production, on the stepped venue: Redis, ingest and indicator workers, as processes."""
+"""An installation as in production, on the stepped exchange: Redis, ingest and indicator workers, as processes."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ START_S = 1_614_816_000
 """Start of a day, UTC."""
 
 BARS = 600
-"""Candles that each series has: a window, and more."""
+"""Candles of each series: more than a window."""
 
 PROCESSES = procfile.read(ROOT / "Procfile")
 
 
 class Arrival(NamedTuple):
-    """An event of the stream as a reader gets it: when (UNIX s), of which kind and series, and its JSON."""
+    """An event as a reader of the stream receives it: when (UNIX s), its kind and series, and its JSON."""
 
     at_s: float
     kind: bytes
@@ -52,11 +52,11 @@ class Arrival(NamedTuple):
 
 
 Entry: TypeAlias = tuple[bytes, list[bytes]]
-"""Of the event stream: id; names and values of its fields in turn, in the order of `Arrival`."""
+"""An entry of the event stream: id; names and values of its fields in turn, in the order of `Arrival`."""
 
 
 class Installation:
-    """`products` of the busy market, whose series are full up to `now_s`."""
+    """An installation with `products` of the busy market, at exchange time `now_s`."""
 
     def __init__(
         self, folder: Path, products: int, now_s: int, venue: SteppedVenue, redis: RedisServer, **settings: str
@@ -77,7 +77,7 @@ class Installation:
         return [Series("coinbase", product, timeframe) for product in self.products]
 
     def start(self, *names: str) -> None:
-        """Start processes of the Procfile, each as it says there."""
+        """Start processes with their commands of the Procfile."""
         for name in names:
             command = ["/bin/sh", "-c", f"exec {PROCESSES[name]}"]
             self.processes[name] = Process(command, self._folder / f"{name}.log", env=self.env)
@@ -92,12 +92,12 @@ class Installation:
         return [process, *process.children(recursive=True)]
 
     def busy_ms(self) -> dict[str, float]:
-        """Processor time that each process, with its children, has used so far, and Redis."""
+        """Processor time (ms) so far of each process, with its children, and of Redis."""
         pids = {name: [p.pid for p in self.of(name)] for name in self.processes} | {"redis": [self.redis.pid]}
         return {name: sum(map(_busy_ms, some)) for name, some in pids.items()}
 
     def fill(self, now_s: int) -> None:
-        """Candles and indicators of every series up to exchange time `now_s`, at which the venue then stands."""
+        """Write candles and indicators of every series up to `now_s`, and set the exchange's clock to it."""
         self.now_s = now_s
         self.venue.jump(now_s * 1000)
         self.context.products.follow([FollowedProduct(p, p) for p in self.products])
@@ -106,7 +106,7 @@ class Installation:
             self._fill(timeframe)
 
     def _fill(self, timeframe: Timeframe) -> None:
-        """Whole rings at once, as they are stored: candle by candle this would take minutes."""
+        """Write whole rings in their stored form: candle by candle this would take minutes."""
         last_s, several = timeframe.last_over(self.now_s), self.series(timeframe)
         for some in batched(enumerate(several), 100):
             with self.context.redis.pipeline(transaction=False) as pipe:
@@ -115,7 +115,7 @@ class Installation:
                     records = past(timeframe, last_s, BARS, close, number)
                     pipe.set(keys.candles(series), _ring(records, timeframe, self.context.settings.series_capacity))
                 pipe.execute()
-        # A first look takes all that is there for history; else alerts would be looked for in every bar of it.
+        # The first evaluation treats all candles as history; otherwise every bar would be searched for alerts.
         self.context.redis.delete(*map(keys.indicator, several))
         self._computer((timeframe,)).update(
             [ChangedRange(p, timeframe, last_s, last_s) for p in self.products], self.now_s
@@ -123,7 +123,7 @@ class Installation:
 
     @cached_property
     def computer(self) -> Computer:
-        """What an indicator worker computes with."""
+        """The computer of an indicator worker."""
         return self._computer(self.timeframes)
 
     def _computer(self, timeframes: Sequence[Timeframe]) -> Computer:
@@ -141,7 +141,7 @@ class Installation:
         return True
 
     def trade_until(self, now_s: int) -> None:
-        """Every product trades until `now_s`, and the ingest has heard of it."""
+        """Let every product trade until `now_s`, and wait until the ingest has received it."""
         self.now_s = now_s
         self.venue.trade_until(now_s * 1000)
         eventually(lambda: (c := self.context.clock.read()) and c.exchange_ms >= now_s * 1000, timeout=30)
@@ -154,14 +154,14 @@ class Installation:
         return Burst(began_s, listener.wait(b"indicator", series))
 
     def rest(self) -> None:
-        """Wait until no task waits or is under way."""
+        """Wait until no task is waiting or running."""
         prefix = "cw:2:celery:"
         client = self.context.redis
         eventually(lambda: not client.llen(f"{prefix}indicators") and not client.hlen(f"{prefix}unacked"), timeout=30)
 
 
 def _ring(records: Records, timeframe: Timeframe, capacity: int) -> bytes:
-    """What `app.storage.candles` makes of `records`."""
+    """The ring that `app.storage.candles` makes of `records`."""
     slots = np.zeros(capacity, RECORD)
     slots[records["start_s"] // timeframe.seconds % capacity] = records
     return slots.tobytes() + TRAILER.pack(time.time_ns() // 1_000_000, int(records["start_s"][0]), 0)
@@ -173,18 +173,18 @@ def _busy_ms(pid: int) -> float:
 
 
 class Burst(NamedTuple):
-    """Closes that came at once: when the frames that closed them were sent (UNIX s), and what followed."""
+    """Closes that came at once: when the frames that closed them were sent (UNIX s), and the resulting events."""
 
     began_s: float
     arrivals: list[Arrival]
 
     def delays_ms(self, kind: bytes = b"indicator") -> list[float]:
-        """From the frames to each event of `kind`."""
+        """Delays from the frames to each event of `kind`."""
         return [1000 * (a.at_s - self.began_s) for a in self.arrivals if a.kind == kind]
 
 
 class Listener:
-    """Reads the event stream from now on. What it reads is looked at when all is there: nobody waits for a reader."""
+    """Reads the event stream from now on. Parses events only when all have arrived, to read as fast as possible."""
 
     def __init__(self, context: Context) -> None:
         self._client = context.redis
@@ -204,7 +204,7 @@ class Listener:
         return [Arrival(at_s, *fields[1::2]) for at_s, entries in read for _, fields in entries]
 
     def _read(self) -> Sequence[Entry]:
-        """What is new, within a second; as Redis says it, for to name every field takes longer than to read."""
+        """New entries, within a second; in Redis' raw form, because naming every field takes longer than reading."""
         command = ("XREAD", "COUNT", 1000, "BLOCK", 1000, "STREAMS", keys.EVENTS, self._after)
         answers = send_pipelined(self._client, [command])
         raise_first(answers)
@@ -217,7 +217,7 @@ class Listener:
 
 @contextmanager
 def installation(folder: Path, products: int, now_s: int = START_S, **settings: str) -> Iterator[Installation]:
-    """An installation with Redis and the venue; nothing else runs yet. `settings`: as in the environment."""
+    """An installation with only Redis and the exchange running. `settings`: as in the environment."""
     (folder / "redis").mkdir(parents=True)
     market = BusyMarket(products)
     with RedisServer(folder / "redis", free_port()) as redis, SteppedVenue(market, now_s * 1000) as venue:

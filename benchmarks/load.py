@@ -1,5 +1,5 @@
-"""How many requests a server answers in a second, and how long each waits: `wrk` where it is installed, else our own
-client in a process of its own (python -m benchmarks.load PORT PATHS CONNECTIONS SECONDS PAUSE_MS prints what it saw).
+"""Requests per second of a server, and their latency: measured with `wrk` if it is installed, else with our own client
+in its own process (python -m benchmarks.load PORT PATHS CONNECTIONS SECONDS PAUSE_MS prints its result).
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ end
 
 
 class Load(NamedTuple):
-    """`p99_ms`: what 99 of 100 requests waited at most."""
+    """`p99_ms`: latency of requests, 99th percentile."""
 
     per_second: float
     p99_ms: float
 
 
 def load(port: int, paths: Sequence[str], *, connections: int, seconds: float, pause_ms: int = 0) -> Load:
-    """Ask for `paths` in turn, over so many connections at once, each of which pauses before it asks again.
+    """Request `paths` in turn over `connections`, each of which pauses before its next request.
 
-    Without a pause the server is never idle, and what a request waits for is mostly the others. `RuntimeError` where
-    any answer is not 200.
+    Without a pause the server is never idle, and a request mostly waits for the others. Raises `RuntimeError` if a
+    response is not 200.
     """
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder, "paths")
@@ -75,12 +75,12 @@ def load(port: int, paths: Sequence[str], *, connections: int, seconds: float, p
         ).stdout
     found = re.search(r"RESULT (\d+) (\d+) (\d+) ([\d.]+)", told)
     if not found or int(found[2]):
-        raise RuntimeError(f"not every request was answered:\n{told}")
+        raise RuntimeError(f"some requests were not answered with 200:\n{told}")
     return Load(int(found[1]) / int(found[3]) * 1e6, float(found[4]) / 1000)
 
 
 async def _ask(port: int, paths: Iterator[str], until_s: float, pause_s: float) -> tuple[list[float], int]:
-    """What each request of one connection waited (µs), and how many were not answered with 200."""
+    """Latency of each request of one connection (µs), and the number of responses other than 200."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
     waited, failed = [], 0
     while (began := time.perf_counter()) < until_s:

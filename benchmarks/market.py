@@ -1,4 +1,4 @@
-"""A market for benchmarks: every product trades in every bucket, never near its end, and has any past one wants."""
+"""A market for benchmarks: every product trades in every bucket, never near its end, and has any required history."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from app.market.timeframes import Timeframe
 from simulator.market import Product, Trades
 
 EVERY_MS = 100_000
-"""Between two trades of a product; the first of a bucket comes half of this after its start."""
+"""Time between two trades of a product; the first trade of a bucket is half of this after its start."""
 
 DECIMALS = 4
 
 PERIODS_S = 137.0 * 1.9 ** np.arange(12)
-"""Longer swings are wider, as the square root of their period."""
+"""Periods of the swings; longer swings are wider, by the square root of their period."""
 
 
 class BusyMarket:

@@ -1,7 +1,7 @@
-"""MACD-V by other libraries, with the same values as ours where every bar has trades: one function a library.
+"""MACD-V by other libraries, with the same values as ours if every bar has trades: one function per library.
 
-Each takes a batch of records (oldest first, equally many) and returns MACD-V and signal as arrays of series × bars, NaN
-where there is no value. `make bench` installs them (requirements-bench.txt); `installed` are those that are here.
+Each takes a batch of records (oldest first, of equal length) and returns MACD-V and signal as arrays of series × bars,
+NaN if there is no value. `make bench` installs them (requirements-bench.txt); `installed` yields the available ones.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def by_talib(batch: Sequence[Records]) -> tuple[Floats, Floats]:
 
     macdv, signal = np.empty((2, len(batch), len(batch[0])))
     for i, records in enumerate(batch):
-        # TA-Lib's ATR leaves the first bar out; a copy of it in front makes it count.
+        # TA-Lib's ATR leaves the first bar out; a copy of it in front includes it.
         high, low, close = (np.concatenate((column[:1], column)) for column in _columns(records))
         line = 100 * (talib.EMA(close[1:], 12) - talib.EMA(close[1:], 26)) / talib.ATR(high, low, close, 26)[1:]
         macdv[i], signal[i] = line, talib.EMA(line, 9)
@@ -76,16 +76,16 @@ PEERS: dict[str, tuple[str, Peer]] = {
 
 
 def installed() -> Iterator[tuple[str, Peer]]:
-    """The libraries that are here; a line for each that is not."""
+    """The installed libraries; prints a line for each other one."""
     for name, (module, peer) in PEERS.items():
         if find_spec(module):
             yield name, peer
         else:
-            print(f"{name} is not installed (make bench does that, where it can): skipped")
+            print(f"{name} is not installed: skipped (`make bench` installs it if possible)")
 
 
 def _from_averages(batch: Sequence[Records], average: Callable[[Floats, int, float], Floats]) -> tuple[Floats, Floats]:
-    """All series at once, as the columns of one frame. `average(x, n, alpha)`: seeded with the mean of n values."""
+    """Compute all series at once, as columns of one frame. `average(x, n, alpha)`: seeded with the mean of n values."""
     high, low, close = (np.stack(columns, axis=1) for columns in zip(*map(_columns, batch), strict=True))
     before = np.concatenate((high[:1], close[:-1]))
     atr = average(np.maximum(high, before) - np.minimum(low, before), 26, 1 / 26)
@@ -96,7 +96,7 @@ def _from_averages(batch: Sequence[Records], average: Callable[[Floats, int, flo
 
 
 def _seeded(x: Floats, n: int) -> Floats:
-    """Such that a recursion from its first value on begins with the mean of the first n of `x` (bars × series)."""
+    """A copy of `x` (bars × series) from which a recursion starts with the mean of the first `n` values."""
     seeded = x.copy()
     seeded[: n - 1], seeded[n - 1] = np.nan, x[:n].mean(axis=0)
     return seeded

@@ -1,4 +1,4 @@
-"""The local exchange with its clock under our hand: time stands still, and goes on when we say so."""
+"""The local exchange with a stepped clock: time moves only when a step is called."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from simulator.trade_log import TradeLog
 T = TypeVar("T")
 
 BEAT_S = 2.0
-"""A client misses heartbeats after five seconds."""
+"""Clients treat heartbeats as missing after five seconds."""
 
 OPTIONS = Options(
-    subscribe_deadline_s=60,  # whoever opens 28 connections at once takes his time
+    subscribe_deadline_s=60,  # opening 28 connections at once takes time
     messages_per_second=10_000,
     connections_per_second=10_000,
     requests_per_second=10_000,
@@ -31,7 +31,7 @@ OPTIONS = Options(
 
 
 class SteppedVenue:
-    """A real server on loopback, on a thread of its own. `now_ms`: exchange time at the start."""
+    """A real server on loopback, on its own thread. `now_ms`: exchange time at the start."""
 
     def __init__(self, market: Market, now_ms: int) -> None:
         self.clock = ExchangeClock(now_ms, 0)
@@ -55,7 +55,7 @@ class SteppedVenue:
         self._loop.close()
 
     async def _start(self) -> int:
-        """Only our steps look at the time: what the feed would do meanwhile would be measured with the burst."""
+        """Start the server without its feed loop: only steps tick, or the loop's work would be measured too."""
         port = await self._server.start()
         assert self._server.feeding is not None
         self._server.feeding.cancel()
@@ -72,11 +72,11 @@ class SteppedVenue:
         return {"EXCHANGE_WS_URL": f"ws://127.0.0.1:{self.port}", "EXCHANGE_REST_URL": f"http://127.0.0.1:{self.port}"}
 
     def subscribed(self) -> int:
-        """How many products' candles go out now."""
+        """The number of subscribed products."""
         return sum(len(c.subscriptions.get("candles", ())) for c in list(self._server.feed.connections.values()))
 
     def jump(self, time_ms: int) -> None:
-        """It is `time_ms`, whatever was before; what comes then is sent."""
+        """Set the clock to `time_ms`; sending continues from there."""
 
         def step() -> None:
             self.clock.set(time_ms)
@@ -85,7 +85,7 @@ class SteppedVenue:
         self._do(step)
 
     def trade_until(self, time_ms: int) -> None:
-        """Time goes on to `time_ms`, and every candle that changed by then is sent."""
+        """Advance to `time_ms`, and send every candle that changed by then."""
 
         def step() -> None:
             self.clock.set(time_ms)
@@ -95,7 +95,7 @@ class SteppedVenue:
         self._do(step)
 
     def beat_at(self, time_ms: int) -> float:
-        """Time goes on to `time_ms`, and nothing but heartbeats says so. Returns when (UNIX s) they were sent."""
+        """Advance to `time_ms`, and send only heartbeats. Returns when (UNIX s) they were sent."""
 
         def step() -> float:
             self.clock.set(time_ms)
@@ -113,7 +113,7 @@ class SteppedVenue:
             connection.send("heartbeats", frames.rfc3339_nano(time_ns), events)
 
     def _do(self, work: Callable[[], T]) -> T:
-        """`work` on the server's own thread."""
+        """Run `work` on the server's thread."""
 
         async def done() -> T:
             return work()

@@ -1,4 +1,4 @@
-"""A web process as it runs in production, for benchmarks."""
+"""A web process as in production, for benchmarks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support import Process, eventually, free_port
 
 @contextmanager
 def web_process(folder: Path, redis_url: str) -> Iterator[tuple[int, int]]:
-    """The port on which one serves what is in that Redis, and its process id; its log is in `folder`."""
+    """A web process on that Redis: its port and its process id; its log is in `folder`."""
     port = free_port()
     env = {**os.environ, "REDIS_URL": redis_url, "WEB_PORT": str(port)}
     process = Process([sys.executable, "-m", "app", "web"], folder / "web.log", env=env)

@@ -1,4 +1,4 @@
-"""A local exchange that speaks Coinbase Advanced Trade's protocol, with its faults. See `docs/local-exchange.md`."""
+"""A local exchange with Coinbase Advanced Trade's protocol and faults. See `docs/local-exchange.md`."""
 
 from simulator.exchange import LocalExchange
 from simulator.market import Market, Product, Trades

@@ -1,4 +1,4 @@
-"""`python -m simulator`: a local exchange to develop against."""
+"""`python -m simulator`: runs a local exchange."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ log = logging.getLogger("simulator")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run until SIGTERM or SIGINT. Returns the exit code: 0, or 2 where something in the arguments is wrong."""
+    """Run until SIGTERM or SIGINT. Returns the exit code: 0, or 2 if an argument is invalid."""
     asked = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     try:
@@ -81,12 +81,12 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: loopback)")
     add("--port", type=_port, default=8900, help="port for WebSocket, REST and controls; 0 picks one (default: 8900)")
-    add("--speed", type=float, default=1.0, help="exchange seconds in a real second (default: 1)")
-    add("--seed", type=int, default=7, help="seed of the made-up market (default: 7)")
-    add("--products", type=int, help="number of products of the made-up market (default: the standard 33)")
+    add("--speed", type=float, default=1.0, help="exchange seconds per real second (default: 1)")
+    add("--seed", type=int, default=7, help="seed of the generated market (default: 7)")
+    add("--products", type=int, help="number of products of the generated market (default: the standard 33)")
     add("--market-data", type=Path, metavar="DIR", help="replay candle files like ETH-BTC-5m.csv.gz instead")
     add("--start", type=_time_ms, metavar="TIME", help="exchange time at the start, such as 2021-03-04T00:00:00Z")
-    add("--anchor-file", type=Path, metavar="FILE", help="remember the start there, so that a restart goes on in time")
+    add("--anchor-file", type=Path, metavar="FILE", help="store the start time here: a restart continues in time")
     add(
         "--option", action="append", default=[], metavar="NAME=VALUE", help=f"one of: {', '.join(Options.model_fields)}"
     )
@@ -100,7 +100,7 @@ def _options(settings: list[str]) -> Options:
         details = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in problem.errors())
         raise InvalidInput(f"--option: {details}; see --help") from None
     except ValueError:
-        raise InvalidInput(f"--option: {settings} are not all NAME=VALUE") from None
+        raise InvalidInput(f"--option: {settings}: expected NAME=VALUE for each") from None
 
 
 def _port(text: str) -> int:

@@ -1,4 +1,4 @@
-"""The exchange's clock: it may start in any year, run at any speed, be set, and be paused."""
+"""The exchange's clock: starts in any year, runs at any speed, can be set and paused."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class ExchangeClock:
         return self._state[2]
 
     def set(self, time_ms: int) -> None:
-        """Let the clock go on from `time_ms`."""
+        """Continue from `time_ms`."""
         self._state = (_checked_time(time_ms) * 1_000_000, self._monotonic_ns(), self.speed)
 
     def jump(self, by_ms: int) -> None:
         self.set(self.now_ms() + by_ms)
 
     def set_speed(self, speed: float) -> None:
-        """Go on at another speed from the present time; 0 pauses."""
+        """Continue at another speed from the present time; 0 pauses."""
         self._state = (self.now_ns(), self._monotonic_ns(), _checked_speed(speed))
 
     def real_seconds_until(self, time_ms: int) -> float:
@@ -55,7 +55,7 @@ class ExchangeClock:
 
 
 class Anchor(BaseModel):
-    """Where exchange time and wall time met, so that a market goes on across restarts."""
+    """A pair of exchange time and wall time, so that a market continues across restarts."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -69,9 +69,9 @@ class Anchor(BaseModel):
 
 
 def anchored(path: Path, start_ms: int, speed: float, wall_ms: int) -> Anchor:
-    """The anchor that `path` holds, or a new one at `start_ms`, written there.
+    """The anchor stored in `path`, or a new one at `start_ms`, written there.
 
-    Another `speed` than before goes on from where the old one would be. Raises `InvalidInput` for a broken file.
+    A changed `speed` continues from the time that the old one reached. Raises `InvalidInput` for a broken file.
     """
     anchor = Anchor(base_ms=start_ms, wall_anchor_ms=wall_ms, opened_ms=start_ms, speed=speed)
     if path.exists():
@@ -86,7 +86,7 @@ def anchored(path: Path, start_ms: int, speed: float, wall_ms: int) -> Anchor:
         partial.write_text(json.dumps(anchor.model_dump()) + "\n")
         os.replace(partial, path)
     except OSError as error:
-        raise InvalidInput(f"anchor file {path} cannot be written: {error.strerror}") from error
+        raise InvalidInput(f"cannot write the anchor file {path}: {error.strerror}") from error
     return anchor
 
 
@@ -94,7 +94,7 @@ def _read(path: Path) -> Anchor:
     try:
         return Anchor.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise InvalidInput(f"anchor file {path} is not usable; delete it to start a new market ({error})") from error
+        raise InvalidInput(f"invalid anchor file {path}: delete it to start a new market ({error})") from error
 
 
 def _checked_time(time_ms: int) -> int:

@@ -1,4 +1,4 @@
-"""One WebSocket connection: its sequence, its subscriptions, and the frames that wait to be sent."""
+"""One WebSocket connection: its sequence, its subscriptions, and its outgoing frames."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from simulator.stream_faults import (
     Trickle,
 )
 
-_ABRUPT = 1006  # never on the wire: it means that there was no close frame
+_ABRUPT = 1006  # never on the wire: means "no close frame"
 
 
 class Connection:
-    """Frames are numbered and queued by `send`, and written by `run`, so that a slow reader stops nobody else."""
+    """Frames are numbered and queued by `send`, and written by `run`, so a slow reader blocks no other connection."""
 
     def __init__(self, number: int, request: web.Request, options: Options, faults: Faults, ledger: Ledger) -> None:
         self.number = number
@@ -56,7 +56,7 @@ class Connection:
     def send(
         self, channel: str, timestamp: str, events: str, *, subscription: str | None = None, product: str = ""
     ) -> None:
-        """Queue a data frame. `channel` is its name on the wire, `subscription` the one it is subscribed by."""
+        """Queue a data frame. `channel`: its name on the wire; `subscription`: in subscriptions, if different."""
         wanted = subscription or channel
         if self._is_frozen(wanted, product):
             return
@@ -106,7 +106,7 @@ class Connection:
         return bool(self._faults) and self._faults.take(kind, lambda f: f.channel in (None, channel)) is not None
 
     async def run(self) -> None:
-        """Write queued frames until cancelled or the line is gone."""
+        """Write queued frames until cancelled or disconnected."""
         try:
             while True:
                 await self._wake.wait()
@@ -131,19 +131,19 @@ class Connection:
             await self.ws.close(code=code, message=reason.encode())
 
     def abort(self) -> None:
-        """End the connection without a close frame."""
+        """Cut the connection without a close frame."""
         if self._request.transport is not None:
             self._request.transport.abort()
 
     def reset(self) -> None:
-        """End it with a TCP reset."""
+        """Cut the connection with a TCP reset."""
         transport = self._request.transport
         if transport is not None and (line := transport.get_extra_info("socket")) is not None:
             line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.abort()
 
     def cut_frame(self) -> None:
-        """Announce a frame of 4,096 bytes, send its beginning, and end the line."""
+        """Announce a frame of 4,096 bytes, send its beginning, and cut the connection."""
         transport = self._request.transport
         if isinstance(transport, asyncio.WriteTransport):
             transport.write(struct.pack("!BBH", 0x81, 126, 4096) + b'{"channel":"candles","client_id":"')

@@ -22,11 +22,11 @@ from simulator.replies import Reply
 from simulator.trade_log import TradeLog
 
 MAX_TRUTH = 50_000
-"""Candles in one answer."""
+"""Candles in one response."""
 
 
 class ClockChange(BaseModel):
-    """Exactly what to change; speed 0 pauses."""
+    """A change of the clock; speed 0 pauses."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,7 +47,7 @@ class Control:
         injector: FaultInjector,
         feed: Feed,
     ) -> None:
-        self._tape = trade_log
+        self._trade_log = trade_log
         self._clock = clock
         self._ledger = ledger
         self._faults = faults
@@ -68,7 +68,7 @@ class Control:
             case "POST", "clock":
                 return self._change_clock(await request.read())
             case "GET", "truth":
-                return await asyncio.to_thread(self._truth, request)  # months of trades may be behind it
+                return await asyncio.to_thread(self._truth, request)  # may compute months of trades
             case "GET", "products":
                 return await asyncio.to_thread(self._listing.page, {})
             case "GET", "streams":
@@ -103,13 +103,13 @@ class Control:
         return self._time()
 
     def _truth(self, request: web.Request) -> object:
-        product = self._tape.known(request.query.get("product", ""))
+        product = self._trade_log.known(request.query.get("product", ""))
         timeframe = Timeframe.parse(request.query.get("timeframe", ""))
         now_ms = self._clock.now_ms()
         start_s, end_s = int(_number(request, "start", None)), int(_number(request, "end", now_ms / 1000))
         if (end_s - start_s) // timeframe.seconds > MAX_TRUTH:
-            raise InvalidInput(f"truth: more than {MAX_TRUTH} buckets; ask for less at a time")
-        return {"candles": self._tape.truth(product, timeframe, start_s, end_s, now_ms)}
+            raise InvalidInput(f"truth: more than {MAX_TRUTH} buckets: request a shorter range")
+        return {"candles": self._trade_log.truth(product, timeframe, start_s, end_s, now_ms)}
 
     def _streams(self) -> list[dict[str, object]]:
         return [
@@ -138,7 +138,7 @@ def _number(request: web.Request, name: str, default: float | None) -> float:
     except ValueError:
         value = float("nan")
     if not isfinite(value) or abs(value) > 2**53:
-        raise InvalidInput(f"{name}: {text!r} is not a number; use seconds")
+        raise InvalidInput(f"{name}: {text!r} is not a number: use seconds")
     return value
 
 

@@ -1,4 +1,4 @@
-"""The local exchange inside another process: a server on a thread of its own."""
+"""The local exchange inside another process: a server on its own thread."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TIMEOUT_S = 10.0
 
 
 class LocalExchange:
-    """A running exchange on an ephemeral port of the loopback; a context manager, usable from any thread.
+    """A running exchange on an ephemeral loopback port; a context manager, usable from any thread.
 
     `start_ms`: exchange time at the start (UNIX milliseconds). `options`: the fields of `Options`.
     """
@@ -70,15 +70,15 @@ class LocalExchange:
         )
 
     def ledger(self) -> Ledger:
-        """What was asked of the exchange so far."""
+        """All requests and connection events so far."""
         return self._server.ledger
 
     def inject(self, fault: str, **parameters: Any) -> int | None:
-        """Put a fault in force, or carry it out; returns its number where it stays. Raises `InvalidInput`."""
+        """Inject a fault; returns its number if it remains active. Raises `InvalidInput`."""
         return self._call(self._server.injector.inject({"fault": fault, **parameters}))
 
     def clear(self, fault: str | None = None) -> int:
-        """Take back all faults, or those of one name; returns how many."""
+        """Remove all faults, or all of one name; returns how many."""
         return self._server.faults.remove(fault)
 
     @property

@@ -1,8 +1,8 @@
-"""What every fault of the local exchange has in common. A fault is data: a name and its parameters.
+"""Base classes of the local exchange's faults. A fault is data: a name and its parameters.
 
-Three kinds. An *act* happens at once (close, garbage, revise). A *state* holds until it is taken back or
-`for_seconds` have passed (freeze, half-open, late REST). A *toll* is taken from the next `count` frames or requests
-(drop, duplicate, throttle); with `for_seconds` and no `count`, from all of them in that time.
+Three kinds. An *act* happens at once (close, garbage, revise). A *lasting* fault is active until it is removed or
+`for_seconds` have passed (freeze, half-open, late REST). A *counted* fault applies to the next `count` frames or
+requests (drop, duplicate, throttle); with `for_seconds` and no `count`, to all of them in that time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Fault(BaseModel):
-    """What every fault may say. `for_seconds` is real time."""
+    """Parameters of every fault. `for_seconds` is real time."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -24,10 +24,10 @@ class Act(Fault):
 
 
 class LastingFault(Fault):
-    """Holds until it is deleted or its time is over."""
+    """Active until it is deleted or its time is over."""
 
 
 class CountedFault(Fault):
-    """Taken from the next ones, then gone."""
+    """Applies to the next `count` frames or requests."""
 
     count: int | None = Field(None, ge=1, le=1_000_000)

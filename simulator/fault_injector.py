@@ -1,4 +1,4 @@
-"""Carrying out faults: an act happens here and now, every other fault is put in force."""
+"""Fault injection: an act happens at once, every other fault becomes active."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class FaultInjector:
     def __init__(self, feed: Feed, rest: Rest, trade_log: TradeLog, clock: ExchangeClock, faults: Faults) -> None:
         self._feed = feed
         self._rest = rest
-        self._tape = trade_log
+        self._trade_log = trade_log
         self._clock = clock
         self._faults = faults
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def inject(self, body: object) -> int | None:
-        """Carry out the fault that `body` describes; returns its number where it stays in force.
+        """Inject the fault that `body` describes; returns its number if it remains active.
 
         Raises `InvalidInput`.
         """
@@ -68,17 +68,17 @@ class FaultInjector:
                 for _ in range(fault.count):
                     self._feed.candle_snapshots()
             case kinds.StaleUpdate():
-                self._feed.send_stale(self._tape.known(fault.product), fault.buckets_back)
+                self._feed.send_stale(self._trade_log.known(fault.product), fault.buckets_back)
             case kinds.Revise():
-                self._tape.print_late(fault.product, fault.start, now_ms, fault.price)
+                self._trade_log.print_late(fault.product, fault.start, now_ms, fault.price)
                 self._feed.trades_changed()
                 if fault.announce:
                     self._feed.announce(fault.product, fault.start)
             case kinds.ListProduct():
-                self._tape.list_product(fault.product, now_ms)
+                self._trade_log.list_product(fault.product, now_ms)
                 self._feed.trades_changed()
             case kinds.DelistProduct():
-                self._tape.delist_product(fault.product, now_ms, gone=fault.gone)
+                self._trade_log.delist_product(fault.product, now_ms, gone=fault.gone)
                 self._feed.trades_changed()
 
     def _send_garbage(self, fault: kinds.Garbage, now_ms: int) -> None:
@@ -97,7 +97,7 @@ class FaultInjector:
             connection.go_half_open()
 
         async def end() -> None:
-            # Held until the fault is over, however it ends.
+            # Until the fault is over, however it ends.
             while self._faults.find(kinds.HalfOpen, lambda f: f is fault) is not None:
                 await asyncio.sleep(0.05)
             for connection in connections:

@@ -1,4 +1,4 @@
-"""Every way in which the local exchange can fail on purpose: the list of all faults, and those in force."""
+"""The list of all faults of the local exchange, and the active ones."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ F = TypeVar("F", bound=Fault)
 
 
 def parse(body: object) -> Fault:
-    """The fault that `body` describes. `InvalidInput` lists the known names, or what is wrong with a parameter."""
+    """The fault that `body` describes. Raises `InvalidInput`, which lists the known names or the invalid parameters."""
     name = body.get("fault") if isinstance(body, Mapping) else None
     if name not in BY_NAME:
         raise InvalidInput(f"unknown fault {name!r}: use one of {', '.join(BY_NAME)}")
@@ -64,7 +64,7 @@ def catalogue() -> dict[str, dict[str, Any]]:
 
 @dataclass(slots=True)
 class Active:
-    """A fault in force. `left`: how many times it still applies; None for as long as it lasts."""
+    """An active fault. `left`: how many times it still applies; None: until its end."""
 
     number: int
     fault: Fault
@@ -73,7 +73,7 @@ class Active:
 
 
 class Faults:
-    """The faults in force, except acts, which leave nothing behind. Safe to use from any thread."""
+    """The active faults; acts are never active. Safe to use from any thread."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -89,12 +89,12 @@ class Faults:
         active = Active(next(self._numbers), fault, until, left)
         with self._lock:
             if len(self._active) >= MAX_ACTIVE:
-                raise InvalidInput(f"{MAX_ACTIVE} faults are in force already; delete some")
+                raise InvalidInput(f"{MAX_ACTIVE} faults are active already: delete some")
             self._active.append(active)
         return active
 
     def remove(self, name: str | None = None) -> int:
-        """Take back all faults, or those called `name`; returns how many."""
+        """Remove all faults, or all called `name`; returns how many."""
         with self._lock:
             kept = [a for a in self._active if name is not None and a.fault.fault != name]
             removed = len(self._active) - len(kept)
@@ -102,7 +102,7 @@ class Faults:
         return removed
 
     def active(self) -> list[Active]:
-        """Those in force now."""
+        """The faults that are active now."""
         now = self._monotonic()
         with self._lock:
             if self._active:
@@ -110,14 +110,14 @@ class Faults:
             return list(self._active)
 
     def find(self, kind: type[F], applies: Callable[[F], bool] = lambda _: True) -> F | None:
-        """The newest fault of `kind` in force that `applies`."""
+        """The newest active fault of `kind` that `applies`; None if there is none."""
         if not self._active:
             return None
         found = (a.fault for a in reversed(self.active()) if isinstance(a.fault, kind))
         return next((fault for fault in found if applies(fault)), None)
 
     def take(self, kind: type[F], applies: Callable[[F], bool]) -> F | None:
-        """Like `find`, for the oldest one, and it then applies one time less."""
+        """Like `find`, but the oldest one, and it then applies one time less."""
         if not self._active:
             return None
         for active in self.active():
@@ -126,7 +126,7 @@ class Faults:
         return None
 
     def _spend(self, active: Active) -> bool:
-        """Whether it still applied; requests are answered on two threads."""
+        """Count `active` down; returns whether it still applied. (Two threads answer requests.)"""
         with self._lock:
             if active.left is None:
                 return True

@@ -1,4 +1,4 @@
-"""The WebSocket feed: what goes to which connection, and when."""
+"""The WebSocket feed: sends frames to the subscribed connections."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 SNAPSHOT_TRADES = 100
 TICKER_BATCH_S = 5.0
 MAX_JUMP_MS = 3_600_000
-"""A clock that moves further than this between two looks was set; nothing of the time between is sent."""
+"""A clock that moves further than this between two ticks was set; nothing of the time between is sent."""
 _WORK_AHEAD_S = 0.02
 
 
@@ -39,7 +39,7 @@ class Feed:
     def __init__(
         self, trade_log: TradeLog, clock: ExchangeClock, options: Options, faults: Faults, ledger: Ledger
     ) -> None:
-        self._tape = trade_log
+        self._trade_log = trade_log
         self._clock = clock
         self._options = options
         self._faults = faults
@@ -63,16 +63,16 @@ class Feed:
         self._watch_only_wanted()
 
     def clock_changed(self) -> None:
-        """Begin again from now."""
+        """Start again at the present time."""
         self._seen_ns = self._clock.now_ns()
         self._count_from(0)
 
     def trades_changed(self) -> None:
-        """Look at the present buckets again."""
+        """Read the present buckets again."""
         self._ticker.restart(self._seen_ms)
 
     def count_from_zero(self) -> None:
-        """Leave what was traded until now out of the open bucket, as a server does that has restarted."""
+        """Leave trades until now out of the open bucket, as a restarted server does."""
         self._count_from(self._seen_ms + 1)
 
     def _count_from(self, zero_ms: int) -> None:
@@ -82,25 +82,25 @@ class Feed:
     # --- subscriptions
 
     async def subscribe(self, connection: Connection, channel: str, products: Iterable[str]) -> None:
-        """Send the channel's snapshots, one frame a product, and let updates follow each."""
+        """Send the channel's snapshots, one frame per product; updates follow each."""
         wanted = connection.subscriptions.setdefault(channel, {})
         for product in products:
             if channel != "heartbeats":
-                self._snapshot(connection, channel, self._tape.products[product])
+                self._snapshot(connection, channel, self._trade_log.products[product])
             wanted[product] = None
             if channel == "candles":
                 self._ticker.watch(product, self._seen_ms)
             await asyncio.sleep(0)
 
     def unsubscribe(self, connection: Connection, channel: str, products: Iterable[str] | None) -> None:
-        """Stop the channel for `products`, or altogether."""
+        """Stop the channel for `products`; None: for all."""
         wanted = connection.subscriptions.get(channel, {})
         for product in list(wanted) if products is None else products:
             wanted.pop(product, None)
         self._watch_only_wanted()
 
     def acknowledge(self, connection: Connection) -> None:
-        """Tell the connection everything that it is subscribed to."""
+        """Send the list of all subscriptions of the connection."""
         connection.send("subscriptions", self._timestamp(), frames.subscriptions(connection.subscriptions))
 
     def _watch_only_wanted(self) -> None:
@@ -122,10 +122,10 @@ class Feed:
                 self._send(connection, channel, product, self._rows("snapshot", channel, product))
 
     def _rows(self, kind: str, channel: str, product: Product) -> str:
-        """The events of a frame with rows, as of what the loop has seen: its next frame goes on there."""
+        """The events of a frame with rows, as of the loop's last tick: its next frame continues there."""
         match channel:
             case "market_trades":
-                trades = self._tape.last_trades(product.name, self._seen_ms + 1, SNAPSHOT_TRADES)
+                trades = self._trade_log.last_trades(product.name, self._seen_ms + 1, SNAPSHOT_TRADES)
                 return frames.events(kind, "trades", frames.trade_rows(product, trades))
             case "status":
                 return frames.events(kind, "products", [self._quotes.status(product, self._seen_ms)])
@@ -133,7 +133,7 @@ class Feed:
         return frames.events(kind, "tickers", [row])
 
     def _candle_snapshot(self, connection: Connection, product: Product) -> None:
-        # Later than what the loop has seen, it could tell of a bucket while the last update of the one before is due.
+        # As of the last tick: later, it could contain a bucket before the last update of the previous one is sent.
         if rows := self._snapshots.of(product.name, self._seen_ms):
             self._send(connection, "candles", product, frames.candles("snapshot", product, rows))
 
@@ -178,27 +178,27 @@ class Feed:
     def _send_candles(self, now_ms: int) -> None:
         final = self._options.final_update and not self._faults.find(NoFinalUpdate)
         for name, values in self._ticker.due(now_ms, final_update=final):
-            product = self._tape.products[name]
+            product = self._trade_log.products[name]
             self._broadcast("candles", product, frames.candles("update", product, [values]))
 
     def _send_trades(self, since_ms: int, now_ms: int) -> None:
         for name in self._wanted("market_trades"):
-            trades = self._tape.trades(name, since_ms + 1, now_ms + 1)
+            trades = self._trade_log.trades(name, since_ms + 1, now_ms + 1)
             if len(trades):
-                product = self._tape.products[name]
+                product = self._trade_log.products[name]
                 rows = frames.trade_rows(product, trades)
                 self._broadcast("market_trades", product, frames.events("update", "trades", rows))
 
     def _send_tickers(self, since_ms: int, now_ms: int) -> None:
         for name in self._wanted("ticker") | self._wanted("level2"):
-            if len(self._tape.trades(name, since_ms + 1, now_ms + 1)):
-                product = self._tape.products[name]
+            if len(self._trade_log.trades(name, since_ms + 1, now_ms + 1)):
+                product = self._trade_log.products[name]
                 self._broadcast("ticker", product, self._rows("update", "ticker", product))
                 self._update_book(product, now_ms)
         if time.monotonic() >= self._batch_at:
             self._batch_at = time.monotonic() + TICKER_BATCH_S
             for name in self._wanted("ticker_batch"):
-                product = self._tape.products[name]
+                product = self._trade_log.products[name]
                 self._broadcast("ticker_batch", product, self._rows("update", "ticker_batch", product))
 
     def _update_book(self, product: Product, now_ms: int) -> None:
@@ -218,7 +218,7 @@ class Feed:
         period_ns = int(self._options.heartbeat_ms * 1_000_000)
         for connection in self.connections.values():
             if connection.subscriptions.get("heartbeats"):
-                # Each connection is served by another "process", which has been up for another time.
+                # Each connection is served by another "process", with another uptime.
                 uptime_ns = time.monotonic_ns() - self._started_ns + _uptime_s(connection.number) * 1_000_000_000
                 events = frames.heartbeat(self._seen_ns, uptime_ns // period_ns, uptime_ns, text=text)
                 connection.send("heartbeats", self._timestamp(), events)
@@ -236,19 +236,19 @@ class Feed:
         """Send every candle snapshot again."""
         for connection in self.connections.values():
             for name in connection.subscriptions.get("candles", ()):
-                self._candle_snapshot(connection, self._tape.products[name])
+                self._candle_snapshot(connection, self._trade_log.products[name])
 
     def announce(self, name: str, start_s: int) -> None:
-        """Send the candle of `start_s` as it is now."""
-        product = self._tape.products[name]
-        rows = self._tape.candles(name, Timeframe.M5, start_s, start_s + STEP_S, self._clock.now_ms()).tolist()
+        """Send the present candle of `start_s`."""
+        product = self._trade_log.products[name]
+        rows = self._trade_log.candles(name, Timeframe.M5, start_s, start_s + STEP_S, self._clock.now_ms()).tolist()
         if rows:
             self._broadcast("candles", product, frames.candles("update", product, rows))
 
     def send_stale(self, name: str, buckets_back: int) -> None:
         """Send the first state of a bucket again."""
-        product, start_ms = self._tape.products[name], (self._clock.now_ms() // STEP_MS - buckets_back) * STEP_MS
-        if states := track(self._tape, name, start_ms).states:
+        product, start_ms = self._trade_log.products[name], (self._clock.now_ms() // STEP_MS - buckets_back) * STEP_MS
+        if states := track(self._trade_log, name, start_ms).states:
             self._broadcast("candles", product, frames.candles("update", product, states[:1]))
 
     # --- frames
@@ -258,7 +258,7 @@ class Feed:
         return self._seen_ns // 1_000_000
 
     def _timestamp(self) -> str:
-        """What the loop has seen: no frame tells of a time whose candles are still to be sent, however busy we are."""
+        """Time of the last tick: no frame has a time whose candles are still unsent, however busy the loop is."""
         return frames.rfc3339_nano(self._seen_ns)
 
     def _broadcast(self, channel: str, product: Product, events: str) -> None:

@@ -1,4 +1,4 @@
-"""Frames as the exchange writes them: text from values, nothing else."""
+"""Frames in the exchange's format: text from values, nothing else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def rfc3339_nano(time_ns: int) -> str:
 
 
 def go_string(time_ns: int, uptime_ns: int) -> str:
-    """What Go's `time.String()` prints, with its monotonic reading."""
+    """The output of Go's `time.String()`, with its monotonic reading."""
     seconds, nanos = divmod(time_ns, 1_000_000_000)
     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
     up_s, up_nanos = divmod(uptime_ns, 1_000_000_000)
@@ -72,7 +72,7 @@ def heartbeat(time_ns: int, counter: int, uptime_ns: int, *, text: bool) -> str:
 
 
 def trade_rows(product: Product, trades: Trades, name: str | None = None) -> list[dict[str, str]]:
-    """Trades as the exchange shows them: newest first, the maker's side. `name`: an alias to answer with."""
+    """Trades in the exchange's format: newest first, the maker's side. `name`: an alias to use in the rows."""
     columns = (trades.time_ms, trades.price, trades.size, trades.trade_id, trades.sell)
     rows = zip(*(column[::-1].tolist() for column in columns), strict=True)
     return [
@@ -89,5 +89,5 @@ def trade_rows(product: Product, trades: Trades, name: str | None = None) -> lis
 
 
 def events(kind: str, member: str, rows: Sequence[Mapping[str, object]], **more: object) -> str:
-    """The one event of a frame whose rows are under `member`."""
+    """The events of a frame: one event, with its rows under `member`."""
     return orjson.dumps([{"type": kind, **more, member: rows}]).decode()

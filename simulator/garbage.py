@@ -1,4 +1,4 @@
-"""Frames that no client expects, one function a kind."""
+"""Frames that no client expects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from simulator.stream_faults import GarbageKind
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A frame sent as it is, without a sequence number."""
+    """A frame sent unchanged, without a sequence number."""
 
     data: bytes
     binary: bool = False
@@ -18,7 +18,7 @@ class Raw:
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """A frame that takes a sequence number like any other."""
+    """A frame with the next sequence number."""
 
     channel: str
     events: str
@@ -48,7 +48,7 @@ _OLD_S = 30 * 86_400
 
 
 def garbage(kind: GarbageKind, product: str, now_ms: int) -> Raw | Numbered:
-    """A frame of `kind`, about `product` where it is about one."""
+    """A frame of `kind`, about `product` if it names one."""
     if kind in _RAW:
         return _RAW[kind]
     if kind == "unknown_channel":

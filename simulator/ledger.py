@@ -1,4 +1,4 @@
-"""The ledger: every REST request and every WebSocket connection since the start, so that limits can be proven."""
+"""The ledger: every REST request and WebSocket connection since the start, to check limits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LoggedRequest:
 
 @dataclass(slots=True)
 class SocketEvent:
-    """Something that happened to a WebSocket connection: opened, refused, message or closed."""
+    """An event of a WebSocket connection: opened, refused, message or closed."""
 
     monotonic_s: float
     exchange_ms: int
@@ -37,7 +37,7 @@ class SocketEvent:
 
 
 class Ledger:
-    """Bounded: the oldest entries go first; the totals count them all. Safe to read from any thread."""
+    """Bounded: the oldest entries are dropped; totals count all. Safe to read from any thread."""
 
     def __init__(self, now_ms: Callable[[], int], max_entries: int = MAX_ENTRIES) -> None:
         self._now_ms = now_ms
@@ -49,7 +49,7 @@ class Ledger:
         self.frames_dropped = 0
 
     def request(self, method: str, path: str, query: str, address: str) -> LoggedRequest:
-        """Note a request as it arrives; the caller fills in its status."""
+        """Record a request as it arrives; the caller fills in its status."""
         entry = LoggedRequest(time.monotonic(), self._now_ms(), method, path, query, address)
         with self._lock:
             self._requests.append(entry)
@@ -82,7 +82,7 @@ class Ledger:
         return most
 
     def as_dict(self, since_s: float = 0.0) -> dict[str, object]:
-        """What happened after the monotonic time `since_s`, ready for JSON."""
+        """The totals, and the entries after the monotonic time `since_s`, as JSON values."""
         return {
             "monotonic_s": time.monotonic(),
             "requests_total": self.requests_total,

@@ -13,21 +13,21 @@ _FIAT = {"USD": "US Dollar", "EUR": "Euro", "GBP": "British Pound"}
 
 
 class ProductPages:
-    """What is listed now, and its last 24 hours."""
+    """The listed products with their last 24 hours, and the currencies."""
 
     def __init__(self, trade_log: TradeLog, clock: ExchangeClock) -> None:
-        self._tape = trade_log
+        self._trade_log = trade_log
         self._clock = clock
         self._stats = DayStats(trade_log)
 
     def page(self, query: Query) -> object:
-        """The products that `query` asks for, aliases among them."""
+        """The products that `query` selects, including aliases."""
         now_ms = self._clock.now_ms()
         wanted = set(query.get("product_ids", ()))
         if one(query, "product_type", "SPOT") not in ("SPOT", "UNKNOWN_PRODUCT_TYPE", ""):
             named: list[tuple[Product, str]] = []
         else:
-            listed = [p for p in self._tape.products.values() if p.listed_ms <= now_ms]
+            listed = [p for p in self._trade_log.products.values() if p.listed_ms <= now_ms]
             named = [(p, name) for p in listed for name in (p.name, *p.aliases) if not wanted or name in wanted]
         offset, limit = whole(query, "offset", 0), whole(query, "limit", 0)
         if offset < 0 or limit < 0:
@@ -45,9 +45,9 @@ class ProductPages:
         }
 
     def row(self, product: Product, name: str) -> dict[str, object]:
-        """One product under the name that was asked for."""
+        """One product under the requested name."""
         now_ms, is_alias = self._clock.now_ms(), name != product.name
-        day, online = self._stats.of(product.name, now_ms), self._tape.is_online(product.name, now_ms)
+        day, online = self._stats.of(product.name, now_ms), self._trade_log.is_online(product.name, now_ms)
         quote = name.split("-")[1]
         return {
             "product_id": name,
@@ -105,9 +105,9 @@ class ProductPages:
         }
 
     def rates(self) -> object:
-        """`GET /v2/exchange-rates`: units of each currency for one dollar, where there is a price in dollars."""
+        """`GET /v2/exchange-rates`: units of each currency for one dollar, if it has a price in dollars."""
         now_ms, rates = self._clock.now_ms(), {"USD": "1"}
-        for product in self._tape.products.values():
+        for product in self._trade_log.products.values():
             last = self._stats.of(product.name, now_ms).last
             if product.quote == "USD" and last:
                 rates[product.base] = f"{10**product.price_decimals / last:.12g}"
@@ -115,6 +115,6 @@ class ProductPages:
 
     def _currencies(self) -> list[str]:
         codes = (
-            code for p in self._tape.products.values() for name in (p.name, *p.aliases) for code in name.split("-")
+            code for p in self._trade_log.products.values() for name in (p.name, *p.aliases) for code in name.split("-")
         )
         return [code for code in dict.fromkeys(codes) if code not in _FIAT]

@@ -1,7 +1,7 @@
-"""What a market is: products and their trades. Everything else on the local exchange derives from trades.
+"""A market: products and their trades. Everything else on the local exchange derives from trades.
 
-Prices and sizes are integers, in units of the product's price and size increments, so sums are exact and the decimal
-strings on the wire are the truth itself.
+Prices and sizes are integers, in units of the product's price and size increments. So sums are exact, and so are the
+decimal strings on the wire.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ NEVER_MS = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A product as its market defines it. It trades from `listed_ms` until before `delisted_ms` (UNIX milliseconds).
+    """A product of a market. It trades from `listed_ms` until before `delisted_ms` (UNIX milliseconds).
 
-    `has_candles`: whether REST answers for its candles.
+    `has_candles`: whether REST has its candles.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Trades:
         return Trades(self.time_ms[part], self.price[part], self.size[part], self.trade_id[part], self.sell[part])
 
     def between(self, start_ms: int, end_ms: int) -> Trades:
-        """Those with ``start_ms <= time < end_ms``."""
+        """The trades with ``start_ms <= time < end_ms``."""
         first, last = np.searchsorted(self.time_ms, (start_ms, end_ms))
         return self[first:last]
 
@@ -99,7 +99,7 @@ class Trades:
 
 
 class Market(Protocol):
-    """A source of trades, without state and without a clock: any product, any range, the same for ever."""
+    """A source of trades without state or clock: the same trades for a product and range at any time."""
 
     @property
     def products(self) -> Mapping[str, Product]:
@@ -110,13 +110,13 @@ class Market(Protocol):
 
 
 def decimal_text(units: int, decimals: int) -> str:
-    """``units / 10**decimals`` as the exchange writes it: plain notation, no trailing zeros."""
+    """``units / 10**decimals`` in the exchange's format: plain notation, no trailing zeros."""
     whole, rest = divmod(units, 10**decimals)
     return f"{whole}.{rest:0{decimals}d}".rstrip("0") if rest else str(whole)
 
 
 def candles_of(trades: Trades, seconds: int) -> Candles:
-    """The candles of buckets `seconds` long that `trades` make."""
+    """The candles of `trades`, for buckets of `seconds`."""
     bucket = trades.time_ms // (seconds * 1000)
     first = np.flatnonzero(np.diff(bucket, prepend=bucket[:1] - 1))
     candles = np.empty(len(first), CANDLE)

@@ -1,7 +1,7 @@
-"""Hashed lattice noise: a random function of time that can be read anywhere, without state.
+"""Hashed lattice noise: a random function of time that can be evaluated anywhere, without state.
 
-Only integer operations and IEEE additions, multiplications and divisions are used, element by element, so a value is
-the same on every machine and whatever range it is computed in.
+It uses only integer operations and IEEE additions, multiplications and divisions, element by element. So a value is the
+same on every machine and in every computed range.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def key_of(seed: int, *parts: object) -> int:
 
 
 def fields(hashes: Hashes) -> tuple[Floats, Floats, Floats, Floats]:
-    """Four independent numbers in [0, 1) of each hash, from 16 bits each."""
+    """Four independent numbers in [0, 1) from each hash, from 16 bits each."""
     quarters = hashes.astype("<u8", copy=False).view("<u2").reshape(-1, 4)
     a, b, c, d = (quarters[:, n] * (2.0**-16) for n in range(4))
     return a, b, c, d
@@ -63,7 +63,7 @@ def coin(key: int, index: Ints) -> Floats:
 
 
 def spike(key: int, index: Ints) -> Floats:
-    """A number in [0, 1) that is nearly always 0: above one half once in 740 indices."""
+    """A number in [0, 1) that is usually near 0: above one half once in 740 indices."""
     value = uniform(key, index)
     for _ in range(9):
         value = value * value
@@ -83,7 +83,7 @@ def interpolated(values: Floats, first: int, x: Ints, shift: int) -> Floats:
 
 
 def cells(x: Ints, shift: int) -> tuple[int, Ints]:
-    """The first cell that the ascending `x` touches, and every lattice point needed to interpolate them."""
+    """The first cell of the ascending `x`, and every lattice point needed to interpolate them."""
     first, last = int(x[0]) >> shift, int(x[-1]) >> shift
     return first, np.arange(first, last + 2, dtype=np.int64)
 
@@ -95,7 +95,7 @@ def octave(key: int, x: Ints, shift: int, draw: Any = uniform) -> Floats:
 
 
 def exponential(y: Floats) -> Floats:
-    """Nearly e**y for y > -16, from multiplications only, hence the same on every machine."""
+    """About e**y for y > -16, from multiplications only, so the same on every machine."""
     t = y * (1.0 / 16.0)
     t += 1.0
     for _ in range(4):

@@ -1,4 +1,4 @@
-"""The parameters of a request, and what may be wrong with them."""
+"""The parameters of a request, and the errors of invalid ones."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 Query: TypeAlias = Mapping[str, Sequence[str]]
-"""Every value of every parameter."""
+"""All values by parameter."""
 
 
 class BadRequest(Exception):
-    """The exchange answers 400 with this detail."""
+    """The exchange returns 400 with this detail."""
 
 
 class Internal(Exception):
-    """The exchange answers 500 with this text."""
+    """The exchange returns 500 with this text."""
 
 
 def one(query: Query, name: str, default: str) -> str:

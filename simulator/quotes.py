@@ -1,4 +1,4 @@
-"""The rows of ticker and status frames, and the order book: what is shown of a product besides candles and trades."""
+"""The rows of ticker and status frames, and the order book."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Levels: TypeAlias = dict[tuple[str, int], int]
 
 
 class Quotes:
-    """Rows for the wire, computed from the tape."""
+    """Rows for the wire, computed from the trade log."""
 
     def __init__(self, trade_log: TradeLog) -> None:
-        self._tape = trade_log
+        self._trade_log = trade_log
         self._stats = DayStats(trade_log)
 
     def ticker(self, product: Product, now_ms: int, *, batch: bool = False) -> dict[str, str]:
-        """A row of `ticker`; one of `ticker_batch` has no best bid and ask. The 52-week range is that of the day."""
+        """A row of `ticker` or, without best bid and ask, of `ticker_batch`. The 52-week range is the day's."""
         day, last = self._stats.of(product.name, now_ms), self._last(product, now_ms)
         low, high = product.price(min(day.low, last)), product.price(max(day.high, last))
         row = {
@@ -49,7 +49,7 @@ class Quotes:
             "base_increment": product.size(1),
             "quote_increment": product.price(1),
             "display_name": f"{product.base}/{product.quote}",
-            "status": "online" if self._tape.is_online(product.name, now_ms) else "delisted",
+            "status": "online" if self._trade_log.is_online(product.name, now_ms) else "delisted",
             "status_message": "",
             "min_market_funds": "1",
         }
@@ -60,7 +60,7 @@ class Quotes:
         return {("bid", price): size for price, size in bids} | {("offer", price): size for price, size in asks}
 
     def _last(self, product: Product, now_ms: int) -> int:
-        last = self._tape.last_trades(product.name, now_ms + 1, 1)
+        last = self._trade_log.last_trades(product.name, now_ms + 1, 1)
         return int(last.price[-1]) if len(last) else 0
 
 
@@ -75,6 +75,6 @@ def _best(product: Product, last: int) -> dict[str, str]:
 
 
 def changes(before: Levels, after: Levels) -> Levels:
-    """What turns one book into the other; a level that is gone has size 0."""
+    """The changes from one book to the other; a removed level has size 0."""
     gone = dict.fromkeys((key for key in before if key not in after), 0)
     return gone | {key: size for key, size in after.items() if before.get(key) != size}

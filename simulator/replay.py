@@ -30,13 +30,13 @@ _MAX_UNITS = 2**53
 class ReplayMarket:
     """A `Market` of the candles in `folder`: files named like `ETH-BTC-5m.csv` or `.csv.gz`.
 
-    Raises `InvalidInput` with file and line where one cannot be used.
+    Raises `InvalidInput` with file and line if one is invalid.
     """
 
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
         if not folder.is_dir():
-            raise InvalidInput(f"{folder}: no such folder; it should hold files like ETH-BTC-5m.csv.gz")
+            raise InvalidInput(f"{folder}: no such folder; expected one with files like ETH-BTC-5m.csv.gz")
         files = [(match[1], path) for path in sorted(folder.iterdir()) if (match := _FILE.fullmatch(path.name))]
         if not files:
             raise InvalidInput(f"{folder}: no file named like ETH-BTC-5m.csv or ETH-BTC-5m.csv.gz")
@@ -67,7 +67,7 @@ class ReplayMarket:
 
 
 def _expand(candles: Candles, key: int) -> Trades:
-    """Open, one extreme, the middle, the other extreme, close. A rising candle visits its low first."""
+    """Trades at open, one extreme, the middle, the other extreme, close. A rising candle has its low first."""
     rising = candles["close"] >= candles["open"]
     first = np.where(rising, candles["low"], candles["high"])
     second = np.where(rising, candles["high"], candles["low"])
@@ -84,7 +84,7 @@ def _expand(candles: Candles, key: int) -> Trades:
 
 
 def _read(path: Path) -> tuple[Candles, int, int]:
-    """The candles of one file, the decimals of its prices and those of its sizes."""
+    """The candles of one file, the decimals of its prices, and the decimals of its sizes."""
     rows = list(_rows(path))
     if not rows:
         raise InvalidInput(f"{path}: no candle with volume")
@@ -92,7 +92,7 @@ def _read(path: Path) -> tuple[Candles, int, int]:
         if row[0] <= before[0]:
             raise InvalidInput(f"{path}:{line}: start {row[0]} does not come after {before[0]}; sort the file by start")
     price_decimals = max(_decimals(price) for _, row in rows for price in row[1:5])
-    # One more than the file has, so that even the smallest volume can be split over the trades.
+    # One more than in the file, so that even the smallest volume can be split over the trades.
     size_decimals = max(_decimals(row[5]) for _, row in rows) + 1
     if max(price_decimals, size_decimals) > _MAX_DECIMALS:
         raise InvalidInput(f"{path}: more than {_MAX_DECIMALS - 1} decimals in a price or volume")
@@ -101,7 +101,7 @@ def _read(path: Path) -> tuple[Candles, int, int]:
     for n, (line, row) in enumerate(rows):
         units = tuple(int(value.scaleb(scale)) for value, scale in zip(row, scales, strict=True))
         if max(units) >= _MAX_UNITS:
-            raise InvalidInput(f"{path}:{line}: a number is too large to be exact with the decimals of this file")
+            raise InvalidInput(f"{path}:{line}: a number is too large for the decimals of this file")
         candles[n] = units
     return candles, price_decimals, size_decimals
 
@@ -125,7 +125,7 @@ def _row(where: str, fields: list[str]) -> tuple[Decimal, ...]:
     try:
         row = tuple(map(Decimal, fields))
     except InvalidOperation:
-        raise InvalidInput(f"{where}: {','.join(fields)!r} has something that is not a number") from None
+        raise InvalidInput(f"{where}: {','.join(fields)!r} has a value that is not a number") from None
     if len(row) != len(COLUMNS) or not all(value.is_finite() for value in row):
         raise InvalidInput(f"{where}: {','.join(fields)!r} is not six finite numbers")
     start, opening, high, low, close, volume = row

@@ -1,4 +1,4 @@
-"""HTTP answers as values, and the errors as the exchange words them."""
+"""HTTP responses as values, and errors with the exchange's texts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PUBLIC = {"cache-control": "public, max-age=14400", "x-content-type-options": "
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An HTTP answer. `note`: the fault that changed it."""
+    """An HTTP response. `note`: the fault that changed it."""
 
     status: int
     body: bytes
@@ -26,7 +26,7 @@ def as_json(content: object, status: int = 200, note: str = "") -> Reply:
 
 
 def error(status: int, code: str, detail: str) -> Reply:
-    """An error as the exchange words it."""
+    """An error with the exchange's text."""
     return as_json({"error": code, "error_details": detail, "message": detail}, status)
 
 
@@ -39,7 +39,7 @@ def unauthorized() -> Reply:
 
 
 def too_many(body: str = "json", retry_after: float | str | None = None) -> Reply:
-    """429 with a body of JSON or HTML, or none."""
+    """429 with a body of JSON or HTML, or an empty one."""
     headers = {} if retry_after is None else {"retry-after": f"{retry_after}"}
     if body == "html":
         return Reply(429, _page("429 Too Many Requests"), "text/html", headers)
@@ -54,7 +54,7 @@ def bad_gateway() -> Reply:
 
 
 def _page(title: str) -> bytes:
-    """A page of several kilobytes, as proxies send them."""
+    """A page of several kilobytes, like those of proxies."""
     return (
         f"<!DOCTYPE html><html><head><title>{title}</title></head><body><h1>{title}</h1>{'<p>cloud</p>' * 300}".encode()
     )

@@ -1,4 +1,4 @@
-"""The REST answers, as values: no network here. `Rest.answer` is the whole API."""
+"""The REST API as values, without a network. `Rest.answer` is the whole API."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ GRANULARITIES = {
 
 
 class Rest:
-    """The exchange's REST API over a tape and a clock. Safe to use from several threads."""
+    """The exchange's REST API over a trade log and a clock. Safe to use from several threads."""
 
     def __init__(self, trade_log: TradeLog, clock: ExchangeClock, options: Options, faults: Faults) -> None:
-        self._tape = trade_log
+        self._trade_log = trade_log
         self._clock = clock
         self._rows = Rows(trade_log, faults)
         self._listing = ProductPages(trade_log, clock)
@@ -56,7 +56,7 @@ class Rest:
         self._lock = threading.Lock()
 
     def answer(self, path: str, query: Query, *, fresh: bool = False) -> Reply:
-        """The answer to GET `path`. `fresh`: the client sent `cache-control: no-cache`."""
+        """The response to GET `path`. `fresh`: the client sent `cache-control: no-cache`."""
         key, now_ms = (path, repr(sorted(query.items()))), self._clock.now_ms()
         with self._lock:
             at_ms, kept = self._cached.get(key, (0, None))
@@ -72,7 +72,7 @@ class Rest:
         return reply
 
     def forget(self) -> None:
-        """Drop cached answers: the tape was changed."""
+        """Drop cached responses: the trade log has changed."""
         with self._lock:
             self._cached.clear()
 
@@ -104,11 +104,11 @@ class Rest:
         return unauthorized()
 
     def _of(self, name: str, compute: Callable[[Product, str, Query], Reply], query: Query) -> Reply:
-        """What `compute` says of the product called `name`, or 404."""
-        canonical = self._tape.canonical(name)
-        if canonical is None or self._tape.products[canonical].listed_ms > self._clock.now_ms():
+        """The result of `compute` for the product called `name`, or 404."""
+        canonical = self._trade_log.canonical(name)
+        if canonical is None or self._trade_log.products[canonical].listed_ms > self._clock.now_ms():
             return not_found(name)
-        return compute(self._tape.products[canonical], name, query)
+        return compute(self._trade_log.products[canonical], name, query)
 
     def _row(self, product: Product, name: str, _: Query) -> Reply:
         return as_json(self._listing.row(product, name))
@@ -157,9 +157,9 @@ class Rest:
             raise Internal("limit too large")
         start_s, end_s = whole(query, "start", 0), whole(query, "end", now_ms // 1000)
         until_ms = min(end_s * 1000 + 999, now_ms) + 1
-        trades = self._tape.last_trades(product.name, until_ms, max(1, min(limit, MAX_TRADES)))
+        trades = self._trade_log.last_trades(product.name, until_ms, max(1, min(limit, MAX_TRADES)))
         trades = trades.between(start_s * 1000, until_ms)
-        last = self._tape.last_trades(product.name, now_ms + 1, 1)
+        last = self._trade_log.last_trades(product.name, now_ms + 1, 1)
         bids, asks = book(int(last.price[0]), 1, 10**product.size_decimals) if len(last) else ([], [])
         more = {"bid": "", "ask": "", "exchange": "coinbase"}
         content = {
@@ -171,7 +171,7 @@ class Rest:
 
     def _book(self, product: Product, name: str, query: Query) -> Reply:
         now_ms, depth = self._clock.now_ms(), max(1, min(whole(query, "limit", 50), 500))
-        last = self._tape.last_trades(product.name, now_ms + 1, 1)
+        last = self._trade_log.last_trades(product.name, now_ms + 1, 1)
         bids, asks = book(int(last.price[0]), depth, 10**product.size_decimals) if len(last) else ([], [])
         content = {
             "pricebook": {
@@ -186,7 +186,7 @@ class Rest:
 
 
 def _span(query: Query, timeframe: Timeframe, now_s: int) -> tuple[int, int]:
-    """First and last second that a bucket may start at; without a range, the newest 350 buckets."""
+    """First and last start of a bucket (UNIX seconds); without a range, of the newest 350 buckets."""
     reach = (MAX_BUCKETS - 1) * timeframe.seconds
     if query.get("end") or not query.get("start"):
         last_s = whole(query, "end", timeframe.bucket(now_s))

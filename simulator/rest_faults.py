@@ -1,4 +1,4 @@
-"""Faults of REST: answers that fail, and answers of 200 that are not the truth."""
+"""Faults of REST: failing responses, and responses with 200 and wrong data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class CountedRestFault(CountedFault):
 
 
 class RestThrottle(CountedRestFault):
-    """Answer 429."""
+    """Respond with 429."""
 
     fault: Literal["rest_429"]
     body: Literal["json", "html", "empty"] = "json"
@@ -26,50 +26,50 @@ class RestThrottle(CountedRestFault):
 
 
 class RestUnauthorized(CountedRestFault):
-    """Answer 401, as the exchange once did when it meant 429."""
+    """Respond with 401, as the exchange once did instead of 429."""
 
     fault: Literal["rest_401"]
 
 
 class RestNotFound(CountedRestFault):
-    """Answer 404, as for a product that the exchange does not have."""
+    """Respond with 404, as for an unknown product."""
 
     fault: Literal["rest_404"]
 
 
 class RestInternal(CountedRestFault):
-    """Answer 500 with JSON."""
+    """Respond with 500 and JSON."""
 
     fault: Literal["rest_500"]
 
 
 class RestBadGateway(CountedRestFault):
-    """Answer 502 with a page of HTML."""
+    """Respond with 502 and an HTML page."""
 
     fault: Literal["rest_502"]
 
 
 class RestHang(CountedRestFault):
-    """Do not answer for `seconds` of real time, then cut the line."""
+    """Do not respond for `seconds` of real time, then cut the connection."""
 
     fault: Literal["rest_hang"]
     seconds: float = Field(60.0, gt=0, le=3_600)
 
 
 class RestTruncated(CountedRestFault):
-    """Send half of the answer, then cut the line."""
+    """Send half of the response, then cut the connection."""
 
     fault: Literal["rest_truncated"]
 
 
 class RestWrongProduct(CountedRestFault):
-    """Answer candles of another product."""
+    """Respond with candles of another product."""
 
     fault: Literal["rest_wrong_product"]
 
 
 class RestLatency(LastingFault):
-    """Every answer comes after `seconds` of real time; `path`: only to requests whose path contains this."""
+    """Delay every response by `seconds` of real time; `path`: only for requests whose path contains this."""
 
     fault: Literal["rest_latency"]
     seconds: float = Field(0.15, gt=0, le=60)
@@ -77,9 +77,9 @@ class RestLatency(LastingFault):
 
 
 class RestLate(LastingFault):
-    """REST leaves a closed bucket out until `seconds` of exchange time after its end.
+    """Leave a closed bucket out until `seconds` of exchange time after its end.
 
-    `shows_open`: whether the row of the open bucket is there nevertheless.
+    `shows_open`: whether the row of the open bucket is included.
     """
 
     fault: Literal["rest_late"]
@@ -89,7 +89,7 @@ class RestLate(LastingFault):
 
 
 class RestStale(LastingFault):
-    """REST tells a closed bucket as it was at its half, until `seconds` of exchange time after its end."""
+    """Return the newest closed bucket as it was halfway through, until `seconds` of exchange time after its end."""
 
     fault: Literal["rest_stale"]
     seconds: float = Field(30.0, gt=0, le=86_400)
@@ -97,7 +97,7 @@ class RestStale(LastingFault):
 
 
 class RestAlternate(LastingFault):
-    """Every second answer for candles is one of a server that is `seconds` of exchange time behind."""
+    """Every second response with candles is from a server that is `seconds` of exchange time behind."""
 
     fault: Literal["rest_alternate"]
     seconds: float = Field(1_200.0, gt=0, le=7 * 86_400)
@@ -105,13 +105,13 @@ class RestAlternate(LastingFault):
 
 
 class CountedCandlesFault(CountedFault):
-    """`product`: only answers for candles of this one."""
+    """`product`: only responses with candles of this product."""
 
     product: str | None = None
 
 
 class RestShort(CountedCandlesFault):
-    """Answer with only the newest or the oldest `rows` candles of the range."""
+    """Respond with only the newest or the oldest `rows` candles of the range."""
 
     fault: Literal["rest_short"]
     rows: int = Field(3, ge=1, le=349)
@@ -119,21 +119,21 @@ class RestShort(CountedCandlesFault):
 
 
 class RestEmpty(CountedCandlesFault):
-    """Answer 200 without any candle."""
+    """Respond with 200 and no candle."""
 
     fault: Literal["rest_empty"]
 
 
 class RestHalf(CountedCandlesFault):
-    """Answer candles with half of their volume."""
+    """Respond with candles that have half of their volume."""
 
     fault: Literal["rest_half"]
 
 
 class RestOddRow(CountedCandlesFault):
-    """Answer with one row spelled as no client expects: a low of 0, a volume like 1.2E-7, a price missing, or text.
+    """Respond with one odd row: a low of 0, a volume like 1.2E-7, a missing price, or text instead of a number.
 
-    `bucket`: which row, from the newest one (0) on; the oldest one if there are fewer.
+    `bucket`: which row, counted from the newest (0); the oldest if there are fewer.
     """
 
     fault: Literal["rest_odd_row"]
@@ -142,7 +142,7 @@ class RestOddRow(CountedCandlesFault):
 
 
 class RestHoles(CountedCandlesFault):
-    """Leave out each candle with the probability `rate`: other ones in each answer."""
+    """Leave out each candle with the probability `rate`: different ones in each response."""
 
     fault: Literal["rest_holes"]
     rate: float = Field(0.3, gt=0, le=1)

@@ -1,4 +1,4 @@
-"""The rows of an answer for candles: the truth, as the faults in force leave it."""
+"""The rows of a response with candles: the truth, changed by the active faults."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from simulator.trade_log import TradeLog
 
 
 class Rows:
-    """Safe to use from several threads."""
+    """Reads candles and applies faults. Safe to use from several threads."""
 
     def __init__(self, trade_log: TradeLog, faults: Faults) -> None:
-        self._tape = trade_log
+        self._trade_log = trade_log
         self._faults = faults
         self._answers = count()
 
     def of(self, name: str, timeframe: Timeframe, first_s: int, last_s: int, now_ms: int) -> tuple[Candles, str]:
-        """Candles whose buckets start from `first_s` to `last_s`, oldest first; and the fault that changed them."""
+        """Candles with starts from `first_s` to `last_s`, oldest first; and the fault that changed them, or ""."""
         if not self._faults:
-            return self._tape.candles(name, timeframe, first_s, last_s + 1, now_ms), ""
+            return self._trade_log.candles(name, timeframe, first_s, last_s + 1, now_ms), ""
         behind_ms, note = self._behind_ms(name)
         now_ms -= behind_ms
-        rows = self._tape.candles(name, timeframe, first_s, last_s + 1, now_ms)
+        rows = self._trade_log.candles(name, timeframe, first_s, last_s + 1, now_ms)
         for change in (self._late, self._stale):
             changed = change(name, timeframe, rows, now_ms)
             if changed is not rows:
@@ -52,7 +52,7 @@ class Rows:
         return rows, note
 
     def spoil(self, name: str, candles: list[dict[str, str]]) -> str:
-        """Spell a row of an answer, newest first, as a fault wants it; the fault's name, or nothing."""
+        """Make a row of `candles` (newest first) odd if a fault requests it. Returns the fault's name, or ""."""
         odd = self._faults.take(RestOddRow, lambda fault: fault.product in (None, name)) if candles else None
         if odd is None:
             return ""
@@ -69,7 +69,7 @@ class Rows:
         return odd.fault
 
     def _behind_ms(self, name: str) -> tuple[int, str]:
-        """How far the server that answers is behind, and the fault that says so."""
+        """Milliseconds by which the responding server is behind, and the fault that causes it."""
         two = self._faults.find(RestAlternate, lambda fault: fault.product in (None, name))
         if two is None or next(self._answers) % 2 == 0:
             return 0, ""
@@ -91,7 +91,7 @@ class Rows:
         if stale is None or newest + timeframe.seconds + stale.seconds <= now_ms / 1000:
             return rows
         half_ms = newest * 1000 + timeframe.seconds * 500
-        early = self._tape.candles(name, timeframe, newest, newest + 1, half_ms)
+        early = self._trade_log.candles(name, timeframe, newest, newest + 1, half_ms)
         if not len(early):
             return rows
         rows = rows.copy()
@@ -125,4 +125,4 @@ _LEFT: dict[type[CountedCandlesFault], Callable[[CountedCandlesFault, Candles, i
     RestHalf: _half,
     RestHoles: _holes,
 }
-"""What each toll leaves of the rows; the last argument is the answer's number."""
+"""The rows that each counted fault leaves; the last argument is the response's number."""

@@ -1,8 +1,8 @@
-"""A made-up market: about thirty products, or thousands, from a seed.
+"""A generated market: about thirty products, or thousands, from a seed.
 
-Log price is lattice noise of many octaves (trends, calm and busy days, a crash now and then). Trades come where a
-growing function of time, `rate * (time + noise)`, passes a whole number; that number is the trade's id, so ids are
-dense and any minute can be computed without the ones before it.
+Log price is lattice noise of many octaves (trends, calm and busy days, an occasional crash). A trade occurs when a
+growing function of time, `rate * (time + noise)`, passes a whole number. That number is the trade's id, so ids are
+dense, and any minute can be computed without the earlier ones.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from simulator.noise import Floats, Ints
 
 MAX_PRODUCTS = 3_000
 MAX_PER_MINUTE = 8
-"""No product has more trades in a minute."""
+"""Maximum trades of a product in a minute."""
 
 DAY_MS = 86_400_000
-_OLDEST_MS = 1_437_350_400_000  # 2015-07-20, the first day of BTC-USD on the exchange that this one imitates
+_OLDEST_MS = 1_437_350_400_000  # 2015-07-20, the first day of BTC-USD on the real exchange
 _MINUTE_MS = 60_000
 _GRID = 4  # the slow octaves are computed on a grid of 2**4 minutes
 _LARGEST_TRADE = 8e14  # units; a day of such trades still fits 64 bits
@@ -31,10 +31,10 @@ _LARGEST_TRADE = 8e14  # units; a day of such trades still fits 64 bits
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How one product trades.
+    """The trading parameters of one product.
 
-    `price`: its usual price. `volatility`: of a day, as a fraction. `rate`: trades a minute, on average. `bursts`: from
-    0 (even) to 1 (hours without a trade). `value`: of a trade, in quote currency.
+    `price`: its usual price. `volatility`: of a day, as a fraction. `rate`: trades per minute, on average. `bursts`:
+    from 0 (even) to 1 (hours without a trade). `value`: of a trade, in quote currency.
     """
 
     name: str
@@ -93,15 +93,15 @@ NEW = _busy("ZETA-USD", 0.83, 4)
 DELISTED = _busy("REN-USD", 0.052, 5, 1.0, 500)
 """Delisted thirty days before the market opens."""
 RESERVE = (_busy("TIA-USD", 5.6, 3, 2.0), _thin("RARI-USD", 1.9, 3, 0.1))
-"""Not listed until somebody lists them."""
+"""Not listed until a fault lists them."""
 
 
 class SeededMarket:
-    """A `Market` made from `seed`.
+    """A `Market` generated from `seed`.
 
     `start_s`: when the exchange opens (UNIX seconds); one product was listed shortly before, one delisted. `products`:
-    how many products are online (default: the thirty-three of the standard market). The trades themselves depend on the
-    seed and the product's name only.
+    how many products are online (default: the thirty-three of the standard market). The trades depend on the seed and
+    the product's name only.
     """
 
     def __init__(self, seed: int = 7, *, start_s: int = 1_614_816_000, products: int | None = None) -> None:
@@ -151,7 +151,7 @@ class _Source:
         self._keys = {
             part: noise.key_of(seed, style.name, part) for part in ("rate", "burst", "fast", "calm", "crash", "trade")
         }
-        # Amplitudes grow with the square root of the period, as those of a random walk do.
+        # Amplitudes grow with the square root of the period, as in a random walk.
         self._slow = [
             (noise.key_of(seed, style.name, "slow", shift), shift, self._amplitude(shift + _GRID))
             for shift in (0, 2, 4, 6, 8, 10, 12, 14, 16)
@@ -182,7 +182,7 @@ class _Source:
         return Trades(time_ms, np.maximum(price, 1), np.maximum(size, 1), trade_id, wobble > 0)
 
     def _ids_before(self, minute: Ints) -> Ints:
-        """How many trades there were before each minute. The weights stay below 1, so it never falls."""
+        """The number of trades before each minute. The weights stay below 1, so it never falls."""
         even, burst = 0.3 - 0.18 * self._style.bursts, 0.85 * self._style.bursts
         warped = (
             minute
@@ -192,7 +192,7 @@ class _Source:
         return np.floor(self._style.rate * warped).astype(np.int64)
 
     def _level(self, minute: Ints) -> tuple[Floats, Floats]:
-        """Log of the price over its usual one at each minute, and how wide its trades scatter around it."""
+        """Log of price / usual price at each minute, and the scatter of its trades around it."""
         first, grid = noise.cells(minute, _GRID)
         calm = noise.octave(self._keys["calm"], grid, 6)
         calm = 0.3 + 1.7 * calm * calm
@@ -206,7 +206,7 @@ class _Source:
 
 
 def _styles(seed: int, count: int) -> Iterator[Style]:
-    """The standard products, then as many more as needed: three of four busy, the rest thin."""
+    """The standard products, then generated ones up to `count`: three of four busy, the rest thin."""
     standard = (*STYLES, NEW)
     yield from standard[:count]
     for n in range(len(standard), count):
@@ -222,5 +222,5 @@ def _styles(seed: int, count: int) -> Iterator[Style]:
 
 
 def _letters(n: int) -> str:
-    """A made-up four-letter currency, different for each `n` below 17,576."""
+    """A four-letter currency, different for each `n` below 17,576."""
     return "Q" + "".join(chr(65 + n // 26**k % 26) for k in (2, 1, 0))

@@ -1,4 +1,4 @@
-"""The server: one port for WebSocket, REST and the exchange's own controls under `/local/`."""
+"""The server: one port for WebSocket, REST and the controls under `/local/`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from aiohttp import WSMsgType, web
 
+from app.util.rate import KeyedRateLimit
 from simulator import rest_faults as kinds
 from simulator.clock import ExchangeClock
 from simulator.connection import Connection
@@ -17,7 +18,6 @@ from simulator.fault_injector import FaultInjector
 from simulator.faults import Faults
 from simulator.feed import Feed
 from simulator.ledger import Ledger, LoggedRequest
-from simulator.limits import TokenBuckets
 from simulator.options import Options
 from simulator.replies import Reply, bad_gateway, error, not_found, too_many, unauthorized
 from simulator.rest import Rest
@@ -40,9 +40,12 @@ _COUNTED = (
 )
 _SLOW = ("ONE_HOUR", "TWO_HOUR", "FOUR_HOUR", "SIX_HOUR", "ONE_DAY")
 
+MAX_ADDRESSES = 1_000
+"""Addresses that are counted; beyond that the least recently seen is dropped."""
+
 
 class Server:
-    """Everything that listens. `start` and `stop` belong to one event loop."""
+    """The local exchange's server. `start` and `stop` belong to one event loop."""
 
     def __init__(self, trade_log: TradeLog, clock: ExchangeClock, options: Options | None = None) -> None:
         self.options = options or Options()
@@ -54,16 +57,16 @@ class Server:
         self.rest = Rest(trade_log, clock, self.options, self.faults)
         self.injector = FaultInjector(self.feed, self.rest, trade_log, clock, self.faults)
         self._control = Control(trade_log, clock, self.ledger, self.faults, self.injector, self.feed)
-        self._requests = TokenBuckets(self.options.requests_per_second)
-        self._arrivals = TokenBuckets(self.options.connections_per_second)
-        self._messages = TokenBuckets(self.options.messages_per_second)
+        self._requests = _limit(self.options.requests_per_second)
+        self._arrivals = _limit(self.options.connections_per_second)
+        self._messages = _limit(self.options.messages_per_second)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="local-exchange")
         self._runner: web.AppRunner | None = None
         self.feeding: asyncio.Task[None] | None = None
-        """The loop of the feed; it ends by itself only with an error."""
+        """The loop of the feed; ends only with an error, or if cancelled."""
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
-        """Listen; returns the port. Raises `OSError` where it is taken."""
+        """Listen; returns the port. Raises `OSError` if it is in use."""
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
@@ -78,7 +81,7 @@ class Server:
         return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:
-        """Close every connection and the port. Raises what ended the feed, if something did."""
+        """Close every connection and the port. Raises the error that ended the feed, if any."""
         closing = [c.close(1001, "going away") for c in list(self.feed.connections.values())]
         await asyncio.gather(*closing, return_exceptions=True)
         if self._runner is not None:
@@ -101,7 +104,7 @@ class Server:
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         connection = Connection(self.feed.number(), request, self.options, self.faults, self.ledger)
         refused = self.faults.find(RefuseConnections)
-        if refused is not None or not self._arrivals.take(connection.address):
+        if refused is not None or self._arrivals.wait_s(connection.address):
             status = 429 if refused is None else refused.status
             self.ledger.socket(connection.number, "refused", str(status))
             if not status:
@@ -129,7 +132,7 @@ class Server:
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 continue
             self.ledger.socket(connection.number, "message", str(message.data)[:500])
-            if self._messages.take(connection.address):
+            if not self._messages.wait_s(connection.address):
                 await subscriber.take(connection, message.data)
             elif self.options.over_messages == "close":
                 await connection.close(1008, "rate limit exceeded")
@@ -184,7 +187,7 @@ class Server:
         return self._settle(entry, await self._reply(request, other_product=True))
 
     async def _reply(self, request: web.Request, *, other_product: bool = False) -> Reply:
-        if not self._requests.take(request.remote or ""):
+        if self._requests.wait_s(request.remote or ""):
             return too_many()
         if request.method != "GET":
             return Reply(405, b"Method Not Allowed", "text/plain")
@@ -192,14 +195,14 @@ class Server:
         query = {name: request.query.getall(name) for name in request.query}
         fresh = "no-cache" in request.headers.get("cache-control", "")
         if path.endswith(("/products", "/exchange-rates")) or request.query.get("granularity") in _SLOW:
-            # Up to a fraction of a second of arithmetic: not on the loop that feeds the sockets.
+            # Takes up to a fraction of a second: not on the loop that feeds the sockets.
             return await asyncio.get_running_loop().run_in_executor(
                 self._pool, lambda: self.rest.answer(path, query, fresh=fresh)
             )
         return self.rest.answer(path, query, fresh=fresh)
 
     def _acting_for_another(self, path: str) -> str:
-        """`path` with another online product in the place of its own."""
+        """`path` with another online product instead of its own."""
         now_ms = self.clock.now_ms()
         others = (n for n in self.trade_log.products if self.trade_log.is_online(n, now_ms) and f"/{n}/" not in path)
         parts, other = path.split("/"), next(others, None)
@@ -221,6 +224,11 @@ class Server:
         if request.transport is not None:
             request.transport.close()
         return response
+
+
+def _limit(per_second: float) -> KeyedRateLimit:
+    """The exchange's limit per address: `per_second`, and at most one second's worth at once."""
+    return KeyedRateLimit(per_second, burst_s=max(1.0, 1 / per_second), max_keys=MAX_ADDRESSES)
 
 
 def _response(reply: Reply) -> web.Response:

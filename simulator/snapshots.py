@@ -1,4 +1,4 @@
-"""The candle snapshot that follows a subscription: never contiguous, never to be taken for history."""
+"""The candle snapshot after a subscription: never contiguous, so unusable as history."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from simulator.trade_log import TradeLog
 
 MAX_CANDLES = 100
 _FAR_BUCKETS = 360
-"""How far back the snapshot of a product with few trades reaches."""
+"""Reach of the snapshot of a product with few trades."""
 
 
 class CandleSnapshots:
-    """Makes snapshots as the options and the faults in force want them."""
+    """Builds snapshots according to the options and the active faults."""
 
     def __init__(self, trade_log: TradeLog, options: Options, faults: Faults) -> None:
-        self._tape = trade_log
+        self._trade_log = trade_log
         self._options = options
         self._faults = faults
         self.zero_ms = 0
-        """Trades before this do not count in the bucket that is open then: the server has restarted."""
+        """Trades before this do not count in the bucket that was open then: the server has restarted."""
 
     def of(self, product: str, now_ms: int) -> list[CandleValues]:
         """At most 100 of the newest candles of `product`, as of the exchange time `now_ms`."""
@@ -50,16 +50,16 @@ class CandleSnapshots:
 
     def _newest(self, product: str, buckets: int, now_ms: int) -> Candles:
         end_s = now_ms // STEP_MS * STEP_S + STEP_S
-        candles = self._tape.candles(product, Timeframe.M5, end_s - buckets * STEP_S, end_s, now_ms)
+        candles = self._trade_log.candles(product, Timeframe.M5, end_s - buckets * STEP_S, end_s, now_ms)
         open_s = end_s - STEP_S
         if not open_s * 1000 < self.zero_ms < end_s * 1000:
             return candles
-        since = candles_of(self._tape.trades(product, self.zero_ms, now_ms + 1), STEP_S)
+        since = candles_of(self._trade_log.trades(product, self.zero_ms, now_ms + 1), STEP_S)
         return np.concatenate((candles[candles["start_s"] < open_s], since))
 
 
 def _with_holes(candles: Candles, rate: float) -> Candles:
-    """`candles` without a share of their buckets: the same ones for every product, never the newest."""
+    """`candles` without a share `rate` of their buckets: the same ones for every product, never the newest."""
     if not len(candles):
         return candles
     kept = noise.uniform(1, candles["start_s"] // STEP_S) >= rate

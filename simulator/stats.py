@@ -1,4 +1,4 @@
-"""24-hour figures and a plausible order book: what listings, tickers and books show besides candles."""
+"""24-hour figures and a plausible order book, for listings, tickers and books."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from simulator.trade_log import TradeLog
 
 DAY_MS = 86_400_000
 MAX_AGE_S = 10.0
-"""Real seconds after which 24-hour figures are computed again."""
+"""Real seconds for which 24-hour figures are cached."""
 
 Level = tuple[int, int]
 """Price and size, in units."""
@@ -22,7 +22,7 @@ Level = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A product's last 24 hours, in its units. All zero where it had no trade."""
+    """A product's last 24 hours, in its units. All zero if it had no trade."""
 
     volume: int = 0
     low: int = 0
@@ -40,17 +40,17 @@ class Day:
 
 
 class DayStats:
-    """The last 24 hours of each product, remembered for `MAX_AGE_S`."""
+    """The last 24 hours of each product, cached for `MAX_AGE_S`."""
 
     def __init__(self, trade_log: TradeLog, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._tape = trade_log
+        self._trade_log = trade_log
         self._monotonic = monotonic
         self._kept: dict[str, tuple[float, int, Day]] = {}
 
     def of(self, product: str, now_ms: int) -> Day:
         at, then_ms, day = self._kept.get(product, (float("-inf"), 0, Day()))
         if self._monotonic() - at > MAX_AGE_S or not then_ms <= now_ms < then_ms + DAY_MS:
-            day = _day(self._tape.trades(product, now_ms - DAY_MS, now_ms + 1))
+            day = _day(self._trade_log.trades(product, now_ms - DAY_MS, now_ms + 1))
             self._kept[product] = (self._monotonic(), now_ms, day)
         return day
 
@@ -63,7 +63,7 @@ def _day(trades: Trades) -> Day:
 
 
 def book(price: int, depth: int, unit: int) -> tuple[list[Level], list[Level]]:
-    """Bids and asks around `price`, best first; sizes around `unit`. Made up, but the same for the same price."""
+    """Bids and asks around `price`, best first; sizes around `unit`. Made up, but a function of the price."""
     step = max(1, price // 20_000)
     distance = np.arange(1, depth + 1, dtype=np.int64) * step
     sizes = (noise.uniform(price, np.arange(2 * depth, dtype=np.int64)) * unit).astype(np.int64) + 1

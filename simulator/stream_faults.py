@@ -1,4 +1,4 @@
-"""Faults of the WebSocket feed, and of the market itself."""
+"""Faults of the WebSocket feed and of the market."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ GarbageKind = Literal[
 
 
 class CountedFrameFault(CountedFault):
-    """`channel`: frames of this one only."""
+    """`channel`: only frames of this channel."""
 
     channel: ChannelName | Literal["subscriptions"] | None = None
 
 
 class DropFrames(CountedFrameFault):
-    """Do not send the next frames, but count their sequence numbers."""
+    """Do not send the next frames, but use up their sequence numbers."""
 
     fault: Literal["drop_frames"]
 
@@ -34,13 +34,13 @@ class DuplicateFrames(CountedFrameFault):
 
 
 class ReorderFrames(CountedFrameFault):
-    """Send each of the next frames after the one that follows it."""
+    """Send each of the next frames after its successor."""
 
     fault: Literal["reorder_frames"]
 
 
 class FreezeChannel(LastingFault):
-    """One channel falls silent, for all products or one; heartbeats and the others live on."""
+    """Send nothing on one channel, for all products or one; heartbeats and other channels continue."""
 
     fault: Literal["freeze_channel"]
     channel: ChannelName = "candles"
@@ -48,33 +48,33 @@ class FreezeChannel(LastingFault):
 
 
 class FreezeSocket(LastingFault):
-    """Nothing is sent any more; the connection stays open and answers pings."""
+    """Send nothing; the connection stays open and answers pings."""
 
     fault: Literal["freeze_socket"]
 
 
 class HalfOpen(LastingFault):
-    """The present connections neither send nor read nor answer any more; they are reset when it ends."""
+    """The present connections no longer send, read or answer; they are reset when it ends."""
 
     fault: Literal["half_open"]
 
 
 class RefuseConnections(LastingFault):
-    """New WebSocket connections are answered with an HTTP status; 0 cuts the line instead."""
+    """Answer new WebSocket connections with an HTTP status; 0 cuts the connection instead."""
 
     fault: Literal["refuse_connections"]
     status: int = Field(503, ge=0, le=599)
 
 
 class Trickle(LastingFault):
-    """Every connection carries no more than so many bytes a second."""
+    """Limit every connection to `bytes_per_second`."""
 
     fault: Literal["trickle"]
     bytes_per_second: int = Field(2_000, ge=1, le=10_000_000)
 
 
 class Snapshot(LastingFault):
-    """Snapshots of candles have other holes, another order, or no open bucket."""
+    """Send candle snapshots with other gaps, another order, or no open bucket."""
 
     fault: Literal["snapshot"]
     hole_rate: float | None = Field(None, ge=0, le=1)
@@ -83,25 +83,25 @@ class Snapshot(LastingFault):
 
 
 class HeartbeatText(LastingFault):
-    """The heartbeat counter is a string."""
+    """Send the heartbeat counter as a string."""
 
     fault: Literal["heartbeat_text"]
 
 
 class ClientId(LastingFault):
-    """Every frame has an empty `client_id`."""
+    """Add an empty `client_id` to every frame."""
 
     fault: Literal["client_id"]
 
 
 class NoFinalUpdate(LastingFault):
-    """A bucket's last state is not sent at its boundary."""
+    """Do not send a bucket's last state at its boundary."""
 
     fault: Literal["no_final_update"]
 
 
 class Close(Act):
-    """Close every connection with a code; 1006 cuts the line without a close frame."""
+    """Close every connection with a code; 1006 cuts it without a close frame."""
 
     fault: Literal["close"]
     code: int = Field(1001, ge=1000, le=4999)
@@ -115,7 +115,7 @@ class Reset(Act):
 
 
 class CutFrame(Act):
-    """Begin a frame on every WebSocket, and end the line in the middle of it."""
+    """Begin a frame on every WebSocket, and cut the connection in the middle of it."""
 
     fault: Literal["cut_frame"]
 
@@ -123,7 +123,7 @@ class CutFrame(Act):
 class RestartFromZero(Act):
     """The server restarts: every connection is closed (1001), and the stream counts the open bucket from zero.
 
-    Its updates and snapshots hold only the trades since the restart. REST and truth know all of them.
+    Its updates and snapshots include only the trades since the restart. REST and truth include all.
     """
 
     fault: Literal["restart_from_zero"]
@@ -145,7 +145,7 @@ class SnapshotStorm(Act):
 
 
 class StaleUpdate(Act):
-    """Send an early state of a bucket again: of the open one (0), or of one that many buckets back."""
+    """Send an early state of a bucket again: of the open one (0), or `buckets_back` before it."""
 
     fault: Literal["stale_update"]
     product: str
@@ -153,7 +153,7 @@ class StaleUpdate(Act):
 
 
 class Revise(Act):
-    """A late trade changes a 5m bucket that is over, for the stream, REST and truth alike.
+    """A late trade changes a 5m bucket that is over, for the stream, REST and truth.
 
     `start`: UNIX seconds. `price`: units of the product's price increment (default: 2 % above the high).
     """
@@ -166,14 +166,14 @@ class Revise(Act):
 
 
 class ListProduct(Act):
-    """A product that was not listed trades from now on."""
+    """List a product: it trades from now on."""
 
     fault: Literal["list_product"]
     product: str
 
 
 class DelistProduct(Act):
-    """A product ends trading now. `gone`: REST answers 404 for its candles, too."""
+    """Delist a product: it stops trading now. `gone`: REST also returns 404 for its candles."""
 
     fault: Literal["delist_product"]
     product: str

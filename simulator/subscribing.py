@@ -1,4 +1,4 @@
-"""What clients may say on the WebSocket, and what it does."""
+"""The messages of WebSocket clients: subscribe and unsubscribe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ALIASES = {"l2_data": "level2"}
 
 
 class ClientMessage(BaseModel):
-    """A subscribe or unsubscribe message; other members are ignored, as the exchange does."""
+    """A subscribe or unsubscribe message; unknown members are ignored, as on the real exchange."""
 
     type: Literal["subscribe", "unsubscribe"]
     channel: str = Field(max_length=100)
@@ -31,15 +31,15 @@ class ClientMessage(BaseModel):
 
 
 class Subscriber:
-    """Acts on the messages of clients."""
+    """Handles the messages of clients."""
 
     def __init__(self, feed: Feed, trade_log: TradeLog, clock: ExchangeClock) -> None:
         self._feed = feed
-        self._tape = trade_log
+        self._trade_log = trade_log
         self._clock = clock
 
     async def take(self, connection: Connection, data: str | bytes) -> None:
-        """Act on one message. Whatever is wrong is answered with an error frame; the socket stays open."""
+        """Handle one message. An invalid one is answered with an error frame; the socket stays open."""
         try:
             message = ClientMessage.model_validate_json(data)
         except ValidationError:
@@ -69,18 +69,18 @@ class Subscriber:
         await self._feed.subscribe(connection, channel, products)
 
     def _known(self, channel: str, names: list[str]) -> list[str]:
-        """The canonical names of those of `names` that trade now, each once; the others are silently left out."""
+        """The canonical names of the trading products among `names`, each once; others are silently left out."""
         if channel == "heartbeats":
             return ["heartbeats"]
         now_ms = self._clock.now_ms()
         if channel == "status" and not names:
-            names = list(self._tape.products)
-        found = dict.fromkeys(filter(None, map(self._tape.canonical, names)))
-        return [name for name in found if self._tape.is_online(name, now_ms)]
+            names = list(self._trade_log.products)
+        found = dict.fromkeys(filter(None, map(self._trade_log.canonical, names)))
+        return [name for name in found if self._trade_log.is_online(name, now_ms)]
 
 
 def is_plausible_jwt(token: str, now_s: float) -> bool:
-    """Whether `token` looks like a JWT that is valid at the wall-clock time `now_s`. Its signature is not checked."""
+    """Whether `token` has the form of a JWT that is valid at wall-clock time `now_s`. Its signature is not checked."""
     parts = token.split(".")
     if len(parts) != 3:
         return False

@@ -1,4 +1,4 @@
-"""The tape: what the exchange knows of its market at a moment. Trades, the candles they make, listings, late prints."""
+"""The exchange's view of its market: trades, their candles, listings, late trades."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from simulator.market import CANDLE, NEVER_MS, Candles, Market, Product, Trades,
 PAGE_MS = 4 * 3_600_000
 """Recent trades are kept in pages of this length."""
 CHUNK_S = 8 * 86_400
-"""Long ranges are computed in parts of this length: small enough for the processor's cache, and for malloc to take and
-give no memory of the system for each array (of 32 days, that was half of the time)."""
+"""Long ranges are computed in parts of this length. The arrays fit the processor's cache, and malloc need not request
+system memory for each (with 32 days, that took half of the time)."""
 KEPT_BUCKETS = 1_100
-"""A remembered series never has more candles: a client that reads a thousand in pages has each computed once."""
+"""Maximum candles of a cached series: a client that reads a thousand in pages has each computed once."""
 MAX_LATE_PRINTS = 1_000
-_LATE_ID = 2**40  # late prints are numbered apart, so the ids of the others stay dense
+_LATE_ID = 2**40  # late trades have separate ids, so the other ids stay dense
 
 
 @dataclass(frozen=True, slots=True)
 class TradeSeries:
-    """Candles of the buckets from `first_s` to before `last_s`, as they were computed once."""
+    """Cached candles of the buckets from `first_s` to before `last_s`."""
 
     first_s: int
     last_s: int
@@ -34,7 +34,7 @@ class TradeSeries:
 
 
 class TradeLog:
-    """A market with what happened to it since it opened. Times are exchange time; safe to use from any thread."""
+    """A market with its changes since it opened. Times are exchange time; safe to use from any thread."""
 
     def __init__(self, market: Market, *, pages: int = 4_096, series: int = 4_096) -> None:
         self._market = market
@@ -43,24 +43,24 @@ class TradeLog:
         self._pages: OrderedDict[tuple[str, int], Trades] = OrderedDict()
         self._series: OrderedDict[tuple[str, Timeframe], TradeSeries] = OrderedDict()
         self._late: dict[str, Trades] = {}
-        self._version = 0  # grows with every change, so that nothing computed before one is remembered after it
+        self._version = 0  # grows with every change, so that results computed before one are not cached after it
         self._limits = (pages, series)
         self._lock = threading.Lock()
 
     @property
     def products(self) -> Mapping[str, Product]:
-        """Every product that was, is or may be listed, without aliases."""
+        """Every product that was, is or can be listed, without aliases."""
         return self._products
 
     def canonical(self, name: str) -> str | None:
-        """The product that `name` stands for, itself or as an alias; None for an unknown one."""
+        """The product with the name or alias `name`; None if it is unknown."""
         name = self._canonical.get(name, name)
         return name if name in self._products else None
 
     def known(self, product: str) -> str:
-        """`product`, which the market has; else `InvalidInput`."""
+        """Return `product`. Raises `InvalidInput` if the market does not have it."""
         if product not in self._products:
-            raise InvalidInput(f"no product {product!r}; there are {', '.join(list(self._products)[:40])}")
+            raise InvalidInput(f"no product {product!r}: use one of {', '.join(list(self._products)[:40])}")
         return product
 
     def is_online(self, product: str, now_ms: int) -> bool:
@@ -68,21 +68,21 @@ class TradeLog:
         return p.listed_ms <= now_ms < p.delisted_ms
 
     def list_product(self, product: str, now_ms: int) -> None:
-        """Let `product` trade from now on. Raises `InvalidInput` where the market has none of that name."""
+        """Let `product` trade from now on. Raises `InvalidInput` if it is unknown or already listed."""
         found = self._products[self.known(product)]
         if found.listed_ms <= now_ms < found.delisted_ms:
             raise InvalidInput(f"{product} is already listed")
         self._change(replace(found, listed_ms=min(found.listed_ms, now_ms), delisted_ms=NEVER_MS, has_candles=True))
 
     def delist_product(self, product: str, now_ms: int, *, gone: bool = False) -> None:
-        """End trading in `product` now. `gone`: REST has no candles of it any more."""
+        """Stop trading `product` now. `gone`: REST no longer has its candles. Raises `InvalidInput` if not listed."""
         found = self._products[self.known(product)]
         if not found.listed_ms <= now_ms < found.delisted_ms:
             raise InvalidInput(f"{product} is not listed")
         self._change(replace(found, delisted_ms=now_ms, has_candles=not gone))
 
     def print_late(self, product: str, start_s: int, now_ms: int, price: int | None = None) -> int:
-        """Add one late trade at the end of the 5m bucket `start_s`, which is over; from now on it was always there.
+        """Add one late trade at the end of the 5m bucket `start_s`, which is over; it counts in all later reads.
 
         Its price (units) is by default 2 % above the bucket's high, or above the last price before an empty bucket.
         Returns the trade's time (UNIX milliseconds). Raises `InvalidInput`.
@@ -99,7 +99,7 @@ class TradeLog:
         with self._lock:
             late = self._late.get(product, Trades.none())
             if len(late) >= MAX_LATE_PRINTS:
-                raise InvalidInput(f"{product} has {MAX_LATE_PRINTS} late prints already")
+                raise InvalidInput(f"{product} has {MAX_LATE_PRINTS} late trades already")
             one = Trades.one(end_ms - 1, price, size, _LATE_ID + len(late))
             self._late[product] = late.merged(one)
             self._forget(product)
@@ -118,7 +118,7 @@ class TradeLog:
         return part if first == last else part.merged(self._page(product, last).between(start_ms, end_ms))
 
     def last_trades(self, product: str, until_ms: int, count: int) -> Trades:
-        """The newest `count` trades before `until_ms`, oldest first; looks back at most 32 days."""
+        """The newest `count` trades before `until_ms`, oldest first; at most 32 days back."""
         span_ms = PAGE_MS
         while True:
             found = self.trades(product, until_ms - span_ms, until_ms)
@@ -153,7 +153,7 @@ class TradeLog:
         ]
 
     def _over(self, product: str, timeframe: Timeframe, first_s: int, end_s: int) -> Candles:
-        """Candles of buckets that are over. Remembered, except those of one minute."""
+        """Candles of buckets that are over. Cached, except for 1m."""
         end_s = -(-end_s // timeframe.seconds) * timeframe.seconds
         if end_s <= first_s:
             return np.zeros(0, CANDLE)
@@ -225,7 +225,7 @@ class TradeLog:
             self._forget(product.name)
 
     def _forget(self, product: str) -> None:
-        """Drop what was computed of `product`. The caller holds the lock."""
+        """Drop the cached results of `product`. The caller holds the lock."""
         self._version += 1
         for pages in [key for key in self._pages if key[0] == product]:
             del self._pages[pages]

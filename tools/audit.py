@@ -1,7 +1,7 @@
-"""Asks which known vulnerabilities the pinned packages have: part of `make check`.
+"""Checks the pinned packages for known vulnerabilities: part of `make check`.
 
-Exit code 1 where there is one. Where nobody can be asked, one line says so, and the exit code is 0. An answer without a
-finding holds for a day, or until the lock changes.
+Exit code 1 if there is one. If no service responds, it prints one line and exits with 0. A result without a finding is
+kept for a day, or until the lock changes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements-dev.lock"
-"""It holds what a running system needs, too."""
+"""Includes the packages of a running system."""
 
 ANSWERED = Path(sys.prefix) / ".audited"
 MAX_S = 10.0
@@ -28,14 +28,14 @@ def main() -> int:
         return 0
     packages = audited()
     if packages is None:
-        return skipped("no vulnerability service answers")
+        return skipped("no vulnerability service responds")
     if not any("vulns" in package for package in packages):
-        return skipped("the vulnerability service knows none of these packages")
+        return skipped("the vulnerability service has data on none of these packages")
     findings = [finding for package in packages for finding in findings_of(package)]
     unknown = sum("vulns" not in package for package in packages)
     print("\n".join(findings) or f"audit: no known vulnerability in {len(packages) - unknown} packages")
     if unknown:
-        print(f"audit: {unknown} packages are not known to the vulnerability service")
+        print(f"audit: the vulnerability service has no data on {unknown} packages")
     if not findings and not unknown:
         ANSWERED.write_text(asked)
     return 1 if findings else 0
@@ -47,7 +47,7 @@ def skipped(why: str) -> int:
 
 
 def audited() -> list[dict[str, object]] | None:
-    """What is known of each package of the lock; None without an answer."""
+    """The result for each package of the lock; None without a response."""
     command = [*COMMAND, "--disable-pip", "--require-hashes", "--requirement", str(LOCK)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=MAX_S, check=False)
@@ -61,7 +61,7 @@ def findings_of(package: dict[str, object]) -> list[str]:
     found = package.get("vulns")
     name = f"{package['name']} {package.get('version')}"
     return [
-        f"audit: {name}: {each['id']}, mended in {', '.join(each['fix_versions']) or 'none'}"
+        f"audit: {name}: {each['id']}, fixed in {', '.join(each['fix_versions']) or 'none'}"
         for each in (found if isinstance(found, list) else [])
     ]
 

@@ -1,8 +1,8 @@
-"""Writes the locks, requirements*.lock: what the .txt files pin, and the hash of every file that is
-published for it: `make lock`, after a change of a pin.
+"""Writes requirements*.lock: the pins of the .txt files, with the hash of every published file. Run `make lock` after
+a change of a pin.
 
-The .txt files are for people and say why each package is there; the locks are what is installed, so that nobody can put
-another file in the place of one that was tried. They hold for every platform and Python from 3.11 on.
+The .txt files state why each package is needed. The locks are installed, so a tested file cannot be replaced by
+another one. They are valid for every platform and Python from 3.11 on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ HEAD = "# Written by `make lock` from {source}: what it pins, and the hash of ev
 OPTIONS = (
     "--universal",
     "--python-version=3.11",
-    "--no-deps",  # the .txt files name everything, and a test sees to that
+    "--no-deps",  # the .txt files list everything, which a test checks
     "--generate-hashes",
     "--no-header",
     "--no-annotate",

@@ -1,1 +1,1 @@
-"""Alerts: rules (pure), the facts that they lead to, and the channels that carry them to people."""
+"""Alerts: rules (pure), the facts that they produce, and the settings of rules and channels."""

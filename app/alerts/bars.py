@@ -1,4 +1,4 @@
-"""What alert rules look at: the newest bars of one series, as plain numbers."""
+"""The input of alert rules: the newest bars of one series, as plain numbers."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from app.indicators.window import MIN_CANDLES
 from app.market.records import Records
 
 FEW, MANY = 32, 100
-"""Bounds of a span of history, in bars. Two spans of many bars stay clear of the error of a window's warm-up."""
+"""Bounds of a span of history, in bars. Two spans of `MANY` bars stay clear of a window's warm-up error."""
 
 
 @dataclass(slots=True)  # frozen, it would take a µs more to make
 class Bars:
     """Columns of equal length, oldest bar first: bucket start (UNIX seconds), close, and MACD-V in points.
 
-    A value is None where it does not exist, or is not ready: such a bar is no base for a crossing.
+    A value is None if it does not exist or is not ready: such a bar is not a base for a crossing.
     """
 
     start_s: Sequence[int]
@@ -40,17 +40,17 @@ class Bars:
 
 
 def history_of(start_s: int, step: int, span: int) -> int:
-    """How many bars to look at for a bar: one to two spans.
+    """Number of bars to evaluate for one bar: one to two spans.
 
-    They begin at a multiple of the span, so that neighbouring bars see the same past and agree on what it told.
+    They begin at a multiple of the span, so that neighbouring bars use the same past and agree on its events.
     """
     return span + start_s // step % span + 1
 
 
 def newest_bars(window: Records, values: MacdvSeries, count: int) -> Bars:
-    """The last `count` bars of `window` (closed candles without a hole) and of the `values` computed from it."""
+    """The last `count` bars of `window` (contiguous closed candles) and of the `values` computed from it."""
     first = max(0, len(window) - count)
-    unready = max(0, MIN_CANDLES - 1 - first)  # bars that rest on too few candles
+    unready = max(0, MIN_CANDLES - 1 - first)  # bars from too few candles
 
     def known(column: Sequence[float]) -> list[float | None]:
         return [value if i >= unready and value == value else None for i, value in enumerate(column)]
@@ -66,7 +66,7 @@ def newest_bars(window: Records, values: MacdvSeries, count: int) -> Bars:
 
 
 def compared_bars(window: Records, values: MacdvSeries) -> Bars:
-    """The last bar of `window`, and the bars back to the one that it is compared with."""
+    """The last bar of `window`, and the bars back to the one it is compared with."""
     two = newest_bars(window, values, 2)
     if len(window) <= MIN_CANDLES or two.macdv[-1] is None or two.macdv[-2] is not None:
         return two
@@ -74,5 +74,5 @@ def compared_bars(window: Records, values: MacdvSeries) -> Bars:
 
 
 def ready_point(window: Records, values: MacdvSeries) -> MacdvPoint | None:
-    """The values of the last bar of `window`; None where they are not ready."""
+    """The values of the last bar of `window`; None if they are not ready."""
     return values.point(-1) if len(window) >= MIN_CANDLES and values.macdv[-1] == values.macdv[-1] else None

@@ -1,4 +1,4 @@
-"""Which way the timeframes of a product lean together. Pure."""
+"""The combined bias of a product's timeframes. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CLEARLY = 1.5
 
 
 def bias_of(stages: Mapping[Timeframe, Stage | None]) -> str:
-    """`Bullish` or `Bearish` where one side outweighs the other clearly, else `Neutral`."""
+    """`Bullish` or `Bearish` if one side clearly outweighs the other, else `Neutral`."""
     bull = sum(WEIGHTS[timeframe] for timeframe, stage in stages.items() if stage in BULLISH)
     bear = sum(WEIGHTS[timeframe] for timeframe, stage in stages.items() if stage in BEARISH)
     if bull > CLEARLY * bear:

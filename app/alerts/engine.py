@@ -1,4 +1,4 @@
-"""What the rules say of a series, bar by bar: of bars that are new, and of those that a correction changed. Pure."""
+"""Evaluates the rules on a series, bar by bar: on new bars, and on bars that a correction changed. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.storage.alert_changes import AlertCursor
 
 
 class Finding(NamedTuple):
-    """An event that is to be told. `bar` indexes the records that were looked at."""
+    """An event to raise. `bar` indexes the evaluated records."""
 
     rule: RuleSettings
     event: RuleEvent
@@ -28,10 +28,10 @@ class Finding(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """What one look at a series found.
+    """The result of one evaluation of a series.
 
-    `judged`: the bars that were, as ranges (first, last); `findings` are all that there is to tell of them. Bars before
-    `done_s` were not, and nothing new is told of them; if `has_changed`, their alerts may no longer hold.
+    `judged`: the evaluated bars, as ranges (first, last); `findings`: all events to raise for them. Bars before
+    `done_s` are not evaluated and raise nothing new; if `has_changed`, their alerts may no longer hold.
     """
 
     cursor: AlertCursor
@@ -54,7 +54,7 @@ class RuleEngine:
         return tuple((r, r.rule()) for r in self._settings.rules if r.covers(product, timeframe))
 
     def _names_of(self, product: str, timeframe: Timeframe) -> str:
-        """The rules of one series as `name:definition`, each between spaces: alerts of others are left alone."""
+        """The rules of one series as `name:definition`, each between spaces; other alerts are kept."""
         return "".join([" ", *(f"{r.name}:{r.definition} " for r, _ in self.rules_of(product, timeframe))])
 
     def evaluate(
@@ -66,10 +66,10 @@ class RuleEngine:
         before: AlertCursor | None,
         begin_s: int = 0,
     ) -> Evaluation:
-        """Look at the bars of `records` (closed, oldest first, gaps allowed, at least one) that are due.
+        """Evaluate the due bars of `records` (closed, oldest first, gaps allowed, at least one).
 
-        `newest`: the values of the window that ends at the last record. `before`: what the last look left; None at the
-        first one, which only marks where history ends. `begin_s`: as `SeriesHistory` takes it.
+        `newest`: the values of the window that ends at the last record. `before`: the cursor of the last evaluation;
+        None at the first one, which only records the end of history. `begin_s`: as in `SeriesHistory`.
         """
         step, starts, history = timeframe.seconds, records["start_s"], SeriesHistory(records, timeframe, begin_s)
         last_s = int(starts[-1])
@@ -95,7 +95,7 @@ class RuleEngine:
     def _findings(
         self, product: str, timeframe: Timeframe, records: Records, due: Sequence[int], newest: MacdvSeries
     ) -> list[Finding]:
-        """What is to be told of the bars `due`, of which the last may be that of `newest`."""
+        """The events to raise for the bars `due`, of which the last may be that of `newest`."""
         windows = [window_at(records, bar, timeframe) for bar in due]
         known = [newest] if due and due[-1] == len(records) - 1 else []
         values = [*macdv_of_many(windows[: len(windows) - len(known)]), *known]
@@ -108,7 +108,7 @@ class RuleEngine:
     def newest_raised(
         self, product: str, timeframe: Timeframe, window: Records, values: MacdvSeries
     ) -> list[tuple[RuleSettings, RuleEvent]]:
-        """What the rules of a series tell of the last bar of `window`."""
+        """The events that the rules raise for the last bar of `window`."""
         rules = self.rules_of(product, timeframe)
         if not rules:
             return []
@@ -116,7 +116,7 @@ class RuleEngine:
         newest_raised = []
         for settings, rule in rules:
             event = rule.event(compared, len(compared) - 1)
-            if event and settings.span:  # only what happened needs the history that may hide it
+            if event and settings.span:  # only an event needs the history that may suppress it
                 count = history_of(int(window["start_s"][-1]), timeframe.seconds, settings.span)
                 bars = newest_bars(window, values, max(count, len(compared)))
                 event = rule.newest_raised(bars, settings.cooldown_s(timeframe))
@@ -125,7 +125,7 @@ class RuleEngine:
         return newest_raised
 
     def rule_of(self, product: str, timeframe: Timeframe, rule: str, definition: str) -> Rule | None:
-        """The rule that is called `rule`, if it still is what it was; else nobody can say whether an alert holds."""
+        """The rule called `rule` if its definition is unchanged; else None, and its alerts cannot be verified."""
         for settings, known in self.rules_of(product, timeframe):
             if settings.name == rule and settings.definition == definition:
                 return known
@@ -133,14 +133,14 @@ class RuleEngine:
 
 
 def event_at(rule: Rule, window: Records, values: MacdvSeries) -> str | None:
-    """The name of the event that the last bar of `window` shows, told or not."""
+    """The name of the event at the last bar of `window`, raised or not."""
     bars = compared_bars(window, values)
     event = rule.event(bars, len(bars) - 1)
     return event.name if event else None
 
 
 def window_at(records: Records, bar: int, timeframe: Timeframe) -> Records:
-    """The newest `WINDOW` records up to `bar` without a hole: what the value of that bar was computed from."""
+    """The newest `WINDOW` contiguous records up to `bar`: the input for the value of that bar."""
     return contiguous_tail(records[max(0, bar + 1 - WINDOW) : bar + 1], timeframe)
 
 

@@ -1,4 +1,4 @@
-"""From candles to alerts: reads what the rules need besides the newest window, and what was said before."""
+"""From candles to alerts: reads the rules' input besides the newest window, and earlier alerts."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from app.storage.candles import CandleCache
 from app.util.batches import batched
 
 MIN_EXTRA = 8
-"""Bars read beyond a window, so that one that is not over yet does not shorten it."""
+"""Bars read beyond a window, so that an open bar does not shorten it."""
 
 OLD_BARS = 1_000
-"""Bars of which stored alerts are judged again: as many as a ring holds, as a rule. An alert may have been raised
-behind a gap, from few candles, and the installation may have stopped for days before the gap was filled."""
+"""Bars whose stored alerts are verified again: usually as many as a ring holds. An alert may have been raised after a
+gap, from few candles, and the installation may have stopped for days before the gap was filled."""
 
 ALERTS_AT_ONCE = 16
 """Each needs the windows of four other timeframes."""
 
 
 class SeriesSnapshot(NamedTuple):
-    """A series whose candles are new: the closed ones, the values of the newest window, and the last look.
+    """A series with new candles: the closed ones, the values of the newest window, and the last evaluation.
 
-    `begin_s`: the bucket before which the exchange has no candle; 0 if that is not proven.
+    `begin_s`: the origin of the series; 0 if it is not proven.
     """
 
     series: Series
@@ -49,7 +49,7 @@ class SeriesSnapshot(NamedTuple):
 
 
 class Evaluator:
-    """The rules of an installation, on its candles."""
+    """Evaluates an installation's rules on its candles."""
 
     def __init__(
         self, candles: CandleCache, alerts: AlertCache, settings: AlertSettings, timeframes: Sequence[Timeframe]
@@ -61,12 +61,12 @@ class Evaluator:
         self._timeframes = timeframes
 
     def extra(self, before: AlertCursor | None, timeframe: Timeframe, newest_s: int) -> int:
-        """How many bars beyond a window have to be read to look at all that is due."""
+        """Number of bars to read beyond a window to evaluate every due bar."""
         late = 0 if before is None else (newest_s - before.pending_s) // timeframe.seconds
         return min(max(MIN_EXTRA, late + 2), LATE_BARS)
 
     def evaluate(self, snapshots: Sequence[SeriesSnapshot]) -> list[AlertChange | None]:
-        """What each look changes; None where there is no candle."""
+        """The alert changes of each series; None if it has no candle."""
         evaluations = [
             self._engine.evaluate(s.product, s.timeframe, records, values, before, begin_s) if len(records) else None
             for s, records, values, before, begin_s in snapshots
@@ -120,7 +120,7 @@ class Evaluator:
         return [{t: next(points) for t in each} for each in others]
 
     def _completed(self, series: Series, last_s: int, records: Records) -> Records:
-        """`records` up to the bucket `last_s`, with what can be built: another worker may be about to write it."""
+        """`records` up to the bucket `last_s`, with any that can be built: another worker may be writing them."""
         step = series.timeframe.seconds
         if not series.timeframe.contains(BASE) or not len(records):
             return records
@@ -134,7 +134,7 @@ class Evaluator:
     def _judge(
         self, snapshots: Sequence[SeriesSnapshot], evaluations: Sequence[Evaluation | None]
     ) -> dict[int, list[tuple[str, bool]]]:
-        """Whether the older alerts of each look still hold, for those looks whose history has changed."""
+        """Whether the older alerts of each series whose history has changed still hold."""
         changed = [
             (i, snapshot.series, s.done_s - OLD_BARS * snapshot.series.timeframe.seconds, s.done_s - 1)
             for i, (snapshot, s) in enumerate(zip(snapshots, evaluations, strict=True))
@@ -150,8 +150,8 @@ class Evaluator:
         }
 
     def _verdicts(self, series: Series, alerts: Sequence[StoredAlert]) -> list[tuple[str, bool]]:
-        """Silent on an alert whose rule has changed, whose candles are no longer all there, or are provisional; and on
-        one that another alert hides: it stays as it is.
+        """Whether alerts still hold. No verdict, so no change, if the rule has changed, if candles are missing or
+        provisional, or if another alert suppresses this one.
         """
         step, starts = series.timeframe.seconds, [alert.fact["start"] for alert in alerts]
         records = self._candles.read(series, starts[0] - WINDOW * step, starts[-1]).over

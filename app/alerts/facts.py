@@ -1,4 +1,4 @@
-"""An alert as a stored fact: everything that it says, as of the moment at which its bar closed. Pure."""
+"""An alert as a stored fact: all its data, as of the moment at which its bar closed. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.storage.alert_changes import Alert
 
 
 def identity(rule: str, series: Series, start_s: int) -> str:
-    """One alert for each rule and bar, however often it is found."""
+    """Alert id: one per rule and bar, however often it is found."""
     return f"{rule}|{series.product}|{series.timeframe}|{start_s}"
 
 
@@ -32,11 +32,11 @@ def alert_of(
     others: Mapping[Timeframe, MacdvPoint | None],
     channels: tuple[str, ...],
 ) -> Alert:
-    """The alert that `finding` leads to.
+    """The alert for `finding`.
 
-    `candle`: the record of its bar. `point`: the bar's values, which rest on `candles` bars; None where they are not
+    `candle`: the record of its bar. `point`: the bar's values, computed from `candles` bars; None if they are not
     ready. `others`: the newest values of the product's other timeframes as of the end of the bar. `channels`: all
-    there are.
+    channels.
     """
     settings, event, _, start_s = finding
     identified = identity(settings.name, series, start_s)
@@ -63,7 +63,7 @@ def alert_of(
 
 
 def as_of(timeframe: Timeframe, end_s: int) -> tuple[int, int]:
-    """The buckets (first, last) whose candles say what `timeframe` showed at `end_s`, a moment of exchange time."""
+    """The buckets (first, last) whose candles give the value of `timeframe` at `end_s` (exchange time)."""
     last = timeframe.last_over(end_s)
     return last - (WINDOW - 1) * timeframe.seconds, last
 

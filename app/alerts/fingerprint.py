@@ -1,8 +1,8 @@
-"""What a series' alerts rest on, as fingerprints: what has to be looked at again, and from which bar on. Pure.
+"""Fingerprints of the candles behind a series' alerts: they show which bars to evaluate again. Pure.
 
-A look covers the bars that are new. Bars that it has left behind are looked at again only if a candle that they rest on
-has changed: one was corrected, a missing one came, a provisional one was resolved, or a short history grew backwards.
-A fingerprint covers a fixed range of buckets, so it does not change when the market goes on.
+An evaluation covers the new bars. Older bars are evaluated again only if a candle that they depend on has changed: one
+was corrected, a missing one arrived, a provisional one was resolved, or a short history grew backwards. A fingerprint
+covers a fixed range of buckets, so it does not change when new candles arrive.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from app.market.timeframes import Timeframe
 from app.storage.alert_changes import Fingerprint
 
 RECENT_BARS = 8
-"""The newest bars have a fingerprint of their own: most changes are theirs, and then the older ones need no look."""
+"""The newest bars have a separate fingerprint: most changes are in them, and the older ones then need no evaluation."""
 
 LATE_BARS = 400
-"""Bars that are looked at again, or for the first time but late: with their windows they fit into a ring. So long are
-missing and provisional candles waited for, too."""
+"""Bars that are evaluated again, or for the first time but late: with their windows they fit into a ring. Bars wait
+this long for missing and provisional candles, too."""
 
 
 class SeriesHistory:
-    """What is missing, corrected or provisional among `records`: closed ones, oldest first, at least one.
+    """Missing, corrected and provisional candles among `records`: closed ones, oldest first, at least one.
 
-    `begin_s`: the bucket before which the exchange has none of the series; 0 if that is not proven.
+    `begin_s`: the origin of the series; 0 if it is not proven.
     """
 
     def __init__(self, records: Records, timeframe: Timeframe, begin_s: int = 0) -> None:
@@ -41,7 +41,7 @@ class SeriesHistory:
         self._provisional = frozenset(provisional.tolist())
 
     def fingerprint(self, from_s: int, last_s: int) -> Fingerprint:
-        """What the bars from `from_s` to `last_s` rest on."""
+        """Fingerprint of the input of the bars from `from_s` to `last_s`."""
         begins_s, recent_s = from_s - (WINDOW - 1) * self._step, last_s - (RECENT_BARS - 1) * self._step
         first_s = max(self._first_s, begins_s)
         if not len(self._marked) and not len(self._gaps):
@@ -51,9 +51,9 @@ class SeriesHistory:
         )
 
     def changed_from(self, before: Fingerprint, from_s: int, last_s: int) -> int | None:
-        """The first bar from `from_s` to `last_s` that may be other than it was `before`; None if none is.
+        """The first bar from `from_s` to `last_s` that may differ from `before`, or None.
 
-        A candle that the ring has dropped since is no change.
+        A candle that the ring has dropped since is not a change.
         """
         now = self.fingerprint(from_s, last_s)
         if now.first_s < before.first_s or now.old != before.old:
@@ -61,14 +61,14 @@ class SeriesHistory:
         return None if now.recent == before.recent else max(from_s, last_s - (RECENT_BARS - 1) * self._step)
 
     def hold_back(self, start_s: int) -> bool:
-        """Whether a bar is not to be judged yet: its candle, or the one that it is compared with, is provisional."""
+        """Whether a bar must not be evaluated yet: its candle, or the one it is compared with, is provisional."""
         return start_s in self._provisional or start_s - self._step in self._provisional
 
     def waits_from(self, lowest_s: int) -> int:
-        """The first bar from `lowest_s` on that something is waited for; the newest one if nothing is.
+        """The first bar from `lowest_s` on that waits for a candle; the newest one if none waits.
 
-        Every bar behind a missing candle waits for it; its own bar and the next one wait for a provisional candle.
-        So does a bar from `lowest_s` on whose window is not full, unless the series begins there: history comes after
+        Every bar after a missing candle waits for it. The bar of a provisional candle and the next one wait for it.
+        A bar from `lowest_s` on waits if its window is not full, unless the series begins there: history arrives after
         the first live candles.
         """
         late_s = self._last_s - LATE_BARS * self._step
@@ -80,7 +80,7 @@ class SeriesHistory:
         return min(max(lowest_s, min(found)), self._last_s)
 
     def _fingerprint(self, first_s: int, last_s: int) -> int:
-        """Of what lies in the buckets from `first_s` to `last_s`; a gap that reaches into them counts."""
+        """Fingerprint of the buckets from `first_s` to `last_s`; a gap that reaches into them counts."""
         starts = self._marked["start_s"]
         inside = self._marked[(starts >= first_s) & (starts <= last_s)]
         reaching = self._gaps[(self._gaps[:, 1] > first_s) & (self._gaps[:, 0] < last_s)]
@@ -88,7 +88,7 @@ class SeriesHistory:
 
 
 def _gaps(records: Records, timeframe: Timeframe) -> npt.NDArray[np.int64]:
-    """The bars before and behind each gap, one row for a gap."""
+    """The bars before and after each gap, one row per gap."""
     if not gaps_in(records, timeframe):
         return _NO_GAP
     starts = records["start_s"].astype(np.int64)
@@ -97,7 +97,7 @@ def _gaps(records: Records, timeframe: Timeframe) -> npt.NDArray[np.int64]:
 
 
 def _marked(records: Records) -> Records:
-    """Those that are corrected or provisional, without what neither a value nor an event depends on."""
+    """Corrected and provisional records, without fields that values and events do not depend on."""
     flags = records["flags"]
     if not np.bitwise_or.reduce(flags) & (CORRECTED | PROVISIONAL):
         return records[:0]

@@ -1,10 +1,10 @@
-"""The alert rules. Pure: bars in, what is to be said of the newest one out.
+"""The alert rules. Pure: bars in, the event to raise for the newest one out.
 
-A rule keeps no state. What it says of a bar follows from the bars up to it, so that a restart, a replay, several
-workers and any speed say the same. Cooldowns count bars, that is, exchange time that grows with the timeframe.
+A rule keeps no state. The event at a bar depends only on the bars up to it, so a restart, a replay, several workers and
+any speed give the same result. Cooldowns count bars: exchange time that grows with the timeframe.
 
-An *event* is something that a bar shows, such as a level crossed. A rule *tells* an event unless it is a repetition:
-the same was told less than the cooldown before.
+An *event* is visible in a bar, such as a crossed level. A rule *raises* it unless it is a repetition: the same event
+was raised less than the cooldown before.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from app.indicators.stages import Stage
 
 
 class RuleEvent(NamedTuple):
-    """`name`: what happened, such as `-150 down`; two events of one rule that are the same have one name.
+    """An event. `name`: such as `-150 down`; equal events of one rule have the same name.
 
     `detail`: the same in parts, for programs and texts. JSON-able.
     """
@@ -29,18 +29,18 @@ class RuleEvent(NamedTuple):
 
 
 class Rule(ABC):
-    """One kind of event. `cooldown_s`: exchange seconds for which a repetition is not told."""
+    """One kind of event. `cooldown_s`: exchange seconds for which a repetition is not raised."""
 
     @abstractmethod
     def event(self, bars: Bars, bar: int) -> RuleEvent | None:
-        """What `bar` shows, compared with the bars before it."""
+        """The event at `bar`, compared with the bars before it."""
 
     def newest_raised(self, bars: Bars, cooldown_s: int) -> RuleEvent | None:
-        """What is to be told of the newest bar."""
+        """The event to raise for the newest bar."""
         return list(self.raised(bars, cooldown_s))[-1] if len(bars) else None
 
     def raised(self, bars: Bars, cooldown_s: int) -> Iterable[RuleEvent | None]:
-        """What is to be told of each bar."""
+        """The event to raise for each bar."""
         last: dict[str, int] = {}
         for bar, start_s in enumerate(bars.start_s):
             event = self.event(bars, bar)
@@ -52,7 +52,7 @@ class Rule(ABC):
 
 
 class LevelRule(Rule):
-    """MACD-V falls below a level under zero, or rises above one over zero; of several, the furthest is told."""
+    """MACD-V falls below a negative level, or rises above a positive one; of several, the furthest is raised."""
 
     def __init__(self, levels: Sequence[float]) -> None:
         self._levels = sorted(levels)
@@ -70,9 +70,9 @@ class LevelRule(Rule):
 
 
 class ReversalRule(Rule):
-    """MACD-V stays beyond ±`zone`, and its histogram says that it turns back.
+    """MACD-V stays beyond ±`zone`, and its histogram shows that it turns back.
 
-    Told once a visit: what was told ends when the zone is left. Buffers: percent of MACD-V that the histogram has to
+    Raised once per visit; a visit ends when the zone is left. Buffers: percent of MACD-V that the histogram must
     exceed in either zone.
     """
 
@@ -128,7 +128,7 @@ class StageRule(Rule):
 
 
 class PriceRule(Rule):
-    """The close crosses one of `prices` (quote currency) in one of `directions`; of several, the furthest is told."""
+    """The close crosses one of `prices` (quote currency) in one of `directions`; of several, the furthest is raised."""
 
     def __init__(self, prices: Sequence[float], directions: Iterable[str]) -> None:
         self._prices = sorted(prices)
@@ -144,9 +144,9 @@ class PriceRule(Rule):
 
 
 def _crossed(lines: Sequence[float], previous: float, value: float) -> tuple[float | None, str]:
-    """The furthest of `lines` (ascending) that lies between two values, and which way it was crossed.
+    """The furthest of `lines` (ascending) that lies between two values, and the direction of the crossing.
 
-    To touch a line is not to cross it; to leave it is.
+    Touching a line is not crossing it; leaving it is.
     """
     if value < previous:
         lowest = bisect_right(lines, value)

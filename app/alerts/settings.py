@@ -1,6 +1,6 @@
-"""The alerts file: which rules there are, and which channels carry what they say. Validated before anything runs.
+"""The alerts file: rules, and the channels that deliver their alerts. Validated before anything runs.
 
-Secrets are not in it: it names the environment variables that hold them.
+It has no secrets: it names the environment variables that hold them.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from app.util.quoting import path_shown, quoted
 
 MAX_BYTES = 256 * 1024
 MAX_NAMED_PROBLEMS = 10
-"""Of what is wrong in one file."""
+"""Problems reported per file."""
 MAX_COOLDOWN = 48
-"""Bars; so that the history that a rule looks at holds several cooldowns."""
+"""Bars; so that the history of a rule holds several cooldowns."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 
@@ -61,7 +61,7 @@ class Section(BaseModel):
 
 
 class RuleSettings(Section):
-    """What every rule has. An empty list of products, timeframes or channels means all of them."""
+    """Settings of every rule. An empty list of products, timeframes or channels means all of them."""
 
     name: Name
     products: tuple[ProductId, ...] = ()
@@ -79,7 +79,7 @@ class RuleSettings(Section):
 
     @property
     def span(self) -> int:
-        """Bars of a span of history that what it tells may depend on; 0 where only the bar itself matters."""
+        """Bars of a span of history that its events may depend on; 0 if only the bar itself matters."""
         return min(max(16 * self.cooldown_bars, FEW), MANY) if self.cooldown_bars else 0
 
     def cooldown_s(self, timeframe: Timeframe) -> int:
@@ -87,7 +87,7 @@ class RuleSettings(Section):
 
     @property
     def definition(self) -> str:
-        """Changes when what the rule says may change."""
+        """Changes if the rule's events may change."""
         shown = self.model_dump_json(exclude={"channels", "products", "except_products", "timeframes"})
         return f"{zlib.crc32(shown.encode()):08x}"
 
@@ -102,7 +102,7 @@ class LevelSettings(RuleSettings):
     @model_validator(mode="after")
     def _has_no_zero(self) -> Self:
         if 0 in self.levels:
-            raise ValueError("levels must not be 0: those below it are crossed downwards, those above it upwards")
+            raise ValueError("levels must not be 0: negative levels are crossed downwards, positive ones upwards")
         return self
 
     def rule(self) -> Rule:
@@ -148,7 +148,7 @@ AnyRule: TypeAlias = Annotated[
 
 
 class ChannelSettings(Section):
-    """What every channel has. `at_once`: messages under way at the same time."""
+    """Settings of every channel. `at_once`: concurrent messages."""
 
     @property
     def at_once(self) -> int:
@@ -156,7 +156,7 @@ class ChannelSettings(Section):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The environment variables that have to be set."""
+        """The environment variables that must be set."""
         return tuple(getattr(self, f) for f in type(self).model_fields if f.endswith("_env") and getattr(self, f))
 
 
@@ -205,7 +205,7 @@ class EmailSettings(ChannelSettings):
     @model_validator(mode="after")
     def _names_both_or_none(self) -> Self:
         if (self.user_env is None) != (self.password_env is None):
-            raise ValueError("name both user_env and password_env, or none of them")
+            raise ValueError("set both user_env and password_env, or neither")
         return self
 
 
@@ -215,8 +215,8 @@ AnyChannel: TypeAlias = Annotated[
 
 
 class DeliverySettings(Section):
-    """Real time. A claim that runs out is taken over, so it has to outlast one try. `proxy_env`: the variable with the
-    URL of an HTTP proxy for all channels but e-mail.
+    """Limits in real time. An expired claim is taken over, so it must outlast one attempt. `proxy_env`: variable with
+    the URL of an HTTP proxy for all channels but e-mail.
     """
 
     timeout_seconds: float = Field(10, gt=0, le=60)
@@ -232,7 +232,7 @@ class DeliverySettings(Section):
 
 
 class AlertSettings(Section):
-    """The whole file. `rule`: by their order in it; `channel`: by name."""
+    """The whole file. `rule`: in file order; `channel`: by name."""
 
     rule: tuple[AnyRule, ...] = ()
     channel: dict[Name, AnyChannel] = Field({}, max_length=20)
@@ -271,48 +271,48 @@ class AlertSettings(Section):
         return settings
 
     def never(self, products: Sequence[str], timeframes: Sequence[Timeframe]) -> Iterator[str]:
-        """What rules name that is not followed, given the settings: such a rule would be silent for ever."""
-        is_known = not any(":" in part for part in products)  # of a selection only the exchange knows what it is
+        """Problems of rules that name a product or timeframe not in the settings: they never raise an event."""
+        is_known = not any(":" in part for part in products)  # only the exchange can resolve a selection
         for rule in self.rule:
             if unknown := [t for t in rule.timeframes if t not in timeframes]:
-                yield f"rule {rule.name!r} is about {unknown[0]}, and TIMEFRAMES are {','.join(timeframes)}"
+                yield f"rule {rule.name!r} names {unknown[0]}, but TIMEFRAMES is {','.join(timeframes)}"
             if is_known and (gone := [p for p in rule.products if p not in products]):
-                yield f"rule {rule.name!r} is about {gone[0]}, and PRODUCTS are {','.join(products)}"
+                yield f"rule {rule.name!r} names {gone[0]}, but PRODUCTS is {','.join(products)}"
 
     def _contradictions(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         names: set[str] = set()
         for i, rule in enumerate(self.rule):
             if rule.name in names:
-                yield ("rule", i, "name"), f"there is another rule called {rule.name!r}"
+                yield ("rule", i, "name"), f"duplicate rule name {rule.name!r}"
             names.add(rule.name)
             if unknown := [c for c in rule.channels if c not in self.channels]:
                 known = ", ".join(self.channels)
-                yield ("rule", i, "channels"), f"no channel is called {unknown[0]!r}; there are: {known}"
+                yield ("rule", i, "channels"), f"unknown channel {unknown[0]!r}: use one of {known}"
 
     @property
     def channels(self) -> Mapping[str, AnyChannel]:
-        """Every channel; the log, where the file names none."""
+        """Every channel; the log if the file names none."""
         return self.channel or {"log": LogSettings(kind="log")}
 
     @property
     def rules(self) -> tuple[AnyRule, ...]:
-        """Every rule; the built-in ones, where the file has none."""
+        """Every rule; the built-in ones if the file has none."""
         return self.rule or BUILT_IN.rule
 
 
 def _read(path: str) -> str:
-    """The text of a file, whatever else `path` may be: a pipe never ends, and a device has no end."""
+    """The text of a regular file; a pipe or a device might never end."""
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise InvalidInput(f"{path_shown(path)} is not a file")
         raw = file.read(MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
         raise InvalidInput(f"{path_shown(path)} is larger than {MAX_BYTES} bytes")
-    return raw.decode("utf-8-sig")  # editors of Windows begin a file with a mark
+    return raw.decode("utf-8-sig")  # Windows editors write a byte order mark
 
 
 def _fill_kinds(table: dict[str, Any]) -> None:
-    """A channel that is called like a kind of channel is of that kind, unless it says otherwise."""
+    """The kind of a channel defaults to its name."""
     channels = table.get("channel")
     if isinstance(channels, dict):
         for name, channel in channels.items():
@@ -321,7 +321,7 @@ def _fill_kinds(table: dict[str, Any]) -> None:
 
 
 def _problem(text: str, error: Any) -> tuple[int, str]:
-    """Line and reason of one of pydantic's errors. The value is not shown: it may be a secret in the wrong place."""
+    """Line and reason of a pydantic error. The value is not shown: it may be a secret in the wrong place."""
     place = tuple(error["loc"])
     place = place[:2] + place[3:] if place[2:3] and place[2] in (*_KINDS, "[key]") else place
     if error["type"] == "union_tag_invalid":
@@ -329,10 +329,10 @@ def _problem(text: str, error: Any) -> tuple[int, str]:
     said = error["msg"].removeprefix("Value error, ")
     where = ".".join(str(part) if _WORD.fullmatch(str(part)) else quoted(str(part)) for part in place)
     if error["type"] == "extra_forbidden":
-        said = "there is no such setting"
+        said = "no such setting"
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         known = ", ".join(_RULE_KINDS if place[:1] == ("rule",) else _CHANNEL_KINDS)
-        said = f"it must be one of {known}" if place[-1:] == ("kind",) else f"kind must be one of {known}"
+        said = f"must be one of {known}" if place[-1:] == ("kind",) else f"kind must be one of {known}"
     return line_of(text, place), f"{where}: {said}" if where else said
 
 
@@ -348,4 +348,4 @@ BUILT_IN = AlertSettings(
         )
     )
 )
-"""What holds without a file: today's levels and reversals, said in the log."""
+"""Settings without a file: levels and reversals, delivered to the log."""

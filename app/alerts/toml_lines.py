@@ -1,4 +1,4 @@
-"""Where in a TOML file a key stands: parsers forget it, and an error has to name the line."""
+"""Finds the line of a key in a TOML file: parsers drop it, and errors must name it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PART = re.compile(r"[\w-]+|\"[^\"]*\"|'[^']*'")
 
 
 def parse(text: str) -> dict[str, object]:
-    """The table that `text` holds; `InvalidInput` says in which line it is no TOML."""
+    """The table in `text`; `InvalidInput` names the line that is not TOML."""
     try:
         return tomllib.loads(text)
     except RecursionError:
@@ -27,7 +27,7 @@ def parse(text: str) -> dict[str, object]:
         reason = re.sub(r" \(at .*\)$", "", str(error))
         where = f"line {line[1]}" if line else f"line {text.count(chr(10)) + 1}"
         raise InvalidInput(f"{where}: {readable(reason[:1].lower() + reason[1:])}") from None
-    except ValueError:  # Python converts no more digits
+    except ValueError:  # too many digits for Python
         digits = re.search(r"[\d_]{4000,}", text)
         raise InvalidInput(
             f"line {text.count(chr(10), 0, digits.start() if digits else 0) + 1}: a number is too long"
@@ -35,7 +35,7 @@ def parse(text: str) -> dict[str, object]:
 
 
 def line_of(text: str, path: Path) -> int:
-    """The line (from 1) of the key at `path`, or of the nearest table around it; 1 where there is none."""
+    """The line (from 1) of the key at `path`, or of the nearest table around it; 1 if there is none."""
     lines = dict(_lines(text))
     for length in range(len(path), 0, -1):
         if path[:length] in lines:
@@ -44,7 +44,7 @@ def line_of(text: str, path: Path) -> int:
 
 
 def _lines(text: str) -> Iterator[tuple[Path, int]]:
-    """Each key and table with its line. Keys inside of inline tables count for their first one."""
+    """Each key and table with its line. Keys inside inline tables are left out."""
     table: Path = ()
     seen: dict[Path, int] = {}
     for number, line in enumerate(text.splitlines(), start=1):

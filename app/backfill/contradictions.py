@@ -1,4 +1,4 @@
-"""What a response of REST says against what is certain, and when it may win. Pure."""
+"""Finds where a REST response contradicts certain candles, and if it wins. Pure."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from app.market.carry_forward import carried_forward
 from app.market.records import RECORD, SILENT, STATE_MASK, Records, has_trades, state_of
 
 VOLUME_ROUNDING = 1e-9
-"""Relative difference of two sums of the same volumes."""
+"""Relative tolerance of two sums of the same volumes."""
 
 AGREE_S = 900
-"""Exchange seconds between two responses that overrule together what was certain."""
+"""Exchange seconds between two responses that overrule a certain candle."""
 
 
 class Contradictions(NamedTuple):
-    """What a response says against what is certain.
+    """Contradictions between a response and certain candles.
 
-    `sure`: what of it may be written; nothing if it is not trusted. `disputed`: what this and earlier responses say of
-    buckets that they may not change yet, and when that was first said. `overruling`: buckets that it may change, since
-    another response agreed; `overruled`: what REST had confirmed there.
+    `sure`: records that may be written; empty if the response is not trusted. `disputed`: claims of this and earlier
+    responses about buckets that they may not change yet, as first observed. `overruling`: buckets that it may change,
+    since another response agreed. `overruled`: candles that REST had confirmed there.
     """
 
     sure: Records
@@ -34,9 +34,9 @@ class Contradictions(NamedTuple):
 
 
 def compare(proven: Records, known: Records, before: Records, requested_ms: int) -> Contradictions:
-    """What is certain is given up only for two responses that agree, at least `AGREE_S` apart.
+    """Compare a response with `known`: two that agree, at least `AGREE_S` apart, overrule a certain candle.
 
-    Certain is that there were trades where some were seen, at least as many, and all that REST itself confirmed.
+    Certain: trades once seen, at least with that volume, and candles that REST confirmed.
     """
     _, new, old = np.intersect1d(proven["start_s"], known["start_s"], assume_unique=True, return_indices=True)
     said, held = proven[new], known[old]
@@ -60,14 +60,14 @@ def compare(proven: Records, known: Records, before: Records, requested_ms: int)
     disputed = np.array(claims, dtype=RECORD)
     disputes = np.isin(proven["start_s"], disputed["start_s"])
     sure = proven[~carried_forward(proven, disputes)] if is_trusted else proven[:0]
-    left = before[~np.isin(before["start_s"], proven["start_s"])]  # of these it says nothing
+    left = before[~np.isin(before["start_s"], proven["start_s"])]  # not in this response
     return Contradictions(
         sure, np.concatenate([left, disputed]), overruling, np.array(overruled, dtype=RECORD), is_trusted
     )
 
 
 def contradicts(said: Records, held: Records) -> npt.NDArray[np.bool_]:
-    """In which buckets a response says less than is known, or other than REST confirmed (arrays of equal length)."""
+    """Which buckets of a response have less than is known, or differ from confirmed ones (arrays of equal length)."""
     differ = np.zeros(len(said), dtype=bool)
     for field in ("open", "high", "low", "close"):
         differ |= said[field] != held[field]

@@ -18,20 +18,20 @@ from app.util.stop import Stop
 log = logging.getLogger(__name__)
 
 CLOCK_TOO_OLD_MS = 10_000
-"""A clock that was not heard for so long (real time) is requested from REST."""
+"""A clock older than this (real time) is requested from REST."""
 
 MAX_WAIT_S = 2.0
-"""A permit further away than this is not waited for: the next call will see."""
+"""Longest wait for a permit; after that the next call tries again."""
 
 MAX_PAGES = 4
-"""Pages that follow from each other before others have their turn."""
+"""Consecutive pages of one request before others have their turn."""
 
 MIN_LOGGED = 10
-"""Requests left, from which on progress is logged."""
+"""Progress is logged from this many requests left."""
 
 
 class Drain:
-    """What a backfill worker does. Any number may run at the same time, on any host."""
+    """Work of a backfill worker. Any number may run at the same time, on any host."""
 
     def __init__(
         self, stores: Stores, settings: Settings, rest: BudgetedRest, on_changes: Callable[[list[ChangedRange]], None]
@@ -42,7 +42,7 @@ class Drain:
         self._filler = Filler(stores, settings, on_changes)
 
     def run(self, *, max_s: float, stop: Stop | None = None) -> int:
-        """Work until nothing is due, or `max_s` have passed; returns how many pages were requested."""
+        """Work until nothing is due or `max_s` have passed; returns the number of pages requested."""
         deadline, pages = time.monotonic() + max_s, 0
         while time.monotonic() < deadline and not (stop and stop.is_set()):
             exchange_ms = self._exchange_ms()
@@ -66,14 +66,14 @@ class Drain:
             log.info("backfill: %d pages read, %d requests left, about %.0f s", pages, left.total, seconds)
 
     def _serve(self, request: BackfillRequest, exchange_ms: int, stop: Stop | None) -> int | None:
-        """Request what `request` needs, page by page; returns the pages, None if there was no permit for the first."""
+        """Request the pages of `request`; returns their number, or None if there was no permit for the first."""
         follows = None
         for pages in range(MAX_PAGES):
             with self._rest.permit(timeout_s=MAX_WAIT_S, stop=stop) as permit:
                 if permit is None:
                     self._stores.queue.postpone(request, exchange_ms)
                     return pages or None
-                # The later the time of the request, the more buckets have settled; and some may have come meanwhile.
+                # Read the time and the gaps again: by now more buckets have settled, and some may have arrived.
                 exchange_ms = self._exchange_ms() or exchange_ms
                 requested = follows or self._filler.next_page(request, exchange_ms)
                 if requested is None:
@@ -90,7 +90,7 @@ class Drain:
         return pages + 1
 
     def _exchange_ms(self) -> int | None:
-        """The exchange's time; too early rather than too late, so that nothing settles too soon."""
+        """The exchange's time, early rather than late, so that no bucket settles too soon."""
         known = self._stores.clock.read()
         if known and known.age_ms <= CLOCK_TOO_OLD_MS:
             return known.exchange_ms
@@ -102,7 +102,7 @@ class Drain:
             try:
                 exchange_ms = permit.request("clock", lambda rest: rest.time_ms())
             except ExchangeError as error:
-                log.warning("the exchange's time is not known: %s", error)
+                log.warning("cannot read the exchange's time: %s", error)
                 return known.exchange_ms if known else None
         self._stores.clock.set(exchange_ms)
         return exchange_ms

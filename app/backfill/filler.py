@@ -1,9 +1,8 @@
-"""Requests from REST what a series lacks, and writes what the response proves."""
+"""Requests missing candles from REST and writes those that the response proves."""
 
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable, Sequence
 
 from app.backfill.interpret import PageResult, interpret, interpret_survey
@@ -21,20 +20,21 @@ from app.storage.model import View
 from app.storage.queue import BackfillRequest, Kind, Priority
 from app.storage.requests import PageRequest, Rules, page_of_reconciliation
 from app.storage.stores import Stores
+from app.util.backoff import jittered_s
 
 log = logging.getLogger(__name__)
 
 TRIES = 8
-"""Failures in a row after which a request is given up, until the next scan finds its buckets still missing."""
+"""Consecutive failures after which a request is given up until a scan finds its buckets still missing."""
 
 SECOND_OPINIONS = 1
-"""Times that a response against what is certain is followed by another request at once: of the next server, perhaps."""
+"""Immediate retries after a response that contradicts certain candles: another server may answer."""
 
 MAX_DELAY_S = 60.0
 
 
 class Filler:
-    """Works on one request of the backfill queue at a time; what becomes of it is written to the queue."""
+    """Works on one request of the backfill queue at a time and writes its outcome to the queue."""
 
     def __init__(self, stores: Stores, settings: Settings, on_changes: Callable[[list[ChangedRange]], None]) -> None:
         self._stores = stores
@@ -43,7 +43,7 @@ class Filler:
         self._rules = Rules(settings.close_grace_seconds, settings.settling_seconds)
 
     def next_page(self, request: BackfillRequest, exchange_ms: int) -> PageRequest | None:
-        """The next page that `request` stands for; None if there is nothing to request (any more)."""
+        """The next page to request for `request`; None if there is nothing (more) to request."""
         gaps = self._gaps(request, exchange_ms)
         if request.kind is Kind.RECONCILE:
             return page_of_reconciliation(request.timeframe, exchange_ms / 1000) if gaps.view.revision else None
@@ -52,7 +52,7 @@ class Filler:
     def work(
         self, request: BackfillRequest, requested: PageRequest, exchange_ms: int, permit: Permitted
     ) -> PageRequest | None:
-        """Request `requested` and write what the response proves; returns the page that follows from it, if one does.
+        """Request `requested` and write the candles that the response proves; returns the follow-up page, or None.
 
         `exchange_ms`: the exchange's time, not later than the moment of the request. Raises `ExchangeError`.
         """
@@ -72,13 +72,13 @@ class Filler:
         except Contradicted:
             if self._queue.attempts(request) < SECOND_OPINIONS:
                 raise
-            follows = None  # what is left waits, as after any response that says nothing of it
+            follows = None  # the rest waits, as after any response that does not cover it
         if request.kind is Kind.GAP:
             self._queue.note_uncovered(request, self._gaps(request, exchange_ms).still_uncovered(requested))
         return follows
 
     def failed(self, request: BackfillRequest, error: ExchangeError, exchange_ms: int) -> None:
-        """Decide what becomes of `request`, which ended with `error`."""
+        """Postpone, give up or retry `request`, which ended with `error`."""
         if isinstance(error, Throttled):
             pause_s = self._stores.budget.state().paused_s
             log.warning("rate limited by the exchange: all workers pause for %.1f s (%s)", pause_s, error)
@@ -90,7 +90,7 @@ class Filler:
             self._try_again(request, str(error), exchange_ms)
 
     def release(self, request: BackfillRequest, exchange_ms: int) -> None:
-        """Give `request` back: what is left of it waits for its turn, or until it has settled."""
+        """Release `request`: the rest of it waits for its turn, or until it has settled."""
         if request.kind is Kind.RECONCILE:
             self._queue.done(request)
             return
@@ -104,7 +104,7 @@ class Filler:
             )
 
     def _gaps(self, request: BackfillRequest, exchange_ms: int) -> Gaps:
-        """What is known of the series of `request`, read now."""
+        """The gaps in the series of `request`, read now."""
         series, now_s = request.series(self._stores.exchange), exchange_ms / 1000
         newest_s = self._rules.newest(series.timeframe, now_s)
         view = self._stores.candles.read_whole(series, newest_s)
@@ -112,7 +112,7 @@ class Filler:
         return Gaps(view, series.timeframe, now_s, self._rules, uncovered, self._built(series, view, now_s))
 
     def _built(self, series: Series, view: View, now_s: float) -> Built | None:
-        """What of a longer series is built from candles of 5m, if it was requested at all."""
+        """Buckets of a longer series built from 5m candles; None if it was never requested."""
         if not series.timeframe.contains(BASE) or not view.revision:
             return None
         base = self._stores.candles.read_whole(series.at(BASE), self._rules.newest(BASE, now_s))
@@ -129,8 +129,8 @@ class Filler:
         if len(disputed) or len(result.disputed):
             self._dispute(series, result, exchange_ms)
         if not result.is_trusted:
-            raise Contradicted(f"the response contradicts {len(result.disputed)} candles of {series} that were certain")
-        self._mark_doubtful(series, requested, result, gaps.view, exchange_ms)
+            raise Contradicted(f"the response contradicts {len(result.disputed)} known candles of {series}")
+        self._mark_provisional(series, requested, result, gaps.view, exchange_ms)
         is_history = bool(len(gaps.traded)) and requested.last_s <= int(gaps.traded[0])
         written = self._stores.candles.write([result.write], announce=not (requested.initial or is_history))
         if not is_survey:
@@ -141,26 +141,26 @@ class Filler:
             self._on_changes(changed)
 
     def _dispute(self, series: Series, result: PageResult, exchange_ms: int) -> None:
-        """Keep what REST says against what is certain; the candles stay, marked, until another response agrees."""
+        """Store REST's claims against certain candles; these stay, provisional, until another response agrees."""
         self._stores.disputes.write(series, result.disputed)
         starts = result.disputed["start_s"].tolist()
         if self._mark(series, [(start_s, start_s) for start_s in starts], exchange_ms):
             log.warning("%s: REST contradicts %d candles; requested again in 15 minutes", series, len(starts))
 
-    def _mark_doubtful(
+    def _mark_provisional(
         self, series: Series, requested: PageRequest, result: PageResult, view: View, exchange_ms: int
     ) -> None:
-        """Before a correction is written: if this process dies in between, the marks are found, or the error again."""
-        # What it only lacks, it was just asked for: that waits its turn, or short answers are asked for in a loop.
+        """Run before a correction is written: if this process exits in between, a scan finds the marks or the error."""
+        # Candles that the response only omits wait for their turn, or short responses would cause a loop.
         is_overruled = bool(len(result.overruled))
         if self._mark(series, result.provisional_ranges(requested, view), exchange_ms, anew=is_overruled):
-            says = "takes back" if is_overruled else "no longer has"
-            log.warning("%s: REST %s what it had confirmed: all that may be wrong is requested again", series, says)
+            says = "contradicts" if is_overruled else "no longer returns"
+            log.warning("%s: REST %s candles that it confirmed: requesting all doubtful ones again", series, says)
 
     def _mark(self, series: Series, ranges: Sequence[tuple[int, int]], exchange_ms: int, *, anew: bool = False) -> bool:
-        """Mark `ranges` (first and last bucket) as provisional, also what REST had confirmed; whether that is new.
+        """Mark `ranges` (first and last bucket) as provisional, confirmed candles too; returns whether that is new.
 
-        What is marked is requested again (`anew`: at once), and the newest value of the series says so.
+        Marked candles are requested again (`anew`: at once), and the newest value of the series is updated.
         """
         if not self._stores.candles.mark_provisional([(series, *range_) for range_ in ranges], confirmed=True):
             return False
@@ -175,6 +175,6 @@ class Filler:
             self._queue.fail(request, f"{reason} ({tries} tries)", exchange_ms)
             log.error("%s %s: given up after %d tries: %s", request.product, request.timeframe, tries, reason)
             return
-        delay_s = min(MAX_DELAY_S, 0.5 * 2**tries) * random.uniform(0.5, 1.0)
+        delay_s = jittered_s(tries, first_s=1.0, max_s=MAX_DELAY_S)
         self._queue.retry(request, delay_s)
-        log.warning("%s %s: %s; again in %.1f s", request.product, request.timeframe, reason, delay_s)
+        log.warning("%s %s: %s; retrying in %.1f s", request.product, request.timeframe, reason, delay_s)

@@ -1,8 +1,8 @@
-"""What a response of REST proves about a series. Pure.
+"""Decides what a REST response proves about a series. Pure.
 
-Absence is not evidence: a bucket is confirmed as empty if the response covers it and has a settled row behind it, or
-if an ingest noted that its stream was silent for the whole bucket. What was seen with trades is never given up for one
-response (see `Contradictions`). The rule as a whole: docs/architecture.md, "When a bucket is proven".
+Absence is not evidence: a bucket is confirmed as empty if the response covers it and has a settled row after it, or
+if an ingest recorded that its stream was silent for the whole bucket. One response alone never removes trades once
+seen (see `Contradictions`). The whole rule: docs/architecture.md, "When a bucket is proven".
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from app.storage.requests import PageRequest, Rules
 
 
 class PageResult(NamedTuple):
-    """What a response proves.
+    """The result of interpreting a response.
 
-    `write`: for the cache; nothing if the response is not to be used yet. `disputed`: what this and earlier responses
-    say against what is certain, until another agrees; `overruled`: what REST had confirmed and takes back; `unheld`:
-    what it had confirmed and this response does not say again. `is_trusted`: whether all that it contradicts was
+    `write`: for the cache; empty if the response may not be used yet. `disputed`: claims of this and earlier responses
+    against certain candles, until another response agrees. `overruled`: confirmed candles that REST now contradicts.
+    `unheld`: confirmed candles missing from this response. `is_trusted`: whether every candle that it contradicts was
     contradicted before.
     """
 
@@ -53,10 +53,10 @@ class PageResult(NamedTuple):
     is_trusted: bool
 
     def provisional_ranges(self, requested: PageRequest, view: View) -> list[tuple[int, int]]:
-        """The ranges (first and last bucket) of what REST had confirmed and may be wrong all the same.
+        """Ranges (first and last bucket) of confirmed candles that may be wrong.
 
-        That is `unheld`; and of what it takes back all that it confirmed within `AGREE_S` of it, perhaps by the same
-        server, unless this page proves it anew; and whatever lies beyond an edge of the page, if it was wrong there.
+        These are `unheld`. If candles are overruled, also candles confirmed within `AGREE_S` of one, perhaps by the
+        same server, unless this page proves them; and all beyond an edge of the page, if one was wrong near it.
         """
         step, held = self.write.series.timeframe.seconds, view.over
         starts = held["start_s"].astype(np.int64)
@@ -72,7 +72,7 @@ class PageResult(NamedTuple):
 
 
 def _apart(times: npt.NDArray[np.int64], others: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """How far each of `times` is from the nearest of `others`, of which there is at least one."""
+    """Distance of each of `times` from the nearest of `others` (at least one)."""
     others = np.unique(others)
     behind = np.searchsorted(others, times)
     before_ms, after_ms = others[np.maximum(behind - 1, 0)], others[np.minimum(behind, len(others) - 1)]
@@ -83,9 +83,9 @@ def _apart(times: npt.NDArray[np.int64], others: npt.NDArray[np.int64]) -> npt.N
 def interpret(
     series: Series, requested: PageRequest, page: Page, view: View, disputed: Records, requested_ms: int, rules: Rules
 ) -> PageResult:
-    """What the response `page` to `requested`, requested at `requested_ms` (exchange time), proves.
+    """Interpret `page`, the response to `requested`, requested at `requested_ms` (exchange time).
 
-    `view` holds all that is known of the series up to the newest bucket, `disputed` what earlier responses said against
+    `view`: everything known of the series up to the newest bucket. `disputed`: claims of earlier responses against
     it.
     """
     step, requested_s = series.timeframe.seconds, requested_ms / 1000
@@ -111,10 +111,10 @@ def interpret(
 def interpret_survey(
     series: Series, survey: PageRequest, page: Page, view: View, disputed: Records, requested_ms: int, rules: Rules
 ) -> PageResult:
-    """What `page`, of a longer timeframe, proves of `series`: which buckets are empty, and where the series begins.
+    """Interpret `page`, of a longer timeframe: which buckets of `series` are empty, and where its origin is.
 
-    A longer bucket that it covers and lacks was empty as a whole; and so is what is missing of one whose known candles
-    already have all of its volume. Provisional candles with trades in an empty one are disputed, as by an own page.
+    If a longer bucket is covered but absent, all its buckets are empty. If its known candles have all its volume, its
+    missing buckets are empty. Provisional candles with trades in an empty one are disputed, as by any page.
     """
     step, longer, requested_s = series.timeframe.seconds, survey.timeframe, requested_ms / 1000
     rows = to_records(c for c in page.candles if c.start_s <= rules.newest(longer, requested_s))
@@ -135,18 +135,18 @@ def interpret_survey(
 
 
 def _guarded(found: Records, overruling: Sequence[int]) -> Records:
-    """`found` so that it gives way to candles with more trades that are written meanwhile, but for `overruling`."""
+    """Flag `found` as guarded, except `overruling`: candles with more trades, written since, are kept."""
     found["flags"][~np.isin(found["start_s"], np.array(overruling, dtype=np.int64))] |= GUARDED
     return found
 
 
-# What a response covers.
+# Coverage of a response.
 
 
 def _covered(rows: Records, page: Page, settled_s: int, step: int, requested_ms: int) -> Records:
-    """A confirmed record for each bucket that `page` decides: its settled rows, and empty ones between them.
+    """Confirmed records of the buckets that `page` decides: its settled rows, and empty ones between them.
 
-    The row of the open bucket vouches for the rows before it, not for absence: it may come from elsewhere.
+    The row of the open bucket proves the rows before it, not absence: it may come from another source.
     """
     final = rows[rows["start_s"] <= min(settled_s, page.covers_to_s)].copy()
     final["flags"] = CandleState.CONFIRMED
@@ -158,7 +158,7 @@ def _covered(rows: Records, page: Page, settled_s: int, step: int, requested_ms:
     filled = fill_empty(final, int(final["start_s"][0]), last_s, step, None, CandleState.CONFIRMED, requested_ms)
     if not page.unreadable:
         return filled
-    # What a row that cannot be read closed at is not known, nor what the empty buckets behind it carry.
+    # The close of an unreadable row is unknown, and so are the empty candles after it.
     known: Records = filled[~carried_forward(filled, np.isin(filled["start_s"], sorted(page.unreadable)))]
     return known
 
@@ -166,12 +166,11 @@ def _covered(rows: Records, page: Page, settled_s: int, step: int, requested_ms:
 def _unheld(
     view: View, requested: PageRequest, page: Page, rows: Records, proven: Records, requested_ms: int
 ) -> Records:
-    """What REST had confirmed with trades, `requested` asks for, and the response neither has nor covers; and the empty
-    buckets behind it, which carry its close. If that is so for the oldest, then also the one before, so that it is
-    requested, too.
+    """Confirmed candles with trades inside `requested` that the response neither has nor covers.
 
-    The server may be late, or an earlier answer was of another product. What is over for less than `AGREE_S` is left
-    out: many a server is late by some seconds.
+    Also the empty candles after them, which repeat their close; and, if the oldest is one of them, the one before it,
+    so that it is requested, too. The server may be late, or an earlier response was of another product. Buckets that
+    ended less than `AGREE_S` ago are left out: many servers are late by some seconds.
     """
     held, step = view.over, requested.timeframe.seconds
     starts, traded = held["start_s"].astype(np.int64), has_trades(held)
@@ -200,9 +199,9 @@ def _silent(
     settled_s: int,
     requested_ms: int,
 ) -> Records:
-    """Buckets in which a stream was silent and that the response lacks, as far as the close before them is known.
+    """Empty candles for silent buckets that are absent from the response, if the close before them is known.
 
-    Behind a provisional candle they are provisional, too: they carry its close.
+    After a provisional candle they are provisional, too: they repeat its close.
     """
     held, step = view.over, requested.timeframe.seconds
     unsure = held[((held["flags"] & PROVISIONAL) != 0) | np.isin(held["start_s"], unheld["start_s"])]
@@ -227,12 +226,12 @@ def _silent(
 
 
 def _column(records: Records, name: str) -> dict[int, float]:
-    """One value of each record, by its start."""
+    """One field of each record, by its start."""
     return dict(zip(records["start_s"].tolist(), records[name].tolist(), strict=True))
 
 
 def _early(records: Records, known: Records) -> Records:
-    """Rows that are not final as closed candles that every other word on them replaces; without those that lag."""
+    """Unproven rows as provisional closed candles, which any other source replaces; without rows that lag."""
     seen = _column(known, "volume")
     rows = zip(records["start_s"].tolist(), records["volume"].tolist(), strict=True)
     keep = [volume >= seen.get(start_s, 0.0) for start_s, volume in rows]
@@ -242,14 +241,14 @@ def _early(records: Records, known: Records) -> Records:
     return early
 
 
-# Where a series begins.
+# Origin of a series.
 
 
 def _origin(view: View, requested: PageRequest, rows: Records, requested_s: float, step: int) -> Origin | None:
-    """What the response says of the series' origin; None if that stays as it is.
+    """The series' origin according to the response; None if it is unchanged.
 
-    It counts if it reaches back as far as the ring does (or as far as a page of the longest timeframe can), holds the
-    oldest known trade, and nothing before.
+    The response counts if it reaches back as far as the ring does (or as far as a page of the longest timeframe can),
+    has the oldest known trade, and nothing before it.
     """
     known, traded = view.origin, over(view.records)
     traded = traded[has_trades(traded)]
@@ -274,9 +273,9 @@ def _is_longest(timeframe: Timeframe) -> bool:
 
 
 def _children_of_first(rows: Records, view: View, longer: Timeframe) -> Records:
-    """The oldest known trade, as a row, if the oldest of `rows` (of `longer`) is the bucket that holds it; else `rows`.
+    """The oldest known candle with trades, if it lies in the oldest of `rows` (of `longer`); else no row.
 
-    Of a row that holds older trades than are known it is not said yet where they are: then nothing is said.
+    No row either if that one has older trades than are known: their buckets are not known yet.
     """
     traded = over(view.records)
     traded = traded[has_trades(traded)]
@@ -308,9 +307,8 @@ def _explained(parent: np.void, children: Records) -> bool:
 def _proven_children(
     parent: np.void, close: float | None, view: View, longer: Timeframe, step: int, requested_ms: int
 ) -> Records:
-    """Children of a covered `parent` that has no trades but those that are known: the provisional ones are right, the
-    missing ones were empty. If it is empty, all were, even what is provisional. `close`: of the bucket before it, if
-    known.
+    """Children of a covered `parent` whose trades are all known: provisional ones are right, missing ones are empty.
+    If it is empty, all are empty, even provisional ones. `close`: of the bucket before it, if known.
     """
     known, first_s = _known_children(parent, view, longer), int(parent["start_s"])
     if int(parent["flags"]) & EMPTY:

@@ -1,8 +1,8 @@
-"""What a series lacks, and which page of REST to request next. Pure.
+"""Finds the missing candles of a series, and the page of REST to request next. Pure.
 
-A page reaches from the last candle with trades before a gap to the first behind it, or to the open bucket: only between
-two rows with trades does a response say that nobody traded. The newest gap comes first, so that each older page ends at
-a candle that is known.
+A page reaches from the last candle with trades before a gap to the first after it, or to the open bucket: a response
+proves that a bucket is empty only between two rows with trades. The newest gap comes first, so that each older page
+ends at a known candle.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ import numpy.typing as npt
 
 from app.market.candles import CandleState
 from app.market.gaps import Starts, merge, missing
-from app.market.records import PROVISIONAL, Records, has_trades, is_doubted, state_of
+from app.market.records import PROVISIONAL, Records, has_trades, is_disputed, state_of
 from app.market.timeframes import BASE, Timeframe
 from app.storage.model import View
 from app.storage.requests import PAGE, PageRequest, Rules, Uncovered, ending, page, page_start_s, spanning
 
 ANCHOR = 5
-"""Buckets by which a page may reach further back, to a candle that REST has confirmed: a response that is of something
-else contradicts it."""
+"""A page may begin this many buckets earlier, at a candle that REST has confirmed: a response for another product
+contradicts it."""
 
 ORIGIN_DELAYS_S = (0.0, 900.0, 3_600.0, 86_400.0)
-"""After n responses that agree on where a series begins, the next is due after so many seconds: a first answer may be
-short, a second one of the same minute too."""
+"""Seconds from the n-th response that agrees on the origin to the next check: a first response may be short, and a
+second one in the same minute, too."""
 
 CHILDREN_FIRST_S = 300.0
-"""A longer candle is provisional because a shorter one is: that one is requested first."""
+"""Seconds by which a provisional longer candle waits for the shorter one that made it so."""
 
 MAX_RANGES = 16
-"""Ranges of one series that are remembered as requested in vain; others are requested again."""
+"""Uncovered ranges that are remembered per series; others are requested again."""
 
 NEVER_S = float("inf")
 
 
 class Built(NamedTuple):
-    """Which longer buckets are built: all from `first_s` on but for `except_s`, of which trades are known and a part
-    was requested in vain.
+    """The longer buckets that are built: all from `first_s` on, except `except_s`, which have known trades and an
+    uncovered part.
     """
 
     first_s: int
@@ -48,7 +48,7 @@ class Built(NamedTuple):
 
     @classmethod
     def of(cls, base: Gaps, timeframe: Timeframe) -> Self:
-        """Those of `timeframe` that candles of `base` make up."""
+        """The buckets of `timeframe` built from candles of `base`."""
         first_s = base.view.wanted_from_s(base.timeframe.seconds)
         waiting = {timeframe.bucket(s) for s in base.lost.tolist()} if base.uncovered else set()
         waiting -= {timeframe.bucket(s) for first, last in base.due for s in (first, last)}
@@ -62,7 +62,7 @@ class Built(NamedTuple):
 
 @dataclass(frozen=True)
 class Gaps:
-    """What is missing in one series at `now_s` (exchange time), and when it is to be requested.
+    """The missing candles of one series at `now_s` (exchange time), and when to request them.
 
     `view`: from the oldest bucket of the ring to the newest bucket that is due. `uncovered`: disjoint ranges that were
     requested and not covered. `built`: buckets of a longer timeframe that are built from shorter candles and not
@@ -78,10 +78,10 @@ class Gaps:
 
     @cached_property
     def lost(self) -> Starts:
-        """Starts of the buckets, oldest first, that should be closed and are not, or are to be requested all the same.
+        """Starts of the buckets, oldest first, that are missing, or whose candle must be confirmed.
 
-        Those are the provisional ones that have settled; and what only the stream said and no reconciliation reaches,
-        since the installation stopped before it was confirmed.
+        The latter are settled provisional candles, and candles known only from the stream that no reconciliation
+        reaches, since the installation stopped before they were confirmed.
         """
         records = self.view.records
         flags, starts = records["flags"], records["start_s"].astype(np.int64)
@@ -111,13 +111,13 @@ class Gaps:
 
     @cached_property
     def traded(self) -> Starts:
-        """Starts of the closed candles with trades, oldest first; without those that are doubted."""
+        """Starts of the closed candles with trades, oldest first; without doubted ones."""
         closed = self.view.over
-        starts: Starts = closed["start_s"][has_trades(closed) & ~is_doubted(closed)].astype(np.int64)
+        starts: Starts = closed["start_s"][has_trades(closed) & ~is_disputed(closed)].astype(np.int64)
         return starts
 
     def knows_trades(self, first_s: int, end_s: int) -> bool:
-        """Whether there is a candle with trades from `first_s` to before `end_s` that is not provisional."""
+        """Whether a candle with trades, not provisional, starts from `first_s` to before `end_s`."""
         starts = self._certain["start_s"]
         return bool(((starts >= first_s) & (starts < end_s)).any())
 
@@ -134,15 +134,15 @@ class Gaps:
 
     @cached_property
     def due(self) -> list[tuple[int, int]]:
-        """The first and the last bucket of each gap that is to be requested now, oldest first."""
+        """The first and the last bucket of each gap to request now, oldest first."""
         return merge(self.lost[self._due_at_s <= self.now_s], self._step, limit=len(self.lost) + 1)
 
     @cached_property
     def _due_at_s(self) -> npt.NDArray[np.float64]:
-        """For each of `lost` the exchange time from which it is to be requested.
+        """For each of `lost` the exchange time from which to request it.
 
-        What lies before the first trade, if a response has found nothing there, waits for the next look at the origin;
-        what no stream delivers for more of its kind; all else by what was requested in vain.
+        Uncovered buckets wait longer after each response. Buckets before the first trade, if a response has found none
+        there, wait for the next check of the origin. Buckets that no stream delivers wait for several at once.
         """
         due_s = np.zeros(len(self.lost))
         for part in self.uncovered:
@@ -158,7 +158,7 @@ class Gaps:
 
     @property
     def is_history(self) -> bool:
-        """Whether all that is missing lies before the first candle that is known."""
+        """Whether all missing buckets lie before the first known candle."""
         lost = self.lost[self.lost <= self._newest_requested_s]
         return bool(len(self.traded)) and not (len(lost) and lost[-1] > self.traded[0])
 
@@ -168,7 +168,7 @@ class Gaps:
         return self.view.from_s + 2 * self._step
 
     def next_page(self) -> PageRequest | None:
-        """The page to request now; None if there is none."""
+        """The page to request now, or None."""
         if not self.view.revision:
             return self._page(self.open_s - (PAGE - 1) * self._step, self.open_s)._replace(initial=True)
         if self.due:
@@ -179,7 +179,7 @@ class Gaps:
         return None
 
     def due_s(self) -> float | None:
-        """Exchange time from which on the next request makes sense; None if there is nothing left to request."""
+        """Exchange time from which the next request makes sense; None if nothing is left to request."""
         if not self.view.revision:
             return self.now_s
         if self.due:
@@ -193,11 +193,11 @@ class Gaps:
         return None if due_s == NEVER_S else due_s
 
     def still_uncovered(self, requested: PageRequest) -> tuple[Uncovered, ...]:
-        """What was requested in vain so far, `requested` included, to which there was a response."""
+        """The ranges still uncovered after the response to `requested`."""
         end_s = requested.last_s + requested.timeframe.seconds - self._step
         open_starts = self.lost[(self.lost >= requested.first_s) & (self.lost <= end_s)]
         if self._seeks_origin and self._origin_first_s() <= self.now_s and requested.first_s < self.view.origin.start_s:
-            open_starts = np.union1d(open_starts, [requested.first_s])  # the response said nothing of the origin
+            open_starts = np.union1d(open_starts, [requested.first_s])  # the response did not report the origin
         kept = [
             part
             for a in self.uncovered
@@ -205,13 +205,13 @@ class Gaps:
             if self._is_lost(part)
         ]
         newest_s = int(self.traded[-1]) if len(self.traded) else 0
-        # What lies before the newest trade and what lies behind it wait for different things.
+        # Buckets before the newest trade and buckets after it wait for different things.
         parts = (open_starts[open_starts < newest_s], open_starts[open_starts >= newest_s])
         kept += [self._uncovered_again(int(part[0]), int(part[-1])) for part in parts if len(part)]
         return tuple(kept[-MAX_RANGES:])
 
     def _uncovered_again(self, first_s: int, last_s: int) -> Uncovered:
-        """These buckets as requested in vain once more, now."""
+        """These buckets as uncovered once more, now."""
         before = (
             a for a in self.uncovered if a.requested_s <= self.now_s and a.first_s <= last_s and first_s <= a.last_s
         )
@@ -233,7 +233,7 @@ class Gaps:
     # One gap.
 
     def _due_again_s(self, uncovered: Uncovered) -> float:
-        """When what was requested in vain is requested again: sooner if a response may cover it now."""
+        """When an uncovered range is requested again: sooner if a response may cover it now."""
         if uncovered.requested_s > self.now_s:
             return self.now_s
         settles_s = [self.rules.settles_s(self.timeframe, uncovered.last_s)]
@@ -252,7 +252,7 @@ class Gaps:
         return bool(origin.responses and len(self.traded) and origin.start_s == self.traded[0])
 
     def _origin_due_s(self) -> float:
-        """When it is looked again whether the exchange had something before the series' origin."""
+        """When REST is next checked for candles before the origin; `NEVER_S` if it is not."""
         return self._next_origin_s() if self._seeks_origin else NEVER_S
 
     @property
@@ -261,12 +261,12 @@ class Gaps:
         return bool(origin.is_proven and origin.seen_s and len(self.traded) and origin.start_s >= self.edge_s)
 
     def _origin_first_s(self) -> float:
-        """When the series' origin is looked for again if every response tells of it."""
+        """When the origin is checked again if every response reports it."""
         origin = self.view.origin
         return origin.seen_s + ORIGIN_DELAYS_S[origin.responses] if origin.seen_s <= self.now_s else self.now_s
 
     def _next_origin_s(self) -> float:
-        """When the series' origin is looked for again; later if a response since then said nothing of it."""
+        """When the origin is checked again; later if a response since then did not report it."""
         due_s, origin_s = self._origin_first_s(), self.view.origin.start_s
         blind = [a for a in self.uncovered if due_s <= a.requested_s <= self.now_s and a.first_s < origin_s]
         return max([due_s, *(a.due_s for a in blind)])
@@ -276,7 +276,7 @@ class Gaps:
         behind = settled[settled > last_s]
         end_s = int(behind[0]) if len(behind) else self._end_s(last_s)
         lowest_s, end_s = ending(self.timeframe, end_s)
-        if last_s < lowest_s:  # too far from the next trade: as far behind the one before it as possible
+        if last_s < lowest_s:  # too far from the next trade: reach as far after the one before as possible
             lowest_s = last_s - (PAGE - 1) * self._step
             begin_s = self._begin_s(first_s, lowest_s)
             return self._page(begin_s, min(end_s, begin_s + (PAGE - 1) * self._step))
@@ -284,9 +284,9 @@ class Gaps:
         return self._page(self._begin_s(oldest_s, lowest_s), end_s)
 
     def _end_s(self, last_s: int) -> int:
-        """Where a page ends if no candle with trades is known behind the gap: as a rule at the open bucket.
+        """Last bucket of a page if no candle with trades is known after the gap: usually the open bucket.
 
-        What is built lies behind what is requested, if it does not exist yet: there some row will be.
+        Built buckets follow the requested ones, even if not built yet: REST has some row there.
         """
         is_new = not any(a.first_s <= last_s <= a.last_s for a in self.uncovered)
         if self.built is not None and is_new:
@@ -294,11 +294,11 @@ class Gaps:
         return self.open_s
 
     def _begin_s(self, first_s: int, lowest_s: int) -> int:
-        """Where a page has to begin, not before `lowest_s`, so that it holds what is known before `first_s`; `lowest_s`
-        if that is nothing, or may be wrong as well, since `first_s` is doubted."""
+        """First bucket of a page, not before `lowest_s`, so that it has a certain candle before `first_s`; `lowest_s`
+        if there is none, or if it may be wrong, too, since `first_s` is doubted."""
         first = self.view.records[self.view.records["start_s"] == first_s]
         records = self._certain_before(first_s)
-        if not len(records) or is_doubted(first).any():
+        if not len(records) or is_disputed(first).any():
             return lowest_s
         newest_s = int(records["start_s"][-1])
         confirmed = records["start_s"][state_of(records) == CandleState.CONFIRMED]

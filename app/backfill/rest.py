@@ -1,4 +1,4 @@
-"""REST within the request budget: a permit, the request, its count, a pause after a 429, and the permit's release."""
+"""REST within the request budget: permit, request, counter, pause after a 429, release."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Permitted:
-    """The right to one request."""
+    """A permit for one request."""
 
     def __init__(self, send: Callable[[str, Callable[[CoinbaseRest], object]], object]) -> None:
         self._send = send
@@ -36,7 +36,7 @@ class Permitted:
 
 
 class BudgetedRest:
-    """The exchange's REST for processes that share one budget. `rest` gives the session of the calling thread."""
+    """The exchange's REST for processes that share one budget. `rest` returns the calling thread's session."""
 
     def __init__(self, rest: Callable[[], CoinbaseRest], budget: Budget, client: Redis) -> None:
         self._rest = rest
@@ -45,9 +45,9 @@ class BudgetedRest:
 
     @contextmanager
     def permit(self, *, timeout_s: float, stop: Stop | None = None) -> Iterator[Permitted | None]:
-        """Wait for a permit; None if none came within `timeout_s` or `stop` was set.
+        """Wait for a permit; None if there was none within `timeout_s` or `stop` was set.
 
-        It is released at the end of the block; if nothing was requested, as if it had not been taken.
+        It is released at the end of the block, or cancelled if nothing was requested.
         """
         permit = self._budget.acquire(timeout_s=timeout_s, stop=stop)
         if permit is None:

@@ -1,4 +1,4 @@
-"""Looks for everything that was missed: the sure way, where events are the fast one."""
+"""Finds everything that events missed: events are fast, scans are reliable."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from app.util.batches import batched
 log = logging.getLogger(__name__)
 
 FAILED_FOR_MS = 3_600_000
-"""A request that was given up is tried again after this much exchange time."""
+"""Exchange time after which a request that was given up is retried."""
 
 PRODUCTS_PER_READ = 32
 
 
 class Found(NamedTuple):
-    """What a scan found of one series. `buckets`: how many closed candles it lacks.
+    """Result of a scan of one series. `buckets`: number of missing closed candles.
 
-    `request`: what to request, how urgently, and the exchange time (ms) before which it must wait, None for none.
+    `request`: the request, its priority, and the exchange time (ms) before which it must wait, or None.
     """
 
     series: Series
@@ -46,7 +46,7 @@ class Found(NamedTuple):
 
 
 class Scanner:
-    """One pass over every series of an exchange."""
+    """Scans every series of an exchange."""
 
     def __init__(self, stores: Stores, settings: Settings) -> None:
         self._stores = stores
@@ -54,7 +54,7 @@ class Scanner:
         self._rules = Rules(settings.close_grace_seconds, settings.settling_seconds)
 
     def scan(self, exchange_ms: int) -> list[Found]:
-        """Everything that is missing or out of date at `exchange_ms`; requests nothing by itself."""
+        """Find everything missing or out of date at `exchange_ms`; requests nothing."""
         given_up = {
             request
             for request, failure in self._stores.queue.failures().items()
@@ -82,7 +82,7 @@ class Scanner:
                     yield Found(series, 0, changed=ChangedRange(series.product, series.timeframe, start, start))
 
     def _rings(self, many: list[Series]) -> dict[Series, Ring]:
-        """The ring of each series, with room for all that the settings say: they may have changed since it was made."""
+        """The ring of each series, grown to the settings' capacity if they changed since it was made."""
         rings = dict(zip(many, self._stores.candles.read_rings(many), strict=True))
         if small := [s for s, ring in rings.items() if len(ring.slots) < self._capacity]:
             self._stores.candles.grow(small)
@@ -142,11 +142,11 @@ def _newest(view: View) -> int:
 
 
 def is_complete(ring: Ring, step: int, newest_s: int) -> bool:
-    """Whether every bucket up to `newest_s` has a closed candle with trades that is not provisional, confirmed where
-    no reconciliation reaches.
+    """Whether every bucket up to `newest_s` has a closed candle with trades that is not provisional, and is confirmed
+    if no reconciliation reaches it.
 
-    Judges the ring as it is stored, since this is so for most series at most times. A series whose origin is to be
-    looked for again is not complete.
+    Reads the ring as stored, since most series are complete most of the time. A series whose origin must be checked
+    again is not complete.
     """
     due = _due(len(ring.slots), step, newest_s)
     flags = ring.slots["flags"]
@@ -158,7 +158,7 @@ def is_complete(ring: Ring, step: int, newest_s: int) -> bool:
 
 _CLOSED, _CONFIRMED = int(CandleState.CLOSED), int(CandleState.CONFIRMED)
 _DECISIVE = _CLOSED | EMPTY | PROVISIONAL
-"""Bits of `flags` that say whether a candle is sure: a closed one and a confirmed one have that of `_CLOSED`."""
+"""Bits of `flags` that show whether a candle is sure; closed and confirmed candles have the bit of `_CLOSED`."""
 
 
 def _sure(flags: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
@@ -168,7 +168,7 @@ def _sure(flags: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
 
 @lru_cache(maxsize=64)
 def _due(slots: int, step: int, newest_s: int) -> Starts:
-    """The bucket that each slot of a ring is to hold, when `newest_s` is the newest."""
+    """The bucket that each slot of a ring should hold if `newest_s` is the newest."""
     buckets = newest_s // step - np.arange(slots)
     due = np.empty(slots, dtype=np.int64)
     due[buckets % slots] = buckets * step

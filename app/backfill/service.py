@@ -1,4 +1,4 @@
-"""The three things that beat and the ingest process request of the backfill: scan, reconcile, drain."""
+"""The three jobs of the backfill, requested by beat and the ingest process: scan, reconcile, drain."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Backfill:
         self._drain = Drain(stores, settings, rest, tasks.update)
 
     def scan(self, *, now: bool = False) -> list[Found]:
-        """Find what is missing and have it repaired, if it is time to (or `now`)."""
+        """Find missing candles and queue requests for them, if a scan is due (or `now`)."""
         clock = self._stores.clock.read()
         if clock is None:
             return []
@@ -49,14 +49,14 @@ class Backfill:
         return found
 
     def _forget(self) -> None:
-        """What is kept of products that are no longer followed goes away."""
+        """Delete requests and disputes of products no longer followed."""
         followed = {product.product for product in self._stores.products.read()}
         if followed:
             self._stores.queue.forget(followed)
             self._stores.disputes.forget(followed)
 
     def reconcile(self, *, now: bool = False) -> int:
-        """Have the last page of every series of 5m compared with REST, and of one longer timeframe in turn."""
+        """Queue the last page of every 5m series for comparison with REST, and of one longer timeframe in turn."""
         clock = self._stores.clock.read()
         if clock is None:
             return 0
@@ -87,5 +87,5 @@ def _report(found: list[Found]) -> None:
     starts = sum(f.request is not None and f.request[1] is Priority.START for f in found)
     if starts or kinds:
         buckets = sum(f.buckets for f in found)
-        words = "scan: %d series to start, %d with gaps, %d with more history (%d buckets)"
+        words = "scan: %d new series, %d with gaps, %d missing history (%d buckets)"
         log.info(words, starts, kinds[Priority.GAP], kinds[Priority.HISTORY], buckets)

@@ -1,4 +1,4 @@
-"""Pages of a longer timeframe, for gaps between two trades that no page of their own holds. Pure."""
+"""Pages of a longer timeframe, for gaps between two trades too long for an ordinary page. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from app.storage.requests import PAGE, PageRequest, ending, page, spanning
 
 
 def survey(gaps: Gaps, requested: PageRequest, response: Page) -> PageRequest | None:
-    """The survey to request if `response`, the page of `requested`, does not reach from a trade to another one.
+    """The survey to request if `response`, to `requested`, does not reach from one trade to another.
 
-    None if it does, or if trades are certain in what lacks one, or if a survey told all that it can before.
+    None if it does, if the range between has certain trades, or if an earlier survey found all that it can.
     """
     if (unspanned := _unspanned(gaps, requested, response)) is None:
         return None
@@ -27,15 +27,14 @@ def survey(gaps: Gaps, requested: PageRequest, response: Page) -> PageRequest | 
 
 
 def _unspanned(gaps: Gaps, requested: PageRequest, response: Page) -> tuple[int, int] | None:
-    """The buckets between two trades of which `response` has at most one: from its last row to the next known trade;
-    before its first row, if the trade before the gap is older than the page; all of `requested`, if it has no row
-    before its end.
+    """The buckets between two trades of which `response` has at most one.
 
-    None if the response has trades on both sides of what is due.
+    From its last row to the next known trade; before its first row, if the trade before the gap is older than the
+    page; all of `requested`, if it has no row before its end. None if it has trades on both sides of the due gap.
     """
     rows = [c.start_s for c in response.candles]
     due = [(first, last) for first, last in gaps.due if requested.first_s <= last <= requested.last_s]
-    if not due:  # a look at the origin
+    if not due:  # a check of the origin
         return None
     behind = gaps.traded[gaps.traded > requested.last_s]
     if rows and len(behind) and due[-1][1] >= rows[-1]:

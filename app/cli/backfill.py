@@ -51,7 +51,7 @@ def _request(context: Context, series: Series, days: float) -> range:
     """Make room for the history and queue the request; returns the buckets that are to be there."""
     clock = context.clock.read()
     if clock is None:
-        raise Unready("the exchange's clock has not been heard yet: is an ingest process running?")
+        raise Unready("the exchange's clock has not been received yet: is an ingest process running?")
     timeframe = series.timeframe
     newest_s = _rules(context).newest_requested(timeframe, clock.exchange_s)
     first_s = timeframe.bucket(clock.exchange_s - days * 86_400)

@@ -1,4 +1,4 @@
-"""From changed buckets to aggregates, indicators and alerts: what an indicator worker does with one batch."""
+"""Computes aggregates, indicators and alerts from changed buckets: the work of an indicator worker."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from app.storage.model import View, Write
 from app.util.batches import batched
 
 _NO_MORE = 2**32
-"""A start that no bucket has: nothing is to be read because of it."""
+"""A start after every bucket: no extra candles are read."""
 
 
 Ended: TypeAlias = Mapping[ChangedRange, Sequence[Timeframe]]
-"""Touched buckets of 5m, and the longer timeframes of which one that they belong to may be over."""
+"""Changed 5m buckets, and the longer timeframes whose bucket around them may be over."""
 
 
 class Held(NamedTuple):
-    """What the cache holds of a series: its newest closed candles, their revision, and how far its alerts have come.
+    """A series in the cache: its newest closed candles, their revision, and the cursor of its alerts.
 
-    `begin_s`: the bucket before which the exchange has no candle; 0 if that is not proven.
+    `begin_s`: the origin of the series; 0 if it is not proven.
     """
 
     closed: Records
@@ -44,7 +44,7 @@ class Held(NamedTuple):
 class Computer:
     """Reads and writes candles and indicators of one exchange. Doing the same work twice changes nothing.
 
-    `evaluator` looks for alerts, if there is one; `on_messages` is told how many of theirs now wait for delivery.
+    `evaluator`: evaluates the alert rules, if given. `on_messages` receives the number of new messages to deliver.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class Computer:
         self._timeframes = frozenset(timeframes)
 
     def update(self, changed: Iterable[ChangedRange], now_s: float) -> int:
-        """Bring all that rests on the changed buckets up to date; returns how many indicators are new.
+        """Update everything that depends on the changed buckets; returns the number of new indicators.
 
-        `now_s` is exchange time, not before the end of any of them; it bounds what is read, not what counts as closed.
+        `now_s`: exchange time, not before the end of any of them; it limits which candles are read, not which close.
         """
         known = (t for t in changed if t.timeframe in self._timeframes)
-        # Some at a time: the first ones are published while others wait, and not all their windows are held at once.
+        # In blocks: the first are published while others wait, and not all windows are in memory at once.
         return sum(self._update(some, now_s) for some in batched(known, BLOCK))
 
     def _update(self, changed: list[ChangedRange], now_s: float) -> int:
@@ -88,12 +88,12 @@ class Computer:
         return Series(self._exchange, changed.product, changed.timeframe)
 
     def _held(self, many: Sequence[Series], held: Mapping[Series, Held], now_s: float) -> dict[Series, Held]:
-        """What the cache holds of each series, read where it is not in `held`."""
+        """Each of `many`, read from the cache if it is not in `held`."""
         more = self._read({series: _NO_MORE for series in many if series not in held}, now_s)
         return {series: held.get(series) or more[series] for series in many}
 
     def _read_base(self, base: Ended, now_s: float) -> dict[Series, Held]:
-        """Of each product what `_read` reads, and every child of the longer buckets that may have become complete."""
+        """`_read` each product, with every child of the longer buckets that may have become complete."""
         first_s: dict[Series, int] = {}
         for t, ended in base.items():
             starts = [t.first_s - BASE.seconds, *(longer.bucket(t.first_s) for longer in ended)]
@@ -101,17 +101,17 @@ class Computer:
         return self._read(first_s, now_s)
 
     def _read(self, many: Mapping[Series, int], now_s: float) -> dict[Series, Held]:
-        """The newest candles of each series, from a bucket on, and at least a window and what the alerts need more."""
+        """The newest candles of each series from a bucket on: at least a window and the extra bars of the alerts."""
         cursor = self._indicators.read_cursors(list(many)) if self._evaluator else [None] * len(many)
         ranges = []
         for (series, first_s), before in zip(many.items(), cursor, strict=True):
             newest_s = series.timeframe.bucket(now_s)
             extra = self._evaluator.extra(before, series.timeframe, newest_s) if self._evaluator else 0
-            # One bucket more than a window: the newest closed candle may not have come yet.
+            # One bucket more than a window: the newest closed candle may not have arrived.
             ranges.append((series, min(first_s, newest_s - (WINDOW + 1 + extra) * series.timeframe.seconds), newest_s))
         views = self._candles.read_many(ranges)
         if halted := [i for i, view in enumerate(views) if _is_halted(view, *ranges[i])]:
-            # A window ends at the newest candle, which is long ago here: all that the ring has.
+            # A window ends at the newest candle, which is long ago here: read the whole ring.
             whole = self._candles.read_many([(ranges[i][0], 0, ranges[i][2]) for i in halted])
             views = [whole[halted.index(i)] if i in halted else view for i, view in enumerate(views)]
         return {
@@ -120,15 +120,15 @@ class Computer:
         }
 
     def _ended(self, changed: ChangedRange, now_s: float) -> list[Timeframe]:
-        """The longer timeframes of which a changed bucket may be over.
+        """The longer timeframes whose bucket around a changed one may be over.
 
-        Its last child may be in the cache before the clock says so, but never by half a bucket of 5m.
+        Its last child may be cached before the clock shows its end, but never by half a 5m bucket.
         """
         first_s, latest_s = changed.first_s, now_s + BASE.seconds / 2
         return [longer for longer in self._longer if longer.bucket(first_s) + longer.seconds <= latest_s]
 
     def _carry(self, base: Ended, held: Mapping[Series, Held]) -> list[ChangedRange]:
-        """Empty buckets behind a corrected candle carry its new close. What is beyond a window, the scan finds."""
+        """Update empty candles after a corrected one to its new close; beyond a window, a scan finds them."""
         writes = []
         for t in base:
             behind = since(held[self._series(t)].closed, t.first_s - BASE.seconds)
@@ -145,12 +145,12 @@ class Computer:
             parents = [parents_of(t.first_s, t.last_s, longer) for t in due]
             for t, records in zip(due, aggregate_many(children, BASE, longer, parents), strict=True):
                 if len(records):
-                    records["flags"] |= GUARDED  # where more is known of the longer bucket, a child is wrong
+                    records["flags"] |= GUARDED  # if more is known of the longer bucket, a child is wrong
                     writes.append(Write(Series(self._exchange, t.product, longer), records))
         return changed_ranges(self._candles.write(writes))
 
     def _compute(self, many: Mapping[Series, Held], now_s: float) -> int:
-        """Compute and store the indicator of each series from its newest candles without a hole, with its alerts."""
+        """Compute and store the indicator of each series from its newest contiguous candles, with its alerts."""
         tails = [contiguous_tail(held.closed, series.timeframe)[-WINDOW:] for series, held in many.items()]
         computed = macdv_of_batch(tails)
         values = latest_values(tails, [series.timeframe for series in many], computed)
@@ -177,14 +177,14 @@ class Computer:
 
 
 def _is_halted(view: View, series: Series, _: int, newest_s: int) -> bool:
-    """Whether the newest closed candle is not that of one of the last buckets. `newest_s`: the open one."""
+    """Whether the newest closed candle is older than the last two buckets. `newest_s`: the open one."""
     return bool(view.revision) and (
         not len(view.over) or int(view.over["start_s"][-1]) < newest_s - 2 * series.timeframe.seconds
     )
 
 
 def _late_s(series: Series, now_s: float) -> int:
-    """When the bucket is over that is open at `now_s`: what was read then may lack one that closed since."""
+    """End of the bucket open at `now_s`: from then on, candles read at `now_s` may be out of date."""
     return series.timeframe.bucket(now_s) + series.timeframe.seconds
 
 

@@ -1,7 +1,7 @@
-"""What an exchange must offer, and the events that it speaks in.
+"""The interface of an exchange, and the events of its feed.
 
-An adapter turns one exchange's feed into the events below, on a thread of its own, and hands each of them to the
-callback it was made with. Disconnects, gaps and corrections are events like any other.
+An adapter turns one exchange's feed into the events below, on a separate thread, and passes each to its callback.
+Disconnects, gaps and corrections are events like any other.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """A connection is gone, for whatever `reason`; the adapter reconnects by itself."""
+    """A connection was lost, for any `reason`; the adapter reconnects."""
 
     connection: str
     reason: str
@@ -33,7 +33,7 @@ class Disconnected:
 
 @dataclass(frozen=True, slots=True)
 class ClockTick:
-    """The exchange's clock stands at `exchange_ms` (UNIX milliseconds)."""
+    """The exchange's clock reads `exchange_ms` (UNIX milliseconds)."""
 
     exchange_ms: int
 
@@ -49,8 +49,8 @@ class CandleUpdated:
 class CandleClosed:
     """A bucket is over and its candle was seen whole (`candle.state` is closed).
 
-    The same bucket may come again with other values: a late revision by the exchange. `provisional`: the connection
-    broke while the bucket was open, and the server may have counted from zero since, so REST has to confirm it.
+    The same bucket may arrive again with other values: a late revision by the exchange. `provisional`: the connection
+    broke while the bucket was open, and the server may have counted from zero since, so REST must confirm it.
     """
 
     candle: UnifiedCandle
@@ -59,10 +59,10 @@ class CandleClosed:
 
 @dataclass(frozen=True, slots=True)
 class GapSuspected:
-    """Nothing trustworthy is known of the buckets `first_s` to `last_s` (starts, UNIX seconds, inclusive).
+    """The candles of the buckets `first_s` to `last_s` (starts, UNIX seconds, inclusive) are unknown or uncertain.
 
-    `settled_only`: the stream was whole but silent, so only a settled answer of the exchange can say more; else
-    trades may have been missed, and the question is urgent.
+    `settled_only`: the stream was whole but silent, so only a settled response can decide; else trades may have been
+    missed, and the request is urgent.
     """
 
     product: str
@@ -75,7 +75,7 @@ class GapSuspected:
 
 @dataclass(frozen=True, slots=True)
 class ProductRefused:
-    """The exchange does not deliver this product, although it was asked to."""
+    """The exchange does not deliver this product, although it was requested."""
 
     product: str
     reason: str
@@ -83,7 +83,7 @@ class ProductRefused:
 
 @dataclass(frozen=True, slots=True)
 class FrameRejected:
-    """A frame, or a part of one, was not understood; nothing of that part was used."""
+    """A frame, or a part of one, was invalid and not used."""
 
     connection: str
     reason: str
@@ -95,12 +95,12 @@ FeedEvent: TypeAlias = (
 
 
 class Page(NamedTuple):
-    """One response of REST for candles: its `candles`, oldest first, and what their absence means.
+    """One response of REST for candles: its `candles`, oldest first, and the range it covers.
 
-    A bucket from `covers_from_s` to `covers_to_s` (starts, inclusive) that is not among them had no trades, as far as
-    this response knows; of every other bucket it says nothing, since a server may be late or its answer short. The
-    range is empty if `covers_to_s` is the smaller one. `unreadable`: buckets whose row made no sense, so that they are
-    neither there nor absent.
+    A bucket from `covers_from_s` to `covers_to_s` (starts, inclusive) that is not among them had no trades, according
+    to this response. It proves nothing about other buckets, since a server may be late or its response short. The range
+    is empty if `covers_to_s` is the smaller one. `unreadable`: buckets with an invalid row, neither present nor
+    absent.
     """
 
     candles: list[UnifiedCandle]
@@ -112,7 +112,7 @@ class Page(NamedTuple):
     def between_rows(cls, candles: list[UnifiedCandle], step: int, unreadable: Iterable[int] = ()) -> Self:
         """The page of an exchange that leaves out buckets without trades.
 
-        It covers all from the oldest row on up to the newest, which may still be growing.
+        It covers the oldest row up to before the newest, which may still change.
         """
         if not candles:
             return cls([], 0, -step, frozenset(unreadable))
@@ -130,7 +130,7 @@ class ExchangeAdapter(ABC):
 
     @abstractmethod
     def connect(self) -> None:
-        """Start the feed in the background. Returns at once; reconnects for ever until `disconnect`."""
+        """Start the feed in the background. Returns at once; reconnects until `disconnect`."""
 
     @abstractmethod
     def disconnect(self) -> None:
@@ -142,9 +142,9 @@ class ExchangeAdapter(ABC):
 
     @abstractmethod
     def unsubscribe(self, products: Iterable[str]) -> None:
-        """Take products out of the feed."""
+        """Remove products from the feed."""
 
     @property
     @abstractmethod
     def is_connected(self) -> bool:
-        """Whether every connection that is wanted is open."""
+        """Whether every wanted connection is open."""

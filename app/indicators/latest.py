@@ -1,4 +1,4 @@
-"""The newest value of a series as it is stored and published: the numbers, and what they rest on."""
+"""The newest value of a series as it is stored and published: the numbers and their basis."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.market.records import PROVISIONAL, STATE_MASK, Records, joined
 from app.market.timeframes import Timeframe
 
 NUMBERS = MacdvArrays._fields
-"""What a value that is ready has besides its stage, as far as it exists."""
+"""Numbers of a ready value, as far as they exist."""
 
 
 def latest_values(
@@ -23,9 +23,9 @@ def latest_values(
 ) -> list[dict[str, Any] | None]:
     """The JSON-able value of the newest bar of each series; None for a series without a bar.
 
-    `tails`: closed candles without a hole, oldest first, of `timeframes`; `computed`: their values. Numbers that do not
-    exist yet are absent. `candles`: how many it rests on; `provisional`: how many of the newest of these are, absent if
-    none is; `error`: how far from the value on the whole history it may be, in points.
+    `tails`: contiguous closed candles, oldest first, of `timeframes`; `computed`: their values. Numbers that do not
+    exist yet are absent. `candles`: number of candles used; `provisional`: how many of the newest are, absent if none
+    is; `error`: how far the value may be from that on the whole history, in points.
     """
     found = readiness_of_batch(tails, computed.columns, computed.values, timeframes)
     lengths = np.array([readiness.bars for readiness in found])

@@ -1,14 +1,14 @@
-"""MACD-V (Spiroglou, 2022): the distance of two averages of the close, in hundredths of the average true range.
+"""MACD-V (Spiroglou, 2022): the difference of two averages of the close, in percent of the average true range.
 
     MACD-V = 100 · (EMA12 − EMA26) / ATR26        signal = EMA9 of MACD-V        histogram = MACD-V − signal
 
 An EMA starts as the mean of its first n values, then moves by 2/(n+1) towards each next one. ATR is Wilder's: the mean
-of the first 26 true ranges, then 1/26 towards each next one; bars without trades have no true range and carry it on.
-MACD-V is undefined while ATR is zero; the signal counts from the first value that MACD-V has.
+of the first 26 true ranges, then 1/26 towards each next one; bars without trades have no true range and repeat ATR.
+MACD-V is undefined while ATR is zero; the signal starts at the first value of MACD-V.
 
-ATR counts as zero below 1e-10 of the close. Wilder's average never reaches zero: it fades by 4 % with each bar that has
-trades at one price. The averages of the close carry rounding errors of some 1e-16 of it: below the limit,
-thousandths of a point of MACD-V would be rounding, and soon hundreds of points.
+ATR counts as zero below 1e-10 of the close. Wilder's average never reaches zero: it shrinks by 4 % at each bar that has
+trades at one price. The averages of the close have rounding errors of some 1e-16 of it: below the limit, rounding
+would be thousandths of a point of MACD-V, and soon hundreds of points.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from app.market.records import EMPTY, RECORD, Records, joined
 from app.util.batches import batched
 
 FAINTEST_ATR = 1e-10
-"""As a part of the close: a smaller ATR counts as zero."""
+"""Part of the close below which ATR counts as zero."""
 
 BLOCK = 64
 """Series computed at a time: enough to hide the cost of a call, few enough for the processor's cache."""
 
 STRETCH = 1024
-"""Bars that one running sum covers: within it, the gain stays far below what a float holds."""
+"""Bars per running sum: within it, the gain stays far below the limit of a float."""
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -40,9 +40,9 @@ Bools: TypeAlias = npt.NDArray[np.bool_]
 class Smoothing:
     """An average that starts as the mean of its first `n` values, then moves by `alpha` towards each next one.
 
-    It is a running sum, `average = scale[k] · Σ gain[k] · x`, where k counts the values so far: what would decay in the
-    average grows in the gain instead. So a whole batch needs no loop over time, and it is as exact as the recurrence:
-    the last terms weigh most in either. Gains grow for `STRETCH` bars at most; then a new sum goes on from the average.
+    It is a running sum, `average = scale[k] · Σ gain[k] · x`; k counts the values so far. The gain grows instead of the
+    average decaying, so a whole batch needs no loop over time. It is as exact as the recurrence: the last terms weigh
+    most in both. Gains grow for at most `STRETCH` bars; then a new sum continues from the average.
     """
 
     def __init__(self, n: int, alpha: float) -> None:
@@ -53,7 +53,7 @@ class Smoothing:
         self.scale: Floats = np.concatenate([np.full(n, np.nan), [1 / n], decay / n])
 
     def average(self, x: Floats, counts: Bools, out: Floats) -> None:
-        """Write the average of each bar (series × bars) over those that count; the others carry it on.
+        """Write the average at each bar (series × bars) over the bars that count; others repeat it.
 
         NaN before the n-th value. `counts` may be one row for all series; `out` may be `x`.
         """
@@ -75,7 +75,7 @@ class Smoothing:
         return None
 
     def _average_all(self, x: Floats, out: Floats) -> None:
-        """The same where every bar counts and one stretch holds them, as is usual.
+        """The same if every bar counts and one stretch holds them, as is usual.
 
         Two series at a time, as the parts of complex numbers: in a running sum each addition waits for the one before
         it, and two can wait at once. The bits are the same.
@@ -91,7 +91,7 @@ class Smoothing:
 
 
 def _count(flags: Bools) -> npt.NDArray[np.intp]:
-    """How many flags are set so far, along each row; one row for all where every flag is."""
+    """Number of flags set so far, along each row; one row for all if every flag is set."""
     if flags.all():
         return np.arange(1, flags.shape[1] + 1)[None]
     return np.add.accumulate(flags, axis=1, dtype=np.intp)
@@ -102,10 +102,10 @@ ATR = Smoothing(26, 1 / 26)
 
 
 class Columns(NamedTuple):
-    """A batch of series side by side: arrays of series × bars, oldest bar first, each series without holes.
+    """A batch of series side by side: arrays of series × bars, oldest bar first, each series contiguous.
 
     `traded` is false for bars without trades, whose prices are the close before. Shorter series are left-aligned;
-    behind their end prices are NaN and `traded` is true.
+    after their end prices are NaN and `traded` is true.
     """
 
     close: Floats
@@ -132,20 +132,20 @@ class Columns(NamedTuple):
 
 
 def _true_range(high: Floats, low: Floats, close: Floats) -> Floats:
-    """The span of each bar and the close before it, of the first bar alone."""
+    """The span of each bar and the close before it; for the first bar, its own span."""
     before = np.concatenate((high[:, :1], close[:, :-1]), axis=1)
-    with np.errstate(invalid="ignore"):  # what is not finite is undefined
+    with np.errstate(invalid="ignore"):  # non-finite values are undefined
         spans = np.maximum(high, before)
         spans -= np.minimum(low, before)
     return spans
 
 
 _NOTHING = np.array((0, 0, 0, *[np.nan] * 5), RECORD)
-"""What stands behind the end of a shorter series."""
+"""Padding after the end of a shorter series."""
 
 
 class MacdvArrays(NamedTuple):
-    """Every value of a batch: arrays of the shape of the input (series × bars), NaN where a value does not exist."""
+    """Every value of a batch: arrays of the shape of the input (series × bars), NaN if a value does not exist."""
 
     macdv: Floats
     signal: Floats
@@ -157,7 +157,7 @@ class MacdvArrays(NamedTuple):
 
 @dataclass(slots=True)  # frozen, like the others, it would take a µs more to make
 class MacdvPoint:
-    """One bar. Averages and ATR in quote currency, the others in points; None where a value does not exist."""
+    """One bar. Averages and ATR in quote currency, the others in points; None if a value does not exist."""
 
     start_s: int
     macdv: float | None
@@ -171,7 +171,7 @@ class MacdvPoint:
 
 @dataclass(slots=True)  # as above
 class MacdvSeries:
-    """Every bar of one series: one-dimensional arrays of equal length, NaN where a value does not exist.
+    """Every bar of one series: one-dimensional arrays of equal length, NaN if a value does not exist.
 
     `stages` holds codes, see `app.indicators.stages.STAGES`.
     """
@@ -192,7 +192,7 @@ class MacdvSeries:
         return map(self.point, range(len(self)))
 
     def point(self, bar: int) -> MacdvPoint:
-        """The values of `bar`; -1 is the newest. `IndexError` where there is no such bar."""
+        """The values of `bar`; -1 is the newest. Raises `IndexError` if there is none."""
         return MacdvPoint(
             start_s=int(self.start_s[bar]),
             macdv=_known(self.macdv[bar]),
@@ -206,7 +206,7 @@ class MacdvSeries:
 
     @property
     def latest(self) -> MacdvPoint | None:
-        """The newest bar, or None where there is none."""
+        """The newest bar, or None."""
         return self.point(-1) if len(self) else None
 
 
@@ -218,7 +218,7 @@ class MacdvBatch(NamedTuple):
     stages: Codes
 
     def of_each(self, batch: Sequence[Records]) -> Iterator[MacdvSeries]:
-        """The values of each series of `batch`, of which all were computed."""
+        """The values of each series of `batch`, the one that was computed."""
         for records, *rows in zip(batch, *self.values, self.stages, strict=True):
             if len(records) < self.stages.shape[1]:
                 rows = [row[: len(records)] for row in rows]
@@ -226,12 +226,12 @@ class MacdvBatch(NamedTuple):
 
 
 def macdv(columns: Columns) -> MacdvArrays:
-    """MACD-V of a batch of series, NaN behind the end of a shorter one. A series has the same bits in any batch."""
+    """MACD-V of a batch of series, NaN after the end of a shorter one. A series has the same bits in any batch."""
     close, traded = columns.close, columns.traded
     macdv, signal, histogram, fast, slow, atr = out = np.empty((6, *close.shape))
     every_bar = np.ones((1, close.shape[1]), dtype=bool)
     later = np.s_[:, SLOW.n - 1 :]  # the bars that can have a MACD-V
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what is not finite is undefined
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # non-finite values are undefined
         FAST.average(close, every_bar, fast)
         SLOW.average(close, every_bar, slow)
         ATR.average(columns.true_range, traded, atr)
@@ -250,17 +250,17 @@ def macdv(columns: Columns) -> MacdvArrays:
 
 
 def macdv_of(records: Records) -> MacdvSeries:
-    """MACD-V of one series: records without holes, oldest first, forming ones included if they are given."""
+    """MACD-V of one series: contiguous records, oldest first, forming ones included if given."""
     return macdv_of_many([records])[0]
 
 
 def macdv_of_many(batch: Sequence[Records]) -> list[MacdvSeries]:
-    """MACD-V of each series of `batch` (see `macdv_of`), bit for bit as it would be alone."""
+    """MACD-V of each series of `batch` (see `macdv_of`), bit for bit as if alone."""
     return [series for some in batched(batch, BLOCK) for series in macdv_of_batch(some).of_each(some)]
 
 
 def macdv_of_batch(batch: Sequence[Records]) -> MacdvBatch:
-    """MACD-V of the series of `batch` all at once: of not more than about `BLOCK`."""
+    """MACD-V of all series of `batch` at once: at most about `BLOCK`."""
     columns = Columns.of_records(batch)
     values = macdv(columns)
     return MacdvBatch(columns, values, stage_codes(values.macdv, values.signal))

@@ -1,7 +1,7 @@
-"""What a MACD-V rests on, whether that is enough, and how far it may be from the value on the whole history.
+"""Decides whether a MACD-V is ready, and how far it may be from the value on the whole history.
 
 Averages forget their seed: after m more values (1 − 2/(n+1))^m of it is left in an EMA, and (25/26)^m in ATR. So the
-error of starting in the middle of the history is what the seeds may be off, faded by this much.
+error of starting in the middle of the history is the error of the seeds times this factor.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from app.market.timeframes import Timeframe
 
 
 class Readiness(NamedTuple):
-    """What the newest value of a series rests on.
+    """The basis of the newest value of a series.
 
-    `bars`: how many, `traded` of them with trades; `contiguous`: without a bucket missing in between. `reason`: why it
+    `bars`: number of bars, `traded` of them with trades; `contiguous`: no bucket is missing between. `reason`: why it
     is not ready. `error`: an estimate, in points of MACD-V, of its greatest distance from the value on the whole
-    history; None where it is not ready.
+    history; None if it is not ready.
     """
 
     bars: int
@@ -36,7 +36,7 @@ class Readiness(NamedTuple):
 
 
 def readiness_of(records: Records, values: MacdvSeries, timeframe: Timeframe) -> Readiness:
-    """What the newest of `values`, computed from `records` (of `timeframe`, oldest first), rests on."""
+    """Readiness of the newest of `values`, computed from `records` (of `timeframe`, oldest first)."""
     arrays = MacdvArrays(*(getattr(values, name)[None] for name in MacdvArrays._fields))
     return readiness_of_batch([records], Columns.of_records([records]), arrays, [timeframe])[0]
 
@@ -44,7 +44,7 @@ def readiness_of(records: Records, values: MacdvSeries, timeframe: Timeframe) ->
 def readiness_of_batch(
     batch: Sequence[Records], columns: Columns, values: MacdvArrays, timeframes: Sequence[Timeframe]
 ) -> list[Readiness]:
-    """`readiness_of` each series of `batch`, bit for bit as it would be alone."""
+    """`readiness_of` each series of `batch`, bit for bit as if alone."""
     lengths = np.array([len(records) for records in batch])
     traded = columns.traded & (np.arange(columns.traded.shape[1]) < lengths[:, None])
     counts: list[int] = traded.sum(axis=1).tolist()
@@ -60,7 +60,7 @@ def readiness_of_batch(
 
 
 def newest_of(column: npt.NDArray[Any], lengths: npt.NDArray[np.integer[Any]]) -> npt.NDArray[Any]:
-    """What `column` (series × bars, left-aligned) has at the last bar of each series; anything where there is none."""
+    """`column` (series × bars, left-aligned) at the last bar of each series; undefined if there is none."""
     if not column.shape[1]:
         return np.zeros(len(column), column.dtype)
     newest: npt.NDArray[Any] = column[np.arange(len(column)), lengths - 1]
@@ -68,7 +68,7 @@ def newest_of(column: npt.NDArray[Any], lengths: npt.NDArray[np.integer[Any]]) -
 
 
 def _holes(records: Records, timeframe: Timeframe) -> int:
-    """In how many places buckets are missing."""
+    """Number of places with missing buckets."""
     if not gaps_in(records, timeframe):
         return 0
     return int(np.count_nonzero(np.diff(records["start_s"].astype(np.int64)) != timeframe.seconds))
@@ -82,17 +82,17 @@ def _reason(bars: int, holes: int, traded: int, newest: float) -> str | None:
     if traded < ATR.n:
         return f"too little trading: {traded} of {ATR.n} bars with trades"
     if newest != newest:
-        return "flat price: the average true range is zero, or has faded to nearly that"
+        return "flat price: the average true range is zero or nearly zero"
     return None
 
 
 def _errors(
     columns: Columns, values: MacdvArrays, traded: Bools, lengths: npt.NDArray[np.integer[Any]], ready: list[int]
 ) -> list[float]:
-    """An estimate of the warm-up's error of each of the `ready` series; `traded`: true for bars with trades only.
+    """An estimate of the warm-up error of each of the `ready` series; `traded`: true for bars with trades only.
 
-    It is a bound if, at their seeds, the true averages were within what the bars show: the EMAs between the lowest and
-    the highest price, ATR not above the greatest true range. That can fail where the market changed completely before.
+    It is a bound if, at their seeds, the true averages were within the range of the bars: EMAs between the lowest and
+    the highest price, ATR not above the greatest true range. That can fail if the market changed completely before.
     """
     if not ready:
         return []
@@ -102,12 +102,12 @@ def _errors(
     traded, lengths = traded[rows], lengths[rows]
     ranges = np.where(traded, true_range, 0)
     seeds = ranges[:, : ATR.n]
-    if not traded[:, : ATR.n].all():  # the first that were traded: ATR's seed is their mean
+    if not traded[:, : ATR.n].all():  # ATR's seed is the mean of the first bars with trades
         first = np.argsort(~traded, axis=1, kind="stable")[:, : ATR.n]
         seeds = np.take_along_axis(ranges, first, axis=1)
     atr, seed = newest_of(values.atr, lengths), seeds.mean(axis=1)
     left = _left(ATR, traded.sum(axis=1))
-    # Of the true ATR at the seed at least this part is known: the true ranges since, the history before taken as zero.
+    # The known part of the true ATR at the seed: the true ranges of the seed, with the history before taken as zero.
     known = (seeds * (ATR.alpha * (1 - ATR.alpha) ** np.arange(ATR.n - 1, -1, -1))).sum(axis=1)
     least, most = atr - left * (seed - known), np.maximum(atr, atr + left * (ranges.max(axis=1) - seed))
 
@@ -124,6 +124,6 @@ def _errors(
 
 
 def _left(smoothing: Smoothing, values: npt.NDArray[np.integer[Any]]) -> Floats:
-    """What is left of a seed after so many `values`, those of the seed included."""
+    """The part of a seed left after this many `values`, including the seed's."""
     faded: Floats = np.float64(1 - smoothing.alpha) ** (values - smoothing.n)
     return faded

@@ -1,4 +1,4 @@
-"""The stage of a bar: where MACD-V stands, and on which side of its signal (after StockCharts).
+"""The stage of a bar: the zone of MACD-V, and the side of its signal (after StockCharts).
 
     MACD-V               above or at its signal   below its signal
     under −150           oversold                 oversold
@@ -7,9 +7,9 @@
     over 50 to 150       rallying                 retracing
     over 150             overbought               retracing
 
-A value on a boundary belongs to the zone nearer to zero: so 150 is not yet overbought, just as no alert is due before
-the level is passed, and 50 counts as calm. A value equal to its signal has not fallen below it. Each bar with a signal
-has exactly one stage; before that it has none.
+A value on a boundary belongs to the zone nearer to zero: 150 is not yet overbought, just as no alert is due before
+the level is passed, and 50 is calm. A value equal to its signal is not below it. Each bar with a signal has exactly one
+stage; a bar without one has none.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EXTREME, CALM = 150.0, 50.0
 """Limits of the zones, in points of MACD-V, on both sides of zero."""
 
 RANGING_BARS = 20
-"""Consecutive bars in the middle zone, this one included, from which on it is a range."""
+"""Consecutive bars in the middle zone, this one included, that make it a range."""
 
 Codes: TypeAlias = npt.NDArray[np.int8]
 """Stages as indices into `STAGES`."""
@@ -41,18 +41,18 @@ class Stage(StrEnum):
 
 
 STAGES: tuple[Stage | None, ...] = (None, *Stage)
-"""The stage that each code stands for; 0 stands for none."""
+"""The stage of each code; code 0: no stage."""
 
 _CODE: dict[Stage | None, int] = {stage: code for code, stage in enumerate(STAGES)}
 
 _BELOW_SIGNAL = (Stage.OVERSOLD, Stage.REVERSING, Stage.RETRACING, Stage.RETRACING, Stage.RETRACING)
 _NOT_BELOW = (Stage.OVERSOLD, Stage.REBOUNDING, Stage.REBOUNDING, Stage.RALLYING, Stage.OVERBOUGHT)
 _TABLE = np.array([_CODE[stage] for stage in (*_BELOW_SIGNAL, *_NOT_BELOW)], dtype=np.int8)
-"""Codes by zone, from the lowest, first those below the signal."""
+"""Codes by zone, lowest first: below the signal, then the rest."""
 
 
 def stage_codes(macdv: npt.NDArray[np.float64], signal: npt.NDArray[np.float64]) -> Codes:
-    """The stage of every bar. `macdv` and `signal`: equal shapes, bars along the last axis, NaN where there is none."""
+    """The stage of every bar. `macdv` and `signal`: equal shapes, bars along the last axis, NaN if there is none."""
     zone = (macdv >= -EXTREME).astype(np.int8)
     zone += macdv >= -CALM
     zone += macdv > CALM

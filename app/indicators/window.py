@@ -1,7 +1,7 @@
-"""How many candles an indicator rests on."""
+"""How many candles an indicator uses."""
 
 MIN_CANDLES = 60
-"""A series has an indicator from this many candles on."""
+"""Candles that a series needs to have an indicator."""
 
 WINDOW = 500
 """An indicator is computed from at most this many of the newest candles."""

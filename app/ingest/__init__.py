@@ -1,1 +1,1 @@
-"""The ingest process: from the exchange's feed to Redis, and to the workers."""
+"""The ingest process: from the exchange's feed to Redis and the workers."""

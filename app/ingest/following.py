@@ -1,7 +1,7 @@
-"""Keeps this process's part of the followed products in Redis, and knows which of all of them it feeds.
+"""Keeps this process's part of the followed products in Redis, and knows which products it feeds.
 
-Products are followed if any ingest process has selected them; each process feeds those whose name is in its share,
-whoever selected them. So what is fed by whom depends on names alone, however the processes' listings differ.
+A product is followed if any ingest process has selected it. Each process feeds the products whose names are in its
+share, whichever process selected them. So feeding depends on names alone, even if the processes' listings differ.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ log = logging.getLogger(__name__)
 
 
 class SelectionChange(NamedTuple):
-    """Products that this process feeds from now on, and those that it feeds no longer.
+    """Products that this process feeds from now on, and products that it no longer feeds.
 
-    `lost`: Redis has lost what was followed, and with it everything else.
+    `lost`: Redis has lost the followed products, and with them everything else.
     """
 
     new: list[FollowedProduct]
@@ -29,7 +29,7 @@ class SelectionChange(NamedTuple):
 
 
 class Following:
-    """`check` is for one thread; the selection may be completed by another one."""
+    """`check` is for one thread; another one may complete the selection."""
 
     def __init__(self, products: ProductCache, share: str, selection: Selection) -> None:
         self._products = products
@@ -41,7 +41,7 @@ class Following:
         self._fed: set[str] = set()
 
     def complete(self, selector: Selector, stop: Stop) -> None:
-        """Have the selection completed in the background, and held against the listing from then on."""
+        """Complete the selection in the background, and compare it with the listing from then on."""
         threading.Thread(target=self._complete, args=(selector, stop), name="selection", daemon=True).start()
 
     def _complete(self, selector: Selector, stop: Stop) -> None:
@@ -49,7 +49,7 @@ class Following:
             self._selection = selector.again(self._selection)
 
     def check(self) -> SelectionChange:
-        """Renew this process's part, and see what has changed since the last look. Raises redis' errors.
+        """Renew this process's part; returns the changes since the last check. Raises redis' errors.
 
         A product that the exchange refuses is not fed, unless it was before: its session requests it now and then.
         """
@@ -76,12 +76,12 @@ class Following:
             self._published = selection
 
     def _restore(self) -> bool:
-        """Publish this process's part again, as it was last seen; whether everything was lost."""
+        """Publish this process's part again, as last read; returns whether everything was lost."""
         lost = not self._products.is_known()
         products = [self._followed.get(p.product, p) for p in self._selection.products]
         self._products.follow(products, feeds=self._feeds, has_selected=False)
         if not lost:
-            log.warning("this process was taken for dead: its part of the followed products is published again")
+            log.warning("the lease on this process's products expired: publishing its part of them again")
         return lost
 
     def _feeds(self, product: str) -> bool:

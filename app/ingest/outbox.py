@@ -1,4 +1,4 @@
-"""What the feed said and Redis does not have yet: bounded, coalescing, and safe to use from any thread."""
+"""Feed events that Redis does not have yet: bounded, coalescing, and safe to use from any thread."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _LINK = (Connected, Disconnected, FrameRejected)
 _PATIENT = (CandleUpdated, ClockTick)
 
 CLOSED_KEPT = 100_000
-"""Closed candles held while Redis is away; beyond that the oldest go, and the next scan finds them missing."""
+"""Closed candles held without Redis; beyond that the oldest are dropped, and the next scan finds them missing."""
 
 SILENCES_KEPT = 100
-"""Runs of silent buckets of one product held meanwhile; REST decides about others."""
+"""Runs of silent buckets held per product; REST decides about others."""
 
 
 @dataclass
 class Batch:
-    """Everything that waits to be written. A key holds only the newest word on it."""
+    """Everything that waits to be written; only the newest event per key."""
 
     closed: dict[tuple[str, int], CandleClosed] = field(default_factory=dict)
     forming: dict[str, UnifiedCandle] = field(default_factory=dict)
@@ -50,9 +50,9 @@ class Batch:
 
 
 class Outbox:
-    """Takes events from the feed's threads and gives them, in batches, to the one that writes.
+    """Passes events from the feed's threads, in batches, to the writer's thread.
 
-    `on_link` is told of connects, disconnects and rejected frames at once, on the feed's thread.
+    `on_link` receives connects, disconnects and rejected frames at once, on the feed's thread.
     """
 
     def __init__(self, on_link: Callable[[Connected | Disconnected | FrameRejected], None]) -> None:
@@ -73,14 +73,14 @@ class Outbox:
                 self._changed.notify()
 
     def pop(self, *, at_most_s: float) -> Batch:
-        """All that waits: as soon as something closed or is missing, else after `at_most_s`."""
+        """All waiting events: as soon as a candle closed or is missing, else after `at_most_s`."""
         with self._changed:
             self._changed.wait_for(lambda: self._urgent, timeout=at_most_s)
             batch, self._batch, self._urgent = self._batch, Batch(), False
             return batch
 
     def top_up(self, batch: Batch) -> None:
-        """Move what closed since into `batch`, so that it need not be written alone."""
+        """Move candles that closed since into `batch`, to be written with it."""
         with self._changed:
             waiting = self._batch
             batch.closed.update(waiting.closed)
@@ -88,7 +88,7 @@ class Outbox:
             self._urgent = bool(waiting.gaps or waiting.quiet or waiting.refused)
 
     def put_back(self, batch: Batch) -> None:
-        """Keep what could not be written, below whatever has come since."""
+        """Keep a batch that could not be written; newer events win."""
         with self._changed:
             newer, self._batch = self._batch, batch
             batch.closed.update(newer.closed)
@@ -103,7 +103,7 @@ class Outbox:
     def _keep(self, event: FeedEvent) -> None:
         batch = self._batch
         match event:
-            case CandleUpdated():  # by far the most, so first, and without unpacking
+            case CandleUpdated():  # by far the most frequent: first, without unpacking
                 batch.forming[event.candle.product] = event.candle
             case CandleClosed(candle):
                 batch.closed[candle.product, candle.start_s] = event
@@ -125,7 +125,7 @@ class Outbox:
 
 
 def _append(silences: list[GapSuspected], new: GapSuspected) -> None:
-    """Add `new` to the silences of a product: as one with the last, if nothing lies between that was not silent."""
+    """Add `new` to the silences of a product; merge it with the last one if they are adjacent."""
     if silences and silences[-1].last_s + new.timeframe.seconds == new.first_s:
         silences[-1] = replace(silences[-1], last_s=new.last_s)
     else:
@@ -134,7 +134,7 @@ def _append(silences: list[GapSuspected], new: GapSuspected) -> None:
 
 
 def _merged(known: GapSuspected | None, new: GapSuspected) -> GapSuspected:
-    """One gap that covers both; what really is missing in it is read from the cache later."""
+    """One gap that covers both; the buckets really missing are read from the cache later."""
     if known is None:
         return new
     return GapSuspected(

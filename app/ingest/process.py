@@ -22,18 +22,19 @@ from app.storage.health import HealthCache
 from app.storage.heartbeats import Heartbeat
 from app.storage.stores import Stores
 from app.tasks import Tasks
+from app.util.backoff import Backoff
 from app.util.stop import Stop
 
 log = logging.getLogger(__name__)
 
 WRITE_EVERY_S = 0.25
-"""How long forming candles and the clock may wait; closes and gaps do not wait."""
+"""Longest wait of forming candles and the clock; closes and gaps do not wait."""
 
 CHECK_EVERY_S = 1.0
-"""How often the connections' health is told, and looked at what is followed."""
+"""Between two reports of the connections' health, and checks of products."""
 
 MAX_DELAY_S = 2.0
-"""Between two tries to write while Redis is away."""
+"""Between two tries to write without Redis."""
 
 
 class Ingest:
@@ -49,17 +50,17 @@ class Ingest:
         self._writer = Writer(stores, tasks, settings.settling_seconds, self._outbox.top_up)
         self._health = HealthCache(stores.redis, stores.exchange)
         self._away_since: float | None = None
-        self._delay_s = 0.0
+        self._backoff = Backoff(first_s=0.1, max_s=MAX_DELAY_S)
         self._heartbeat = Heartbeat(stores.redis, "ingest")
         self._look_at_s = 0.0
         self._scanned = False
 
     def stop(self) -> None:
-        """End `run` soon, with everything written that can be."""
+        """End `run` soon, after a last attempt to write."""
         self._stop.set()
 
     def run(self) -> None:
-        """Until `stop`. Redis and the exchange may come and go meanwhile."""
+        """Run until `stop`. Redis and the exchange may fail and return."""
         settings = self._settings
         selector = Selector(self._stores, settings, self._rest, self._stop)
         selection = selector.first()
@@ -94,12 +95,12 @@ class Ingest:
             try:
                 return following.check()
             except RedisError as error:
-                log.warning("Redis cannot be used yet: %s; trying again", error)
+                log.warning("cannot use Redis yet (%s): retrying", error)
                 self._stop.wait(1.0)
         return None
 
     def _turn(self, adapter: CoinbaseAdapter, following: Following) -> None:
-        """Write what has come. What cannot be written now is kept, and tried again with everything newer."""
+        """Write the waiting events. If that fails, they are kept and retried with everything newer."""
         batch = self._outbox.pop(at_most_s=WRITE_EVERY_S)
         try:
             self._writer.write(batch)
@@ -108,7 +109,7 @@ class Ingest:
         except (RedisError, OperationalError) as error:
             self._outbox.put_back(batch)
             self._note_away(error)
-            self._stop.wait(self._delay_s)
+            self._stop.wait(self._backoff.next_s())
         else:
             self._note_back()
 
@@ -117,7 +118,7 @@ class Ingest:
             self._look(adapter, following)
             self._look_at_s = time.monotonic() + CHECK_EVERY_S
         if batch.exchange_ms and not self._scanned:
-            # The start is a scan like any other: it finds every series empty, or with what the downtime left out.
+            # The start is an ordinary scan: it finds every series empty, or with a gap from the downtime.
             self._tasks.scan()
             self._scanned = True
 
@@ -125,9 +126,9 @@ class Ingest:
         self._health.store(adapter.health(), dropped=self._outbox.dropped)
         change = following.check()
         if change.lost:
-            log.error("Redis has lost its data: everything is fetched again")
+            log.error("Redis has lost its data: fetching everything again")
         if change.new or change.gone:
-            log.info("following %d more products, and %d no longer", len(change.new), len(change.gone))
+            log.info("following %d more products, %d no longer", len(change.new), len(change.gone))
             _apply(change, adapter)
         if change.lost or change.new:
             self._scanned = False
@@ -135,14 +136,14 @@ class Ingest:
     def _note_away(self, error: Exception) -> None:
         if self._away_since is None:
             self._away_since = time.monotonic()
-            log.error("Redis cannot be written: %s; keeping what closes until it can", error)
-        self._delay_s = min(MAX_DELAY_S, max(0.1, 2 * self._delay_s))
+            log.error("cannot write to Redis (%s): buffering closed candles in memory", error)
 
     def _note_back(self) -> None:
         if self._away_since is not None:
             away_s = time.monotonic() - self._away_since
-            log.warning("Redis is back after %.1f s; everything is written (%d dropped)", away_s, self._outbox.dropped)
-            self._away_since, self._delay_s = None, 0.0
+            log.warning("Redis is back after %.1f s: all buffers written (%d dropped)", away_s, self._outbox.dropped)
+            self._away_since = None
+            self._backoff.reset()
 
     def _on_link(self, event: Connected | Disconnected | FrameRejected) -> None:
         self._look_at_s = 0.0
@@ -162,7 +163,7 @@ def _apply(change: SelectionChange, adapter: CoinbaseAdapter) -> None:
 
 def main(ingest: Ingest) -> int:
     """Run an ingest process until SIGTERM or SIGINT."""
-    gc.freeze()  # what was imported stays: looking through it all would take 40 ms in the middle of some close
+    gc.freeze()  # imported objects stay: collecting them would take 40 ms in the middle of some close
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ingest.stop())
     ingest.run()

@@ -1,9 +1,8 @@
-"""Which products this process selects: the settings' selection, made concrete with the exchange's listing."""
+"""Selects this process's products: the settings' selection, resolved with the exchange's listing."""
 
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from itertools import count
@@ -27,6 +26,7 @@ from app.settings import Settings
 from app.storage import rejected
 from app.storage.products import FollowedProduct
 from app.storage.stores import Stores
+from app.util.backoff import jittered_s
 from app.util.stop import Stop
 from app.util.timestamps import shown
 
@@ -35,20 +35,20 @@ log = logging.getLogger(__name__)
 MAX_DELAY_S = 30.0
 
 ATTEMPTS = 3
-"""To get the listing, before products that the settings name one by one are followed without it."""
+"""Attempts to read the listing before products named one by one are followed without it."""
 
 SELECT_AGAIN_S = 300.0
-"""Real seconds between two looks at the listing while something of the selection is open."""
+"""Real seconds between two reads of the listing while a part of the selection is open."""
 
 LISTING_AGAIN_S = 3600.0
-"""Real seconds between two looks at the listing when nothing is: has the exchange taken a product off, or back?"""
+"""Real seconds between two reads of the listing if no part is open: products may be delisted, or listed again."""
 
 
 class Selection(NamedTuple):
     """The products that this process selected. `open_parts`: the parts of the setting that matched nothing yet.
 
-    `is_own`: False if they are what was followed before, because there is no listing. `unlisted`: products that the
-    last look at the listing did not find; a second one has to agree, since an answer may be short.
+    `is_own`: False if they are the products followed before, because there is no listing. `unlisted`: products missing
+    from the last listing; a second one must agree, since a response may be short.
     """
 
     products: list[FollowedProduct]
@@ -62,7 +62,7 @@ class Selection(NamedTuple):
 
     @property
     def look_again_s(self) -> float:
-        """Real seconds until the next look at the listing."""
+        """Real seconds until the next read of the listing."""
         return LISTING_AGAIN_S if self.is_final and not self.unlisted else SELECT_AGAIN_S
 
 
@@ -80,7 +80,7 @@ class Selector:
     def first(self) -> Selection | None:
         """The selection. Tries until the exchange answers; None if `stop` is set before.
 
-        An installation that was here before goes on with the products it had, if the exchange cannot be reached.
+        An existing installation continues with the products it had if the exchange cannot be reached.
         """
         for attempt in count(1):
             if self._stop.is_set():
@@ -90,19 +90,19 @@ class Selector:
                     return self._made(self._settings.products, listing)
             except ExchangeError as error:
                 if selection := self._without_listing(attempt):
-                    log.warning("products: %s; going on with %d without the listing", error, len(selection.products))
+                    log.warning("products: %s; continuing with %d without the listing", error, len(selection.products))
                     return selection
                 url = self._settings.exchange_rest_url
-                log.warning("products: cannot reach %s: %s; trying again", url, error)
-                self._stop.wait(min(MAX_DELAY_S, 0.5 * 2 ** min(attempt, 10)) * random.uniform(0.5, 1.0))
+                log.warning("products: cannot reach %s: %s; retrying", url, error)
+                self._stop.wait(jittered_s(attempt, first_s=1.0, max_s=MAX_DELAY_S))
             except RedisError as error:
-                log.warning("Redis cannot be used yet: %s; trying again", error)
+                log.warning("cannot use Redis yet (%s): retrying", error)
                 self._stop.wait(1.0)
         return None
 
     def again(self, before: Selection) -> Selection:
-        """`before`, completed by what the listing has by now, without what it has taken off; as it was, the same
-        object, if nothing has changed or the listing cannot be read.
+        """`before`, completed from the current listing, with delisted products refused; the same object if nothing has
+        changed or the listing cannot be read.
         """
         try:
             listing = self._listing()
@@ -111,7 +111,7 @@ class Selector:
             more = self._made(before.open_parts if before.is_own else self._settings.products, listing)
             judged, unlisted = _judged(before, listing, self._today())
         except (ExchangeError, RedisError) as error:
-            log.info("products: the listing cannot be read: %s; again in %.0f s", error, before.look_again_s)
+            log.info("products: cannot read the listing: %s; retrying in %.0f s", error, before.look_again_s)
             return before
         if not before.is_own:
             return more
@@ -130,18 +130,18 @@ class Selector:
         return Selection(_chosen(parts, listing.products), tuple(missing))
 
     def _report(self, missing: dict[str, str], listing: Listing) -> None:
-        """Each fact once, however often the listing is read."""
+        """Report each fact once, however often the listing is read."""
         new = {name: reason for name, reason in listing.rejected.items() if self._rejected.get(name) != reason}
         rejected.note(self._stores.redis, "product listing", [f"{name} ({reason})" for name, reason in new.items()])
         self._rejected = dict(listing.rejected)
         for part, hint in missing.items():
             if part not in self._reported:
                 minutes = SELECT_AGAIN_S / 60
-                log.warning("PRODUCTS: %s matches nothing: %s (looked at again every %.0f min)", part, hint, minutes)
+                log.warning("PRODUCTS: %s matches nothing: %s (checked again every %.0f min)", part, hint, minutes)
         self._reported = set(missing)
 
     def _without_listing(self, attempt: int) -> Selection | None:
-        """A selection without the listing: what was followed before, or, after some attempts, what is named by id."""
+        """A selection without the listing: the products followed before, or, after some attempts, all named by id."""
         named = self._settings.products
         if known := self._stores.products.read():
             return Selection(known, is_own=False)
@@ -161,8 +161,8 @@ def _chosen(selection: Sequence[str], listing: Sequence[ListedProduct]) -> list[
 
 
 def _judged(before: Selection, listing: Listing, when: str) -> tuple[list[FollowedProduct], frozenset[str]]:
-    """The products of `before`, each refused from now on (`when`) that the listing has taken off, and no longer if it
-    is back; and those that were not found for the first time.
+    """The products of `before`, refused (with `when`) if delisted and no longer refused if listed again; and the
+    products not found for the first time.
     """
     reasons = untradable([p.product for p in before.products], listing.products)
     missing = frozenset(p.product for p in before.products if reasons[p.product] == UNLISTED and not p.refused)
@@ -172,7 +172,7 @@ def _judged(before: Selection, listing: Listing, when: str) -> tuple[list[Follow
         if p.product in missing - before.unlisted:
             pass
         elif reason and not (known or "").startswith(reason):
-            log.warning("%s is set apart: %s%s; looked at again every hour", p.product, reason, when)
+            log.warning("%s is refused: %s%s; checked again every hour", p.product, reason, when)
             p = p._replace(refused=f"{reason}{when}")
         elif known and not reason:
             log.info("%s is back: the exchange lists it as tradable", p.product)
@@ -187,7 +187,7 @@ def share_of(followed: Iterable[FollowedProduct], share: str) -> list[FollowedPr
 
 
 def is_in_share(product: str, share: str) -> bool:
-    """Whether a product belongs to a share. By its name alone, so that no two processes disagree."""
+    """Whether a product belongs to a share: by its name alone, so that all processes agree."""
     part, of = map(int, share.split("/"))
     digest = blake2b(product.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % of == part - 1

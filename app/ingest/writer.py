@@ -1,4 +1,4 @@
-"""Writes what the feed said to Redis and has the workers told, each closed candle once over all ingest processes."""
+"""Writes feed events to Redis and sends tasks to workers, once per closed candle over all ingest processes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WAKE_UPS_KEPT = 1_000
 class Writer:
     """Not thread-safe: one thread writes. `write` may be called again with the same batch after an error.
 
-    `top_up` adds what closed since a batch was taken: when hundreds close at once, the first are written meanwhile.
+    `top_up` adds candles that closed since a batch was taken: if hundreds close at once, the first are written early.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class Writer:
 
     def write(self, batch: Batch) -> None:
         """Write `batch`, and empty it step by step, so that nothing is done twice if a step fails."""
-        self._tell_workers(batch)  # what an earlier try could not tell
+        self._tell_workers(batch)  # left over from a failed attempt
         self._write_closed(batch)
         if batch.exchange_ms:
-            # After the candles: whoever reads this time finds every candle that closed before it.
+            # After the candles: a reader of this time finds every candle that closed before it.
             self._stores.clock.set(batch.exchange_ms)
         self._write_forming(batch)
         self._note_silence(batch)
@@ -60,7 +60,7 @@ class Writer:
         self._wake_up(batch.exchange_ms)
 
     def _write_closed(self, batch: Batch) -> None:
-        """Write what closed, as many at a time as a task takes: workers compute the first while others are written."""
+        """Write closed candles, one task's worth at a time: workers compute the first while others are written."""
         if not batch.closed:
             return
         is_trusted = self._stores.trust.is_given
@@ -78,7 +78,7 @@ class Writer:
                 del batch.closed[key]
             self._compare(written)
             mismatches.record(self._stores.redis, written, cause="revision", exchange_ms=batch.exchange_ms)
-            self._tell_workers(batch)  # last: the broker may fail, and only this is tried again
+            self._tell_workers(batch)  # last: the broker may fail, and only this is retried
 
     def _tell_workers(self, batch: Batch) -> None:
         if batch.changed:
@@ -86,7 +86,7 @@ class Writer:
             batch.changed.clear()
 
     def _mark(self, writes: list[Write], provisional: Container[tuple[str, int]]) -> None:
-        """Mark the `provisional` ones (product, bucket), and have REST requested for them once they have settled."""
+        """Mark the `provisional` ones (product, bucket), and queue their requests for when they have settled."""
         for series, records, *_ in writes:
             chosen = np.array([(series.product, start_s) in provisional for start_s in records["start_s"].tolist()])
             records["flags"][chosen] |= PROVISIONAL
@@ -94,23 +94,23 @@ class Writer:
                 self._request_settled(series, int(records["start_s"][chosen].min()))
 
     def _request_settled(self, series: Series, start_s: int) -> None:
-        """Have REST requested for `series` once the bucket has settled."""
+        """Queue a request for `series`, due once the bucket has settled."""
         settles_ms = self._settles_ms(start_s, series.timeframe)
         request = BackfillRequest(Kind.GAP, series.product, series.timeframe)
         self._stores.queue.add([(request, Priority.GAP)], not_before_ms=settles_ms)
         self._note_wake_up(settles_ms)
 
     def _compare(self, written: Iterable[Written]) -> None:
-        """Where the stream contradicts what REST has confirmed, REST has the last word once more."""
+        """If the stream contradicts confirmed candles, queue a reconciliation: REST decides."""
         contradicted = {w.series for w in written for i in w.before if w.outcomes[i] is Outcome.REFUSED}
         if contradicted:
-            log.info("the stream contradicts what was confirmed: %s", ", ".join(sorted(map(str, contradicted))))
+            log.info("the stream contradicts confirmed candles: %s", ", ".join(sorted(map(str, contradicted))))
             requests = (BackfillRequest(Kind.RECONCILE, s.product, s.timeframe) for s in contradicted)
             self._stores.queue.add((request, Priority.RECONCILE) for request in requests)
             self._tasks.drain()
 
     def _settles_ms(self, start_s: int, timeframe: Timeframe) -> int:
-        """Exchange time from which REST's word on the bucket is final."""
+        """Exchange time from which REST is final on the bucket."""
         return int((start_s + timeframe.seconds + self._settling_s) * 1000)
 
     def _write_forming(self, batch: Batch) -> None:
@@ -125,7 +125,7 @@ class Writer:
         for candle in candles:
             series = Series(candle.exchange, candle.product, candle.timeframe)
             by_series.setdefault(series, []).append(candle)
-        records = to_records(chain.from_iterable(by_series.values()))  # NumPy takes long to begin: once for all of them
+        records = to_records(chain.from_iterable(by_series.values()))  # NumPy is slow to start: once for all
         writes, at = [], 0
         for series, some in by_series.items():
             writes.append(Write(series, records[at : at + len(some)]))
@@ -137,7 +137,7 @@ class Writer:
             for gap in batch.gaps.values():
                 log.info("%s %s: gap suspected: %s", gap.product, gap.timeframe, gap.reason)
             exchange = self._stores.exchange
-            # A stream that turns out to have been deaf may have closed some of them already.
+            # A stream that turns out to be stalled may have closed some of them already.
             self._stores.candles.mark_provisional(
                 [(Series(exchange, g.product, g.timeframe), g.first_s, g.last_s) for g in batch.gaps.values()]
             )
@@ -146,7 +146,7 @@ class Writer:
             batch.gaps.clear()
 
     def _note_silence(self, batch: Batch) -> None:
-        """Write down in which buckets an unbroken stream was silent, and have REST requested when they have settled."""
+        """Store in which buckets an unbroken stream was silent, and queue requests for when they have settled."""
         if not batch.quiet:
             return
         many = [(Series(self._stores.exchange, g.product, g.timeframe), g) for g in chain(*batch.quiet.values())]
@@ -163,7 +163,7 @@ class Writer:
             heapq.heappush(self._wake_ups, exchange_ms)
 
     def _wake_up(self, exchange_ms: int) -> None:
-        """Have the queue looked at when something in it has settled, rather than at beat's next tick."""
+        """Drain the queue when a bucket in it has settled, rather than at beat's next tick."""
         due = False
         while self._wake_ups and self._wake_ups[0] <= exchange_ms:
             heapq.heappop(self._wake_ups)
@@ -173,7 +173,7 @@ class Writer:
 
 
 def _silent_notes(gap: GapSuspected) -> Records:
-    """A note for each bucket of `gap`: it has no candle yet."""
+    """A record for each bucket of `gap`: no candle yet."""
     starts = np.arange(gap.first_s, gap.last_s + 1, gap.timeframe.seconds)
     notes = np.zeros(len(starts), RECORD)
     notes["start_s"] = starts

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.launch.supervision import ProcessState
+from app.util.backoff import Backoff
 
 FIRST_PAUSE_S = 15.0
 MAX_PAUSE_S = 300.0
@@ -17,7 +18,7 @@ class _Exits:
     starts: int = 0
     told_deaths: int = 0
     next_s: float = float("-inf")
-    pause_s: float = FIRST_PAUSE_S
+    backoff: Backoff = field(default_factory=lambda: Backoff(first_s=FIRST_PAUSE_S, max_s=MAX_PAUSE_S))
 
 
 class ExitCounter:
@@ -46,6 +47,5 @@ class ExitCounter:
     def _is_due(self, seen: _Exits, deaths: int, now_s: float) -> bool:
         due = deaths > seen.told_deaths and now_s >= seen.next_s
         if due:
-            seen.told_deaths, seen.next_s = deaths, now_s + seen.pause_s
-            seen.pause_s = min(2 * seen.pause_s, MAX_PAUSE_S)
+            seen.told_deaths, seen.next_s = deaths, now_s + seen.backoff.next_s()
         return due

@@ -1,1 +1,1 @@
-"""What candles are: timeframes, series, records, gaps, carry-forward, aggregation. Pure."""
+"""Candles: timeframes, series, records, gaps, carry-forward, aggregation. Pure."""

@@ -1,4 +1,4 @@
-"""Longer candles from shorter ones: complete groups only. Pure."""
+"""Aggregate shorter candles into longer ones: complete groups only. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.market.timeframes import Timeframe
 
 
 def parents_of(first_s: int, last_s: int, target: Timeframe) -> npt.NDArray[np.int64]:
-    """Starts of the buckets of `target`, ascending, that hold the shorter ones from `first_s` to `last_s` (starts)."""
+    """Starts of the `target` buckets, ascending, that contain the shorter buckets `first_s` to `last_s` (starts)."""
     return np.arange(target.bucket(first_s), last_s + 1, target.seconds)
 
 
@@ -26,13 +26,13 @@ def aggregate(
 ) -> Records:
     """The candles of `target`, oldest first, whose buckets are complete in `records` (of `source`, in any order).
 
-    Complete: each child is there once, closed or confirmed. `parents`: starts of the buckets to build, all if not
-    given. Prices come from the children with trades, as the exchange reports them; the volume is summed exactly, then
-    rounded once. A parent of empty children only is empty and carries their close. The state is the lowest of the
-    children's, the observation the latest. If one of them is provisional, so is the candle, and no more than closed. So
-    the same children give the same candle in whichever order they came.
+    Complete: each child occurs once, closed or confirmed. `parents`: starts of the buckets to build; None builds all.
+    Prices come from the children with trades, as on the exchange. The volume is summed exactly and rounded once. If all
+    children are empty, the parent is empty and carries their close. The state is the lowest of the children,
+    `observed_ms` the latest. If a child is provisional, the parent is provisional and at most closed. The order in
+    which the children arrived does not matter.
 
-    `InvalidInput` where a bucket of `target` is not a number of buckets of `source`.
+    Raises `InvalidInput` if the length of `target` is not a multiple of `source`.
     """
     return aggregate_many([records], source, target, None if parents is None else [parents])[0]
 
@@ -43,10 +43,10 @@ def aggregate_many(
     target: Timeframe,
     parents: Sequence[npt.NDArray[np.int64]] | None = None,
 ) -> list[Records]:
-    """`aggregate` of each of `batch`, with the `parents` of each: many products at once cost little more than one."""
+    """`aggregate` for each of `batch` with its `parents`. Many products at once cost little more than one."""
     if not target.contains(source):
         raise InvalidInput(
-            f"{target} candles cannot be built from {source} ones: use a longer timeframe that they divide"
+            f"{target} candles cannot be built from {source} candles: use a longer timeframe that is a multiple"
         )
     if not batch:
         return []
@@ -61,7 +61,7 @@ def aggregate_many(
 
 
 def _built(children: Records) -> Records:
-    """The candle of each group: groups × children, oldest first."""
+    """Build the candle of each group (groups × children, oldest first)."""
     traded = has_trades(children)
     empty = ~traded.any(axis=1)
     group, last_child = np.arange(len(children)), children.shape[1] - 1
@@ -90,7 +90,7 @@ def _complete_groups(
     target: Timeframe,
     wanted: npt.NDArray[np.int64] | None,
 ) -> tuple[Records, npt.NDArray[np.int64]]:
-    """The children of each complete parent, parents × children, both oldest first within an owner; and their owners."""
+    """Children of each complete parent (parents × children, oldest first within an owner), and their owners."""
     starts, size = closed["start_s"].astype(np.int64), target.seconds // source.seconds
     keys = _keys(owner, starts)
     order = None if (keys[1:] > keys[:-1]).all() else np.argsort(keys, kind="stable")
@@ -102,7 +102,7 @@ def _complete_groups(
     parents, index = parents[full], first[full, None] + np.arange(size)
     complete = (keys[index] == parents[:, None] + np.arange(size) * source.seconds).all(axis=1)
     parents, index = parents[complete], index[complete]
-    # As bytes, since NumPy takes records field by field.
+    # As bytes: NumPy copies records field by field.
     rows = closed.view(_BYTES)[index if order is None else order[index]]
     children: Records = rows.view(RECORD)
     return children, parents // _OWNER
@@ -111,16 +111,16 @@ def _complete_groups(
 _BYTES = np.dtype((np.void, RECORD.itemsize))
 
 _OWNER = 2**32
-"""What lies between the keys of two owners: more than any start."""
+"""Distance between the keys of two owners: more than any start."""
 
 
 def _owners(batch: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
-    """For each element of all of `batch`, one after the other, in which of them it is."""
+    """For each element of the concatenated `batch`, the index of its array."""
     return np.repeat(np.arange(len(batch)), [len(one) for one in batch])
 
 
 def _keys(owner: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """One number for an owner and a start."""
+    """Combine owner and start into one number."""
     return owner * _OWNER + starts
 
 

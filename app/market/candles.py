@@ -1,4 +1,4 @@
-"""The candle, as every exchange's candle looks after it has been checked."""
+"""The validated candle, in the same form for every exchange."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.market.timeframes import Timeframe
 
 
 class CandleState(IntEnum):
-    """How much is known of a bucket; a higher state knows more."""
+    """How much is known about a bucket. A higher state knows more."""
 
     FORMING = 1
     CLOSED = 2
@@ -23,15 +23,15 @@ class CandleState(IntEnum):
 
 
 LABELS = {int(state): state.label for state in CandleState}
-"""By number: a member of an enumeration takes long to make and to ask."""
+"""Labels by number: enum members are slow to create and read."""
 
 
 class UnifiedCandle(BaseModel):
     """One bucket of one product.
 
-    `start_s`: UNIX seconds, the bucket's start. Prices in quote currency, `volume` in base currency. `trades` is
-    false for a bucket that the exchange has proven to be empty: it carries the previous close and no volume.
-    `observed_ms`: exchange time of the observation (UNIX milliseconds); the later of two equal states wins.
+    `start_s`: start of the bucket, UNIX seconds. Prices in quote currency, `volume` in base currency. `trades` is
+    false if the exchange has proven the bucket empty: it carries the previous close and has no volume.
+    `observed_ms`: exchange time of the observation (UNIX milliseconds); of two equal states the later wins.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,7 +68,7 @@ class UnifiedCandle(BaseModel):
 
     @property
     def end_s(self) -> int:
-        """UNIX seconds at which the bucket is over."""
+        """End of the bucket, UNIX seconds."""
         return self.start_s + self.timeframe.seconds
 
     def with_state(self, state: CandleState) -> UnifiedCandle:

@@ -1,4 +1,4 @@
-"""What follows from a candle for the ones after it."""
+"""Carry closes into empty candles; find gaps in records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.market.timeframes import Timeframe
 
 
 def contiguous_tail(records: Records, timeframe: Timeframe) -> Records:
-    """The newest records without a hole between them. `records`: oldest first, each bucket of `timeframe` once."""
+    """The newest records without a gap between them. `records`: oldest first, each bucket of `timeframe` once."""
     if not gaps_in(records, timeframe):
         return records
     holes = np.flatnonzero(np.diff(records["start_s"].astype(np.int64)) != timeframe.seconds)
@@ -18,7 +18,7 @@ def contiguous_tail(records: Records, timeframe: Timeframe) -> Records:
 
 
 def gaps_in(records: Records, timeframe: Timeframe) -> int:
-    """How many buckets are missing between the first and the last of `records`, which are as `contiguous_tail`'s."""
+    """Number of missing buckets between the first and last of `records` (as for `contiguous_tail`)."""
     if not len(records):
         return 0
     starts = records["start_s"]
@@ -26,14 +26,14 @@ def gaps_in(records: Records, timeframe: Timeframe) -> int:
 
 
 def since(records: Records, first_s: int) -> Records:
-    """Those of `records` (oldest first) that start at `first_s` or later."""
+    """The `records` (oldest first) that start at `first_s` or later."""
     return records[records["start_s"].searchsorted(np.uint32(max(0, first_s))) :]
 
 
 def updated_empty_candles(records: Records, timeframe: Timeframe) -> Records:
-    """New versions of those empty buckets that do not carry the close of the bucket before them.
+    """New versions of the empty candles that do not carry the close of the bucket before them.
 
-    `records`: closed ones, oldest first; the first is taken as it is. A bucket behind a hole is left alone.
+    `records`: closed ones, oldest first. The first one and candles after a gap are left unchanged.
     """
     empty = (records["flags"] & EMPTY) != 0
     if len(records) < 2 or not np.count_nonzero(empty):
@@ -50,12 +50,12 @@ def updated_empty_candles(records: Records, timeframe: Timeframe) -> Records:
 
 
 def carried_forward(records: Records, marked: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Which of `records` (oldest first) are `marked`, or are empty and carry the close of one that is."""
+    """Mask of the `records` (oldest first) that are `marked`, or are empty and carry the close of a marked one."""
     carries: npt.NDArray[np.bool_] = marked[_newest(has_trades(records) | marked)]
     return carries
 
 
 def _newest(wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """For each place the newest one up to it that is `wanted`; 0 if there is none."""
+    """For each index, the newest `wanted` index up to it; 0 if there is none."""
     newest: npt.NDArray[np.int64] = np.maximum.accumulate(np.where(wanted, np.arange(len(wanted)), 0))
     return newest

@@ -1,4 +1,4 @@
-"""What is missing in a series, and what proves that a bucket was empty. Pure."""
+"""Find missing buckets, merge them into ranges, fill in empty candles. Pure."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Starts: TypeAlias = npt.NDArray[np.int64]
 def missing(records: Records, step: int, origin_s: int, last_over_s: int) -> Starts:
     """Starts of the buckets from `origin_s` to `last_over_s` (inclusive) without a closed or confirmed record.
 
-    `records` may be in any order, one for a bucket. `step`: length of a bucket in seconds.
+    `records` may be in any order, one per bucket. `step`: bucket length in seconds.
     """
     first = -(-origin_s // step) * step
     wanted = max(0, (last_over_s - first) // step + 1)
     known = over(records)["start_s"]
     known = known[(known >= first) & (known <= last_over_s)]
-    if len(known) == wanted:  # as almost always
+    if len(known) == wanted:  # the usual case
         return np.empty(0, dtype=np.int64)
     absent = np.ones(wanted, dtype=bool)
     absent[(known.astype(np.int64) - first) // step] = False
@@ -34,7 +34,7 @@ def missing(records: Records, step: int, origin_s: int, last_over_s: int) -> Sta
 def merge(starts: Starts | Sequence[int], step: int, limit: int = 350) -> list[tuple[int, int]]:
     """The fewest ranges (first, last; inclusive) of at most `limit` buckets that cover exactly `starts`, oldest first.
 
-    `starts` may be in any order, each any number of times. No known bucket is asked for only to bridge two ranges.
+    `starts` may be in any order and repeat. No known bucket is requested only to bridge two ranges.
     """
     unique = np.unique(np.asarray(starts, dtype=np.int64))
     runs = np.split(unique, np.flatnonzero(np.diff(unique) != step) + 1)
@@ -51,10 +51,10 @@ def fill_empty(
     state: CandleState,
     observed_ms: int,
 ) -> Records:
-    """Every bucket from `first_s` to `last_s`, of which `page` holds all that had trades, oldest first.
+    """A candle for every bucket from `first_s` to `last_s`. `page` holds all candles with trades, oldest first.
 
-    A bucket that `page` lacks is empty: it has `state` and `observed_ms`, and carries the close of the bucket before
-    it, `previous_close` for the first. Leading buckets with nothing to carry are left out.
+    A bucket missing from `page` is empty: it gets `state` and `observed_ms`, and carries the close of the bucket
+    before it (`previous_close` for the first). Leading buckets without a close to carry are left out.
     """
     starts = np.arange(first_s, last_s + 1, step, dtype=np.int64)
     carrier = np.searchsorted(page["start_s"].astype(np.int64), starts, side="right") - 1

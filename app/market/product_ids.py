@@ -1,9 +1,9 @@
-"""The one grammar of a product id (`BTC-USD`, `BTC-PERP-INTX`), for settings, tasks, rules, the listing and look-ups.
+"""Grammar of product ids (`BTC-USD`, `BTC-PERP-INTX`), for settings, tasks, rules, the listing and look-ups.
 
-Two to four parts joined by single dashes; each part is made of capital letters, digits and dots, and begins with a
-letter or a digit. So an id is safe everywhere it is used: it has no `{`, `}` or `:` (keys, hash tags, channels), no `|`
-(requests, identities of alerts), no `*`, `?` or `[` (patterns of channels), no `,` or white space (lists), and is
-neither `.` nor `..`, and has no `/` or `%` (paths).
+Two to four parts joined by single dashes. A part consists of capital letters, digits and dots, and begins with a
+letter or digit. So an id is safe wherever it is used. It has no `{`, `}` or `:` (keys, hash tags, channels), no `|`
+(requests, alert ids), no `*`, `?` or `[` (channel patterns), no `,` or white space (lists), no `/` or `%` (paths), and
+is neither `.` nor `..` (paths).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import AfterValidator
 from app.errors import InvalidInput
 
 MAX_LENGTH = 64
-"""Characters. The identity of an alert has room for so many."""
+"""Characters; an alert id has no room for more."""
 
 _PART = r"[A-Z0-9][A-Z0-9.]*"
 _CURRENCY = re.compile(rf"(?=.{{1,32}}\Z){_PART}", re.ASCII)
@@ -34,17 +34,17 @@ def is_currency(text: str) -> bool:
 
 
 def why_not(text: str) -> str:
-    """Why `text` is not a product id, in a few words and without repeating it."""
+    """The reason why `text` is not a product id, without repeating it."""
     if len(text) > MAX_LENGTH:
         return f"its id has {len(text)} characters; {MAX_LENGTH} are allowed"
     if wrong := sorted({c for c in text if not re.fullmatch(r"[A-Z0-9.-]", c)}):
         return f"its id contains {', '.join(map(ascii, wrong[:5]))}; only A to Z, 0 to 9, '.' and '-' are allowed"
-    return "its id is not of a form like BTC-USD or BTC-PERP-INTX"
+    return "its id does not have a form like BTC-USD or BTC-PERP-INTX"
 
 
 def typed(text: str) -> str:
-    """The product id that a person means who may have typed it in lower case; `InvalidInput` if it is none."""
-    # Not str.upper() alone: it makes ASCII of other letters, so that another text would name the same product.
+    """The product id that a user typed, perhaps in lower case. Raises `InvalidInput` if it is invalid."""
+    # Only for ASCII: str.upper() maps some other letters to ASCII, so another text would name the same product.
     product = text.upper() if text.isascii() else text
     if not is_product_id(product):
         raise InvalidInput(f"{text[:40]!r} is not a product: expected a form like BTC-USD")

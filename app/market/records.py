@@ -1,6 +1,6 @@
 """Candles as arrays: the fixed 56-byte record that the cache stores and every computation reads.
 
-An array of records is what `numpy.frombuffer` makes of the cached bytes, without a copy.
+`numpy.frombuffer` turns the cached bytes into an array of records without a copy.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ Records: TypeAlias = npt.NDArray[Any]
 _CLOSED, _CONFIRMED = (
     int(CandleState.CLOSED),
     int(CandleState.CONFIRMED),
-)  # NumPy takes long over a member of an enumeration
+)  # NumPy is slow with enum members
 
 STATE_MASK = 0b11
 """Bits of `flags` that hold the `CandleState`."""
 EMPTY = 0b100
 """Bit of `flags`: the exchange has proven that the bucket had no trades."""
 CORRECTED = 0b1000
-"""Bit of `flags`: another closed candle of this bucket was here before. Set by the cache."""
+"""Bit of `flags`: it replaced another closed candle of this bucket. Set by the cache."""
 PROVISIONAL = 0b10000
-"""Bit of `flags`: closed, but perhaps wrong: to be requested from REST, and no alert rests on it."""
+"""Bit of `flags`: closed, but perhaps wrong. It will be requested from REST, and no alert relies on it."""
 SILENT = 0b100000
-"""Bit of `flags`: the stream was unbroken and silent for the whole bucket. On a confirmed empty candle it says what
-that rests on. Without a state it is a note on a bucket that has no candle yet."""
+"""Bit of `flags`: the stream was unbroken and silent for the whole bucket. On a confirmed empty candle this is the
+reason for its state. Without a state it is a note on a bucket that has no candle yet."""
 
 
 GUARDED = 0b1000000
-"""Bit of `flags` of a write, never stored: give way to a candle with more trades. A response carries it, since the
-stream may have written while it was under way; and so does a candle built from shorter ones, which may lack trades."""
+"""Bit of `flags` of a write, never stored: give way to a candle with more trades. Set for responses, since the stream
+may have written during the request, and for candles built from shorter ones, since trades may be missing."""
 
 
 def state_of(records: Records) -> npt.NDArray[np.integer[Any]]:
@@ -64,26 +64,26 @@ def has_trades(records: Records) -> npt.NDArray[np.bool_]:
     return traded
 
 
-def is_doubted(records: Records) -> npt.NDArray[np.bool_]:
-    """Which of them REST has confirmed, but not said again when it should have, or contradicted."""
+def is_disputed(records: Records) -> npt.NDArray[np.bool_]:
+    """Mask of the records that REST has confirmed, but later left out or contradicted."""
     doubted: npt.NDArray[np.bool_] = (state_of(records) == _CONFIRMED) & ((records["flags"] & PROVISIONAL) != 0)
     return doubted
 
 
 def over(records: Records) -> Records:
-    """Those of `records` that are closed or confirmed."""
+    """The `records` that are closed or confirmed."""
     closed = state_of(records) >= _CLOSED
     return records if np.count_nonzero(closed) == len(closed) else records[closed]
 
 
 def joined(batch: Iterable[Records]) -> Records:
-    """The records of all of `batch`, one after the other; not to be written to."""
-    pieces: list[Any] = [np.ascontiguousarray(records) for records in batch]  # their type does not say: are buffers
-    return np.frombuffer(b"".join(pieces), RECORD)  # as bytes, since NumPy copies records field by field
+    """The concatenated records of `batch`, read-only."""
+    pieces: list[Any] = [np.ascontiguousarray(records) for records in batch]  # buffers, unlike their declared type
+    return np.frombuffer(b"".join(pieces), RECORD)  # as bytes: NumPy copies records field by field
 
 
 def to_records(candles: Iterable[UnifiedCandle]) -> Records:
-    """An array of `candles`, in their order."""
+    """Convert `candles` to an array, in order."""
     rows = [
         (
             c.start_s,

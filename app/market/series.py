@@ -1,4 +1,4 @@
-"""The name of a series: one timeframe of one product of one exchange."""
+"""A series: one timeframe of one product of one exchange."""
 
 from __future__ import annotations
 

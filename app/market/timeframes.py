@@ -30,7 +30,7 @@ class Timeframe(StrEnum):
 
     @classmethod
     def parse(cls, name: str) -> Timeframe:
-        """The timeframe called `name`; `InvalidInput` names the known ones."""
+        """The timeframe called `name`. Raises `InvalidInput`, which lists the known ones."""
         try:
             return cls(name)
         except ValueError:

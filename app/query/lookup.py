@@ -1,7 +1,7 @@
-"""Looking things up: what the API and the command line answer about products, candles and indicators.
+"""Queries for products, candles and indicators, for the API and the command line.
 
-Answers are plain JSON-able dictionaries, made straight from the arrays. Reads only; every value is as it is in the
-cache, or computed from that by the one function that the workers use.
+Answers are plain JSON-able dictionaries, built directly from the arrays. Read-only. Every value comes from the cache,
+or is computed from cached values by the function that the workers use.
 """
 
 from __future__ import annotations
@@ -27,29 +27,28 @@ from app.query.rows import candle_rows, indicator_rows
 from app.storage.fitness import ask, behind_of
 from app.storage.indicators import IndicatorValue
 from app.storage.model import NOTHING, View
-from app.storage.products import FollowedProduct
 from app.storage.stores import Stores
-from app.util.caches import TtlValue
+from app.util.caches import kept_for
 
 MAX_CANDLES = 100_000
-"""Candles in one answer."""
+"""Most candles in one answer."""
 
 FOLLOWED_FOR_S = 1.0
-"""How long (real time) the list of followed products is believed before it is read again."""
+"""Real seconds for which the list of followed products is cached."""
 
 CLOCK_FOR_S = 0.1
-"""The same for the exchange's clock, which only bounds what is read; it is told four times a second."""
+"""The same for the exchange's clock. It only bounds ranges, and is published 4 times per second."""
 
 SERVER_FOR_S = 1.0
 """The same for whether the server is a replica."""
 
 
 class NotFollowed(InvalidInput):
-    """A product or timeframe that this installation has nothing of."""
+    """The product or timeframe is not followed by this installation."""
 
 
 class Newest(NamedTuple):
-    """The newest `limit` candles of a series, as somebody asks for them."""
+    """A request for the newest `limit` candles of a series."""
 
     product: str
     timeframe: Timeframe
@@ -57,19 +56,17 @@ class Newest(NamedTuple):
 
 
 class Lookup:
-    """Answers questions; safe to call from any number of threads."""
+    """Answers queries. Safe to call from any number of threads."""
 
     def __init__(self, stores: Stores, timeframes: Sequence[Timeframe]) -> None:
         self._stores = stores
         self._timeframes = timeframes
-        self._followed: TtlValue[dict[str, FollowedProduct]] = TtlValue(
-            lambda: {p.product: p for p in stores.products.read()}, FOLLOWED_FOR_S
-        )
-        self._clock = TtlValue(stores.clock.read, CLOCK_FOR_S)
-        self._behind = TtlValue(lambda: behind_of(ask(stores.redis)), SERVER_FOR_S)
+        self._followed = kept_for(FOLLOWED_FOR_S, lambda: {p.product: p for p in stores.products.read()})
+        self._clock = kept_for(CLOCK_FOR_S, stores.clock.read)
+        self._behind = kept_for(SERVER_FOR_S, lambda: behind_of(ask(stores.redis)))
 
     def products(self) -> dict[str, Any]:
-        """Every followed product with the latest indicator of each timeframe, None where there is none."""
+        """Every followed product with the latest indicator of each timeframe, None if there is none."""
         followed = self._stores.products.read()
         timeframes = self._timeframes
         many = [Series(self._stores.exchange, p.product, t) for p in followed for t in timeframes]
@@ -96,10 +93,10 @@ class Lookup:
         limit: int | None = None,
         rows: Callable[[Records], Any] = candle_rows,
     ) -> dict[str, Any]:
-        """Candles whose bucket starts lie in `start_s` to `end_s` (inclusive), oldest first.
+        """Candles with bucket starts from `start_s` to `end_s` (inclusive), oldest first.
 
-        With a start, the first `limit` candles from there on (all, if not said); without, the newest `limit` (500).
-        Buckets of which nothing is known are absent; `rows` makes the answer's form of the others.
+        With `start_s`: the first `limit` candles from there (default: all). Without: the newest `limit` (500).
+        Missing candles are left out. `rows` converts the records for the answer.
         Raises `InvalidInput`, `NotFollowed`, `Unready` (no clock yet).
         """
         series = self.series(product, timeframe)
@@ -112,7 +109,7 @@ class Lookup:
     def newest(
         self, asked: Sequence[Newest], rows: Callable[[Records], Any] = candle_rows
     ) -> list[dict[str, Any] | InvalidInput]:
-        """What `candles` answers to each of `asked`, or the error that it raises; all of them in one read.
+        """The answer of `candles` to each of `asked`, or the error that it raises; usually in one read.
 
         Raises `Unready` (no clock yet).
         """
@@ -146,8 +143,8 @@ class Lookup:
         return {**head, "candles": rows(view.records)}
 
     def _stale(self) -> dict[str, str]:
-        """A field `stale` that says why an answer may be old; no field if it is read from a master."""
-        behind = self._behind.get()
+        """The field `stale`: why an answer may be old. No field if it is read from a master."""
+        behind = self._behind()
         return {"stale": behind} if behind else {}
 
     def indicators(self, product: str, timeframe: Timeframe = BASE, *, limit: int = 100) -> dict[str, Any]:
@@ -177,67 +174,67 @@ class Lookup:
         }
 
     def series(self, product: str, timeframe: Timeframe) -> Series:
-        """The series that is meant; `NotFollowed` says why there is none."""
+        """The requested series. Raises `NotFollowed` if it is not followed."""
         try:
             product = typed(product)
         except InvalidInput as error:
             raise NotFollowed(str(error)) from None
-        followed = self._followed.get()
+        followed = self._followed()
         if product not in followed:
             raise NotFollowed(f"{product} is not followed here{_hint(product, followed)}")
         self.check_timeframe(timeframe)
         return Series(self._stores.exchange, product, timeframe)
 
     def check_timeframe(self, timeframe: Timeframe) -> None:
-        """`NotFollowed` where there are no candles of that length."""
+        """Raises `NotFollowed` if `timeframe` is not kept."""
         if timeframe not in self._timeframes:
             kept = ", ".join(self._timeframes)
             raise NotFollowed(f"timeframe {timeframe} is not kept here: use one of {kept}")
 
     def check_delivered(self, series: Series) -> None:
-        """`NotFollowed` where the exchange refuses the product of `series`."""
-        product = self._followed.get().get(series.product)
+        """Raises `NotFollowed` if the exchange refuses the product."""
+        product = self._followed().get(series.product)
         if product and product.refused is not None:
             raise NotFollowed(f"{series.product} is not delivered by the exchange: {product.refused}")
 
     def _read(self, series: Series, start_s: int | None, last: int, limit: int) -> View:
-        """The first `limit` candles from `start_s` on, or the newest `limit` of those up to `last`."""
+        """The first `limit` candles from `start_s`, or the newest `limit` up to `last`."""
         reach = (limit + 1) * series.timeframe.seconds
         ends = _reach(series.timeframe, last, limit) if start_s is None else (start_s, min(last, start_s + reach))
         view = self._stores.candles.read(series, *ends) if ends[0] <= ends[1] else NOTHING
         if len(view.records) < limit and ends != (whole := (start_s or 0, last)) and whole[0] <= whole[1]:
-            view = self._stores.candles.read(series, *whole)  # there are holes, or the series begins later
+            view = self._stores.candles.read(series, *whole)  # candles are missing, or the series begins later
         records = view.records[-limit:] if start_s is None else view.records[:limit]
         return view._replace(records=records)
 
     def _now_s(self) -> float:
-        clock = self._clock.get()
+        clock = self._clock()
         if clock is None:
-            raise Unready("the exchange's clock has not been heard yet: is an ingest process running?")
+            raise Unready("the exchange's clock has not been received yet: is an ingest process running?")
         return clock.exchange_s
 
 
 def _open_s(timeframe: Timeframe, now_s: float) -> int:
-    """The last bucket that there may be: one may be written a moment before the clock says that it has begun."""
+    """The last bucket that may exist: it can be written just before the clock reaches its start."""
     return timeframe.bucket(now_s) + timeframe.seconds
 
 
 def _reach(timeframe: Timeframe, last: int, limit: int) -> tuple[int, int]:
-    """Buckets enough for the newest `limit` candles up to `last`, where none is missing."""
+    """The range of the newest `limit` candles up to `last`, if none is missing."""
     return max(0, last - (limit + 1) * timeframe.seconds), last
 
 
 MAX_COMPARED_IDS = 20
-"""Ids that are looked at for one that was meant."""
+"""Ids that are compared to find a suggestion."""
 
 
 def _hint(product: str, followed: Iterable[str]) -> str:
-    """What may have been meant. A typing mistake is seldom in all of the first letters, and comparing with 700 ids
-    takes 6 ms of the thread that answers everybody; with those that begin alike, 0.1 ms.
+    """A suggestion for a mistyped product. Typing mistakes are seldom in all of the first letters. Comparing with 700
+    ids takes 6 ms of the thread that serves all requests; with ids that begin alike, 0.1 ms.
     """
     alike = [p for p in followed if p[:2] == product[:2] or p[:3] == product[1:4]][:MAX_COMPARED_IDS]
     near = difflib.get_close_matches(product, alike, n=1)
-    return f"; did you mean {near[0]}?" if near else "; /v1/products and `python -m app products` list what is"
+    return f"; did you mean {near[0]}?" if near else "; see /v1/products or `python -m app products`"
 
 
 def _check_range(timeframe: Timeframe, start_s: int | None, end_s: int | None, limit: int | None) -> None:
@@ -245,7 +242,7 @@ def _check_range(timeframe: Timeframe, start_s: int | None, end_s: int | None, l
         if value is not None and not timeframe.is_aligned(value):
             near = timeframe.bucket(value)
             raise InvalidInput(
-                f"{name} is {value}, which is no start of a {timeframe} bucket: "
+                f"{name} is {value}, which is not the start of a {timeframe} bucket: "
                 f"the nearest are {near} and {near + timeframe.seconds}"
             )
     if start_s is not None and end_s is not None and start_s > end_s:
@@ -256,7 +253,7 @@ def _check_range(timeframe: Timeframe, start_s: int | None, end_s: int | None, l
 
 @lru_cache(maxsize=256)
 def _macdv(packed: bytes, timeframe: Timeframe) -> tuple[MacdvSeries, str | None]:
-    """The values of packed records, and why they are not ready, if so. Remembered (15 MB): they seldom change."""
+    """The values of packed records, and why they are not ready, or None. Cached (15 MB): they seldom change."""
     tail = np.frombuffer(packed, RECORD)
     values = macdv_of(tail)
     return values, readiness_of(tail, values, timeframe).reason if len(tail) else "no closed candle yet"
@@ -271,7 +268,7 @@ def _brief(value: IndicatorValue | None) -> dict[str, Any] | None:
 
 
 def _latest(value: IndicatorValue | None, view: View) -> dict[str, Any] | None:
-    """All of an indicator: the worker's words, the state of its candle now, the revision of the candles behind it."""
+    """A whole indicator: the worker's value, the current state of its candle, the revision of its candles."""
     if value is None:
         return None
     candle = view.records[view.records["start_s"] == value.start_s]

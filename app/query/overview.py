@@ -1,4 +1,4 @@
-"""Every product at a glance: price, change of a day, and the newest MACD-V of each timeframe. Reads only."""
+"""Overview of every product: price, change in 24 hours, newest MACD-V of each timeframe. Read-only."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from app.util.caches import IncrementalMap
 DAY_S = 86_400
 
 SHOWN = ("start", "macdv", "histogram", "stage")
-"""What is shown of a value, as far as it exists."""
+"""Fields of a value that are shown, if present."""
 
 NEWEST = 4
-"""Buckets of each product that are looked at for its price; where all are missing, the indicator's close has to do."""
+"""Newest buckets that are read for a product's price. If all are missing, the indicator's close is used."""
 
 
 class Cell(NamedTuple):
-    """`json`: what is shown of a value; with the `start` and the `close` of its bar."""
+    """`json`: the shown fields of a value. `start` and `close`: of its bar."""
 
     json: orjson.Fragment | None
     start: int | None
@@ -37,7 +37,7 @@ class Cell(NamedTuple):
 
 
 class Prices(NamedTuple):
-    """Of one product, as far as known: its newest price, that of a day ago, start of its newest closed bucket."""
+    """Of one product: newest price, price a day ago, start of the newest closed bucket; None if unknown."""
 
     price: float | None
     day_ago: float | None
@@ -45,10 +45,10 @@ class Prices(NamedTuple):
 
 
 def read_overview(stores: Stores, settings: Settings) -> dict[str, Any]:
-    """One row a followed product, in alphabetical order, to be written by orjson: the cells are JSON already.
+    """One row per followed product, in alphabetical order. Serialise it with orjson: the cells are JSON already.
 
-    Raises redis' errors where Redis cannot be reached. Cheap: five buckets and one short text a timeframe for each
-    product, all of them in a few round trips, and only the texts that have changed are read into.
+    Raises redis' errors if Redis cannot be reached. Cheap: reads five buckets per product, and one short text per
+    product and timeframe, in a few round trips. Only texts that have changed are parsed.
     """
     clock = stores.clock.read()
     timeframes = settings.timeframes
@@ -81,12 +81,12 @@ def read_overview(stores: Stores, settings: Settings) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _series(exchange: str, products: tuple[str, ...], timeframes: tuple[Timeframe, ...]) -> list[list[Series]]:
-    """By timeframe, those of all products: the same at every look, until others are followed."""
+    """The series of all products, by timeframe. Cached until the followed products change."""
     return [[Series(exchange, product, timeframe) for product in products] for timeframe in timeframes]
 
 
 def _prices(stores: Stores, many: Sequence[Series], now_s: float) -> Iterable[Prices]:
-    """Of each series of 5m, from its newest buckets and the one of a day before the open one."""
+    """Prices of each 5m series, from its newest buckets and the one a day before the open one."""
     opened = BASE.bucket(now_s)
     ages_s = [DAY_S, *(i * BASE.seconds for i in reversed(range(NEWEST)))]
     buckets = stores.buckets.read(many, [max(0, opened - age_s) for age_s in ages_s])
@@ -100,7 +100,7 @@ def _prices(stores: Stores, many: Sequence[Series], now_s: float) -> Iterable[Pr
 
 
 def _first(values: Records, known: Any) -> list[Any]:
-    """The first of each row's `values` that is known, None where none is."""
+    """The first known value of each row, or None."""
     found = values[np.arange(len(values)), known.argmax(axis=1)].tolist()
     return [value if any_known else None for value, any_known in zip(found, known.any(axis=1).tolist(), strict=True)]
 
@@ -110,7 +110,7 @@ def _known(value: Any, otherwise: Any) -> Any:
 
 
 def _cell(data: bytes) -> Cell:
-    """What an overview makes of a stored value; of one that is empty or cannot be read, nothing."""
+    """The cell of a stored value; an empty cell if the value is empty or unreadable."""
     if not data:
         return Cell(None, None, None)
     return next(iter(readable("indicator values", [data], _read_cell)), Cell(None, None, None))

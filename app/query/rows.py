@@ -1,19 +1,21 @@
-"""Arrays as the rows that programs read: lists of plain dictionaries, oldest first. Pure."""
+"""Converts arrays to rows: lists of plain dictionaries, oldest first. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import blake2b
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import orjson
+from cachetools import LRUCache, cached
 
 from app.indicators.macdv import MacdvSeries
 from app.indicators.stages import STAGES
 from app.indicators.window import WINDOW
 from app.market.candles import CandleState
 from app.market.records import CORRECTED, PROVISIONAL, RECORD, Records, has_trades, state_of
-from app.util.caches import SizedLru
 from app.util.numbers import fragment
 
 LABELS = {int(state): state.label for state in CandleState}
@@ -21,20 +23,20 @@ LABELS = {int(state): state.label for state in CandleState}
 NUMBERS = ("open", "high", "low", "close", "volume")
 
 ALWAYS = ("macdv", "fast_ema", "slow_ema", "atr")
-"""What every bar with a MACD-V has."""
+"""Fields of every bar with a MACD-V."""
 
 CHANGING = 2
-"""Candles at the end that may be others at the next look: the forming one, and one that has just closed."""
+"""Candles at the end that may change before the next read: the forming one, and one just closed."""
 
 REMEMBERED_BYTES = 80_000_000
-"""JSON of old candles in memory: 500 of each of 700 products."""
+"""Cached JSON of old candles: 500 of each of 700 products."""
 
 LATER = ("signal", "histogram")
-"""What exists only some bars later; until then a row does not have it."""
+"""Fields that exist only some bars later; absent until then."""
 
 
 def candle_rows(records: Records) -> list[dict[str, Any]]:
-    """One dictionary a record. Column by column, because that is ten times as fast as record by record."""
+    """One dictionary per record. Converts by column: ten times as fast as record by record."""
     return [
         {
             "start": s,
@@ -65,15 +67,15 @@ def candle_rows(records: Records) -> list[dict[str, Any]]:
 
 
 def candle_json(records: Records) -> orjson.Fragment:
-    """`candle_rows` as JSON. All but the newest rows are remembered: most who ask, ask for the same ones."""
+    """`candle_rows` as JSON. All but the newest rows are cached: most requests are for the same rows."""
     old, new = records[:-CHANGING], records[-CHANGING:]
     if not 0 < len(old) <= WINDOW:
         return orjson.Fragment(_json(records))
-    return orjson.Fragment(_remembered.get(old.tobytes()) + _json(new)[1:])
+    return orjson.Fragment(_without_end(old.tobytes()) + _json(new)[1:])
 
 
 def candle_pieces(records: Records) -> Iterator[bytes]:
-    """`candle_rows` as JSON, a window at a time: so many more take neither more memory nor longer until the first."""
+    """`candle_rows` as JSON, one window per piece: a long range needs no more memory, nor more time to the first."""
     yield b"["
     for first in range(0, len(records), WINDOW):
         yield (b"," if first else b"") + _json(records[first : first + WINDOW])[1:-1]
@@ -88,12 +90,14 @@ def _json(records: Records) -> bytes:
     return orjson.dumps(rows)
 
 
+def _digest(packed: bytes) -> bytes:
+    return blake2b(packed, digest_size=16).digest()
+
+
+@cached(LRUCache[bytes, bytes](REMEMBERED_BYTES, getsizeof=len), key=_digest, lock=Lock())
 def _without_end(packed: bytes) -> bytes:
-    """The rows of packed records as JSON, as far as more of them can follow."""
+    """The rows of packed records as JSON, left open for more rows to follow."""
     return _json(np.frombuffer(packed, RECORD))[:-1] + b","
-
-
-_remembered = SizedLru(_without_end, REMEMBERED_BYTES)
 
 
 def indicator_rows(values: MacdvSeries, limit: int) -> list[dict[str, Any]]:
@@ -109,6 +113,6 @@ def indicator_rows(values: MacdvSeries, limit: int) -> list[dict[str, Any]]:
 def _indicator_row(start: int, row: list[float], stage: object) -> dict[str, Any]:
     macdv, fast_ema, slow_ema, atr, signal, histogram = row
     known: dict[str, Any] = {"start": start, "macdv": macdv}
-    if signal == signal:  # a NaN is not equal to itself: there is no signal yet
+    if signal == signal:  # NaN is not equal to itself: there is no signal yet
         known |= {"signal": signal, "histogram": histogram}
     return {**known, "fast_ema": fast_ema, "slow_ema": slow_ema, "atr": atr, "stage": stage}

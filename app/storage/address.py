@@ -1,4 +1,4 @@
-"""Where Redis is: one URL, which names a server, or the Sentinels that know which server it is now. Pure."""
+"""Address of Redis: the URL of one server, or of the Sentinels that know the current master. Pure."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SOCKET_GRAMMAR = "unix://[user:password@]/path/of/the.socket[?db=database]"
 
 
 class Address(NamedTuple):
-    """`hosts`: one server, or the Sentinels that watch `service`; none where `socket` is the path of one.
+    """`hosts`: one server, or the Sentinels that watch `service`; empty if `socket` is the path of a socket.
 
-    `user` and `password` are those of the server. `options`: of TLS and of Sentinels, by their names in a URL.
+    `user` and `password`: for the server. `options`: for TLS and Sentinels, by their names in the URL.
     """
 
     scheme: str
@@ -35,12 +35,12 @@ class Address(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """What `text` says. A password may hold any character, quoted or not.
+        """Parse `text`. A password may contain any character, quoted or not.
 
-        `ValueError` in one sentence, with nothing of `text` in it that may be a secret.
+        Raises `ValueError` with one sentence, which shows no part of `text` that may be a secret.
         """
         if any("\ud800" <= character <= "\udfff" for character in text):
-            raise ValueError("holds bytes that are no text in UTF-8")
+            raise ValueError("contains bytes that are not UTF-8")
         scheme, separator, rest = text.strip().partition("://")
         if not separator or scheme not in SCHEMES:
             raise ValueError(f"must be a URL that starts with {' or '.join(s + '://' for s in SCHEMES)}")
@@ -49,7 +49,7 @@ class Address(NamedTuple):
             raise ValueError("has an @ in an option: write it as %40")
         place, _, query = place.partition("?")
         if "#" in place or "#" in query:
-            raise ValueError("has a # where nothing of the kind belongs: in an option it is written as %23")
+            raise ValueError("has a # in the wrong place: in an option, write it as %23")
         user, password = _credentials(login) if at else (None, None)
         options = _options(scheme, query)
         return _placed(cls(scheme, user=user, password=password), place, options)
@@ -67,7 +67,7 @@ class Address(NamedTuple):
 
     @property
     def url(self) -> str:
-        """The same in the one spelling that every library reads alike."""
+        """The URL in a form that every library parses alike."""
         options = dict(self.options)
         if self.socket:
             options |= {"db": str(self.database)} if self.database else {}
@@ -80,19 +80,19 @@ class Address(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """The same without its credentials and options, for people to read."""
+        """The URL without credentials and options, for display."""
         bare = self._replace(user=None, password=None, options=()).url
         return bare.replace("://", "://***@", 1) if self.password is not None else bare
 
     @property
     def login(self) -> str:
-        """`user:password@`, quoted; empty where there are none."""
+        """`user:password@`, quoted; empty if there is no password."""
         if self.password is None:
             return ""
         return f"{quote(self.user or '', safe='')}:{quote(self.password, safe='')}@"
 
     def with_tls(self, ca_file: str, *, verify: bool) -> Address:
-        """The same with these settings of TLS, where it uses TLS and its own options do not say something else."""
+        """The address with these TLS settings if it uses TLS. Options in its URL take precedence."""
         if not self.is_tls:
             return self
         given = {"ssl_ca_certs": ca_file} if ca_file else {}
@@ -116,26 +116,26 @@ def _options(scheme: str, query: str) -> dict[str, str]:
     try:
         options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
     except ValueError:
-        raise ValueError("has something behind the ? that is not name=value") from None
+        raise ValueError("has something after the ? that is not name=value") from None
     if any(name not in allowed for name in options):
-        known = f"those of {scheme}:// are {', '.join(allowed)}" if allowed else f"{scheme}:// has none"
-        raise ValueError(f"has an option that is not known; {known}")
+        known = f"options of {scheme}:// are {', '.join(allowed)}" if allowed else f"{scheme}:// has none"
+        raise ValueError(f"has an unknown option; {known}")
     if options.get("ssl_cert_reqs", "required") not in ("required", "none"):
         raise ValueError("has an ssl_cert_reqs that is neither required nor none")
     return options
 
 
 def _placed(bare: Address, place: str, options: dict[str, str]) -> Address:
-    """`bare` with what `place`, the part behind the credentials, says."""
+    """`bare` completed with `place`, the part after the credentials."""
     if bare.scheme == "unix":
         if not place.startswith("/"):
-            raise ValueError(f"is not {SOCKET_GRAMMAR}")
+            raise ValueError(f"must have the form {SOCKET_GRAMMAR}")
         return bare._replace(socket=unquote(place), database=_database(options.get("db", "0")))
     hosts, _, path = place.rstrip("/").partition("/")
     if bare.is_sentinel:
         service, _, database = path.partition("/")
         if not service:
-            raise ValueError(f"is not {SENTINEL_GRAMMAR}")
+            raise ValueError(f"must have the form {SENTINEL_GRAMMAR}")
         found = tuple(_host(text, None, SENTINEL_GRAMMAR) for text in hosts.split(","))
         bare = bare._replace(service=unquote(service))
     else:
@@ -147,7 +147,7 @@ def _database(text: str) -> int:
     if not text:
         return 0
     if not (text.isascii() and text.isdigit() and len(text) <= 5):
-        raise ValueError("must end in the number of a database, or with the port: …:6379/0")
+        raise ValueError("must end in the number of a database or the port: …:6379/0")
     return int(text)
 
 
@@ -158,30 +158,30 @@ def _host(text: str, default_port: int | None, grammar: str) -> tuple[str, int]:
         if port == 0:
             raise ValueError
     except ValueError:
-        raise ValueError("has a port that is no number from 1 to 65535") from None
+        raise ValueError("has a port that is not a number from 1 to 65535") from None
     if not parts.hostname or not port or "," in text:
-        raise ValueError(f"is not {grammar}")
+        raise ValueError(f"must have the form {grammar}")
     return parts.hostname, port
 
 
 def netloc(host: str, port: int) -> str:
-    """`host:port` as a URL has it."""
+    """`host:port` in URL form."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class Broker(NamedTuple):
-    """An address as Celery's settings have it: `broker_url`, transport options, and `broker_use_ssl` or nothing."""
+    """Celery settings of an address: `broker_url`, transport options, `broker_use_ssl` (or None)."""
 
     url: str
     options: dict[str, object]
     ssl: dict[str, object] | None = None
 
     def __repr__(self) -> str:
-        return "Broker(…)"  # all of it may hold a password
+        return "Broker(…)"  # any part may contain a password
 
 
 def broker_of(address: Address) -> Broker:
-    """`address` for Celery's transport."""
+    """Celery settings for `address`."""
     if address.socket:
         return Broker(address.url.replace("unix://", "redis+socket://", 1).replace("db=", "virtual_host="), {})
     tls = tls_options(address) if address.is_tls else {}
@@ -193,13 +193,13 @@ def broker_of(address: Address) -> Broker:
 
 
 def tls_options(address: Address) -> dict[str, str]:
-    """The options of TLS; a certificate is verified unless they say otherwise."""
+    """TLS options. Certificates are verified unless the options disable it."""
     given = {name: value for name, value in address.options if name in SSL_OPTIONS}
     return {"ssl_cert_reqs": "required", **given}
 
 
 def sentinel_options(address: Address) -> dict[str, object]:
-    """How the Sentinels themselves are spoken to, in redis-py's words."""
+    """redis-py options for connections to the Sentinels themselves."""
     known = {"username": address.option("sentinel_user"), "password": address.option("sentinel_password")}
     login = {name: value for name, value in known.items() if value}
     return {**login, **({"ssl": True, **tls_options(address)} if address.is_tls else {})}

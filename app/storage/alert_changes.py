@@ -1,4 +1,4 @@
-"""What is stored of alerts, as the rules find it: plain data."""
+"""Stored state of alerts, and changes of it: plain data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Fact: TypeAlias = dict[str, Any]
 
 
 class Alert(NamedTuple):
-    """`event` names what happened; it is what a correction can make wrong. `channels`: who is to carry it."""
+    """`event`: the name of the event; a correction can make it wrong. `channels`: channels to deliver to."""
 
     id: str
     start_s: int
@@ -19,9 +19,9 @@ class Alert(NamedTuple):
 
 
 class Fingerprint(NamedTuple):
-    """Fingerprints of the candles that the bars from one on, up to the newest that was looked at, rest on.
+    """Fingerprints of the candles that a range of bars, up to the newest evaluated one, is computed from.
 
-    `first_s`: the oldest bucket that is covered. `recent`: of the newest bars; `old`: of those before them.
+    `first_s`: the oldest bucket included. `recent`: for the newest bars. `old`: for the bars before them.
     """
 
     first_s: int = 0
@@ -30,12 +30,12 @@ class Fingerprint(NamedTuple):
 
 
 class AlertCursor(NamedTuple):
-    """How far the alerts of a series have come. Bucket starts in UNIX seconds.
+    """How far the rules have evaluated a series. Bucket starts in UNIX seconds.
 
-    `baseline_s`: the newest bar that existed when the rules were first evaluated; it and older ones raise no alert.
-    `evaluated_s`: the newest bar that was evaluated. `pending_s`: bars before it are final; it and later ones are
-    evaluated again when `fingerprint`, that of their candles, changes. It is the newest bar, or an older one that waits
-    for a missing or provisional candle, or for older history.
+    `baseline_s`: the newest bar when the rules were first evaluated; it and older bars raise no alert. `evaluated_s`:
+    the newest evaluated bar. `pending_s`: bars before it are final. It and later bars are evaluated again if the
+    `fingerprint` of their candles changes. It is the newest bar, or an older one that waits for a missing or
+    provisional candle, or for older history.
     """
 
     baseline_s: int
@@ -45,10 +45,10 @@ class AlertCursor(NamedTuple):
 
 
 class AlertChange(NamedTuple):
-    """`alerts` are all that hold of the bars `judged`, ranges (first, last); a stored one that is not among them no
-    longer does, if it came from one of `rules`, their names as the evaluator joins them.
+    """`alerts`: all that hold for the bars `judged`, ranges (first, last). A stored alert of these bars that is not
+    among them no longer holds, if it came from one of `rules` (names as the evaluator joins them).
 
-    `is_first`: nobody had looked before; then there is nothing else. `verdicts`: identities of older alerts, and
+    `is_first`: the first evaluation of the series; then the rest is empty. `verdicts`: ids of older alerts, and
     whether they still hold.
     """
 

@@ -1,4 +1,4 @@
-"""Alerts as they are stored. They are written by the script that writes the indicator they come from."""
+"""Stored alerts. The script that writes an indicator value also writes its alerts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from app.storage.entries import readable
 from app.util.batches import batched
 
 ALERTS_PER_READ = 500
-"""Alerts in one round trip."""
+"""Alerts per round trip."""
 
 
 class StoredAlert(NamedTuple):
-    """`fact`: what it says. `event`: what a correction can make wrong. `withdrawn`: exchange time, or None.
+    """`fact`: its content. `event`: the part that a correction can change. `withdrawn`: exchange time, or None.
 
-    `said`: what became of each message, by (delivery channel, kind of message). `raised_ms`: Redis' clock.
+    `said`: result of each message, by (channel, kind of message). `raised_ms`: Redis' clock.
     """
 
     id: str
@@ -47,9 +47,9 @@ class AlertCache:
     def newest(
         self, limit: int, wanted: Callable[[str], bool], *, since_s: int = 0, before: tuple[int, str] | None = None
     ) -> tuple[list[StoredAlert], bool]:
-        """The newest `limit` alerts whose identity is `wanted`, newest first, and whether there are more.
+        """The newest `limit` alerts whose id is `wanted`, newest first, and whether there are more.
 
-        Their bars end at `since_s` or later; `before`: only what comes behind (end of bar, identity).
+        Their bars end at `since_s` or later. `before`: only alerts older than this (end of bar, id).
         """
         rows = self._client.zrange(keys.ALERTS, since_s, before[0] if before else "+inf", byscore=True, withscores=True)
         order = sorted(((int(score), raw.decode()) for raw, score in cast("list[Any]", rows)), reverse=True)
@@ -57,7 +57,7 @@ class AlertCache:
         return self.read(chosen[:limit]), len(chosen) > limit
 
     def read(self, identities: Iterable[str]) -> list[StoredAlert]:
-        """Those of the alerts that are still kept, in the order asked for."""
+        """The alerts that are still stored, in the requested order."""
         alerts: list[StoredAlert] = []
         for some in batched(identities, ALERTS_PER_READ):
             with self._client.pipeline(transaction=False) as pipe:
@@ -73,7 +73,7 @@ class AlertCache:
 
 
 def alert_of_row(identity: str, row: dict[bytes, bytes]) -> StoredAlert:
-    """The alert that a hash holds."""
+    """The alert in a hash."""
     said = {}
     for name, raw in row.items():
         what, _, rest = name.decode().partition(":")

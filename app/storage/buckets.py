@@ -1,4 +1,4 @@
-"""The same few buckets of many series at once, as columns: for who looks at the whole market."""
+"""Read the same few buckets of many series at once, as columns: for views of the whole market."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.storage.scripts import script
 from app.util.batches import batched
 
 SERIES_PER_READ = 250
-"""Rings read in one script call: about a millisecond of Redis' time, for five buckets."""
+"""Rings per script call: about 1 ms of Redis' time for five buckets."""
 
 
 class BucketReader:
@@ -22,9 +22,9 @@ class BucketReader:
         self._read = script(client, "read_buckets")
 
     def read(self, many: Sequence[Series], starts_s: Sequence[int]) -> Records:
-        """`[i, j]`: the candle of the bucket `starts_s[j]` of `many[i]`, all zeros if there is none.
+        """`[i, j]`: the candle of bucket `starts_s[j]` of `many[i]`, all zeros if there is none.
 
-        All series are of one timeframe; `starts_s` are starts of its buckets, quickest read where they ascend.
+        All series have one timeframe. `starts_s`: starts of its buckets, read fastest if ascending.
         """
         if not many:
             return np.zeros((0, len(starts_s)), RECORD)

@@ -1,9 +1,9 @@
-"""One request budget for the fleet: every REST request of every process passes here first.
+"""Request budget shared by all processes: every REST request needs a permit.
 
-A permit counts against the budget until a second after the answer has come, not after the request was sent: so however
-long a busy machine or a slow network holds a request up, the exchange never sees more of them in any second than
-allowed. All times are the Redis server's, so that hosts with wrong clocks share the budget exactly. After a Redis that
-lost its data or whose clock was set, the first permit comes a second later.
+A permit counts against the budget until one second after the response arrived, not after the request was sent. So the
+exchange never receives more requests in any second than allowed, however long a busy machine or a slow network delays
+them. All times are of the Redis server, so hosts with wrong clocks share the budget exactly. If Redis lost its data or
+its clock was set, the first permit is granted one second later.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from app.storage.scripts import script
 from app.util.stop import Stop
 
 WINDOW_S = 1.005
-"""A second, and a little for the rounding of clocks."""
+"""One second, plus a margin for the rounding of clocks."""
 
 SPACING = 0.8
-"""Permits are at least this part of their even distance apart: a burst would only queue up at the exchange."""
+"""Minimum distance of permits, as a fraction of their even distance. A burst would only queue at the exchange."""
 
 MAX_PAUSE_S = 300.0
-"""A Retry-After above this is not believed."""
+"""A longer Retry-After is reduced to this."""
 
 HELD_S = 60.0
-"""A permit that was not given back for so long belonged to a process that died: longer than any request takes."""
+"""A permit not released for this long belonged to a process that exited. No request takes as long."""
 
 
 class BudgetState(NamedTuple):
-    """`granted` and `throttled` count since the budget was made; `paused_s` is what is left of a pause.
+    """`granted`, `throttled`: counted since the budget was created. `paused_s`: remaining pause.
 
     `in_use`: permits that count against the budget now.
     """
@@ -46,23 +46,23 @@ class BudgetState(NamedTuple):
 
 
 class Permit:
-    """The right to one request. Give it back when the answer is there, whatever it was."""
+    """The right to one request. Release it when the request is over, however it ended."""
 
     def __init__(self, release: Callable[[bool], None], cancel: Callable[[], None]) -> None:
         self._release = release
         self._cancel = cancel
 
     def release(self, *, answered: bool) -> None:
-        """The request is over. `answered`: properly, so that the next pause starts small again."""
+        """Release after a request. `answered`: with a proper response, so the next pause starts small again."""
         self._release(answered)
 
     def cancel(self) -> None:
-        """No request was made."""
+        """Release without a request."""
         self._cancel()
 
 
 class Budget:
-    """At most `per_second` requests in any second, over all processes that use the same Redis."""
+    """At most `per_second` requests in any second, across all processes that use the same Redis."""
 
     def __init__(self, client: Redis, exchange: str, per_second: float) -> None:
         self._client = client
@@ -83,7 +83,7 @@ class Budget:
         return wait_us / 1e6 if wait_us else self._permit(name)
 
     def acquire(self, *, timeout_s: float = 60.0, stop: Stop | None = None) -> Permit | None:
-        """Wait for a permit; None where none came within `timeout_s` or `stop` was set."""
+        """Wait for a permit. None if none came within `timeout_s`, or if `stop` was set."""
         wait: Callable[[float], bool | None] = stop.wait if stop else time.sleep
         deadline = time.monotonic() + timeout_s
         while not isinstance(permit := self.try_acquire(), Permit):
@@ -102,7 +102,7 @@ class Budget:
         return Permit(release, cancel)
 
     def pause(self, retry_after_s: float | None = None) -> float:
-        """Nobody asks for `retry_after_s`, or for exponentially longer times; returns the pause in seconds."""
+        """Pause all workers for `retry_after_s`, else for exponentially growing times. Returns the pause in seconds."""
         named_us = int(min(retry_after_s or 0.0, MAX_PAUSE_S) * 1e6)
         jitter = random.uniform(0.5, 1.0)
         return int(self._pause(keys=[self._state], args=[named_us, str(jitter)])) / 1e6

@@ -1,4 +1,4 @@
-"""The candle cache: one ring of fixed records a series (see `app.storage.rings`), written by compare-and-set."""
+"""Candle cache: one ring of fixed records per series (see `app.storage.rings`), written by compare-and-set."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from app.util.batches import batched
 from app.util.numbers import fragment
 
 SERIES_PER_CALL = 64
-"""Series in one script call: enough to save the round trips, few enough not to keep Redis from others."""
+"""Series per script call: enough to save round trips, few enough not to block Redis."""
 
 CALLS_PER_PIPELINE = 12
-"""Script calls that are sent before their answers are read: closes of 700 products; with full rings they are 43 MB."""
+"""Script calls sent before their responses are read: closes of 700 products; 43 MB with full rings."""
 _AS_IT_IS = 2**32 - 1
-"""Leaves a series' origin as it is."""
+"""Leaves the origin of a series unchanged."""
 
 SPARE = 100
-"""Buckets by which a ring that grows reaches further than asked for: so many may close until it is filled."""
+"""Extra buckets of a ring that grows: this many may close until it is filled."""
 
 _OUTCOMES = {int(outcome): outcome for outcome in Outcome}
 
 
 class CandleCache:
-    """Reads and writes rings. `capacity` is that of new rings, `events_kept` bounds the event stream."""
+    """Reads and writes rings. `capacity`: of new rings. `events_kept`: bound of the event stream."""
 
     def __init__(self, client: Redis, *, capacity: int, events_kept: int) -> None:
         self._capacity = capacity
@@ -47,7 +47,7 @@ class CandleCache:
         self._mark = script(client, "mark_provisional")
 
     def write(self, writes: Iterable[Write], *, announce: bool = True) -> list[Written]:
-        """Compare-and-set of every record; new and corrected candles are announced with the same atomic step."""
+        """Compare-and-set of every record. The same atomic step publishes new and corrected candles."""
         written: list[Written] = []
         for parts in batched(batched(writes, SERIES_PER_CALL), CALLS_PER_PIPELINE):
             answers = self._write.run_pipelined(self._call(some, announce) for some in parts)
@@ -55,7 +55,7 @@ class CandleCache:
         return written
 
     def _call(self, writes: Sequence[Write], announce: bool) -> Call:
-        """Keys and arguments of the script. Few of them: each takes as long to send as a price to compute."""
+        """Keys and arguments of the script. They are few: sending one takes as long as computing a price."""
         rings: list[int] = []
         packed: list[bytes] = []
         payloads: list[bytes] = []
@@ -78,18 +78,18 @@ class CandleCache:
         return self.read_many([(series, first_s, last_s)])[0]
 
     def read_rings(self, many: Sequence[Series]) -> Iterator[Ring]:
-        """The whole ring of each series, much cheaper than `read_many`: the server only copies."""
+        """The whole ring of each series. Much cheaper than `read_many`: the server only copies."""
         return self._rings.read_rings(many)
 
     def read_whole(self, series: Series, last_s: int) -> View:
-        """All that is held of `series` up to the bucket `last_s`."""
+        """All records of `series` up to the bucket `last_s`."""
         return next(self.read_rings([series])).view(series.timeframe.seconds, last_s)
 
     def mark_provisional(self, ranges: Sequence[tuple[Series, int, int]], *, confirmed: bool = False) -> int:
-        """Have REST requested for the closed candles of each (series, first bucket, last bucket) it has not confirmed.
+        """Mark closed candles of each (series, first bucket, last bucket) as provisional, so REST is requested.
 
-        `confirmed`: for those too that it has, which is news; else what rests on the silence of a stream in these
-        buckets is void. Returns how many; they stay as they are until the response comes.
+        `confirmed`: also mark candles that REST has confirmed, which is a change of the series. Otherwise such candles
+        are marked only if they rely on a silent stream, which is now void. Returns how many. Values do not change.
         """
         marked = 0
         for some in batched(ranges, SERIES_PER_CALL):
@@ -98,12 +98,12 @@ class CandleCache:
         return marked
 
     def reach_back(self, series: Series, first_s: int, last_s: int) -> None:
-        """Make room for every bucket from `first_s` to `last_s`, and for some that close meanwhile."""
+        """Make room for the buckets `first_s` to `last_s`, and for some that close until they are filled."""
         buckets = (last_s - first_s) // series.timeframe.seconds + 1 + SPARE
         self._grow_to(series, max(buckets, self._capacity))
 
     def grow(self, many: Iterable[Series]) -> None:
-        """Make room in rings that were made when `capacity` was smaller."""
+        """Make room in rings that were created with a smaller `capacity`."""
         for series in many:
             self._grow_to(series, self._capacity)
 
@@ -112,7 +112,7 @@ class CandleCache:
 
 
 def _payload(series: Series, row: tuple[Any, ...]) -> bytes:
-    """What is told of the candle that `row` holds, as JSON."""
+    """The published JSON of the candle in `row`."""
     start_s, flags, _, opened, high, low, close, volume = row
     return orjson.dumps(
         {
@@ -133,7 +133,7 @@ def _payload(series: Series, row: tuple[Any, ...]) -> bytes:
 
 
 def _split(writes: Sequence[Write], codes: list[int], befores: list[Any]) -> list[Written]:
-    """What became of each of `writes`, from the script's answer."""
+    """The result of each of `writes`, from the response of the script."""
     replaced = {number: np.frombuffer(raw, RECORD) for number, raw in zip(befores[::2], befores[1::2], strict=True)}
     outcomes = [_OUTCOMES[code] for code in codes]
     written, at = [], 0

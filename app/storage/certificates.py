@@ -1,4 +1,4 @@
-"""Files of certificates, looked into before anybody is spoken to by them."""
+"""Check certificate files before a connection uses them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 def problem_of_authority(path: str) -> str | None:
-    """Why `path` is not a file of certificates to check others by; None if it is one."""
+    """Why `path` is not a file of CA certificates; None if it is one."""
     return _unreadable(path) or _refused(lambda context: context.load_verify_locations(path), "no certificate (PEM)")
 
 
 def problem_of_options(options: Mapping[str, str]) -> str | None:
-    """What is wrong with the files that the options of a URL name, by the option; None if nothing is."""
+    """The problem with a file that an option of a URL names; None if there is none."""
     for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
         if name in options and (problem := _unreadable(options[name])):
             return f"names an {name} that {problem}"
@@ -37,7 +37,7 @@ def _unreadable(path: str) -> str | None:
         if Path(path).is_dir():
             return "is a folder, not a file"
         if Path(path).exists() and not Path(path).is_file():
-            return "is not a file"  # to open a pipe would wait for somebody who writes
+            return "is not a file"  # opening a pipe would wait for a writer
         with Path(path).open("rb"):
             return None
     except OSError as error:
@@ -45,7 +45,7 @@ def _unreadable(path: str) -> str | None:
 
 
 def _refused(load: Callable[[ssl.SSLContext], None], what: str) -> str | None:
-    """Why `load` cannot take what its files hold."""
+    """Why `load` rejects its files; None if it accepts them."""
     try:
         load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     except ssl.SSLError:

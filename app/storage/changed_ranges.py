@@ -1,4 +1,4 @@
-"""The buckets that a write changed: the message between whoever writes candles and the indicator workers."""
+"""Changed ranges: the message from a writer of candles to the indicator workers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.storage.model import Written
 
 
 class ChangedRange(NamedTuple):
-    """New or corrected candles of one series, all within the buckets `first_s` to `last_s` (starts, inclusive)."""
+    """Changed candles of one series, all within the buckets `first_s` to `last_s` (starts, inclusive)."""
 
     product: str
     timeframe: Timeframe
@@ -19,7 +19,7 @@ class ChangedRange(NamedTuple):
 
 
 def changed_ranges(written: Iterable[Written]) -> list[ChangedRange]:
-    """One entry for each series of `written` in which something is new."""
+    """One entry for each series of `written` that changed."""
     return [
         ChangedRange(w.series.product, w.series.timeframe, min(changed_starts), max(changed_starts))
         for w in written

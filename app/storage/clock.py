@@ -1,4 +1,4 @@
-"""The exchange's clock, as the last process that heard it wrote it down."""
+"""The exchange's clock, as the last process that received it stored it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.storage.scripts import script
 
 
 class ExchangeTime(NamedTuple):
-    """`exchange_ms`: UNIX milliseconds at the exchange; `age_ms`: how long ago, in real time, that was heard."""
+    """`exchange_ms`: exchange time in UNIX milliseconds. `age_ms`: real time since it was received."""
 
     exchange_ms: int
     age_ms: int
@@ -23,7 +23,7 @@ class ExchangeTime(NamedTuple):
 
 
 class ClockCache:
-    """Never extrapolates: between two frames the clock stands still, whatever the machine's clock does."""
+    """Stores the clock. Never extrapolates: it stops between two frames, whatever the machine's clock does."""
 
     def __init__(self, client: Redis, exchange: str) -> None:
         self._client = client
@@ -34,7 +34,7 @@ class ClockCache:
         self._set(keys=[self._key], args=[exchange_ms])
 
     def read(self) -> ExchangeTime | None:
-        """The newest known time; None while nothing was heard."""
+        """The newest known time; None if none was received yet."""
         answers = send_pipelined(self._client, [("HMGET", self._key, "exchange_ms", "heard_ms"), ("TIME",)])
         raise_first(answers)
         (exchange_ms, heard_ms), (seconds, micros) = answers

@@ -1,4 +1,4 @@
-"""How this project connects to Redis."""
+"""Connections to Redis."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from app.storage.master import OF_MASTER, SentinelConnection, SentinelSslConnect
 from app.storage.name import name_of
 
 UNAVAILABLE = (ConnectionError, TimeoutError, BusyLoadingError)
-"""Redis cannot be reached now; the same call may work later."""
+"""Redis is unreachable now; the same call may succeed later."""
 
 
 CONNECTIONS = 4
-"""That a client keeps at most, unless somebody says otherwise."""
+"""Default maximum of connections per client."""
 
 
 class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
-    """Waits for a connection as the other one does."""
+    """Waits for a free connection, as `BlockingConnectionPool` does."""
 
 
 def connect(url: str, *, timeout_s: float = 5.0, tries: int = 1, connections: int = CONNECTIONS) -> Redis:
-    """A client for `url` whose calls end within about `timeout_s` × (`tries` + 1): callers decide what to do then.
+    """A client for `url` whose calls end within about `timeout_s` × (`tries` + 1). Callers handle the error.
 
-    It opens as many connections as are used at once, at most `connections`; further calls wait for one.
-    Where `url` names Sentinels, each connection goes to whichever server is the master when it is made; else to whoever
-    has the name then, and it ends where that has become a replica.
+    It opens as many connections as are used at once, at most `connections`; further calls wait for one. If `url` names
+    Sentinels, each new connection goes to the current master. Otherwise it goes to the server that currently has the
+    name, and closes if that server becomes a replica.
     """
     options: dict[str, Any] = {
         "socket_timeout": timeout_s,
@@ -45,7 +45,7 @@ def connect(url: str, *, timeout_s: float = 5.0, tries: int = 1, connections: in
     }
     address = Address.parse(url)
     if address.socket:
-        del options["socket_connect_timeout"]  # there is nothing to wait for
+        del options["socket_connect_timeout"]  # a socket file connects at once
     else:
         options["socket_keepalive"] = True
     if address.is_sentinel:
@@ -67,5 +67,5 @@ def _master(address: Address, options: dict[str, Any]) -> Redis:
 
 
 def hash_at(client: Redis, key: str) -> dict[bytes, bytes]:
-    """The hash at `key`, empty where there is none."""
+    """The hash at `key`; empty if there is none."""
     return cast("dict[bytes, bytes]", client.hgetall(key))

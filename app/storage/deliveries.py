@@ -1,4 +1,4 @@
-"""Messages of alerts on their way: who has claimed which, and how each channel is doing."""
+"""Delivery of alert messages: claims, and the state of each channel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.storage.scripts import script
 
 
 class Claim(NamedTuple):
-    """A message that is the caller's until `until_ms`. `tries`: how often it was claimed, this time included."""
+    """A message claimed by the caller until `until_ms`. `tries`: number of claims so far, this one included."""
 
     channel: str
     kind: str
@@ -26,7 +26,7 @@ class Claim(NamedTuple):
 
 
 class ChannelState(NamedTuple):
-    """`disabled`: why no message is sent until its settings change; `trouble`: what went wrong last. Redis' clock."""
+    """`disabled`: why nothing is sent until its settings change. `trouble`: the last problem. Redis' clock."""
 
     waiting: int
     claimed: int
@@ -46,9 +46,9 @@ class Deliveries:
         self._finish = script(client, "finish_delivery")
 
     def claim(self, channel: str, *, at_once: int, lease_s: float, target: str, only: str = "") -> Claim | None:
-        """The next message of `channel`; None where there is none, or the channel pauses, is busy, or disabled.
+        """The next message of `channel`; None if there is none, or if the channel is paused, busy or disabled.
 
-        `only`: the identity of the alert whose raising is to be claimed, and no other message.
+        `only`: claim only the first message of the alert with this id.
         """
         wanted = f"raised|{only}" if only else ""
         answer = self._claim(keys=_keys(channel), args=[at_once, int(lease_s * 1000), target, channel, wanted])
@@ -59,34 +59,34 @@ class Deliveries:
         return Claim(channel, kind.decode(), alert_of_row(identity.decode(), row), until_ms, tries, now_ms)
 
     def waiting_to_raise(self, channel: str, at_most: int) -> list[StoredAlert]:
-        """Alerts that wait to be told to `channel` for the first time."""
+        """Alerts whose first message to `channel` is waiting."""
         rows = cast("list[bytes]", self._client.zrange(_keys(channel)[0], 0, at_most - 1))
         waiting = [raw.decode() for raw in rows]
         return AlertCache(self._client).read(m.partition("|")[2] for m in waiting if m.startswith("raised|"))
 
     def settle(self, claim: Claim, state: str, pause_s: float = 0) -> None:
-        """`state`: sent, in one word or another."""
+        """Record that the message was sent. `state`: how."""
         self._finish_claim(claim, "sent", _outcome(claim, state), pause_s)
 
     def refuse(self, claim: Claim, reason: str, target: str, *, at_most: int) -> bool:
-        """The service will never take this one. After `at_most` in a row the channel is disabled; whether it is."""
+        """The service rejects this message for good. Returns whether `at_most` in a row have disabled the channel."""
         note = _outcome(claim, f"refused: {reason}")
         return self._finish_claim(claim, "refuse", note, target=target, reason=reason, at_most=at_most) < 0
 
     def skip(self, claim: Claim, reason: str) -> None:
-        """Nothing is to be sent, for `reason`."""
+        """Drop the message, for `reason`."""
         self._finish_claim(claim, "skip", _outcome(claim, reason))
 
     def defer(self, claim: Claim, reason: str, after_s: float) -> None:
-        """The service asked to wait: the channel pauses, and the try does not count."""
+        """The service requested a delay: the channel pauses, and the try does not count."""
         self._finish_claim(claim, "defer", reason, after_s)
 
     def retry(self, claim: Claim, reason: str, *, first_s: float, longest_s: float) -> None:
-        """The channel pauses for `first_s`, and at each failure in a row twice as long, up to `longest_s`."""
+        """Pause the channel for `first_s`, doubled with each failure in a row, up to `longest_s`."""
         self._finish_claim(claim, "retry", reason, first_s, longest_s)
 
     def disable_after(self, claim: Claim, reason: str, target: str) -> None:
-        """The channel is disabled until it has another target, or somebody enables it."""
+        """Disable the channel until its target changes or a user enables it."""
         self._finish_claim(claim, "disable", reason, target=target)
 
     def _finish_claim(
@@ -121,7 +121,7 @@ class Deliveries:
         self._client.hset(_keys(channel)[2], mapping={"disabled": reason, "target": target, "trouble": reason})
 
     def enable(self, channel: str) -> bool:
-        """What was disabled or paused is tried again. Returns whether it was either."""
+        """Enable the channel and end its pause. Returns whether it was disabled or paused."""
         with self._client.pipeline() as pipe:
             pipe.hmget(_keys(channel)[2], "disabled", "paused_until_ms")
             pipe.hdel(_keys(channel)[2], "disabled", "target", "paused_until_ms", "failures", "refusals", "trouble")
@@ -129,7 +129,7 @@ class Deliveries:
         return any(stopped)
 
     def waiting(self, channels: Iterable[str]) -> dict[str, int]:
-        """How many messages wait, or were claimed by somebody, for each channel."""
+        """Number of messages that wait or are claimed, for each channel."""
         channels = list(channels)
         with self._client.pipeline(transaction=False) as pipe:
             for channel in channels:

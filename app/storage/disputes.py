@@ -1,4 +1,4 @@
-"""What REST said against what was certain, until another response agrees or takes it back."""
+"""Disputes: REST contradicts a candle that was certain, until another response agrees or withdraws it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.storage.connection import hash_at
 
 
 class Disputes:
-    """For each series the disputed buckets as records; `observed_ms`: when REST first said so. Bounded by its ring."""
+    """Disputed buckets of each series, as records. `observed_ms`: when REST first contradicted. Bounded by its ring."""
 
     def __init__(self, client: Redis, exchange: str) -> None:
         self._client = client
@@ -26,18 +26,18 @@ class Disputes:
         return np.frombuffer(raw or b"", RECORD)
 
     def write(self, series: Series, disputed: Records) -> None:
-        """Make these all that is disputed in `series`."""
+        """Replace the disputed buckets of `series`."""
         if len(disputed):
             self._client.hset(self._key, _field(series), disputed.tobytes())
         else:
             self._client.hdel(self._key, _field(series))
 
     def count(self) -> int:
-        """How many buckets are disputed."""
+        """Number of disputed buckets."""
         return sum(len(raw) // RECORD.itemsize for raw in hash_at(self._client, self._key).values())
 
     def forget(self, products: Container[str]) -> None:
-        """Drop those of all but `products`."""
+        """Drop the disputes of all but `products`."""
         gone = [name for name in hash_at(self._client, self._key) if name.decode().split("|")[0] not in products]
         if gone:
             self._client.hdel(self._key, *gone)

@@ -1,4 +1,4 @@
-"""Reading entries that somebody else may have written: one that cannot be read costs itself, not all the others."""
+"""Read entries that other programs may have written. An unreadable entry is left out; the others are read."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 MAX_REMEMBERED = 1_000
-"""Bad entries that are not logged again; beyond that they are logged once more."""
+"""Bad entries that are not logged again. Beyond this number, they are logged once more."""
 
 _logged: set[tuple[str, str]] = set()
 
 
 def readable(where: str, entries: Iterable[E], read: Callable[[E], T]) -> list[T]:
-    """`read` of each of `entries`. One that it cannot read is left out, and named in the log once per process."""
+    """`read` of each of `entries`. An unreadable one is left out, and logged once per process."""
     found = []
     for entry in entries:
         try:
@@ -29,7 +29,7 @@ def readable(where: str, entries: Iterable[E], read: Callable[[E], T]) -> list[T
 
 
 def counts_of(counters: Mapping[bytes, bytes]) -> dict[str, int]:
-    """The numbers in a hash of counters."""
+    """The values of a hash of counters."""
     return dict(readable("counters", counters.items(), lambda entry: (entry[0].decode(), int(entry[1]))))
 
 
@@ -41,4 +41,4 @@ def note(where: str, entry: object, error: Exception) -> None:
     if len(_logged) >= MAX_REMEMBERED:
         _logged.clear()
     _logged.add((where, shown))
-    log.warning("%s: an entry cannot be read and is left out: %s (%s)", where, shown, str(error).split("\n")[0][:120])
+    log.warning("%s: left out an unreadable entry: %s (%s)", where, shown, str(error).split("\n")[0][:120])

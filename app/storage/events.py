@@ -1,4 +1,4 @@
-"""The event stream in Redis, as its readers see it."""
+"""Read the event stream in Redis."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from app.storage import keys
 from app.storage.scripts import script
 
 PAGE = 500
-"""Events in one reading."""
+"""Events per read."""
 
 
 class EventStream:
-    """Reads, and never writes: events are appended by the scripts that write what they tell of."""
+    """Read-only: the scripts that write the data also append its events."""
 
     def __init__(self, client: Redis) -> None:
         self._client = client
         self._read = script(client, "read_events")
 
     def read(self, after: EventId | None, count: int = PAGE) -> EventPage:
-        """The first `count` events after `after`; for None no events, only where the stream stands now."""
+        """The first `count` events after `after`. If None: no events, only the current end of the stream."""
         answer = self._read(keys=[keys.EVENTS], args=[str(after or ""), count])
         first, newest, trimmed = _id(answer[0]), EventId.parse(answer[1].decode()), answer[2] == b"1"
         entries = [(EventId.parse(raw.decode()), raw, flat) for raw, flat in answer[3]]
@@ -29,11 +29,11 @@ class EventStream:
         return EventPage([e for e in events if e], entries[-1][0] if entries else newest, lost, first)
 
     def wait(self, after: EventId, timeout_s: float) -> bool:
-        """Until there is something after `after`; False where nothing came within `timeout_s` (real time)."""
+        """Wait for an event after `after`. False if none came within `timeout_s` (real time)."""
         return bool(self._client.xread({keys.EVENTS: str(after)}, count=1, block=int(timeout_s * 1000)))
 
     def length(self) -> int:
-        """How many events are kept now."""
+        """Number of stored events."""
         return int(self._client.xlen(keys.EVENTS))
 
 

@@ -1,4 +1,4 @@
-"""Whether a Redis can keep what this program promises, by what it says of itself. Pure, but for `ask`."""
+"""Check by its INFO whether a Redis server is suitable for this program. Pure, except `ask`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from redis.exceptions import NoPermissionError
 
 
 class ServerFacts(NamedTuple):
-    """What INFO says of a server. `product`: what it is, if it is neither Redis nor Valkey; empty if nothing is known.
+    """INFO of a server. `product`: its name if it is neither Redis nor Valkey; else empty.
 
-    `name`: Redis or Valkey. `max_bytes` 0: no limit. `is_linked`: a replica hears its master. `is_told`: whether this
-    user may ask at all.
+    `name`: Redis or Valkey. `max_bytes` 0: no limit. `is_linked`: a replica is connected to its master. `is_told`:
+    whether this user may run INFO.
     """
 
     version: str = ""
@@ -45,7 +45,7 @@ class ServerFacts(NamedTuple):
 
 
 def ask(client: Redis) -> ServerFacts:
-    """What the server says of itself. Raises redis' errors, but not for a user who may not ask."""
+    """Run INFO. Raises redis errors, except for missing permission."""
     try:
         return ServerFacts.of(client.info())
     except NoPermissionError:
@@ -53,7 +53,7 @@ def ask(client: Redis) -> ServerFacts:
 
 
 def behind_of(server: ServerFacts) -> str:
-    """Why what is read from `server` may be old; empty unless it is a replica."""
+    """Why data read from `server` may be stale; empty unless it is a replica."""
     if not server.is_replica:
         return ""
     behind = "may be behind its master" if server.is_linked else "has lost its master, and is behind it"
@@ -61,14 +61,14 @@ def behind_of(server: ServerFacts) -> str:
 
 
 def unfit(server: ServerFacts) -> Iterator[str]:
-    """Why the promises cannot be kept on it; nothing where they can."""
+    """Reasons why `server` is unsuitable; none if it is suitable."""
     if not server.is_told:
-        yield "Redis does not say whether it keeps what it is given: allow its user +info"
+        yield "cannot check whether Redis keeps its data (no permission for INFO): allow its user +info"
     if server.mode == "cluster":
-        yield "Redis runs as a cluster, which keeps keys apart that belong together: use one server, or Sentinels"
+        yield "Redis runs as a cluster, but the scripts need keys of several nodes: use one server, or Sentinels"
     if behind := behind_of(server):
         yield f"{behind} and takes no writes: set REDIS_URL to the master, or Sentinels"
     if server.product:
-        yield f"{server.product} is not Redis: this program's scripts are not known to work there; use Redis or Valkey"
+        yield f"{server.product} is not Redis, and the scripts of this program are untested on it: use Redis or Valkey"
     if server.policy and server.policy != "noeviction":
-        yield f"Redis may throw candles away (maxmemory-policy {server.policy}): set it to noeviction"
+        yield f"Redis may evict candles (maxmemory-policy {server.policy}): set it to noeviction"

@@ -1,4 +1,4 @@
-"""Candles that are still forming, told to who listens: few messages for all that changed, nothing is kept."""
+"""Forming candles, published to listeners: few messages for many candles, nothing is stored."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from app.util.batches import batched
 from app.util.numbers import plain_json
 
 CANDLES_PER_MESSAGE = 50
-"""Below 16 KB: of larger ones Valkey 9 does not count what it keeps for a listener that does not read, and so it would
-never cut that one off."""
+"""Keeps messages below 16 KB. Valkey 9 does not count larger ones that it buffers for a listener that does not read, so
+it would never disconnect it."""
 
 
 class FormingFeed:
@@ -27,7 +27,7 @@ class FormingFeed:
         self._channel = keys.forming_channel(exchange)
 
     def publish(self, candles: Iterable[UnifiedCandle]) -> None:
-        """Publish `candles`, each message a JSON list of what closes would tell."""
+        """Publish `candles` as JSON lists. Fields as in a published close, without `provisional`."""
         with self._client.pipeline(transaction=False) as pipe:
             for some in batched(candles, CANDLES_PER_MESSAGE):
                 pipe.publish(self._channel, orjson.dumps([_row(candle) for candle in some]))
@@ -35,7 +35,7 @@ class FormingFeed:
 
     @contextmanager
     def listen(self) -> Iterator[Listener]:
-        """A listener from now on; it keeps one connection to Redis."""
+        """Listen from now on. The listener holds one connection to Redis."""
         pubsub = self._client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
         try:
             pubsub.subscribe(self._channel)
@@ -49,7 +49,7 @@ class Listener:
         self._pubsub = pubsub
 
     def next(self, timeout_s: float) -> list[Event]:
-        """The candles of the next message, as events without an id; none where there is no message in time."""
+        """The candles of the next message, as events without an id; empty if no message comes in time."""
         message = self._pubsub.get_message(timeout=timeout_s)  # type: ignore[attr-defined]
         messages = [message["data"]] if message else []
         rows = chain.from_iterable(readable("forming candles", messages, _rows))

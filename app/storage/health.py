@@ -1,4 +1,4 @@
-"""How the feed is doing, as each ingest process sees it."""
+"""Health of the feed, as each ingest process reports it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.storage.connection import hash_at
 from app.storage.entries import readable
 
 STALE_MS = 15_000
-"""A process that has not said anything for so long is taken for gone."""
+"""A process that has not reported for this long is considered gone."""
 
 
 class HealthCache:
@@ -26,9 +26,9 @@ class HealthCache:
         self._told = False
 
     def store(self, connections: Sequence[Any], *, dropped: int) -> None:
-        """Write down this process' connections (dataclasses) and how many candles it had to drop."""
+        """Store this process' connections (dataclasses) and its number of dropped candles."""
         if not self._told:
-            self.read()  # those that are gone must not pile up, whether anybody looks or not
+            self.read()  # removes processes that are gone, even if nothing else reads
         seconds, micros = self._client.time()
         row = {
             "told_ms": seconds * 1000 + micros // 1000,
@@ -39,7 +39,7 @@ class HealthCache:
         self._told = True
 
     def read(self) -> dict[str, dict[str, Any]]:
-        """What each live ingest process told last, with its age in ms; those that are gone are removed."""
+        """The last report of each running ingest process, with its age in ms. Removes processes that are gone."""
         seconds, micros = self._client.time()
         now_ms = seconds * 1000 + micros // 1000
         alive: dict[str, dict[str, Any]] = {}
@@ -52,7 +52,7 @@ class HealthCache:
 
 
 def _row(entry: tuple[bytes, bytes]) -> tuple[str, dict[str, Any]]:
-    """The name of a process and what it published; `ValueError` and its like if that makes no sense."""
+    """Name and report of a process. Raises `ValueError` or similar if malformed."""
     row = orjson.loads(entry[1])
     if not isinstance(row["told_ms"], int) or not isinstance(row["dropped"], int):
         raise ValueError("a number is missing")

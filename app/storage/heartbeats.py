@@ -1,6 +1,6 @@
-"""Every process shows that its work goes on: a number in Redis that grows. The watchdog of its host reads it.
+"""Heartbeats: each process increments a number in Redis while it works. The watchdog of its host reads it.
 
-Who was heard a moment ago is told in the status; there the moments are of Redis' clock, which all hosts share.
+The status counts processes with a recent heartbeat. Their times are of Redis' clock, which all hosts share.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from app.storage.entries import readable
 from app.storage.scripts import script
 
 EVERY_S = 1.0
-"""Real seconds between two marks, at least."""
+"""Minimum of real seconds between two heartbeats."""
 
 KEPT_S = 86_400
-"""Real seconds for which the marks of a host stay when all of its processes are gone: hosts come and go."""
+"""Real seconds after which Redis drops the heartbeats of a host without processes: hosts come and go."""
 
 GONE_MS = 15_000
-"""A process that was not heard for so long is told of no more."""
+"""A process without a heartbeat for this long is no longer counted."""
 
 
 IS_LINUX = sys.platform == "linux"
 PROC = Path("/proc")
 
 OWN_COMMANDS = (("-m", "app"), ("-m", "workers"))
-"""How every process of this program is started."""
+"""Arguments that start a process of this program."""
 
 
 class ProcessRecord(NamedTuple):
-    """The last heartbeat of process `pid`. `started` tells it from a later process with the same number."""
+    """The last heartbeat of process `pid`. `started` distinguishes it from a later process with the same pid."""
 
     pid: int
     role: str
@@ -50,7 +50,7 @@ class ProcessRecord(NamedTuple):
 
 
 class Heartbeat:
-    """The sign of life of this process. Call `beat` wherever its work has just gone on."""
+    """The heartbeat of this process. Call `beat` after each piece of work."""
 
     def __init__(self, client: Redis, role: str) -> None:
         self._client = client
@@ -60,11 +60,11 @@ class Heartbeat:
         self._told_s = 0.0
 
     def beat(self) -> None:
-        """Leave a mark, if the last one is old enough. Raises redis' errors."""
+        """Store a heartbeat, if the last one is old enough. Raises redis errors."""
         if time.monotonic() - self._told_s < EVERY_S:
             return
         if not self._count:
-            process_records(self._client)  # those of processes that are gone must not pile up
+            process_records(self._client)  # removes heartbeats of processes that are gone
         self._count += 1
         pid = os.getpid()
         row = {"role": self._role, "beats": self._count, "started": process_start_time(pid)}
@@ -77,9 +77,9 @@ class Heartbeat:
 
 
 def process_records(client: Redis) -> list[ProcessRecord]:
-    """The marks of the processes of this host; those of processes that are gone are removed."""
+    """The heartbeats of the processes of this host. Removes the ones of processes that are gone."""
     key, found = keys.heartbeats(socket.gethostname()), []
-    for mark in readable("marks of processes", hash_at(client, key).items(), _mark):
+    for mark in readable("heartbeats", hash_at(client, key).items(), _mark):
         if process_start_time(mark.pid) == mark.started:
             found.append(mark)
         else:
@@ -93,7 +93,7 @@ def _mark(entry: tuple[bytes, bytes]) -> ProcessRecord:
 
 
 def live_process_counts(client: Redis) -> dict[str, int]:
-    """How many processes live, on all hosts, by role."""
+    """Number of running processes on all hosts, by role."""
     with client.pipeline(transaction=False) as pipe:
         pipe.time()
         pipe.zrange(keys.PROCESSES, 0, -1, withscores=True)
@@ -107,7 +107,7 @@ def live_process_counts(client: Redis) -> dict[str, int]:
 
 
 def process_start_time(pid: int) -> str:
-    """When process `pid` of this host was started, as its kernel counts; empty where there is none."""
+    """Start time of process `pid` of this host, as its kernel counts; empty if there is none."""
     try:
         return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
@@ -115,7 +115,7 @@ def process_start_time(pid: int) -> str:
 
 
 def is_own_process(pid: int) -> bool:
-    """Whether process `pid` of this host runs this program as this user, as the kernel says, not Redis."""
+    """Whether process `pid` of this host runs this program as this user, by the kernel, not by Redis."""
     try:
         words = (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
         is_own = (PROC / str(pid)).stat().st_uid == os.geteuid()
@@ -127,6 +127,6 @@ def is_own_process(pid: int) -> bool:
 
 
 def _told_by_ps(what: str, pid: int) -> str:
-    """What `ps` says of a process, where there is no /proc; empty where there is no such process."""
+    """Output of `ps` for a process, for systems without /proc; empty if the process does not exist."""
     done = subprocess.run(["ps", "-o", f"{what}=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return done.stdout.strip()

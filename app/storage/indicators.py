@@ -1,4 +1,4 @@
-"""The latest indicator value of each series, with the revision of its candles and the alerts that follow from it."""
+"""The latest indicator value of each series, with the revision of its candles and its alerts."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from app.storage.scripts import Call, script
 from app.util.batches import batched
 
 SERIES_PER_READ = 500
-"""Hashes read in one script call: about a millisecond of Redis' time."""
+"""Hashes per script call: about 1 ms of Redis' time."""
 
 
 class IndicatorValue(NamedTuple):
-    """`data` is the JSON-able value of the newest bar, `start_s` that bar, `revision` that of its candles.
+    """`data`: JSON-able value of the newest bar. `start_s`: that bar. `revision`: revision of its candles.
 
-    `change`: what follows for the alerts of the series; None where nobody watches them.
-    `late_s`: the exchange time at which there may be closed candles that were not read; 0 where all were.
+    `change`: change of the alerts of the series; None if no rule watches it.
+    `late_s`: exchange time from which there may be closed candles that were not read; 0 if all were read.
     """
 
     series: Series
@@ -37,9 +37,9 @@ class IndicatorValue(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """How many values were new, and how many messages of alerts now wait for delivery.
+    """Number of new values, and of alert messages that now wait for delivery.
 
-    `late`: the series of values that came too late, to be read again as of `now_s`, the exchange's time.
+    `late`: series whose values came too late, to be read again as of `now_s` (exchange time).
     """
 
     values: int
@@ -56,9 +56,9 @@ class IndicatorCache:
         self._read = script(client, "read_fields")
 
     def write(self, values: Iterable[IndicatorValue], now_s: float = 0) -> Stored:
-        """Store and publish each value, with its alerts, unless one of the same or newer candles is there.
+        """Store and publish each value with its alerts, unless a value of the same or newer candles is stored.
 
-        `now_s`: exchange time. All values are of one exchange.
+        `now_s`: exchange time. All values belong to one exchange.
         """
         many = list(values)
         answers = self._write.run_pipelined(self._call(some, now_s) for some in batched(many, SERIES_PER_CALL))
@@ -68,7 +68,7 @@ class IndicatorCache:
         return Stored(verdicts.count(_NEW), messages, late, answers[-1][-1] if answers else 0)
 
     def _call(self, values: Sequence[IndicatorValue], now_s: float) -> Call:
-        """Keys and arguments of the script. Few of them: each takes as long to send as a price to compute."""
+        """Keys and arguments of the script. They are few: sending one takes as long as computing a price."""
         used = dict.fromkeys(value.change.rules for value in values if value.change)
         sets = {rules: number for number, rules in enumerate(used, start=1)}
         rows = b"".join(_row(value, sets) for value in values)
@@ -82,32 +82,32 @@ class IndicatorCache:
         return named, args
 
     def read_many(self, many: Sequence[Series]) -> list[IndicatorValue | None]:
-        """The latest value of each series; None where none was computed."""
+        """The latest value of each series; None if there is none."""
         rows = zip(many, self._fields(many, "revision", "start", "data"), strict=True)
         return [next(iter(readable("indicator values", [row], _value)), None) if row[1][2] else None for row in rows]
 
     def read_json(self, many: Sequence[Series]) -> list[bytes]:
-        """The data of the latest value of each series as it is stored; empty where none was computed."""
+        """The stored JSON of the latest value of each series; empty if there is none."""
         return [data for (data,) in self._fields(many, "data")]
 
     def read_revisions(self, many: Sequence[Series]) -> list[int]:
-        """The revision of the candles behind each latest value; 0 where none was computed."""
+        """The candle revision of the latest value of each series; 0 if there is none."""
         return [int(revision or 0) for (revision,) in self._fields(many, "revision")]
 
     def read_cursors(self, many: Sequence[Series]) -> list[AlertCursor | None]:
-        """How far the alerts of each series have come; None where they were never looked at."""
-        rows = self._fields(many, "floor", "evaluated", "pending", "first", "basis", "recent")
+        """The alert cursor of each series; None if it was never evaluated."""
+        rows = self._fields(many, "baseline", "evaluated", "pending", "first", "old", "recent")
         return [_cursor(row) if row[0] else None for row in rows]
 
     def _fields(self, many: Sequence[Series], *names: str) -> Iterator[tuple[bytes, ...]]:
-        """Fields of the hash of each series, empty where they are missing."""
+        """Fields of the hash of each series; empty if missing."""
         parts = [(some, names) for some in batched(map(keys.indicator, many), SERIES_PER_READ)]
         for flat in self._read.run_pipelined(parts):
             yield from zip(*(flat[i :: len(names)] for i in range(len(names))), strict=True)
 
 
 _NEW, _LATE = 1, 2
-"""What the script says of a value."""
+"""Results of the script for a value."""
 
 _ROW = struct.Struct("<Q14I")
 _NO_CURSOR = (0,) * 11
@@ -119,29 +119,24 @@ def _value(row: tuple[Series, tuple[bytes, ...]]) -> IndicatorValue:
 
 
 def _row(value: IndicatorValue, sets: Mapping[str, int]) -> bytes:
-    """The numbers of a series as the script takes them. `sets`: numbers of the sets of rules."""
+    """The packed numbers of a series for the script. `sets`: number of each set of rules."""
     change = value.change
     if change is None:
         return _ROW.pack(value.revision, value.start_s, value.late_s, 0, *_NO_CURSOR)
-    *marks, fingerprint = change.cursor
+    *starts, fingerprint = change.cursor
     counts = (len(change.judged), len(change.alerts), len(change.verdicts))
-    numbers = (*marks, *fingerprint, change.is_first, sets[change.rules], *counts)
+    numbers = (*starts, *fingerprint, change.is_first, sets[change.rules], *counts)
     return _ROW.pack(value.revision, value.start_s, value.late_s, 1, *numbers)
 
 
 def _cursor(row: Sequence[bytes]) -> AlertCursor:
-    """What is stored of the alerts of a series. Without `pending`, an earlier release has written it."""
-    baseline_s, evaluated_s, pending_s, *fingerprint = row
-    return AlertCursor(
-        int(baseline_s),
-        int(evaluated_s),
-        int(pending_s or evaluated_s),
-        Fingerprint(*(int(n or 0) for n in fingerprint)),
-    )
+    """The stored cursor of a series."""
+    baseline_s, evaluated_s, pending_s, *fingerprint = map(int, row)
+    return AlertCursor(baseline_s, evaluated_s, pending_s, Fingerprint(*fingerprint))
 
 
 def _arguments(change: AlertChange) -> list[str | bytes | int]:
-    """The bars judged, the alerts and the verdicts of a series as the script takes them."""
+    """Bars judged, alerts and verdicts of a series, as arguments of the script."""
     flat: list[str | bytes | int] = [start_s for judged in change.judged for start_s in judged]
     for alert in change.alerts:
         data = orjson.dumps(alert.fact)

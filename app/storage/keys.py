@@ -1,4 +1,4 @@
-"""Every key and channel in Redis, in one place. `{…}` is the hash tag that keeps a product on one node."""
+"""All keys and channels in Redis. `{…}` is the hash tag that keeps a product on one node."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ BUDGET = f"{PREFIX}:budget"
 MISMATCHES = f"{PREFIX}:mismatches"
 COUNTERS = f"{PREFIX}:counters"
 PROCESSES = f"{PREFIX}:processes"
-"""Processes of all hosts, by when they were last heard."""
+"""Processes of all hosts, by their last heartbeat."""
 ALERTS = f"{PREFIX}:alerts"
-"""Identities of alerts, by the end of their bar."""
+"""Alert ids, by the end of their bar."""
 CELERY = f"{PREFIX}:celery:"
-"""Begins every key of Celery's."""
+"""Prefix of all Celery keys."""
 QUEUES = ("indicators", "backfill", "reconcile", "alerts", "default")
-"""Celery's, one for each kind of waiting: a long backfill never delays a close."""
+"""Celery queues, one for each kind of work: a long backfill never delays a close."""
 
 
 def candles(series: Series) -> str:
@@ -32,30 +32,30 @@ def clock(exchange: str) -> str:
 
 
 def products(exchange: str) -> str:
-    """The products that this installation follows: a hash from product to its state, as JSON."""
+    """Hash: followed product to its state (JSON)."""
     return f"{PREFIX}:products:{exchange}"
 
 
 def product_leases(exchange: str) -> str:
-    """A hash from ingest process to when it selected its products and when it last renewed its lease (ms of Redis).
+    """Hash: ingest process to the times of its product selection and of its last lease renewal (ms of Redis).
 
-    Its field `#` is the revision of the followed products.
+    Field `#`: revision of the followed products.
     """
     return f"{PREFIX}:products:{exchange}:leases"
 
 
 def product_parts(exchange: str) -> str:
-    """A hash from ingest process to the products that it selected; those of dead ones under the empty name."""
+    """Hash: ingest process to its selected products. The empty name has the products of dead processes."""
     return f"{PREFIX}:products:{exchange}:parts"
 
 
 def health(exchange: str) -> str:
-    """A hash from ingest process to its connections, as JSON."""
+    """Hash: ingest process to its connections (JSON)."""
     return f"{PREFIX}:health:{exchange}"
 
 
 def heartbeats(host: str) -> str:
-    """A hash from the process ids of one host to their last signs of life, as JSON."""
+    """Hash: process id of one host to its last heartbeat (JSON)."""
     return f"{PREFIX}:heartbeats:{host}"
 
 
@@ -64,40 +64,40 @@ def backfill(exchange: str, part: str) -> str:
 
 
 def disputes(exchange: str) -> str:
-    """A hash from series to what REST says against what is certain, as packed records."""
+    """Hash: series to its disputed buckets (packed records)."""
     return backfill(exchange, "disputes")
 
 
 def trust(exchange: str) -> str:
-    """How many more closes REST must confirm before the stream is believed again; absent or 0: it is."""
+    """Number of closes that REST must confirm until the stream is trusted again; trusted if missing or 0."""
     return f"{PREFIX}:trust:{exchange}"
 
 
 def last_run(task: str, exchange: str) -> str:
-    """The last slot of exchange time for which a periodic task was run."""
+    """The last slot of exchange time for which a periodic task ran."""
     return f"{PREFIX}:last-run:{task}:{exchange}"
 
 
 def alert(identity: str) -> str:
-    """A hash: the alert as JSON, whether it was withdrawn, and what became of each of its messages."""
+    """Hash: the alert (JSON), whether it was withdrawn, and the result of each of its messages."""
     return f"{PREFIX}:alert:{identity}"
 
 
 def alerts_of(series: Series) -> str:
-    """Identities of the alerts of one series, by the start of their bar."""
+    """Ids of the alerts of one series, by the start of their bar."""
     return f"{PREFIX}:alerts:{{{series.exchange}:{series.product}}}:{series.timeframe}"
 
 
 def deliveries(channel: str, part: str) -> str:
-    """Messages of one delivery channel: those that are `waiting`, those that are `claimed`, its `state`."""
+    """Part of one channel: its `waiting` messages, its `claimed` messages, or its `state`."""
     return f"{PREFIX}:deliveries:{channel}:{part}"
 
 
 def delivery_channels() -> str:
-    """A set: the delivery channels that ever got a message."""
+    """Set: channels that ever received a message."""
     return f"{PREFIX}:deliveries:channels"
 
 
 def forming_channel(exchange: str) -> str:
-    """Candles that are still open, many in one message; the other channels have one a series."""
+    """Forming candles, many per message. The other channels are one per series."""
     return f"candle:forming:{exchange}"

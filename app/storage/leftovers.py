@@ -1,4 +1,4 @@
-"""What products leave behind that are no longer followed: it is kept for a week, then Redis drops it."""
+"""Data of products that are no longer followed: kept for a week, then dropped by Redis."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from redis import Redis
 from app.storage import keys
 
 KEPT_S = 7 * 86_400
-"""Real seconds: whoever follows a product again within these has its candles at once."""
+"""Real seconds. A product that is followed again within this time has its candles at once."""
 
 KEYS_PER_SCAN = 1_000
 
 
 def sweep(client: Redis, exchange: str, followed: Container[str]) -> int:
-    """Let the candles and indicators of all but the `followed` products expire; returns how many keys now will."""
+    """Let the data of all but the `followed` products expire. Returns the number of keys that will expire."""
     expiring = 0
     for part in ("candles", "indicator", "alerts"):
         names = list(client.scan_iter(match=f"{keys.PREFIX}:{part}:{{{exchange}:*", count=KEYS_PER_SCAN))

@@ -1,9 +1,8 @@
-"""Connections that say plainly why a server does not take them.
+"""Connections that explain why a server rejects them, and that close if the server is a replica.
 
-For who writes: each ends where its server turns out to be a replica, and the next one looks anew.
-
-After a fail-over behind a name, the old server often lives on as a replica: redis-py keeps its connections to it, and
-every write fails for good (redis-py #1764). A server that becomes one also wakes those who wait for something on it.
+After a fail-over behind a name, the old server often continues as a replica. redis-py keeps its connections to it, and
+every write fails for good (redis-py #1764). So connections for writers close as soon as their server is a replica; the
+next one resolves the name again. A server that becomes a replica also wakes its blocked clients.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ else:
 
 
 class Full(ConnectionError):
-    """The server takes no more connections now."""
+    """The server accepts no more connections now."""
 
 
 class NoDatabase(ResponseError):
@@ -29,17 +28,17 @@ class NoDatabase(ResponseError):
 
 
 EXPLAINED = (Full, NoDatabase)
-"""Errors whose text says what is wrong with the server or the settings, and what to do."""
+"""Errors whose text explains the problem of the server or the settings, and what to do."""
 
 _FULL = (
-    "Redis takes no more connections (its maxclients is reached): end other programs that use it, raise maxclients, or "
-    "lower REDIS_CONNECTIONS; docs/operations.md says how many each process takes"
+    "Redis accepts no more connections (maxclients is reached): stop other programs that use it, raise maxclients, or "
+    "lower REDIS_CONNECTIONS; docs/operations.md lists the connections of each process"
 )
 
 
 class _Plain(_Base):
     def read_response(self, *args: Any, **options: Any) -> Any:
-        """The next answer. Raises one of `EXPLAINED` for what the server says of connections."""
+        """The next response. Raises one of `EXPLAINED` if the server rejects the connection."""
         try:
             return super().read_response(*args, **options)
         except RedisError as error:
@@ -47,15 +46,15 @@ class _Plain(_Base):
                 raise Full(_FULL) from None
             if "DB index is out of range" in str(error):
                 raise NoDatabase(
-                    f"REDIS_URL names database {self.db}, and that server has fewer: use a lower number (0 is always "
-                    "there), or raise `databases` in its configuration"
+                    f"REDIS_URL names database {self.db}, but the server has fewer: use a lower number (0 always "
+                    "exists), or raise `databases` in its configuration"
                 ) from None
             raise
 
 
 class _OfMaster(_Plain):
     def read_response(self, *args: Any, **options: Any) -> Any:
-        """The next answer. Raises `ConnectionError`, as for a lost connection, where the server is a replica."""
+        """The next response. Raises `ConnectionError`, as for a lost connection, if the server is a replica."""
         try:
             return super().read_response(*args, **options)
         except ResponseError as error:
@@ -78,7 +77,7 @@ class SocketConnection(_Plain, UnixDomainSocketConnection):
 
 
 class SentinelConnection(_Plain, SentinelManagedConnection):
-    """To whichever server the Sentinels name."""
+    """To the server that the Sentinels name."""
 
 
 class SentinelSslConnection(_Plain, SentinelManagedSSLConnection):
@@ -90,4 +89,4 @@ OF_MASTER = {
     SSLConnection: MasterSslConnection,
     UnixDomainSocketConnection: SocketConnection,
 }
-"""What takes the place of each of redis-py's own."""
+"""Replacement for each connection class of redis-py."""

@@ -1,4 +1,4 @@
-"""The record of every candle that had to be corrected: which bucket, what was there, what is there now, and why."""
+"""Record of corrected candles: bucket, values before and after, cause."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROW = ("product", "timeframe", "start", "exchange_ms", "fields", "before", "afte
 
 
 def record(client: Redis, written: Iterable[Written], *, cause: str, exchange_ms: int) -> int:
-    """Keep and count every correction among `written`; returns how many there were."""
+    """Store and count the corrections among `written`. Returns their number."""
     rows = [_row(w, i, exchange_ms) for w in written for i, o in enumerate(w.outcomes) if o is Outcome.CORRECTED]
     if not rows:
         return 0

@@ -1,4 +1,4 @@
-"""What the candle cache is asked and what it answers. Pure values."""
+"""Arguments and results of the candle cache. Pure values."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from app.market.series import Series
 
 
 class Outcome(IntEnum):
-    """What the compare-and-set did with a candle."""
+    """Result of the compare-and-set of a candle."""
 
     REFUSED = 0
-    """The record that is there knows more, or the ring no longer reaches back that far."""
+    """The stored record knows more, or the ring no longer reaches back that far."""
     UNCHANGED = 1
-    """The same candle was there."""
+    """The same candle was stored."""
     INSERTED = 2
     """The bucket had no closed candle before."""
     CORRECTED = 3
-    """Another closed candle was there."""
+    """Another closed candle was stored."""
     CONFIRMED = 4
-    """The same candle was there, and now the exchange's REST has said so."""
+    """The same candle was stored, and REST has now confirmed it."""
     UPDATED = 5
-    """The forming candle of an open bucket, or a note on one without a candle."""
+    """The forming candle of an open bucket, or a note on a bucket without a candle."""
     RESOLVED = 6
-    """The same candle was there, and is no longer provisional."""
+    """The same candle was stored, and is no longer provisional."""
 
     @property
     def is_news(self) -> bool:
-        """Whether aggregates, indicators and alerts of this bucket have to be computed again."""
+        """Whether aggregates, indicators and alerts of this bucket must be recomputed."""
         return self in (Outcome.INSERTED, Outcome.CORRECTED, Outcome.RESOLVED)
 
 
 class Origin(NamedTuple):
-    """What responses said of the begin of a series: nothing before the bucket `start_s` (0: no trade is known at all).
+    """Start of a series, by REST: nothing before the bucket `start_s` (0: no trade is known).
 
-    `responses`: how many of them agree, each some time after the one before; `seen_s`: exchange time of the latest.
+    `responses`: number of agreeing responses, each some time after the last one. `seen_s`: exchange time of the latest.
     """
 
     start_s: int
@@ -49,12 +49,12 @@ class Origin(NamedTuple):
 
     @classmethod
     def given(cls, start_s: int) -> Self:
-        """The begin of a series that nobody has to look for."""
+        """A known origin, for which no request is needed."""
         return cls(start_s, 0, MAX_RESPONSES)
 
     @property
     def is_proven(self) -> bool:
-        """Whether nothing is expected before it: one response may have been short."""
+        """Whether nothing is expected before it. One response is not enough: it may have been short."""
         return self.responses >= PROVEN_RESPONSES and self.start_s > 0
 
 
@@ -65,7 +65,7 @@ NO_ORIGIN = Origin(0, 0, 0)
 class Write(NamedTuple):
     """Candles for one series.
 
-    `origin`, if given, becomes the series' origin if that still starts at `known_origin_s`, or later than the new one.
+    `origin`: the new origin. It is stored if the current one starts at `known_origin_s`, or later than the new one.
     """
 
     series: Series
@@ -75,9 +75,9 @@ class Write(NamedTuple):
 
 
 class Written(NamedTuple):
-    """`outcomes[i]` is what became of `records[i]`.
+    """`outcomes[i]`: result of `records[i]`.
 
-    `before` holds, by index, the records that were replaced, and confirmed ones that a refused close contradicts.
+    `before`: by index, the replaced records, and the confirmed records that a refused close contradicts.
     """
 
     series: Series
@@ -87,15 +87,15 @@ class Written(NamedTuple):
 
     @property
     def changed_starts(self) -> list[int]:
-        """The starts of the records that are new or different."""
+        """The starts of the changed records."""
         starts: list[int] = self.records["start_s"].tolist()
         return [start_s for start_s, outcome in zip(starts, self.outcomes, strict=True) if outcome.is_news]
 
 
 class View(NamedTuple):
-    """What the cache holds of a range of a series: existing `records`, oldest first, forming ones included.
+    """Cached `records` of a range of a series, oldest first, forming ones included.
 
-    `from_s`: the oldest bucket that was looked at, as far as the ring reaches back. `revision` is 0 and `origin` is
+    `from_s`: the oldest bucket that was read, as far as the ring reaches back. `revision` is 0 and `origin` is
     `NO_ORIGIN` if there is no ring. `silent_s`: buckets without a candle, ascending, in which the stream was silent.
     """
 
@@ -110,16 +110,16 @@ class View(NamedTuple):
         return over(self.records)
 
     def wanted_from_s(self, step: int) -> int:
-        """Start of the oldest bucket that is expected: the first that the exchange had, as far as the ring holds it.
+        """Start of the oldest expected bucket: the first of the exchange, as far as the ring reaches back.
 
-        The slot of the open bucket is that of the ring's oldest.
+        The open bucket uses the slot of the oldest bucket of the ring.
         """
         edge_s = self.from_s + 2 * step
         return max(edge_s, self.origin.start_s) if self.origin.is_proven else edge_s
 
     @classmethod
     def of(cls, slots: Records, revision: int, origin: Origin, step: int, first_s: int, last_s: int) -> Self:
-        """Those of `slots`, in the order of their buckets up to `last_s`, that hold what they should."""
+        """View of `slots`, ordered by bucket up to `last_s`. Slots that hold another bucket are dropped."""
         newest = last_s // step * step
         oldest = newest - step * (len(slots) - 1)
         expected = _starts(oldest, step, len(slots))
@@ -131,7 +131,7 @@ class View(NamedTuple):
         if found == len(slots):
             records = slots
         elif found == len(slots) - 1 and not held[-1]:
-            records = slots[:-1]  # as a rule nothing is known yet of the newest bucket: no copy for that
+            records = slots[:-1]  # usually only the newest bucket has no record: avoid a copy
         else:
             records = slots[held]
         is_note = (records["flags"] & STATE_MASK) == 0
@@ -143,7 +143,7 @@ class View(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _starts(first_s: int, step: int, count: int) -> npt.NDArray[np.uint32]:
-    """The starts of `count` buckets from `first_s` on. Many series are read at once, and for the same ones."""
+    """The starts of `count` buckets from `first_s` on. Cached, since many series are read for the same buckets."""
     return (first_s + step * np.arange(count, dtype=np.int64)).astype(np.uint32)
 
 
@@ -155,7 +155,7 @@ class Ring(NamedTuple):
     origin: Origin
 
     def view(self, step: int, last_s: int) -> View:
-        """All that it holds of the buckets up to `last_s`."""
+        """All records of the buckets up to `last_s`."""
         oldest = (last_s // step + 1) % len(self.slots)
         in_order = np.concatenate((self.slots[oldest:], self.slots[:oldest]))
         return View.of(in_order, self.revision, self.origin, step, 0, last_s)

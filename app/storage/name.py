@@ -1,4 +1,4 @@
-"""What a process calls its connections, so that CLIENT LIST tells whose they are. Pure."""
+"""Name of the Redis connections of a process, as shown by CLIENT LIST. Pure."""
 
 from __future__ import annotations
 

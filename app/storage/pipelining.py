@@ -1,7 +1,7 @@
-"""Many commands in one trip to Redis, for where hundreds are sent at once.
+"""Many commands in one round trip to Redis, for hundreds at once.
 
-A pipeline of redis-py takes some 5 µs of Python for each command, most of it to pack it, and sends nothing before all
-is packed. Here hiredis packs, and Redis begins meanwhile.
+A pipeline of redis-py takes some 5 µs of Python per command, mostly for packing, and sends nothing before all are
+packed. Here hiredis packs, and Redis starts during the packing.
 """
 
 from __future__ import annotations
@@ -16,21 +16,20 @@ from redis.exceptions import ResponseError
 Command: TypeAlias = tuple[str | bytes | int, ...]
 
 SEND_BYTES = 16_384
-"""Of packed commands, from which on they are sent."""
+"""Size of packed commands from which they are sent."""
 
 
 def send_pipelined(client: Redis, commands: Iterable[Command]) -> list[Any]:
-    """The answer to each of `commands`, in their order; an error of Redis stands where its answer would.
+    """The response to each of `commands`, in order. An error of Redis is returned in place of the response.
 
-    `commands` may be made as they are sent. Raises what a call of `client` does where Redis cannot be reached, after as
-    many tries.
+    `commands` may be generated during sending. If Redis is unreachable, retries and raises like any call of `client`.
     """
     connection: Any = client.connection_pool.get_connection()
     sent: list[tuple[bytes, int]] = []
     more = _packed(commands)
 
     def once() -> list[Any]:
-        for request, _ in sent:  # at another try
+        for request, _ in sent:  # on a retry
             connection.send_packed_command([request])
         for part in more:
             sent.append(part)
@@ -41,14 +40,14 @@ def send_pipelined(client: Redis, commands: Iterable[Command]) -> list[Any]:
         answers: list[Any] = connection.retry.call_with_retry(once, lambda _: connection.disconnect())
         return answers
     except BaseException:
-        connection.disconnect()  # or the answers that nobody has read would be taken for those of the next commands
+        connection.disconnect()  # otherwise the next commands would receive the unread responses
         raise
     finally:
         client.connection_pool.release(connection)
 
 
 def transaction(client: Redis, commands: Sequence[Command]) -> list[Any]:
-    """The answers to `commands`, between which Redis does nothing else. Raises `ResponseError` too."""
+    """The responses to `commands`, run in one transaction. Raises `ResponseError` too."""
     *_, answers = send_pipelined(client, [("MULTI",), *commands, ("EXEC",)])
     raise_first([answers] if isinstance(answers, Exception) else answers)
     return list(answers)
@@ -62,11 +61,11 @@ def raise_first(answers: Sequence[Any]) -> None:
 
 
 def _packed(commands: Iterable[Command]) -> Iterator[tuple[bytes, int]]:
-    """What to send at once, and how many commands that are."""
+    """Packed commands to send at once, and their number."""
     pieces: list[bytes] = []
     size = 0
     for command in commands:
-        pieces.append(pack_command(command))  # type: ignore[arg-type]  # its stubs know of one argument only
+        pieces.append(pack_command(command))  # type: ignore[arg-type]  # its stubs allow only one argument
         size += len(pieces[-1])
         if size >= SEND_BYTES:
             yield b"".join(pieces), len(pieces)
@@ -79,4 +78,4 @@ def _answer(connection: Any) -> Any:
     try:
         return connection.read_response()
     except ResponseError as error:
-        return error  # the answers behind it have to be read all the same
+        return error  # the responses after it must still be read

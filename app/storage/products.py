@@ -1,6 +1,6 @@
-"""The products that this installation follows, and what is known of each.
+"""The products that this installation follows, and the state of each.
 
-They are the union of what its ingest processes selected; `lua/follow_products.lua` has the rule by which a part goes.
+They are the union of the selections of its ingest processes. `lua/follow_products.lua` decides when a part is removed.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from app.storage.entries import readable
 from app.storage.scripts import script
 
 LEASE_S = 60.0
-"""Real seconds, on Redis' clock, after which a process that has not renewed its part is taken for dead."""
+"""Real seconds, by Redis' clock, after which a process that has not renewed its lease is considered dead."""
 
 LOST = -1
 
 
 class FollowedProduct(NamedTuple):
-    """`source` is the product whose frames feed it (another one for an alias); `refused` says why there are none."""
+    """`source`: the product whose frames feed it (another one for an alias). `refused`: why there are none, or None."""
 
     product: str
     source: str
@@ -54,11 +54,11 @@ class ProductCache:
         feeds: Callable[[str], bool] = lambda _: True,
         has_selected: bool = True,
     ) -> None:
-        """Make these, all of them and no others, this process's part of the followed products, in one step.
+        """Replace this process's part of the followed products by exactly `products`, in one step.
 
-        `feeds`: whether this process feeds a product; only then its row replaces what is known. `has_selected`: the
+        `feeds`: whether this process feeds a product; only then its row replaces the stored one. `has_selected`: the
         products were selected just now, which supersedes the parts of processes that were dead by then; False if the
-        process goes on with what it had. Raises `InvalidInput` if one is not a product.
+        process keeps its earlier selection. Raises `InvalidInput` if a product is invalid.
         """
         args: list[str | bytes | int] = []
         for p in products:
@@ -69,8 +69,8 @@ class ProductCache:
         self._call("select" if has_selected else "keep", args)
 
     def renew(self) -> int | None:
-        """Renew the lease of this process's part. The revision of the followed products, which grows with every
-        change of them; None if the part is not there: Redis lost it, or the process was taken for dead.
+        """Renew the lease of this process's part. Returns the revision of the followed products, which grows with
+        every change; None if the part is missing, because Redis lost it or the process was considered dead.
         """
         revision = self._call("renew")
         return None if revision == LOST else revision
@@ -79,7 +79,7 @@ class ProductCache:
         return int(self._follow(keys=self._keys, args=[self._process, self._lease_ms, verb, *args]))
 
     def is_known(self) -> bool:
-        """Whether any products are followed: a cache that lost its data knows of none."""
+        """Whether any products are followed. False if Redis lost its data."""
         return bool(self._client.exists(self._key))
 
     def refuse(self, reasons: Mapping[str, str]) -> None:
@@ -89,11 +89,11 @@ class ProductCache:
             self._refuse(keys=[self._key, self._leases], args=[a for p in refused for a in (p.product, _row(p))])
 
     def read(self) -> list[FollowedProduct]:
-        """All followed products, in alphabetical order. A row that cannot be read is left out."""
+        """All followed products, in alphabetical order. Unreadable rows are left out."""
         return readable("followed products", sorted(hash_at(self._client, self._key).items()), _followed)
 
     def delivered(self) -> list[str]:
-        """The names of those that the exchange delivers."""
+        """The names of the products that the exchange delivers."""
         return [p.product for p in self.read() if p.refused is None]
 
 
@@ -102,7 +102,7 @@ def _row(product: FollowedProduct) -> bytes:
 
 
 def _followed(entry: tuple[bytes, bytes]) -> FollowedProduct:
-    """The product in an entry of the hash; `ValueError` and its like if there is none."""
+    """The product in an entry of the hash. Raises `ValueError` or similar if malformed."""
     name, data = entry[0].decode(), orjson.loads(entry[1])
     source, refused = data["source"], data["refused"]
     if not is_product_id(name) or not is_product_id(source) or not isinstance(refused, str | None):

@@ -1,8 +1,8 @@
-"""The queue of what REST is to be asked for: one entry a series, so that it is bounded and merges by itself.
+"""Queue of backfill requests: one entry per series, so it is bounded and merges requests.
 
-An entry says only "look at this series"; which buckets are missing is read from the cache when its turn comes. So
-adjacent, overlapping and repeated gaps become one request, and nothing is asked for that has arrived in the meantime.
-Every change is one script: whichever process dies, an entry is either in the queue or leased, and leases run out.
+An entry only means "check this series". The missing buckets are read from the cache when the entry is claimed. So
+adjacent, overlapping and repeated gaps become one request, and no bucket is requested that has arrived since.
+Every change is one script: if a process exits, an entry is either in the queue or leased, and leases expire.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from app.storage.requests import Uncovered
 from app.storage.scripts import script
 
 LEASE_S = 30.0
-"""After this long, whoever took a request is taken for dead: longer than its permit, its time-out and its write."""
+"""After this long, the holder of a request is considered dead: longer than its permit, time-out and write take."""
 
 STEP_MS = 20_000
-"""A request overtakes one of the next lower urgency that came at most this much earlier, so that none starves."""
+"""A request overtakes one of the next lower urgency that came at most this much earlier. So none starves."""
 
 
 class Kind(StrEnum):
     GAP = "gap"
-    """Buckets that are missing: asked for until they are there."""
+    """Missing buckets: requested until they are there."""
     RECONCILE = "reconcile"
-    """The last page of buckets, known or not: compared with what the exchange says."""
+    """The last page of buckets, known or not: compared with REST."""
 
 
 class Priority(IntEnum):
-    """Classes of urgency, most urgent first; inside a class the shorter timeframe comes first."""
+    """Classes of urgency, most urgent first. Within a class, shorter timeframes come first."""
 
     GAP = 0
     START = 1
@@ -62,7 +62,7 @@ class BackfillRequest(NamedTuple):
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
-        """The request that `raw` spells; `ValueError` if it is none."""
+        """Parse a request. Raises `ValueError` if it is invalid."""
         kind, product, timeframe = raw.decode().split("|")
         if not is_product_id(product):
             raise ValueError(why_not(product))
@@ -73,7 +73,7 @@ class BackfillRequest(NamedTuple):
 
 
 class QueueState(NamedTuple):
-    """How many requests wait for a permit, for settling, for another try, and are under way."""
+    """Number of requests that wait for a permit, for settling or for a retry, and that are claimed."""
 
     ready: int
     settling: int
@@ -104,7 +104,7 @@ class BackfillQueue:
         not_before_ms: int | None = None,
         anew: bool = False,
     ) -> None:
-        """Add requests; `not_before_ms` is exchange time. `anew`: what they asked for in vain is due at once."""
+        """Add requests. `not_before_ms`: exchange time. `anew`: their uncovered buckets are due at once."""
         wait = "" if not_before_ms is None else not_before_ms
         args = [a for request, priority in requests for a in (str(request), urgency(priority, request.timeframe), wait)]
         if args:
@@ -113,7 +113,7 @@ class BackfillQueue:
             )
 
     def claim(self, exchange_ms: int) -> BackfillRequest | None:
-        """Lease the most urgent request that is due at `exchange_ms`. An entry that is not a request is removed."""
+        """Lease the most urgent request that is due at `exchange_ms`. Removes entries that are not requests."""
         while raw := self._claim(
             keys=[self._ready, self._settling, self._delayed, self._leased, self._urgency],
             args=[exchange_ms, int(LEASE_S * 1000), STEP_MS],
@@ -127,46 +127,46 @@ class BackfillQueue:
         self._end_lease(request, "done", "")
 
     def settle(self, request: BackfillRequest, not_before_ms: int, priority: Priority | None = None) -> None:
-        """Look again once the exchange's clock has passed `not_before_ms`: there was a response.
+        """After a response: check again once the exchange's clock has passed `not_before_ms`.
 
-        `priority`: how urgent what is left is, if that has changed.
+        `priority`: urgency of the rest, if it has changed.
         """
         self._end_lease(
             request, "settle", not_before_ms, "" if priority is None else urgency(priority, request.timeframe)
         )
 
     def postpone(self, request: BackfillRequest, not_before_ms: int) -> None:
-        """Look again once the exchange's clock has passed `not_before_ms`; nothing was requested: tries still count."""
+        """Without a request: check again once the exchange's clock has passed `not_before_ms`. Tries still count."""
         self._end_lease(request, "postpone", not_before_ms)
 
     def retry(self, request: BackfillRequest, delay_s: float) -> int:
-        """Try again after `delay_s` of real time; returns how often that was said in a row."""
+        """Retry after `delay_s` of real time. Returns the number of retries in a row."""
         return self._end_lease(request, "retry", int(delay_s * 1000))
 
     def attempts(self, request: BackfillRequest) -> int:
-        """How often this request failed since its last response."""
+        """Number of failures of this request since its last response."""
         return int(self._client.hget(self._attempts, str(request)) or 0)
 
     def fail(self, request: BackfillRequest, reason: str, exchange_ms: int) -> None:
-        """Give up, for a `reason` that stays on record until the series is complete."""
+        """Give up. The `reason` stays on record until the series is complete."""
         self._end_lease(request, "fail", orjson.dumps({"reason": reason[:300], "exchange_ms": exchange_ms}))
 
     def uncovered(self, requests: Sequence[BackfillRequest]) -> list[tuple[Uncovered, ...]]:
-        """What each request asked for in vain."""
+        """The uncovered buckets of each request."""
         if not requests:
             return []
         rows = cast("list[bytes | None]", self._client.hmget(self._uncovered, [str(request) for request in requests]))
         return [tuple(Uncovered(*part) for part in orjson.loads(row)) if row else () for row in rows]
 
     def note_uncovered(self, request: BackfillRequest, uncovered: tuple[Uncovered, ...]) -> None:
-        """Keep what `request` asked for in vain."""
+        """Store the uncovered buckets of `request`."""
         if uncovered:
             self._client.hset(self._uncovered, str(request), orjson.dumps([list(part) for part in uncovered]))
         else:
             self._client.hdel(self._uncovered, str(request))
 
     def forget(self, products: Container[str]) -> int:
-        """Drop what is kept of requests for all but `products`: who is not followed needs nothing. Returns how many."""
+        """Drop the records of requests for all but `products`, the followed ones. Returns how many."""
         with self._client.pipeline(transaction=False) as pipe:
             for key in (self._failures, self._uncovered, self._attempts):
                 pipe.hkeys(key)
@@ -203,7 +203,7 @@ class BackfillQueue:
             return QueueState(*pipe.execute())
 
     def pending(self) -> set[BackfillRequest]:
-        """Every request that waits or is under way."""
+        """All requests that wait or are claimed."""
         with self._client.pipeline(transaction=False) as pipe:
             for key in (self._ready, self._settling, self._delayed, self._leased):
                 pipe.zrange(key, 0, -1)
@@ -211,12 +211,12 @@ class BackfillQueue:
         return set(readable("backfill queue", members, BackfillRequest.parse))
 
     def priorities(self) -> dict[BackfillRequest, Priority]:
-        """Why each request was made."""
+        """The priority of each request."""
         known = hash_at(self._client, self._urgency)
-        return dict(readable("reasons of requests", known.items(), _with_priority))
+        return dict(readable("urgency of requests", known.items(), _with_priority))
 
     def failures(self) -> dict[BackfillRequest, dict[str, Any]]:
-        """Requests that were given up, each with its `reason` and the `exchange_ms` of that."""
+        """Requests that were given up, each with its `reason` and `exchange_ms`."""
         return dict(readable("failed requests", hash_at(self._client, self._failures).items(), _with_failure))
 
 
@@ -230,5 +230,5 @@ def _with_failure(entry: tuple[bytes, bytes]) -> tuple[BackfillRequest, dict[str
 
 
 def _product_of(request: bytes) -> str:
-    """The product that the name of a request names; empty if it is not a request."""
+    """The product in the name of a request; empty if it is not a request."""
     return (*request.decode(errors="replace").split("|"), "")[1]

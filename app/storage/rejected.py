@@ -1,4 +1,4 @@
-"""What is left out because it makes no sense (a row, a name, an element): named in the log, and counted."""
+"""Log and count malformed input (a row, a name, an element) that is left out."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ log = logging.getLogger(__name__)
 REJECTED = "rejected"
 
 MAX_NAMED = 10
-"""Named in one log line; the others are counted."""
+"""Items named in one log line; the others are counted."""
 
 
 def note(client: Redis, where: str, rejected: Sequence[str]) -> None:
-    """Log `rejected`, each with its reason, and count them under `where`. Raises redis' errors."""
+    """Log `rejected`, each with its reason, and count them under `where`. Raises redis errors."""
     if not rejected:
         return
     more = f" and {len(rejected) - MAX_NAMED} more" if len(rejected) > MAX_NAMED else ""

@@ -1,4 +1,4 @@
-"""Counts REST requests by what they were for and what became of them."""
+"""Count REST requests by reason and result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PREFIX = "rest"
 
 @contextmanager
 def count_request(client: Redis, reason: str) -> Iterator[None]:
-    """The one request inside counts as `ok`, `throttled` (429), `refused` (for good) or `unavailable`."""
+    """Count the request inside as `ok`, `throttled` (429), `refused` (for good) or `unavailable`."""
     status = "unavailable"
     try:
         yield

@@ -1,4 +1,4 @@
-"""A request for candles as a value: which page, when it is due again, and how long a bucket takes to settle. Pure."""
+"""Requests for candles as values: the page, when it is due again, how long a bucket takes to settle. Pure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import NamedTuple
 from app.market.timeframes import BASE, Timeframe
 
 PAGE = 350
-"""Buckets in one REST request, at most."""
+"""Maximum of buckets in one REST request."""
 
 RETRY_DELAYS_S = (300.0, 600.0, 2_700.0, 3_600.0)
-"""After the n-th response that does not cover a bucket it is requested again after so many seconds of exchange time:
+"""Seconds of exchange time after which a bucket is requested again, by the number of responses that did not cover it:
 5, 15 and 60 minutes after the first, then hourly."""
 
 
@@ -21,13 +21,13 @@ class Rules(NamedTuple):
     settling_s: float
 
     def newest(self, timeframe: Timeframe, now_s: float) -> int:
-        """Start of the newest bucket that is to be there at `now_s` (exchange time)."""
+        """Start of the newest bucket that is expected at `now_s` (exchange time)."""
         return timeframe.last_over(now_s - self.grace_s)
 
     def newest_requested(self, timeframe: Timeframe, now_s: float) -> int:
         """Start of the newest bucket that is requested at `now_s` if it is missing.
 
-        What no stream delivers is requested once its five minutes are over, several buckets at once.
+        No stream delivers buckets below 5m: several are requested at once when their five minutes are over.
         """
         newest_s = self.newest(timeframe, now_s)
         if timeframe.seconds >= BASE.seconds:
@@ -35,19 +35,19 @@ class Rules(NamedTuple):
         return min(newest_s, BASE.bucket(now_s - self.grace_s) - timeframe.seconds)
 
     def settled(self, timeframe: Timeframe, now_s: float) -> int:
-        """Start of the newest bucket on which a response to a request at `now_s` is final."""
+        """Start of the newest bucket for which a response to a request at `now_s` is final."""
         return timeframe.last_over(now_s - self.settling_s)
 
     def settles_s(self, timeframe: Timeframe, start_s: int) -> float:
-        """Exchange time from which a response on the bucket is final."""
+        """Exchange time from which a response for the bucket is final."""
         return start_s + timeframe.seconds + self.settling_s
 
 
 class PageRequest(NamedTuple):
     """One page to request: the buckets `first_s` to `last_s` of `timeframe`.
 
-    `timeframe`: that of the series; a longer one for a survey of a time that no page of its own spans. `initial`: the
-    series was never requested.
+    `timeframe`: of the series, or a longer one to survey a time that no page of the series spans. `initial`: the series
+    was never requested.
     """
 
     timeframe: Timeframe
@@ -57,7 +57,7 @@ class PageRequest(NamedTuple):
 
 
 def page(timeframe: Timeframe, first_s: int, last_s: int) -> PageRequest:
-    """These buckets, as far as they begin after 1970."""
+    """Request these buckets, as far as they start after 1970."""
     return PageRequest(timeframe, max(first_s, timeframe.seconds), last_s)
 
 
@@ -72,14 +72,14 @@ def page_start_s(timeframe: Timeframe, now_s: float) -> int:
 
 
 def page_of_reconciliation(timeframe: Timeframe, now_s: float) -> PageRequest:
-    """The newest page, whatever is known of it."""
+    """The newest page, known or not."""
     return page(timeframe, *ending(timeframe, timeframe.bucket(now_s)))
 
 
 def spanning(timeframe: Timeframe, first_s: int, last_s: int) -> Timeframe | None:
-    """The longer timeframe of which a page holds these buckets, or the longest; None if there is none.
+    """The shortest longer timeframe of which a page holds these buckets, else the longest; None if none is longer.
 
-    One bucket more than the last: only what lies before another row is covered.
+    The page has room for one more bucket: only buckets before another row are covered.
     """
     longer = [t for t in Timeframe if t.contains(timeframe)]
     spans = (t for t in longer if (t.bucket(last_s) - t.bucket(first_s)) // t.seconds < PAGE - 1)
@@ -87,9 +87,9 @@ def spanning(timeframe: Timeframe, first_s: int, last_s: int) -> Timeframe | Non
 
 
 class Uncovered(NamedTuple):
-    """Buckets that were requested and not covered, `first_s` to `last_s`.
+    """Buckets `first_s` to `last_s`, requested but not covered.
 
-    `requested_s`: the last time (exchange time). `responses`: how many in a row did not cover them.
+    `requested_s`: exchange time of the last request. `responses`: number in a row that did not cover them.
     """
 
     first_s: int
@@ -102,7 +102,7 @@ class Uncovered(NamedTuple):
         return self.requested_s + RETRY_DELAYS_S[min(self.responses, len(RETRY_DELAYS_S)) - 1]
 
     def outside(self, first_s: int, last_s: int, step: int) -> list[Uncovered]:
-        """What is left of it without the buckets `first_s` to `last_s`."""
+        """The parts of it outside the buckets `first_s` to `last_s`."""
         before = self._replace(last_s=min(self.last_s, first_s - step))
         behind = self._replace(first_s=max(self.first_s, last_s + step))
         return [part for part in (before, behind) if part.first_s <= part.last_s]

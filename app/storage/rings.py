@@ -1,9 +1,9 @@
-"""How candles lie in Redis, and how they are read: many series at once, each as it was at one moment.
+"""Rings: layout of candles in Redis. Reads many series at once, each as of one moment.
 
-A ring is a string of so many records of 56 bytes (its capacity), slot = (start // step) mod capacity, and a trailer of
-16 bytes: revision (u64, grows with every closed candle that is new, different, or no longer provisional), origin (u32,
-UNIX seconds: the bucket before which responses found nothing; 0 while there is none), note on the origin (u32: the
-exchange time of the last such response in UNIX seconds, a multiple of four, plus how many agreed).
+A ring is a string of `capacity` records of 56 bytes, slot = (start // step) mod capacity, and a trailer of 16 bytes:
+revision (u64, grows with every closed candle that is new, different, or no longer provisional), origin (u32, UNIX
+seconds: the bucket before which responses found nothing; 0 if there is none), note on the origin (u32: exchange time of
+the last such response in UNIX seconds, a multiple of four, plus the number of agreeing responses).
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from app.util.batches import batched
 
 TRAILER = struct.Struct("<QII")
 RANGES_PER_READ = 64
-"""Ranges in one answer: enough to save the round trips, few enough not to keep Redis from others."""
+"""Ranges per response: enough to save round trips, few enough not to block Redis."""
 RINGS_PER_READ = 32
-"""Whole rings in one answer: some megabytes."""
+"""Whole rings per response: some megabytes."""
 
 
 class RingReader:
-    """`capacity` is that of most rings; those of other lengths take a second look at first."""
+    """Reads rings. `capacity`: of most rings. Rings of another capacity take a second read the first time."""
 
     def __init__(self, client: Redis, capacity: int) -> None:
         self._client = client
@@ -60,9 +60,9 @@ class RingReader:
             self._other_capacities |= lengths
 
     def _look(self, some: Sequence[tuple[Series, int, int]]) -> list[list[bytes]]:
-        """Of each ring what is behind its slots, and its slots of the range in at most two pieces.
+        """The bytes behind the slots of each ring, and its slots of the range in at most two pieces.
 
-        One transaction: no script, which would copy all that it reads twice.
+        One transaction. A script would copy all data twice.
         """
         commands: list[Command] = []
         counts = []
@@ -76,7 +76,7 @@ class RingReader:
         return [list(islice(answer, count)) for count in counts]
 
     def _lengths(self, many: Sequence[Series]) -> dict[Series, int]:
-        """How many slots the ring of each series has, where there is one."""
+        """Number of slots in the ring of each series that has one."""
         answers = send_pipelined(self._client, [("STRLEN", keys.candles(series)) for series in many])
         raise_first(answers)
         return {series: _slots(length) for series, length in zip(many, answers, strict=True) if length}
@@ -87,7 +87,7 @@ class RingReader:
 
 @lru_cache(maxsize=64)
 def _pieces(capacity: int, step: int, first_s: int, last_s: int) -> list[tuple[int, int]]:
-    """Where the slots of a range lie, in its order: first and last byte of each piece."""
+    """Positions of the slots of a range, in order: first and last byte of each piece."""
     count = min((last_s - first_s) // step + 1, capacity)
     if count <= 0:
         return []
@@ -97,7 +97,7 @@ def _pieces(capacity: int, step: int, first_s: int, last_s: int) -> list[tuple[i
 
 
 def _is_one(trailer: bytes) -> bool:
-    """Whether this is a trailer: nothing is found behind the slots that a ring does not have, or has not all of."""
+    """Whether this is a trailer. Its length differs if the ring is missing or has another capacity."""
     return len(trailer) == TRAILER.size
 
 
@@ -121,7 +121,7 @@ def _view(look: list[bytes], series: Series, first_s: int, last_s: int) -> View:
 
 
 def note_of(origin: Origin) -> int:
-    """How many responses agree on `origin`, and when the last of them came, in one number."""
+    """The number of responses that agree on `origin`, and the time of the last, in one number."""
     return int(origin.seen_s) // 4 * 4 + min(origin.responses, MAX_RESPONSES)
 
 

@@ -1,7 +1,8 @@
-"""Lua scripts as files, sent by their hash and loaded again by themselves after a Redis restart."""
+"""Lua scripts from files, called by hash and loaded again after a Redis restart."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from hashlib import sha1
@@ -21,11 +22,14 @@ Call: TypeAlias = tuple[Sequence[str], Sequence[str | bytes | int]]
 
 @cache
 def source(name: str) -> str:
-    return (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
+    """The text of a script, behind that of the script that its first line names as used."""
+    text = (_FOLDER / f"{name}.lua").read_text(encoding="utf-8")
+    used = re.match(r"-- Uses (\w+)\.lua\n", text)
+    return (_FOLDER / f"{used[1]}.lua").read_text(encoding="utf-8") + text if used else text
 
 
 class Script:
-    """One script, and the Redis on which it runs."""
+    """One script on one Redis."""
 
     def __init__(self, client: Redis, text: str) -> None:
         self._client = client
@@ -33,11 +37,11 @@ class Script:
         self._sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     def __call__(self, keys: Sequence[str], args: Sequence[str | bytes | int] = ()) -> Any:
-        """The answer of the script."""
+        """Run the script and return its response."""
         return self.run_pipelined([(keys, args)])[0]
 
     def run_pipelined(self, calls: Iterable[Call]) -> list[Any]:
-        """The answer to each of `calls`: Redis runs the first while later ones are made."""
+        """The response to each of `calls`. Redis runs the first while later ones are prepared."""
         made: list[Call] = []
         answers = self._sent(calls, made)
         unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
@@ -49,7 +53,7 @@ class Script:
         return answers
 
     def _sent(self, calls: Iterable[Call], made: list[Call]) -> list[Any]:
-        """The answers to `calls`, each of which is put into `made`."""
+        """The responses to `calls`. Appends each call to `made`."""
 
         def commands() -> Iterator[Command]:
             for keys, args in calls:

@@ -1,4 +1,4 @@
-"""Everything that is kept in Redis for one exchange."""
+"""All Redis stores of one exchange."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from app.storage.trust import StreamTrust
 
 
 class Stores:
-    """Each store is made at its first use, and may be shared between threads.
+    """Creates each store at its first use. Stores may be shared between threads.
 
-    `capacity`: candles kept for each series; `events_kept`: events kept for those who read them later.
+    `capacity`: candles kept per series. `events_kept`: events kept for later readers.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Celery's way to Redis: few connections, and each leaves a server which has become a replica (celery #7946).
+"""Celery's Redis transport: few connections, and each closes if its server becomes a replica (celery #7946).
 
-Each of kombu's channels would keep a pool of its own, and open a connection for nothing but its first PING. Here it
-has one only while it waits for tasks, replies or events; all else is sent on those of the process.
+Each kombu channel would keep a separate pool, and open a connection only for its first PING. Here a channel has a
+connection only while it waits for tasks, replies or events. Everything else uses the connections of the process.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ else:
     _Base = object
 
 _clients: WeakValueDictionary[str, Redis] = WeakValueDictionary()
-"""By name: Celery shows its options to others, so they hold plain values only."""
+"""Clients by name. Celery exposes its options, so they contain plain values only."""
 _names = count()
 
 
 def share(app: Celery, client: Redis) -> None:
-    """Have `app` send its commands on the connections of `client`, for as long as that is there."""
+    """Make `app` send its commands on the connections of `client`, as long as `client` exists."""
     name = str(next(_names))
     _clients[name] = client
     app.conf.broker_transport_options = {**app.conf.broker_transport_options, "commands": name}
@@ -41,7 +41,7 @@ class _Frugal(_Base):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
-        del self.client  # that of the first PING: the next one waits on a connection of its own
+        del self.client  # used for the first PING; the next client waits on a separate connection
         self._has_begun = True
 
     def _create_client(self, asynchronous: bool = False) -> Any:

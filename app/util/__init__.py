@@ -1,1 +1,1 @@
-"""Small things that know nothing of candles."""
+"""Helpers that do not depend on candles."""

@@ -1,4 +1,4 @@
-"""Cutting work into pieces."""
+"""Split iterables into batches."""
 
 from __future__ import annotations
 

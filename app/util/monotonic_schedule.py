@@ -1,4 +1,4 @@
-"""Schedules by a clock that nobody sets."""
+"""Celery schedules by the monotonic clock."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _STARTED, _STARTED_S = datetime.now(UTC), time.monotonic()
 
 
 def every(seconds: float) -> schedules.schedule:
-    """Every so many seconds of real time, whatever happens to the machine's clock meanwhile."""
+    """Every `seconds` of real time, even if the machine's clock is set."""
     return schedules.schedule(seconds, nowfun=steady_now)
 
 
 def steady_now() -> datetime:
-    """The time of the machine when this process began, and what has passed since."""
+    """The machine's time when this process began, plus the real time since."""
     return _STARTED + timedelta(seconds=time.monotonic() - _STARTED_S)

@@ -1,6 +1,4 @@
-"""Connections to services that are not ours: to whichever of a host's addresses answers, within one time-out, and by
-one store of trusted certificates.
-"""
+"""Connections to external services: any address that answers, one total time-out, one store of certificates."""
 
 from __future__ import annotations
 
@@ -21,13 +19,13 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 STORES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
-"""Variables that name a file of certificates; without one, those that Mozilla trusts."""
+"""Variables that name a file of certificates; without one, Mozilla's are trusted."""
 
 Option = tuple[int, int, int]
 
 
 def trusted() -> str:
-    """The file of the certificates that are trusted, for the stream and for REST."""
+    """File of the trusted certificates, for the stream and for REST."""
     return next((os.environ[name] for name in STORES if os.environ.get(name)), certifi.where())
 
 
@@ -38,10 +36,10 @@ def connect_any(
     options: Iterable[Option] = (),
     check: Callable[[str], None] = lambda _: None,
 ) -> socket.socket:
-    """A connection to the first address of `host` that answers within `timeout_s`.
+    """Connect to the first address of `host` that answers within `timeout_s`.
 
-    Each has its share of the time, so that one that is silent does not hide the others. `check` raises `OSError` for an
-    address that is not to be used. Raises the last address' error, or `socket.gaierror`.
+    Each address gets a share of the time, so a silent one does not block the others. `check` raises `OSError` for an
+    address that must not be used. Raises the error of the last address, or `socket.gaierror`.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     until_s, last = time.monotonic() + timeout_s, OSError("no address")
@@ -68,8 +66,9 @@ def _connected(made: socket.socket, address: Any, timeout_s: float, options: Ite
 
 
 class InTime:
-    """Mixed into a connection of urllib3: it opens (through a proxy, and with TLS), and the head of an answer comes,
-    each within its time-out as a whole.
+    """Mixin for urllib3 connections with total time-outs, not one per read.
+
+    The time-out holds for connecting (proxy and TLS included), and again for the head of the response.
     """
 
     host: str
@@ -79,7 +78,7 @@ class InTime:
     _is_cut = False
 
     def check(self, address: str) -> None:
-        """Raises `OSError` for an address that is not to be used."""
+        """Raise `OSError` for an address that must not be used."""
 
     def _new_conn(self) -> socket.socket:
         try:
@@ -98,20 +97,20 @@ class InTime:
 
     def _tunnel(self) -> None:
         super()._tunnel()  # type: ignore[misc]
-        if self._is_cut:  # for http.client the end of the connection is one of the proxy's answer, too
+        if self._is_cut:  # http.client takes the closed connection for the end of the proxy's response
             raise TimeoutError("no connection in time")
 
     def getresponse(self) -> Any:
         with self._in_time("no answer in time"):
             response = super().getresponse()  # type: ignore[misc]
-        if self._is_cut:  # for http.client the end of the connection is one of a head, too
+        if self._is_cut:  # http.client takes the closed connection for the end of the head
             response.close()
             raise TimeoutError("no answer in time")
         return response
 
     @contextmanager
     def _in_time(self, otherwise: str) -> Iterator[None]:
-        """What the block reads comes in time, or the connection is cut: a socket's time-out is that of each read."""
+        """Cut the connection if the block exceeds the time-out: a socket's time-out holds for each single read."""
         self._is_cut = False
         cut = threading.Timer(self._seconds, self._cut)
         cut.daemon = True
@@ -126,7 +125,7 @@ class InTime:
             cut.cancel()
 
     def __str__(self) -> str:
-        """As errors name it."""
+        """Name in errors."""
         return f"{self.host}:{self.port}"
 
     @property
@@ -141,7 +140,7 @@ class InTime:
 
 
 DEFAULT_TIMEOUT_S = 60.0
-"""For a connection whose time-out nobody has said."""
+"""For connections without a given time-out."""
 
 
 class InTimeHttp(InTime, HTTPConnection):
@@ -170,10 +169,10 @@ class _Adapter(HTTPAdapter):
 
 
 def session() -> Session:
-    """A session of requests on such connections. It takes proxies from the environment, and no passwords from files."""
+    """A requests session on such connections. It uses proxies from the environment, but no passwords from files."""
     made = Session()
     made.verify = trusted()
-    made.auth = lambda request: request  # or ~/.netrc would be asked
+    made.auth = lambda request: request  # otherwise ~/.netrc is read
     for scheme in ("http://", "https://"):
         made.mount(scheme, _Adapter())
     return made

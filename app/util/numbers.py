@@ -1,4 +1,4 @@
-"""Numbers as people and exchanges write them: plain decimals, never with an exponent. Pure."""
+"""Numbers as plain decimals, never with an exponent. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d[\d.]*e[+-]?\d+')
 
 
 def plain(value: float) -> str:
-    """The shortest decimals that are read as `value` again: 0.0000000166, 959108004, 1234567.12345."""
+    """The shortest decimal that parses back to `value`: 0.0000000166, 959108004, 1234567.12345."""
     text = repr(float(value))
     if text.endswith(".0"):
         return text[:-2]
@@ -21,13 +21,13 @@ def plain(value: float) -> str:
 
 
 def plain_json(value: Any) -> bytes:
-    """`value` as JSON. Its numbers have no exponent."""
+    """`value` as JSON, with numbers without exponents."""
     return without_exponents(orjson.dumps(value))
 
 
 def without_exponents(body: bytes) -> bytes:
-    """The same JSON with plain numbers; strings stay as they are."""
-    # Few answers have an exponent anywhere: to look for one takes a hundredth of what it takes to write them all anew.
+    """The same JSON with plain numbers; strings are unchanged."""
+    # Few responses contain an exponent. Searching for one takes a hundredth of the time of rewriting all numbers.
     return _TOKEN.sub(_plain, body) if _EXPONENT.search(body) else body
 
 
@@ -37,5 +37,5 @@ def _plain(token: re.Match[bytes]) -> bytes:
 
 
 def fragment(value: float) -> orjson.Fragment:
-    """`value` as a plain number within JSON."""
+    """`value` as a plain number to embed in JSON."""
     return orjson.Fragment(plain(value))

@@ -1,4 +1,4 @@
-"""A wish to end that a signal handler may tell."""
+"""Async-signal-safe stop flag (self-pipe)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from math import ceil
 
 
 class Stop:
-    """Like `threading.Event`, whose lock its wait holds for a moment: a signal handler that sets it just then, in the
-    same thread, stands still for ever. This is a pipe into which one byte is written, and which nobody empties.
+    """Flag like `threading.Event`, but safe to set in a signal handler: one byte is written to a pipe and never read.
+
+    `Event.wait` briefly holds a lock. A handler in the same thread that sets the event at that moment deadlocks.
     """
 
     def __init__(self) -> None:
@@ -20,7 +21,7 @@ class Stop:
         weakref.finalize(self, _close, self._read, self._write)
 
     def set(self) -> None:
-        """From any thread or signal handler; more than once changes nothing."""
+        """Set the flag, from any thread or signal handler. Idempotent."""
         if not self._is_set:
             self._is_set = True
             os.write(self._write, b".")
@@ -29,11 +30,11 @@ class Stop:
         return self._is_set
 
     def wait(self, timeout_s: float) -> bool:
-        """Returns when it is set, or after `timeout_s` real seconds; whether it is set."""
+        """Wait up to `timeout_s` real seconds for the flag. Returns whether it is set."""
         poll = select.poll()
         poll.register(self._read, select.POLLIN)
         if poll.poll(ceil(1000 * max(0.0, timeout_s))):
-            self._is_set = True  # where it was another process that set it, from which this one was forked
+            self._is_set = True  # the process from which this one was forked may have set it
         return self._is_set
 
 

@@ -1,4 +1,4 @@
-"""Points in time as people and programs write them."""
+"""Parse and format points in time."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from app.errors import InvalidInput
 
 
 def parse_time(text: str) -> int:
-    """UNIX seconds of `text`: a whole number of them, or ISO 8601 (`2025-01-31T12:00:00Z`; UTC where no zone is named).
+    """UNIX seconds of `text`: whole UNIX seconds, or ISO 8601 (`2025-01-31T12:00:00Z`; UTC if no zone is given).
 
-    Raises `InvalidInput` where it is neither, or not a whole second from 1970 to 2106.
+    Raises `InvalidInput` if it is neither, or not a whole second from 1970 to 2106.
     """
     seconds = int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else _from_iso(text)
     if not 0 <= seconds < 2**32:
@@ -27,10 +27,10 @@ def _from_iso(text: str) -> int:
         return int(moment.timestamp())
     except (ValueError, OverflowError):
         raise InvalidInput(
-            f"{text[:40]!r} is no time: use whole UNIX seconds (1738324800) or ISO 8601 (2025-01-31T12:00:00Z)"
+            f"{text[:40]!r} is not a time: use whole UNIX seconds (1738324800) or ISO 8601 (2025-01-31T12:00:00Z)"
         ) from None
 
 
 def shown(seconds: float) -> str:
-    """`seconds` (UNIX) for people: `2025-01-31 12:00:00` in UTC."""
+    """Format `seconds` (UNIX) in UTC: `2025-01-31 12:00:00`."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,1 +1,1 @@
-"""HTTP: the API, and the pages for people."""
+"""HTTP: the API and the web pages."""

@@ -1,4 +1,4 @@
-"""`/v1/alerts`: what was found, newest first; `/v1/alert-channels`: who carries it, and how they are doing."""
+"""`/v1/alerts`: alerts, newest first; `/v1/alert-channels`: the channels that deliver them, and their state."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class AlertQuery(BaseModel):
 
     product: str | None = Field(None, max_length=40, description="Only this product; case does not matter.")
     timeframe: Timeframe | None = Field(None, description="Only this timeframe.")
-    rule: str | None = Field(None, max_length=40, description="Only what the rule of this name found.")
+    rule: str | None = Field(None, max_length=40, description="Only alerts of this rule.")
     since: Moment | None = Field(None, description="Only bars that ended then or later: UNIX seconds or ISO 8601.")
     limit: int = Field(100, ge=1, le=MAX_ALERTS, description="Alerts on a page.")
-    cursor: str | None = Field(None, max_length=300, description="`next` of the page before.")
+    cursor: str | None = Field(None, max_length=300, description="`next` of the previous page.")
 
     @model_validator(mode="before")
     @classmethod
@@ -33,7 +33,7 @@ class AlertQuery(BaseModel):
 
 
 class AlertRow(BaseModel):
-    id: str = Field(description="The same for ever: rule, product, timeframe, start.")
+    id: str = Field(description="Permanent: rule, product, timeframe, start.")
     title: str
     rule: str
     kind: Literal["level", "reversal", "stage", "price"]
@@ -42,20 +42,20 @@ class AlertRow(BaseModel):
     timeframe: Timeframe
     start: int = Field(description="Start of the bar, UNIX seconds.")
     end: int = Field(description="End of the bar, UNIX seconds.")
-    event: dict[str, Any] = Field(description="What happened: level, zone, stages or price, and the direction.")
+    event: dict[str, Any] = Field(description="The event: level, zone, stages or price, and the direction.")
     price: float = Field(description="Close of the bar, in quote currency.")
     macdv: float | None
     signal: float | None
     histogram: float | None
     stage: Stage | None
-    timeframes: dict[str, dict[str, Any] | None] = Field(description="MACD-V and stage of each, as the bar ended.")
-    bias: str = Field(description="Bullish, Bearish or Neutral: which way the timeframes lean together.")
+    timeframes: dict[str, dict[str, Any] | None] = Field(description="MACD-V and stage of each, at the bar's end.")
+    bias: str = Field(description="Bullish, Bearish or Neutral: the direction of all timeframes together.")
     confirmed: bool = Field(description="Whether REST had confirmed the bar when the alert was raised.")
-    candles: int = Field(description="Candles that the values rest on.")
+    candles: int = Field(description="Candles behind the values.")
     definition: str = Field(description="Changes with the settings of the rule.")
     state: Literal["stands", "withdrawn"] = Field(description="Withdrawn: a corrected candle has made it wrong.")
     withdrawn_at: int | None = Field(description="Exchange time, UNIX seconds.")
-    deliveries: dict[str, dict[str, Any]] = Field(description="By channel and kind of message: what became of it.")
+    deliveries: dict[str, dict[str, Any]] = Field(description="By channel and kind of message: its delivery.")
 
 
 class AlertsAnswer(BaseModel):
@@ -67,7 +67,7 @@ class ChannelRow(BaseModel):
     channel: str
     kind: str
     state: Literal["working", "paused", "disabled"]
-    reason: str | None = Field(description="What went wrong last.")
+    reason: str | None = Field(description="The last error.")
     waiting: int = Field(description="Messages that have not been sent yet.")
     done: int
     dropped: int = Field(description="Messages that were not sent, such as withdrawn alerts.")
@@ -97,7 +97,7 @@ def router(context: Context) -> APIRouter:
 
     @routes.get("/alert-channels", responses={200: {"model": ChannelsAnswer}, 503: ERRORS[503]})
     def channels() -> Response:
-        """The channels that carry alerts, and whether they work."""
+        """The channels that deliver alerts, and their state."""
         return json_answer({"channels": channel_rows(context.deliveries, context.alert_settings)})
 
     return routes

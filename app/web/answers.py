@@ -1,4 +1,4 @@
-"""How an answer leaves: JSON straight from plain values, without a model in between."""
+"""Responses: JSON directly from plain values, without a model in between."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.util.numbers import plain_json
 
 JSON = "application/json"
 FRESH = {"Cache-Control": "no-store"}
-"""Never to be cached, because the next second may know more."""
+"""Never cached: the data may change within a second."""
 
 
 def json_answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -26,6 +26,6 @@ def json_answer(value: Any, status: int = 200, headers: dict[str, str] | None = 
 
 
 def long_answer(value: dict[str, Any], name: str) -> Response:
-    """`value` as JSON, its field `name` last: pieces of JSON, each made when the client has taken those before."""
+    """`value` as streamed JSON. Its field `name` comes last, in pieces that are made as the client reads."""
     head = plain_json({k: v for k, v in value.items() if k != name})[:-1] + b"," + plain_json(name) + b":"
     return StreamingResponse(chain((head,), value[name], (b"}",)), media_type=JSON, headers=FRESH)

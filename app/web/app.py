@@ -1,4 +1,4 @@
-"""The web application: its routes, its errors, and the bounds on what it takes on at once."""
+"""The web application: its routes, errors and limits."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from fastapi import FastAPI
 
 from app.context import Context
 from app.query.lookup import Lookup
-from app.query.status import Status, read_status
+from app.query.status import read_status
 from app.storage.events import EventStream
 from app.storage.forming import FormingFeed
-from app.util.caches import TtlValue
+from app.util.caches import kept_for
 from app.web import alerts, corrections, data, docs, errors, health, openapi, overview, pages
 from app.web.concurrency_limit import ConcurrencyLimitMiddleware
 from app.web.host_check import HostCheckMiddleware
@@ -22,14 +22,14 @@ from app.web.token_auth import TokenAuthMiddleware
 VERSION = "0.1.0"
 
 STATUS_FOR_S = 0.5
-"""Reading the whole state is work; many who ask at once get the same answer."""
+"""Reading the whole state is expensive: concurrent requests share one answer."""
 
 ABOUT = """Candles and MACD-V of every followed product, as they are in the cache. Times are UNIX seconds of the
 exchange's clock. Every error has the same shape; `503` comes with `Retry-After`."""
 
 
 def create_app(context: Context) -> FastAPI:
-    """An application that answers from the Redis of `context`, whose calls must end by themselves in a few seconds."""
+    """The application. It reads from the Redis of `context`, whose calls must time out within a few seconds."""
     app = FastAPI(
         title="Candlewick",
         version=VERSION,
@@ -40,7 +40,7 @@ def create_app(context: Context) -> FastAPI:
     )
     lookup = Lookup(context, context.settings.timeframes)
     app.state.hub = Hub(EventStream(context.redis), FormingFeed(context.redis, context.exchange))
-    status: TtlValue[Status] = TtlValue(lambda: read_status(context, context.settings), STATUS_FOR_S)
+    status = kept_for(STATUS_FOR_S, lambda: read_status(context, context.settings))
     errors.install(app)
     app.add_middleware(ConcurrencyLimitMiddleware)
     if context.settings.web_token:

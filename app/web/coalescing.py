@@ -1,4 +1,4 @@
-"""Questions that come while others are being answered are answered together, by one look at Redis."""
+"""Coalesces requests: all that arrive during a read of Redis are answered by the next read."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Answer = TypeVar("Answer")
 
 
 class RequestCoalescer(Generic[Question, Answer]):
-    """Lives in one event loop. `read` runs in a thread, one look at a time; it answers each question, in their order.
+    """Bound to one event loop. `read` runs in a thread, one call at a time; it answers the questions in order.
 
-    A look takes all that was asked before it began, and nothing later: no answer is older than its question. The same
-    question of many is looked at once. An answer that is an exception is raised to who asked; one that `read` raises,
-    to all who wait by then, so that nobody waits for Redis longer than one look does.
+    A call takes all questions that came before it began, and no later ones: no answer is older than its question. Equal
+    questions are read once. An answer that is an exception is raised to its callers. An exception from `read` is raised
+    to all callers that wait by then, so that none waits for Redis longer than one call.
     """
 
     def __init__(self, read: Callable[[Sequence[Question]], Sequence[Answer | Exception]]) -> None:
@@ -31,13 +31,13 @@ class RequestCoalescer(Generic[Question, Answer]):
             future = self._waiting[question] = asyncio.get_running_loop().create_future()
         if self._reading is None:
             self._reading = asyncio.create_task(self._read_on())
-        answer = await asyncio.shield(future)  # one who goes away does not take it from the others
+        answer = await asyncio.shield(future)  # a cancelled caller does not cancel the others
         if isinstance(answer, Exception):
             raise answer
         return answer
 
     async def _read_on(self) -> None:
-        """Look until nobody waits."""
+        """Read until none waits."""
         loop = asyncio.get_running_loop()
         try:
             while asked := self._take():
@@ -53,6 +53,6 @@ class RequestCoalescer(Generic[Question, Answer]):
             self._reading = None
 
     def _take(self) -> dict[Question, asyncio.Future[Answer | Exception]]:
-        """All who wait; from now on nobody does."""
+        """Take all waiting questions."""
         taken, self._waiting = self._waiting, {}
         return taken

@@ -1,4 +1,4 @@
-"""How much is taken on at once: beyond that a client is told at once, instead of waiting for ever."""
+"""Limits concurrent requests: above the limit, a client gets an error at once and does not wait."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.web.errors import RETRY_AFTER_S, error_answer
 
 AT_ONCE = 80
-"""Requests in work or waiting: twice as many as there are threads, so nobody waits for more than one other."""
+"""Running and waiting requests: twice the number of threads, so that each waits for at most one other."""
 
 ALWAYS = ("/healthz",)
-"""What is answered without Redis, and however busy the process is."""
+"""Paths served without Redis, however busy the process is."""
 
 ENDLESS = ("/v1/stream",)
-"""What takes no thread while it lasts, and has a bound of its own."""
+"""Paths that hold no thread and have a separate limit."""
 
 
 class ConcurrencyLimitMiddleware:
-    """Middleware that refuses what comes on top of `at_once` unfinished requests."""
+    """Middleware that refuses requests above `at_once` unfinished ones."""
 
     def __init__(self, app: ASGIApp, at_once: int = AT_ONCE) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""`/v1/corrections`: which candles had to be replaced, and when everything was last compared with REST."""
+"""`/v1/corrections`: candles that were replaced, and the time of the last comparison with REST."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Correction(BaseModel):
     timeframe: Timeframe
     start: int
     exchange_ms: int = Field(description="When it was noticed, on the exchange's clock.")
-    fields: list[str] = Field(description="What differs.")
+    fields: list[str] = Field(description="Fields that differ.")
     before: dict[str, Any]
     after: dict[str, Any]
 
 
 class CorrectionsAnswer(BaseModel):
     scanned_ms: int | None = Field(description="Slot of exchange time of the last scan; null before the first.")
-    reconciled_ms: int | None = Field(description="The same of the last comparison with REST.")
+    reconciled_ms: int | None = Field(description="The same for the last comparison with REST.")
     corrections: list[Correction] = Field(description="Newest first.")
 
 
@@ -35,8 +35,8 @@ def router(context: Context) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["health"])
 
     @routes.get("/corrections", responses={200: {"model": CorrectionsAnswer}, 400: ERRORS[400], 503: ERRORS[503]})
-    def corrections(limit: Annotated[int, Query(ge=1, le=1000, description="The newest so many.")] = 100) -> Response:
-        """The newest candles that were replaced, with what was there before and why."""
+    def corrections(limit: Annotated[int, Query(ge=1, le=1000, description="How many, at most.")] = 100) -> Response:
+        """The newest replaced candles, with the values before and the cause."""
         settings = context.settings
         return json_answer(
             {

@@ -18,9 +18,9 @@ from app.web.queries import CandleQuery, IndicatorQuery
 from app.web.schemas import CandlesAnswer, ErrorAnswer, IndicatorsAnswer, ProductsAnswer
 
 ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"model": ErrorAnswer, "description": "A parameter is wrong; the message says which and why."},
+    400: {"model": ErrorAnswer, "description": "Invalid parameter; the message names it and the reason."},
     404: {"model": ErrorAnswer, "description": "The product or timeframe is not followed here."},
-    503: {"model": ErrorAnswer, "description": "Redis cannot be read, or there is no data yet: try again."},
+    503: {"model": ErrorAnswer, "description": "Redis is unavailable, or there is no data yet: try again."},
     "default": {"model": ErrorAnswer, "description": "Any other error, in the same shape."},
 }
 
@@ -45,7 +45,7 @@ def router(lookup: Lookup) -> APIRouter:
     async def candles(product: Product, query: Annotated[CandleQuery, Query()]) -> Response:
         """Candles of one product, oldest first, the forming one included."""
         limit = query.limit or WINDOW
-        if query.start is None and query.end is None and limit <= WINDOW:  # what nearly everybody asks for
+        if query.start is None and query.end is None and limit <= WINDOW:  # nearly every request
             return json_answer(await together.ask(Newest(product, query.timeframe, limit)))
         found = await run_in_threadpool(
             lookup.candles,
@@ -60,7 +60,7 @@ def router(lookup: Lookup) -> APIRouter:
 
     @routes.get("/indicators/{product}", responses={200: {"model": IndicatorsAnswer}, **ERRORS})
     def indicators(product: Product, query: Annotated[IndicatorQuery, Query()]) -> Response:
-        """MACD-V of one product's newest closed candles, oldest first, and what the values rest on."""
+        """MACD-V of one product's newest closed candles, oldest first, and the basis of the values."""
         return json_answer(lookup.indicators(product, query.timeframe, limit=query.limit))
 
     return routes

@@ -1,4 +1,4 @@
-"""`/docs`: every route of the API, made from its OpenAPI description, to read and to try; it asks no other host."""
+"""`/docs`: every route of the API, from its OpenAPI description, to read and to try. Needs no other host."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _form(path: str, parameters: list[dict[str, Any]]) -> str:
 
 
 def _example(operation: dict[str, Any]) -> str:
-    """An answer that is no JSON, where there is one: it may be without end, so it is shown and not tried."""
+    """The example of an answer that is not JSON, if any. It may be endless, so it is only shown."""
     kinds = operation["responses"]["200"].get("content", {})
     texts = [kind["example"] for name, kind in kinds.items() if name != "application/json" and "example" in kind]
     return "".join(f"<pre>{escape(text)}</pre>" for text in texts)
@@ -99,7 +99,7 @@ def _schema(name: str, schema: dict[str, Any]) -> str:
 
 
 def _prose(text: str) -> str:
-    """`text` as HTML, with what stands between backticks as code."""
+    """`text` as HTML; text between backticks becomes code."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
@@ -117,6 +117,6 @@ def _type(schema: dict[str, Any]) -> str:
 
 
 def _link(text: str) -> str:
-    """`text` with its last word as a link to that schema, where it is one's name."""
+    """`text` as HTML; its last word becomes a link if it names a schema."""
     head, _, last = text.rpartition(" ")
     return f'{escape(head)} <a href="#{escape(last)}">{escape(last)}</a>' if last[:1].isupper() else escape(text)

@@ -1,4 +1,4 @@
-"""Every error that a client can get, in one shape: `{"error": {"code", "message", "retry_after_s"?}}`."""
+"""Every error response, in one shape: `{"error": {"code", "message", "retry_after_s"?}}`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.web.answers import json_answer
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 1
-"""When a client whose request met an outage may ask again."""
+"""Delay until a client may retry after an outage."""
 
 
 def error_answer(
@@ -34,7 +34,7 @@ def error_answer(
 
 
 def install(app: FastAPI) -> None:
-    """Have `app` answer every exception in the one shape."""
+    """Make `app` answer every exception in that shape."""
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(CandlewickError, _own_error)
     app.add_exception_handler(RedisError, _redis_away)
@@ -51,12 +51,12 @@ def _problem(error: Mapping[str, object]) -> str:
     """One of pydantic's errors as a sentence that begins with the parameter's name."""
     place = error["loc"]
     names = [part for part in place if isinstance(part, str)] if isinstance(place, tuple) else []
-    name = names[-1] if names else "request"  # behind the name may stand which of several values it is
+    name = names[-1] if names else "request"  # an index may follow the name
     if error["type"] == "extra_forbidden":
-        return f"{name[:40]}: no such parameter; /docs lists them"
+        return f"{name[:40]}: no such parameter; see /docs"
     if error["type"] == "value_error":
         return f"{name}: {str(error['msg']).removeprefix('Value error, ')}"
-    return f"{name}: {error['msg']} (it is {repr(error['input'])[:60]})"
+    return f"{name}: {error['msg']} (got {repr(error['input'])[:60]})"
 
 
 def _own_error(_: Request, error: Exception) -> Response:
@@ -70,8 +70,8 @@ def _own_error(_: Request, error: Exception) -> Response:
 
 
 def _redis_away(_: Request, error: Exception) -> Response:
-    log.warning("Redis cannot be read: %s", error)
-    message = str(error) if isinstance(error, EXPLAINED) else "Redis cannot be read now"
+    log.warning("cannot read from Redis: %s", error)
+    message = str(error) if isinstance(error, EXPLAINED) else "cannot read from Redis"
     return error_answer(503, "redis_unavailable", message, retry_after_s=RETRY_AFTER_S)
 
 
@@ -80,12 +80,12 @@ def _http_error(request: Request, error: Exception) -> Response:
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
     message = str(error.detail)
     if error.status_code == 404:
-        message = f"there is nothing at {request.url.path[:80]}; /docs lists what there is"
+        message = f"no route at {request.url.path[:80]}; see /docs"
     if error.status_code == 405:
-        message = f"{request.method[:20]} is not possible here; data is only read"
+        message = f"{request.method[:20]} is not allowed: this API is read-only"
     return error_answer(error.status_code, code, message, headers=error.headers)
 
 
 def _bug(_: Request, error: Exception) -> Response:
-    # The server logs the traceback; a client learns nothing of the inside.
-    return error_answer(500, "internal_error", f"a bug in this program ({type(error).__name__}); its log says where")
+    # The server logs the traceback; the client gets only the type.
+    return error_answer(500, "internal_error", f"internal error ({type(error).__name__}): see the log of the server")

@@ -1,7 +1,7 @@
-"""What every answer tells a browser, whoever made it: nothing from elsewhere, nowhere else, nothing guessed.
+"""Security headers of every response: no content from other hosts, no requests to them, no guessed content types.
 
-There is no Strict-Transport-Security: this server does not speak TLS, and without that a browser ignores it. Whatever
-speaks TLS in front of it knows whether its whole host is HTTPS for good, and sets it.
+Strict-Transport-Security is not set: this server does not support TLS, and browsers ignore the header without it. The
+TLS proxy in front of it knows whether the whole host is always HTTPS, and sets it.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""`/healthz`, `/readyz`, `/v1/status`: is the process alive, is the data ready, and how is everything?"""
+"""`/healthz`, `/readyz`, `/v1/status`: liveness of the process, readiness of the data, complete status."""
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from fastapi import APIRouter, Response
 
 from app.query.status import Status
-from app.util.caches import TtlValue
 from app.web.answers import json_answer
 from app.web.schemas import Alive, ErrorAnswer, ReadinessAnswer
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Changes:
-    """Tells the log when ready turns into not ready, and back, as far as somebody asks."""
+    """Logs each change between ready and not ready that a request observes."""
 
     def __init__(self) -> None:
         self._was_ready: bool | None = None
@@ -31,28 +31,28 @@ class Changes:
             log.warning("%s", now.summary)
 
 
-def router(status: TtlValue[Status]) -> APIRouter:
+def router(status: Callable[[], Status]) -> APIRouter:
     routes = APIRouter(tags=["health"])
     changes = Changes()
 
     @routes.head("/healthz", include_in_schema=False)
     @routes.get("/healthz", responses={200: {"model": Alive}})
     async def healthz() -> Response:
-        """200 as long as this process serves, whatever the data is like."""
+        """200 as long as this process serves, regardless of the data."""
         return json_answer({"status": "alive"})
 
     @routes.head("/readyz", include_in_schema=False)
     @routes.get("/readyz", responses={200: {"model": ReadinessAnswer}, 503: {"model": ReadinessAnswer}})
     def readyz() -> Response:
         """200 only while the data is complete and current; else 503 with the reasons."""
-        now = status.get()
+        now = status()
         changes.note(now)
         answer = {"ready": now.ready, "summary": now.summary, "reasons": now.reasons}
         return json_answer(answer) if now.ready else json_answer(answer, 503, {"Retry-After": "1"})
 
     @routes.get("/v1/status", responses={200: {"model": Status}, 503: {"model": ErrorAnswer}})
     def state() -> Response:
-        """Everything that is known of this installation's state."""
-        return json_answer(status.get().model_dump(mode="json"))
+        """The complete state of this installation."""
+        return json_answer(status().model_dump(mode="json"))
 
     return routes

@@ -1,7 +1,7 @@
-"""Under which names a server without a token answers: those of this machine, and those that a setting adds.
+"""Host names that a server without a token answers: the names of this machine, and names that a setting adds.
 
-Whoever owns a name can have it mean 127.0.0.1 (DNS rebinding), and so have a page in a browser of this machine read
-what this server says. Such a request names the foreign host. With a token there is nothing to read without it.
+The owner of a domain can point it to 127.0.0.1 (DNS rebinding), so that a page in a browser on this machine can read
+from this server. Such a request names the foreign host. A server with a token needs no such check.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from app.web.errors import error_answer
 
 
 class HostCheckMiddleware:
-    """Middleware that refuses requests to any other name than this machine's, and `names`."""
+    """Middleware that refuses requests to names other than this machine's and `names`."""
 
     def __init__(self, app: ASGIApp, names: Iterable[str]) -> None:
         self._app = app
@@ -24,7 +24,7 @@ class HostCheckMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not all(self._is_ours(host) for host in _hosts(scope)):
-            why = "this server does not answer under that name: add it to WEB_HOSTS, or set a WEB_TOKEN"
+            why = "this host name is not allowed: add it to WEB_HOSTS, or set WEB_TOKEN"
             await error_answer(421, "unknown_host", why)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -38,7 +38,7 @@ class HostCheckMiddleware:
 
 
 def _hosts(scope: Scope) -> list[str]:
-    """What the request says it is for; nothing, as from programs that speak HTTP/1.0, is nobody's page."""
+    """The Host headers. Without one (programs with HTTP/1.0), the request is not from a page."""
     return [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
 
 

@@ -1,4 +1,4 @@
-"""The API's description, made complete: an example of every answer, how to authenticate, no answer that never comes."""
+"""Completes the API's description: an example of every answer, authentication, no answers that are never sent."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from fastapi import FastAPI
 
 TAGS = [
     {"name": "data", "description": "Products, candles, indicators, corrections."},
-    {"name": "alerts", "description": "What the alert rules found, and the channels that carry it."},
-    {"name": "stream", "description": "Everything new, as it happens."},
+    {"name": "alerts", "description": "Alerts, and the channels that deliver them."},
+    {"name": "stream", "description": "Events as they happen."},
     {"name": "health", "description": "Whether the data can be trusted, for people, programs and Prometheus."},
 ]
 
 SCHEMES = {
-    "token": {"type": "http", "scheme": "bearer", "description": "WEB_TOKEN, where the server has one."},
+    "token": {"type": "http", "scheme": "bearer", "description": "WEB_TOKEN, if the server has one."},
     "password": {"type": "http", "scheme": "basic", "description": "The same as a password, with any name."},
 }
 
 
 TOO_OFTEN = {
-    "description": "This client asks too often; `Retry-After` says for how long to wait.",
+    "description": "Too many requests from this client; `Retry-After` has the wait in seconds.",
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}}},
 }
 
@@ -35,7 +35,7 @@ def examples() -> dict[str, Any]:
 
 
 def install(app: FastAPI, *, needs_token: bool) -> None:
-    """Have `app.openapi()` give the complete description."""
+    """Make `app.openapi()` return the complete description."""
     made = app.openapi
 
     def complete() -> dict[str, Any]:
@@ -53,7 +53,7 @@ def _complete(description: dict[str, Any], *, needs_token: bool) -> None:
             components["schemas"][name]["examples"] = [example]
     for methods in description["paths"].values():
         for operation in methods.values():
-            operation["responses"].pop("422", None)  # what is invalid is answered with 400
+            operation["responses"].pop("422", None)  # invalid requests get a 400
             operation["responses"]["429"] = TOO_OFTEN
     for name in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(name, None)

@@ -1,7 +1,8 @@
-"""`/v1/overview` and `/v1/summary`: what a page needs at once, in one cheap answer each."""
+"""`/v1/overview` and `/v1/summary`: the data of a page, in one cheap answer each."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -12,12 +13,12 @@ from app.market.timeframes import Timeframe
 from app.query.overview import read_overview
 from app.query.status import Status
 from app.query.status.model import Start
-from app.util.caches import TtlValue
+from app.util.caches import kept_for
 from app.web.answers import json_answer
 from app.web.schemas import ErrorAnswer
 
 OVERVIEW_FOR_S = 0.5
-"""Many who look at once get the same answer."""
+"""Concurrent requests share one answer."""
 
 
 class OverviewTimeframe(BaseModel):
@@ -28,17 +29,17 @@ class OverviewTimeframe(BaseModel):
 class OverviewRow(BaseModel):
     product: str = Field(examples=["BTC-USD"])
     refused: str | None = Field(description="Why the exchange does not deliver it.")
-    price: float | None = Field(description="Newest known price, of the forming candle where there is one.")
+    price: float | None = Field(description="Newest known price, of the forming candle if there is one.")
     change: float | None = Field(description="Against the price of 24 hours ago: 0.01 is one per cent up.")
     newest: int | None = Field(description="Start of the newest closed candle of 5m, UNIX seconds.")
     latest: dict[str, dict[str, Any] | None] = Field(
-        description="By timeframe: `start`, `macdv`, `histogram` and `stage`, as far as they exist."
+        description="By timeframe: `start`, `macdv`, `histogram` and `stage`, if they exist."
     )
 
 
 class OverviewAnswer(BaseModel):
     exchange: str
-    exchange_ms: int | None = Field(description="The exchange's clock, UNIX milliseconds; null until it was heard.")
+    exchange_ms: int | None = Field(description="The exchange's clock, UNIX milliseconds; null until received.")
     settling_seconds: float
     timeframes: list[OverviewTimeframe]
     products: list[OverviewRow]
@@ -55,20 +56,20 @@ class Summary(BaseModel):
     start: Start
 
 
-def router(context: Context, status: TtlValue[Status]) -> APIRouter:
+def router(context: Context, status: Callable[[], Status]) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["data"])
-    overview: TtlValue[dict[str, Any]] = TtlValue(lambda: read_overview(context, context.settings), OVERVIEW_FOR_S)
-    away: dict[int | str, dict[str, Any]] = {503: {"model": ErrorAnswer, "description": "Redis cannot be read."}}
+    overview = kept_for(OVERVIEW_FOR_S, lambda: read_overview(context, context.settings))
+    away: dict[int | str, dict[str, Any]] = {503: {"model": ErrorAnswer, "description": "Redis is unavailable."}}
 
     @routes.get("/overview", responses={200: {"model": OverviewAnswer}, **away})
     def every_product() -> Response:
-        """Every product with price, change of a day, and the newest MACD-V of each timeframe."""
-        return json_answer(overview.get())
+        """Every product with price, 24 h change, and the newest MACD-V of each timeframe."""
+        return json_answer(overview())
 
     @routes.get("/summary", responses={200: {"model": Summary}, **away})
     def in_short() -> Response:
-        """The sentence of `/v1/status`, the clock, and how far the first filling has come. Always 200, ready or not."""
-        return json_answer(_summary(status.get()))
+        """The summary of `/v1/status`, the clock, and progress of the initial backfill. Always 200, ready or not."""
+        return json_answer(_summary(status()))
 
     return routes
 

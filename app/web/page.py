@@ -20,11 +20,11 @@ def page(
     asks: Iterable[str] = (),
     data: Mapping[str, str] | None = None,
 ) -> Response:
-    """A whole page around `main`, HTML in which everything from outside has been escaped.
+    """A whole page around `main`: HTML in which all external data is escaped.
 
-    `here`: the entry of the navigation that it belongs to. `scripts` and `modules`: names in /static/; the first of the
-    modules is run, the others are what it imports. `asks`: what it will ask for first: all of that is fetched at the
-    same time. `data`: what the modules are told, as attributes of the body.
+    `here`: the page's entry in the navigation. `scripts` and `modules`: names in /static/; the first module is run, the
+    others are its imports. `asks`: the paths that it requests first; they are preloaded in parallel. `data`: values for
+    the modules, as attributes of the body.
     """
     told = "".join(f' data-{name}="{escape(value)}"' for name, value in (data or {}).items())
     loaded = "".join(f'<script src="/static/{name}" defer></script>' for name in scripts)
@@ -38,7 +38,7 @@ def page(
         f"<title>{escape(title)}</title>"
         '<link rel="icon" href="/static/icon.svg" type="image/svg+xml"><link rel="stylesheet" href="/static/app.css">'
         f'<script src="/static/theme.js"></script>{loaded}</head>'
-        f'<body{told}><a class="skip" href="#main">Skip to the content</a>{_header(here)}'
+        f'<body{told}><a class="skip" href="#main">Skip to content</a>{_header(here)}'
         f'<main id="main" tabindex="-1">{main}</main></body></html>'
     )
     return Response(html, media_type="text/html", headers={"Cache-Control": "no-store"})

@@ -1,4 +1,4 @@
-"""The pages for people, and the files that they load. Each is a frame that its ES module fills from the API."""
+"""The web pages and the files that they load. Each page is a frame that its ES module fills from the API."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FILE_HEADERS = {"Cache-Control": "no-cache"}
 BANNER = (
     '<p id="summary" class="say" role="status">Reading the state of the data …</p>'
     '<div id="start" class="start" hidden><progress></progress><span></span></div>'
-    "<noscript>These pages need JavaScript; /v1/status and /v1/overview say the same as JSON.</noscript>"
+    "<noscript>These pages need JavaScript; /v1/status and /v1/overview have the data as JSON.</noscript>"
 )
 
 
@@ -38,7 +38,7 @@ def install(app: FastAPI, settings: Settings) -> None:
 
 
 class _Files(StaticFiles):
-    """Files that a browser may keep, but asks about each time: after an upgrade nobody runs half of the old pages."""
+    """Files that a browser caches but revalidates each time, so that an upgrade does not leave old ones in use."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         answer = await super().get_response(path, scope)
@@ -50,7 +50,7 @@ def _router(app: FastAPI, settings: Settings) -> APIRouter:
     routes = APIRouter(include_in_schema=False)
 
     def told() -> dict[str, str]:
-        """Which parts of the API there are: a page never asks for one that there is not."""
+        """The available parts of the API: a page never requests a missing one."""
         paths = app.openapi()["paths"]
         known = {"stream": "/v1/stream", "alerts": "/v1/alerts"}
         flower = {

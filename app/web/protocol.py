@@ -1,4 +1,4 @@
-"""HTTP on a connection: parsed by httptools, with bounds on what it takes before a request begins, and how long."""
+"""HTTP on a connection: parsed by httptools, with limits on the size of a request's head and the time for it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from app.web.rate_limit import counted_as
 from app.web.waiting import Waiting
 
 HEAD_BYTES = 65_536
-"""The longest head of a request, with some room: a client that never ends its headers may not fill the memory."""
+"""The longest head of a request, with some room: a client that never ends its headers cannot fill the memory."""
 
 HEAD_SECONDS = 10.0
-"""In which the head of a request has to come, from the connection or the answer before it on."""
+"""The time for the head of a request, from the connection or the previous answer."""
 
 MAX_WAITING = 1_000
 MAX_OF_ONE_CLIENT = 50
@@ -39,7 +39,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head += len(data)
         super().data_received(data)
         if self._head > HEAD_BYTES and not self.transport.is_closing():
-            self.send_400_response("The head of the request is too long.")
+            self.send_400_response("The request head is too long.")
 
     def on_headers_complete(self) -> None:
         self._head = 0
@@ -55,7 +55,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_response_complete()
 
     def _wait(self) -> None:
-        """For a request: whoever waits longest goes where there are too many, and each goes that takes too long."""
+        """Wait for a request, until a time-out. If too many connections wait, close the longest-waiting one."""
         self._end_waiting()
         self._deadline = self.loop.call_later(HEAD_SECONDS, self._hang_up)
         client = counted_as(self.client[0]) if self.client else None
@@ -77,7 +77,7 @@ _servers: WeakKeyDictionary[Any, Waiting[BoundedProtocol]] = WeakKeyDictionary()
 
 
 def _waiting_at(server: Any) -> Waiting[BoundedProtocol]:
-    """The connections that wait at one server."""
+    """The waiting connections of one server."""
     if server not in _servers:
         _servers[server] = Waiting(min(MAX_WAITING, _open_files() // 2), MAX_OF_ONE_CLIENT)
     return _servers[server]

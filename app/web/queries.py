@@ -1,4 +1,4 @@
-"""What may be asked of a route: its query parameters, with their bounds. An empty one counts as absent."""
+"""Query parameters of the routes, with their bounds. An empty parameter counts as absent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Moment = Annotated[int, BeforeValidator(_moment)]
 
 
 class SeriesQuery(BaseModel):
-    """A parameter that is not named here is refused: a mistyped one must not give an answer to another question."""
+    """Unknown parameters are refused: a mistyped name must not lead to the answer to another query."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,16 +37,16 @@ class CandleQuery(SeriesQuery):
         None, description="First bucket: UNIX seconds or ISO 8601, aligned to the timeframe.", examples=[1738324800]
     )
     end: Moment | None = Field(
-        None, description="Last bucket (inclusive), written like `start`; the exchange's now if absent."
+        None, description="Last bucket (inclusive), written like `start`; now (exchange time) if absent."
     )
     limit: int | None = Field(
         None,
         ge=1,
         le=MAX_CANDLES,
-        description="With `start`: the first so many candles from there (all if absent). "
-        "Without: the newest so many candles (500 if absent).",
+        description="Number of candles. With `start`: the first from there (all if absent). "
+        "Without: the newest (500 if absent).",
     )
 
 
 class IndicatorQuery(SeriesQuery):
-    limit: int = Field(100, ge=1, le=WINDOW, description="The newest so many values.")
+    limit: int = Field(100, ge=1, le=WINDOW, description="How many of the newest values.")

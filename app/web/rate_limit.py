@@ -1,7 +1,7 @@
-"""How much one client may ask: so many requests a second, and no body, because data is only read here.
+"""Limits the requests per second of each client, and refuses request bodies: the API is read-only.
 
-Clients of this machine are not counted. A proxy on this machine that says for whom it asks (`X-Forwarded-For`) is
-believed, so its clients are counted as what they are.
+Clients on this machine are not counted. A proxy on this machine that sends `X-Forwarded-For` is trusted, so that its
+clients are counted one by one.
 """
 
 from __future__ import annotations
@@ -14,65 +14,54 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.util.rate import KeyedRateLimit
 from app.web.errors import error_answer
 
 BURST_S = 2.0
-"""A client that was quiet may ask for so many seconds' worth at once: a page asks for a dozen things."""
+"""Seconds' worth of requests that an idle client may send at once: a page sends a dozen."""
 
 MAX_CLIENTS = 10_000
-"""That are remembered; then those are forgotten that asked longest ago."""
+"""Remembered clients; the one idle for longest is forgotten first."""
 
 HANG_UP = {"Connection": "close"}
 
 NOBODY = "unknown"
-"""All clients whose proxy says something else than an address, together."""
+"""All clients whose proxy does not send an address, together."""
 
 _MAX_ADDRESS = 45
 
 
 class RateLimitMiddleware:
-    """Middleware that refuses requests with a body, and those of a client beyond `per_second`."""
+    """Middleware that refuses requests with a body, and requests of a client above `per_second`."""
 
     def __init__(self, app: ASGIApp, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._app = app
-        self._interval_s = 1 / per_second
-        self._clock = clock
-        self._paid_until_s: dict[str, float] = {}
-        """By client, the one that asked longest ago first: when all that it asked will have taken its time."""
+        self._limit = KeyedRateLimit(per_second, burst_s=BURST_S, max_keys=MAX_CLIENTS, clock=clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             if _has_body(scope):
-                refusal = error_answer(413, "no_body_wanted", "data is only read here: send no body", headers=HANG_UP)
+                refusal = error_answer(413, "no_body_wanted", "this API is read-only: send no body", headers=HANG_UP)
                 await refusal(scope, receive, send)
                 return
             if (wait_s := self._wait_s(scope)) > 0:
-                refusal = error_answer(429, "too_many_requests", "you ask too often", retry_after_s=math.ceil(wait_s))
+                refusal = error_answer(429, "too_many_requests", "too many requests", retry_after_s=math.ceil(wait_s))
                 await refusal(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
     def _wait_s(self, scope: Scope) -> float:
-        """How long this client has to wait; 0 where it may ask now, which is noted."""
+        """How long this client has to wait; 0 if it may send a request now, which is counted."""
         client = counted_as(scope["client"][0]) if scope.get("client") else None
         if client is None and not _is_forwarded(scope):
             return 0
-        client = client or NOBODY  # who says through a proxy that it is this machine
-        now_s = self._clock()
-        paid_s = max(self._paid_until_s.get(client, 0), now_s) + self._interval_s
-        if paid_s > now_s + BURST_S:
-            return paid_s - now_s - BURST_S
-        self._paid_until_s.pop(client, None)
-        self._paid_until_s[client] = paid_s
-        if len(self._paid_until_s) > MAX_CLIENTS:
-            del self._paid_until_s[next(iter(self._paid_until_s))]
-        return 0
+        return self._limit.wait_s(client or NOBODY)  # through a proxy nobody is this machine
 
 
 def counted_as(host: str) -> str | None:
-    """Who a client is: its address, of IPv6 its network (/64, one household); None for one of this machine.
+    """The key of a client: its address, for IPv6 its network (/64, one household); None for this machine.
 
-    `NOBODY` where that is no address: a proxy hands on what its client wrote, of any length.
+    `NOBODY` if `host` is not an address: a proxy forwards its client's text, of any length.
     """
     return _counted_as(host) if len(host) <= _MAX_ADDRESS else NOBODY
 

@@ -1,4 +1,4 @@
-"""What the API answers, for its description (OpenAPI). Answers are made without these models: see `app.query.rows`."""
+"""Models of the API's answers, for OpenAPI only. Answers are made without them: see `app.query.rows`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.market.timeframes import Timeframe
 
 class ErrorInfo(BaseModel):
     code: str = Field(description="For programs.", examples=["invalid_input"])
-    message: str = Field(description="For people: what was wrong, and what would be right.")
+    message: str = Field(description="For people: the problem, and how to correct it.")
     retry_after_s: int | None = Field(None, description="Seconds after which the same request may work.")
 
 
@@ -29,8 +29,8 @@ class Candle(BaseModel):
     volume: float = Field(description="In base currency.")
     trades: bool = Field(description="False: the exchange has proven that the bucket had no trades.")
     state: Literal["forming", "closed", "confirmed"]
-    corrected: bool = Field(description="Another closed candle of this bucket was here before.")
-    provisional: bool = Field(description="Closed, but perhaps wrong: the exchange's REST is requested to confirm it.")
+    corrected: bool = Field(description="It replaced another closed candle of this bucket.")
+    provisional: bool = Field(description="Closed, but perhaps wrong until the exchange's REST confirms it.")
 
 
 class DataAnswer(BaseModel):
@@ -42,7 +42,7 @@ class DataAnswer(BaseModel):
 class CandlesAnswer(DataAnswer):
     product: str = Field(examples=["BTC-USD"])
     timeframe: Timeframe
-    candles: list[Candle] = Field(description="Oldest first. A bucket of which nothing is known is absent.")
+    candles: list[Candle] = Field(description="Oldest first. Missing candles are left out.")
 
 
 class IndicatorRow(BaseModel):
@@ -59,14 +59,14 @@ class IndicatorRow(BaseModel):
 class IndicatorsAnswer(DataAnswer):
     product: str = Field(examples=["BTC-USD"])
     timeframe: Timeframe
-    ready: bool = Field(description="Whether there are candles enough for values.")
-    candles: int = Field(description="Closed candles without a gap that the values rest on; at most 500.")
+    ready: bool = Field(description="Whether there are enough candles for values.")
+    candles: int = Field(description="Closed candles without a gap behind the values; at most 500.")
     latest: dict[str, Any] | None = Field(
-        description="The value that the worker stored last, and what it rests on; `provisional`: how many of its "
+        description="The value that the worker stored last, and its basis; `provisional`: how many of its "
         "newest candles are."
     )
     series: list[IndicatorRow] = Field(description="Oldest first; empty while not ready.")
-    reason: str | None = Field(None, description="Why it is not ready; absent where it is.")
+    reason: str | None = Field(None, description="Why it is not ready; absent if it is.")
 
 
 class ProductRow(BaseModel):

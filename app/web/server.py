@@ -1,4 +1,4 @@
-"""The web process: listens, serves until a signal, ends in order."""
+"""The web process: serves until a signal, then shuts down cleanly."""
 
 from __future__ import annotations
 
@@ -28,36 +28,36 @@ from app.web.stream.hub import Hub
 log = logging.getLogger(__name__)
 
 REDIS_TIMEOUT_S = 1.5
-"""An answer may take twice as long, when Redis hangs; a client waits for that, not for more."""
+"""If Redis hangs, an answer takes at most twice as long."""
 
 BACKLOG = 1024
 
 TICKS_PER_HEARTBEAT = 20
-"""The server's loop ticks ten times a second."""
+"""The server's loop ticks ten times per second."""
 
 DEAF_MS = 60_000
-"""A client that takes nothing of what was sent to it for so long is cut off (by the kernel, where it knows how to)."""
+"""A client that accepts no data for this long is disconnected (by the kernel, if it supports that)."""
 
 
 def main(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT. Raises `InvalidInput` where the address cannot, or must not, be listened on."""
+    """Serve until SIGTERM or SIGINT. Raises `InvalidInput` if the address cannot, or must not, be listened on."""
     check_web(settings)
     with listen(settings.web_host, settings.web_port) as listener:
         url, connections = settings.redis.url, settings.redis_connections
         context = Context(settings, connect(url, timeout_s=REDIS_TIMEOUT_S, connections=connections))
-        # The server gives a signal back once it has ended; there is nothing left for it to do then.
+        # The server raises the signal again after it has ended; then there is nothing left to do.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         log.info("serving on http://%s", netloc(settings.web_host, listener.getsockname()[1]))
         server = WebServer(context)
-        gc.freeze()  # what was imported stays: looking through it all would take 50 ms in the middle of some answer
+        gc.freeze()  # imported objects stay: to scan them all would delay some answer by 50 ms
         server.run(sockets=[listener])
         log.info("ended")
     return 0
 
 
 class WebServer(uvicorn.Server):
-    """Serves the application of `create_app`; once it is to stop, it ends the streams, which would never end."""
+    """Serves the application of `create_app`. On shutdown it ends the streams, which would never end."""
 
     def __init__(self, context: Context) -> None:
         app = create_app(context)
@@ -66,7 +66,7 @@ class WebServer(uvicorn.Server):
                 app,
                 http=BoundedProtocol,
                 loop="uvloop",
-                log_config=None,  # as every process of ours logs
+                log_config=None,  # logs like every process
                 log_level="warning",
                 access_log=False,
                 server_header=False,
@@ -93,12 +93,12 @@ class WebServer(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; `InvalidInput` says in one line why there is none."""
+    """A listening socket. Raises `InvalidInput` if that is impossible."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
         )[0]
-        # With its protocol named, or asyncio leaves Nagle's algorithm on, and every answer waits for 40 ms.
+        # The protocol is named: else asyncio leaves Nagle's algorithm on, and every answer waits 40 ms.
         listener = socket.socket(family, kind, protocol)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -113,5 +113,5 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise InvalidInput(
-            f"cannot listen on {host} port {port}: {reason}; set WEB_HOST and WEB_PORT to an address that is free"
+            f"cannot listen on {host} port {port}: {reason}; set WEB_HOST and WEB_PORT to a free address"
         ) from None

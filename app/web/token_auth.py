@@ -1,4 +1,4 @@
-"""Who may ask: where there is a token, whoever knows it."""
+"""Authentication of requests by a shared token."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.web.errors import error_answer
 
 OPEN = ("/healthz",)
-"""What needs no token: it says nothing but that the process lives."""
+"""Paths without a token: they only show that the process runs."""
 
 BARE = ("/readyz",)
-"""What says only its status to who sends no token: load balancers cannot send one."""
+"""Paths that return only a status without a token: load balancers cannot send one."""
 
 IN_QUERY = ("/v1/stream",)
-"""Where the token may be a query parameter: for clients that cannot send headers."""
+"""Paths that accept the token as a query parameter, if a client cannot send headers."""
 
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="Candlewick", charset="UTF-8"'}
-"""Makes a browser ask for the token (as a password, with any name) and send it with all that a page loads."""
+"""Makes a browser prompt for the token (as a password, with any name) and send it with every request."""
 
 
 class TokenAuthMiddleware:
-    """Middleware that lets through who sends `token`: as a bearer token, or as the password of Basic authentication.
+    """Middleware that requires `token`: as a bearer token, or as the password of Basic authentication.
 
-    A token in the query is taken out, so that nothing behind this can show or log it.
+    A token in the query is removed, so that nothing behind this can show or log it.
     """
 
     def __init__(self, app: ASGIApp, token: str) -> None:
@@ -50,12 +50,12 @@ class TokenAuthMiddleware:
         elif scope["path"] in BARE and not told:
             await self._app(scope, receive, _without_body(send))
         else:
-            why = "this token is wrong" if told else "a token is needed: send the header `Authorization: Bearer TOKEN`"
+            why = "wrong token" if told else "token required: send the header `Authorization: Bearer TOKEN`"
             await error_answer(401, "unauthorized", why, headers=CHALLENGE)(scope, receive, send)
 
 
 def _without_body(send: Send) -> Send:
-    """Sends the status of an answer, and nothing of what it says."""
+    """Sends the status of an answer without its body."""
 
     async def bare(message: Message) -> None:
         if message["type"] == "http.response.start":

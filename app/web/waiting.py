@@ -1,4 +1,4 @@
-"""Connections on which no request is under way: bounded in number, and for each client. Pure."""
+"""Connections without a request under way: limited in total, and per client. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ T = TypeVar("T", bound=Hashable)
 
 
 class Waiting(Generic[T]):
-    """`most`: of all; `most_of_one`: of one client. A client of this machine, None, is bounded by `most` alone."""
+    """`most`: in total; `most_of_one`: per client. A client on this machine (None) is limited by `most` only."""
 
     def __init__(self, most: int, most_of_one: int) -> None:
         self._most = most
@@ -21,7 +21,7 @@ class Waiting(Generic[T]):
         return len(self._of)
 
     def add(self, one: T, client: str | None) -> T | None:
-        """`one` waits from now on; the one to be closed for it, if there are too many: that which waits longest."""
+        """Add `one`. If there are too many, return the one that has waited longest, which must be closed."""
         self.remove(one)
         self._of[one] = client
         if client is not None:
@@ -32,7 +32,7 @@ class Waiting(Generic[T]):
         return next(iter(self._of)) if len(self._of) > self._most else None
 
     def remove(self, one: T) -> None:
-        """`one` waits no longer."""
+        """Remove `one`, if present."""
         client = self._of.pop(one, None)
         if client is not None:
             theirs = self._by_client[client]

@@ -35,7 +35,7 @@ def test_a_vulnerability_fails_the_check(monkeypatch: pytest.MonkeyPatch, capsys
     with service(lambda number: (200, {}, orjson.dumps({"vulns": [known]} if number == 0 else {}))) as osv:
         monkeypatch.setenv("PIP_AUDIT_OSV_URL", f"{osv.url}/v1/query")
         assert audit.main() == 1
-    assert capsys.readouterr().out == "audit: certifi 2026.10.18: GHSA-0000-0000-0000, mended in 2027.1.1\n"
+    assert capsys.readouterr().out == "audit: certifi 2026.10.18: GHSA-0000-0000-0000, fixed in 2027.1.1\n"
     assert not audit.ANSWERED.exists()
 
 
@@ -50,4 +50,4 @@ def test_a_good_answer_holds_until_the_lock_changes(monkeypatch: pytest.MonkeyPa
 def test_without_an_answer_it_is_skipped(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("PIP_AUDIT_OSV_URL", f"http://127.0.0.1:{free_port()}/v1/query")
     assert audit.main() == 0
-    assert capsys.readouterr().out == "audit: skipped, no vulnerability service answers\n"
+    assert capsys.readouterr().out == "audit: skipped, no vulnerability service responds\n"

@@ -253,7 +253,7 @@ def test_without_a_clock_there_is_nothing_to_reconcile(context: Context) -> None
         (1, "candles BTC-EUR", "error: BTC-EUR is not followed here; did you mean BTC-USD?"),
         (1, "candles BTC-USD 30m", "error: timeframe 30m is not kept here: use one of 5m, 1h"),
         (1, "backfill GONE-USD --days 3", "error: GONE-USD is not delivered by the exchange"),
-        (2, "candles BTC-USD --start 301", "error: start is 301, which is no start of a 5m bucket"),
+        (2, "candles BTC-USD --start 301", "error: start is 301, which is not the start of a 5m bucket"),
         (2, "indicators BTC-USD --limit 501", "error: limit is 501; it must be 1 to 500"),
         (2, "backfill BTC-USD --days 9999", "error: --days 9999 of 5m are 2879711 candles; at most 694 days are kept"),
         (2, "backfill BTC-USD --days nan", "error: argument --days: 'nan' is no number of days above 0"),

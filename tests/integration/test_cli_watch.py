@@ -124,7 +124,7 @@ def test_the_status_is_watched_and_an_outage_is_shown(context: Context, held: Re
     with terminal(context, "status", "--watch") as screen:
         eventually(lambda: "All 3 products complete and current" in screen.text, timeout=20)
         context.redis.delete("cw:2:clock:coinbase")
-        eventually(lambda: "the exchange's clock has not been heard yet" in screen.text)
+        eventually(lambda: "the exchange's clock has not been received yet" in screen.text)
         assert screen.end() == 0
 
 

@@ -207,8 +207,8 @@ class TestCandles:
             ({"candles": {}}, "candles"),
             ({"candles": None}, "candles"),
             ({}, "candles"),
-            ([], "not as it should be"),
-            (None, "not as it should be"),
+            ([], "the reply is invalid"),
+            (None, "the reply is invalid"),
         ],
         ids=str,
     )

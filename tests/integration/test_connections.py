@@ -118,7 +118,7 @@ def test_one_worker_for_everything_needs_twenty(
     hold(whole, FEW, 20)
 
 
-SENTENCE = "Redis takes no more connections (its maxclients is reached): end other programs"
+SENTENCE = "Redis accepts no more connections (maxclients is reached): stop other programs"
 
 
 def test_a_server_that_is_full_is_named_at_the_start_and_by_commands(
@@ -131,7 +131,7 @@ def test_a_server_that_is_full_is_named_at_the_start_and_by_commands(
     with redis.Redis.from_url(url) as first, redis.Redis.from_url(url) as second:
         eventually(lambda: first.ping() and second.ping())
         with pytest.raises(
-            Unready, match=r"does not answer: Redis takes no more connections .* lower REDIS_CONNECTIONS"
+            Unready, match=r"does not answer: Redis accepts no more connections .* lower REDIS_CONNECTIONS"
         ):
             wait_ready(url, seconds=0.1)
         monkeypatch.setenv("REDIS_URL", url)
@@ -144,7 +144,7 @@ def test_a_missing_database_is_named_at_once(
     redis_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     beyond = redis_url.replace("/0", "/99")
-    sentence = "REDIS_URL names database 99, and that server has fewer: use a lower number"
+    sentence = "REDIS_URL names database 99, but the server has fewer: use a lower number"
     with pytest.raises(InvalidInput, match=sentence):
         wait_ready(beyond)
     monkeypatch.setenv("REDIS_URL", beyond)

@@ -470,15 +470,15 @@ def test_the_health_page_shows_the_problem(visit: Open, context: Context) -> Non
     page.wait_for_selector("#health-redis")
     shown = {
         name: text(page, f"#health-{name}")
-        for name in ("feed", "clock", "gaps-and-repairs", "given-up", "queues", "redis")
+        for name in ("feed", "clock", "gaps-and-backfill", "given-up", "queues", "redis")
     }
     assert re.search(r"1\s+\S.* \(2 h 5 m\)\s.*candles 0 s", shown["feed"].replace("\n", " ")), "connected since"
     assert "2021-03-04 07:02:10" in shown["clock"]
-    assert "SOL-USD\t5m\tcandles are missing" in shown["gaps-and-repairs"]
+    assert "SOL-USD\t5m\tcandles are missing" in shown["gaps-and-backfill"]
     assert "404 unknown product" in shown["given-up"]
     assert "indicators\n0 waiting" in shown["queues"]
-    assert "refuses (noeviction)" in shown["redis"]
-    assert "answers of 429\n1" in text(page, "#health-request-budget")
+    assert "refuses writes (noeviction)" in shown["redis"]
+    assert "rate limited (429)\n1" in text(page, "#health-request-budget")
     reconciliation = text(page, "#health-reconciliation")
     assert "last run (UTC)\n2021-03-04 07:00" in reconciliation
     assert "→ 102.50" in reconciliation
@@ -492,7 +492,7 @@ def test_a_start_shows_how_far_it_has_come(visit: Open, context: Context) -> Non
         context.redis.delete(keys.indicator(Series("coinbase", product, M5)))
     page = visit("/")
     page.wait_for_selector("#start:not([hidden])")
-    assert text(page, "#start") == "First filling: 1 of 3 products, 2 requests left, about 1 second"
+    assert text(page, "#start") == "Initial backfill: 1 of 3 products, 2 requests left, about 1 second"
     assert page.locator("#start progress").evaluate("bar => bar.value / bar.max") == pytest.approx(4 / 6)
 
 

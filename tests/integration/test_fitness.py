@@ -26,7 +26,7 @@ def test_a_server_that_evicts_is_not_ready(context: Context) -> None:
     context.redis.config_set("maxmemory-policy", "allkeys-lru")
     status = read_status(context, context.settings)
     assert not status.ready
-    assert "Redis may throw candles away (maxmemory-policy allkeys-lru): set it to noeviction" in status.summary
+    assert "Redis may evict candles (maxmemory-policy allkeys-lru): set it to noeviction" in status.summary
 
 
 def test_a_user_without_info_rights_gets_a_status_that_reports_it(context: Context, redis_url: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from app.exchange.coinbase.pacing import Limiter
 from app.exchange.coinbase.rest import CoinbaseRest
-from app.exchange.coinbase.websocket import _Closed, _Dialler
+from app.exchange.coinbase.stream_socket import ConnectionEnded, Dialler
 from app.util.network import connect_any
 from tests.integration.test_coinbase_rest import Venue, body
 from tests.servers import serving
@@ -53,7 +53,7 @@ def test_an_address_that_is_silent_does_not_hide_the_next(
     rest = CoinbaseRest("http://two.test", timeout_s=4)
     assert rest.time_ms() == 1_614_816_000_000
     rest.close()
-    dialler = _Dialler("ws://two.test/", 4.0, Limiter(100), Limiter(100))
+    dialler = Dialler("ws://two.test/", 4.0, Limiter(100), Limiter(100))
     with dialler._connected() as made:
         assert made.getpeername()[1] == port
 
@@ -78,7 +78,7 @@ def proxy_of(monkeypatch: pytest.MonkeyPatch, url: str, **environ: str) -> dict[
         monkeypatch.delenv(name.upper(), raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    return _Dialler(url, 4.0, Limiter(100), Limiter(100))._proxy()
+    return Dialler(url, 4.0, Limiter(100), Limiter(100))._proxy()
 
 
 def test_the_stream_uses_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,5 +90,5 @@ def test_the_stream_uses_the_proxy_of_the_environment(monkeypatch: pytest.Monkey
     assert proxy_of(monkeypatch, stream, ALL_PROXY="http://proxy.test:3128")["http_proxy_host"] == "proxy.test"
     assert proxy_of(monkeypatch, stream, ALL_PROXY="http://proxy.test", NO_PROXY="stream.test") == {}
     assert proxy_of(monkeypatch, "ws://stream.test/", HTTPS_PROXY="http://proxy.test") == {}
-    with pytest.raises(_Closed, match=r"must be http://…, and the environment names one of socks5://"):
+    with pytest.raises(ConnectionEnded, match=r"must be http://…, and the environment names one of socks5://"):
         proxy_of(monkeypatch, stream, ALL_PROXY="socks5://proxy.test:1080")

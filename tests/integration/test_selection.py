@@ -168,9 +168,9 @@ def test_an_unlisted_product_is_set_apart_until_it_is_listed_again(
     assert after(row("A-USD", 9), row("B-USD", 8)) == {"A-USD": None, "B-USD": None}
     delisted = after(row("A-USD", 9), row("B-USD", 8, status="delisted"))
     assert "its status is 'delisted'" in str(delisted["B-USD"])
-    assert [w for w in warnings(caplog) if "set apart" in w] == [
-        f"B-USD is set apart: {gone}; looked at again every hour",
-        f"B-USD is set apart: {delisted['B-USD']}; looked at again every hour",
+    assert [w for w in warnings(caplog) if "is refused" in w] == [
+        f"B-USD is refused: {gone}; checked again every hour",
+        f"B-USD is refused: {delisted['B-USD']}; checked again every hour",
     ]
 
 

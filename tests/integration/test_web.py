@@ -190,18 +190,18 @@ def test_a_range_in_the_future_is_empty_and_a_gap_is_absent(own: httpx.Client, c
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ({"timeframe": "7m"}, "timeframe: .*'1h'.*it is '7m'"),
+        ({"timeframe": "7m"}, "timeframe: .*'1h'.*got '7m'"),
         ({"timefame": "5m"}, "timefame: no such parameter"),
         ({"limit": 0}, "limit: .*greater than or equal to 1"),
         ({"limit": 100_001}, "limit: .*less than or equal to 100000"),
         ({"limit": "many"}, "limit: .*integer.*'many'"),
         ({"limit": "9" * 5000}, "limit: "),
-        ({"start": 301}, "start is 301, which is no start of a 5m bucket: the nearest are 300 and 600"),
-        ({"end": filled.OPEN_S + 1}, "end is .*no start of a 5m bucket"),
+        ({"start": 301}, "start is 301, which is not the start of a 5m bucket: the nearest are 300 and 600"),
+        ({"end": filled.OPEN_S + 1}, "end is .*not the start of a 5m bucket"),
         ({"start": filled.OPEN_S, "end": filled.OPEN_S - 300}, r"start \(.*\) is after end"),
-        ({"start": "yesterday"}, "start: 'yesterday' is no time"),
+        ({"start": "yesterday"}, "start: 'yesterday' is not a time"),
         ({"start": filled.OPEN_S * 1000}, "start: .*not milliseconds"),
-        ({"start": -300}, "start: '-300' is no time"),
+        ({"start": -300}, "start: '-300' is not a time"),
         ({"start": "\x00\ud7ff"}, "start: "),
     ],
 )
@@ -372,7 +372,7 @@ def test_candles_without_a_clock_are_not_ready(context: Context) -> None:
         error = refused(web, 503, "/v1/candles/BTC-USD")
         assert (error["code"], error["retry_after_s"]) == ("not_ready", 1)
         state = get(web, "/v1/status")
-        assert state["reasons"] == ["the exchange's clock has not been heard yet"]
+        assert state["reasons"] == ["the exchange's clock has not been received yet"]
         assert state["start"]["series_ready"] == 6
 
 
@@ -422,7 +422,7 @@ def test_a_series_with_a_provisional_tail_is_set_apart_with_a_reason(context: Co
         state = get(web, "/v1/status")
     assert latest["provisional"] == 30
     apart = {(s["product"], s["timeframe"]): s["reason"] for s in state["series"] if not s["ready"]}
-    assert apart == {("BTC-USD", "5m"): "its newest 30 candles are provisional: REST is asked to confirm them"}
+    assert apart == {("BTC-USD", "5m"): "its newest 30 candles are provisional: waiting for REST to confirm them"}
     assert state["ready"], "one series of six is named, and no more"
 
 

@@ -167,7 +167,7 @@ def patched() -> Iterator[None]:
         put(patch.object(app.ingest.process, "CHECK_EVERY_S", 10.0))  # it costs a round trip
         put(patch.object(app.ingest.process, "Heartbeat", _Quiet))
         put(patch.object(app.ingest.process, "HealthCache", _Quiet))
-        put(patch.object(app.exchange.coinbase.websocket, "_Connection", _connection))
+        put(patch.object(app.exchange.coinbase.websocket, "StreamConnection", _connection))
         put(patch.object(CandleCache, "write", _judging(CandleCache.write)))
         put(  # most rows were parsed before
             patch.object(

@@ -74,8 +74,8 @@ def test_a_rule_about_unfollowed_series_is_named(tmp_path: Path, caplog: pytest.
         return caplog.text
 
     assert logged() == logged(PRODUCTS="ETH-USD,BTC-USD") == ""
-    assert "rule 'first' is about ETH-USD, and PRODUCTS are BTC-USD" in logged(PRODUCTS="BTC-USD")
-    assert "rule 'first' is about 4h, and TIMEFRAMES are 5m,1h" in logged(TIMEFRAMES="5m,1h")
+    assert "rule 'first' names ETH-USD, but PRODUCTS is BTC-USD" in logged(PRODUCTS="BTC-USD")
+    assert "rule 'first' names 4h, but TIMEFRAMES is 5m,1h" in logged(TIMEFRAMES="5m,1h")
 
 
 def test_a_rule_covers_what_it_names() -> None:
@@ -99,35 +99,35 @@ RULE = '[[rule]]\nname = "first"\nkind = "level"\n\n'
         ('a = 1\nb = "x\n', "line 2: "),
         (
             RULE + '[[rule]]\nname = "second"\nkind = "lvl"\n',
-            "line 7: rule.1.kind: it must be one of level, reversal",
+            "line 7: rule.1.kind: must be one of level, reversal",
         ),
         (RULE + "[[rule]]\nkind = 'level'\n", "line 5: rule.1.name: Field required"),
         (
             '[[rule]]\nname = "a"\nkind = "level"\nlevels = ["150"]\n',
             "line 4: rule.0.levels.0: Input should be a valid number",
         ),
-        (RULE + '[[rule]]\nname = "second"\nkind = "level"\nlevls = [1]\n', "line 8: rule.1.levls: there is no such"),
+        (RULE + '[[rule]]\nname = "second"\nkind = "level"\nlevls = [1]\n', "line 8: rule.1.levls: no such setting"),
         (
             RULE + '[[rule]]\nname = "x"\nkind = "level"\nlevels = [\n  -150,\n  0,\n]\n',
             "line 5: rule.1: levels must not",
         ),
-        (RULE + '[[rule]]\nname = "first"\nkind = "level"\n', "line 6: there is another rule called 'first'"),
+        (RULE + '[[rule]]\nname = "first"\nkind = "level"\n', "line 6: duplicate rule name 'first'"),
         (RULE + '[[rule]]\nname = "x"\nkind = "price"\nprices = [1]\n', "line 5: rule.1.products: Field required"),
         ('[[rule]]\nname = "x"\nkind = "level"\n# why\ntimeframes = ["7m"]\n', "line 5: rule.0.timeframes.0: "),
-        ('[[rule]]\nname = "x"\nkind = "level"\nchannels = ["me"]\n', "line 4: no channel is called 'me'; there are: "),
+        ('[[rule]]\nname = "x"\nkind = "level"\nchannels = ["me"]\n', "line 4: unknown channel 'me': use one of "),
         ('[[rule]]\nname = "x"\nkind = "level"\ncooldown_bars = 500\n', "line 4: rule.0.cooldown_bars: "),
         (
             '[channel.discord]\nurl = "https://x"\nurl_env = "A"\n',
-            "line 2: channel.discord.url: there is no such setting",
+            "line 2: channel.discord.url: no such setting",
         ),
         (
             '\n[channel.discord]\nurl_env = "https://x/canary"\n',
             "line 3: channel.discord.url_env: must be the name of an",
         ),
-        ('[channel.mine]\nurl_env = "A"\n', "line 1: channel.mine.kind: it must be one of log, discord"),
+        ('[channel.mine]\nurl_env = "A"\n', "line 1: channel.mine.kind: must be one of log, discord"),
         (
             '[channel.email]\nhost = "h"\nsender = "a@b"\nto = ["a@b"]\nuser_env = "A"\n',
-            "line 1: channel.email: name both",
+            "line 1: channel.email: set both",
         ),
         ("[delivery]\nlease_seconds = 1\n", "line 1: delivery: lease_seconds must be at least three times"),
     ],

@@ -23,7 +23,7 @@ def test_the_timeframe_is_5m_if_none_is_named() -> None:
     ("line", "reason"),
     [
         ("candles BTC-USD 7m", "unknown timeframe '7m'"),
-        ("candles BTC-USD --start soon", "'soon' is no time"),
+        ("candles BTC-USD --start soon", "'soon' is not a time"),
         ("candles BTC-USD --limit many", "invalid int value: 'many'"),
         ("candles", "PRODUCT"),
         ("backfill BTC-USD", "--days"),

@@ -12,7 +12,7 @@ from tests.shared_values import records_of, shared
 from tests.walks import walk
 
 M5 = Timeframe.M5
-FLAT = "flat price: the average true range is zero, or has faded to nearly that"
+FLAT = "flat price: the average true range is zero or nearly zero"
 
 
 def readiness(records: Records) -> Readiness:

@@ -112,12 +112,12 @@ def test_an_outdated_series_shows_since_when_and_the_exchange_s_reason() -> None
 def test_a_series_without_data_of_rest_has_started_and_is_not_ready() -> None:
     """One empty response is not evidence: the series is not ready, but does not delay the others."""
     status = of(view(origin=Origin(0, NOW - 60, 1)), None, pending=True)
-    assert readiness(status) == (False, False, "the exchange has not shown a trade of it; requested again")
+    assert readiness(status) == (False, False, "the exchange has not reported a trade yet; requested again")
 
 
 def test_a_young_series_is_ready_once_its_origin_was_requested() -> None:
     young = view(NEWEST, origin=Origin(NEWEST - 9 * 300, NOW - 60, 1))
-    reason = "the exchange has only 10 candles of it, an indicator needs 60"
+    reason = "the exchange has only 10 candles, an indicator needs 60"
     assert readiness(of(young, None, pending=True)) == (True, False, reason)
     found = view(NEWEST, origin=Origin(NEWEST - 9 * 300, 0, 0))
     assert readiness(of(found, None)) == (False, True, "its indicator is not computed yet")
@@ -131,7 +131,7 @@ def of_a_day(seen_view: View, latest: Latest | None, *, begun_s: int | None, now
 def test_a_product_that_began_today_is_ready_without_a_candle_of_a_day() -> None:
     """REST shows the start of a series of 1d after its first day, but that of 5m within the hour."""
     empty = view(origin=Origin(0, NOW - 60, 1))
-    assert readiness(of_a_day(empty, None, begun_s=NEWEST)) == (True, False, "no candle of it has closed yet")
+    assert readiness(of_a_day(empty, None, begun_s=NEWEST)) == (True, False, "no candle has closed yet")
     assert readiness(of_a_day(empty, None, begun_s=NEWEST - 4 * 86_400))[:2] == (False, False)
     assert readiness(of_a_day(empty, None, begun_s=None))[:2] == (False, False)
     assert readiness(of_a_day(NOTHING, None, begun_s=NEWEST))[:2] == (False, True)
@@ -140,7 +140,7 @@ def test_a_product_that_began_today_is_ready_without_a_candle_of_a_day() -> None
 def test_a_product_that_began_days_ago_is_ready_with_its_few_candles_of_a_day() -> None:
     yesterday = Timeframe.D1.bucket(NOW) - 86_400
     young, few = view(yesterday), Latest(yesterday, 3, False, "too few candles: 3 of 60")
-    reason = "the exchange has only 3 candles of it, an indicator needs 60"
+    reason = "the exchange has only 3 candles, an indicator needs 60"
     assert readiness(of_a_day(young, few, begun_s=yesterday - 2 * 86_400 + 300)) == (True, False, reason)
     assert readiness(of_a_day(young, few, begun_s=None)) == (False, True, "too few candles: 3 of 60")
 
@@ -151,7 +151,7 @@ def test_a_series_with_a_provisional_tail_is_not_ready_unless_its_silences_are_a
 
     busy, quiet = thin([0, 1, 0]), thin([0, 6, 0])
     assert readiness(of(busy, provisional_ranges(2))) == (True, False, None)
-    reason = "its newest 3 candles are provisional: REST is asked to confirm them"
+    reason = "its newest 3 candles are provisional: waiting for REST to confirm them"
     assert readiness(of(busy, provisional_ranges(3))) == (False, False, reason)
     assert readiness(of(quiet, provisional_ranges(6))) == (True, False, None)
     assert not of(quiet, provisional_ranges(7)).ready
@@ -211,8 +211,8 @@ def reasons(feed_: FeedStatus, products: Sequence[ProductStatus], all_series: Se
     ("seen", "reason"),
     [
         (reasons(feed(), [], []), "no products are followed yet"),
-        (reasons(feed(None), [product()], [series()]), "the exchange's clock has not been heard yet"),
-        (reasons(feed(16), [product()], [series()]), "the exchange's clock was last heard 16 s ago"),
+        (reasons(feed(None), [product()], [series()]), "the exchange's clock has not been received yet"),
+        (reasons(feed(16), [product()], [series()]), "the exchange's clock was last received 16 s ago"),
         (reasons(feed(), [product(refused="unknown")], []), "the exchange delivers none of the products"),
         (
             reasons(feed(), [product()], [series(ready=False, starting=True)]),

@@ -33,43 +33,43 @@ class BucketBook:
     `next_s` is None before the product's stream was whole for the first time; what was before is nobody's gap here.
     """
 
-    __slots__ = ("_broken_last_s", "_contradictions", "_doubt_last_s", "_doubt_reason", "_doubted", "_held", "_recent",
-                 "_tally", "_trusted", "live", "next_s", "product")  # fmt: skip
+    __slots__ = ("_broken_last_s", "_contradictions", "_gap_reason", "_held", "_is_complete", "_provisional",
+                 "_provisional_last_s", "_recent", "_tally", "live", "next_s", "product")  # fmt: skip
 
     def __init__(self, product: str, tally: Counter[str]) -> None:
         self.product = product
         self.live = False
         self.next_s: int | None = None
         self._held: UnifiedCandle | None = None
-        self._trusted = False
+        self._is_complete = False
         self._contradictions = 0
-        self._doubt_last_s = _FOR_EVER
+        self._provisional_last_s = _FOR_EVER
         self._broken_last_s = _FOR_EVER
-        self._doubt_reason = "subscribed in the middle of the bucket"
+        self._gap_reason = "subscribed in the middle of the bucket"
         self._recent: dict[int, UnifiedCandle | None] = {}
-        self._doubted: set[int] = set()
+        self._provisional: set[int] = set()
         self._tally = tally
 
-    def begin(self, open_s: int) -> None:
+    def stream_started(self, open_s: int) -> None:
         """The product's stream is whole from now, within the bucket `open_s`, on."""
         self.live = True
         self.next_s = open_s if self.next_s is None else self.next_s
-        self._doubt_last_s = self._broken_last_s = max(open_s, self.next_s)
+        self._provisional_last_s = self._broken_last_s = max(open_s, self.next_s)
 
-    def end(self, reason: str) -> None:
+    def stream_lost(self, reason: str) -> None:
         """The product's stream is cut off; every bucket is in doubt until it begins again."""
         self.live = False
-        self._trusted = False
-        self._doubt_last_s = self._broken_last_s = _FOR_EVER
+        self._is_complete = False
+        self._provisional_last_s = self._broken_last_s = _FOR_EVER
         if self.next_s is not None:
-            self._doubt_reason = reason
+            self._gap_reason = reason
 
-    def doubt(self, open_s: int, reason: str) -> None:
+    def invalidate(self, open_s: int, reason: str) -> None:
         """Something may have been lost, up to some moment within the bucket `open_s`."""
         if self.live and self.next_s is not None:
-            self._trusted = False
-            self._doubt_last_s = max(open_s, self.next_s)
-            self._doubt_reason = reason
+            self._is_complete = False
+            self._provisional_last_s = max(open_s, self.next_s)
+            self._gap_reason = reason
 
     def restart(self, open_s: int, reason: str) -> list[FeedEvent]:
         """The exchange's clock was set back: what was decided about the time from `open_s` on is void."""
@@ -78,22 +78,22 @@ class BucketBook:
         last_s = self.next_s - STEP_S
         self.next_s, self._held = open_s, None
         self._recent.clear()
-        self._doubted.clear()
-        self.doubt(open_s, reason)
+        self._provisional.clear()
+        self.invalidate(open_s, reason)
         return [self._gap(open_s, last_s, reason, settled_only=False)]
 
-    def reopen(self, first_s: int, reason: str) -> list[FeedEvent]:
+    def mark_gap(self, first_s: int, reason: str) -> list[FeedEvent]:
         """Decisions on the buckets from `first_s` on were made in a stream that turns out to have been dead."""
         if self.next_s is None or first_s >= self.next_s:
             return []
-        self._doubted.update(start_s for start_s in self._recent if start_s >= first_s)
+        self._provisional.update(start_s for start_s in self._recent if start_s >= first_s)
         return [self._gap(first_s, self.next_s - STEP_S, reason, settled_only=False)]
 
-    def reopen_last(self, reason: str) -> list[FeedEvent]:
+    def mark_last_gap(self, reason: str) -> list[FeedEvent]:
         """The bucket that was decided last may have been closed before its last update, which is lost now."""
         last_s = 0 if self.next_s is None else self.next_s - STEP_S
-        was_decided = last_s in self._recent and last_s not in self._doubted
-        return self.reopen(last_s, reason) if was_decided else []
+        was_decided = last_s in self._recent and last_s not in self._provisional
+        return self.mark_gap(last_s, reason) if was_decided else []
 
     def preview(self, candle: UnifiedCandle) -> list[FeedEvent]:
         """The open bucket's candle in a snapshot: worth showing, not worth trusting."""
@@ -114,7 +114,7 @@ class BucketBook:
         if held is not None and candle.volume < held.volume:
             self._contradict(candle.start_s)
             return events
-        self._held, self._trusted, self._contradictions = candle, True, 0
+        self._held, self._is_complete, self._contradictions = candle, True, 0
         if held is None or not _same(held, candle):
             events.append(CandleUpdated(candle))
         return events
@@ -127,19 +127,19 @@ class BucketBook:
         events: list[FeedEvent] = []
         last_s = end_s - STEP_S
         self._remember(first_s, last_s, self._held)
-        if self._held is not None and self._trusted:
+        if self._held is not None and self._is_complete:
             closed = self._held.with_state(CandleState.CLOSED)
             self._recent[first_s] = closed
             events.append(CandleClosed(closed, provisional=first_s <= self._broken_last_s))
             first_s += STEP_S
-        doubtful_s = min(self._doubt_last_s, last_s)
-        if first_s <= doubtful_s:
-            events.append(self._gap(first_s, doubtful_s, self._doubt_reason, settled_only=False))
-            self._doubted.update(start_s for start_s in self._recent if first_s <= start_s <= doubtful_s)
-            first_s = doubtful_s + STEP_S
+        gap_last_s = min(self._provisional_last_s, last_s)
+        if first_s <= gap_last_s:
+            events.append(self._gap(first_s, gap_last_s, self._gap_reason, settled_only=False))
+            self._provisional.update(start_s for start_s in self._recent if first_s <= start_s <= gap_last_s)
+            first_s = gap_last_s + STEP_S
         if first_s <= last_s:
             events.append(self._gap(first_s, last_s, QUIET, settled_only=True))
-        self.next_s, self._held, self._trusted, self._contradictions = end_s, None, False, 0
+        self.next_s, self._held, self._is_complete, self._contradictions = end_s, None, False, 0
         return events
 
     def _revise(self, candle: UnifiedCandle) -> list[FeedEvent]:
@@ -159,9 +159,9 @@ class BucketBook:
             return []
         closed = candle.with_state(CandleState.CLOSED)
         self._recent[start_s] = closed
-        is_doubted = start_s in self._doubted
-        events: list[FeedEvent] = [CandleClosed(closed, provisional=is_doubted or start_s <= self._broken_last_s)]
-        if is_doubted:
+        is_provisional = start_s in self._provisional
+        events: list[FeedEvent] = [CandleClosed(closed, provisional=is_provisional or start_s <= self._broken_last_s)]
+        if is_provisional:
             events.append(self._gap(start_s, start_s, "a late update of a bucket in doubt", settled_only=False))
         return events
 
@@ -170,7 +170,7 @@ class BucketBook:
         self._tally["stale"] += 1
         self._contradictions += 1
         if self._contradictions >= _CONTRADICTIONS:
-            self.doubt(start_s, "the stream contradicts itself")
+            self.invalidate(start_s, "the stream contradicts itself")
 
     def _remember(self, first_s: int, last_s: int, held: UnifiedCandle | None) -> None:
         """Keep the newest of the buckets that are now decided, for revisions."""
@@ -179,7 +179,7 @@ class BucketBook:
         while len(self._recent) > _REMEMBERED:
             oldest_s = next(iter(self._recent))
             del self._recent[oldest_s]
-            self._doubted.discard(oldest_s)
+            self._provisional.discard(oldest_s)
 
     def _gap(self, first_s: int, last_s: int, reason: str, *, settled_only: bool) -> GapSuspected:
         first_s = max(first_s, last_s - (MAX_GAP_BUCKETS - 1) * STEP_S)

@@ -1,15 +1,15 @@
-"""The exchange's clock, as its frames tell it. The machine's own clock plays no part."""
+"""The exchange's clock, read from its frames. The machine's clock is not used."""
 
 from __future__ import annotations
 
 from enum import Enum, auto
 
 LEAP_MS = 5 * 60 * 1000
-"""A step of more than this, or backwards, is believed only when a second frame agrees."""
+"""A step of more than this, or backwards, is trusted only if a second frame agrees."""
 
 
 class Observation(Enum):
-    """What one observation did to the clock."""
+    """The effect of one observation."""
 
     NONE = auto()
     KNOWN = auto()
@@ -22,9 +22,9 @@ class Observation(Enum):
 class StreamClock:
     """Exchange time of one connection. `ms` is None until it is known.
 
-    Heartbeats come every second of the exchange's host, whatever pace its clock runs at, so a connection that is well
-    moves in small steps. A leap needs the next heartbeat to agree; the first time of a new connection, where it is far
-    from the last one known, needs any second frame.
+    Heartbeats arrive every second of the exchange's host, whatever the pace of its clock, so a healthy connection moves
+    in small steps. A leap needs the next heartbeat to agree; the first time of a new connection, if far from the last
+    one known, needs any second frame to agree.
     """
 
     def __init__(self) -> None:
@@ -33,12 +33,12 @@ class StreamClock:
         self._candidate: int | None = None
 
     def disconnected(self) -> None:
-        """The connection ended: its successor has to tell the time anew."""
+        """The connection ended: the next one must deliver the time again."""
         self._before = self.ms if self.ms is not None else self._before
         self.ms = self._candidate = None
 
     def observe(self, ms: int, *, heartbeat: bool) -> Observation:
-        """Take in the time of one frame."""
+        """Process the time of one frame."""
         if self.ms is None:
             return self._first(ms)
         if _follows(self.ms, ms):

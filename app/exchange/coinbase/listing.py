@@ -1,4 +1,4 @@
-"""The product listing: its rows, each judged alone. Pure."""
+"""The product listing; each row is checked alone. Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from app.exchange.coinbase.models import ListedProduct, why
 from app.market.product_ids import is_product_id, why_not
 
 MAX_SHOWN = 80
-"""Characters of a row's id that are repeated in a log line."""
+"""Characters of a row's id that a log line shows."""
 
 
 class Listing(NamedTuple):
-    """`products`, in the listing's order; `rejected`: the rows that are not used, by their id as far as it can be
-    shown, each with the reason.
+    """`products`: in the listing's order. `rejected`: reasons of the rows that are not used, by their id as far as it
+    can be shown.
     """
 
     products: list[ListedProduct]
@@ -24,7 +24,7 @@ class Listing(NamedTuple):
 
 
 def read_listing(rows: Iterable[Any]) -> Listing:
-    """The listing that `rows` are. A wrong row costs itself only; of two with one id the tradable, whole one counts."""
+    """The listing in `rows`. An invalid row affects only itself; of two with one id the tradable, whole one counts."""
     products: dict[str, ListedProduct] = {}
     rejected: dict[str, str] = {}
     for number, row in enumerate(rows, 1):
@@ -35,7 +35,7 @@ def read_listing(rows: Iterable[Any]) -> Listing:
         else:
             before = products.get(product.product_id)
             if before:
-                rejected[product.product_id] = "it is listed twice; the first tradable row counts"
+                rejected[product.product_id] = "listed twice; the first tradable row counts"
             if before is None or _worth(product) > _worth(before):
                 products[product.product_id] = product
     return Listing(list(products.values()), rejected)
@@ -46,12 +46,12 @@ def _worth(product: ListedProduct) -> tuple[bool, bool]:
 
 
 def _product(row: Any) -> ListedProduct:
-    """The product of `row`; `ValueError` says what is wrong."""
+    """The product of `row`; `ValueError` with the reason."""
     product = ListedProduct.model_validate(row)
     if not is_product_id(product.product_id):
         raise ValueError(why_not(product.product_id))
     if product.alias and not is_product_id(product.alias):
-        raise ValueError(f"the product that feeds it is not one: {why_not(product.alias)}")
+        raise ValueError(f"the product that feeds it is invalid: {why_not(product.alias)}")
     return product
 
 

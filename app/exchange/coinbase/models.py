@@ -1,6 +1,6 @@
-"""What the exchange sends, checked: frames of the stream, candles, products. Unknown fields pass, wrong ones do not.
+"""Validates the exchange's data: frames, candles, products. Unknown fields are ignored, wrong ones are rejected.
 
-Whatever arrives, `decode` either returns one of the messages below or raises `BadFrame`; nothing else gets out.
+For any input, `decode` either returns one of the messages below or raises `BadFrame`, and nothing else.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ EXCHANGE = "coinbase"
 """Name of this exchange in every event and key."""
 
 MAX_FRAME_BYTES = 8 * 2**20
-"""A candles snapshot is about 15 KB a product; nothing that we ask for comes near this."""
+"""A candles snapshot is about 15 KB per product; no requested data is near this size."""
 
 _DECIMAL = re.compile(r"\d{1,24}(?:\.\d{1,24})?(?:[eE][+-]?\d{1,2})?", re.ASCII)
 _MAX_DIGITS = 200
 
 
 class BadFrame(ValueError):
-    """A frame, or a part of one, that cannot be used. `kind` is one of few: a key to count by."""
+    """A frame, or a part of one, that cannot be used. `kind`: one of few values, to count by."""
 
     def __init__(self, kind: str, detail: str = "") -> None:
         super().__init__(f"{kind}: {detail[:160]}" if detail else kind)
@@ -34,7 +34,7 @@ class BadFrame(ValueError):
 
 
 class Envelope(NamedTuple):
-    """The frame that all channels share. `time_ms`: the exchange's clock at sending (UNIX milliseconds)."""
+    """The envelope of every channel. `time_ms`: the exchange's clock at sending (UNIX milliseconds)."""
 
     channel: str
     time_ms: int
@@ -43,16 +43,16 @@ class Envelope(NamedTuple):
 
     @classmethod
     def read(cls, frame: dict[str, Any]) -> Envelope:
-        """The envelope of `frame`; `BadFrame` names the first field that is wrong.
+        """The envelope of `frame`; `BadFrame` names the first wrong field.
 
-        By hand: this is read some thousand times a second.
+        Checked by hand: this runs some thousand times per second.
         """
         channel, timestamp = frame.get("channel"), frame.get("timestamp")
         number, events = frame.get("sequence_num"), frame.get("events")
         if type(channel) is not str:
-            raise BadFrame("bad envelope", "channel is not a text")
+            raise BadFrame("bad envelope", "channel is not a string")
         if type(timestamp) is not str:
-            raise BadFrame("bad envelope", "timestamp is not a text")
+            raise BadFrame("bad envelope", "timestamp is not a string")
         if type(number) is not int or not 0 <= number < 2**53:
             raise BadFrame("bad envelope", "sequence_num is not a count")
         if type(events) is not list:
@@ -83,7 +83,7 @@ Message: TypeAlias = Envelope | VenueError
 
 
 def decode(data: str | bytes) -> Message:
-    """The message in one frame of text; `BadFrame` where there is none."""
+    """The message in one frame of text; `BadFrame` if it is invalid."""
     if len(data) > MAX_FRAME_BYTES:
         raise BadFrame("frame too large", f"{len(data)} bytes")
     try:
@@ -101,7 +101,7 @@ def decode(data: str | bytes) -> Message:
 
 
 def why(error: ValidationError) -> str:
-    """The first thing that is wrong, without the input itself (which may be megabytes)."""
+    """The first error, without the input itself (which may be megabytes)."""
     first = error.errors(include_input=False, include_url=False)[0]
     return ".".join(map(str, first["loc"][:4])) + " " + first["msg"].removeprefix("Value error, ")
 
@@ -109,11 +109,11 @@ def why(error: ValidationError) -> str:
 def read_candle(
     row: dict[str, Any], product: str, timeframe: Timeframe, state: CandleState, observed_ms: int
 ) -> UnifiedCandle:
-    """The candle that `row` is, stream and REST alike; `BadFrame` where it is none."""
+    """The candle in `row`, of the stream or REST; `BadFrame` if it is invalid."""
     try:
         texts = (row["start"], row["open"], row["high"], row["low"], row["close"], row["volume"])
         digits = "".join(texts).replace(".", "")
-        # Not float() alone: that takes "nan", "1_0", " 1" and the digits of every script as well.
+        # Not float() alone: it accepts "nan", "1_0", " 1" and the digits of every script as well.
         if not (digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS):
             _check_decimals(texts)
         return UnifiedCandle.model_validate(
@@ -134,13 +134,13 @@ def read_candle(
     except ValidationError as error:
         raise BadFrame("bad candle", why(error)) from None
     except (KeyError, TypeError):
-        raise BadFrame("bad candle", "a number is missing or not a text") from None
+        raise BadFrame("bad candle", "a number is missing or not a string") from None
     except ValueError as error:
         raise BadFrame("bad candle", str(error)) from None
 
 
 def _check_decimals(texts: tuple[str, ...]) -> None:
-    """Raises `ValueError` if one of `texts` is no decimal number, in digits or with an exponent (`1.2E-7`)."""
+    """Raises `ValueError` if one of `texts` is not a decimal number, in digits or with an exponent (`1.2E-7`)."""
     for text in texts:
         if not _DECIMAL.fullmatch(text):
             raise ValueError(f"{text[:40]!r} is not a decimal number")
@@ -153,7 +153,7 @@ def _float_or_zero(value: object) -> float:
 
 
 Amount: TypeAlias = Annotated[float, BeforeValidator(_float_or_zero)]
-"""A decimal text; 0 where the exchange leaves it empty, as it does for products that do not trade."""
+"""A decimal string; 0 if the exchange leaves it empty, as for products that do not trade."""
 
 
 class ListedProduct(BaseModel):
@@ -176,14 +176,14 @@ class ListedProduct(BaseModel):
 
     @property
     def quote_volume_24h(self) -> float:
-        """Volume of the last 24 hours in quote currency; by price and base volume where the listing has none."""
+        """Volume of the last 24 hours in quote currency; by price and base volume if the listing has none."""
         return self.approximate_quote_24h_volume or self.volume_24h * self.price
 
     @property
     def untradable_because(self) -> str | None:
-        """Why this product has no live market of its own, or None."""
+        """Why this product has no live market, or None."""
         if self.product_type != "SPOT":
-            return f"it is no spot product ({self.product_type or 'no type'})"
+            return f"it is not a spot product ({self.product_type or 'no type'})"
         if self.status != "online":
             return f"its status is {self.status or 'empty'!r}"
         if self.trading_disabled or self.is_disabled:

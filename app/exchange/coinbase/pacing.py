@@ -1,8 +1,7 @@
-"""How often we may knock: limits shared by all connections of a process, and the wait between two tries."""
+"""Limits shared by all connections of a process, and a clock that does not count suspended time."""
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections import deque
@@ -36,27 +35,6 @@ class Limiter:
 # (candles, heartbeats) and has five seconds for them, so half as many connections never queue behind their messages.
 CONNECTIONS = Limiter(4)
 MESSAGES = Limiter(8)
-
-
-class Backoff:
-    """Exponential, with full jitter: no two processes come back in step."""
-
-    def __init__(
-        self, least_s: float = 0.5, most_s: float = 30.0, uniform: Callable[[float, float], float] = random.uniform
-    ) -> None:
-        self._least_s = least_s
-        self._most_s = most_s
-        self._uniform = uniform
-        self._failures = 0
-
-    def reset(self) -> None:
-        """The last try was a success."""
-        self._failures = 0
-
-    def next_s(self) -> float:
-        """Seconds to wait after another failure."""
-        self._failures = min(self._failures + 1, 32)
-        return self._uniform(self._least_s, min(self._most_s, self._least_s * 2.0**self._failures))
 
 
 class AwakeClock:

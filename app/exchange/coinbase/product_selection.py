@@ -1,4 +1,4 @@
-"""Which products a selection means, given the exchange's listing. Pure."""
+"""Resolves a selection of products with the exchange's listing. Pure."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from app.errors import InvalidInput
 from app.exchange.coinbase.models import ListedProduct
 
 NEAREST = 5
-"""Ids or currencies that are offered instead of one that matches nothing."""
+"""Ids or currencies suggested instead of one that matches nothing."""
 
 
 UNLISTED = "the exchange does not list it"
 
 
 def select_products(selection: Sequence[str], listing: Iterable[ListedProduct]) -> list[str]:
-    """The product ids that `selection` means, without repetition.
+    """The product ids of `selection`, without repetition.
 
     `all:USD` is every tradable product quoted in USD, `top:25:USD` the 25 of them with the most volume, both by volume
-    and without aliases. An id stands for itself, whatever the listing says of it; `doubts` has the reasons. Raises
+    and without aliases. An id is always selected, even if it is not tradable; `doubts` has the reasons. Raises
     `InvalidInput` for a selection of another form.
     """
     ranked = _ranked(listing)
@@ -31,7 +31,7 @@ def select_products(selection: Sequence[str], listing: Iterable[ListedProduct]) 
 
 
 def unmatched(selection: Sequence[str], listing: Sequence[ListedProduct]) -> dict[str, str]:
-    """The parts of `selection` that match nothing in the listing, each with what would match instead."""
+    """The parts of `selection` that match nothing in the listing, each with a reason or a suggestion."""
     ranked, listed = _ranked(listing), [p.product_id for p in listing]
     found = {}
     for part in selection:
@@ -49,7 +49,7 @@ def _nearest_ids(product: str, listed: Sequence[str]) -> str:
 
 
 def _other_currencies(part: str, ranked: Sequence[ListedProduct], listing: Sequence[ListedProduct]) -> str:
-    """Why no product is quoted in the currency of `part`, and in which others how many are, the nearest name first."""
+    """Why no product is quoted in the currency of `part`, and how many are in others, the nearest name first."""
     head, _, currency = part.rpartition(":")
     feeding = Counter(p.alias.rpartition("-")[2] for p in listing if p.alias and p.quote_currency_id == currency)
     if feeding:
@@ -67,13 +67,13 @@ def _ranked(listing: Iterable[ListedProduct]) -> list[ListedProduct]:
 
 
 def doubts(selection: Sequence[str], listing: Iterable[ListedProduct]) -> dict[str, str]:
-    """The products named in `selection` that will hardly trade, each with the reason."""
+    """The products named in `selection` that are not tradable, each with the reason."""
     named = [part for part in selection if ":" not in part]
     return {product: reason for product, reason in untradable(named, listing).items() if reason}
 
 
 def untradable(products: Iterable[str], listing: Iterable[ListedProduct]) -> dict[str, str | None]:
-    """Why each of `products` does not trade by the listing; None for those that do."""
+    """Why each of `products` is not tradable in the listing; None if it is."""
     known = {p.product_id: p.untradable_because for p in listing}
     return {product: known.get(product, UNLISTED) for product in products}
 
@@ -92,4 +92,4 @@ def _meant(part: str, ranked: Sequence[ListedProduct]) -> list[str]:
         return quoted
     if kind == "top" and len(rest) == 2 and rest[0].isdecimal():
         return quoted[: int(rest[0])]
-    raise InvalidInput(f"{part!r} is no selection: use a product (BTC-USD), all:USD or top:25:USD")
+    raise InvalidInput(f"invalid selection {part!r}: use a product (BTC-USD), all:USD or top:25:USD")

@@ -1,6 +1,6 @@
 """The exchange's public REST: candles, the product listing, the time. One call, one request, no retry.
 
-Whoever calls holds the request budget and decides what an answer proves.
+The caller respects the request budget and interprets the responses.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from app.util import network
 log = logging.getLogger(__name__)
 
 MAX_BUCKETS = 350
-"""Buckets that one request for candles may ask for; the exchange refuses one more."""
+"""Maximum of buckets in one request for candles; the exchange refuses one more."""
 
 _PATH = "/api/v3/brokerage"
 _MAX_BODY_BYTES = 32 * 2**20
@@ -72,11 +72,11 @@ class _Time(_Reply):
 
 
 class CoinbaseRest:
-    """One HTTP session to the exchange; make one a thread.
+    """One HTTP session to the exchange; make one per thread.
 
-    Every method raises `Throttled` at 429, and at 401 or 403, which the exchange gives instead of it; `Refused` at 400,
-    404 and other client errors; `Unavailable` for a time-out, a broken connection, 5xx, a redirect, or a body that is
-    not what it should be.
+    Every method raises `Throttled` at 429, and at 401 or 403, which the exchange sends instead of it; `Refused` at 400,
+    404 and other client errors; `Unavailable` for a time-out, a broken connection, 5xx, a redirect, or an invalid
+    body.
     """
 
     def __init__(self, base_url: str, timeout_s: float = 10.0, session: requests.Session | None = None) -> None:
@@ -91,8 +91,8 @@ class CoinbaseRest:
     def candles(self, product: str, timeframe: Timeframe, first_s: int, last_s: int, *, observed_ms: int = 0) -> Page:
         """The candles of the buckets that start from `first_s` to `last_s` (UNIX seconds, inclusive).
 
-        All are marked closed, also one that is still open: only the caller knows the exchange's time. `observed_ms`:
-        that time, to be noted on each candle. A row that makes no sense costs only itself.
+        All are marked closed, even one that is still open: only the caller knows the exchange's time. `observed_ms`:
+        that time, stored in each candle. An invalid row affects only itself.
         """
         _check_range(timeframe, first_s, last_s)
         params = {"start": str(first_s), "end": str(last_s), "granularity": _GRANULARITY[timeframe]}
@@ -100,11 +100,11 @@ class CoinbaseRest:
         return _page(reply.candles, product, timeframe, (first_s, last_s), observed_ms)
 
     def products(self) -> Listing:
-        """All spot products of the listing, tradable or not, in its order. A row that makes no sense costs itself."""
+        """All spot products of the listing, tradable or not, in its order. An invalid row affects only itself."""
         reply = self._get("/market/products", {"product_type": "SPOT"}, _Products.model_validate)
         listing = read_listing(reply.products)
         if not listing.products:
-            raise Unavailable("the product listing holds no product that makes sense")
+            raise Unavailable("the product listing has no valid product")
         return listing
 
     def time_ms(self) -> int:
@@ -119,7 +119,7 @@ class CoinbaseRest:
         except orjson.JSONDecodeError as error:
             raise Unavailable(f"{path}: the reply is not JSON: {error}") from None
         except ValidationError as error:
-            raise Unavailable(f"{path}: the reply is not as it should be: {why(error)}") from None
+            raise Unavailable(f"{path}: the reply is invalid: {why(error)}") from None
 
     def _request(self, path: str, params: dict[str, str]) -> tuple[int, Any, bytes]:
         deadline = time.monotonic() + self._timeout_s
@@ -134,13 +134,13 @@ class CoinbaseRest:
             ) as response:
                 return response.status_code, response.headers, _body(path, response, deadline)
         except (requests.RequestException, HTTPError, OSError) as error:
-            # Of requests' nested texts only the last says what happened.
+            # Of requests' nested texts only the last one has the cause.
             cause = str(error).rsplit("Caused by ", 1)[-1]
             raise Unavailable(f"{path}: {type(error).__name__}: {cause[:200]}") from None
 
 
 def _body(path: str, response: requests.Response, deadline: float) -> bytes:
-    """The whole body, within bounds of size and time: requests' own time-out starts anew with every byte."""
+    """The whole body, within bounds of size and time: requests' own time-out restarts with every byte."""
     body = bytearray()
     while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
         body += chunk
@@ -156,7 +156,7 @@ def _raise_for(path: str, status: int, headers: Any, body: bytes) -> None:
         return
     what = f"{path}: {status} {_message(body)}".rstrip()
     if status in (401, 403):
-        what += ": if this goes on, the exchange blocks this address (a country, a data centre, a proxy)"
+        what += ": if this persists, the exchange blocks this address (a country, a data centre, a proxy)"
     if status in (429, 401, 403):
         raise Throttled(what, _retry_after_s(headers.get("Retry-After")))
     if 400 <= status < 500 and status not in (408, 425):
@@ -165,7 +165,7 @@ def _raise_for(path: str, status: int, headers: Any, body: bytes) -> None:
 
 
 def _message(body: bytes) -> str:
-    """What an error body says, if it says it in JSON; pages of HTML are of no use to anyone."""
+    """The message in an error body of JSON; empty for any other body, such as HTML."""
     try:
         reply = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -177,7 +177,7 @@ def _message(body: bytes) -> str:
 
 
 def _retry_after_s(value: str | None) -> float | None:
-    """Seconds to wait; None for an HTTP date, which would need our clock to agree with theirs."""
+    """Seconds to wait; None for an HTTP date, which would need both clocks to agree."""
     if value is None or not (value.isascii() and value.isdigit()):
         return None
     return min(float(value[:9]), _MAX_PAUSE_S)
@@ -190,17 +190,17 @@ def _check_range(timeframe: Timeframe, first_s: int, last_s: int) -> None:
         raise InvalidInput(f"{first_s} to {last_s}: the range ends before it begins")
     buckets = (last_s - first_s) // timeframe.seconds + 1
     if buckets > MAX_BUCKETS:
-        raise InvalidInput(f"{buckets} buckets asked for: the exchange answers at most {MAX_BUCKETS}")
+        raise InvalidInput(f"{buckets} buckets requested: the exchange returns at most {MAX_BUCKETS}")
 
 
 def _product_path(product: str) -> str:
     if not is_product_id(product):
-        raise InvalidInput(f"{product!r} is not spelled like a product: use BTC-USD")
+        raise InvalidInput(f"invalid product {product!r}: expected a form like BTC-USD")
     return quote(product, safe="")
 
 
 def _page(rows: list[Any], product: str, timeframe: Timeframe, asked: tuple[int, int], observed_ms: int) -> Page:
-    """The page that `rows` are. If one does not even say its bucket, any may be its: then nothing is covered."""
+    """The page in `rows`. If one has no readable bucket, any bucket may be its: then nothing is covered."""
     candles: dict[int, UnifiedCandle] = {}
     unreadable: set[int] = set()
     is_whole = True
@@ -214,7 +214,7 @@ def _page(rows: list[Any], product: str, timeframe: Timeframe, asked: tuple[int,
             try:
                 candles[start_s] = read_candle(row, product, timeframe, CandleState.CLOSED, observed_ms)
             except BadFrame as bad:
-                log.warning("candles of %s %s: the row of bucket %d is left out: %s", product, timeframe, start_s, bad)
+                log.warning("candles of %s %s: ignoring the row of bucket %d: %s", product, timeframe, start_s, bad)
                 unreadable.add(start_s)
     good = [candles[start_s] for start_s in sorted(candles) if start_s not in unreadable]
     page = Page.between_rows(good, timeframe.seconds, unreadable)
@@ -222,7 +222,7 @@ def _page(rows: list[Any], product: str, timeframe: Timeframe, asked: tuple[int,
 
 
 def _start_of(row: Any, timeframe: Timeframe) -> int | None:
-    """The bucket that `row` names; None if it names none."""
+    """The bucket of `row`; None if it has none."""
     text = row.get("start") if isinstance(row, dict) else None
     if not (isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 12):
         return None

@@ -1,4 +1,4 @@
-"""The exchange's sequence numbers: one counter a connection, over all channels."""
+"""The exchange's sequence numbers: one counter per connection, over all channels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 
 class Order(Enum):
-    """Where a frame stands in its connection."""
+    """Position of a frame in its connection."""
 
     NEXT = auto()
     DUPLICATE = auto()
@@ -14,7 +14,7 @@ class Order(Enum):
 
 
 class Sequence:
-    """Finds lost and repeated frames. A connection may begin with any number; each begins anew."""
+    """Finds lost and repeated frames. Each connection may begin with any number."""
 
     def __init__(self) -> None:
         self.gaps = 0
@@ -25,7 +25,7 @@ class Sequence:
         self._expected = None
 
     def accept(self, number: int) -> Order:
-        """Judge the frame that carries `number`."""
+        """Classify the frame with `number`."""
         expected = self._expected
         if expected is not None and number < expected:
             self.duplicates += 1

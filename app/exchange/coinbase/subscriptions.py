@@ -1,6 +1,6 @@
-"""Which products a connection wants, has asked for, and gets. No I/O, no clock.
+"""The products that a connection wants, has requested, and receives. No I/O, no clock.
 
-The exchange speaks one id for a product and its aliases (`BTC-USDC` is fed from `BTC-USD`): the *stream id*. It never
+The exchange uses one id for a product and its aliases (`BTC-USDC` is fed from `BTC-USD`): the *stream id*. It never
 refuses a product; it leaves it out of the acknowledgement.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import orjson
 
 _PATIENCE_MS = 2_000
-"""A product that an answer leaves out may still come, with another answer or as data."""
+"""A product missing from a response may still arrive, in another response or as data."""
 _FIRST_RETRY_MS = 10_000
 _LAST_RETRY_MS = 640_000
 
@@ -30,11 +30,11 @@ class Subscriptions:
         self._sent = 0
         self._answers = 0
         self._asked: dict[str, int] = {}
-        self._missing_since: dict[str, int] = {}
+        self._missing_since_local_ms: dict[str, int] = {}
         self._failed: set[str] = set()
         self._once_more: set[str] = set()
         self._retry_ms = _FIRST_RETRY_MS
-        self._retry_at_ms: int | None = None
+        self._retry_at_local_ms: int | None = None
 
     @property
     def products(self) -> list[str]:
@@ -44,7 +44,7 @@ class Subscriptions:
         return self._aliases.get(product, product)
 
     def add(self, products: Iterable[str], aliases: Mapping[str, str] | None = None) -> list[str]:
-        """Want `products`; returns the stream ids that are new. `aliases`: those that became known since."""
+        """Add `products`; returns the new stream ids. `aliases`: aliases that became known since."""
         new, wanted = [], set(self.products)
         for product in dict.fromkeys(products):
             if aliases and product in aliases and product not in wanted:
@@ -60,7 +60,7 @@ class Subscriptions:
         return new
 
     def remove(self, products: Iterable[str]) -> list[str]:
-        """Want `products` no more; returns the stream ids that nobody wants now."""
+        """Remove `products`; returns the stream ids no longer wanted."""
         gone = []
         for product in dict.fromkeys(products):
             stream = self.stream_id(product)
@@ -77,7 +77,7 @@ class Subscriptions:
         return gone
 
     def opened(self) -> None:
-        """A new connection: everything has to be asked for again."""
+        """A new connection: everything must be requested again."""
         self.closed()
         self._is_open = True
         self._queue("subscribe", list(self.names))
@@ -87,7 +87,7 @@ class Subscriptions:
         self._is_open = False
         self._to_send.clear()
         self._asked.clear()
-        self._missing_since.clear()
+        self._missing_since_local_ms.clear()
         self._failed.clear()
         self._once_more.clear()
         self.accepted.clear()
@@ -107,38 +107,38 @@ class Subscriptions:
         self._to_send.clear()
         return [orjson.dumps(message).decode() for message in messages]
 
-    def answered(self, listed: Sequence[str], now_ms: int) -> None:
-        """An acknowledgement came: `listed` are all stream ids of its candles channel."""
+    def answered(self, listed: Sequence[str], local_ms: int) -> None:
+        """An acknowledgement arrived. `listed`: all stream ids of its candles channel."""
         for stream in listed:
             self.accept(stream)
-        self._count_answer(now_ms)
+        self._count_answer(local_ms)
 
-    def failed(self, now_ms: int) -> None:
-        """An error came instead of an acknowledgement. It may be about anything, so what it answers is asked again."""
-        self._failed.update(self._count_answer(now_ms))
+    def failed(self, local_ms: int) -> None:
+        """An error arrived instead of an acknowledgement. It may be about anything, so the request is repeated."""
+        self._failed.update(self._count_answer(local_ms))
 
-    def _count_answer(self, now_ms: int) -> list[str]:
-        """Messages are answered in their order. Returns what was asked for in those answered now, and is missing."""
+    def _count_answer(self, local_ms: int) -> list[str]:
+        """Responses arrive in the order of requests. Returns the newly missing streams of the requests answered."""
         self._answers += 1
         answered = [stream for stream, number in self._asked.items() if number <= self._answers]
-        new = [stream for stream in answered if stream not in self._missing_since]
-        self._missing_since.update(dict.fromkeys(new, now_ms))
+        new = [stream for stream in answered if stream not in self._missing_since_local_ms]
+        self._missing_since_local_ms.update(dict.fromkeys(new, local_ms))
         return new
 
     def accept(self, stream: str) -> bool:
-        """The exchange delivers `stream`; whether that is wanted, and news."""
+        """The exchange delivers `stream`; returns whether it is wanted and new."""
         if stream not in self.names or stream in self.accepted:
             return False
         self._forget(stream)
         self.accepted.add(stream)
         return True
 
-    def newly_refused(self, now_ms: int) -> list[str]:
-        """The stream ids that were asked for in vain; each is returned once, and asked for again now and then."""
-        late = [stream for stream, since in self._missing_since.items() if now_ms - since >= _PATIENCE_MS]
+    def newly_refused(self, local_ms: int) -> list[str]:
+        """The stream ids requested but not delivered; each is returned once, and requested again now and then."""
+        late = [stream for stream, since in self._missing_since_local_ms.items() if local_ms - since >= _PATIENCE_MS]
         new = []
         for stream in late:
-            del self._missing_since[stream]
+            del self._missing_since_local_ms[stream]
             self._asked.pop(stream, None)
             if stream in self._failed and stream not in self._once_more:
                 self._once_more.add(stream)
@@ -146,19 +146,19 @@ class Subscriptions:
                 new.append(stream)
             self._failed.discard(stream)
         self.refused.update(new)
-        self._ask_again(now_ms)
+        self._ask_again(local_ms)
         return new
 
-    def _ask_again(self, now_ms: int) -> None:
+    def _ask_again(self, local_ms: int) -> None:
         waiting = self.refused | self._once_more
         if not waiting:
-            self._retry_at_ms, self._retry_ms = None, _FIRST_RETRY_MS
-        elif self._retry_at_ms is None:
-            self._retry_at_ms = now_ms + self._retry_ms
-        elif now_ms >= self._retry_at_ms:
+            self._retry_at_local_ms, self._retry_ms = None, _FIRST_RETRY_MS
+        elif self._retry_at_local_ms is None:
+            self._retry_at_local_ms = local_ms + self._retry_ms
+        elif local_ms >= self._retry_at_local_ms:
             self._queue("subscribe", sorted(waiting))
             self._retry_ms = min(2 * self._retry_ms, _LAST_RETRY_MS)
-            self._retry_at_ms = now_ms + self._retry_ms
+            self._retry_at_local_ms = local_ms + self._retry_ms
 
     def _queue(self, kind: str, streams: list[str]) -> None:
         for i in range(0, len(streams), self._per_message):
@@ -170,4 +170,4 @@ class Subscriptions:
         self._failed.discard(stream)
         self._once_more.discard(stream)
         self._asked.pop(stream, None)
-        self._missing_since.pop(stream, None)
+        self._missing_since_local_ms.pop(stream, None)

@@ -1,8 +1,8 @@
-"""Threads that read at the same moments, one after the other.
+"""Wakes threads at the same moments, one after the other.
 
 A thread that wakes finds the processor's caches cold, which costs more than the dozen frames that it then reads. So
-where nothing is urgent, frames gather, and the threads that read them wake together; in turn, as otherwise they would
-wake each other once more for the interpreter's lock.
+if nothing is urgent, frames gather, and the threads that read them wake together. They take turns; otherwise they
+would wake each other once more for the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _MAX_WAIT_S = 0.02
-"""A turn lasts some milliseconds. One that lasts longer is stuck, in a callback say, and others go on without it."""
+"""A turn lasts some milliseconds. A longer one is stuck, perhaps in a callback, and others continue without it."""
 
 
 class SharedWakeup:
-    """Moments that are `every_s` apart, at each of which every thread that waits has one turn."""
+    """Moments `every_s` apart, at each of which every waiting thread has one turn."""
 
     def __init__(
         self, every_s: float, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
@@ -29,7 +29,7 @@ class SharedWakeup:
 
     @contextmanager
     def next(self) -> Iterator[None]:
-        """Wait for the next moment, and for those who came first."""
+        """Wait for the next moment, and for earlier threads."""
         self._sleep(self._every_s - self._clock() % self._every_s)
         is_mine = self._lock.acquire(timeout=_MAX_WAIT_S)
         try:

@@ -1,6 +1,6 @@
-"""What there is to know about an installation. Pure values.
+"""The state of an installation. Pure values.
 
-Ages without another word are exchange seconds; `…real_seconds` and `…ms` of connections are real time.
+Ages are exchange seconds, except `…real_seconds`, and `…ms` of connections, which are real time.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ class StatusPart(BaseModel):
 
 
 class Clock(StatusPart):
-    """The exchange's time (UNIX milliseconds) and how long ago it was heard."""
+    """The exchange's time (UNIX milliseconds) and its age."""
 
     exchange_ms: int
     age_real_seconds: float
 
 
 class ConnectionStatus(StatusPart):
-    """One connection to the exchange, as its adapter tells of it.
+    """One connection to the exchange, as reported by its adapter.
 
-    `open_ms`: for how long it has been open, in real time. `attempt` counts connections since the start; `silent_ms` is
-    real time since the last frame, by channel.
+    `open_ms`: real time since it was opened. `attempt` counts connections since the start. `silent_ms`: real time since
+    the last frame, by channel.
     """
 
     connection: str
@@ -45,7 +45,7 @@ class ConnectionStatus(StatusPart):
 
 
 class IngestStatus(StatusPart):
-    """One live ingest process: what it told last, `age_ms` ago; `dropped` candles it could not keep for Redis."""
+    """Last report of an ingest process, `age_ms` ago. `dropped`: candles that it could not buffer for Redis."""
 
     name: str
     age_ms: int
@@ -54,7 +54,7 @@ class IngestStatus(StatusPart):
 
 
 class FeedStatus(StatusPart):
-    """`connected`: some ingest process lives, and each of its connections is open."""
+    """`connected`: there are connections to the exchange, and all are open."""
 
     connected: bool
     ingests: list[IngestStatus]
@@ -72,12 +72,12 @@ class ProductStatus(StatusPart):
 
 @dataclass(frozen=True, slots=True)
 class SeriesStatus:
-    """One timeframe of one product; there are thousands, so it is no model of its own.
+    """The state of one series. There are thousands, so it is a dataclass and not a model.
 
-    `candles`: how many the indicator rests on, or, while there is none, how many closed ones are among the newest.
-    `newest`: start of the newest closed bucket. `age_seconds`: how long that bucket has been over, in exchange time.
-    `ready`: there is an indicator, or there can be none yet, and `reason` says why. `starting`: its first candles are
-    still to come. `stale`: newer candles are overdue, by more buckets than it was ever without a trade.
+    `candles`: number of candles behind the indicator; without one, number of closed candles among the newest.
+    `newest`: start of the newest closed bucket. `age_seconds`: exchange time since the end of that bucket.
+    `ready`: there is an indicator, or there cannot be one yet and `reason` is the cause. `starting`: its first candles
+    are still to come. `stale`: newer candles are overdue by more buckets than it was ever without a trade.
     """
 
     product: str
@@ -92,7 +92,7 @@ class SeriesStatus:
 
 
 class Start(StatusPart):
-    """How far the first filling has come. `seconds_left` is real time, an estimate by the request budget."""
+    """Progress of the initial backfill. `seconds_left`: real time, estimated from the request budget."""
 
     series_ready: int
     series_total: int
@@ -110,22 +110,22 @@ class RequestInfo(StatusPart):
 
 
 class PendingRequest(RequestInfo):
-    """`priority`: gap, start (the first filling), history or reconcile; None where it has just been done."""
+    """`priority`: gap, start (the initial backfill), history or reconcile; None if just done."""
 
     priority: str | None = None
 
 
 class FailedRequest(RequestInfo):
-    """A request that was given up, until the next scan takes it up again an hour of exchange time later."""
+    """A request that was given up. A scan requests it again after an hour of exchange time."""
 
     reason: str
     exchange_ms: int
 
 
 class QueueStatus(StatusPart):
-    """Requests for candles: how many wait for a permit, for settling, for another try, and are under way.
+    """Requests for candles: how many wait for a permit, for settling or for a retry, or are under way.
 
-    `pending` names at most the first `LISTED` of `total`.
+    `pending` lists at most the first `LISTED` of `total`.
     """
 
     total: int
@@ -138,7 +138,7 @@ class QueueStatus(StatusPart):
 
 
 class BudgetInfo(StatusPart):
-    """REST requests of the whole fleet: permits given, answers of 429, what is left of a pause."""
+    """REST requests of all processes: permits granted, 429 responses, remaining pause."""
 
     per_second: float
     granted: int
@@ -147,14 +147,14 @@ class BudgetInfo(StatusPart):
 
 
 class Corrections(StatusPart):
-    """Closed candles that were replaced: by what caused it, then by timeframe."""
+    """Closed candles that were replaced: by cause, then by timeframe."""
 
     total: int
     by_cause: dict[str, dict[str, int]]
 
 
 class Queues(StatusPart):
-    """Tasks that wait, by queue, and tasks that a worker holds."""
+    """Waiting tasks, by queue, and tasks held by workers."""
 
     waiting: dict[str, int]
     unacknowledged: int
@@ -171,7 +171,7 @@ class RedisInfo(StatusPart):
 
 
 class Status(StatusPart):
-    """`ready`: the data is there and current; else `reasons` says what is not. `summary` is that in one sentence."""
+    """`ready`: the data is complete and current; else `reasons` lists why not. `summary`: one sentence."""
 
     summary: str
     ready: bool
@@ -185,6 +185,6 @@ class Status(StatusPart):
     budget: BudgetInfo
     corrections: Corrections
     processes: dict[str, int]
-    """How many live, by role: ingest, beat, web, watchdog, and each worker by its queues."""
+    """Running processes by role: ingest, beat, web, watchdog, and each worker by its queues."""
     queues: Queues
     redis: RedisInfo

@@ -1,4 +1,4 @@
-"""Reads the state of an installation from Redis: about a dozen round trips, and one more for every 500 series."""
+"""Reads the state of an installation from Redis: about a dozen round trips, and one more per 500 series."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ from app.storage.stores import Stores
 from app.util.caches import IncrementalMap
 
 NEWEST = 3
-"""Buckets of each series that are looked at first: enough for one that is current."""
+"""Newest buckets of each series that are read first: enough for a current series."""
 
 LISTED = 500
-"""Pending requests that are named; the rest are counted."""
+"""Pending requests that are listed; the rest are counted."""
 
 
 def read_status(stores: Stores, settings: Settings) -> Status:
-    """The installation's state now. Raises redis' errors where Redis cannot be reached."""
+    """The installation's state now. Raises redis' errors if Redis cannot be reached."""
     clock = stores.clock.read()
     followed = stores.products.read()
     pending = stores.queue.pending()
@@ -87,17 +87,21 @@ def _look(
     pending: set[BackfillRequest],
     failures: Mapping[BackfillRequest, dict[str, Any]],
 ) -> list[SeriesFacts]:
-    """Every series that the exchange delivers, as far as its newest buckets."""
+    """Facts about every delivered series, from its newest buckets."""
     many = [Series(stores.exchange, p.product, t) for p in followed if not p.refused for t in settings.timeframes]
     values = _latest_of(stores.indicators.read_json(many))
-    # A ready indicator of the newest bucket says all there is to say; only the other series are looked into.
+    # A ready indicator of the newest bucket is enough; candles are read only for the other series.
     over = {t: t.last_over(clock.exchange_s) for t in settings.timeframes} if clock else {}
     unclear = [
         i
         for i, (value, series) in enumerate(zip(values, many, strict=True))
-        if not over or value is None or not value.ready or value.is_doubtful or value.start_s < over[series.timeframe]
+        if not over
+        or value is None
+        or not value.ready
+        or value.is_provisional
+        or value.start_s < over[series.timeframe]
     ]
-    provisional_ranges = frozenset(many[i] for i in unclear if (value := values[i]) and value.is_doubtful)
+    provisional_ranges = frozenset(many[i] for i in unclear if (value := values[i]) and value.is_provisional)
     views = dict(zip(unclear, _newest_of(stores, [many[i] for i in unclear], clock, provisional_ranges), strict=True))
     refusals = {(request.product, request.timeframe): failure["reason"] for request, failure in failures.items()}
     begun = _begun(stores, {many[i].product for i in unclear if not (value := values[i]) or not value.ready})
@@ -115,7 +119,7 @@ def _look(
 
 
 def _begun(stores: Stores, products: Iterable[str]) -> dict[str, int]:
-    """The bucket of 5m in which each of `products` began, as far as REST has said so."""
+    """The 5m bucket in which each of `products` began, if REST has shown it."""
     base = [Series(stores.exchange, product, BASE) for product in products]
     origins = [view.origin for view in stores.candles.read_many([(series, 0, 0) for series in base])]
     return {
@@ -126,7 +130,7 @@ def _begun(stores: Stores, products: Iterable[str]) -> dict[str, int]:
 
 
 def _latest(data: bytes) -> Latest | None:
-    """What a stored value says of its series; None if there is none that can be read."""
+    """The stored value, decoded; None if it is missing or unreadable."""
     if not data:
         return None
     return next(iter(readable("indicator values", [data], _read_latest)), None)
@@ -143,8 +147,8 @@ _latest_of = IncrementalMap(_latest)
 def _newest_of(
     stores: Stores, many: Sequence[Series], clock: ExchangeTime | None, whole: frozenset[Series]
 ) -> list[View]:
-    """The newest buckets of each series; of those that lack all of these, and of `whole`, everything."""
-    if clock is None:  # Nobody knows which buckets are the newest; then those of the indicators are.
+    """The newest buckets of each series; all buckets if these are missing, or for series in `whole`."""
+    if clock is None:  # The newest buckets are unknown: the status uses the indicators' buckets.
         return stores.candles.read_many([(s, 0, 0) for s in many])
     newest = [s.timeframe.bucket(clock.exchange_s) for s in many]
     steps = [s.timeframe.seconds for s in many]
@@ -158,7 +162,7 @@ def _newest_of(
 
 
 def _still_asking(series: Iterable[SeriesStatus]) -> int:
-    """Requests that the start still needs: one for each series that waits for its first candles."""
+    """Requests that the start still needs: one per series that waits for its first candles."""
     return sum(s.starting for s in series)
 
 
@@ -193,7 +197,7 @@ def _ingest(entry: tuple[str, dict[str, Any]]) -> IngestStatus:
 
 
 def _connection(told: dict[str, Any]) -> ConnectionStatus:
-    """What an adapter tells of a connection, with what its session tells on the same level."""
+    """An adapter's report on a connection, merged with its session's report."""
     return ConnectionStatus(**told, **told.get("session", {}))
 
 
@@ -234,7 +238,7 @@ class _Rest(NamedTuple):
 
 
 def _rest(stores: Stores) -> _Rest:
-    """Counters and Celery's queues in one round trip, and Redis itself."""
+    """Counters and Celery's queues in one round trip, and Redis' INFO."""
     with stores.redis.pipeline(transaction=False) as pipe:
         pipe.hgetall(keys.COUNTERS)
         pipe.hlen(f"{keys.CELERY}unacked")

@@ -1,4 +1,4 @@
-"""What can be said of one series from its newest candles and its indicator. Pure."""
+"""The status of one series, from its newest candles and its indicator. Pure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from app.storage.model import View
 from app.util.timestamps import shown
 
 TAIL = 2
-"""Newest buckets that may be missing or provisional for a moment: a series that lacks more is out of date, unless it is
-used to it."""
+"""Newest buckets that may briefly be missing or provisional. With more missing, a series is out of date, unless it was
+silent for as long before."""
 
 
 class Latest(NamedTuple):
-    """What an indicator says of its series: the start of its bar, how many candles it rests on, and if it is ready.
+    """Facts from an indicator: the start of its bar, how many candles are behind it, and whether it is ready.
 
     `provisional`: how many of its newest candles are provisional.
     """
@@ -32,16 +32,16 @@ class Latest(NamedTuple):
     provisional: int = 0
 
     @property
-    def is_doubtful(self) -> bool:
-        """Whether more than the newest candles, which REST is soon asked for, are provisional."""
+    def is_provisional(self) -> bool:
+        """Whether more than the newest `TAIL`, which are soon requested, are provisional."""
         return self.provisional > TAIL
 
 
 class SeriesFacts(NamedTuple):
-    """A series as it was read: its latest indicator, its newest candles where that does not say everything, and whether
-    a request for it is pending.
+    """A series as read: its latest indicator, its newest candles if the indicator is not enough, and whether a request
+    for it is pending.
 
-    `begun_s`: the bucket of 5m before which REST has shown no trade of the product; None if it has not said so.
+    `begun_s`: the 5m bucket before which REST has shown no trade of the product; None if unknown.
     `refusal`: why requests for it were given up; None if none was.
     """
 
@@ -54,7 +54,7 @@ class SeriesFacts(NamedTuple):
 
 
 def series_status(seen: SeriesFacts, now_s: float | None, settling_s: float) -> SeriesStatus:
-    """`now_s`: the exchange's clock, None while it is not known."""
+    """The status of a series. `now_s`: the exchange's clock, or None."""
     newest = newest_closed(seen)
     step = seen.series.timeframe.seconds
     age_s = None if now_s is None or newest is None else max(0.0, round(now_s - newest - step, 3))
@@ -75,7 +75,7 @@ def series_status(seen: SeriesFacts, now_s: float | None, settling_s: float) -> 
 
 
 def newest_closed(seen: SeriesFacts) -> int | None:
-    """Start of the newest closed bucket that is known of."""
+    """Start of the newest known closed bucket, or None."""
     starts = [int(s) for s in seen.view.over["start_s"][-1:]] if len(seen.view.records) else []
     starts += [seen.value.start_s] if seen.value else []
     return max(starts, default=None)
@@ -88,10 +88,10 @@ def _candles(seen: SeriesFacts) -> int:
 def _readiness(
     seen: SeriesFacts, newest: int | None, now_s: float | None, settling_s: float
 ) -> tuple[bool, bool, str | None]:
-    """Whether the series is as ready as it can be, whether its start is under way, and what is to be said about it."""
+    """Whether the series is as ready as possible, whether it is still starting, and the reason or None."""
     value, step, begin_s = seen.value, seen.series.timeframe.seconds, _begin_s(seen)
-    if value and value.is_doubtful and value.provisional > _longest_silence(seen.view):
-        return False, False, f"its newest {value.provisional} candles are provisional: REST is asked to confirm them"
+    if value and value.is_provisional and value.provisional > _longest_silence(seen.view):
+        return False, False, f"its newest {value.provisional} candles are provisional: waiting for REST to confirm them"
     if value and value.ready:
         return True, False, None
     if value and value.candles >= MIN_CANDLES:
@@ -102,25 +102,25 @@ def _readiness(
         return False, True, "not requested yet"
     if newest is None:
         if begin_s is not None and now_s is not None and now_s < begin_s + (1 + TAIL) * step + settling_s:
-            return True, False, "no candle of it has closed yet"
-        return False, False, "the exchange has not shown a trade of it; requested again"
+            return True, False, "no candle has closed yet"
+        return False, False, "the exchange has not reported a trade yet; requested again"
     since_begin = 0 if begin_s is None else (newest - begin_s) // step + 1
     if 0 < since_begin < MIN_CANDLES:
-        return True, False, f"the exchange has only {since_begin} candles of it, an indicator needs {MIN_CANDLES}"
+        return True, False, f"the exchange has only {since_begin} candles, an indicator needs {MIN_CANDLES}"
     if value is None:
         return False, True, "its indicator is not computed yet"
     return False, seen.pending, value.reason or "warming up"
 
 
 def _silence(end_s: int, refusal: str | None) -> str:
-    """Since when there is no candle, and what the exchange says of it."""
+    """Text: since when there is no candle, and the refusal, if any."""
     return f"no candle since {shown(end_s)} UTC" + (f": {refusal}" if refusal else "")
 
 
 def _begin_s(seen: SeriesFacts) -> int | None:
-    """The bucket in which the series begins; None if no response has said so.
+    """The bucket in which the series begins; None if no response has shown it.
 
-    A response about a long timeframe says so only once its first bucket is over: of 1d, after a day.
+    A response shows it only after the first bucket has ended: for 1d, after a day.
     """
     origin, timeframe = seen.view.origin, seen.series.timeframe
     if origin.responses and origin.start_s:
@@ -129,7 +129,7 @@ def _begin_s(seen: SeriesFacts) -> int | None:
 
 
 def _longest_silence(view: View) -> int:
-    """The longest run of buckets that were confirmed as empty: so long a series may be without a trade."""
+    """The longest run of buckets confirmed as empty: a series may be silent for this long."""
     empty = ((view.records["flags"] & (EMPTY | PROVISIONAL)) == EMPTY) & (
         state_of(view.records) == CandleState.CONFIRMED
     )

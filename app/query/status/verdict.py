@@ -1,4 +1,4 @@
-"""From the parts to a verdict: is the data complete and current, and if not, what is wrong? Pure."""
+"""The verdict: whether the data is complete and current, and if not, why. Pure."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from math import ceil
 from app.query.status.model import Clock, FeedStatus, ProductStatus, QueueStatus, SeriesStatus, Start
 
 CLOCK_OLD_S = 15.0
-"""Real seconds after which a clock that nobody has heard makes everything else doubtful."""
+"""Real seconds without the exchange's clock after which the data is not ready."""
 
 TOLERANCE = 20
-"""One series in so many may be set apart."""
+"""One series in this many may be set apart."""
 
 NOTHING_FOLLOWED = (
     "no products are followed yet: is an ingest process running, can it reach the exchange, and does PRODUCTS match "
-    "anything there? Its log says"
+    "a product there? See the ingest log"
 )
 
 NAMED = 3
-"""Series that a sentence names before it says how many more there are."""
+"""Series that a sentence names; the others are counted."""
 
 
 def start_of(series: Sequence[SeriesStatus], asking: int, per_second: float, paused_s: float) -> Start:
-    """Progress of the first filling; `asking` requests of it are still to be made."""
+    """Progress of the initial backfill; `asking`: requests left."""
     by_product: defaultdict[str, list[bool]] = defaultdict(list)
     for s in series:
         by_product[s.product].append(s.ready)
@@ -42,7 +42,7 @@ def start_of(series: Sequence[SeriesStatus], asking: int, per_second: float, pau
 
 
 def _left(asking: int, seconds_left: int) -> str:
-    """What the first filling still takes; no words if that is nothing."""
+    """The rest of the initial backfill as text; empty if it is done."""
     if not asking:
         return ""
     return f", {_count(asking, 'request', 'requests')} left, about {_count(seconds_left, 'second', 'seconds')}"
@@ -51,7 +51,7 @@ def _left(asking: int, seconds_left: int) -> str:
 def reasons_of(
     feed: FeedStatus, products: Sequence[ProductStatus], series: Sequence[SeriesStatus], start: Start
 ) -> list[str]:
-    """Everything that keeps the data from being ready; nothing where it is."""
+    """Every reason why the data is not ready; empty if it is ready."""
     if not products:
         return [NOTHING_FOLLOWED]
     reasons = list(_about_clock(feed.clock))
@@ -65,14 +65,14 @@ def reasons_of(
 
 
 def set_apart(series: Sequence[SeriesStatus]) -> list[SeriesStatus]:
-    """Series that have started and are not as they should be."""
+    """Series that have started but are stale or not ready."""
     return [s for s in series if not s.starting and (s.stale or not s.ready)]
 
 
 def tolerated(series: Sequence[SeriesStatus]) -> int:
-    """How many series may be set apart while the rest counts as ready: a twentieth, at least those of one product.
+    """How many series may be set apart while the rest counts as ready: a twentieth, at least one product's series.
 
-    One product at least must be as it should be.
+    At least one product must not be set apart.
     """
     of_one_product = max(Counter(s.product for s in series).values(), default=0)
     return min(max(len(series) // TOLERANCE, of_one_product), len(series) - of_one_product)
@@ -85,7 +85,7 @@ def summary_of(
     series: Sequence[SeriesStatus],
     reasons: Sequence[str],
 ) -> str:
-    """One sentence for a person who looks for three seconds."""
+    """The state in one sentence, for people."""
     if reasons:
         return "Not ready: " + "; ".join(reasons)
     delivered = {p.product for p in products if p.refused is None}
@@ -97,15 +97,15 @@ def summary_of(
 
 def _about_clock(clock: Clock | None) -> Iterable[str]:
     if clock is None:
-        yield "the exchange's clock has not been heard yet"
+        yield "the exchange's clock has not been received yet"
     elif clock.age_real_seconds > CLOCK_OLD_S:
-        yield f"the exchange's clock was last heard {clock.age_real_seconds:.0f} s ago"
+        yield f"the exchange's clock was last received {clock.age_real_seconds:.0f} s ago"
 
 
 def _asides(
     feed: FeedStatus, products: Sequence[ProductStatus], gaps: QueueStatus, series: Sequence[SeriesStatus]
 ) -> Iterable[str]:
-    """What does not make the data wrong now, but is worth a look."""
+    """Problems that do not make the data wrong now."""
     if not feed.connected:
         yield "a connection to the exchange is down"
     if urgent := gaps.ready + gaps.delayed + gaps.under_way:

@@ -1,13 +1,13 @@
--- One permit of the fleet's request budget, on the server's own clock.
+-- Grants one permit of the shared request budget, by the server's clock.
 -- KEYS: permits, state
--- ARGV: permits in a window, name of the new permit, us after which its holder is taken for dead, us between two grants,
---       us of a window
--- Answer: 0 for a permit, else the microseconds to wait before asking again.
+-- ARGV: permits per window, name of the new permit, us after which its holder is considered dead, us between grants,
+--       us per window
+-- Returns 0 if granted, else the microseconds to wait before the next try.
 --
--- A permit counts from its grant until a whole window after it was given back, so until a window after the request it
--- was for has certainly arrived. However long a request was delayed on its way, no window holds more than allowed.
+-- A permit counts from its grant until a whole window after its release. By then its request arrived at least a window
+-- ago. So no window holds more than allowed, however long a request was delayed on its way.
 --
--- Where nothing is known of the last window, since the data was lost, or this server's clock was set, nobody asks for one.
+-- If nothing is known of the last window (data lost, or clock of this server set), nothing is granted for one window.
 
 local permits, state = KEYS[1], KEYS[2]
 local time = redis.call('TIME')
@@ -33,4 +33,4 @@ if redis.call('ZCARD', permits) < tonumber(ARGV[1]) then
   return 0
 end
 local first = tonumber(redis.call('ZRANGE', permits, 0, 0, 'WITHSCORES')[2])
-return math.max(1000, math.min(first - now, 50000)) -- one that is in use may be given back sooner than it runs out
+return math.max(1000, math.min(first - now, 50000)) -- a permit in use may be released before it expires

@@ -1,12 +1,12 @@
--- The next message of a channel, claimed for a while: nobody else gets it until the claim runs out.
+-- Claims the next message of a channel. No other worker gets it until the claim expires.
 --
 -- KEYS[1] waiting   KEYS[2] claimed   KEYS[3] state of the channel
--- ARGV[1] messages that may be under way at once   ARGV[2] ms of a claim   ARGV[3] the channel's target
--- ARGV[4] channel name   ARGV[5] the one message that is wanted; nothing for whichever is next
--- Answer: nothing, or kind, identity, end of the claim in ms, tries so far, Redis' time in ms, the alert's fields.
+-- ARGV[1] maximum of claimed messages   ARGV[2] ms of a claim   ARGV[3] the channel's target
+-- ARGV[4] channel name   ARGV[5] the message to claim; empty for the next one
+-- Returns nothing, or kind, id, end of the claim in ms, tries so far, Redis' time in ms, the alert's fields.
 
 local ALERT, LOOK_AT = 'cw:2:alert:', 50
-local NEVER_SET_MS = 7200000 -- ahead of the present time: what is there was written before the clock was set back
+local NEVER_SET_MS = 7200000 -- a time this far ahead was written before the clock was set back
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -21,7 +21,7 @@ local function free(first, last)
     redis.call('ZADD', KEYS[1], 0, message)
   end
 end
-free('-inf', now_ms) -- whoever had these is gone
+free('-inf', now_ms) -- their claims have expired
 free(now_ms + NEVER_SET_MS, '+inf')
 if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[1]) then return {} end
 
@@ -29,7 +29,7 @@ local function is_pending(message)
   return redis.call('ZSCORE', KEYS[1], message) or redis.call('ZSCORE', KEYS[2], message)
 end
 
--- What was withdrawn must have been said before; and what holds again, withdrawn.
+-- A withdrawal must wait for the first message of its alert, a restoration also for the withdrawal.
 local function must_wait(kind, id)
   return kind ~= 'raised' and (is_pending('raised|' .. id) or (kind == 'restored' and is_pending('withdrawn|' .. id)))
 end

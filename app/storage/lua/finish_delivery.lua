@@ -1,12 +1,12 @@
--- What became of a claimed message.
+-- Records the result of a claimed message.
 --
 -- KEYS[1] waiting   KEYS[2] claimed   KEYS[3] state of the channel   KEYS[4] the alert
 -- ARGV[1] message (kind|identity)   ARGV[2] end of the claim in ms
 -- ARGV[3] 'sent', 'refuse' (for good), 'skip' (nothing was sent), 'defer', 'retry' or 'disable'
--- ARGV[4] what to note: the outcome as JSON where it is settled, else the reason   ARGV[5] channel name
+-- ARGV[4] note: the outcome as JSON if it is final, else the reason   ARGV[5] channel name
 -- ARGV[6] ms for which the channel pauses   ARGV[7] longest back-off in ms   ARGV[8] the channel's target
 -- ARGV[9] why it was refused   ARGV[10] refusals in a row that disable the channel
--- Answer: 1 where the claim was still the caller's; -1 where the channel is disabled now.
+-- Returns -1 if refusals disabled the channel, else 1 if the caller still held the claim, else 0.
 
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -30,7 +30,7 @@ local is_kept = redis.call('EXISTS', KEYS[4]) == 1
 
 local is_disabled = false
 
-if ARGV[3] == 'sent' or ARGV[3] == 'refuse' or ARGV[3] == 'skip' then -- it is settled, also where the claim ran out meanwhile
+if ARGV[3] == 'sent' or ARGV[3] == 'refuse' or ARGV[3] == 'skip' then -- final, even if the claim has expired
   redis.call('ZREM', KEYS[1], ARGV[1])
   redis.call('ZREM', KEYS[2], ARGV[1])
   if is_kept then redis.call('HSET', KEYS[4], 'sent:' .. ARGV[5] .. ':' .. kind, ARGV[4]) end
@@ -52,7 +52,7 @@ elseif ARGV[3] == 'defer' then
 elseif ARGV[3] == 'retry' then
   put_back()
   redis.call('HSET', KEYS[3], 'trouble', ARGV[4])
-  if paused_until <= now_ms then -- of several that fail together, one counts
+  if paused_until <= now_ms then -- of several failures at once, one counts
     local failures = redis.call('HINCRBY', KEYS[3], 'failures', 1)
     pause(math.min(tonumber(ARGV[6]) * 2 ^ math.min(failures - 1, 30), tonumber(ARGV[7])))
   end

@@ -1,12 +1,12 @@
--- The followed products are the union of what ingest processes selected. A part of it stays until its process selects
--- other products, or until it is dead and superseded: its lease is over, and a living process made its own selection
+-- The followed products are the union of the parts that ingest processes selected. A part stays until its process
+-- selects other products, or is dead and superseded: its lease is over, and a running process made its own selection
 -- after the last renewal of the dead one, at least one lease ago. Parts of dead processes are merged into one.
 --
 -- KEYS[1] followed products (product -> JSON)   KEYS[2] leases (process -> "selected_ms renewed_ms")
 -- KEYS[3] parts (process -> names, one space between two)
--- ARGV[1] process   ARGV[2] lease in ms   ARGV[3] "renew", "select" (it has just selected these) or "keep" (it goes on
--- with these, which supersedes nothing)   ARGV[4...] product, its row (JSON), "1" if the process feeds it
--- Returns the revision of the followed products, which grows with every change of them; -1: there is nothing to renew.
+-- ARGV[1] process   ARGV[2] lease in ms   ARGV[3] "renew", "select" (it has just selected these) or "keep" (it keeps
+-- these, which supersedes nothing)   ARGV[4...] product, its row (JSON), "1" if the process feeds it
+-- Returns the revision of the followed products, which grows with every change; -1 if there is nothing to renew.
 
 local DEAD, REVISION = '', '#'
 local time = redis.call('TIME')
@@ -34,7 +34,7 @@ else
   for i = 4, #ARGV, 3 do
     local product, row, feeds = ARGV[i], ARGV[i + 1], ARGV[i + 2] == '1'
     names[#names + 1] = product
-    -- Only who feeds a product replaces what is known of it: others cannot know whether the exchange delivers it.
+    -- Only a process that feeds a product replaces its row: others cannot know whether the exchange delivers it.
     if feeds or redis.call('HEXISTS', KEYS[1], product) == 0 then
       redis.call('HSET', KEYS[1], product, row)
     end

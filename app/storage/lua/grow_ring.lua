@@ -1,6 +1,6 @@
--- Gives a series a ring that reaches further back, keeping every record that it has room for.
+-- Grows the ring of a series, keeping every record that it has room for.
 -- KEYS[1] ring   ARGV: bucket length in s, wanted capacity
--- Answer: the capacity.
+-- Returns the capacity.
 
 local RECORD, TRAILER = 56, 16
 local step, wanted = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -8,7 +8,7 @@ local length = redis.call('STRLEN', KEYS[1])
 local capacity = length == 0 and 0 or (length - TRAILER) / RECORD
 if capacity >= wanted then return capacity end
 
--- A slot may still hold what it held before a downtime: of two records for one new slot the newer stays.
+-- A slot may still hold a record from before a downtime: of two records for one new slot the newer stays.
 local slots, starts = {}, {}
 for i = 0, capacity - 1 do
   local record = redis.call('GETRANGE', KEYS[1], i * RECORD, (i + 1) * RECORD - 1)
@@ -16,7 +16,7 @@ for i = 0, capacity - 1 do
   local slot = math.floor(start / step) % wanted
   if start > (starts[slot] or 0) then slots[slot], starts[slot] = record, start end
 end
--- That the exchange had nothing before the origin was found out as far as the ring reached: it is looked for again.
+-- The origin was proven only as far as the old ring reached: clear the note, so it is requested again.
 local trailer = capacity > 0 and redis.call('GETRANGE', KEYS[1], capacity * RECORD, -5) .. struct.pack('<I4', 0)
   or struct.pack('<I8I4I4', redis.call('TIME')[1] * 1000, 0, 0)
 redis.call('DEL', KEYS[1])

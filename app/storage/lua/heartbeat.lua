@@ -1,5 +1,5 @@
--- KEYS[1] marks of this host   KEYS[2] processes that live, by when they were heard (ms of this server)
--- ARGV: process id, its mark (JSON), seconds for which a host's marks are kept, name of the process, ms after which one is gone
+-- KEYS[1] heartbeats of this host   KEYS[2] running processes, by last heartbeat (ms of this server)
+-- ARGV: process id, heartbeat (JSON), seconds to keep a host's heartbeats, process name, ms until a process is gone
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

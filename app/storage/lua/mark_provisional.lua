@@ -1,8 +1,8 @@
 -- Marks closed candles as provisional, so that REST is requested for them (once more).
--- KEYS: one ring a series   ARGV for each ring: bucket length in s, first bucket, last bucket (starts in s);
--- then '1' if those are meant too that REST has confirmed, which is news (a new revision); or '0', which voids the
--- silence of a stream instead
--- Answer: how many were marked.
+-- KEYS: one ring per series   ARGV for each ring: bucket length in s, first bucket, last bucket (starts in s);
+-- then '1' to mark confirmed candles too, which is a change (new revision); or '0' to void the silence of a stream
+-- instead
+-- Returns how many were marked.
 
 local RECORD, TRAILER, CLOSED, CONFIRMED, PROVISIONAL, SILENT = 56, 16, 2, 3, 16, 32
 local with_confirmed = ARGV[#ARGV] == '1'

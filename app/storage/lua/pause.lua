@@ -1,13 +1,13 @@
--- The exchange said "too many requests": nobody asks for a while.
+-- Pauses all workers: the exchange responded "too many requests" (429).
 -- KEYS: state   ARGV: pause in us that the exchange named (0: none), jitter between 0.5 and 1
--- Answer: the pause in microseconds.
+-- Returns the pause in microseconds.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local known = redis.call('HMGET', KEYS[1], 'paused_until_us', 'throttled_in_a_row')
 local paused_until, row = tonumber(known[1] or 0), tonumber(known[2] or 0)
 
--- Answers to requests that were under way when the pause began say nothing new.
+-- Responses to requests sent before the pause began do not count.
 if now >= paused_until then row = row + 1 end
 local pause = tonumber(ARGV[1])
 if pause == 0 then pause = math.min(60000000, 1000000 * 2 ^ (row - 1)) * ARGV[2] end

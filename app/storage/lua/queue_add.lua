@@ -1,6 +1,6 @@
--- Adds requests, each of which stands in the queue at most once, at its more urgent place.
--- KEYS: ready, settling, urgency, asked
--- ARGV: ms that one step of urgency is worth, '1' to forget what was asked in vain, then for each request: name, urgency in steps, exchange ms before which it must wait ('' for none)
+-- Adds requests. Each is in the queue at most once, at its more urgent place.
+-- KEYS: ready, settling, urgency, uncovered   ARGV: ms per step of urgency, '1' to clear uncovered buckets,
+--   then for each request: name, urgency in steps, exchange ms before which it must wait ('' for none)
 
 local ready, settling, urgency = KEYS[1], KEYS[2], KEYS[3]
 local time = redis.call('TIME')

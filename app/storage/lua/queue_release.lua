@@ -1,7 +1,7 @@
--- Gives a leased request back.
--- KEYS: leased, delayed, settling, urgency, attempts, failures, ready, asked
--- ARGV: request, 'done' | 'retry' | 'settle' | 'postpone' | 'fail', then: - | delay in ms | exchange ms twice | reason (JSON),
---   then its urgency in steps from now on ('' leaves it)
+-- Releases a leased request.
+-- KEYS: leased, delayed, settling, urgency, attempts, failures, ready, uncovered
+-- ARGV: request, 'done' | 'retry' | 'settle' | 'postpone' | 'fail', then: - | delay in ms | exchange ms twice | reason
+--   (JSON), then its new urgency in steps ('' leaves it)
 
 local request, verb = ARGV[1], ARGV[2]
 local time = redis.call('TIME')
@@ -21,7 +21,7 @@ elseif verb == 'fail' then
 else
   redis.call('HDEL', KEYS[6], request)
   redis.call('HDEL', KEYS[8], request)
-  -- It may have been asked for again in the meantime; then its urgency still counts.
+  -- If it was added again during its lease, its urgency still counts.
   if not redis.call('ZSCORE', KEYS[7], request) and not redis.call('ZSCORE', KEYS[2], request)
     and not redis.call('ZSCORE', KEYS[3], request) then
     redis.call('HDEL', KEYS[4], request)

@@ -1,9 +1,9 @@
--- The same few buckets of many series: one string for all, where many small answers would take longer than the reading.
--- Buckets that follow each other are one read, as far as the ring does not begin again between them.
+-- Reads the same few buckets of many series. Returns one string: many small responses would take longer than reading.
+-- Adjacent buckets are one read, unless the ring wraps around between them.
 --
--- KEYS    one ring a series
+-- KEYS    one ring per series
 -- ARGV    bucket length in s, then the buckets (starts in s)
--- Answer  for each ring the slot of each bucket (56 bytes, which may hold another bucket); zeros where there is no ring
+-- Returns for each ring the slot of each bucket (56 bytes, which may hold another bucket); zeros if there is no ring
 
 local RECORD, TRAILER = 56, 16
 local step, numbers = tonumber(ARGV[1]), {}

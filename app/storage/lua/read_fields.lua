@@ -1,11 +1,11 @@
--- Some fields of many hashes: one answer instead of thousands.
+-- Reads some fields of many hashes: one response instead of thousands.
 --
 -- KEYS    the hashes
 -- ARGV    the fields
--- Answer  for each hash the value of each field; '' for one that is not there
+-- Returns for each hash the value of each field; '' if missing
 
 local answer, n = {}, #ARGV
-if n == 1 then -- by far the most that are read at once
+if n == 1 then -- most large reads
   for i, key in ipairs(KEYS) do
     answer[i] = redis.call('HGET', key, ARGV[1]) or ''
   end

@@ -1,6 +1,6 @@
 -- KEYS[1] followed products (product -> JSON)   KEYS[2] leases of ingest processes
 -- ARGV: product, its row (JSON), product, its row ...
--- A product that is no longer followed stays so.
+-- A product that is no longer followed is not added again.
 
 local changed = 0
 for i = 1, #ARGV, 2 do

@@ -1,5 +1,5 @@
 -- KEYS[1] clock   ARGV[1] exchange time in ms
--- Several processes hear the same clock: the furthest wins, unless nobody has confirmed it for 10 s.
+-- Several processes receive the same clock: the latest time wins, unless it was not confirmed for 10 s.
 
 local time = redis.call('TIME')
 local heard_ms = time[1] * 1000 + math.floor(time[2] / 1000)

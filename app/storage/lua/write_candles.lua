@@ -2,35 +2,34 @@
 --
 -- KEYS[1]      event stream
 -- KEYS[2]      the exchange's clock
--- KEYS[3..]    one ring a series
+-- KEYS[3..]    one ring per series
 -- ARGV[1]      entries kept in the event stream
 -- ARGV[2]      capacity of a new ring
--- ARGV[3]      for each ring, packed (u32): number of records, bucket length in s, origin in s (2^32 - 1 leaves it), the
---              note on it, and the origin as it was read
+-- ARGV[3]      for each ring, packed (u32): number of records, bucket length in s, origin in s (2^32 - 1 leaves it),
+--              its note, and the origin as it was read
 -- ARGV[4]      the records of all rings, packed, 56 bytes each
--- ARGV[5..]    to announce what is accepted: payloads (JSON, one a record)
+-- ARGV[5..]    to publish accepted records: payloads (JSON, one per record)
 --
--- Answer: the outcome of each record; then, as pairs of a record's number (from 0) and bytes, the records that were
+-- Returns the outcome of each record; then, as pairs of a record's number (from 0) and bytes, the records that were
 -- replaced, or confirmed and contradicted.
 --
--- What is stored of a time that the exchange's clock has not come to was written when a clock was wrong: any other word
--- replaces it.
+-- A stored record ahead of the exchange's clock was written when a clock was wrong: any other record replaces it.
 
 local call, pack, unpack, sub, band, floor = redis.call, struct.pack, struct.unpack, string.sub, bit.band, math.floor
 local RECORD, TRAILER, AS_IT_IS = 56, 16, 4294967295
 local NOTE, FORMING, CLOSED = 0, 1, 2
 local EMPTY_BIT, CORRECTED_BIT, PROVISIONAL_BIT, SILENT_BIT, GUARDED_BIT = 4, 8, 16, 32, 64
 local REFUSED, UNCHANGED, INSERTED, CORRECTED, CONFIRMED, UPDATED, RESOLVED = 0, 1, 2, 3, 4, 5, 6
-local AHEAD_MS = 300000 -- a frame's time may be ahead of the clock that is stored, but not by this much
+local AHEAD_MS = 300000 -- a frame may be ahead of the stored clock, but not by more than this
 
 local clock_ms = tonumber(call('HGET', KEYS[2], 'exchange_ms') or nil) or math.huge
 
 local function allocate(ring, capacity)
-  -- A revision never repeats, even after a ring was deleted: it starts from the time.
+  -- A revision never repeats, even after a ring was deleted: it starts at the current time.
   call('SETRANGE', ring, capacity * RECORD, pack('<I8I4I4', call('TIME')[1] * 1000, 0, 0))
 end
 
--- The head of a record; its values are seldom asked for.
+-- The head of a record. Its values are rarely needed.
 local function head(bytes)
   local _, flags, observed = unpack('<I4I4I8', bytes)
   if observed > clock_ms + AHEAD_MS then observed = 0 end
@@ -54,7 +53,7 @@ local function knows_more(new, old)
   if new.state ~= old.state then return new.state > old.state end
   if new.observed ~= old.observed then return new.observed > old.observed end
   local a, b = values(new), values(old)
-  for _, field in ipairs({'volume', 'high', 'low', 'close', 'open'}) do -- equally late: any fixed order will do
+  for _, field in ipairs({'volume', 'high', 'low', 'close', 'open'}) do -- equally late: any fixed order works
     if a[field] ~= b[field] then return a[field] > b[field] end
   end
   return false
@@ -71,8 +70,8 @@ local function accepted(new, old)
   return new.state > old.state and CONFIRMED or UNCHANGED
 end
 
--- What becomes of `new` where `old` is, of the same bucket: the outcome, the bytes to write, and those to tell of.
--- (A closed one where a forming one is needs no judgement: it is inserted.)
+-- Compares `new` with `old` of the same bucket. Returns the outcome, the bytes to write, and the old bytes to report.
+-- (A closed record is always inserted over a forming one, without this.)
 local function judge(new, old)
   if knows_more(new, old) then
     local outcome = accepted(new, old)
@@ -86,19 +85,19 @@ local function judge(new, old)
   return REFUSED, nil, new.state == CLOSED and old.state > CLOSED and old.bytes
 end
 
--- A note where something of the same bucket is: it may only renew another note, since a candle has seen trades.
+-- Judges a note on a bucket that has a record: it may only replace another note, since a candle has seen trades.
 local function judge_note(new, old)
   if old.state == NOTE then return UPDATED, new.bytes end
   return REFUSED
 end
 
--- A candle with trades where the bucket is empty because a stream was silent: another stream was not.
+-- Judges a candle with trades for a bucket that is empty because a stream was silent: another stream was not.
 local function judge_silence(new, old)
   if new.state >= CLOSED then return CORRECTED, with_flags(new.bytes, bit.bor(new.flags, CORRECTED_BIT)), old.bytes end
   return REFUSED, with_flags(old.bytes, band(bit.bor(old.flags, PROVISIONAL_BIT), bit.bnot(SILENT_BIT)))
 end
 
--- Whether a guarded record has fewer trades than what is there.
+-- Whether a guarded record has fewer trades than the stored one.
 local function has_less(bytes, flags, stored, stored_flags)
   if band(stored_flags, EMPTY_BIT) ~= 0 or band(stored_flags, 3) == NOTE then return false end
   if band(flags, EMPTY_BIT) ~= 0 then return true end
@@ -106,14 +105,14 @@ local function has_less(bytes, flags, stored, stored_flags)
   return volume < known * (1 - 1e-9)
 end
 
--- Refused, and marked if it is closed: REST is requested once more.
+-- Refuses the record. A closed stored one is marked as provisional: REST is requested once more.
 local function judge_guarded(stored, stored_flags)
   if band(stored_flags, 3) < CLOSED then return REFUSED end
   return REFUSED, with_flags(stored, bit.bor(stored_flags, PROVISIONAL_BIT))
 end
 
--- Whether a record has trades where there is a silence. One that was voided is provisional until REST has been requested:
--- it may not hide trades either.
+-- Whether a record has trades in a bucket stored as empty because a stream was silent. A voided silence is provisional
+-- until REST has been requested: it must not hide trades either.
 local function breaks_silence(flags, stored_flags)
   return band(stored_flags, EMPTY_BIT) ~= 0 and band(stored_flags, bit.bor(SILENT_BIT, PROVISIONAL_BIT)) ~= 0
     and band(stored_flags, 3) >= CLOSED and band(flags, EMPTY_BIT) == 0
@@ -126,7 +125,7 @@ local outcomes, befores, number, told = {}, {}, 0, false
 for k = 3, #KEYS do
   local ring, capacity = KEYS[k], tonumber(ARGV[2])
   local count, step, origin, note, known_origin = unpack('<I4I4I4I4I4', rings, (k - 3) * 20 + 1)
-  -- Behind as many slots as most rings have is a trailer; or the ring has another length, or is not there.
+  -- With the usual capacity, the trailer follows the slots. Otherwise the ring has another length, or is missing.
   local trail = call('GETRANGE', ring, capacity * RECORD, -1)
   if #trail ~= TRAILER then
     local length = call('STRLEN', ring)
@@ -157,7 +156,7 @@ for k = 3, #KEYS do
     end
 
     if stored_start > start then
-      outcome, bytes = REFUSED, nil -- older than the ring reaches
+      outcome, bytes = REFUSED, nil -- older than the ring
     elseif stored_start < start then
       if state < CLOSED then outcome = UPDATED end
     elseif is_guarded and has_less(bytes, flags, stored, stored_flags) then
@@ -200,6 +199,6 @@ for k = 3, #KEYS do
 end
 
 if told then
-  while call('XTRIM', KEYS[1], 'MAXLEN', '~', ARGV[1]) > 0 do end -- one trims only so many
+  while call('XTRIM', KEYS[1], 'MAXLEN', '~', ARGV[1]) > 0 do end -- each call trims a limited number
 end
 return {outcomes, befores}

@@ -1,4 +1,4 @@
-"""Metrics by name, with their help, from what was read. Pure."""
+"""Builds the metrics, with their help, from `Sources`. Pure."""
 
 from __future__ import annotations
 
@@ -7,28 +7,26 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from app.query.status.model import ConnectionStatus, Status
-from app.web.metrics.latency import CloseToIndicator
 from app.web.metrics.sources import Sources
 
 PREFIX = "candlewick_"
 QUANTILES = (0.5, 0.9, 0.99, 1.0)
 
 Rows = Mapping[Any, float]
-"""Values by their labels' values, which are tuples of strings."""
+"""Values by label values, which are tuples of strings."""
 
 
-def families(sources: Sources, latency: CloseToIndicator, clients: int, lag_s: float) -> Iterator[Metric]:
-    """`clients`: of the stream, of this process; `lag_s`: how far the slowest of them is behind."""
+def families(sources: Sources, clients: int, lag_s: float) -> Iterator[Metric]:
+    """All metrics. `clients`: stream clients of this process; `lag_s`: lag of the slowest one."""
     yield from _of_data(sources.status)
     yield from _of_backfill(sources)
     yield from _of_feed(sources.status)
     yield from _of_machinery(sources)
-    yield gauge("stream_clients", "Clients of the live stream, of this process.", clients)
-    yield gauge("stream_lag_seconds", "How far the slowest of these clients is behind the newest event.", lag_s)
-    yield _latency(latency)
+    yield gauge("stream_clients", "Clients of the live stream in this process.", clients)
+    yield gauge("stream_lag_seconds", "Lag of the slowest of these clients behind the newest event.", lag_s)
 
 
 def gauge(name: str, about: str, value: float | Rows, labels: Iterable[str] = ()) -> Metric:
@@ -47,11 +45,11 @@ def _filled(family: GaugeMetricFamily | CounterMetricFamily, value: float | Rows
 
 
 def _of_data(status: Status) -> Iterator[Metric]:
-    yield gauge("ready", "1 while the data is complete and current (what /readyz says).", status.ready)
+    yield gauge("ready", "1 while the data is complete and current (see /readyz).", status.ready)
     yield gauge(
         "candle_age_seconds",
         "Exchange seconds since the end of the newest closed candle's bucket, over all products; quantile 1 is the "
-        "worst. Less than one timeframe and the settling time where all is well.",
+        "worst. Normally less than one timeframe plus the settling time.",
         _ages(status),
         ["timeframe", "quantile"],
     )
@@ -59,7 +57,7 @@ def _of_data(status: Status) -> Iterator[Metric]:
     yield gauge("series", "Series (one timeframe of one product) by state.", _series(status), ["state"])
     yield counter(
         "corrections",
-        "Closed candles that were replaced, by what found the difference.",
+        "Closed candles that were replaced, by cause.",
         {(cause, t): n for cause, by in status.corrections.by_cause.items() for t, n in by.items()},
         ["cause", "timeframe"],
     )
@@ -91,21 +89,21 @@ def _series(status: Status) -> Rows:
 def _of_backfill(sources: Sources) -> Iterator[Metric]:
     gaps, budget = sources.status.gaps, sources.status.budget
     rows = {(t,): float(n) for t, n in sources.open_gaps.items()}
-    yield gauge("open_gaps", "Series that lack candles, which are being asked for.", rows, ["timeframe"])
+    yield gauge("open_gaps", "Series with missing candles, which are requested.", rows, ["timeframe"])
     states = {"ready": gaps.ready, "settling": gaps.settling, "delayed": gaps.delayed, "under_way": gaps.under_way}
     yield gauge(
         "backfill_requests",
-        "Requests for candles: ready waits for a permit, settling for the exchange's last word, delayed for another "
-        "try, given_up for the next scan.",
+        "Requests for candles: ready waits for a permit, settling for the bucket to settle, delayed for a "
+        "retry, given_up for the next scan.",
         {(state,): n for state, n in {**states, "given_up": len(gaps.failures)}.items()},
         ["state"],
     )
     yield counter("rest_requests", "REST requests by reason and status.", sources.rest, ["reason", "status"])
-    yield gauge("budget_per_second", "REST requests that are allowed in any second.", budget.per_second)
+    yield gauge("budget_per_second", "REST requests that are allowed per second.", budget.per_second)
     yield gauge("budget_in_use", "Permits that count against the budget now.", sources.permits_in_use)
-    yield gauge("budget_paused_seconds", "What is left of a pause after an answer of 429.", budget.paused_real_seconds)
-    yield counter("budget_granted", "Permits given.", budget.granted)
-    yield counter("budget_throttled", "Answers of 429.", budget.throttled)
+    yield gauge("budget_paused_seconds", "Remaining pause after a 429.", budget.paused_real_seconds)
+    yield counter("budget_granted", "Permits granted.", budget.granted)
+    yield counter("budget_throttled", "429 responses.", budget.throttled)
 
 
 def _of_feed(status: Status) -> Iterator[Metric]:
@@ -117,25 +115,25 @@ def _of_feed(status: Status) -> Iterator[Metric]:
 
     labels = ("ingest", "connection")
     yield gauge("feed_connected", "1 while every connection of every ingest process is open.", status.feed.connected)
-    yield gauge("feed_ingests", "Live ingest processes.", len(status.feed.ingests))
+    yield gauge("feed_ingests", "Running ingest processes.", len(status.feed.ingests))
     yield gauge(
         "clock_age_seconds",
-        "Real seconds since the exchange's clock was heard; absent if never.",
+        "Real seconds since the exchange's clock was received; absent if never.",
         {(): clock.age_real_seconds} if clock else {},
     )
     yield gauge("connection_open", "1 while the connection is open.", each("is_open"), labels)
     yield counter("connection_frames", "Frames received.", each("frames"), labels)
-    yield counter("connection_sequence_gaps", "Holes in the sequence numbers.", each("sequence_gaps"), labels)
-    yield counter("connection_late_updates", "Updates of buckets that were closed.", each("late_updates"), labels)
+    yield counter("connection_sequence_gaps", "Gaps in the sequence numbers.", each("sequence_gaps"), labels)
+    yield counter("connection_late_updates", "Updates of closed buckets.", each("late_updates"), labels)
     yield counter(
         "connection_reconnects",
-        "Times that it was opened again.",
+        "Times that it was reopened.",
         {name: max(0, c.attempt - 1) for name, c in connections.items()},
         labels,
     )
     yield counter(
         "connection_rejected",
-        "Frames that were not understood, by reason.",
+        "Rejected frames, by reason.",
         _rejected(connections),
         (*labels, "reason"),
     )
@@ -144,7 +142,7 @@ def _of_feed(status: Status) -> Iterator[Metric]:
     )
     yield counter(
         "ingest_dropped",
-        "Candles that could not be kept while Redis was away; a scan finds them.",
+        "Candles dropped while Redis was unavailable; a scan finds them.",
         {(i.name,): i.dropped for i in status.feed.ingests},
         ["ingest"],
     )
@@ -162,31 +160,18 @@ def _of_machinery(sources: Sources) -> Iterator[Metric]:
     queues, redis = sources.status.queues, sources.status.redis
     waiting = {(name,): n for name, n in queues.waiting.items()}
     living = {(role,): number for role, number in sources.status.processes.items()}
-    yield gauge("processes", "Processes that live, on all hosts.", living, ["role"])
+    yield gauge("processes", "Running processes, on all hosts.", living, ["role"])
     yield gauge("tasks_waiting", "Tasks in Celery's queues.", waiting, ["queue"])
     yield counter("tasks_dropped", "Tasks that were not sent because too many waited.", sources.dropped, ["queue"])
-    yield counter(
-        "rejected", "Rows, names and series left out because they make no sense.", sources.rejected, ["place"]
-    )
-    yield gauge("tasks_unacknowledged", "Tasks that a worker holds.", queues.unacknowledged)
+    yield counter("rejected", "Invalid rows, names and series that were left out.", sources.rejected, ["place"])
+    yield gauge("tasks_unacknowledged", "Tasks held by workers.", queues.unacknowledged)
     yield gauge("events_kept", "Entries of the event stream.", sources.events)
-    yield gauge("alerts_kept", "Alerts that are stored.", sources.alerts)
+    yield gauge("alerts_kept", "Stored alerts.", sources.alerts)
     yield gauge(
         "alert_messages",
-        "Messages of alerts on their way, by delivery channel.",
+        "Alert messages not yet delivered, by channel.",
         sources.messages,
         ["channel", "state"],
     )
     yield gauge("redis_used_bytes", "Memory that Redis uses.", redis.used_bytes)
     yield gauge("redis_max_bytes", "Memory that Redis may use; 0: no limit.", redis.max_bytes)
-
-
-def _latency(latency: CloseToIndicator) -> Metric:
-    family = HistogramMetricFamily(
-        PREFIX + "close_to_indicator_seconds",
-        "Real seconds from a close to the indicator of that bar, since this process was first asked.",
-        labels=["timeframe"],
-    )
-    for timeframe, histogram in latency.by_timeframe.items():
-        family.add_metric([timeframe], histogram.cumulative(), histogram.sum_s)
-    return family

@@ -1,43 +1,34 @@
-"""Real seconds from a close to the indicator that it leads to, by the ids of both events. Pure."""
+"""Real seconds from a close to the indicator that follows from it, by the ids of both events."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Iterable
 
 import orjson
+from prometheus_client import Histogram, disable_created_metrics
 
-from app.events import Event
+from app.events import Event, EventId
+from app.storage.events import EventStream
+from app.web.metrics.families import PREFIX
+
+MAX_PAGES = 100
+"""Pages of events read per scrape; further ones wait for the next."""
 
 BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-
-
-class Histogram:
-    """How many observations were at most each of `BOUNDS_S`, or more than all of them; and their sum."""
-
-    def __init__(self) -> None:
-        self.counts = [0] * (len(BOUNDS_S) + 1)
-        self.sum_s = 0.0
-
-    def observe(self, seconds: float) -> None:
-        self.counts[bisect_left(BOUNDS_S, seconds)] += 1
-        self.sum_s += seconds
-
-    def cumulative(self) -> list[tuple[str, float]]:
-        """(upper bound, observations up to it), as Prometheus wants them."""
-        total, rows = 0, []
-        for bound, count in zip((*BOUNDS_S, float("inf")), self.counts, strict=True):
-            total += count
-            rows.append(("+Inf" if bound == float("inf") else f"{bound:g}", float(total)))
-        return rows
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class CloseToIndicator:
-    """Pairs closes with indicators of the same bar. Remembers one close a series, so it is bounded."""
+    """Pairs closes with indicators of the same bar. Remembers one close per series, so it is bounded."""
 
     def __init__(self) -> None:
-        self.by_timeframe: defaultdict[str, Histogram] = defaultdict(Histogram)
+        self.histogram = Histogram(
+            PREFIX + "close_to_indicator_seconds",
+            "Real seconds from a close to the indicator of that bar, since the first scrape of this process.",
+            ["timeframe"],
+            buckets=BOUNDS_S,
+            registry=None,
+        )
         self._closed: dict[tuple[str, str], tuple[int | None, int]] = {}
 
     def observe(self, events: Iterable[Event]) -> None:
@@ -50,7 +41,26 @@ class CloseToIndicator:
                 start, closed_ms = self._closed[series]
                 if _start(event) == start:
                     del self._closed[series]
-                    self.by_timeframe[event.timeframe].observe((event.id.ms - closed_ms) / 1000)
+                    self.histogram.labels(event.timeframe).observe((event.id.ms - closed_ms) / 1000)
+
+
+class LatencyWatch:
+    """Follows the event stream from its first read on. Not thread-safe."""
+
+    def __init__(self, stream: EventStream) -> None:
+        self._latency = CloseToIndicator()
+        self._stream = stream
+        self._position: EventId | None = None
+
+    def read(self) -> Histogram:
+        """The histogram, with all new events in it. Events that were trimmed in between are not counted."""
+        for _ in range(MAX_PAGES):
+            page = self._stream.read(self._position)
+            self._latency.observe(page.events)
+            if page.position == self._position:
+                break
+            self._position = page.position
+        return self._latency.histogram
 
 
 def _start(event: Event) -> int | None:

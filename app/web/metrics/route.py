@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from fastapi import APIRouter, Response
 from prometheus_client import CollectorRegistry, generate_latest
@@ -14,9 +14,9 @@ from prometheus_client.registry import Collector
 from app.context import Context
 from app.query.status import Status
 from app.storage.events import EventStream
-from app.util.caches import TtlValue
 from app.web.metrics.families import families
-from app.web.metrics.sources import LatencyWatch, read_sources
+from app.web.metrics.latency import LatencyWatch
+from app.web.metrics.sources import read_sources
 from app.web.schemas import ErrorAnswer
 from app.web.stream.hub import Hub
 
@@ -29,22 +29,23 @@ candlewick_rest_requests_total{reason="gap",status="ok"} 412.0
 
 
 class _Installation(Collector):
-    """Reads everything anew at each scrape, one scrape at a time."""
+    """Reads everything at each scrape, one scrape at a time."""
 
-    def __init__(self, context: Context, status: TtlValue[Status], hub: Hub) -> None:
+    def __init__(self, context: Context, status: Callable[[], Status], hub: Hub) -> None:
         self._context = context
         self._status = status
         self._hub = hub
-        self._watch = LatencyWatch(EventStream(context.redis))
+        self._latency = LatencyWatch(EventStream(context.redis))
         self._one = threading.Lock()
 
     def collect(self) -> Iterator[Metric]:
         with self._one:
-            sources = read_sources(self._context, self._status.get())
-            yield from families(sources, self._watch.look(), self._hub.clients, self._hub.lag_s)
+            sources = read_sources(self._context, self._status())
+            yield from families(sources, self._hub.clients, self._hub.lag_s)
+            yield from self._latency.read().collect()
 
 
-def router(context: Context, status: TtlValue[Status], hub: Hub) -> APIRouter:
+def router(context: Context, status: Callable[[], Status], hub: Hub) -> APIRouter:
     routes = APIRouter(tags=["health"])
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
@@ -55,11 +56,11 @@ def router(context: Context, status: TtlValue[Status], hub: Hub) -> APIRouter:
         response_class=Response,
         responses={
             200: {"description": "Prometheus' text format.", "content": {"text/plain": {"example": EXAMPLE}}},
-            503: {"model": ErrorAnswer, "description": "Redis cannot be read."},
+            503: {"model": ErrorAnswer, "description": "Redis is unavailable."},
         },
     )
     def metrics() -> Response:
-        """The state of the data, the feed, repairs, queues and Redis, for Prometheus."""
+        """The state of the data, the feed, backfill, queues and Redis, for Prometheus."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
 
     return routes

@@ -1,4 +1,4 @@
-"""What the metrics are made of, read from Redis in one go."""
+"""Reads the values behind the metrics from Redis."""
 
 from __future__ import annotations
 
@@ -6,27 +6,21 @@ from collections import Counter
 from typing import NamedTuple, cast
 
 from app.context import Context
-from app.events import EventId
 from app.query.status import Status
 from app.storage import keys
 from app.storage.connection import hash_at
 from app.storage.entries import counts_of
-from app.storage.events import EventStream
 from app.storage.queue import Kind
 from app.storage.rejected import REJECTED
 from app.storage.request_counters import PREFIX
 from app.tasks import DROPPED
-from app.web.metrics.latency import CloseToIndicator
-
-MAX_PAGES = 100
-"""Pages of events in one look; more of them wait for the next."""
 
 
 class Sources(NamedTuple):
-    """`rest`: requests by (reason, status). `dropped`: tasks by (queue). `rejected`: what makes no sense, by (place).
-    `open_gaps`: series that lack candles, by timeframe.
+    """`rest`: requests by (reason, status). `dropped`: tasks by (queue). `rejected`: invalid entries, by (place).
+    `open_gaps`: series with missing candles, by timeframe.
 
-    `messages`: those of alerts that are on their way, by (delivery channel, waiting or claimed).
+    `messages`: alert messages not yet delivered, by (channel, waiting or claimed).
     """
 
     status: Status
@@ -41,7 +35,7 @@ class Sources(NamedTuple):
 
 
 def read_sources(context: Context, status: Status) -> Sources:
-    """Raises redis' errors where Redis cannot be read."""
+    """Raises redis' errors if Redis cannot be read."""
     channels = sorted(raw.decode() for raw in cast("set[bytes]", context.redis.smembers(keys.delivery_channels())))
     parts = [(channel, part) for channel in channels for part in ("waiting", "claimed")]
     with context.redis.pipeline(transaction=False) as pipe:
@@ -78,22 +72,3 @@ def _rest(counters: dict[str, int]) -> dict[tuple[str, str], int]:
 def _by_label(counters: dict[str, int], kind: str) -> dict[tuple[str], int]:
     names = {name.partition(":")[::2]: count for name, count in counters.items()}
     return {(label,): count for (what, label), count in names.items() if what == kind}
-
-
-class LatencyWatch:
-    """Follows the event stream from one look to the next. Begins at its first look; not thread-safe."""
-
-    def __init__(self, stream: EventStream) -> None:
-        self.latency = CloseToIndicator()
-        self._stream = stream
-        self._position: EventId | None = None
-
-    def look(self) -> CloseToIndicator:
-        """The histograms with everything that is new in them. What was trimmed meanwhile is not counted."""
-        for _ in range(MAX_PAGES):
-            page = self._stream.read(self._position)
-            self.latency.observe(page.events)
-            if page.position == self._position:
-                break
-            self._position = page.position
-        return self.latency

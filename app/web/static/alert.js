@@ -1,8 +1,8 @@
-// An alert as the API tells of it, in the words of a chart and of a table. Pure.
+// Formats an alert of the API for a chart and for a table. Pure.
 
 import { points, price } from "./format.js";
 
-/** The alert with `mark` (short, for a chart) and `up` (whether it tells of rising values). */
+/** The alert with `mark` (short, for a chart) and `up` (whether values are rising). */
 export function fromAlert(alert) {
   return { ...alert, up: isUp(alert.event), mark: mark(alert) };
 }
@@ -19,7 +19,7 @@ function mark({ kind, event }) {
   return kind === "stage" ? event.to : "reversal";
 }
 
-/** What became of its messages: `discord sent, team waiting`; a dash where no channel carries it. */
+/** The delivery of its messages: `discord sent, team waiting`; a dash if it has no channel. */
 export function delivery(alert) {
   const rows = Object.entries(alert.deliveries).flatMap(([channel, kinds]) =>
     Object.entries(kinds).map(([kind, outcome]) => `${channel}${kind === "raised" ? "" : ` (${kind})`} ${outcome.state}`));

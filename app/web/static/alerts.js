@@ -1,4 +1,4 @@
-// The alerts that were raised, newest first, and the channels that carry them.
+// The alerts that were raised, newest first, and the channels that deliver them.
 
 import { fromAlert, delivery } from "./alert.js";
 import { get, repeat } from "./api.js";
@@ -15,7 +15,7 @@ const COLUMNS = [
 ];
 const CHANNEL_COLUMNS = [
   { name: "channel", text: true }, { name: "kind", text: true }, { name: "state", text: true }, { name: "waiting" },
-  { name: "done" }, { name: "dropped" }, { name: "paused for" }, { name: "what went wrong last", text: true },
+  { name: "done" }, { name: "dropped" }, { name: "paused for" }, { name: "last error", text: true },
 ];
 
 const page = document.getElementById("page");
@@ -44,7 +44,7 @@ function channelRow(channel) {
 }
 
 function more() {
-  asked = Math.min(500, asked + 100); // what the API gives on one page
+  asked = Math.min(500, asked + 100); // the API's limit for one page
   refresh();
 }
 
@@ -61,7 +61,7 @@ async function read() {
       : h("p", { class: "dim" }, "No alert has been raised yet."),
     channels.length ? h("section", { class: "card below", id: "channels" }, h("h2", {}, "Channels"),
       table(CHANNEL_COLUMNS, channels.map(channelRow), "Channels"))
-      : h("p", { class: "dim" }, "No channel is set up: alerts are stored and shown, and nobody is told."));
+      : h("p", { class: "dim" }, "No channel is configured: alerts are stored and shown, but not sent."));
   } catch (error) {
     page.replaceChildren(h("h1", {}, "Alerts"), h("p", { class: "say", role: "alert" }, error.message));
     shown = "";
@@ -74,5 +74,5 @@ if (path) {
   refresh = repeat(read, () => POLL_MS);
   new Live({ kinds: "alert" }, () => refresh(), () => refresh());
 } else {
-  page.replaceChildren(h("h1", {}, "Alerts"), h("p", { class: "dim" }, "Alerts are not part of this installation."));
+  page.replaceChildren(h("h1", {}, "Alerts"), h("p", { class: "dim" }, "Alerts are not available on this server."));
 }

@@ -1,4 +1,4 @@
-// Asking the API. Every error is one `ApiError` with a sentence for people.
+// Requests to the API. Every error is an `ApiError` with a message for people.
 
 export class ApiError extends Error {
   constructor(status, message) {
@@ -10,13 +10,13 @@ export class ApiError extends Error {
 /** The JSON at `path` with `query`; `undefined` parameters are left out. */
 export async function get(path, query = {}) {
   const told = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
-  // Of the origin: the page's own address may hold a user and a password, which a request must not.
+  // From the origin: the page's address may contain a user and a password, which a request must not.
   const url = location.origin + path + (told.length ? `?${new URLSearchParams(told)}` : "");
   let answer;
   try {
     answer = await fetch(url, { signal: AbortSignal.timeout(10_000) });
   } catch {
-    throw new ApiError(0, "The server cannot be reached; this page keeps trying.");
+    throw new ApiError(0, "The server cannot be reached; this page retries.");
   }
   const body = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new ApiError(answer.status, body.error?.message ?? `The server answered ${answer.status}.`);
@@ -24,8 +24,8 @@ export async function get(path, query = {}) {
 }
 
 /**
- * Run `work` now, then `everyMs` after it has ended, but only while the page can be seen. Returns `poke`, which runs
- * it again at once (once more if it is running just now).
+ * Run `work` now, then `everyMs` after it has ended, but only while the page is visible. Returns a function that runs
+ * it at once (or once more, if it is running).
  */
 export function repeat(work, everyMs) {
   let timer = 0, running = false, again = false;

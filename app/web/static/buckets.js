@@ -1,11 +1,11 @@
-// A browser keeps six connections to a server, over all of its windows, and a stream takes one for as long as it lasts.
-// So a few windows have streams, and the others ask now and then until one of those is closed.
+// A browser opens at most six connections to a server, for all of its windows, and each stream holds one of them.
+// So a few windows have streams; the others poll until a stream is closed.
 
 const SLOTS = 4;
 
 /**
- * Resolves, once there is a slot for this window, to what gives it back; never, if `signal` is aborted before. Where a
- * browser has no locks (over HTTP from another machine), at once.
+ * Wait for a slot for this window. Resolves to a function that releases it; never, if `signal` is aborted before; at
+ * once, if the browser has no locks (over HTTP from another machine).
  */
 export function slot(signal) {
   if (!navigator.locks) return Promise.resolve(() => {});

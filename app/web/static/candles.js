@@ -1,4 +1,4 @@
-// What is known of one series: candles by bucket, and the buckets of which nothing is known. Pure.
+// One series: its candles by bucket, and its gaps. Pure.
 
 export class Candles {
   constructor(step) {
@@ -6,14 +6,14 @@ export class Candles {
     this.by = new Map();
   }
 
-  /** Take `rows`, whatever is there already; returns those that are new or different. */
+  /** Add `rows`, replacing older ones; returns the rows that are new or different. */
   take(rows) {
     const changed = rows.filter(row => !same(this.by.get(row.start), row));
     for (const row of changed) this.by.set(row.start, row);
     return changed;
   }
 
-  /** Forget what the answer that reaches from its first row on no longer has. Returns whether there was any. */
+  /** Remove candles between the first and last of `rows` that `rows` does not have. Returns whether any was. */
   forget(rows) {
     if (!rows.length) return false;
     const there = new Set(rows.map(row => row.start));
@@ -26,7 +26,7 @@ export class Candles {
   get first() { return this.by.size ? Math.min(...this.by.keys()) : null; }
   get last() { return this.by.size ? Math.max(...this.by.keys()) : null; }
 
-  /** Every bucket from the first to the last one, or to `until`: a candle, or `{start}` where nothing is known. */
+  /** Every bucket from the first to the last one, or to `until`: a candle, or `{start}` if it is missing. */
   buckets(until = null) {
     if (!this.by.size) return [];
     const last = Math.max(this.last, until ?? 0), all = [];
@@ -34,7 +34,7 @@ export class Candles {
     return all;
   }
 
-  /** Runs of buckets of which nothing is known: `[first, last]` each. */
+  /** Runs of missing candles: `[first, last]` each. */
   gaps(until = null) {
     const runs = [];
     for (const bucket of this.buckets(until)) {
@@ -49,13 +49,13 @@ export class Candles {
 
 export const isKnown = bucket => bucket.close !== undefined;
 
-/** Everything that is to be said of a bucket, in words. */
+/** Labels for the state of a bucket. */
 export function words(bucket) {
-  if (!isKnown(bucket)) return ["gap: nothing is known yet"];
+  if (!isKnown(bucket)) return ["gap: no candle yet"];
   return [bucket.state, bucket.trades ? null : "no trades", bucket.corrected ? "corrected" : null].filter(Boolean);
 }
 
-/** The candle of a longer bucket that is still open, from the candles of the short ones in it; null while there is none. */
+/** The forming candle of a longer bucket, from the candles of the short ones in it; null if there are none. */
 export function formingOf(rows, start, step) {
   const inside = rows.filter(row => row.start >= start && row.start < start + step).sort((a, b) => a.start - b.start);
   if (!inside.length) return null;

@@ -1,4 +1,4 @@
-// The drawing of a series: candles and volume above, MACD-V below, on TradingView's Lightweight Charts.
+// The chart of a series: candles and volume above, MACD-V below, on TradingView's Lightweight Charts.
 
 import { isKnown } from "./candles.js";
 import { decimals, moment, points } from "./format.js";
@@ -16,7 +16,7 @@ function palette() {
 }
 
 export class Chart {
-  /** `onHover(start)`: bucket under the crosshair, or null. `onRange(range)`: what is seen, in buckets. */
+  /** `onHover(start)`: bucket under the crosshair, or null. `onRange(range)`: the visible range, in buckets. */
   constructor(box, onHover, onRange) {
     this.colours = palette();
     this.buckets = [];
@@ -24,7 +24,7 @@ export class Chart {
     this.alerts = [];
     this.chart = createChart(box, {
       autoSize: true,
-      layout: { attributionLogo: false }, // it is an inline style; the page names the makers in text
+      layout: { attributionLogo: false }, // it is an inline style; the page has the attribution as text
       crosshair: { mode: CrosshairMode.Normal },
       localization: { timeFormatter: time => `${moment(time)} UTC` },
       timeScale: { timeVisible: true, secondsVisible: false, rightOffset: 4, minBarSpacing: 1 },
@@ -51,8 +51,8 @@ export class Chart {
   }
 
   /**
-   * Draw `buckets` (whole, oldest first, `{start}` for a gap). What is seen stays, whatever came before it; who sees
-   * the newest bucket goes on seeing the newest.
+   * Draw `buckets` (all, oldest first, `{start}` if missing). The visible range stays, even if older buckets are new;
+   * if it includes the newest bucket, it follows the newest.
    */
   show(buckets, values, alerts) {
     const range = this.chart.timeScale().getVisibleLogicalRange();
@@ -72,7 +72,7 @@ export class Chart {
     if (shift) this.chart.timeScale().setVisibleLogicalRange({ from: range.from + shift, to: range.to + shift });
   }
 
-  /** By how many buckets what is seen has to move when `buckets` take the place of the present ones. */
+  /** By how many buckets the visible range must move when `buckets` replace the present ones. */
   shift(buckets, range) {
     if (!range || !this.buckets.length) return 0;
     const [first, last] = [this.buckets[0].start, this.buckets.at(-1).start];
@@ -82,7 +82,7 @@ export class Chart {
     return before + (range.to >= this.buckets.length - 1 ? buckets.length - 1 - newest : 0);
   }
 
-  /** Draw only these buckets again; all of them are in the chart. */
+  /** Redraw only these buckets; all of them are in the chart. */
   update(changed) {
     for (const bucket of changed) {
       const old = bucket.start < this.buckets.at(-1).start;
@@ -103,7 +103,7 @@ export class Chart {
     if (!isKnown(bucket)) return { time: bucket.start };
     const { start: time, open, high, low, close } = bucket;
     const line = !bucket.trades ? this.colours["candle-empty"] : this.colours[close >= open ? "candle-up" : "candle-down"];
-    // The more is known of a bucket, the more solid its body.
+    // The more certain a candle, the more solid its body.
     const body = { confirmed: line, closed: fade(line, 0.4), forming: fade(line, 0) }[bucket.state];
     return { time, open, high, low, close, color: body, borderColor: line, wickColor: line };
   }
@@ -152,18 +152,18 @@ export class Chart {
     if (this.buckets.length) this.show(this.buckets, this.values, this.alerts);
   }
 
-  /** See the newest `bars` buckets. */
+  /** Show the newest `bars` buckets. */
   seeNewest(bars) {
     const end = this.buckets.length + 4;
     this.chart.timeScale().setVisibleLogicalRange({ from: end - bars, to: end });
   }
 
-  /** See the buckets from `from` to `to` (UNIX seconds). */
+  /** Show the buckets from `from` to `to` (UNIX seconds). */
   see(from, to) {
     this.chart.timeScale().setVisibleRange({ from, to });
   }
 
-  /** What is seen, in UNIX seconds; null while there is nothing. */
+  /** The visible range, in UNIX seconds; null if there is none. */
   seen() {
     return this.chart.timeScale().getVisibleRange();
   }
@@ -184,7 +184,7 @@ export class Chart {
 const SILENT = { lastValueVisible: false, priceLineVisible: false, crosshairMarkerVisible: false };
 const POINTS = { type: "custom", minMove: 0.1, formatter: value => points(value) };
 
-/** The levels are always to be seen, wherever the values are. */
+/** Keeps the levels visible, wherever the values are. */
 function withLevels(original) {
   const range = original()?.priceRange ?? { minValue: 0, maxValue: 0 };
   return { priceRange: { minValue: Math.min(range.minValue, -160), maxValue: Math.max(range.maxValue, 160) } };

@@ -1,4 +1,4 @@
-// Trying a route of the API from its description.
+// Runs a route of the API from its description.
 
 for (const form of document.forms) form.addEventListener("submit", async event => {
   event.preventDefault();

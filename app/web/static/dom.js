@@ -1,6 +1,6 @@
-// Elements without HTML strings: what comes from outside can only become text.
+// Elements without HTML strings: external data can only become text.
 
-/** An element. `props`: properties by name; `class`, `data-…`, `aria-…` and other attributes by theirs; `on…` listeners. */
+/** An element. `props`: attributes by name, and listeners as `on…`. */
 export function h(tag, props = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
@@ -12,12 +12,12 @@ export function h(tag, props = {}, ...children) {
   return element;
 }
 
-/** Write `text` into `element` only where it differs, so that nothing is laid out again without need. */
+/** Write `text` into `element` only if it differs, to avoid an unnecessary layout. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** A table in a box that scrolls sideways. `columns`: headings, with `text` for those aligned left. */
+/** A table in a box that scrolls sideways. `columns`: headings, with `text` if aligned left. */
 export function table(columns, rows, caption) {
   const cell = (tag, content, i) => h(tag, { class: columns[i].text ? "text" : null }, content ?? "–");
   return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },

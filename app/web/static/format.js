@@ -1,9 +1,9 @@
-// Numbers and times as people read them.
+// Formats numbers and times for people.
 
 const DASH = "–";
 const known = value => value !== null && value !== undefined && Number.isFinite(value);
 
-/** How many decimals a price needs so that its first five digits can be seen. */
+/** How many decimals show the first five digits of a price. */
 export function decimals(price) {
   if (!known(price) || price <= 0) return 2;
   return Math.min(10, Math.max(2, 4 - Math.floor(Math.log10(price))));
@@ -20,7 +20,7 @@ export function change(value) {
   return known(value) ? `${value >= 0 ? "+" : "−"}${Math.abs(value * 100).toFixed(2)} %` : DASH;
 }
 
-/** An indicator's value, with a real minus sign. */
+/** An indicator's value, with a true minus sign. */
 export function points(value, digits = 1) {
   return known(value) ? value.toFixed(digits).replace("-", "−") : DASH;
 }

@@ -1,4 +1,4 @@
-// What every page has: the sentence on the state of the data, the exchange's clock, and progress of the start.
+// The frame of every page: summary of the data's state, exchange's clock, progress of the initial backfill.
 
 import { get, repeat } from "./api.js";
 import { setText } from "./dom.js";
@@ -38,7 +38,7 @@ function show(summary) {
   progress(summary.start);
 }
 
-/** What the dot in the head says; a page that needs no stream has no `live`. */
+/** Text and state of the dot in the header; a page without a stream has no `live`. */
 function feed(connected, live) {
   if (!connected) return ["feed down", "down"];
   return { stream: ["live", "live"], poll: ["polling", "poll"] }[live] ?? ["feed up", "live"];
@@ -56,6 +56,6 @@ function progress(start) {
   const bar = by("start").querySelector("progress");
   bar.max = start.series_total;
   bar.value = start.series_ready;
-  bar.setAttribute("aria-label", "Progress of the first filling");
-  setText(by("start").querySelector("span"), `First filling: ${start.text}`);
+  bar.setAttribute("aria-label", "Progress of the initial backfill");
+  setText(by("start").querySelector("span"), `Initial backfill: ${start.text}`);
 }

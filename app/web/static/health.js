@@ -1,4 +1,4 @@
-// Can the data be trusted, and if not, where is the trouble? The whole of /v1/status, for who operates it.
+// The health page: all of /v1/status, for operators.
 
 import { get, repeat } from "./api.js";
 import { h, table } from "./dom.js";
@@ -6,13 +6,13 @@ import { bytes, count, duration, moment, price, volume } from "./format.js";
 import { startFrame } from "./frame.js";
 
 const POLL_MS = 2000;
-const LISTED = 50; // rows of a list; the rest is counted
+const LISTED = 50; // rows of a list; the rest are counted
 const CLOCK_OLD_S = 15;
 
 const page = document.getElementById("page");
 const cards = new Map();
 
-/** A card that is only laid out again when what it says has changed. */
+/** A card that is rebuilt only if its data has changed. */
 function card(name, told, trouble, ...content) {
   const text = JSON.stringify(told);
   if (cards.get(name)?.text === text) return cards.get(name).element;
@@ -43,10 +43,10 @@ function feed(status) {
   const dropped = ingests.reduce((sum, ingest) => sum + ingest.dropped, 0);
   return card("Feed", [status.feed.connected, ingests], !status.feed.connected,
     rows.length ? table(connectionColumns, rows, "Connections to the exchange") : h("p", { class: "bad" }, "No ingest process is running."),
-    dropped ? h("p", { class: "warn" }, `${count(dropped)} candles were dropped while Redis was away; the scan asks for them again.`) : null);
+    dropped ? h("p", { class: "warn" }, `${count(dropped)} candles were dropped while Redis was unavailable; the scan will request them.`) : null);
 }
 
-/** When a connection was opened, by the clock of who looks, to the minute. */
+/** When a connection was opened, by the browser's clock, to the minute. */
 function since(connection) {
   if (!connection.is_open) return "down";
   const seconds = Math.floor((connection.open_ms ?? 0) / 1000);
@@ -60,13 +60,13 @@ function channels(silent) {
 
 function clock(status) {
   const told = status.feed.clock;
-  if (!told) return card("Clock", null, true, h("p", { class: "bad" }, "The exchange's clock has not been heard yet."));
+  if (!told) return card("Clock", null, true, h("p", { class: "bad" }, "The exchange's clock has not been received yet."));
   const old = told.age_real_seconds > CLOCK_OLD_S;
   const offset = Date.now() / 1000 - told.age_real_seconds - told.exchange_ms / 1000;
   return card("Clock", [told, Math.round(offset)], old, facts([
     ["exchange time (UTC)", moment(told.exchange_ms / 1000, true)],
-    ["heard", `${duration(told.age_real_seconds)} ago`, old],
-    ["this browser is", Math.abs(offset) < 1 ? "in step" : `${duration(Math.abs(offset))} ${offset > 0 ? "ahead" : "behind"}`],
+    ["received", `${duration(told.age_real_seconds)} ago`, old],
+    ["this browser is", Math.abs(offset) < 1 ? "in sync" : `${duration(Math.abs(offset))} ${offset > 0 ? "ahead" : "behind"}`],
   ]));
 }
 
@@ -85,16 +85,16 @@ function gaps(status) {
   const g = status.gaps;
   const pending = g.pending.slice(0, LISTED).map(r => [r.product, r.timeframe, PRIORITY[r.priority] ?? r.kind]);
   const columns = [{ name: "product", text: true }, { name: "timeframe", text: true }, { name: "reason", text: true }];
-  return card("Gaps and repairs", g, g.failures.length > 0, facts([
+  return card("Gaps and backfill", g, g.failures.length > 0, facts([
     ["under way", count(g.under_way)], ["waiting for a permit", count(g.ready)],
-    ["waiting for the bucket to settle", count(g.settling)], ["to be tried again", count(g.delayed), g.delayed > 0],
+    ["waiting for the bucket to settle", count(g.settling)], ["waiting for a retry", count(g.delayed), g.delayed > 0],
     ["given up", count(g.failures.length), g.failures.length > 0],
   ]),
-  pending.length ? table(columns, pending, "Pending requests") : h("p", { class: "dim" }, "Nothing is missing, nothing is being asked for."),
+  pending.length ? table(columns, pending, "Pending requests") : h("p", { class: "dim" }, "No candles are missing; no requests are pending."),
   g.total > pending.length ? h("p", { class: "dim" }, `and ${count(g.total - pending.length)} more`) : null);
 }
 
-const PRIORITY = { gap: "candles are missing", start: "first filling", history: "older candles", reconcile: "comparison with REST" };
+const PRIORITY = { gap: "candles are missing", start: "initial backfill", history: "older candles", reconcile: "comparison with REST" };
 
 function failures(status) {
   const rows = status.gaps.failures.slice(0, LISTED).map(f => [f.product, f.timeframe, f.kind, moment(f.exchange_ms / 1000), f.reason]);
@@ -105,8 +105,8 @@ function failures(status) {
 function budget(status) {
   const b = status.budget;
   return card("Request budget", b, b.paused_real_seconds > 0, facts([
-    ["limit, whole fleet", `${b.per_second} a second`], ["requests granted", count(b.granted)],
-    ["requests waiting", count(status.gaps.ready)], ["answers of 429", count(b.throttled), b.throttled > 0],
+    ["limit, all processes", `${b.per_second} per second`], ["requests granted", count(b.granted)],
+    ["requests waiting", count(status.gaps.ready)], ["rate limited (429)", count(b.throttled), b.throttled > 0],
     ["paused for", b.paused_real_seconds ? duration(b.paused_real_seconds) : "–", b.paused_real_seconds > 0],
     ...Object.entries(b).filter(([name, value]) => !BUDGET_SHOWN.has(name) && typeof value === "number")
       .map(([name, value]) => [name.replaceAll("_", " "), count(value)]),
@@ -129,7 +129,7 @@ function reconciliation(status, corrections) {
     ...causes.map(([cause, by]) => [`by ${cause}`, timeframes.filter(t => by[t]).map(t => `${t}: ${count(by[t])}`).join(", ")]),
   ]),
   rows.length ? table(["noticed (UTC)", "product", "timeframe", "bucket (UTC)", "cause", "what changed"].map(name => ({ name, text: true })),
-    rows, "Newest corrections") : h("p", { class: "dim" }, "No closed candle had to be replaced."));
+    rows, "Newest corrections") : h("p", { class: "dim" }, "No closed candle was replaced."));
 }
 
 function queues(status) {
@@ -148,10 +148,10 @@ function processes(status) {
   const roles = Object.entries(status.processes);
   const missing = NEEDED.filter(part => !roles.some(([role]) => role.split(/[ +]/).includes(part)));
   return card("Processes", status.processes, missing.length > 0, facts([
-    ...roles.map(([role, number]) => [role, count(number)]), ...missing.map(part => [part, "none lives", true]),
+    ...roles.map(([role, number]) => [role, count(number)]), ...missing.map(part => [part, "not running", true]),
   ]));
 }
-const NEEDED = ["ingest", "indicators", "backfill", "reconcile", "alerts", "beat"]; // nothing goes on for long without them
+const NEEDED = ["ingest", "indicators", "backfill", "reconcile", "alerts", "beat"]; // required by every installation
 
 function redis(status) {
   const r = status.redis;
@@ -161,7 +161,7 @@ function redis(status) {
     r.max_bytes ? h("meter", { max: r.max_bytes, high: 0.9 * r.max_bytes, value: r.used_bytes, "aria-label": "Memory used" }) : null,
     facts([
       ["version", r.version], ["memory used", r.max_bytes ? `${bytes(r.used_bytes)} of ${bytes(r.max_bytes)}` : bytes(r.used_bytes), full],
-      ["when it is full", evicts ? `${r.policy}: loses data` : "refuses (noeviction)", evicts],
+      ["when full", evicts ? `${r.policy}: loses data` : "refuses writes (noeviction)", evicts],
       ["append-only file", r.append_only ? "on" : "off: a crash loses data", !r.append_only],
     ]));
 }
@@ -171,12 +171,12 @@ function troubled(status) {
   if (!rows.length) return null;
   const shown = rows.slice(0, LISTED).map(s => [
     h("a", { href: `/product/${encodeURIComponent(s.product)}?timeframe=${s.timeframe}` }, s.product), s.timeframe,
-    s.stale ? h("span", { class: "bad" }, "out of date") : s.ready ? "as ready as can be" : h("span", { class: "warn" }, "not ready"),
+    s.stale ? h("span", { class: "bad" }, "out of date") : s.ready ? "as ready as possible" : h("span", { class: "warn" }, "not ready"),
     count(s.candles), moment(s.newest), duration(s.age_seconds), s.reason ?? "–",
   ]);
   const columns = [{ name: "product", text: true }, { name: "timeframe", text: true }, { name: "state", text: true },
     { name: "candles" }, { name: "newest (UTC)" }, { name: "age" }, { name: "reason", text: true }];
-  return card("Series to look at", rows, rows.some(s => s.stale || !s.ready), table(columns, shown, "Series that are not as they should be"),
+  return card("Series needing attention", rows, rows.some(s => s.stale || !s.ready), table(columns, shown, "Series and why they need attention"),
     rows.length > LISTED ? h("p", { class: "dim" }, `and ${count(rows.length - LISTED)} more`) : null);
 }
 

@@ -1,21 +1,21 @@
-// What happens now: the event stream where there is one, and the knowledge of whether it can be relied on.
+// Live events from the stream, if there is one, and whether it is open.
 
 import { slot } from "./buckets.js";
 
 const KINDS = ["close", "correction", "indicator", "alert", "forming"];
 
 export class Live {
-  /** `filter`: query of the stream, `{products, timeframes, kinds}`. `onEvent(kind, data)`; `onLost()` after a break. */
+  /** `filter`: query of the stream, `{products, timeframes, kinds}`. `onEvent(kind, data)`; `onLost()` if events may be lost. */
   constructor(filter, onEvent, onLost) {
     this.isOpen = false;
     this.onEvent = onEvent;
     this.onLost = onLost;
     this.path = document.body.dataset.stream;
     if (!this.path) return;
-    // Of the origin: the page's own address may hold a user and a password, which a request must not.
+    // From the origin: the page's address may contain a user and a password, which a request must not.
     this.url = `${location.origin}${this.path}?${new URLSearchParams(filter)}`;
     this.open();
-    // A phone that sleeps keeps no connection; a page that nobody sees needs none.
+    // A phone that sleeps keeps no connection; a hidden page needs none.
     this.ended = new AbortController();
     const { signal } = this.ended;
     document.addEventListener("visibilitychange", () => (document.hidden ? this.close() : this.open()), { signal });
@@ -23,7 +23,7 @@ export class Live {
     addEventListener("pageshow", () => this.open(), { signal });
   }
 
-  /** Close it for good. */
+  /** Close it permanently. */
   end() {
     this.ended?.abort();
     this.close();
@@ -39,7 +39,7 @@ export class Live {
     this.source.addEventListener("open", () => { this.show(true); this.onLost(); });
     this.source.addEventListener("error", () => this.failed());
     for (const kind of KINDS) this.source.addEventListener(kind, event => this.received(kind, event));
-    this.source.addEventListener("gap", () => this.onLost()); // what the server no longer had
+    this.source.addEventListener("gap", () => this.onLost()); // events are no longer kept
   }
 
   close() {
@@ -59,7 +59,7 @@ export class Live {
 
   failed() {
     this.show(false);
-    // The browser reconnects by itself, except after an answer that is no stream.
+    // The browser reconnects, except after an answer that is not a stream.
     if (this.source?.readyState !== EventSource.CLOSED) return;
     this.close();
     this.retry = setTimeout(() => this.open(), 5000);

@@ -1,25 +1,25 @@
-// What the overview makes of the market's rows. Pure.
+// Colours, search and order of the overview's rows. Pure.
 
-/** Zone of a MACD-V for its colour: −3 … 3, and `none`. The limits are those of the stages. */
+/** Zone of a MACD-V for its colour: −3 … 3, or `none`. The limits are the limits of the stages. */
 export function heat(value) {
   if (value === null || value === undefined) return "none";
   const zone = [10, 50, 150].filter(limit => Math.abs(value) > limit).length;
   return String(value < 0 ? -zone : zone);
 }
 
-/** Whether newer candles than that of `start` are overdue. `answer` tells the exchange's time. */
+/** Whether candles newer than `start` are overdue. `answer` has the exchange's time. */
 export function isStale(start, seconds, answer) {
   if (start === null || answer.exchange_ms === null) return false;
   return answer.exchange_ms / 1000 - start - seconds > 2 * seconds + answer.settling_seconds;
 }
 
-/** Rows whose product holds every word of `text`. */
+/** Rows whose product contains every word of `text`. */
 export function bySearch(rows, text) {
   const words = text.toUpperCase().split(/\s+/).filter(Boolean);
   return rows.filter(row => words.every(word => row.product.includes(word)));
 }
 
-/** `rows` in another order; those without a value come last, whichever way round. */
+/** `rows`, sorted; rows without a value come last in both directions. */
 export function bySort(rows, key, down) {
   const of = row => (key in row.latest ? row.latest[key]?.macdv : row[key]) ?? null;
   const sign = down ? -1 : 1;

@@ -1,4 +1,4 @@
-// The market at a glance: one row a product. Only the rows that can be seen are in the document.
+// The overview: one row per product. Only the visible rows are in the document.
 
 import { get, repeat } from "./api.js";
 import { h, setText } from "./dom.js";
@@ -7,7 +7,7 @@ import { startFrame } from "./frame.js";
 import { Live } from "./live.js";
 import { bySearch, bySort, heat, isStale } from "./market.js";
 
-const SPARE = 12; // rows above and below what can be seen
+const SPARE = 12; // rows above and below the visible ones
 const POLL_MS = 2000, POLL_WITH_STREAM_MS = 5000;
 
 const state = { answer: null, by: new Map(), rows: [], sort: "product", down: false, search: "", ...fromUrl() };
@@ -29,12 +29,12 @@ function toUrl() {
   history.replaceState(null, "", query.size ? `?${query}` : location.pathname);
 }
 
-/** The document's part of the page, built once, as soon as the timeframes are known. */
+/** The elements of the page, built once, as soon as the timeframes are known. */
 class View {
   constructor(timeframes) {
     this.timeframes = timeframes;
     this.shown = new Map(); // rows in the document, by index
-    this.changed = new Set(); // products whose rows are to be filled again
+    this.changed = new Set(); // products whose rows must be refilled
     const columns = [
       ["product", "Product"], ["price", "Price"], ["change", "24 h"],
       ...timeframes.map(t => [t.name, t.name]), ["age", "Age"],
@@ -61,13 +61,13 @@ class View {
     addEventListener("resize", () => this.schedule(), { passive: true });
   }
 
-  /** Paint before the next frame; `product`: its row no longer says what it did. */
+  /** Paint before the next frame; `product`: its row has changed. */
   schedule(product = null) {
     if (product !== null) this.changed.add(product);
     this.frame ??= requestAnimationFrame(() => { this.frame = null; this.paint(this.changed); });
   }
 
-  /** Have the rows that can be seen in the document. Of those that stay there only the `changed` ones (or all) are filled again. */
+  /** Put the visible rows into the document. Of the rows that stay, only the `changed` ones (or all) are refilled. */
   paint(changed = true) {
     this.changed = new Set();
     const height = this.rowHeight();
@@ -109,7 +109,7 @@ class View {
   }
 }
 
-/** One row of the table, filled again and again with whatever product is there. */
+/** One row of the table, reused for different products. */
 class Row {
   constructor(timeframes) {
     this.link = h("a", {});
@@ -172,7 +172,7 @@ function sortBy(key) {
   update();
 }
 
-/** Arrow keys go from product to product, also to those that are not in the document yet. */
+/** Arrow keys move from product to product, also to rows that are not in the document yet. */
 function moveFocus(event) {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   const row = event.target.closest("tr[data-product]");
@@ -187,7 +187,7 @@ function moveFocus(event) {
   find()?.focus({ preventScroll: false });
 }
 
-/** Bring what is shown in line with the answer, the search and the order. */
+/** Update the page to the answer, the search and the order. */
 function update() {
   if (!state.answer) return;
   view ??= new View(state.answer.timeframes);
@@ -212,7 +212,7 @@ function accept(answer) {
   update();
 }
 
-/** An event changes the one row that it is about; the next poll makes sure of the rest. */
+/** An event changes only its row; the next poll updates the rest. */
 function onEvent(kind, event) {
   const row = state.by.get(event.product);
   if (!row) return;

@@ -1,4 +1,4 @@
-// Dark or light, before anything is painted: what the reader chose last, else what the system says.
+// Dark or light, set before anything is painted: the reader's last choice, else the system's.
 "use strict";
 (() => {
   const root = document.documentElement;
@@ -13,7 +13,7 @@
   addEventListener("DOMContentLoaded", () => {
     document.getElementById("theme").addEventListener("click", () => {
       const next = root.dataset.theme === "dark" ? "light" : "dark";
-      try { localStorage.setItem("theme", next); } catch { /* private mode: it holds for this page */ }
+      try { localStorage.setItem("theme", next); } catch { /* private mode: for this page only */ }
       root.dataset.theme = next;
       root.dispatchEvent(new Event("themechange"));
     });

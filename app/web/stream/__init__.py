@@ -1,1 +1,1 @@
-"""`/v1/stream`: events for programs as they happen, as server-sent events, each client at its own pace."""
+"""`/v1/stream`: events as they happen, as server-sent events; each client reads at its own pace."""

@@ -1,5 +1,5 @@
-"""Candles that are still forming, for the clients that want them: only the newest of each, because they replace one
-another. A client that is slow gets fewer of them."""
+"""Forming candles for clients that request them. Only the newest of each series is kept, because each replaces the one
+before: a slow client gets fewer."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ RETRY_S = 1.0
 
 
 class Forming:
-    """Listens while somebody watches; `on_changes` is called after each message."""
+    """Listens while there are watchers; calls `on_changes` after each message."""
 
     def __init__(self, feed: FormingFeed, on_changes: Callable[[], None]) -> None:
         self._feed = feed
         self._on_changes = on_changes
-        self._newest: dict[tuple[str, str], tuple[int, Event, bytes]] = {}  # the one that changed last stands last
+        self._newest: dict[tuple[str, str], tuple[int, Event, bytes]] = {}  # in the order of their changes
         self._count = 0
         self._watchers = 0
         self._listening: asyncio.Future[None] | None = None
@@ -35,7 +35,7 @@ class Forming:
 
     @contextmanager
     def watching(self, wants: bool) -> Iterator[Watcher]:
-        """A client's own view, empty for one that does not want any."""
+        """The view of one client; empty if it does not request any."""
         if not wants:
             yield Watcher(None, 0)
             return
@@ -52,7 +52,7 @@ class Forming:
                 self._newest.clear()
 
     def since(self, count: int, wanted: Wanted) -> tuple[int, bytes]:
-        """The candles that changed after the `count`th message and are wanted, and the number of the newest message."""
+        """The number of the newest message, and the wanted candles that changed after the `count`th message."""
         changed = []
         for number, event, frame in reversed(self._newest.values()):
             if number <= count:
@@ -62,7 +62,7 @@ class Forming:
         return self._count, b"".join(changed)
 
     def _listen(self) -> asyncio.Future[None]:
-        """On a thread to which the connection belongs: nobody else may close it while it is read from."""
+        """Listen on a thread that owns the connection: no other may close it during a read."""
         loop, over = asyncio.get_running_loop(), threading.Event()
         self._over = over
 
@@ -78,7 +78,7 @@ class Forming:
                             if events := listener.next(WAIT_S):
                                 loop.call_soon_threadsafe(keep, events)
                 except RedisError as error:
-                    log.debug("forming candles cannot be heard: %s", error)
+                    log.debug("cannot receive forming candles: %s", error)
                     over.wait(RETRY_S)
 
         return loop.run_in_executor(None, listen)
@@ -93,14 +93,14 @@ class Forming:
 
 
 class Watcher:
-    """What one client has seen of the forming candles."""
+    """The forming candles that one client has received."""
 
     def __init__(self, forming: Forming | None, seen: int) -> None:
         self._forming = forming
         self._seen = seen
 
     def pop(self, wanted: Wanted) -> bytes:
-        """What is new to it."""
+        """Candles new to the client."""
         if self._forming is None:
             return b""
         self._seen, body = self._forming.since(self._seen, wanted)

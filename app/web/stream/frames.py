@@ -1,4 +1,4 @@
-"""Events as server-sent events spells them: blocks of lines with an empty line behind each. Pure."""
+"""Encodes events as server-sent events: blocks of lines with an empty line after each. Pure."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ RETRY_MS = 1000
 
 
 def event_frame(event: Event) -> bytes:
-    """`event` with its id, where it has one to go on from."""
+    """`event`, with its id if a client can resume from it."""
     head = b"" if event.id == BEFORE_ALL else b"id: %d-%d\n" % event.id
     return b"%bevent: %b\ndata: %b\n\n" % (head, event.kind.encode(), event.data.translate(None, b"\r\n"))
 
 
 def opening_frame(position: EventId) -> bytes:
-    """The first words to a client: from where it gets everything, whatever happens to this connection."""
+    """The first frame: the id after which a client gets everything, even if it has to reconnect."""
     return b"retry: %d\nid: %d-%d\n\n" % (RETRY_MS, *position)
 
 
 def heartbeat_frame(position: EventId) -> bytes:
-    """Says that the connection lives, and moves the client's id past events that it did not want.
+    """Keeps the connection open, and moves the client's id past events that it did not request.
 
-    A block without data is no event for a client, but its id counts.
+    A block without data is not an event, but its id counts.
     """
     return b": heartbeat\nid: %d-%d\n\n" % position
 
 
 def gap_frame(after: EventId, page: EventPage) -> bytes:
-    """Tells a client that it missed events which nobody can give it any more."""
+    """Reports to a client that events it missed are no longer kept."""
     told = {
         "after": str(after),
         "oldest": str(page.oldest) if page.oldest else None,

@@ -1,8 +1,8 @@
 """One reader of the event stream for all clients of this process.
 
-The reader keeps the newest events in a `Tail`; a client takes from there what comes after its own position, as fast as
-it reads, and from Redis where it is further behind. So there are no queues: a client that does not read costs one
-chunk of memory and delays nobody, and one that was away, or for which this process was, loses nothing silently.
+The reader keeps the newest events in a `Tail`. A client takes the events after its position from there, as fast as it
+reads, or from Redis if it is further behind. So there are no queues: a client that does not read costs one chunk of
+memory and delays no others. A client never loses events silently, even if it or this process was disconnected.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CLIENTS = 1_000
-"""At once, in one process."""
+"""Most clients in one process."""
 
 HEARTBEAT_S = 15.0
-"""Real seconds after which a client that got nothing is told that the connection lives."""
+"""Real seconds after which a client that got nothing gets a heartbeat."""
 
 WAIT_S = 0.8
-"""How long one call waits for news; less than the time-out of a connection to Redis."""
+"""How long one call waits for events; less than the time-out of a connection to Redis."""
 
 PACE_S = 0.04
-"""Between two looks: what comes meanwhile is sent at once, instead of event by event."""
+"""Pause between two reads, so that events are sent together, not one by one."""
 
 RETRY_S = 0.5
-"""After Redis could not be read."""
+"""Pause after a failed read."""
 
 
 class Hub:
-    """Lives in one event loop. Its reader runs while there are clients."""
+    """Bound to one event loop. Its reader runs while there are clients."""
 
     def __init__(self, stream: EventStream, forming: FormingFeed) -> None:
         self._stream = stream
@@ -57,20 +57,20 @@ class Hub:
         self._positions: dict[object, EventId] = {}
 
     async def begin(self, after: EventId | None) -> EventId:
-        """Where a new client starts: at `after`, or now. Raises redis' errors; `Unready` where there are too many."""
+        """Where a new client starts: at `after`, or now. Raises redis' errors; `Unready` if there are too many."""
         if len(self._positions) >= CLIENTS or self._closed:
             raise Unready(f"{len(self._positions)} clients are connected already: connect to another web process")
         return after or (await asyncio.to_thread(self._stream.read, None)).position
 
     async def follow(self, wanted: Wanted, position: EventId) -> AsyncIterator[bytes]:
-        """All events after `position` that are wanted, as bytes for one client, until `close`."""
+        """All wanted events after `position`, as bytes for one client, until `close`."""
         me = object()
         self._positions[me] = position
         try:
             with self._forming.watching(FORMING in wanted.kinds) as forming:
                 yield opening_frame(position)
                 due_s = _heartbeat_due_s()
-                tail: Tail | None = None  # the first look goes to Redis: it knows whether the position is good
+                tail: Tail | None = None  # the first read goes to Redis, which knows whether events are lost
                 while not self._closed:
                     self._keep_reading()
                     arrival, body = self._arrival, b""
@@ -91,7 +91,7 @@ class Hub:
             self._rest()
 
     def close(self) -> None:
-        """End all clients in order; each can go on elsewhere from where it stands."""
+        """End all streams cleanly; each client can resume elsewhere at its position."""
         self._closed = True
         self._announce()
 
@@ -101,13 +101,13 @@ class Hub:
 
     @property
     def lag_s(self) -> float:
-        """How far (real seconds) the slowest client stands behind the newest event that was read."""
+        """How far (real seconds) the slowest client is behind the newest event that was read."""
         if self._tail is None or not self._positions:
             return 0.0
         return max(0.0, (self._tail.position.ms - min(list(self._positions.values())).ms) / 1000)
 
     async def _look_back(self, position: EventId, wanted: Wanted) -> tuple[bytes, Chunk]:
-        """From Redis: what a client is to be told first, and its next chunk."""
+        """From Redis: a gap frame if events are lost, and the next chunk."""
         page = await self._trying(partial(asyncio.to_thread, self._stream.read, position))
         told = gap_frame(position, page) if page.lost else b""
         return told, chunk_of([(e, event_frame(e)) for e in wanted.of(page.events)], page.position)
@@ -122,12 +122,12 @@ class Hub:
             self._reader = self._tail = None
 
     async def _read(self) -> None:
-        """Keep the tail up to the newest event, whatever becomes of Redis meanwhile."""
+        """Keep the tail up to the newest event, even if Redis fails for a time."""
         page = await self._trying(partial(asyncio.to_thread, self._stream.read, None))
         tail = self._begin_at(page.position)
         while not self._closed:
             page = await self._trying(partial(asyncio.to_thread, self._next_page, tail.position))
-            if page.lost:  # clients find out for themselves what that means to them
+            if page.lost:  # each client finds its lost events when it reads
                 tail = self._begin_at(page.position)
             elif page.position != tail.position:
                 tail.add(page.events, page.position)
@@ -136,7 +136,7 @@ class Hub:
                 await asyncio.sleep(PACE_S)
 
     def _next_page(self, position: EventId) -> EventPage:
-        """Read also where nothing came: the stream may be another one by now."""
+        """Read even if no event came: the stream may have been replaced."""
         self._stream.wait(position, WAIT_S)
         return self._stream.read(position)
 
@@ -150,13 +150,13 @@ class Hub:
         arrival.set()
 
     async def _trying(self, call: Callable[[], Awaitable[T]]) -> T:
-        """The result of `call`, however long Redis is away."""
+        """The result of `call`. Retries while Redis is unavailable."""
         while True:
             try:
                 result = await call()
             except RedisError as error:
                 if not self._away:
-                    log.warning("stream: Redis cannot be read: %s; %d clients wait", error, self.clients)
+                    log.warning("stream: cannot read from Redis: %s; %d clients wait", error, self.clients)
                 self._away = True
                 await asyncio.sleep(RETRY_S)
             else:
@@ -171,7 +171,7 @@ def _heartbeat_due_s() -> float:
 
 
 async def _has_arrived(arrival: asyncio.Event, until_s: float) -> bool:
-    """Whether `arrival` came before the loop's clock shows `until_s`."""
+    """Whether `arrival` is set before `until_s` on the loop's clock."""
     try:
         async with asyncio.timeout_at(until_s):
             await arrival.wait()

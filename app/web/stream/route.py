@@ -1,4 +1,4 @@
-"""The route `/v1/stream`: what may be asked of it, and how its answer is sent."""
+"""The route `/v1/stream`: its parameters, and how its answer is sent."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ id: 1738325102131-0
 """
 
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-"""The second one keeps a proxy from collecting events before it passes them on."""
+"""The second one stops a proxy from buffering events."""
 
 MAX_NAMES = 1_000
 
 
 def _split(value: object) -> object:
-    """`a,b` and several parameters of one name mean the same."""
+    """`a,b` and repeated parameters mean the same."""
     if not isinstance(value, list | tuple):
         return value
     return [part.strip() for text in value for part in str(text).split(",") if part.strip()]
@@ -64,13 +64,13 @@ class StreamQuery(BaseModel):
     kinds: Kinds = Field(
         frozenset(),
         description="Comma separated: `close`, `correction`, `indicator`, `alert`, `alert_state` (withdrawn or "
-        "restored); these if absent; and `forming`.",
+        "restored), all by default; and `forming`.",
     )
     last_event_id: str = Field("", description="For a client that cannot send the header `Last-Event-ID`.")
 
 
 class EventStreamResponse(StreamingResponse):
-    """A stream whose source is closed as soon as the client is gone, not when it is found to be garbage."""
+    """A stream whose source is closed as soon as the client is gone, not at its garbage collection."""
 
     media_type = "text/event-stream"
 
@@ -82,7 +82,7 @@ class EventStreamResponse(StreamingResponse):
 
 def router(hub: Hub, lookup: Lookup) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["stream"])
-    description = "Server-sent events, without end. A `gap` event says that events were lost."
+    description = "Endless server-sent events. A `gap` event reports that events were lost."
     answers: dict[int | str, dict[str, Any]] = {
         200: {"description": description, "content": {"text/event-stream": {"example": EXAMPLE}}},
         **ERRORS,
@@ -92,15 +92,15 @@ def router(hub: Hub, lookup: Lookup) -> APIRouter:
     async def stream(
         query: Annotated[StreamQuery, Query()],
         last_event_id: Annotated[
-            str, Header(description="The last id that was received: the stream goes on right behind it.")
+            str, Header(description="The last id that was received: the stream resumes right after it.")
         ] = "",
     ) -> Response:
-        """Closes, corrections, indicators and alerts as they happen; on request also candles that are still forming.
+        """Closes, corrections, indicators and alerts as they happen; on request also forming candles.
 
-        Each event has an id. A client that connects again with the last id that it has seen gets everything since,
-        once; if some of that is no longer kept, a `gap` event says so first. Without an id the stream begins now.
-        Ids also come without an event (in heartbeats, every 15 seconds): they count. `forming` events have no id
-        and are not repeated.
+        Each event has an id. A client that reconnects with the last id that it received gets every later event once;
+        if some are no longer kept, a `gap` event comes first. Without an id the stream begins now. Ids also come
+        without an event (in heartbeats, every 15 seconds): they count. `forming` events have no id and are not
+        repeated.
         """
         wanted = Wanted(query.kinds or frozenset(KEPT_KINDS), query.products, query.timeframes)
         await run_in_threadpool(check, wanted, lookup)
@@ -112,7 +112,7 @@ def router(hub: Hub, lookup: Lookup) -> APIRouter:
 
 
 def check(wanted: Wanted, lookup: Lookup) -> None:
-    """Raises `NotFollowed` where something is wanted that can never come."""
+    """Raises `NotFollowed` if a wanted product or timeframe is not followed."""
     for timeframe in wanted.timeframes:
         lookup.check_timeframe(Timeframe(timeframe))
     for product in wanted.products:

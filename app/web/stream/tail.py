@@ -1,4 +1,4 @@
-"""The newest events in memory, written once for all clients: a client is nothing but a position in it."""
+"""The newest events in memory, encoded once for all clients. A client is only a position in it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ KEPT = 5_000
 """Events in memory: 3 MB. A client further behind reads from Redis."""
 
 CHUNK_BYTES = 64_000
-"""What is given to a client at once, about; a client that does not read holds this much memory and no more."""
+"""Approximate size of a chunk for a client; a client that does not read holds no more memory than this."""
 
 CHUNKS = 100
-"""Chunks that are remembered until something new comes."""
+"""Chunks that are cached until a new event comes."""
 
 
 class Chunk(NamedTuple):
-    """What a client is to be sent, and where it stands when it has it."""
+    """The next bytes for a client, and its position after them."""
 
     body: bytes
     position: EventId
@@ -37,7 +37,7 @@ class Tail:
         self._chunks: dict[tuple[EventId, Wanted], Chunk] = {}
 
     def add(self, events: Iterable[Event], position: EventId) -> None:
-        """Append `events`, which are all there are after `self.position` and up to `position`."""
+        """Append `events`, which are all events after `self.position` up to `position`."""
         for event in events:
             self._ids.append(event.id)
             self._events.append((event, event_frame(event)))
@@ -48,10 +48,10 @@ class Tail:
             del self._ids[: -self._kept], self._events[: -self._kept]
 
     def after(self, position: EventId, wanted: Wanted) -> Chunk | None:
-        """The next chunk for a client that stands at `position`; None where this tail does not reach back so far."""
+        """The next chunk for a client at `position`; None if this tail does not reach back that far."""
         if position < self.start:
             return None
-        asked = (position, wanted)  # most clients ask the same
+        asked = (position, wanted)  # most clients want the same
         chunk = self._chunks.get(asked)
         if chunk is None:
             if len(self._chunks) >= CHUNKS:
@@ -65,7 +65,7 @@ class Tail:
 
 
 def chunk_of(framed: Iterable[tuple[Event, bytes]], position: EventId) -> Chunk:
-    """The first of `framed`, as many as one chunk takes; it ends at `position` where it takes them all."""
+    """A chunk of the first of `framed`. It ends at `position` if all of them fit."""
     frames: list[bytes] = []
     size, last = 0, position
     for event, frame in framed:

@@ -7,7 +7,6 @@ import pytest
 from app.errors import InvalidInput
 from simulator.faults import BY_NAME, MAX_ACTIVE, Faults, catalogue, parse
 from simulator.ledger import Ledger
-from simulator.limits import MAX_ADDRESSES, TokenBuckets
 from simulator.rest_faults import RestLate
 from simulator.stream_faults import DropFrames, FreezeSocket
 
@@ -80,17 +79,6 @@ def test_there_is_a_limit_to_faults_in_force() -> None:
         faults.add(FreezeSocket(fault="freeze_socket"))
     with pytest.raises(InvalidInput, match="delete some"):
         faults.add(FreezeSocket(fault="freeze_socket"))
-
-
-def test_tokens_come_back_with_time_and_addresses_are_apart() -> None:
-    hand = Hand()
-    tokens = TokenBuckets(10, hand)
-    assert [tokens.take("a") for _ in range(11)] == [True] * 10 + [False]
-    assert tokens.take("b")
-    hand.now = 0.25
-    assert [tokens.take("a") for _ in range(3)] == [True, True, False]
-    for n in range(2 * MAX_ADDRESSES):
-        assert tokens.take(f"c{n}")
 
 
 def test_the_ledger_counts_all_and_keeps_the_newest() -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.exchange.coinbase.pacing import AwakeClock, Backoff, Limiter
+from app.exchange.coinbase.pacing import AwakeClock, Limiter
 
 
 class Time:
@@ -35,29 +33,6 @@ def test_never_more_than_the_limit_in_any_second(pauses: list[float], count: int
 def test_free_capacity_is_granted_at_once() -> None:
     limiter = Limiter(8, Time())
     assert [limiter.reserve() for _ in range(9)] == [0.0] * 8 + [pytest.approx(Limiter.WINDOW_S)]
-
-
-def test_the_wait_grows_to_its_bound_and_restarts_after_a_success() -> None:
-    backoff = Backoff(uniform=lambda _, most: most)
-    assert [backoff.next_s() for _ in range(8)] == [1, 2, 4, 8, 16, 30, 30, 30]
-    backoff.reset()
-    assert backoff.next_s() == 1
-
-
-def test_the_jitter_is_full() -> None:
-    waits = []
-    for seed in range(200):
-        backoff = Backoff(uniform=random.Random(seed).uniform)
-        for _ in range(6):
-            wait = backoff.next_s()
-        waits.append(wait)
-    assert 0.5 <= min(waits) < 3
-    assert 27 < max(waits) <= 30
-
-
-def test_it_never_overflows() -> None:
-    backoff = Backoff()
-    assert max(backoff.next_s() for _ in range(5_000)) <= 30
 
 
 @pytest.mark.parametrize(("stood_still", "counted"), [(0.1, 100), (1.0, 1_000), (60.0, 1_000)])

@@ -59,7 +59,7 @@ def test_named_products_that_will_not_trade_are_reported_with_the_reason() -> No
         "OLD-USD": "its status is 'delisted'",
         "OFF-USD": "trading is disabled",
         "VIEW-USD": "it is view only",
-        "PERP-USD": "it is no spot product (FUTURE)",
+        "PERP-USD": "it is not a spot product (FUTURE)",
         "NOPE-USD": "the exchange does not list it",
     }
 
