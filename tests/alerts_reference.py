@@ -124,7 +124,7 @@ def runs_of(rows: Sequence[Row], step: int) -> list[list[Row]]:
 
 
 def judged_bars(run: Sequence[Row]) -> list[int]:
-    """The bars of a run without gaps that are not provisional, nor preceded by a provisional one."""
+    """Bars of a run without gaps, unless they or the bar before are provisional."""
     return [row.start for i, row in enumerate(run) if not any(r.provisional for r in run[max(0, i - 1) : i + 1])]
 
 

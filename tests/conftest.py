@@ -102,8 +102,7 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start the longest files first, so that none runs alone at the end.
 
-    A short file follows a file of one or two tests: a process receives its next file at the last two tests of the
-    current one.
+    A short file follows one of one or two tests: a process receives its next file at the last two tests of one.
     """
     by_file: dict[Path, list[pytest.Item]] = {}
     for item in items:

@@ -62,7 +62,7 @@ class System:
         many = [Series("coinbase", p, t) for p in followed for t in self.context.settings.timeframes]
         views = self.context.candles.read_many([(s, 0, 0) for s in many])
         unknown = [str(series) for series, view in zip(many, views, strict=True) if not view.revision]
-        assert not unknown, f"never asked for: {unknown}"
+        assert not unknown, f"never requested: {unknown}"
         return True
 
     def has_started(self, products: int) -> bool:

@@ -82,9 +82,9 @@ class AlertJudge:
         if not truth:
             return []
         if seen is None:
-            return [f"{series}: nobody looks for alerts"]
+            return [f"{series}: alerts are not evaluated"]
         if seen.evaluated_s < max(truth):
-            return [f"{series}: was looked at up to {seen.evaluated_s}, and not to {max(truth)}"]
+            return [f"{series}: evaluated up to {seen.evaluated_s}, expected {max(truth)}"]
         began_s = self._world.watched_from_s.get(series.product, self._true_s)
         if seen.baseline_s > timeframe.last_over(began_s + LAG_S):
             return [f"{series}: bars up to {seen.baseline_s} count as history; it was there at {began_s:.0f}"]

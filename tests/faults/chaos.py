@@ -133,7 +133,7 @@ def run_apart(seed: int, keep: Path, only: Sequence[str]) -> Run:
     with (folder / "chaos.log").open("w") as log, suppress(subprocess.TimeoutExpired):
         subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, timeout=SEED_TIMEOUT_S, check=False)
     result = read(folder / "result.json") or Run(
-        seed, [], Verdict(), f"not over after {SEED_TIMEOUT_S} s, or died; see {folder}/chaos.log"
+        seed, [], Verdict(), f"timed out after {SEED_TIMEOUT_S} s, or was killed: see {folder}/chaos.log"
     )
     if not result.broken:
         shutil.rmtree(folder)

@@ -32,9 +32,7 @@ from tests.oracle import Ring, followed, held, wrong_candles, wrong_indicators
 
 HOURS = (1, 6, 30, 48, 100, 1_000)
 START = "2021-03-04T01:17:00Z"
-"""Every bucket before the open one has settled at this time: unsettled ones would be requested again after any
-downtime.
-"""
+"""Every bucket before the open one has settled: unsettled ones would be requested again after any downtime."""
 
 LATENCY_S = 0.15
 THREADS = 4
@@ -195,7 +193,7 @@ def main() -> int:
             rows.append(row)
             console.print(f"{row.name}: {'BROKEN' if row.broken else 'ok'} after {row.seconds:.0f} s")
             each = (f"{t} {row.requests[t]} for {row.pages[t]}" for t in Timeframe if row.requests[t] or row.pages[t])
-            console.print(f"    requests for missing pages: {', '.join(each)}; {row.again} told of nothing new")
+            console.print(f"    requests for missing pages: {', '.join(each)}; {row.again} brought nothing new")
             for line in islice([*row.lost, *row.wrong], 8):
                 console.print(f"    {line[:300]}", markup=False)
     console.print(report(rows, options.products, 5))

@@ -64,8 +64,7 @@ class Sample(NamedTuple):
     """The use of one process at a moment. `hour`: market hours since the beginning; `memory`: bytes not backed by
     files.
 
-    Pages inherited from a parent count for the child: otherwise each page that the parent writes to would look like
-    growth of the child.
+    Pages inherited from a parent count for the child: otherwise each page that the parent writes to would be growth.
     """
 
     hour: float

@@ -44,7 +44,7 @@ class Verdict:
     def broken(self) -> list[str]:
         lines = [*self.lost, *self.wrong, *self.alerts, *self.stuck]
         if self.throttled:
-            lines.append(f"{self.throttled} answers of 429 that nobody injected")
+            lines.append(f"{self.throttled} responses of 429 that were not injected")
         if self.busiest > self.budget:
             lines.append(f"{self.busiest} requests in the busiest second")
         return lines
@@ -118,7 +118,7 @@ def _stuck(world: World) -> list[str]:
 def _unstreamed(world: World) -> list[str]:
     """Products without a subscription, according to the exchange."""
     meant = set(followed(world.system, world.exchange).values())
-    return [f"nobody streams {product}" for product in sorted(meant - world.exchange.streamed())]
+    return [f"no subscription to {product}" for product in sorted(meant - world.exchange.streamed())]
 
 
 def _not_set_apart(world: World) -> list[str]:
@@ -133,12 +133,12 @@ def _not_set_apart(world: World) -> list[str]:
 def _waiting(context: Context) -> Iterator[str]:
     requests = context.queue.state()
     if requests.ready or requests.leased:
-        yield f"repair requests do not end: {requests}"
+        yield f"backfill requests remain: {requests}"
     for name in ("indicators", "backfill", "reconcile", "alerts"):
         if (tasks := int(context.redis.llen(f"{BROKER_PREFIX}{name}"))) > FEW:
             yield f"{tasks} tasks wait in {name}"
-    if untold := sum(context.deliveries.waiting(["hook"]).values()):
-        yield f"{untold} alerts wait to be told"
+    if waiting := sum(context.deliveries.waiting(["hook"]).values()):
+        yield f"{waiting} alerts wait to be sent"
 
 
 def _unready(port: int) -> Iterator[str]:

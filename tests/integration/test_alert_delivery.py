@@ -1,6 +1,4 @@
-"""Delivery of alerts to a real HTTP server: none lost and none twice, whatever it answers and whichever worker is
-killed.
-"""
+"""Delivery of alerts to a real HTTP server: none lost or repeated, for any response and any killed worker."""
 
 from __future__ import annotations
 

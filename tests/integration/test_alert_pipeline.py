@@ -37,9 +37,7 @@ DELIVERY = "[delivery]\ntimeout_seconds = 5\nlease_seconds = 15\n"
 
 
 def expected(system: System, series: Series) -> tuple[list[str], int]:
-    """The alerts that an independent computation finds in the cached candles since the baseline, and the last bar
-    judged.
-    """
+    """The alerts of an independent computation over the cached candles since the baseline, and the last bar judged."""
     cursor = system.context.indicators.read_cursors([series])[0]
     assert cursor is not None
     bars = held(system.context.candles.read(series, 0, cursor.evaluated_s))
