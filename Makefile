@@ -1,4 +1,4 @@
-# How this project is run, tested and checked. `make help` lists it.
+# Runs, tests and checks this project. `make help` lists the targets.
 # Needs make and Python 3.11 or later; everything else is installed into .venv/.
 
 .DEFAULT_GOAL := help
@@ -15,23 +15,23 @@ SOURCES := app client simulator workers tests benchmarks tools celeryconfig.py
 FUZZED := tests/integration/test_api_fuzz.py tests/integration/test_any_answer.py tests/unit/exchange/coinbase \
   tests/unit/test_any_settings.py tests/unit/test_any_alerts_file.py tests/unit/test_redis_address.py
 
-unexport PYTHONDONTWRITEBYTECODE # or each of hundreds of processes in a run of tests compiles everything anew
+unexport PYTHONDONTWRITEBYTECODE # else each of hundreds of processes in a test run compiles everything again
 
 .PHONY: help demo run test fuzz check lint audit lock soak endurance chaos downtime simulate cures mutants bench clean
 
-help: ## what can be made
+help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(RUNTIME) ## the whole system on a local exchange that runs 60 times as fast; Ctrl-C ends it
+demo: $(RUNTIME) ## the whole system on a local exchange at 60 times the speed; Ctrl-C stops it
 	@exec $(PY) -m app.launch demo
 
-run: $(RUNTIME) ## the whole system on the real exchange's public feed; Ctrl-C ends it
+run: $(RUNTIME) ## the whole system on the real exchange's public feed; Ctrl-C stops it
 	@exec $(PY) -m app.launch run
 
-test: $(DEV) ## all tests, side by side; some: make test ARGS="tests/unit"
+test: $(DEV) ## all tests, in parallel; some: make test ARGS="tests/unit"
 	$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
-fuzz: $(DEV) ## many more requests, frames, answers, settings and files of any kind than in the tests
+fuzz: $(DEV) ## random requests, frames, responses, settings and files, many more than in the tests
 	$(PY) -m pytest --hypothesis-profile=fuzz $(FUZZED)
 
 check: $(DEV) ## format, lint, types, layers and known vulnerabilities, in seconds
@@ -46,10 +46,10 @@ lint: $(DEV)
 audit: $(DEV)
 	@$(PY) tools/audit.py
 
-lock: $(DEV) ## requirements*.lock anew, after a change in requirements*.txt
+lock: $(DEV) ## rebuilds requirements*.lock after a change in requirements*.txt
 	$(PY) tools/lock.py
 
-endurance: $(DEV) ## 8 market hours with 100 products, in which nothing may grow: HOURS=8 PRODUCTS=100
+endurance: $(DEV) ## 8 market hours with 100 products, fails if anything grows: HOURS=8 PRODUCTS=100
 	$(PY) -m tests.faults.endurance --hours $(or $(HOURS),8) --products $(or $(PRODUCTS),100)
 
 soak: $(DEV) ## 24 market hours with a fault in each, in 25 minutes; fewer: make soak HOURS=2 SEED=7
@@ -58,7 +58,7 @@ soak: $(DEV) ## 24 market hours with a fault in each, in 25 minutes; fewer: make
 chaos: $(DEV) ## the whole system under faults: make chaos SEEDS="1-200" JOBS=2
 	$(PY) -m tests.faults.chaos $(or $(SEEDS),1-5) --jobs $(or $(JOBS),1)
 
-downtime: $(DEV) ## everything is stopped for market hours, and comes back: HOURS="1 6 30 48 100 1000" PRODUCTS=25
+downtime: $(DEV) ## stops everything for market hours and checks its recovery: HOURS="1 6 30 48 100 1000" PRODUCTS=25
 	$(PY) -m tests.faults.downtime --hours $(or $(HOURS),1 6 30 48 100 1000) --products $(or $(PRODUCTS),25)
 
 mutants: $(DEV) ## small faults made in copies, each of which a test must see; some: make mutants ONLY="missing interpret" JOBS=2
@@ -67,10 +67,10 @@ mutants: $(DEV) ## small faults made in copies, each of which a test must see; s
 simulate: $(DEV) ## one installation in virtual time, days in seconds: make simulate SEEDS="1-10000" JOBS=2
 	$(PY) -m tests.simulation $(or $(SEEDS),1-200) --jobs $(or $(JOBS),1)
 
-cures: $(DEV) ## each cure of a fault that loses data taken out: which seed of the simulation sees it: JOBS=2
+cures: $(DEV) ## removes each fix of a data loss and finds the simulation seed that detects it: JOBS=2
 	$(PY) -m tests.simulation.cures $(MATCH) --seeds $(or $(SEEDS),1-1000) --jobs $(or $(JOBS),1)
 
-bench: $(PEERS) ## what this project promises, measured on this machine; some: make bench ONLY="latency api"
+bench: $(PEERS) ## measures this project's promises on this machine; some: make bench ONLY="latency api"
 	$(PY) -m benchmarks $(ONLY)
 
 clean: ## removes the virtual environment, caches and the demo's data; the data of `make run` stays
@@ -78,24 +78,24 @@ clean: ## removes the virtual environment, caches and the demo's data; the data 
 	find app client simulator workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUNTIME): requirements.lock | $(PY)
-	@echo "installing what a running system needs (about a minute, once) ..."
+	@echo "installing runtime packages (about a minute, once) ..."
 	@$(PIP) -r requirements.lock
 	@touch $@
 
 $(DEV): requirements-dev.lock $(RUNTIME)
-	@echo "installing tools for tests and checks ..."
+	@echo "installing packages for tests and checks ..."
 	@$(PIP) -r requirements-dev.lock
 	@touch $@
 
 $(PEERS): requirements-bench.lock $(DEV)
-	@echo "installing the libraries that benchmarks compare with ..."
+	@echo "installing libraries to compare with in benchmarks ..."
 	@if $(PIP) --no-deps -r requirements-bench.lock; then touch $@; \
-	  else echo "they cannot all be installed here: what is missing is left out of the comparison" >&2; fi
+	  else echo "some cannot be installed here: the comparison leaves them out" >&2; fi
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "Python 3.11 or later is needed (PYTHON=$(PYTHON)); name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	  || { echo "Python 3.11 or later is required (PYTHON=$(PYTHON)); use another: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
-	  || { echo "$(PYTHON) cannot make a virtual environment; install that part first: apt install python3-venv" >&2; exit 1; }
-	@echo "making a virtual environment in $(VENV)/ ..."
+	  || { echo "$(PYTHON) cannot create a virtual environment: first run apt install python3-venv" >&2; exit 1; }
+	@echo "creating a virtual environment in $(VENV)/ ..."
 	@$(PYTHON) -m venv $(VENV)

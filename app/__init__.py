@@ -1,5 +1,5 @@
 import os
 
-# Before anybody imports NumPy: nothing here multiplies matrices, and threads for it cost each process a tenth of a
-# second of CPU time at its start.
+# Set before NumPy is imported: nothing here multiplies matrices, and OpenBLAS threads cost each process 0.1 s of CPU
+# time at start.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -5,7 +5,7 @@ import sys
 
 from app.cli import main
 
-gc.set_threshold(10_000, 2, 2)  # what a command imports are objects by the ten thousand, and none is garbage
+gc.set_threshold(10_000, 2, 2)  # a command imports tens of thousands of objects, none of them garbage
 code = main()
-gc.freeze()  # nor is the end of a process the time to look for any: both were a fifth of a short command's time
+gc.freeze()  # and no collection at exit: both took a fifth of a short command's time
 sys.exit(code)

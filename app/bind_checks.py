@@ -1,4 +1,4 @@
-"""Who can reach what we serve: beyond this machine only with a secret."""
+"""Checks that servers which other machines can reach need a secret."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from app.util.quoting import quoted
 
 
 def check_web(settings: Settings) -> None:
-    """`InvalidInput` where the API would be open to other machines without a token."""
+    """`InvalidInput` if the API would be open to other machines without a token."""
     _check(settings.web_host, bool(settings.web_token), "WEB_HOST", "WEB_TOKEN to a secret of at least 16 characters")
 
 
 def check_flower(settings: Settings) -> None:
-    """`InvalidInput` where Flower, which can stop workers, would be open to other machines without a password."""
+    """`InvalidInput` if Flower, which can stop workers, would be open to other machines without a password."""
     _check(
         settings.flower_address,
         bool(settings.flower_basic_auth),
@@ -26,7 +26,7 @@ def check_flower(settings: Settings) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens on `host`; in doubt it is not so."""
+    """Whether only this machine can reach a server on `host`; False if uncertain."""
     try:
         found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -37,6 +37,6 @@ def is_loopback(host: str) -> bool:
 def _check(host: str, has_secret: bool, variable: str, remedy: str) -> None:
     if not has_secret and not is_loopback(host):
         raise InvalidInput(
-            f"{variable} is {quoted(host)}, which other machines can reach, and there is no secret: set {remedy}, "
+            f"{variable} is {quoted(host)}, which other machines can reach, but no secret is set: set {remedy}, "
             f"or {variable}=127.0.0.1"
         )

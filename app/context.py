@@ -1,4 +1,4 @@
-"""What every process of this installation is made of: settings, Redis, and the stores on it."""
+"""Shared parts of every process: settings, Redis, and the stores on it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class Context(Stores):
-    """Made once a process: its stores, and what is built on them."""
+    """Stores of a process, and services built on them; one per process."""
 
     def __init__(self, settings: Settings, client: Redis | None = None) -> None:
         super().__init__(
@@ -47,10 +47,10 @@ class Context(Stores):
 
     @cached_property
     def alert_settings(self) -> AlertSettings:
-        """The rules and channels of the alerts file. What a rule says of what is not followed is in the log, once."""
+        """The rules and channels of the alerts file. Logs rules about products or timeframes that are not followed."""
         settings = AlertSettings.load(self.settings.alerts_file)
         for problem in settings.never(self.settings.products, self.settings.timeframes):
-            log.warning("%s: %s: of that it will never say anything", self.settings.alerts_file, problem)
+            log.warning("%s: %s: it will never raise an alert for that", self.settings.alerts_file, problem)
         return settings
 
     @cached_property
@@ -64,14 +64,14 @@ class Context(Stores):
 
     @cached_property
     def tasks(self) -> Tasks:
-        """Where work is sent to the workers."""
+        """Sends tasks to the workers."""
         return Tasks(self.redis, self.exchange)
 
     @property
     def rest(self) -> CoinbaseRest:
         """The exchange's REST, with one HTTP session for each thread."""
         if not hasattr(self._of_thread, "rest"):
-            from app.exchange.coinbase.rest import CoinbaseRest  # most processes never ask: not even for its libraries
+            from app.exchange.coinbase.rest import CoinbaseRest  # most processes need neither it nor its libraries
 
             url, timeout_s = self.settings.exchange_rest_url, self.settings.rest_timeout_seconds
             self._of_thread.rest = CoinbaseRest(url, timeout_s=timeout_s)

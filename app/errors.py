@@ -1,14 +1,14 @@
 """Every error that this project raises on purpose.
 
     CandlewickError
-    ├── InvalidInput        a message, setting, query or argument from outside is wrong: do not try again as it is
-    ├── ExchangeError       the exchange did not give what was asked for
-    │   ├── Throttled       over the exchange's limit: pause everybody, then try again
-    │   ├── Unavailable     time-out, 5xx, broken body, no network: try again with back-off
-    │   └── Refused         the exchange will never answer this request otherwise (404, 400)
-    └── Unready             something that must run first is not there yet: try again soon
+    ├── InvalidInput        a message, setting, query or argument from outside is wrong: do not retry it unchanged
+    ├── ExchangeError       the exchange did not deliver the requested data
+    │   ├── Throttled       over the exchange's limit: pause all workers, then retry
+    │   ├── Unavailable     time-out, 5xx, broken body, no network: retry with back-off
+    │   └── Refused         the exchange refuses this request permanently (404, 400)
+    └── Unready             a part that must run first has not started yet: retry soon
 
-An error answers the caller's only question: may I try again, and when (`retry_after_s`, where it is known)?
+The class decides whether to retry; `retry_after_s` is the delay, if known.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ class CandlewickError(Exception):
 
 
 class InvalidInput(CandlewickError, ValueError):
-    """Something from outside is wrong; the text says what, where, and what to do."""
+    """Input from outside is wrong; the text names the problem, its place and the remedy."""
 
 
 class ExchangeError(CandlewickError):
-    """The exchange did not give what was asked for."""
+    """The exchange did not deliver the requested data."""
 
 
 class Throttled(ExchangeError):
-    """The exchange says that there were too many requests."""
+    """The exchange received too many requests."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -37,16 +37,16 @@ class Throttled(ExchangeError):
 
 
 class Unavailable(ExchangeError):
-    """No usable answer this time."""
+    """No usable response this time."""
 
 
 class Contradicted(Unavailable):
-    """An answer against what was certain; no other one agrees with it yet."""
+    """A response contradicts certain data; no second one confirms it yet."""
 
 
 class Refused(ExchangeError):
-    """The exchange refuses this request for good."""
+    """The exchange refuses this request permanently."""
 
 
 class Unready(CandlewickError):
-    """A part that this one needs has not started yet."""
+    """A required part has not started yet."""

@@ -1,4 +1,4 @@
-"""Events: what was new, in the order in which it became so, and where a reader of them stands. Pure values."""
+"""Events of the stream, their ids, and filters for readers. Pure values."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import NamedTuple, Self
 from app.errors import InvalidInput
 
 KEPT_KINDS = ("close", "correction", "indicator", "alert", "alert_state")
-"""Kinds of events that are kept for a while, so that a reader who was away can go on."""
+"""Kinds of events that are kept for a while, so that a reader can resume after a break."""
 
 FORMING = "forming"
-"""The newest state of a bucket that is still open: told to who listens, not kept."""
+"""The newest state of an open bucket: published to connected readers, not kept."""
 
 KINDS = (*KEPT_KINDS, FORMING)
 
 
 class EventId(NamedTuple):
-    """When an event was written (UNIX milliseconds of the Redis server), and its number in that millisecond."""
+    """Time of writing (UNIX milliseconds of the Redis server), and the event's number in that millisecond."""
 
     ms: int
     number: int
@@ -28,19 +28,19 @@ class EventId(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The id that `text` spells; `InvalidInput` where it is none."""
+        """Parse `text`; `InvalidInput` if it is not an event id."""
         ms, _, number = text.partition("-")
         if not all(part.isascii() and part.isdigit() and len(part) <= 15 for part in (ms, number)):
-            raise InvalidInput(f"{text[:40]!r} is no event id: they are written like 1738324800000-0")
+            raise InvalidInput(f"invalid event id {text[:40]!r}: expected a form like 1738324800000-0")
         return cls(int(ms), int(number))
 
 
 BEFORE_ALL = EventId(0, 0)
-"""Stands before every event."""
+"""Sorts before every event."""
 
 
 class Event(NamedTuple):
-    """`data` is JSON: a candle, an indicator value or an alert, with its exchange, product and timeframe."""
+    """One event. `data` is JSON: a candle, indicator value or alert, with exchange, product and timeframe."""
 
     id: EventId
     kind: str
@@ -50,7 +50,7 @@ class Event(NamedTuple):
 
     @classmethod
     def from_entry(cls, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Self | None:
-        """The event that an entry of the stream holds; None where it is not one of ours."""
+        """The event in a stream entry; None if the entry is not a valid event."""
         names = fields.get(b"series", b"").decode(errors="replace").split(":")
         if len(names) != 3 or b"kind" not in fields or b"data" not in fields:
             return None
@@ -61,8 +61,8 @@ class Event(NamedTuple):
 class EventPage(NamedTuple):
     """Events after a point, oldest first.
 
-    `position`: where to go on. `lost`: events between that point and the first of these are no longer kept, or the
-    point is unknown here; `oldest` is the first event that is kept (None: there is none).
+    `position`: where to continue. `lost`: events between that point and the first of these are no longer kept, or the
+    point is unknown. `oldest`: the first event that is kept, None if there is none.
     """
 
     events: list[Event]
@@ -72,7 +72,7 @@ class EventPage(NamedTuple):
 
 
 def is_lost(after: EventId, oldest: EventId | None, newest: EventId, *, trimmed: bool) -> bool:
-    """Whether events after `after` may be gone. In doubt (at the very edge) they are."""
+    """Whether events after `after` may be lost. True if uncertain (at the very edge)."""
     if oldest is None or after > newest:
         return after != newest
     return after < oldest and (trimmed or after != BEFORE_ALL)
@@ -80,7 +80,7 @@ def is_lost(after: EventId, oldest: EventId | None, newest: EventId, *, trimmed:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which events a reader wants; an empty set stands for all."""
+    """Filter of events; an empty set matches all."""
 
     kinds: frozenset[str] = frozenset(KEPT_KINDS)
     products: frozenset[str] = frozenset()

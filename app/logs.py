@@ -1,4 +1,4 @@
-"""How every process logs: one line an event, to stderr, for people or for programs."""
+"""Logging of every process: one line per record, to stderr, as text or JSON."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ QUIET = (
     "tornado.access",
     "uvicorn.access",
 )
-"""Loggers that write a line for each task, request or tick; what matters in them is a warning."""
+"""Loggers that write a line per task, request or tick; only their warnings are kept."""
 
 KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-"""What every record has; the rest was given with `extra=`."""
+"""Attributes of every record; others come from `extra=`."""
 
 
 def configure(settings: Settings, process: str) -> None:
-    """Send the root logger to stderr, as LOG_FORMAT and LOG_LEVEL say; `process` is what this one is called."""
+    """Send the root logger to stderr, using LOG_FORMAT and LOG_LEVEL; `process` is this process's name."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json(process) if settings.log_format == "json" else _Text(process))
     root = logging.getLogger()
@@ -39,7 +39,7 @@ def configure(settings: Settings, process: str) -> None:
 
 
 class _Text(logging.Formatter):
-    """`time LEVEL process logger: message`, in UTC. What others say may hold line ends: it stays one line."""
+    """`time LEVEL process logger: message`, in UTC. Line ends in a message are escaped: it stays one line."""
 
     def __init__(self, process: str) -> None:
         form = f"%(asctime)s.%(msecs)03dZ %(levelname)-7s {process} %(name)s: %(message)s"
@@ -52,11 +52,11 @@ class _Text(logging.Formatter):
 
 _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(0x7F, 0xA0), 0x2028, 0x2029) if chr(code) != "\t"}
 _ESCAPED[ord("\n")] = "\\n"
-"""Characters by which a line of a log could end, or command a terminal."""
+"""Characters that could end a line of the log, or control a terminal."""
 
 
 class _Json(logging.Formatter):
-    """One object a line: time, level, process, logger, message, what was given with `extra=`, and a traceback."""
+    """One object per line: time, level, process, logger, message, the fields of `extra=`, and a traceback."""
 
     def __init__(self, process: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Every setting: its name, type, unit, default and meaning. Read once, from the environment."""
+"""Settings: name, type, unit, default and meaning of each. Read once, from the environment."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ from app.util.quoting import HIDDEN, MAX_NAME, path_shown, quoted, readable
 _SELECTION = re.compile(r"(?:all|top:[1-9][0-9]{0,3}):(.+)")
 
 OWN_PREFIXES = ("CANDLEWICK_", "EXCHANGE_", "REST_", "GAP_", "RECONCILE_", "CLOSE_", "SETTLING_")
-"""A variable that starts with one of these is meant for this program: if it is no setting, it is refused."""
+"""Prefixes of this program's variables: an unknown variable that starts with one is refused."""
 
 PLATFORM_NAMES = {"PORT": "WEB_PORT"}
-"""What a hosting platform calls a setting of ours; ours wins where both are set."""
+"""Names that hosting platforms use for a setting; ours wins if both are set."""
 
 SECRETS = ("web_token", "flower_basic_auth", "redis_url", "exchange_ws_url", "exchange_rest_url", "alerts_file")
-"""Settings whose value is never shown: each is a secret, or may hold one."""
+"""Settings whose value is never shown: each is a secret, or may contain one."""
 
 MAX_SECONDS = 1e9
-"""Between two runs of what is regular: never, in effect."""
+"""Longest interval of a periodic task: in effect, never."""
 
 MAX_CHARACTERS = 65_536
-"""Of one setting."""
+"""Longest value of a setting."""
 
 
 def _is_selection(text: str) -> bool:
@@ -65,7 +65,7 @@ _ZONE = re.compile(r"[A-Za-z0-9._-]{0,15}")
 
 
 def _names_host(text: str) -> bool:
-    """Whether `text` is an IP address, or a name as DNS has them, which never ends in a number."""
+    """Whether `text` is an IP address, or a DNS name, which never ends in a number."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -75,7 +75,7 @@ def _names_host(text: str) -> bool:
 
 
 def _matching(pattern: str, otherwise: str) -> AfterValidator:
-    """Takes what matches the whole `pattern`; of anything else it says what it must be, `otherwise`."""
+    """A validator: the whole value must match `pattern`; `otherwise` is the error."""
 
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
@@ -86,7 +86,7 @@ def _matching(pattern: str, otherwise: str) -> AfterValidator:
 
 
 class Settings(BaseModel):
-    """One field a setting; the environment variable is the field's name in capitals."""
+    """One field per setting; the environment variable is the field's name in capitals."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -97,12 +97,12 @@ class Settings(BaseModel):
         "https://api.coinbase.com", repr=False, description="The exchange's REST origin, without a path."
     )
     redis_url: str = Field("redis://127.0.0.1:6379/0", repr=False, description="Redis or Valkey, 6.2 or later.")
-    redis_ca_file: str = Field("", description="The certificates (PEM) that Redis over TLS is checked by, if private.")
+    redis_ca_file: str = Field("", description="CA certificates (PEM) for Redis over TLS, if its CA is private.")
     redis_tls_verify: bool = Field(
-        True, description="Whether the certificate of Redis over TLS is checked at all (`yes`, `no`)."
+        True, description="Whether to verify the certificate of Redis over TLS (`yes`, `no`)."
     )
     redis_connections: int = Field(
-        4, ge=3, le=100, description="Connections to Redis that a process keeps for its commands at most."
+        4, ge=3, le=100, description="Most connections to Redis that a process keeps for its commands."
     )
     products: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
         ("top:25:USD",),
@@ -110,19 +110,19 @@ class Settings(BaseModel):
     )
     timeframes: Annotated[tuple[Timeframe, ...], BeforeValidator(_split)] = Field(
         (Timeframe.M5, Timeframe.M15, Timeframe.H1, Timeframe.H4, Timeframe.D1),
-        description="Timeframes, comma separated; `5m` is the one that the stream delivers and must be there.",
+        description="Timeframes, comma separated; must include `5m`, the one that the stream delivers.",
     )
     close_grace_seconds: float = Field(
         2.0,
         ge=0,
         le=60,
-        description="Exchange seconds after its end at which a bucket without a later one closes.",
+        description="Exchange seconds after its end at which a bucket closes if no later one has begun.",
     )
     settling_seconds: float = Field(
         60.0,
         ge=0,
         le=3600,
-        description="Exchange seconds after its end from which REST's word on a bucket is final.",
+        description="Exchange seconds after the end of a bucket from which a REST response about it is final.",
     )
     rest_requests_per_second: float = Field(
         5.0, ge=0.01, le=30, description="REST requests in any second, over all processes and hosts."
@@ -141,39 +141,37 @@ class Settings(BaseModel):
         100,
         ge=1,
         le=1000,
-        description="Products on one WebSocket connection; more products, more connections.",
+        description="Products per WebSocket connection; more products use more connections.",
     )
     ingest_share: str = Field(
         "1/1",
-        description="Which share of the products this ingest feeds, by their names.",
+        description="Share of the products that this ingest feeds, split by name.",
     )
     events_kept: int = Field(20_000, ge=100, le=10_000_000, description="Entries kept in the event stream in Redis.")
     alerts_file: str = Field(
-        "", description="The file (TOML) with alert rules and channels; without one, the built-in rules, to the log."
+        "", description="File (TOML) of alert rules and channels; if empty, built-in rules deliver to the log."
     )
     web_host: str = Field("127.0.0.1", description="Address that the web server listens on.")
     web_port: int = Field(8000, ge=1, le=65535, description="Port of the web server.")
     web_token: Annotated[
         str,
-        _matching(
-            r"([!-~]{16,200})?", "must have 16 to 200 characters, letters, digits and signs of ASCII without a space"
-        ),
+        _matching(r"([!-~]{16,200})?", "must have 16 to 200 characters: visible ASCII without spaces"),
     ] = Field(
         "",
         repr=False,
-        description="What a client of the web server must know (16 to 200 visible characters); needed to listen on an "
-        "address that other machines can reach.",
+        description="Secret that clients of the web server must send (16 to 200 visible characters); required to "
+        "listen on an address that other machines can reach.",
     )
     web_hosts: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
         (),
-        description="Names under which the web server answers without a token, besides those of this machine, comma "
-        "separated.",
+        description="Host names, comma separated, that the web server accepts without a token, besides this machine's "
+        "own.",
     )
     web_requests_per_second: float = Field(
         100.0,
         ge=1,
         le=1_000_000,
-        description="Requests in a second of one client of the web server on another machine.",
+        description="Requests per second that one client on another machine may send to the web server.",
     )
     flower_address: str = Field("127.0.0.1", description="Address that Flower listens on.")
     flower_port: int = Field(5555, ge=1, le=65535, description="Port of Flower.")
@@ -186,15 +184,15 @@ class Settings(BaseModel):
     ] = Field(
         "",
         repr=False,
-        description="`user:password` of Flower; needed to listen on an address that other machines can reach.",
+        description="`user:password` of Flower; required to listen on an address that other machines can reach.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Log level.")
-    log_format: Literal["text", "json"] = Field("text", description="Log lines for people, or one JSON object each.")
+    log_format: Literal["text", "json"] = Field("text", description="Plain text, or one JSON object per line.")
 
     @model_validator(mode="before")
     @classmethod
     def _are_stripped(cls, values: object) -> object:
-        """A secret that was written to a file ends in a newline, and a value that was pasted begins with a space."""
+        """Strip values: a secret from a file ends in a newline, and a pasted value may begin with a space."""
         if not isinstance(values, dict):
             return values
         return {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
@@ -211,12 +209,12 @@ class Settings(BaseModel):
     @classmethod
     def _is_ca_file(cls, value: str) -> str:
         if value and (problem := problem_of_authority(value)):
-            raise ValueError(f"{problem}: name the file (PEM) with the certificate of who signed that of Redis")
+            raise ValueError(f"{problem}: name the file (PEM) with the CA certificate that signed that of Redis")
         return value
 
     @property
     def redis(self) -> Address:
-        """Where Redis is, with all that the settings say of it."""
+        """Address of Redis, with its TLS settings."""
         return Address.parse(self.redis_url).with_tls(self.redis_ca_file, verify=self.redis_tls_verify)
 
     @field_validator("exchange_ws_url", "exchange_rest_url")
@@ -289,7 +287,7 @@ class Settings(BaseModel):
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
         """The settings of this process.
 
-        Raises `InvalidInput`, which names each variable that is wrong or unknown, and says what would be right.
+        Raises `InvalidInput`, which names each wrong or unknown variable and the correct form.
         """
         environ = _with_platform_names(os.environ if environ is None else environ)
         known = {name.upper(): name for name in cls.model_fields}
@@ -309,7 +307,7 @@ class Settings(BaseModel):
 
 
 def _with_platform_names(environ: Mapping[str, str]) -> Mapping[str, str]:
-    """`environ` with the platform's word for every setting that has none of its own."""
+    """`environ`, with the platform's value of every setting that is not set by its own name."""
     told = {ours: environ[theirs] for theirs, ours in PLATFORM_NAMES.items() if environ.get(theirs)}
     return {**environ, **{ours: value for ours, value in told.items() if not environ.get(ours)}}
 
@@ -319,14 +317,14 @@ def _is_list(settings: type[Settings], name: str) -> bool:
 
 
 def _unreadable(value: str, *, is_list: bool) -> str:
-    """What no setting may have in it, if `value` has it: too much, or what nobody sees. A list may have line ends."""
+    """Why no setting may have `value`: too long, or invisible characters; empty if fine. A list may have line ends."""
     text = value.strip()
     if len(text) > MAX_CHARACTERS:
         return f"is longer than {MAX_CHARACTERS} characters"
     odd = next((c for c in text if not (c.isprintable() or (is_list and c.isspace()))), None)
     if odd is not None and unicodedata.category(odd) == "Cs":
-        return "holds bytes that are no text"
-    return "" if odd is None else f"has a character in it that cannot be seen ({odd!a})"
+        return "contains bytes that are not text"
+    return "" if odd is None else f"contains an invisible character ({odd!a})"
 
 
 def _shown(error: ErrorDetails) -> str:
@@ -337,14 +335,14 @@ def _shown(error: ErrorDetails) -> str:
 
 
 def _said(error: ErrorDetails) -> str:
-    """What is wrong with a value, and what it is, unless that is said already."""
+    """The problem with a value, and the value unless the problem quotes it already."""
     said = error["msg"].removeprefix("Value error, ")
     is_told = error["loc"] == ("products",) or error["loc"][0] == "alerts_file"
     return said if is_told else f"{said} (it is {_shown(error)})"
 
 
 def _unknown(key: str, known: Mapping[str, str]) -> str:
-    """Why `key` looks like a mistyped setting, or nothing where it is somebody else's variable."""
+    """Why `key` looks like a mistyped setting; empty if it is an unrelated variable."""
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.88)
     if near:
         return f"no such setting; did you mean {near[0]}?"

@@ -1,4 +1,4 @@
-"""Ends processes of this host that live but do not go on, so that whoever supervises them starts them again."""
+"""Kills stalled processes of this host, so that their supervisor restarts them."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from app.util.stop import Stop
 log = logging.getLogger(__name__)
 
 STALL_S = 30.0
-"""Real seconds without a new mark, after which a process is taken for stuck."""
+"""Real seconds without a new heartbeat after which a process counts as stalled."""
 
 CHECK_EVERY_S = 2.0
 
 
 class StallDetector:
-    """Which marks have not moved for how long. Pure; times are monotonic."""
+    """Finds heartbeats that have stopped. Pure; times are monotonic."""
 
     def __init__(self) -> None:
         self._moved: dict[tuple[int, str], tuple[int, float]] = {}
 
     def forget(self) -> None:
-        """Marks could not be left or read: nobody is to blame for the time until now."""
+        """Start over: heartbeats could not be written or read until now."""
         self._moved.clear()
 
     def of(self, seen: Iterable[ProcessRecord], now_s: float) -> list[ProcessRecord]:
-        """Those of `seen` that stand still for too long."""
+        """The records in `seen` that have stalled for too long."""
         before, self._moved, still = self._moved, {}, []
         for mark in seen:
             name = mark.pid, mark.started
@@ -53,14 +53,14 @@ class Watchdog:
         self._stalls = StallDetector()
 
     def run(self, stop: Stop) -> None:
-        """Look until `stop` is set."""
+        """Check until `stop` is set."""
         while not stop.wait(CHECK_EVERY_S):
             try:
-                self._heartbeat.beat()  # where this cannot be written, others could not write theirs
+                self._heartbeat.beat()  # if this fails, others could not write theirs either
                 for mark in self._stalls.of(process_records(self._client), time.monotonic()):
                     _end(mark)
             except RedisError as error:
-                log.warning("cannot look after the processes while Redis is away: %s", error)
+                log.warning("cannot check processes while Redis is unavailable: %s", error)
                 self._stalls.forget()
 
 
@@ -69,20 +69,20 @@ def _end(mark: ProcessRecord) -> None:
         return
     if not is_own_process(mark.pid):
         log.error(
-            "%s: process %d is none of this program's, and is left alone: who writes to Redis?", mark.role, mark.pid
+            "%s: pid %d is a foreign process, not killed: check which programs write to Redis", mark.role, mark.pid
         )
         return
-    log.error("%s (process %d) has not gone on for %d s: killed, to be started again", mark.role, mark.pid, STALL_S)
+    log.error("%s (pid %d) made no progress for %d s: killed; its supervisor restarts it", mark.role, mark.pid, STALL_S)
     with suppress(ProcessLookupError):
         os.kill(mark.pid, signal.SIGKILL)
 
 
 def main(context: Context) -> int:
-    """Look after the processes of this host until SIGTERM or SIGINT."""
+    """Watch the processes of this host until SIGTERM or SIGINT."""
     stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    log.info("looking after the processes of this host")
+    log.info("watching the processes of this host")
     Watchdog(context.redis).run(stop)
-    log.info("ended")
+    log.info("stopped")
     return 0

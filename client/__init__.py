@@ -1,4 +1,4 @@
-"""A client of the HTTP API, in one file without other dependencies than `requests`: copy it where you need it.
+"""A client of the HTTP API, in one file that depends only on `requests`: copy it where you need it.
 
     from client import Client
 
@@ -7,10 +7,10 @@
     for event in client.events(products=["BTC-USD"], kinds=["close", "indicator"]):
         print(event.kind, event.product, event.timeframe, event.data)
 
-`events` never ends by itself: it connects again when the connection breaks or falls silent, and goes on behind the
-last event that it gave, so that none is missing and none comes twice. Where that is not possible, because it was away
-for too long, it gives an event of kind `gap`: read the candles again then. A program that wants to go on after its own
-restart stores `event.id` (or `client.position`) and passes it as `after`.
+`events` runs until `close`. It reconnects if the connection breaks or falls silent, and resumes after the last event
+that it yielded, so that none is missing or repeated. If the break was too long for that, it yields an event of kind
+`gap`: read the candles again then. To resume after its own restart, a program stores `event.id` (or `client.position`)
+and passes it as `after`.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ log = logging.getLogger(__name__)
 
 GAP = "gap"
 SILENCE_S = 45.0
-"""Without a word for so long (the server says something every 15 s), a connection is taken for dead."""
+"""A connection without data for this long counts as broken (the server sends something every 15 s)."""
 
 FIRST_DELAY_S, MAX_DELAY_S = 0.25, 15.0
-"""Between two tries to connect; doubled each time, and somewhat random, so that not all clients come at once."""
+"""Delay between attempts to connect: doubled each time, and randomized so that clients do not connect at once."""
 
 
 class ApiError(Exception):
-    """The API refused a request. `code` is for programs; with `retry_after_s` the same request may work later."""
+    """The API refused a request. `code` is for programs; with `retry_after_s`, the request may succeed later."""
 
     def __init__(self, status: int, code: str, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(f"{message} ({status} {code})")
@@ -45,10 +45,10 @@ class ApiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Candle:
-    """One bucket. `start`: UNIX seconds; `trades` false: proven to be empty; `state`: forming, closed or confirmed.
+    """One bucket. `start`: UNIX seconds; `trades`: false if proven empty; `state`: forming, closed or confirmed.
 
-    `corrected`: it replaced another closed candle (known only of those that were asked for, not of events).
-    `provisional`: closed, but perhaps wrong; it is confirmed or corrected soon.
+    `corrected`: it replaced another closed candle (known for requested candles, not for events).
+    `provisional`: closed, but possibly wrong; it is confirmed or corrected soon.
     """
 
     start: int
@@ -64,17 +64,17 @@ class Candle:
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Candle:
-        """The candle in `row`, whatever else is there."""
+        """The candle in `row`; other fields are ignored."""
         return cls(**{name: row[name] for name in cls.__slots__ if name in row})
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`kind`: close, correction, indicator, alert, alert_state, forming (has no id), or gap.
+    """One event. `kind`: close, correction, indicator, alert, alert_state, forming (has no id), or gap.
 
-    A gap has neither product nor timeframe, an alert_state (withdrawn or restored) only the id of its alert.
+    A gap has neither product nor timeframe. An alert_state (withdrawn or restored) has only its alert's id.
 
-    `data` is what the event tells: a candle, an indicator value, an alert.
+    `data`: a candle, an indicator value or an alert.
     """
 
     id: str | None
@@ -90,7 +90,7 @@ class Event:
 
 
 class Client:
-    """One HTTP session; for use by one thread. `token` is the server's WEB_TOKEN, where it has one."""
+    """One HTTP session, for one thread. `token` is the server's WEB_TOKEN, if it has one."""
 
     def __init__(self, url: str, token: str | None = None, *, timeout_s: float = 10.0) -> None:
         self._url = url.rstrip("/")
@@ -98,13 +98,13 @@ class Client:
         self._session = requests.Session()
         if token:
             self._session.headers["Authorization"] = f"Bearer {token}"
-        self._session.auth = lambda request: request  # or a login in ~/.netrc would take the token's place
+        self._session.auth = lambda request: request  # else a login in ~/.netrc would replace the token
         self._stopped = threading.Event()
         self.position: str | None = None
-        """Behind which event (by its id) the stream goes on after a break."""
+        """Id of the event after which the stream resumes."""
 
     def close(self) -> None:
-        """End the session; from another thread also `events`, at its next word from the server."""
+        """End the session. From another thread, `events` ends at the next data from the server."""
         self._stopped.set()
         self._session.close()
 
@@ -141,10 +141,10 @@ class Client:
         *,
         after: str | None = None,
     ) -> Iterator[Event]:
-        """Events as they happen, from behind the event `after`, or from now on.
+        """Events as they happen, from after the event `after`, or from now on.
 
         `products` and `timeframes` default to all, `kinds` to all but forming. Raises `ApiError`
-        only where trying again cannot help (a product that is not followed, a wrong token).
+        only if a retry cannot help (a product that is not followed, a wrong token).
         """
         query = {"products": products, "timeframes": timeframes, "kinds": kinds}
         wanted = {name: text for name, values in query.items() if (text := ",".join(values))}
@@ -160,7 +160,7 @@ class Client:
                     return
                 if isinstance(error, ApiError) and error.retry_after_s is None and error.status < 500:
                     raise
-                log.warning("stream: %s; connecting again in about %.1f s", error, delay_s)
+                log.warning("stream: %s; reconnecting in about %.1f s", error, delay_s)
             self._stopped.wait(delay_s * random.uniform(0.5, 1.0))
             delay_s = min(MAX_DELAY_S, 2 * delay_s)
 
@@ -174,7 +174,7 @@ class Client:
             _check(answer)
             for block in _blocks(answer.iter_content(chunk_size=None)):
                 fields = _fields(block)
-                # Only now: whoever stops in the middle of a block has not got its event.
+                # Only now: an event that cannot be read was not delivered.
                 event = _event(fields)
                 self.position = fields.get("id", self.position)
                 if event:
@@ -200,7 +200,7 @@ def _check(answer: requests.Response) -> None:
 
 
 def _blocks(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Blocks of lines, which an empty line ends; the last one is dropped where it is not whole."""
+    """Blocks of lines, each ended by an empty line; an incomplete last one is dropped."""
     kept = b""
     for chunk in chunks:
         *whole, kept = (kept + chunk).split(b"\n\n")
@@ -218,7 +218,7 @@ def _fields(block: str) -> dict[str, str]:
 
 
 def _event(fields: dict[str, str]) -> Event | None:
-    """The event of a block; None where it has only an id or a comment."""
+    """The event of a block; None if it has only an id or a comment."""
     if not fields.get("data"):
         return None
     data = json.loads(fields["data"])

@@ -1,6 +1,6 @@
-"""Celery's `worker` and `beat`, and no other of its commands: python -m workers worker -Q indicators
+"""Only Celery's `worker` and `beat` commands: python -m workers worker -Q indicators
 
-Options are Celery's own. Its whole command line loads Flower and a shell for AMQP into every process.
+Options are Celery's own. Its full command line loads Flower and an AMQP shell into every process.
 """
 
 from __future__ import annotations
@@ -24,5 +24,5 @@ COMMANDS = click.Group("workers", commands=[worker, beat], help="The processes t
 
 if __name__ == "__main__":
     arguments = sys.argv[1:]
-    sys.argv[:1] = ["-m", "workers"]  # what Celery gives to Python when a SIGHUP lets it start anew
+    sys.argv[:1] = ["-m", "workers"]  # Celery restarts Python with these arguments on SIGHUP
     COMMANDS(arguments, prog_name="python -m workers", obj=CLIContext(app=app, no_color=None, workdir=None))

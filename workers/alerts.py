@@ -14,7 +14,7 @@ from workers.app import ONCE_MORE, app, context
 from workers.arguments import DeliverWork, parsed
 
 MESSAGES_PER_TASK = 8
-"""Messages for which another task is worth it, where a channel takes several at once."""
+"""Messages that justify another task, if a channel takes several at once."""
 
 
 @cache
@@ -35,7 +35,7 @@ def _tell_what_is_missing(instance: Any, **_: Any) -> None:
 
 @app.task(name="workers.alerts.deliver", **ONCE_MORE)
 def deliver(**arguments: Any) -> None:
-    """Send what waits for one channel; or see which channels have something to send, and share that out."""
+    """Deliver the messages of one channel; without a channel, share out all waiting messages among tasks."""
     work: DeliverWork = parsed(DeliverWork, arguments)
     if work.channel is not None:
         if work.channel in _channels():

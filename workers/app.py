@@ -21,8 +21,8 @@ app = Celery(
 app.config_from_object("celeryconfig")
 
 ONCE_MORE = {"max_retries": 3, "default_retry_delay": 0}
-"""For each task: how it is tried again when the process that ran it died. At once: a delay is sent as a time of this
-host's clock, and another host, whose clock is behind, would keep the task until then.
+"""Options of each task: how it is retried if the process that ran it exits. At once: a delay is sent as a time of this
+host's clock, and a host whose clock is behind would hold the task until then.
 """
 
 
@@ -42,10 +42,10 @@ def _log_as_everybody(**_: Any) -> None:
 
 @worker_before_create_process.connect
 def _share_memory_with_the_child(**_: Any) -> None:
-    gc.freeze()  # or its first full collection writes to every object, and each child copies 20 MB of its parent
+    gc.freeze()  # else its first full collection writes to every object, and each child copies 20 MB
 
 
 @worker_process_init.connect
 def _leave_stopping_to_the_parent(**_: Any) -> None:
-    # A supervisor may signal the whole process group; a child that dies of it would lose its task.
+    # A supervisor may signal the whole process group; a child that exits would lose its task.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""What tasks may be called with. Anything else is refused before anything happens."""
+"""Validation of task arguments, before any work starts."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Start = Annotated[int, Field(gt=0, lt=2**32)]
 Element: TypeAlias = tuple[ProductId, Timeframe, Start, Start]
 
 MAX_SERIES = 1000
-"""Series in one task."""
+"""Series per task."""
 
 
 class Work(BaseModel):
-    """Arguments of every task."""
+    """Arguments common to all tasks."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -35,14 +35,14 @@ class Work(BaseModel):
 
 
 class Elements(NamedTuple):
-    """`good`: elements of a task that can be worked on; `bad`: what is wrong with each of the others."""
+    """`good`: valid elements of a task; `bad`: the error of each invalid one."""
 
     good: list[Element]
     bad: list[str]
 
 
 class UpdateWork(Work):
-    """One bad series costs itself: the others of its task are computed. A task of bad ones only is refused."""
+    """One invalid series does not stop the others of its task. A task with only invalid ones is refused."""
 
     changed: Elements
 
@@ -75,7 +75,7 @@ class ScanWork(Work):
 
 
 def parsed(model: type[Work], arguments: dict[str, Any]) -> Any:
-    """The validated arguments; `InvalidInput` says which one is wrong."""
+    """The validated arguments; `InvalidInput` names each wrong one."""
     try:
         return model(**arguments)
     except ValidationError as error:
@@ -84,5 +84,5 @@ def parsed(model: type[Work], arguments: dict[str, Any]) -> Any:
 
 
 def _said(error: Any) -> str:
-    """What is wrong with an element, and as much of it as a log line may show."""
+    """The error of an element, with as much of it as a log line may show."""
     return f"{ascii(error['input'])[:80]}: {error['msg'].removeprefix('Value error, ')}"

@@ -1,4 +1,4 @@
-"""Tasks that find and fill what is missing."""
+"""Tasks that find and fetch missing candles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _stopping = Stop()
 
 @worker_shutting_down.connect
 def _let_go(**_: Any) -> None:
-    # A thread cannot be ended from outside: it ends after the page that it is asking for.
+    # A thread cannot be killed: it stops after the page that it is requesting.
     _stopping.set()
 
 
@@ -28,14 +28,14 @@ def _backfill() -> Backfill:
 
 @app.task(name="workers.backfill.scan", **ONCE_MORE)
 def scan(**arguments: Any) -> None:
-    """Look for missing buckets, if it is time to on the exchange's clock."""
+    """Scan for missing buckets, if a scan is due on the exchange's clock."""
     work: ScanWork = parsed(ScanWork, arguments)
     _backfill().scan(now=work.now)
 
 
 @app.task(name="workers.backfill.reconcile", **ONCE_MORE)
 def reconcile(**arguments: Any) -> None:
-    """Have everything compared with REST, if it is time to on the exchange's clock."""
+    """Queue a comparison with REST, if one is due on the exchange's clock."""
     work: ScanWork = parsed(ScanWork, arguments)
     _backfill().reconcile(now=work.now)
 

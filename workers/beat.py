@@ -1,4 +1,4 @@
-"""How beat sends: never onto a pile. Any number of beats may run."""
+"""Beat sends no task to a full queue. Any number of beats may run."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from workers.app import context
 
 
 class BoundedScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
-    """Keeps its schedule in memory: with intervals of seconds there is nothing to keep in a file."""
+    """A scheduler in memory: with intervals of seconds, it needs no schedule file."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._heartbeat = Heartbeat(context().redis, "beat")
 
     def tick(self, *arguments: Any, **options: Any) -> float:
-        """Send what is due; returns the seconds until the next call."""
+        """Send due tasks; returns the seconds until the next call."""
         with suppress(RedisError):
             self._heartbeat.beat()
         wait_s: float = super().tick(*arguments, **options)
@@ -31,7 +31,7 @@ class BoundedScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
     def apply_async(
         self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **kwargs: Any
     ) -> AsyncResult | None:
-        """Send the task of `entry`, unless enough wait in its queue."""
+        """Send the task of `entry`, unless its queue is full."""
         if self._waiting(entry.options["queue"]) < MAX_WAITING_PERIODIC:
             sent: AsyncResult = super().apply_async(entry, producer=producer, advance=advance, **kwargs)
             return sent

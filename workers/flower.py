@@ -1,4 +1,4 @@
-"""The application as Flower loads it."""
+"""The application, as loaded by Flower."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from flower.inspector import Inspector  # type: ignore[import-untyped]
 
 from workers.app import app as app
 
-Inspector.max_concurrency = 1  # each of those that ask workers at once would keep a connection to Redis for good
+Inspector.max_concurrency = 1  # each concurrent inspection keeps a connection to Redis permanently

@@ -1,4 +1,4 @@
-"""A worker shows that it consumes. One that does not, although tasks wait for it, ends itself."""
+"""Heartbeat of a worker. A worker that receives no task although tasks wait kills itself."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from workers.app import app, context
 log = logging.getLogger(__name__)
 
 STUCK_S = 35.0
-"""Longer than any task of ours may take, a request to the exchange that hangs included."""
+"""Longer than any task may take, including one whose request to the exchange hangs."""
 
 CHECK_EVERY_S = 2.0
 
 
 class Consumption:
-    """Whether a worker takes what waits for it. Pure; times are monotonic."""
+    """Whether a worker receives its waiting tasks. Pure; times are monotonic."""
 
     def __init__(self, now_s: float) -> None:
         self.received_s = now_s
@@ -64,7 +64,7 @@ def _watch(queues: list[str]) -> None:
                 _end(waiting)
             heartbeat.beat()
         except RedisError:
-            _consumption.is_stuck(0, time.monotonic())  # it could not consume
+            _consumption.is_stuck(0, time.monotonic())  # nothing could be received
         time.sleep(CHECK_EVERY_S)
 
 
@@ -73,8 +73,8 @@ def _prefix() -> str:
 
 
 def _end(waiting: int) -> None:
-    """Like a power cut: what it holds is handed to others by the broker, and somebody starts it again."""
-    log.critical("%d tasks wait, and none was taken for %d s: ending, to be started again", waiting, STUCK_S)
+    """Like a power cut: the broker redelivers the tasks it holds, and its supervisor restarts it."""
+    log.critical("%d tasks wait, and none was received for %d s: killed; its supervisor restarts it", waiting, STUCK_S)
     for child in active_children():
         os.kill(child.pid, signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -23,8 +23,8 @@ def _have_delivered(messages: int) -> None:
     log.debug("%d messages of alerts to deliver", messages)
     try:
         context().tasks.deliver()
-    except (OperationalError, RedisError) as error:  # they are stored; the next sweep finds them
-        log.warning("delivery could not be asked for: %s", error)
+    except (OperationalError, RedisError) as error:  # stored: the next sweep finds them
+        log.warning("cannot request delivery of alerts: %s", error)
 
 
 _delivery = DeliveryTrigger(_have_delivered)
@@ -38,13 +38,13 @@ def _computer() -> Computer:
 
 @app.task(name="workers.indicators.update", **ONCE_MORE)
 def update(**arguments: Any) -> None:
-    """Aggregates and indicators of a batch of changed series."""
+    """Compute aggregates and indicators of a batch of changed series."""
     work: UpdateWork = parsed(UpdateWork, arguments)
     started = time.perf_counter()
     clock = context().clock.read()
     rejected.note(context().redis, "series of a task", work.changed.bad)
     changed = work.as_ranges()
-    # A close may be on its way before the clock that it implies is written.
+    # A close may arrive before the clock that it implies is written.
     now_s = max([clock.exchange_s if clock else 0, *(t.last_s + t.timeframe.seconds for t in changed)])
     try:
         new = _computer().update(changed, now_s)

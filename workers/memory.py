@@ -1,7 +1,7 @@
-"""Memory that a child of a worker needs no more goes back to the system.
+"""Returns free memory of a worker's child process to the system.
 
-What a burst of closes took lies between what stays, and glibc gives back the end of its heap only: so a child would
-slowly grow to the sum of its largest bursts.
+A burst of closes allocates between objects that stay, and glibc releases only the end of its heap. Without this, a
+child slowly grows to the sum of its largest bursts.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import time
 from celery.signals import worker_process_init
 
 EVERY_S = 10.0
-"""Real seconds: between two bursts of closes, which are minutes apart. Each takes a millisecond or two more."""
+"""Real seconds. Bursts of closes are minutes apart; each then takes a millisecond or two more."""
 
 
 @worker_process_init.connect
 def _begin(**_: object) -> None:
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # others than glibc do without
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only glibc has it
     if trim is not None:
         threading.Thread(target=_give_back, args=(trim,), name="memory", daemon=True).start()
 

@@ -1,6 +1,6 @@
 """The command line. Exit codes: 0 fine, 1 not ready or not found, 2 wrong input or settings, 3 Redis is not reachable.
 
-What a command needs is imported when it runs, so that `--help` is quick.
+Each command imports its dependencies when it runs, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return commands.run(arguments)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except BrokenPipeError:  # the reader of our output has stopped reading
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except CandlewickError as error:

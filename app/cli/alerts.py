@@ -1,4 +1,4 @@
-"""`python -m app alerts`: list them, try a channel, enable one that was disabled."""
+"""`python -m app alerts`: list alerts, test a channel, enable a disabled one."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ def listed(context: Context, arguments: Namespace) -> dict[str, Any]:
 
 
 def test(context: Context, name: str) -> str:
-    """Send an example over the channel `name`, past its queue; returns what to say.
+    """Send an example over the channel `name`, bypassing its queue; returns the text to print.
 
-    A channel that was disabled and works again is enabled. Raises `InvalidInput`, and `DeliveryError` where it fails.
+    A disabled channel that works again is enabled. Raises `InvalidInput`, or `DeliveryError` if it fails.
     """
     channel = _channel(context, name)
     if isinstance(channel, MisconfiguredChannel):
         raise InvalidInput(channel.reason)
     channel.send(example())
     context.deliveries.enable(name)
-    return f"sent: channel {name} took an example"
+    return f"sent: channel {name} accepted an example"
 
 
 def enable(context: Context, name: str) -> str:
-    """Have a channel that was disabled or paused try again."""
+    """Let a disabled or paused channel retry."""
     _channel(context, name)
     was_stopped = context.deliveries.enable(name)
-    return f"channel {name} tries again" if was_stopped else f"channel {name} was not disabled: nothing to do"
+    return f"channel {name} is enabled" if was_stopped else f"channel {name} was not disabled: nothing to do"
 
 
 def _channel(context: Context, name: str) -> Channel:
@@ -63,7 +63,7 @@ def _channel(context: Context, name: str) -> Channel:
 
 
 def example() -> Message:
-    """An alert that nobody can take for a real one, with a chart."""
+    """An alert that cannot be mistaken for a real one, with a chart."""
     fact = {
         "id": "test",
         "rule": "test",
@@ -97,7 +97,7 @@ def _chart(fact: dict[str, Any]) -> bytes:
 
 
 def _candles() -> Records:
-    """A made-up market that falls at its end."""
+    """An invented market that falls at its end."""
     records = np.zeros(200, RECORD)
     close = [100 + 4 * math.sin(i / 9) + math.sin(i / 2.3) - max(0, i - 185) * 0.9 for i in range(201)]
     records["start_s"] = EXAMPLE_S - 300 * np.arange(199, -1, -1)

@@ -1,4 +1,4 @@
-"""What can be typed: commands, their arguments, and what each says in `--help`."""
+"""Commands of the command line, their arguments and `--help` texts."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ Settings come from the environment, as for every other process of this installat
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as every command does."""
+    """Reports an error in one line, as every command does."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}; see {self.prog} --help\n")
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line. Parsing ends the process with code 2 where it is wrong."""
+    """The whole command line. Parsing exits with code 2 if it is wrong."""
     top = _Parser(
         prog="python -m app",
-        description="Candles and MACD-V of every followed product: what is there, and what is missing.",
+        description="Candles and MACD-V of every followed product, and the state of the data.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -39,24 +39,24 @@ def parser() -> argparse.ArgumentParser:
     def add(name: str, about: str, *, json: bool = True) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
         if json:
-            command.add_argument("--json", action="store_true", help="for programs: what the API answers")
+            command.add_argument("--json", action="store_true", help="for programs: the API's JSON")
         return command
 
-    status = add("status", "is the data complete and current, and if not, what is wrong?")
-    status.add_argument("--watch", action="store_true", help="keep it on the screen until Ctrl-C")
+    status = add("status", "is the data complete and current, and if not, why?")
+    status.add_argument("--watch", action="store_true", help="refresh it until Ctrl-C")
     add("products", "the followed products with their newest indicators")
     _candles(add("candles", "candles of one product, oldest first"))
     _indicators(add("indicators", "MACD-V of one product, oldest first"))
-    _series(add("watch", "candles and indicators of one product as they come; into a pipe one line an event"))
+    _series(add("watch", "candles and indicators of one product, live; into a pipe, one line per event"))
     _export(add("export", "closed candles of one product, as CSV or Parquet", json=False))
-    add("gaps", "which candles are missing, and what is being done about it")
-    _backfill(add("backfill", "fetch history of one product, and watch it arrive", json=False))
-    _alerts(add("alerts", "what the alert rules found, newest first, and the channels that carry it"))
-    reconcile = add("reconcile", "have the newest candles of all products compared with the exchange now", json=False)
+    add("gaps", "missing candles, and the requests for them")
+    _backfill(add("backfill", "fetch history of one product, with its progress", json=False))
+    _alerts(add("alerts", "alerts, newest first, and the state of their channels"))
+    reconcile = add("reconcile", "compare the newest candles of all products with the exchange now", json=False)
     reconcile.add_argument("when", nargs="?", choices=["now"], default="now", help="when: now")
     add("ingest", "run an ingest process: from the exchange's stream to Redis", json=False)
     add("web", "run a web process: the API and the pages", json=False)
-    add("watchdog", "end processes of this host that live but do not go on, for a supervisor to restart", json=False)
+    add("watchdog", "kill stalled processes of this host, for a supervisor to restart", json=False)
     add("flower", "run Flower: workers and queues in a browser", json=False)
     return top
 
@@ -107,19 +107,19 @@ def _series(command: argparse.ArgumentParser) -> None:
 def _alerts(command: argparse.ArgumentParser) -> None:
     actions = command.add_subparsers(dest="action", metavar="[test|enable CHANNEL]")
     for name, about in (
-        ("test", "send an example over a channel; where that works, a disabled channel is enabled"),
-        ("enable", "have a disabled or paused channel try again"),
+        ("test", "send an example over a channel; if it is delivered, a disabled channel is enabled"),
+        ("enable", "let a disabled or paused channel retry"),
     ):
         action = actions.add_parser(name, help=about, description=about, allow_abbrev=False)
-        action.add_argument("channel", metavar="CHANNEL", help="as the alerts file calls it")
+        action.add_argument("channel", metavar="CHANNEL", help="its name in the alerts file")
     command.add_argument("--product", metavar="PRODUCT", help="only this product")
     command.add_argument("--timeframe", type=_checked(Timeframe.parse), metavar="TIMEFRAME", help="only this timeframe")
-    command.add_argument("--rule", metavar="NAME", help="only what this rule found")
+    command.add_argument("--rule", metavar="NAME", help="only alerts of this rule")
     command.add_argument(
         "--since", type=_checked(parse_time), metavar="TIME", help="only bars that ended then or later"
     )
     command.add_argument("--limit", type=int, default=50, metavar="N", help="the newest N (%(default)s)")
-    command.add_argument("--cursor", metavar="CURSOR", help="go on where the last answer ended")
+    command.add_argument("--cursor", metavar="CURSOR", help="continue after the previous page")
 
 
 def _days(text: str) -> float:
@@ -128,12 +128,12 @@ def _days(text: str) -> float:
     except ValueError:
         days = 0.0
     if not (isfinite(days) and days > 0):
-        raise InvalidInput(f"{text[:40]!r} is no number of days above 0")
+        raise InvalidInput(f"invalid number of days {text[:40]!r}: must be above 0")
     return days
 
 
 def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
-    """`parse` as argparse wants it: with the reason, where it refuses."""
+    """`parse` for argparse: reports the reason if it refuses."""
 
     def checked(text: str) -> T:
         try:

@@ -1,4 +1,4 @@
-"""Fetches the history of one series, through the same queue, budget and workers as every other gap."""
+"""Fetches the history of one series, through the same queue, budget and workers as every gap."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from app.storage.queue import BackfillRequest, Kind, Priority
 from app.storage.requests import Rules
 
 MAX_BUCKETS = 200_000
-"""Candles that one series may keep: 11 MB in Redis."""
+"""Most candles that one series may keep: 11 MB in Redis."""
 
 CHECK_EVERY_S = 0.25
 NUDGE_EVERY_S = 5.0
-"""How often a worker is asked to look at the queue, while nothing moves."""
+"""How often work on the queue is requested while there is no progress."""
 
 PATIENCE_S = 90.0
-"""Real seconds without a new candle after which this command gives up waiting; the request stays in the queue."""
+"""Real seconds without a new candle after which this command stops waiting; the request stays in the queue."""
 
 
 class Left(NamedTuple):
-    """Buckets that are lacking up to `newest`; `reason` says why no more of them will come."""
+    """Buckets missing up to `newest`; `reason`: why no more will arrive."""
 
     buckets: int
     reason: str | None = None
 
 
 def backfill(context: Context, series: Series, days: float) -> bool:
-    """Have `series` reach `days` back from the exchange's now; returns whether it does in the end.
+    """Extend `series` to `days` before the exchange's time; returns whether that succeeded.
 
-    Raises `InvalidInput` where that is too far, `Unready` while the exchange's clock is not known.
+    Raises `InvalidInput` if that is too far, `Unready` while the exchange's time is unknown.
     """
     wanted = _request(context, series, days)
     request = BackfillRequest(Kind.GAP, series.product, series.timeframe)
@@ -48,7 +48,7 @@ def backfill(context: Context, series: Series, days: float) -> bool:
 
 
 def _request(context: Context, series: Series, days: float) -> range:
-    """Make room for the history and queue the request; returns the buckets that are to be there."""
+    """Make room for the history and queue the request; returns the wanted buckets."""
     clock = context.clock.read()
     if clock is None:
         raise Unready("the exchange's clock has not been received yet: is an ingest process running?")
@@ -69,7 +69,7 @@ def _check(series: Series, days: float, buckets: int) -> None:
 
 
 def _wait(context: Context, series: Series, request: BackfillRequest, wanted: range) -> Left:
-    """Show what is still lacking, until nothing is or nothing more will come."""
+    """Show how many candles are missing, until none are or no more will arrive."""
     left = total = _left(context, series, wanted)
     moved_at = nudged_at = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -89,9 +89,9 @@ def _wait(context: Context, series: Series, request: BackfillRequest, wanted: ra
 
 
 def _left(context: Context, series: Series, wanted: range) -> int:
-    """How many of the `wanted` buckets are missing, as far as the ring still reaches back and the exchange has them.
+    """How many `wanted` buckets are missing, as far as the ring still reaches back and the exchange has them.
 
-    What closes meanwhile is not this command's business, nor what it pushes out of the ring.
+    Candles that close later do not count, nor those that they push out of the ring.
     """
     clock = context.clock.read()
     newest_s = max(wanted[-1], _rules(context).newest(series.timeframe, clock.exchange_s if clock else 0))
@@ -101,19 +101,19 @@ def _left(context: Context, series: Series, wanted: range) -> int:
 
 
 def _before_the_first(view: View, lost: Starts) -> Starts:
-    """Those of `lost` before which a response has already found nothing: a second one only makes sure."""
+    """Buckets of `lost` before the origin, once a response found none there: a second only confirms it."""
     return lost[lost < view.origin.start_s] if view.origin.responses else lost[:0]
 
 
 def _why_not(context: Context, request: BackfillRequest, still_s: float) -> str | None:
-    """Why no more candles will come; None while they may."""
+    """Why no more candles will arrive; None while they may."""
     if failure := context.queue.failures().get(request):
         return f"given up: {failure['reason']}"
     if still_s <= PATIENCE_S:
         return None
     if request not in context.queue.pending():
-        return "not complete, and no longer in the queue; run it again"
-    return f"nothing has arrived for {still_s:.0f} s: is a backfill worker running? The request stays in the queue"
+        return "not complete, and no longer in the queue: run this command again"
+    return f"no candle received for {still_s:.0f} s: is a backfill worker running? The request stays in the queue"
 
 
 def _rules(context: Context) -> Rules:

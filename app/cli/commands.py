@@ -1,4 +1,4 @@
-"""One function a command: each looks something up, shows it, and says with which code to end."""
+"""One function per command: each reads data, prints it, and returns the exit code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.util.numbers import plain_json
 
 
 def run(arguments: Namespace) -> int:
-    """Run the command that was typed. Raises what went wrong."""
+    """Run the given command; its errors are raised."""
     return COMMANDS[arguments.command](Context.from_environment(), arguments)
 
 
@@ -124,8 +124,8 @@ def reconcile(context: Context, _: Namespace) -> int:
 
     queued = Backfill(context, context.settings, context.budgeted_rest, context.tasks).reconcile(now=True)
     if not queued:
-        raise Unready("there is nothing to compare yet: no products, or the exchange's clock has not been heard")
-    print(f"{queued} requests queued; `python -m app status` shows how many are pending, and what they corrected")
+        raise Unready("there is nothing to compare yet: no products, or no exchange time received")
+    print(f"{queued} requests queued; `python -m app status` shows how many are pending, and the corrections")
     return OK
 
 
@@ -154,7 +154,7 @@ def watchdog(context: Context, arguments: Namespace) -> int:
 
 
 def flower(context: Context, _: Namespace) -> int:
-    """Becomes Flower: there is no other process between it and whoever supervises."""
+    """Replaces this process by Flower, so that a supervisor controls it directly."""
     from app.bind_checks import check_flower
 
     settings = context.settings
@@ -185,7 +185,7 @@ COMMANDS: dict[str, Callable[[Context, Namespace], int]] = {
 
 
 def _show(answer: dict[str, Any], arguments: Namespace, table: Callable[[dict[str, Any]], None]) -> None:
-    """`answer` as JSON for programs, or as `table` draws it for people."""
+    """Print `answer`: as JSON for programs, or with `table` for people."""
     if arguments.json:
         sys.stdout.write(plain_json(answer).decode() + "\n")
     else:

@@ -25,10 +25,10 @@ COLUMNS = ("start", "time", "open", "high", "low", "close", "volume", "trades", 
 
 
 def export(lookup: Lookup, series: Series, arguments: Namespace) -> int:
-    """Write what is kept from `--start` to `--end` as `--format` says; returns how many candles there were.
+    """Write the candles kept from `--start` to `--end` in `--format`; returns their number.
 
-    A candle that is still forming is left out: the next moment makes it another one.
-    Raises `InvalidInput` where the file cannot be written, `Unready` where there is no candle.
+    A forming candle is left out: it still changes.
+    Raises `InvalidInput` if the file cannot be written, `Unready` if there is no candle.
     """
     write = FORMATS[arguments.format]
     records = _closed(lookup, series, arguments.start, arguments.end)
@@ -66,7 +66,7 @@ def _columns(records: Records) -> dict[str, list[Any]]:
 
 
 def _csv(records: Records, file: IO[bytes]) -> None:
-    """A header, then one line a candle; numbers in full, so that reading them gives the same again."""
+    """A header, then one line per candle; numbers in full, so that they are read back exactly."""
     text = TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -83,8 +83,8 @@ def _parquet(records: Records, file: IO[bytes]) -> None:
         from pyarrow import parquet
     except ImportError:
         raise InvalidInput(
-            "--format parquet needs the package pyarrow, which is 50 MB and nothing else here needs: "
-            "pip install pyarrow==26.0.1, or take csv"
+            "--format parquet needs the package pyarrow (50 MB, not installed by default): "
+            "pip install pyarrow==26.0.1, or use csv"
         ) from None
     columns: dict[str, Any] = _columns(records)
     columns["time"] = pyarrow.array(records["start_s"].astype("datetime64[s]"), pyarrow.timestamp("s", tz="UTC"))
@@ -97,7 +97,7 @@ FORMATS: dict[str, Callable[[Records, IO[bytes]], None]] = {"csv": _csv, "parque
 
 @contextmanager
 def _destination(path: Path | None, form: str) -> Iterator[IO[bytes]]:
-    """Stdout, or a file that is there under its name only when it is whole."""
+    """Stdout, or a file that appears under its name only when complete."""
     if path is None:
         if form == "parquet" and sys.stdout.isatty():
             raise InvalidInput("a terminal cannot show Parquet: name a file with --output")

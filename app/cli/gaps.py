@@ -1,4 +1,4 @@
-"""Which candles are missing now, and what is being done about it."""
+"""Candles that are missing now, and the requests for them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.context import Context
 
 
 def read_gaps(context: Context) -> dict[str, Any]:
-    """`lacking`: series that lack closed candles at this moment of the exchange's clock; `pending` and `failures`."""
+    """`lacking`: series with missing closed candles at the exchange's time; `pending` and `failures`: requests."""
     clock = context.clock.read()
     found = Scanner(context, context.settings).scan(clock.exchange_ms) if clock else []
     return {

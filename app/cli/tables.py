@@ -1,4 +1,4 @@
-"""Answers as tables, for people."""
+"""Responses as tables, for people."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from app.util.timestamps import shown
 WIDE = 240
 
 NAMED = 40
-"""Rows of one kind that are shown; the rest are counted, and `--json` has them all."""
+"""Rows shown of one kind; the rest are counted, and `--json` has them all."""
 
 
 def status(state: Status, console: Console | None = None) -> None:
-    """The summary first, then what it rests on, then the series that are not as they should be."""
+    """The summary, the facts behind it, then the series with problems."""
     console = console or _console()
     console.print(escape(state.summary), style="bold green" if state.ready else "bold red", soft_wrap=True)
     console.print(_facts(state))
     troubled = [s for s in state.series if s.stale or not s.ready or s.reason]
     _print(
         console,
-        ("series that need a word", "candles", "newest", "age s", "why"),
+        ("series with problems", "candles", "newest", "age s", "why"),
         [
             (
                 f"{s.product} {s.timeframe}",
@@ -53,19 +53,19 @@ def _facts(state: Status) -> Table:
         f"{sum(c.is_open for c in connections)} of {len(connections)} connections open, "
         f"{sum(c.sequence_gaps for c in connections)} sequence gaps"
         + (f", connected for {_age(min(opened))}" if (opened := [c.open_ms for c in connections if c.open_ms]) else ""),
-        "exchange time": f"{_time(clock.exchange_ms / 1000)} UTC, heard {clock.age_real_seconds:.1f} s ago"
+        "exchange time": f"{_time(clock.exchange_ms / 1000)} UTC, received {clock.age_real_seconds:.1f} s ago"
         if clock
-        else "never heard",
+        else "never received",
         "start": f"{state.start.text}; {state.start.series_ready} of {state.start.series_total} series",
-        "requests": f"{gaps.total} pending ({gaps.settling} settle, {gaps.delayed} are tried again, "
+        "requests": f"{gaps.total} pending ({gaps.settling} settling, {gaps.delayed} delayed, "
         f"{gaps.under_way} under way), {len(gaps.failures)} given up",
-        "budget": f"{budget.granted} granted, {budget.throttled} answers of 429, at most {budget.per_second:g} a second"
+        "budget": f"{budget.granted} granted, {budget.throttled} answered 429, at most {budget.per_second:g} per second"
         + (f", paused for {budget.paused_real_seconds:.0f} s" if budget.paused_real_seconds else ""),
         "corrections": f"{state.corrections.total} "
         + " ".join(f"({cause}: {sum(by.values())})" for cause, by in state.corrections.by_cause.items()),
-        "processes": ", ".join(f"{role} {n}" for role, n in state.processes.items()) or "none lives",
+        "processes": ", ".join(f"{role} {n}" for role, n in state.processes.items()) or "none running",
         "tasks waiting": ", ".join(f"{name} {n}" for name, n in state.queues.waiting.items())
-        + f"; with workers {state.queues.unacknowledged}",
+        + f"; held by workers {state.queues.unacknowledged}",
         "redis": f"{redis.version}, {redis.used_bytes / 1e6:.1f} MB of "
         f"{f'{redis.max_bytes / 1e6:.0f} MB' if redis.max_bytes else 'no limit'}, {redis.policy}, "
         f"append-only file {'on' if redis.append_only else 'OFF'}",
@@ -133,8 +133,8 @@ def gaps(answer: dict[str, Any]) -> None:
     console = _console()
     lacking, pending, failures = answer["lacking"], answer["pending"], answer["failures"]
     buckets = sum(g["buckets"] for g in lacking)
-    console.print(f"{buckets} candles lacking, {len(pending)} requests pending, {len(failures)} given up")
-    _print(console, ("lacking", "candles"), [(_name(g), g["buckets"]) for g in lacking])
+    console.print(f"{buckets} candles missing, {len(pending)} requests pending, {len(failures)} given up")
+    _print(console, ("missing", "candles"), [(_name(g), g["buckets"]) for g in lacking])
     _print(console, ("pending", "kind"), [(_name(r), r["kind"]) for r in pending])
     _print(console, ("given up", "kind", "reason"), [(_name(f), f["kind"], f["reason"]) for f in failures])
 
@@ -154,7 +154,7 @@ def alerts(answer: dict[str, Any]) -> None:
     if not found:
         console.print("no alerts")
     if answer["next"]:
-        console.print(f"older ones: --cursor {answer['next']}", soft_wrap=True)
+        console.print(f"older alerts: --cursor {answer['next']}", soft_wrap=True)
     for c in answer["channels"]:
         reason = f": {c['reason']}" if c["reason"] else ""
         text = f"channel {c['channel']} ({c['kind']}) {c['state']}, {c['waiting']} waiting, {c['done']} done{reason}"
@@ -162,14 +162,14 @@ def alerts(answer: dict[str, Any]) -> None:
 
 
 def _console() -> Console:
-    """As wide as the terminal; into a file or pipe, wide enough for every row to be one line."""
+    """As wide as the terminal; for a file or pipe, wide enough for one line per row."""
     return Console(width=None if sys.stdout.isatty() else WIDE)
 
 
 def _print(
     console: Console, columns: Sequence[str], rows: Sequence[Sequence[object]], most: int | None = NAMED
 ) -> None:
-    """A table of `rows`, the first column to the left; nothing where there are none."""
+    """A table of `rows`, the first column left-aligned; nothing if there are none."""
     if not rows:
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -191,7 +191,7 @@ def _time(seconds: float | None) -> str:
 
 
 def _age(ms: int) -> str:
-    """`3:07:12`, a length of real time."""
+    """`3:07:12`, a duration in real time."""
     return str(timedelta(seconds=ms // 1000))
 
 

@@ -1,4 +1,4 @@
-"""Keeps something on the screen, until Ctrl-C: the status, or one series as it moves."""
+"""Live view in the terminal until Ctrl-C: the status, or one series."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from app.util.numbers import plain, plain_json
 from app.util.timestamps import shown
 
 EVERY_S = 0.5
-"""How often the screen is drawn, at least; an event draws it at once."""
+"""Longest time between two redraws; an event redraws at once."""
 
 WAIT_S = 1.0
 
 ROWS = 5, 40
-"""Candles on the screen, as many as fit."""
+"""Fewest and most candles on the screen."""
 
 EVENTS_SHOWN = 5
 
 
 def watch_status(context: Context) -> None:
-    """The status, once a second. An outage of Redis is shown, and ends by itself."""
+    """The status, once per second. An outage of Redis is shown until it ends."""
     _live(lambda console: _status(context, console), lambda: time.sleep(WAIT_S))
 
 
 def watch_series(context: Context, series: Series, *, as_json: bool) -> None:
-    """On a terminal the newest candles with their indicators; into a pipe one line an event."""
+    """On a terminal, the newest candles with their indicators; into a pipe, one line per event."""
     if as_json or not sys.stdout.isatty():
         with suppress(KeyboardInterrupt):
             for event in _events(context, series):
@@ -75,7 +75,7 @@ def _live(draw: Callable[[Console], RenderableType], wait: Callable[[], None]) -
                 live.update(draw(console), refresh=True)
                 wait()
             except RedisError as error:
-                live.update(Text(f"Redis cannot be reached: {error}; trying again", "bold red"), refresh=True)
+                live.update(Text(f"Redis cannot be reached: {error}; retrying", "bold red"), refresh=True)
                 time.sleep(WAIT_S)
 
 
@@ -92,7 +92,7 @@ def _events(context: Context, series: Series) -> Iterator[Event]:
         stream.wait(position, WAIT_S)
         page = stream.read(position)
         if page.lost:
-            print("events came faster than they could be read: some are missing here", file=sys.stderr)
+            print("events arrived faster than they could be read: some are missing here", file=sys.stderr)
         position = page.position
         yield from wanted.of(page.events)
 

@@ -1,1 +1,1 @@
-"""Alerts → people: claims, channels, texts, charts."""
+"""Delivery of alerts: claims, channels, texts, charts."""

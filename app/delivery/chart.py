@@ -1,4 +1,4 @@
-"""The picture of an alert: candles above, MACD-V with its signal, histogram and levels below, the alert marked.
+"""The chart of an alert: candles above, MACD-V with its signal, histogram and levels below, the alert marked.
 
 Sized for a phone: few bars, thick lines, large figures.
 """
@@ -22,7 +22,7 @@ from app.storage.alert_changes import Fact
 BARS = 72
 WIDTH, HEIGHT = 1200, 800
 FINER = 2
-"""It is drawn this much larger and then reduced, which smooths its lines."""
+"""The chart is drawn this much larger, then reduced, which smooths lines."""
 
 PAPER, GRID, INK, DIM = "#131722", "#2a2e39", "#e8eaf0", "#9aa4b8"
 UP, DOWN, LINE, SIGNAL, MARK = "#26a69a", "#ef5350", "#4d9fff", "#ff9f43", "#ffd54f"
@@ -53,7 +53,7 @@ def draw(records: Records, values: MacdvSeries, fact: Fact) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """From values to heights."""
+    """Maps values to heights."""
 
     lowest: float
     highest: float
@@ -74,7 +74,7 @@ class _Scale:
 
 
 class _Canvas:
-    """Draws in the picture's own pixels."""
+    """Draws in pixels of the final image."""
 
     def __init__(self, image: Image.Image) -> None:
         self._image = image
@@ -96,7 +96,7 @@ class _Canvas:
         self._draw.ellipse(edges, outline=color, width=4 * FINER)
 
     def text(self, at: tuple[float, float], text: str, color: str, size: int, anchor: str = "la") -> None:
-        """Smaller than `size` where it would not fit."""
+        """Smaller than `size` if it would not fit."""
         while size > 16 and at[0] + _font(size).getlength(text) / FINER > WIDTH - 8 and anchor[0] == "l":
             size -= 2
         self._draw.text((at[0] * FINER, at[1] * FINER), text, color, font=_font(size), anchor=anchor)

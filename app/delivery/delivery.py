@@ -1,8 +1,8 @@
-"""Delivery: takes messages that wait, has their channels send them, and notes what became of each.
+"""Delivery: sends waiting messages over their channels, and records the outcome of each.
 
-A message is claimed for a while, sent, and noted. Whoever dies in between leaves a claim that runs out, and the next
-one sends the message (again, if the death came between sending and noting). Alerts are sent one by one; those that are
-old by then go together, as one digest.
+A message is claimed for a while, sent, and recorded. If a process exits in between, its claim expires and another one
+sends the message (again, if the exit came between sending and recording). Alerts are sent one by one; old ones are
+sent together, as one digest.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ log = logging.getLogger(__name__)
 
 FIRST_BACKOFF_S, MAX_BACKOFF_S = 1.0, 300.0
 MAX_TRIES = 100
-"""With the longest back-off that is a working day; then a message that nothing ever answers to makes room."""
+"""With the longest back-off that is a working day; then a message that never succeeds is dropped."""
 
 REFUSALS = 3
-"""In a row, after which a channel is disabled: then it is not the messages that are wrong."""
+"""In a row, after which a channel is disabled: then the messages are not the problem."""
 
 OLD_BARS, OLD_S = 3, 900
-"""An alert is old when so many bars of its timeframe have ended after its own, and so many seconds passed: then it is
-no news, and several are one digest.
+"""An alert is old if this many bars of its timeframe and this many seconds have passed since its bar: several old ones
+are sent as one digest.
 """
 MAX_IN_DIGEST = 1_000
 
@@ -55,7 +55,7 @@ class Delivery:
         chart_of: Chart,
         exchange_s: Callable[[], float | None],
     ) -> None:
-        """`exchange_s`: the exchange's time, None where it is not known."""
+        """`exchange_s`: the exchange's time, None if unknown."""
         self._deliveries = deliveries
         self._channels = channels
         self._settings = settings
@@ -63,7 +63,7 @@ class Delivery:
         self._exchange_s = exchange_s
 
     def waiting(self) -> dict[str, int]:
-        """Channels that have something to send, and how much."""
+        """Channels with waiting messages, and how many."""
         return {name: count for name, count in self._deliveries.waiting(self._channels).items() if count}
 
     def drain(self, name: str, *, max_s: float = 20.0) -> int:
@@ -83,7 +83,7 @@ class Delivery:
         return self._deliveries.claim(name, at_once=at_once, lease_s=lease_s, target=target, only=only)
 
     def _claim_old(self, first: Claim, channel: Channel) -> list[Claim]:
-        """`first` and all other old alerts that wait, if it is old and not the only one."""
+        """`first` and all other waiting old alerts, if it is old and not the only one."""
         now_s = self._exchange_s()
         if now_s is None or first.kind != "raised" or not is_old(first.alert, now_s):
             return []
@@ -93,7 +93,7 @@ class Delivery:
         return [first, *found] if found else []
 
     def _settle_together(self, claims: list[Claim], channel: Channel) -> int:
-        """Send those of `claims` that are still true as one message; what becomes of it becomes of each."""
+        """Send the `claims` that are still true as one message; its outcome applies to each."""
         said: list[Claim] = []
         for claim in claims:
             kind, reason = message_due(claim, self._settings.max_age_hours * 3_600_000)
@@ -128,16 +128,16 @@ class Delivery:
         return True
 
     def _note(self, claims: list[Claim], channel: Channel, error: DeliveryError) -> None:
-        """Note why the one message of `claims` was not taken.
+        """Record why the one message of `claims` was not accepted.
 
-        The first claim stops the channel, if the error does, before the others wait again. The try of those counts if
-        the message may have arrived all the same: who was told of an alert must hear that it is withdrawn.
+        The first claim stops the channel, if the error does, before the others wait again. Their try counts if the
+        message may have arrived: a recipient of an alert must also receive its withdrawal.
         """
         (first, *others), said = claims, str(error)
         name = first.channel
         match error:
             case TooMany():
-                log.info("channel %s asks to wait %.1f s", name, error.retry_after_s)
+                log.info("channel %s is rate limited: pausing for %.1f s", name, error.retry_after_s)
                 self._deliveries.defer(first, said, error.retry_after_s or 0)
             case MessageRefused():
                 log.error("channel %s refused %s: %s", name, first.alert.id, said)
@@ -164,27 +164,27 @@ class Delivery:
 
 
 def _tried(send: Callable[[], float]) -> float | DeliveryError:
-    """For how long the service wants nothing more, or why it did not take the message."""
+    """The pause in seconds that the service requires, or why it did not accept the message."""
     try:
         return send()
     except DeliveryError as error:
         return error
     except Exception as error:
-        # Whatever else a channel raises counts as a try. Its text may hold what was sent, and with it a secret.
+        # Any other exception counts as a try. Its text may contain the sent message, and with it a secret.
         return DeliveryError(f"unexpected {type(error).__name__}")
 
 
 def is_old(alert: StoredAlert, exchange_s: float) -> bool:
-    """Whether the bar of `alert` ended long ago, at `exchange_s` (exchange time)."""
+    """Whether the bar of `alert` ended long before `exchange_s` (exchange time)."""
     start_s, end_s = alert.fact["start"], alert.fact["end"]
     return bool(exchange_s - end_s > max(OLD_S, OLD_BARS * (end_s - start_s)))
 
 
 def message_due(claim: Claim, max_age_ms: float) -> tuple[str | None, str]:
-    """What kind of message is true now; or None, and why nothing is to be said.
+    """The kind of message that is true now; or None, and why none is sent.
 
-    A correction may have come before the message was sent, or another one since. What may have arrived at an earlier
-    try is said as if it had.
+    A correction may have come before the message was sent, or another one since. A message that may have arrived at an
+    earlier try counts as sent.
     """
     alert, kind = claim.alert, claim.kind
     raised = alert.said.get((claim.channel, "raised"), {}).get("state")
@@ -195,11 +195,11 @@ def message_due(claim: Claim, max_age_ms: float) -> tuple[str | None, str]:
         if claim.now_ms - alert.raised_ms > max_age_ms:
             return None, "too old"
     elif (kind == "withdrawn") == (alert.withdrawn is None):
-        return None, "no longer so"
+        return None, "no longer true"
     elif kind == "withdrawn" and raised != "sent":
-        return None, "was never said"
+        return None, "was never sent"
     elif kind == "restored" and withdrawn != "sent":
-        return ("raised", "") if raised == "withdrawn before it was sent" else (None, "was never said")
+        return ("raised", "") if raised == "withdrawn before it was sent" else (None, "was never sent")
     return kind, ""
 
 

@@ -1,4 +1,4 @@
-"""When delivery is asked for while messages are still being found."""
+"""Requests delivery while messages are still being found."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 
 TRIGGER_EVERY_S = 0.05
-"""How long messages may wait while more are found: each time that delivery is asked for takes 1.5 ms, and a task of
-midnight finds some at every look."""
+"""How long messages may wait while more are found: each request for delivery takes 1.5 ms, and a task at midnight
+finds messages at every check."""
 
 
 class DeliveryTrigger:
-    """Calls `ask` at the first messages, then every `TRIGGER_EVERY_S` at most; `flush` asks for what is left.
+    """Calls `ask` at the first messages, then every `TRIGGER_EVERY_S` at most; `flush` requests the rest.
 
     `now_s`: real seconds that only grow.
     """
@@ -23,13 +23,13 @@ class DeliveryTrigger:
         self._asked_s = -TRIGGER_EVERY_S
 
     def found(self, messages: int) -> None:
-        """So many more wait for delivery."""
+        """`messages` more wait for delivery."""
         self._messages += messages
         if self._now_s() - self._asked_s >= TRIGGER_EVERY_S:
             self.flush()
 
     def flush(self) -> None:
-        """Ask now, if there is anything."""
+        """Request delivery now, if any wait."""
         messages, self._messages = self._messages, 0
         if messages:
             self._asked_s = self._now_s()

@@ -1,4 +1,4 @@
-"""Stored alerts as the API and the command line show them, and how the channels are doing."""
+"""Stored alerts as the API and the command line show them, and the state of the channels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def page_of_alerts(
 ) -> dict[str, Any]:
     """`alerts`, newest first, of bars that ended at `since_s` or later; `next`: the cursor of the next page, or None.
 
-    A page goes on where the last one ended, whatever came in meanwhile. Raises `InvalidInput`.
+    A page continues where the last one ended, whatever was added since. Raises `InvalidInput`.
     """
     if not 1 <= limit <= MAX_ALERTS:
         raise InvalidInput(f"limit is {limit}; it must be 1 to {MAX_ALERTS}")
@@ -46,7 +46,7 @@ def page_of_alerts(
 
 
 def row_of(alert: StoredAlert) -> dict[str, Any]:
-    """`state`: stands, or withdrawn since a correction made it wrong. `deliveries`: what became of each message."""
+    """`state`: stands, or withdrawn if a correction made it wrong. `deliveries`: the outcome of each message."""
     deliveries: dict[str, dict[str, Any]] = {}
     for (channel, kind), outcome in sorted(alert.said.items()):
         deliveries.setdefault(channel, {})[kind] = outcome
@@ -60,7 +60,7 @@ def row_of(alert: StoredAlert) -> dict[str, Any]:
 
 
 def channel_rows(deliveries: Deliveries, settings: AlertSettings) -> list[dict[str, Any]]:
-    """Every channel of the alerts file: its kind, what waits for it, and what is wrong with it."""
+    """Every channel of the alerts file: its kind, state, problem and waiting messages."""
     rows = []
     for name, channel in settings.channels.items():
         state = deliveries.state(name)
@@ -90,5 +90,5 @@ def _parse_cursor(cursor: str) -> tuple[int, str]:
         text = ""
     match = _CURSOR.fullmatch(text)
     if not match:
-        raise InvalidInput("cursor is not one of ours: take it from `next` of the page before")
+        raise InvalidInput("invalid cursor: use `next` of the previous page")
     return int(match[1]), match[2]

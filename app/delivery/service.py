@@ -1,4 +1,4 @@
-"""Delivery as an installation has it: its channels, its secrets, its candles for the charts."""
+"""Delivery of an installation: its channels, its secrets, its candles for the charts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _exchange_s(clock: ClockCache) -> float | None:
 
 
 def report_misconfigured(deliveries: Deliveries, channels: Mapping[str, Channel]) -> list[str]:
-    """Say, in the log and in the state of the channel, which channels cannot work as they are set."""
+    """Report misconfigured channels in the log and in their state; returns the reasons."""
     told = []
     for name, channel in channels.items():
         if isinstance(channel, MisconfiguredChannel):
@@ -56,8 +56,8 @@ def report_misconfigured(deliveries: Deliveries, channels: Mapping[str, Channel]
 
 
 def chart_of(candles: CandleCache, alert: StoredAlert) -> bytes | None:
-    """The chart of an alert; None where its candles are no longer kept."""
-    from app.delivery.chart import draw  # here: only who delivers has to load what draws
+    """The chart of an alert; None if its candles are no longer kept."""
+    from app.delivery.chart import draw  # here: only delivering processes load it
 
     fact = alert.fact
     series = Series(fact["exchange"], fact["product"], Timeframe(fact["timeframe"]))
@@ -68,6 +68,6 @@ def chart_of(candles: CandleCache, alert: StoredAlert) -> bytes | None:
         return None
     try:
         return draw(records, macdv_of(records), fact)
-    except Exception:  # an alert without its picture is better than none
-        log.exception("the chart of %s could not be drawn", alert.id)
+    except Exception:  # an alert without a chart is better than none
+        log.exception("cannot draw the chart of %s: sending the alert without it", alert.id)
         return None

@@ -1,4 +1,4 @@
-"""What people read. Pure."""
+"""Texts of messages. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from app.storage.alert_changes import Fact
 from app.util.timestamps import shown
 
-PREFIXES = {"raised": "", "withdrawn": "Withdrawn: ", "restored": "Holds after all: "}
+PREFIXES = {"raised": "", "withdrawn": "Withdrawn: ", "restored": "Restored: "}
 
 TIMEFRAMES_PER_ROW = 2
-"""Timeframes side by side: what a phone shows without wrapping."""
+"""Timeframes side by side: as many as a phone shows without wrapping."""
 
 
 def title_of(fact: Fact, kind: str = "raised") -> str:
@@ -31,7 +31,7 @@ def _happened(fact: Fact) -> str:
             return f"Stage changed from {event['from']} to {event['to']}"
         case "price":
             return f"Price crossed {_side(event)} {price_text(event['price'])}"
-    raise ValueError(f"no alert is of kind {fact['kind']}")
+    raise ValueError(f"unknown kind of alert: {fact['kind']}")
 
 
 def _side(event: Mapping[str, Any]) -> str:
@@ -43,7 +43,7 @@ def _turn(event: Mapping[str, Any]) -> str:
 
 
 def meaning_of(fact: Fact) -> str:
-    """What a title means, in a sentence; empty where there is nothing to add."""
+    """The meaning of a title, in a sentence; empty if there is nothing to add."""
     event = fact["event"]
     match fact["kind"]:
         case "level" if abs(event["level"]) >= 150:
@@ -54,11 +54,11 @@ def meaning_of(fact: Fact) -> str:
 
 
 def lines_of(fact: Fact, kind: str = "raised") -> list[str]:
-    """Everything else, a line each; `grid_of` is apart, because it wants a fixed width."""
+    """All other lines; `grid_of` is separate, because it needs a fixed width."""
     lines = {
         "raised": [meaning_of(fact)],
         "withdrawn": ["The exchange has corrected a candle: this alert was wrong"],
-        "restored": ["With the candles as they are known now, this holds"],
+        "restored": ["With the corrected candles, this alert is valid"],
     }[kind]
     lines += [
         f"Price {price_text(fact['price'])}",
@@ -70,11 +70,11 @@ def lines_of(fact: Fact, kind: str = "raised") -> list[str]:
 
 
 def digest_of(facts: Sequence[Fact], most: int = 40) -> tuple[str, list[str]]:
-    """Title and lines of many alerts that are old by now: the newest first, by the end of its bar."""
+    """Title and lines of many old alerts: newest first, by the end of their bars."""
     ordered = sorted(facts, key=lambda fact: (-fact["end"], fact["product"]))
     title = f"{len(facts)} alerts of {shown(ordered[-1]['end'])} to {shown(ordered[0]['end'])} UTC"
     lines = [f"{shown(fact['end'])}  {title_of(fact)}" for fact in ordered[:most]]
-    return title, [*lines, f"and {len(facts) - most} before them"] if len(facts) > most else lines
+    return title, [*lines, f"and {len(facts) - most} older ones"] if len(facts) > most else lines
 
 
 def grid_of(fact: Fact) -> list[str]:

@@ -20,6 +20,7 @@ from app.ingest.writer import Writer
 from app.settings import Settings
 from app.storage.health import HealthCache
 from app.storage.heartbeats import Heartbeat
+from app.storage.leftovers import earlier_version
 from app.storage.stores import Stores
 from app.tasks import Tasks
 from app.util.backoff import Backoff
@@ -93,6 +94,8 @@ class Ingest:
     def _first_look(self, following: Following) -> SelectionChange | None:
         while not self._stop.is_set():
             try:
+                if found := earlier_version(self._stores.redis):
+                    log.warning("%s", found)
                 return following.check()
             except RedisError as error:
                 log.warning("cannot use Redis yet (%s): retrying", error)

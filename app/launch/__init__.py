@@ -1,1 +1,1 @@
-"""How the whole system is run on one machine: an embedded Redis, every process of the Procfile, and the demo."""
+"""Runs the whole system on one machine: an embedded Redis, every process of the Procfile, and the demo."""

@@ -13,7 +13,7 @@ from app.launch.launcher import Launcher
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 after a clean end; 1 where something broke on the way; 2 where something must be set right first."""
+    """Exit code: 0 after a clean stop; 1 if something failed; 2 if the input must be corrected first."""
     parser = argparse.ArgumentParser(prog="python -m app.launch", description=__doc__)
     parser.add_argument(
         "market", choices=[m.value for m in plan.ExchangeChoice], help="demo: a local exchange; run: the real feed"

@@ -1,4 +1,4 @@
-"""Whether the exchange can be reached at all: a connection is opened and closed again, no request is made."""
+"""Checks whether the exchange can be reached: opens and closes a connection, without a request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
 def unreachable(urls: Iterable[str]) -> str | None:
-    """Which of `urls` nobody can connect to, and why; None where all is well, or a proxy stands between."""
+    """Which of `urls` cannot be connected to, and why; None if all can, or if a proxy is set."""
     if getproxies().keys() & {"http", "https", "all"}:
         return None
     problems = {url: problem for url in urls if (problem := _problem(url))}
@@ -31,7 +31,7 @@ def _problem(url: str) -> str | None:
 
 
 class Connectivity:
-    """Looks in the background, since a name that does not resolve may take long, until all `urls` were reached once."""
+    """Checks in the background, as a name that does not resolve may take long, until all `urls` were reached once."""
 
     def __init__(self, urls: Iterable[str]) -> None:
         self._urls = tuple(urls)
@@ -40,14 +40,14 @@ class Connectivity:
         threading.Thread(target=self._look, name="reach", daemon=True).start()
 
     def line(self) -> str | None:
-        """What is new since the last call."""
+        """The state, if it has changed since the last call."""
         found, said = self._found, self._said
         self._said = found
         if found == said:
             return None
         if found is None:
             return "the exchange can be reached"
-        return f"cannot reach {found}; every process keeps trying, and nothing is invented meanwhile"
+        return f"cannot reach {found}; every process keeps retrying; no data is invented"
 
     def _look(self) -> None:
         pause = threading.Event()

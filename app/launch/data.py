@@ -1,4 +1,4 @@
-"""What an embedded Redis keeps in its folder: which server wrote it, and what is said where one cannot read it."""
+"""Data of an embedded Redis: which server wrote it, and the message if a server cannot read it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 MARK = "written-by"
 FILES = ("appendonlydir", "appendonly.aof")
-"""Where servers keep an append-only file; the second is that of Redis before 7.0."""
+"""Names of an append-only file; the second is that of Redis before 7.0."""
 
 _VERSION = re.compile(r"(Redis|Valkey)\b.*?(\d+)\.(\d+)", re.IGNORECASE)
 _BEGINS = ", just started"
@@ -23,13 +23,13 @@ _DAMAGED = re.compile(
 _TAIL = re.compile(r"appendonly\.aof\.\d+\.incr\.aof")
 
 INSTEAD = (
-    "or move that folder away: REST gives all candles again, but past alerts, messages that wait to be sent, "
-    "recorded corrections and counters do not come back"
+    "or move that folder away: all candles are fetched again, but past alerts, waiting messages, "
+    "recorded corrections and counters are lost"
 )
 
 
 class Version(NamedTuple):
-    """A server's kind and version, without the number of the patch: no patch changes what is written."""
+    """A server's kind and version, without the patch number: no patch changes the file format."""
 
     product: str
     major: int
@@ -37,7 +37,7 @@ class Version(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Version | None:
-        """What `text`, such as `Redis server v=7.2.4`, says; None where it says nothing of the kind."""
+        """The version in `text`, such as `Redis server v=7.2.4`; None if there is none."""
         match = _VERSION.search(text)
         return cls(match[1].capitalize(), int(match[2]), int(match[3])) if match else None
 
@@ -45,14 +45,14 @@ class Version(NamedTuple):
         return f"{self.product} {self.major}.{self.minor}"
 
     def reads(self, other: Version) -> bool:
-        """Whether this server surely reads what `other` wrote. Valkey goes on from Redis 7.2; later ones differ."""
+        """Whether this server certainly reads data of `other`. Valkey continues Redis 7.2; later ones differ."""
         if self.product == other.product:
             return self[1:] >= other[1:]
         return self.product == "Valkey" and other[1:] <= (7, 2)
 
 
 def written_by(folder: Path) -> Version | None:
-    """Who wrote what is in `folder`; None where there is nothing, or nobody said so."""
+    """The server that wrote the data in `folder`; None if there is no data or no mark."""
     if not any((folder / name).exists() for name in FILES):
         return None
     try:
@@ -62,17 +62,17 @@ def written_by(folder: Path) -> Version | None:
 
 
 def mark(folder: Path, server: Version) -> None:
-    """Note that `server`, which has read all of `folder`, writes to it from now on."""
+    """Record that `server`, which has read all of `folder`, writes to it from now on."""
     (folder / MARK).write_text(f"{server}\n", encoding="utf-8")
 
 
 def trouble(log: str, folder: Path) -> str | None:
-    """Why the server that wrote `log` could not read `folder`, and what can be done; None where it was not that."""
+    """Why the server that wrote `log` could not read `folder`, and the remedy; None for another cause."""
     lines = log.rpartition(_BEGINS)[2].splitlines()
     if newer := next((line for line in lines if _NEWER.search(line)), None):
         return (
-            f"the data in {folder} is of a newer server ({_bare(newer)}): "
-            f"name the one that wrote it in REDIS_SERVER, {INSTEAD}"
+            f"the data in {folder} was written by a newer server ({_bare(newer)}): "
+            f"set REDIS_SERVER to the one that wrote it, {INSTEAD}"
         )
     damaged = next((line for line in lines if _DAMAGED.search(line)), None)
     if damaged is None:
@@ -80,7 +80,7 @@ def trouble(log: str, folder: Path) -> str | None:
     file = _TAIL.search(damaged)
     path = folder / "appendonlydir" / file[0] if file else folder / "appendonly.aof"
     cut = (
-        f"cut it off at the damage with `redis-check-aof --fix '{path}'`"
+        f"truncate it at the damage with `redis-check-aof --fix '{path}'`"
         if file or path.exists()
         else "restore a copy of it"
     )
@@ -88,5 +88,5 @@ def trouble(log: str, folder: Path) -> str | None:
 
 
 def _bare(line: str) -> str:
-    """A line of the log without process, time, and advice of its own."""
+    """A line of the log without its process, time and advice."""
     return re.split(r": make a backup|\. You can:", line.partition(" # ")[2] or line)[0].strip()[:200]

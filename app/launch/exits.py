@@ -1,4 +1,4 @@
-"""Which processes keep dying: pure, from one list of states to the next."""
+"""Counts exits of processes. Pure, from one list of states to the next."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class _Exits:
 
 
 class ExitCounter:
-    """Counts every process's deaths."""
+    """Counts every process's exits."""
 
     def __init__(self) -> None:
         self._seen: dict[str, _Exits] = {}
 
     def deaths(self, states: Iterable[ProcessState], now_s: float) -> list[tuple[ProcessState, int]]:
-        """The processes that died since they were last told of, with how often in all.
+        """Processes that exited since they were last reported, each with its total of exits.
 
-        Each is told of at once, then after 15 s, then ever more rarely.
+        Each is reported at once, then after 15 s, then ever more rarely.
         """
         deaths_by_state = [(state, self._count(state)) for state in states]
         return [

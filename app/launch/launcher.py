@@ -1,4 +1,4 @@
-"""Starts a plan, shows how it goes, and ends it."""
+"""Starts a plan, shows its progress, and stops it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from app.launch.supervision import ProcessState, Supervisor, configuration, supe
 from app.storage.connection import connect
 from app.storage.fitness import ask, unfit
 from app.storage.heartbeats import process_records
+from app.storage.leftovers import earlier_version
 from app.util.stop import Stop
 
 CHECK_EVERY_S = 1.0
@@ -34,13 +35,13 @@ CHECK_EVERY_S = 1.0
 FIRST = ("exchange", "ingest", "indicators")
 """Processes that a candle passes through on its way to an indicator."""
 FIRST_ROLES = {"ingest", "worker indicators"}
-"""How they call themselves when they show that they work."""
+"""Their roles in heartbeats."""
 FIRST_S = 5.0
-"""After this the others are started too: an ingest whose exchange cannot be reached shows nothing."""
+"""After this the others are started too: an ingest that cannot reach its exchange has no heartbeat."""
 
 
 class Launcher:
-    """One launch, from the checks to the last process's end."""
+    """One launch, from the checks to the exit of the last process."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -50,10 +51,10 @@ class Launcher:
         self._progress = Progress(plan.web_url, plan.flower_url)
 
     def run(self) -> int:
-        """Blocks until SIGINT, SIGTERM or SIGHUP; the exit code.
+        """Block until SIGINT, SIGTERM or SIGHUP; returns the exit code.
 
-        Raises `InvalidInput` where a port is taken, the folder is in use or Redis holds another market's prices, and
-        `Unready` where Supervisor or Redis does not come up or goes away. No process is left in either case.
+        Raises `InvalidInput` if a port is taken, the folder is in use or Redis holds another market's prices, and
+        `Unready` if Supervisor or Redis does not start or exits. No process is left running in either case.
         """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: self._stop.set())
@@ -72,7 +73,7 @@ class Launcher:
         with _sole_use(plan.folder):
             ports.check(plan.ports)
             if plan.redis and is_answered(redis_socket(plan.folder)):
-                raise InvalidInput(f"{_near(plan.folder)} is in use: its Redis still runs; try again when it has ended")
+                raise InvalidInput(f"{_near(plan.folder)} is in use: its Redis still runs; retry when it has stopped")
             self._print(_banner(plan))
             text = configuration(plan.root, plan.folder, plan.programs, plan.redis)
             supervisor = Supervisor(plan.folder, text, plan.environ)
@@ -80,7 +81,7 @@ class Launcher:
                 self._start(supervisor)
                 self._attend(supervisor)
             except Unready:
-                if not self._stop.is_set():  # what is being ended need not be ready
+                if not self._stop.is_set():  # ignored while stopping
                     raise
             finally:
                 clean = self._end(supervisor)
@@ -104,24 +105,26 @@ class Launcher:
         supervisor.start_programs()
 
     def _unfit(self, url: str) -> Iterable[str]:
-        """Why the promises cannot be kept on the Redis that answers. `InvalidInput` if it holds another market's
-        prices, `Unready` if it goes away meanwhile.
+        """Why this Redis server is not suitable. `InvalidInput` if it holds another market's prices, `Unready` if it
+        becomes unavailable.
 
-        From the moment that "Redis answers" is said, a Redis that ends is started again like any other process.
+        Once "Redis answers" is printed, a Redis that exits is restarted like any other process.
         """
         try:
             claim(url, self._plan.origin)
             with connect(url) as client:
-                server = ask(client)
+                server, earlier = ask(client), earlier_version(client)
         except RedisError as error:
-            raise Unready(f"Redis at {shown(url)} answered, and then no longer: {error}") from None
+            raise Unready(f"Redis at {shown(url)} stopped answering: {error}") from None
         if self._plan.redis and (version := Version.parse(f"{server.name} {server.version}")):
             mark(self._plan.data, version)
         self._say(f"Redis answers: {shown(url)}")
+        if earlier:
+            self._say(earlier)
         return unfit(server)
 
     def _await_first(self, url: str) -> None:
-        """Let what a candle passes through come up before the others take the processors, but not for long."""
+        """Wait, but not for long, for the first processes before the others compete for the processors."""
         until_s = time.monotonic() + FIRST_S
         with connect(url) as client, suppress(RedisError):
             while not self._stop.is_set() and time.monotonic() < until_s:
@@ -130,63 +133,63 @@ class Launcher:
                 self._stop.wait(0.05)
 
     def _attend(self, supervisor: Supervisor) -> None:
-        """Show what happens, until somebody wants an end of it."""
+        """Report progress until a stop is requested."""
         reach = Connectivity(self._outside())
         while not self._stop.wait(CHECK_EVERY_S):
             if not supervisor.is_alive:
-                raise Unready(f"Supervisor ended by itself, and every process with it: {supervisor.last_words()}")
+                raise Unready(f"Supervisor exited unexpectedly, and every process with it: {supervisor.last_words()}")
             self._look_after(supervisor)
             for line in (reach.line(), *self._progress.lines(time.monotonic())):
                 if line:
                     self._say(line)
 
     def _outside(self) -> list[str]:
-        """The exchange's URLs, where it is not one of our own processes."""
+        """The exchange's URLs, unless it is one of our own processes."""
         settings = self._plan.settings
         real = self._plan.market is ExchangeChoice.REAL
         return [settings.exchange_rest_url, settings.exchange_ws_url] if real else []
 
     def _look_after(self, supervisor: Supervisor) -> None:
-        """Tell of processes that died, and bring back those that Supervisor has given up."""
+        """Report processes that exited, and start those that Supervisor has given up."""
         try:
             states = supervisor.states()
             for state in states:
                 if state.state == "FATAL":
                     supervisor.begin_again(state.name)
         except Unready:
-            return  # busy, or just ending: the next look tells
+            return  # busy or stopping: the next check reports
         for state, deaths in self._watch.deaths(states, time.monotonic()):
             self._say(self._obituary(state, deaths))
 
     def _obituary(self, state: ProcessState, deaths: int) -> str:
         log = self._plan.logs / f"{state.name}.log"
         if state.name == "redis" and (why := self._data_trouble()):
-            return f"redis ended and cannot start: {why}. It is tried again, and the others wait for it"
+            return f"redis ended and cannot start: {why}. It is restarted, and the others wait for it"
         how = {0: "", -1: ", by a signal"}.get(state.exit_code, f", exit code {state.exit_code}")
         count = "" if deaths == 1 else f" {deaths} times"
         return (
-            f"{state.name} ended{count}{how}; it is started again and the others go on. "
+            f"{state.name} ended{count}{how}; it is restarted, the others keep running. "
             f"Its log, {_near(log)}, ends: {_last_line(log)}"
         )
 
     def _data_trouble(self) -> str | None:
-        """Why an embedded Redis that has just ended could not read its folder, if it was that."""
+        """Why an embedded Redis that just exited could not read its folder; None for another cause."""
         if self._plan.redis is None:
             return None
         return trouble(_tail(self._plan.logs / "redis.log"), Path(_near(self._plan.data)))
 
     def _end(self, supervisor: Supervisor) -> bool:
-        self._say("ending every process, Redis last ...")
+        self._say("stopping every process, Redis last ...")
         clean = supervisor.stop()
         kept = f"its data is in {_near(self._plan.folder)}" if self._plan.redis else "Redis keeps its data"
-        self._say(f"ended; {kept}" if clean else f"ended, but not in good order: see {_near(self._plan.logs)}")
+        self._say(f"stopped; {kept}" if clean else f"stopped, but not cleanly: see {_near(self._plan.logs)}")
         return clean
 
     def _say(self, line: str) -> None:
         self._print(f"[{time.monotonic() - self._began_s:5.1f} s] {line}")
 
     def _print(self, text: str) -> None:
-        """Whoever reads it may have gone, the terminal or `head`: then all is ended, in order."""
+        """Print `text`. If stdout is closed (the terminal, `head`), stop everything in order."""
         try:
             print(text, flush=True)
         except OSError:
@@ -195,13 +198,13 @@ class Launcher:
 
 
 def _redis_lives(supervisor: Supervisor) -> bool:
-    """False once an embedded Redis has ended by itself; it was the first program and nothing else runs yet."""
+    """False once an embedded Redis has exited. It is the first program, and no other runs yet."""
     return all(state.state in ("STARTING", "RUNNING") for state in supervisor.states() if state.name == "redis")
 
 
 @contextmanager
 def _sole_use(folder: Path) -> Iterator[None]:
-    """Holds `folder`; `InvalidInput` where another launcher does."""
+    """Hold `folder`; `InvalidInput` if another launcher holds it."""
     try:
         lock = (folder / "lock").open("w")
     except OSError as error:
@@ -210,7 +213,7 @@ def _sole_use(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InvalidInput(f"{_near(folder)} is in use: another launch runs from it; end that one first") from None
+            raise InvalidInput(f"{_near(folder)} is in use: another launch runs from it; stop that one first") from None
         yield
 
 
@@ -226,7 +229,7 @@ def _banner(plan: Plan) -> str:
         if local
         else f"Candlewick on {plan.exchange_url}"
     )
-    redis = f"REDIS_URL={settings.redis_url} " if plan.redis else ""  # one that is set already needs no telling
+    redis = f"REDIS_URL={settings.redis_url} " if plan.redis else ""  # not needed if the user has set it
     places = {
         "dashboard": plan.web_url,
         "API": f"{plan.web_url}/docs",
@@ -237,21 +240,21 @@ def _banner(plan: Plan) -> str:
         "logs": _near(plan.logs),
     }
     rows = "\n".join(f"  {name:<15} {place}" for name, place in places.items())
-    return f"{title}\n{rows}\n  Ctrl-C ends every process; started again, it goes on from its data."
+    return f"{title}\n{rows}\n  Ctrl-C stops every process; the next start resumes from its data."
 
 
 def _near(path: Path) -> str:
-    """`path` as somebody in the current folder would write it."""
+    """`path`, relative if it is in the current folder."""
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _last_line(log: Path) -> str:
-    """The last line of `log` that says something, shortened."""
+    """The last line of `log` that is not empty, shortened."""
     return next((line.strip()[:200] for line in reversed(_tail(log).split("\n")) if line.strip()), "(nothing)")
 
 
 def _tail(log: Path) -> str:
-    """The last 16 KB of `log`; nothing where it cannot be read."""
+    """The last 16 KB of `log`; empty if it cannot be read."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 16_384))

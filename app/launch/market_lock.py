@@ -1,4 +1,4 @@
-"""One Redis holds one market's prices: invented ones must never stand among real ones."""
+"""One Redis holds one market's prices: invented ones must never mix with real ones."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ KEY = f"{keys.PREFIX}:market"
 
 
 def claim(url: str, origin: str) -> None:
-    """Mark the Redis at `url` as holding prices of `origin`; `InvalidInput` where it holds those of another.
+    """Mark the Redis at `url` as holding prices of `origin`; `InvalidInput` if it holds other prices.
 
-    Raises `Unready` where it cannot be written, as a replica.
+    Raises `Unready` if it cannot be written to, as a replica.
     """
     try:
         with connect(url) as client:
             client.set(KEY, origin, nx=True)
             holds = client.get(KEY)
     except UNAVAILABLE as error:
-        raise Unready(f"Redis at {shown(url)} cannot be written: {error}") from None
+        raise Unready(f"Redis at {shown(url)} cannot be written to: {error}") from None
     if isinstance(holds, bytes) and holds.decode(errors="replace") != origin:
         raise InvalidInput(
             f"the Redis at {shown(url)} holds prices of {holds.decode(errors='replace')}, and this start is for "
-            f"{origin}: use another REDIS_URL or database, or remove the data that is no longer wanted"
+            f"{origin}: use another REDIS_URL or database, or delete its data"
         )

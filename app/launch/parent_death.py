@@ -1,6 +1,6 @@
-"""Runs a program that is told to end when its parent is gone, however the parent ended.
+"""Runs a program that is signalled when its parent exits, however the parent exits.
 
-Run as a file of its own (see `exits_with_parent` and `supervisor_exits_with_parent`); it imports nothing of this
+Run as a separate file (see `exits_with_parent` and `supervisor_exits_with_parent`); it imports nothing of this
 project, so it costs milliseconds.
 """
 
@@ -16,15 +16,15 @@ _PR_SET_PDEATHSIG = 1
 
 
 def exits_with_parent(command: Sequence[str]) -> list[str]:
-    """The command line that runs `command` so. Its parent is the thread that starts it, which must live as long."""
+    """A command line that ends `command` with its parent: the thread that starts it, which must run as long."""
     return _line(signal.SIGTERM, command)
 
 
 def supervisor_exits_with_parent(command: Sequence[str]) -> list[str]:
-    """The same for a program that runs leashed ones. It is told by SIGINT, and hands SIGTERM down blocked.
+    """The same for a supervisor of such programs. It receives SIGINT, and its children inherit SIGTERM blocked.
 
-    Else a child that is told to end after its fork and before its exec would take the signal for its parent's, and
-    lose it. As it is, the signal waits until the child's own leash lets it in.
+    Otherwise a child that receives SIGTERM between its fork and its exec would handle it as its parent does, and
+    lose it. Blocked, the signal waits until `main` unblocks it in the child.
     """
     return _line(signal.SIGINT, command)
 
@@ -35,7 +35,7 @@ def _line(signum: signal.Signals, command: Sequence[str]) -> list[str]:
 
 def main() -> None:
     signum, command = int(sys.argv[1]), sys.argv[2:]
-    if sys.platform == "linux":  # elsewhere a killed parent leaves its children
+    if sys.platform == "linux":  # elsewhere, children of a killed parent keep running
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signum, 0, 0, 0)
     how = signal.SIG_UNBLOCK if signum == signal.SIGTERM else signal.SIG_BLOCK
     signal.pthread_sigmask(how, {signal.SIGTERM})

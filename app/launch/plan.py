@@ -1,4 +1,4 @@
-"""What a launch consists of, worked out before anything is started: programs, their environment, ports, folders."""
+"""Parts of a launch, computed before anything is started: programs, their environment, ports, folders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class ExchangeChoice(StrEnum):
-    """Where the prices come from."""
+    """Source of the prices."""
 
     LOCAL = "demo"
     REAL = "run"
@@ -32,11 +32,11 @@ class ExchangeChoice(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A launch. `programs` are shell commands by name; `redis` is one too, None where Redis runs elsewhere."""
+    """A launch. `programs` are shell commands by name; `redis` is one too, None if Redis runs elsewhere."""
 
     market: ExchangeChoice
     origin: str
-    """What the prices in Redis are of: they must never mix with others."""
+    """Origin of the prices in Redis: prices of two origins must never mix."""
     settings: LaunchSettings
     root: Path
     folder: Path
@@ -51,7 +51,7 @@ class Plan:
 
     @property
     def data(self) -> Path:
-        """What the embedded Redis keeps."""
+        """Folder of the embedded Redis."""
         return self.folder / "redis"
 
     @property
@@ -68,7 +68,7 @@ class Plan:
 
 
 def _url(host: str, port: int) -> str:
-    """Where this machine finds what listens on `host`."""
+    """URL of a server on `host`, for this machine."""
     reachable = LOOPBACK if host in ("0.0.0.0", "::") else host
     return f"http://{netloc(reachable, port)}"
 
@@ -76,7 +76,7 @@ def _url(host: str, port: int) -> str:
 def make(market: ExchangeChoice, procfile_path: Path, folder: Path | None, environ: Mapping[str, str]) -> Plan:
     """The launch of `market`. Nothing is started or written.
 
-    Raises `InvalidInput` where a setting, the Procfile or the Redis server is wrong.
+    Raises `InvalidInput` if a setting, the Procfile or the Redis server is wrong.
     """
     root = procfile_path.resolve().parent
     programs = procfile.read(procfile_path)
@@ -87,7 +87,7 @@ def make(market: ExchangeChoice, procfile_path: Path, folder: Path | None, envir
     check_flower(settings)
     AlertSettings.load(settings.alerts_file)
     for name in {"redis", "exchange"} & set(programs):
-        raise InvalidInput(f"{procfile_path}: {name!r} is the launcher's own; call the process something else")
+        raise InvalidInput(f"{procfile_path}: {name!r} is reserved by the launcher; rename the process")
     exchange = {"exchange": _exchange(settings, folder)} if local else {}
     embedded = not environ.get("REDIS_URL")
     if embedded:
@@ -107,7 +107,7 @@ def make(market: ExchangeChoice, procfile_path: Path, folder: Path | None, envir
 
 
 def _demo(environ: Mapping[str, str]) -> dict[str, str]:
-    """The demo's own settings: its exchange, always, and all of its products unless some are named."""
+    """The demo's settings: always its own exchange, and all of its products unless PRODUCTS is set."""
     port = environ.get("LAUNCH_EXCHANGE_PORT") or LaunchSettings.model_fields["launch_exchange_port"].default
     return {
         "EXCHANGE_WS_URL": f"ws://{LOOPBACK}:{port}",
@@ -128,7 +128,7 @@ def _exchange(settings: LaunchSettings, folder: Path) -> str:
 
 
 def redis_socket(folder: Path) -> Path:
-    """Where the embedded Redis of the launch in `folder` listens. There is no port: every local user could use it."""
+    """Socket of the embedded Redis of the launch in `folder`. It has no port, which every local user could use."""
     return socket_path(folder / "redis", "redis.sock")
 
 
@@ -138,7 +138,7 @@ def _redis(settings: LaunchSettings, folder: Path, environ: Mapping[str, str]) -
 
 
 def _environment(environ: Mapping[str, str], settings: LaunchSettings) -> dict[str, str]:
-    """The environment of every program: the launcher's, with the settings that it decided and its own Python first."""
+    """The environment of every program: the launcher's, with its settings, and its own Python first in PATH."""
     return {
         **environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environ.get('PATH', os.defpath)}",

@@ -1,4 +1,4 @@
-"""Ports: what each is for, whether it is free, and which variable moves it."""
+"""Ports: the purpose of each, whether it is free, and which variable moves it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port that one of the processes is going to listen on."""
+    """A port that one of the processes will listen on."""
 
     host: str
     number: int
@@ -26,7 +26,7 @@ def check(ports: Iterable[Port]) -> None:
     wanted: dict[int, Port] = {}
     for port in ports:
         other = wanted.setdefault(port.number, port)
-        problem = f"is also that of {other.purpose} ({other.variable})" if other is not port else _problem(port)
+        problem = f"is also used by {other.purpose} ({other.variable})" if other is not port else _problem(port)
         if problem:
             problems.append(f"port {port.number} ({port.purpose}) {problem}; move it: {port.variable}=<another port>")
     if problems:
@@ -34,11 +34,11 @@ def check(ports: Iterable[Port]) -> None:
 
 
 def _problem(port: Port) -> str | None:
-    """Why nobody can listen on `port` now."""
+    """Why no process can listen on `port` now; None if one can."""
     try:
         address = socket.getaddrinfo(port.host, port.number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         with socket.socket(address[0], socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that are just over do not count
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # just closed connections do not count
             probe.bind(address[4])
             probe.listen(1)
     except OSError as error:

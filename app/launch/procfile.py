@@ -1,4 +1,4 @@
-"""The Procfile: the one place that says which processes there are and how each is started."""
+"""Reads the Procfile: the one list of processes and of how each is started."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _NOT_SIMPLE = re.compile(r"&&|\|\||[|;&<>`\n]|\$\(|(^|\s)#|^[A-Za-z_]\w*=")
 def read(path: Path) -> dict[str, str]:
     """The command of each process, by name, in the order of the file.
 
-    Stricter than the other readers of this format: `InvalidInput` names the line where one of them might see
-    something else, or where a command is more than one program with its arguments.
+    Stricter than the other readers of this format: `InvalidInput` names a line that one of them might read
+    differently, or whose command is more than one program with its arguments.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -47,6 +47,6 @@ def _parse(line: str, where: str) -> tuple[str, str]:
     if wrong := _NOT_SIMPLE.search(command):
         raise InvalidInput(
             f"{where}: {name}: a command must be one program with its arguments; "
-            f"{wrong.group().strip()!r} makes it more (to set a variable, write: env NAME=value program)"
+            f"{wrong.group().strip()!r} is not allowed (to set a variable, write: env NAME=value program)"
         )
     return name, command

@@ -1,4 +1,4 @@
-"""What the running system says of itself over HTTP, in lines for a person who waits."""
+"""Status of the running system over HTTP, as lines for a waiting user."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ HISTORY_EVERY_S = 5.0
 TROUBLE_EVERY_S = 30.0
 READY = "ready: every series is up to date"
 COMPLETE = "history is complete"
-_opener = build_opener(ProxyHandler({}))  # these are this machine's own processes: no proxy stands between
+_opener = build_opener(ProxyHandler({}))  # local processes: no proxy
 
 
 class Answer(Protocol):
-    """Asks a URL: (HTTP status, JSON object, empty where the body is something else), or None where nobody answers."""
+    """Requests a URL: (HTTP status, JSON object, empty if the body is not one), or None without a response."""
 
     def __call__(self, url: str, /) -> tuple[int, Mapping[str, Any]] | None: ...
 
@@ -44,7 +44,7 @@ def _object(body: bytes) -> Mapping[str, Any]:
 
 
 class Progress:
-    """From answers to lines; says a thing once, and again only when it has changed."""
+    """Turns responses into lines; repeats a line only after a change."""
 
     def __init__(self, web_url: str, flower_url: str, answer: Answer = ask) -> None:
         self._web = web_url
@@ -55,7 +55,7 @@ class Progress:
         self._was_ready = False
 
     def lines(self, now_s: float) -> list[str]:
-        """What is new at `now_s` (seconds of any steady clock)."""
+        """Lines that are new at `now_s` (seconds of any steady clock)."""
         status = self._answer(f"{self._web}/v1/status")
         found: list[tuple[str, str | None, float]] = []
         if status:
@@ -63,7 +63,7 @@ class Progress:
             found.append(("web", f"dashboard answers: {self._web}", 0.0))
             if self._said.get("history") != COMPLETE:
                 found.append(("history", history(start), HISTORY_EVERY_S))
-            known = None if self._was_ready else start  # later, the history is not told any more
+            known = None if self._was_ready else start  # later, history is not reported
             found.append(("trouble", readiness(self._answer(f"{self._web}/readyz"), known), TROUBLE_EVERY_S))
         if "flower" not in self._said and self._answer(f"{self._flower}/healthcheck"):
             found.append(("flower", f"Flower answers: {self._flower}", 0.0))
@@ -77,13 +77,13 @@ class Progress:
             return False
         self._was_ready |= line == READY
         self._said[topic] = line
-        if not is_good:  # what follows it is said at once
+        if not is_good:  # the next line follows at once
             self._said_s[topic] = now_s
         return True
 
 
 def history(start: object) -> str | None:
-    """How far the start is, from status' `start` object; None where it does not say."""
+    """Progress of the start, from status' `start` object; None if unknown."""
     if not isinstance(start, dict):
         return None
     ready, total = start.get("series_ready"), start.get("series_total")
@@ -97,7 +97,7 @@ def history(start: object) -> str | None:
 
 
 def readiness(answer: tuple[int, Mapping[str, Any]] | None, start: object = None) -> str | None:
-    """Whether the system is ready, or why not, from `/readyz`; what `start` says already is left out."""
+    """Whether the system is ready, or why not, from `/readyz`; a reason in `start` is left out."""
     if answer is None:
         return None
     status, body = answer

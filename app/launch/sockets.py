@@ -1,4 +1,4 @@
-"""Sockets of a launch: files that only its user can reach, with names that the system can hold."""
+"""Sockets of a launch: files that only its user can reach, with paths that are short enough."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_PATH_BYTES = 90  # bytes; the system's limit is 108 or less, and Supervisor
 
 
 def socket_path(folder: Path, name: str) -> Path:
-    """Where a process of a launch listens: in `folder`, or in a temporary one where the name would be too long."""
+    """Path of a process's socket: in `folder`, or in a temporary folder if the path would be too long."""
     path = folder / name
     if len(os.fsencode(path)) <= _MAX_PATH_BYTES:
         return path
@@ -23,7 +23,7 @@ def socket_path(folder: Path, name: str) -> Path:
 
 
 def make_private(folder: Path) -> None:
-    """Make `folder`, or take what is there from everybody else. `OSError` where it belongs to another user."""
+    """Create `folder`, or remove other users' access. `OSError` if it belongs to another user."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     anybody_may_make_it = folder.parent.stat().st_mode & stat.S_ISVTX
     if anybody_may_make_it and folder.lstat().st_uid != os.getuid():

@@ -1,4 +1,4 @@
-"""Supervisor keeps the processes running: its configuration, its process, and what it says of the others."""
+"""Runs Supervisor, which keeps the processes running: its configuration, its process, and its reports."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from app.launch.parent_death import exits_with_parent, supervisor_exits_with_par
 from app.launch.sockets import socket_path
 
 STEADY_S = 10
-"""A process that ran for this long has started; one that ended earlier is started again after a pause."""
+"""A process that ran for this long has started; one that exited earlier is restarted after a pause."""
 
 MAX_RETRIES = 15
-"""The pause grows by 1 s a try; after this many Supervisor gives up, and the launcher has it begin again."""
+"""The pause grows by 1 s per try; after this many Supervisor gives up, and the launcher starts the process."""
 
 STOP_S = 25
-"""Longest wait for a process that was told to end: a worker's soft shutdown, and more."""
+"""Longest wait for a process to stop: more than a worker's soft shutdown."""
 
 _APP = "app"
 
@@ -82,10 +82,10 @@ priority = 20
 
 @dataclass(frozen=True, slots=True)
 class ProcessState:
-    """What Supervisor says of a process.
+    """State of a process, as reported by Supervisor.
 
-    `pid` is 0 while it does not run; `state` is one of Supervisor's names; `started_s` is when it was started last,
-    in UNIX seconds, 0 where it never was; `exit_code` is that of its last end.
+    `pid` is 0 while it does not run. `state` is one of Supervisor's names. `started_s` is its last start in UNIX
+    seconds, 0 if there was none. `exit_code` is that of its last exit.
     """
 
     name: str
@@ -96,7 +96,7 @@ class ProcessState:
 
 
 def configuration(root: Path, folder: Path, programs: Mapping[str, str], redis: str | None) -> str:
-    """Supervisor's configuration: `redis` is started first and ended last, the others start when they are told to."""
+    """Supervisor's configuration: `redis` starts first and stops last, the others start on request."""
     logs = folder / "logs"
     places = {"folder": folder, "logs": logs, "socket": supervisor_socket(folder)}
     parts = [_SUPERVISORD.format(**{name: _escaped(str(value)) for name, value in places.items()})]
@@ -123,17 +123,17 @@ def _program(name: str, command: str, directory: Path, logs: Path, *, priority: 
 
 
 def _escaped(value: str) -> str:
-    """`value` as the configuration spells it: a percent sign begins an expansion there."""
+    """`value`, escaped for the configuration: a percent sign begins an expansion there."""
     return value.replace("%", "%%")
 
 
 def supervisor_socket(folder: Path) -> Path:
-    """Where the Supervisor of the launch in `folder` listens."""
+    """Socket of the Supervisor of the launch in `folder`."""
     return socket_path(folder, "supervisor.sock")
 
 
 class Supervisor:
-    """A running supervisord. Its folder must exist; `Unready` where it does not start."""
+    """A running supervisord. Its folder must exist; `Unready` if it does not start."""
 
     def __init__(self, folder: Path, text: str, environ: Mapping[str, str]) -> None:
         self._folder = folder
@@ -146,7 +146,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,  # Ctrl-C reaches the launcher alone, which ends the others in order
+                start_new_session=True,  # Ctrl-C reaches only the launcher, which stops the others in order
             )
         self._transport = SupervisorTransport(serverurl=f"unix://{supervisor_socket(folder)}")
         self._proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=self._transport)
@@ -156,7 +156,7 @@ class Supervisor:
         return self._process.poll() is None
 
     def start_programs(self, names: Iterable[str] = ()) -> None:
-        """Start those called `names`, or all but Redis that do not run yet; does not wait for them."""
+        """Start the processes `names`, or all stopped ones but Redis; does not wait for them."""
         for name in names:
             self.begin_again(name)
         if not names:
@@ -167,30 +167,30 @@ class Supervisor:
         self._call("startProcess", name if name == "redis" else f"{_APP}:{name}", False)
 
     def states(self) -> list[ProcessState]:
-        """Every process's state now; `Unready` where Supervisor does not answer."""
+        """Every process's state now; `Unready` if Supervisor does not answer."""
         return [
             ProcessState(info["name"], info["pid"], info["statename"], info["start"], info["exitstatus"])
             for info in self._call("getAllProcessInfo")
         ]
 
     def stop(self) -> bool:
-        """End every process, Redis last, then Supervisor itself. Whether all of that happened in good order."""
+        """Stop every process, Redis last, then Supervisor itself; returns whether all stopped cleanly."""
         self._transport.close()
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGINT)
         try:
             return self._process.wait(timeout=2 * STOP_S + 10) == 0
         except subprocess.TimeoutExpired:
-            self._process.kill()  # the leash ends the others
+            self._process.kill()  # the others exit with their parent
             self._process.wait()
             return False
 
     def last_words(self) -> str:
-        """The end of what supervisord printed itself."""
+        """The end of supervisord's own output."""
         return (self._folder / "logs" / "supervisord.out").read_text(errors="replace")[-2000:].strip()
 
     def wait_ready(self, seconds: float = 15.0) -> None:
-        """Returns when Supervisor answers; `Unready` with its last words where it ends instead."""
+        """Return when Supervisor answers; `Unready` with its last output if it exits instead."""
         until = time.monotonic() + seconds
         while True:
             try:
@@ -205,5 +205,5 @@ class Supervisor:
         try:
             return cast(list[dict[str, Any]], getattr(self._proxy.supervisor, method)(*arguments))
         except (OSError, HTTPException, xmlrpc.client.Error) as error:
-            self._transport.close()  # it keeps its connection, and a broken one breaks every later call
+            self._transport.close()  # else it keeps a broken connection, which breaks every later call
             raise Unready(f"Supervisor: {method}: {error}") from None

@@ -1,10 +1,11 @@
-"""Data of products that are no longer followed: kept for a week, then dropped by Redis."""
+"""Data that is no longer used: of products that are not followed any more, and of an earlier version."""
 
 from __future__ import annotations
 
 from collections.abc import Container
 
 from redis import Redis
+from redis.exceptions import NoPermissionError
 
 from app.storage import keys
 
@@ -12,6 +13,8 @@ KEPT_S = 7 * 86_400
 """Real seconds. A product that is followed again within this time has its candles at once."""
 
 KEYS_PER_SCAN = 1_000
+
+EARLIER = "cw:1"
 
 
 def sweep(client: Redis, exchange: str, followed: Container[str]) -> int:
@@ -31,6 +34,19 @@ def sweep(client: Redis, exchange: str, followed: Container[str]) -> int:
                 expiring += not is_followed
             pipe.execute()
     return expiring
+
+
+def earlier_version(client: Redis) -> str:
+    """What to do about the data of an earlier version, which is not read; empty if there is none or it is hidden."""
+    try:
+        if not client.exists(*(f"{EARLIER}:{name}" for name in ("events", "counters", "products:coinbase"))):
+            return ""
+    except NoPermissionError:
+        return ""
+    return (
+        f"Redis holds data of an earlier version ({EARLIER}:*), which is not read: candles are fetched again. "
+        f"To free its memory: redis-cli --scan --pattern '{EARLIER}:*' | xargs redis-cli unlink"
+    )
 
 
 def _product_of(name: bytes) -> str:

@@ -196,7 +196,7 @@ def test_a_telegram_group_that_has_moved_is_followed(caplog: pytest.LogCaptureFi
     chats = [parts_of(g.headers["Content-Type"], g.body)["chat_id"].get_payload(decode=True) for g in state.got]
     assert chats == [b"-100123", b"-100999", b"-100999"]
     assert channel.target == target, "it is the same channel"
-    assert "the Telegram group -100123 is -100999 now" in caplog.text
+    assert "the Telegram group -100123 has become -100999" in caplog.text
 
 
 @contextmanager

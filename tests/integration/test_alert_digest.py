@@ -67,7 +67,7 @@ def test_after_a_night_old_alerts_are_one_message_and_new_ones_are_single(
     first, second, *_, last = embed["description"].split("\n")
     assert first == "2021-03-04 08:00:00  BTC-USD: MACD-V crossed below -150 (5m)"
     assert second.startswith("2021-03-04 07:55:00  ")
-    assert last == "and 55 before them"
+    assert last == "and 55 older ones"
     assert states(deliveries, ids, "discord") == {"sent"}
     assert deliveries.state("discord").done == len(ids)
 

@@ -74,7 +74,7 @@ def test_a_proxy_that_refuses_its_login_is_named_without_the_login(scheme: str) 
         through = between.url.replace("other:one", LOGIN)
         with pytest.raises(
             DeliveryError,
-            match=r"^the proxy \(proxy_env in the alerts file\) answered 407: it wants a login, or another one$",
+            match=r"^the proxy \(proxy_env in the alerts file\) answered 407: it needs a login, or another one$",
         ):
             channel(f"{scheme}://hooks.invalid/abc", through).send(message())
     assert state.got == []

@@ -220,7 +220,7 @@ def test_indicators_that_are_not_ready_end_with_1_and_the_reason(context: Contex
 
 
 def test_gaps_lists_missing_pending_and_given_up(full: Context) -> None:
-    assert run(full, "gaps").stdout == "0 candles lacking, 0 requests pending, 0 given up\n"
+    assert run(full, "gaps").stdout == "0 candles missing, 0 requests pending, 0 given up\n"
     sol = Series("coinbase", "SOL-USD", Timeframe.M5)
     missing = filled.OPEN_S - 10 * 300
     records = full.candles.read(sol, 0, filled.OPEN_S).records
@@ -233,7 +233,7 @@ def test_gaps_lists_missing_pending_and_given_up(full: Context) -> None:
     assert answer["lacking"] == [{"product": "SOL-USD", "timeframe": "5m", "buckets": 1}]
     assert len(answer["pending"]) == 6
     assert [(f["product"], f["reason"]) for f in answer["failures"]] == [("BTC-USDC", "404 unknown product")]
-    assert run(full, "gaps").stdout.startswith("1 candles lacking, 6 requests pending, 1 given up\n")
+    assert run(full, "gaps").stdout.startswith("1 candles missing, 6 requests pending, 1 given up\n")
 
 
 def test_reconcile_queues_the_newest_page_of_every_series(full: Context) -> None:
@@ -244,7 +244,7 @@ def test_reconcile_queues_the_newest_page_of_every_series(full: Context) -> None
 
 
 def test_without_a_clock_there_is_nothing_to_reconcile(context: Context) -> None:
-    assert "clock has not been heard" in refused(context, 1, "reconcile")
+    assert "no exchange time received" in refused(context, 1, "reconcile")
 
 
 @pytest.mark.parametrize(
@@ -256,8 +256,8 @@ def test_without_a_clock_there_is_nothing_to_reconcile(context: Context) -> None
         (2, "candles BTC-USD --start 301", "error: start is 301, which is not the start of a 5m bucket"),
         (2, "indicators BTC-USD --limit 501", "error: limit is 501; it must be 1 to 500"),
         (2, "backfill BTC-USD --days 9999", "error: --days 9999 of 5m are 2879711 candles; at most 694 days are kept"),
-        (2, "backfill BTC-USD --days nan", "error: argument --days: 'nan' is no number of days above 0"),
-        (2, "backfill BTC-USD --days=-1", "error: argument --days: '-1' is no number of days above 0"),
+        (2, "backfill BTC-USD --days nan", "error: argument --days: invalid number of days 'nan': must be above 0"),
+        (2, "backfill BTC-USD --days=-1", "error: argument --days: invalid number of days '-1': must be above 0"),
         (2, "candles BTC-USD 7m", "error: argument TIMEFRAME: unknown timeframe '7m'"),
     ],
 )

@@ -114,7 +114,7 @@ def test_it_starts_prints_its_urls_and_ends_without_leftovers(launch: Launch, si
     assert f"Flower          http://127.0.0.1:{launch.ports['FLOWER_PORT']}" in output
     waiter = eventually(launch.waiter)
     assert f"command line    REDIS_URL={launch.redis_url} " in output
-    assert "cannot reach http://127.0.0.1:1 (" in _output_with(process, "every process keeps trying")
+    assert "cannot reach http://127.0.0.1:1 (" in _output_with(process, "every process keeps retrying")
     assert launch.redis_url in eventually((launch.root / "var/run/logs/waiter.log").read_text)
     process.send(signum)
     assert process.wait() == 0
@@ -205,7 +205,7 @@ def test_nothing_is_left_when_supervisor_is_killed(launch: Launch) -> None:
     _output_with(process, "dashboard answers")
     psutil.Process(int((launch.root / "var/run/supervisord.pid").read_text())).kill()
     assert process.wait() == 1
-    assert "Supervisor ended by itself" in process.output()
+    assert "Supervisor exited unexpectedly" in process.output()
     eventually(lambda: launch.running() == [], timeout=30)
 
 
@@ -232,7 +232,7 @@ def test_a_taken_port_is_named_with_its_purpose_and_setting(launch: Launch) -> N
 def test_one_port_for_two_processes_is_an_error(launch: Launch) -> None:
     process = launch.start(FLOWER_PORT=launch.ports["WEB_PORT"])
     assert process.wait() == 2
-    assert "is also that of dashboard and API (WEB_PORT)" in process.output()
+    assert "is also used by dashboard and API (WEB_PORT)" in process.output()
 
 
 def test_a_folder_that_is_in_use_is_refused(launch: Launch) -> None:
@@ -373,7 +373,7 @@ def test_a_damaged_file_is_reported_with_a_working_remedy(launch: Launch, way: s
     assert second.wait() == 1
     output = second.output()
     assert f"the data in {data} is damaged (Bad file format reading the append only file" in output
-    assert "move that folder away: REST gives all candles again, but past alerts" in output
+    assert "move that folder away: all candles are fetched again, but past alerts" in output
     assert f"redis-check-aof --fix '{file}'" in output
     assert launch.running() == []
     if way == "move":

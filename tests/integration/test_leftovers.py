@@ -7,7 +7,7 @@ import redis
 
 from app.storage import keys
 from app.storage.candles import CandleCache
-from app.storage.leftovers import KEPT_S, sweep
+from app.storage.leftovers import KEPT_S, earlier_version, sweep
 from app.storage.model import Write
 from tests.build import B0, run, series
 
@@ -28,3 +28,17 @@ def test_a_ring_of_an_unfollowed_product_expires_unless_followed_again(
     assert sweep(redis_client, "coinbase", {"BTC-USD", "GONE-USD"}) == 0
     assert redis_client.ttl(gone) == -1
     assert sweep(redis_client, "kraken", set()) == 0, "another exchange's keys are not touched"
+
+
+def test_data_of_an_earlier_version_is_named_with_what_to_do(redis_client: redis.Redis, redis_url: str) -> None:
+    assert earlier_version(redis_client) == ""
+    redis_client.xadd(keys.EVENTS, {"kind": "close"})
+    assert earlier_version(redis_client) == "", "its own data"
+    redis_client.xadd("cw:1:events", {"kind": "close"})
+    assert "--pattern 'cw:1:*' | xargs redis-cli unlink" in earlier_version(redis_client)
+    redis_client.acl_setuser("reader", enabled=True, passwords=["+x"], keys=["cw:2:*"], commands=["+@all"])
+    try:
+        with redis.Redis.from_url(redis_url.replace("://", "://reader:x@", 1)) as reader:
+            assert earlier_version(reader) == "", "this user may not see them"
+    finally:
+        redis_client.acl_deluser("reader")

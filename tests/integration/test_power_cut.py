@@ -25,19 +25,19 @@ def test_a_lost_second_of_writes_comes_back_and_its_alerts_keep_their_ids(tmp_pa
     with world(tmp_path, PRODUCTS, 7, *PROCESSES) as everything:
         eventually(lambda: everything.system.has_started(PRODUCTS), timeout=60, interval=0.2)
         everything.has_started()
-        before, size, kept = 0, 0, 0
+        kept = size = newest_file(everything).stat().st_size
         seen_s = kept_s = time.monotonic()
+        before = len(everything.hook.accepted)
 
         def an_alert_arrives() -> bool:
             """`kept`: the size of the file at the check before the alert arrived, some tenths of a second earlier."""
-            nonlocal before, size, kept, seen_s, kept_s
+            nonlocal size, kept, seen_s, kept_s
             if len(everything.hook.accepted) > before:
                 return True
             kept, kept_s, seen_s = size, seen_s, time.monotonic()
             size = newest_file(everything).stat().st_size
             return False
 
-        before = len(everything.hook.accepted)
         eventually(an_alert_arrives, timeout=60, interval=0.5)
         with everything.down(signal.SIGKILL, redis=True):
             accepted = list(everything.hook.accepted)

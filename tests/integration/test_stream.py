@@ -448,7 +448,7 @@ def test_streams_of_a_stopped_web_process_continue_at_the_next(
         ({"timeframes": ["30m"]}, 404, "use one of 5m, 1h"),
         ({"timeframes": ["7m"]}, 400, "timeframes|7m"),
         ({"kinds": ["closes"]}, 400, "^kinds: .*closes"),
-        ({"after": "yesterday"}, 400, "is no event id"),
+        ({"after": "yesterday"}, 400, "invalid event id"),
     ],
 )
 def test_a_wrong_request_is_refused_permanently(

@@ -181,7 +181,7 @@ def test_a_stalled_worker_exits_and_its_tasks_are_redelivered(traps: Traps) -> N
     os.kill(pid, signal.SIGSTOP)
     assert worker.wait(timeout=30) == -signal.SIGKILL
     eventually(lambda: not psutil.pid_exists(pid))
-    assert "none was taken" in worker.output()
+    assert "none was received" in worker.output()
     assert traps.client.llen(f"{OF_CELERY}alerts") + traps.client.hlen(f"{OF_CELERY}unacked") >= 2
 
 

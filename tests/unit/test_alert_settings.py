@@ -168,7 +168,7 @@ def test_every_process_checks_the_file_at_its_start(tmp_path: Path, monkeypatch:
         ({"HOOK": "http://192.168.1.1/canary"}, "a private address"),
         ({"HOOK": "http://[::ffff:10.0.0.1]/canary"}, "a private address"),
         ({"HOOK": "http://[64:ff9b::a00:1]/canary"}, "a private address"),
-        ({"HOOK": "http://[canary"}, "no URL"),
+        ({"HOOK": "http://[canary"}, "not a URL"),
     ],
 )
 def test_a_misconfigured_channel_has_a_reason_without_its_secret(environ: dict[str, str], complaint: str) -> None:

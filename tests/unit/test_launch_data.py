@@ -46,14 +46,14 @@ def test_an_empty_folder_has_no_writer(tmp_path: Path) -> None:
     [
         (
             "Can't handle RDB format version 99",
-            "is of a newer server (Can't handle RDB format version 99): name the one",
+            "was written by a newer server (Can't handle RDB format version 99): set REDIS_SERVER to the one",
         ),
         ("Invalid AOF manifest file format", "is damaged (Invalid AOF manifest file format)"),
         ("Unable to obtain the AOF file a.base.rdb length. stat: No such file", "is damaged (Unable to obtain"),
         ("Short read or OOM loading DB. Unrecoverable error, aborting now.", "is damaged (Short read or OOM"),
         (
             "Unexpected end of file reading the append only file appendonly.aof.3.incr.aof. You can: 1) Make a backup",
-            "appendonly.aof.3.incr.aof): cut it off at the damage with `redis-check-aof --fix "
+            "appendonly.aof.3.incr.aof): truncate it at the damage with `redis-check-aof --fix "
             "'/d/appendonlydir/appendonly.aof.3.incr.aof'`, or move",
         ),
     ],

@@ -86,7 +86,7 @@ def test_a_bad_setting_is_named_before_anything_starts(procfile: Path, environ: 
 
 def test_the_launchers_own_names_are_refused_in_the_procfile(procfile: Path) -> None:
     procfile.write_text("redis: redis-server\n")
-    with pytest.raises(InvalidInput, match="'redis' is the launcher's own"):
+    with pytest.raises(InvalidInput, match="'redis' is reserved by the launcher"):
         _plan(procfile)
 
 

@@ -59,7 +59,7 @@ def test_a_password_may_hold_anything_quoted_or_not(password: str) -> None:
         (f"redis://:{SECRET}@host:x/0", "has a port that is not a number from 1 to 65535"),
         (f"redis://:{SECRET}@host:99999/0", "has a port that is not a number"),
         (f"redis://:{SECRET}@host:0/0", "has a port that is not a number"),
-        (f"redis://:{SECRET}\udcff@host/0", "holds bytes that are no text"),
+        (f"redis://:{SECRET}\udcff@host/0", "contains bytes that are not text"),
         (f"redis://:{SECRET}@/0", r"must have the form redis://\[user:password@\]host"),
         (f"redis://:{SECRET}@host/abc", "must end in the number of a database"),
         (f"redis://:{SECRET}@host/0/1", "must end in the number of a database"),

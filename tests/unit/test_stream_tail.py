@@ -103,5 +103,5 @@ def test_a_frame_has_one_line_of_data_for_any_content() -> None:
 
 @pytest.mark.parametrize("text", ["", "1", "1-", "-1", "1-2-3", "a-1", "٣-1", "1" * 16 + "-0", "1-0\n"])
 def test_an_invalid_id_is_refused(text: str) -> None:
-    with pytest.raises(InvalidInput, match="no event id"):
+    with pytest.raises(InvalidInput, match="invalid event id"):
         EventId.parse(text)

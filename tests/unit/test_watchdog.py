@@ -48,7 +48,7 @@ def test_a_writer_to_redis_cannot_have_a_foreign_process_killed(caplog: pytest.L
             assert foreign.poll() is None
         finally:
             foreign.kill()
-    assert f"process {foreign.pid} is none of this program's" in caplog.text
+    assert f"pid {foreign.pid} is a foreign process, not killed" in caplog.text
 
 
 def test_a_process_is_ours_by_its_command(monkeypatch: pytest.MonkeyPatch) -> None:

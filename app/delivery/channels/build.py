@@ -1,4 +1,4 @@
-"""From settings to channels. The secrets come from the environment, and go nowhere else."""
+"""Builds channels from settings. The secrets come from the environment, and go nowhere else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from app.errors import InvalidInput
 
 
 class MisconfiguredChannel(Channel):
-    """Stands in for a channel that cannot be made, so that the others work and its messages wait."""
+    """Replaces a channel that cannot be built, so that the others work and its messages wait."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -40,7 +40,7 @@ class MisconfiguredChannel(Channel):
 
 
 def build_channels(settings: AlertSettings, environ: Mapping[str, str]) -> dict[str, Channel]:
-    """Every channel of `settings`, by name; a `MisconfiguredChannel` where one cannot be made."""
+    """Every channel of `settings`, by name; a `MisconfiguredChannel` if one cannot be built."""
     environ = {name: value.strip() for name, value in environ.items()}  # a secret from a file ends in a newline
     return {name: _build(name, s, environ, settings.delivery) for name, s in settings.channels.items()}
 
@@ -52,7 +52,7 @@ def _build(name: str, settings: AnyChannel, environ: Mapping[str, str], delivery
         return MisconfiguredChannel(f"channel {name}: the environment variable {missing[0]} is not set")
     if odd := [variable for variable in variables if not environ[variable].isprintable()]:
         return MisconfiguredChannel(
-            f"channel {name}: {odd[0]} has characters in it that cannot be seen, or are no text"
+            f"channel {name}: {odd[0]} contains invisible characters, or bytes that are not text"
         )
     try:
         return _made(settings, environ, delivery)

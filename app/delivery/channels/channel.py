@@ -1,4 +1,4 @@
-"""What a channel is, and what can become of a message that it is given."""
+"""Channels, their messages, and the errors of sending."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from app.errors import CandlewickError
 
 
 class DeliveryError(CandlewickError):
-    """The message was not taken this time: try again, with back-off. Texts never hold a secret."""
+    """The message was not accepted this time: retry with back-off. Texts never contain a secret."""
 
 
 class TooMany(DeliveryError):
-    """The service asks to wait: nothing is wrong with the message or the channel."""
+    """Rate limited by the service: the message and the channel are fine."""
 
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
@@ -22,18 +22,18 @@ class TooMany(DeliveryError):
 
 
 class MessageRefused(DeliveryError):
-    """The service will never take this message; others it may."""
+    """The service never accepts this message, but may accept others."""
 
 
 class ChannelBroken(DeliveryError):
-    """The service will take no message from here until somebody changes the channel's settings."""
+    """The service accepts no message until the channel's settings change."""
 
 
 class Message(NamedTuple):
     """One message about one alert.
 
-    `id`: the same each time that this message is sent, so that a receiver can drop a second copy. `kind`: raised,
-    withdrawn or restored. `chart_of`: makes the chart (PNG), or returns None if the candles are no longer there.
+    `id`: the same at each try, so that a receiver can drop a second copy. `kind`: raised,
+    withdrawn or restored. `chart_of`: makes the chart (PNG), or returns None if the candles are no longer kept.
     `now_s`: the time of this try (UNIX seconds) on a clock that all hosts share.
     """
 
@@ -47,7 +47,7 @@ class Message(NamedTuple):
 
 
 class Digest(NamedTuple):
-    """Many alerts that are old by now, in one message. `id`: the same for the same alerts."""
+    """Many old alerts in one message. `id`: the same for the same alerts."""
 
     id: str
     title: str
@@ -60,22 +60,22 @@ class Digest(NamedTuple):
 
 
 class Channel(ABC):
-    """Safe to call from any number of threads. A call ends by itself within about its time-out."""
+    """Safe to call from any number of threads. A call ends within about its time-out."""
 
     at_once = 1
-    """Messages that may be under way at the same time."""
+    """Messages that may be in transit at the same time."""
 
     digests = False
-    """Whether people read it, who want one message of what is old by now, and not hundreds."""
+    """Whether people read it: then old alerts are sent as one message, not hundreds."""
 
     @property
     @abstractmethod
     def target(self) -> str:
-        """A fingerprint of where it sends to: another one after the settings have changed. Says nothing else."""
+        """A fingerprint of the destination: it changes with the settings, and reveals nothing else."""
 
     @abstractmethod
     def send(self, message: Message) -> float:
-        """Have `message` delivered; returns for how many seconds the service wants no further one, as a rule 0.
+        """Deliver `message`; returns the pause in seconds before the next message, usually 0.
 
         Raises one of the errors above.
         """

@@ -48,7 +48,7 @@ class DiscordChannel(Channel):
 
 
 def embed_of(message: Message, *, has_chart: bool) -> dict[str, object]:
-    """The embed; the identity is in its footer."""
+    """The embed; its footer is the message id."""
     fact = message.fact
     grid = "\n".join(grid_of(fact))
     embed: dict[str, object] = {
@@ -74,7 +74,7 @@ def color_of(message: Message) -> int:
 
 
 def pause_after(reply: HttpReply) -> float:
-    """Seconds until the next message may come, where this one was the last of Discord's allowance."""
+    """Seconds until the next message, if this one was the last of Discord's rate limit."""
     if reply.headers.get("X-RateLimit-Remaining") != "0":
         return 0
     return min(seconds_of(reply.headers.get("X-RateLimit-Reset-After")) or 0, 60)

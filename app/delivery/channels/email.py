@@ -18,7 +18,7 @@ from app.delivery.texts import grid_of
 
 
 class EmailChannel(Channel):
-    """One connection a message: they are rare."""
+    """One connection per message: they are rare."""
 
     digests = True
 
@@ -65,7 +65,7 @@ class EmailChannel(Channel):
         return 0
 
     def _smtp(self) -> smtplib.SMTP:
-        """Not connected yet."""
+        """A client, not connected yet."""
         if self._settings.security == "tls":
             made: smtplib.SMTP = smtplib.SMTP_SSL(timeout=self._timeout_s, context=ssl.create_default_context())
         else:
@@ -75,14 +75,14 @@ class EmailChannel(Channel):
 
 
 def _cut(smtp: smtplib.SMTP) -> None:
-    """End a conversation that takes too long as a whole: smtplib's time-out begins anew with every line."""
+    """End a session that takes too long as a whole: smtplib's time-out restarts with every line."""
     with suppress(OSError):
         if smtp.sock is not None:
             smtp.sock.shutdown(socket.SHUT_RDWR)
 
 
 def email_of(message: Message, settings: EmailSettings, chart_of: bytes | None) -> EmailMessage:
-    """The mail about one alert, with its chart."""
+    """The mail for one alert, with its chart."""
     letter = _email_of(message.id, message.title, message.fact["end"], settings)
     letter.set_content("\n".join([*message.lines, "", *grid_of(message.fact), "", message.id]) + "\n")
     if chart_of:
@@ -91,7 +91,7 @@ def email_of(message: Message, settings: EmailSettings, chart_of: bytes | None) 
 
 
 def _email_of(identity: str, title: str, sent_s: float, settings: EmailSettings) -> EmailMessage:
-    """A mail without a text; its Message-ID is the identity, so that a second copy can be told from the first."""
+    """A mail without a text; its Message-ID is the identity, so that a second copy can be recognized."""
     letter = EmailMessage()
     letter["Subject"] = title
     letter["From"] = settings.sender
@@ -102,14 +102,14 @@ def _email_of(identity: str, title: str, sent_s: float, settings: EmailSettings)
 
 
 def meaning(error: smtplib.SMTPException) -> DeliveryError:
-    """What a mail server's refusal means; its own words are not passed on, they may repeat what it was sent."""
+    """The error for a mail server's refusal, without the server's text, which may repeat the message."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         codes = [code for code, _ in error.recipients.values()]
         if all(code >= 500 for code in codes):
             return ChannelBroken(f"the mail server refused every recipient ({codes[0]})")
-        return DeliveryError(f"the mail server put off the recipients ({codes[0]})")
+        return DeliveryError(f"the mail server deferred the recipients ({codes[0]})")
     if isinstance(error, smtplib.SMTPNotSupportedError):
-        return ChannelBroken("the mail server does not support what the settings ask for")
+        return ChannelBroken("the mail server does not support a feature that the settings need")
     code = error.smtp_code if isinstance(error, smtplib.SMTPResponseException) else 0
     if isinstance(error, smtplib.SMTPAuthenticationError | smtplib.SMTPSenderRefused) and code >= 500:
         return ChannelBroken(f"the mail server refused the login or the sender ({code})")

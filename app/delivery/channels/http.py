@@ -1,7 +1,7 @@
-"""One HTTP request to a service that is not ours: bounded, without redirects, and never to a private address.
+"""HTTP requests to external services: bounded, without redirects, and never to a private address.
 
-urllib3 without requests on top: the environment's proxy, a redirect or a cookie has no business here, and the address
-has to be checked when it is connected to, not when it is looked up.
+Uses urllib3 without requests: the environment's proxy, redirects and cookies must not apply, and the address must be
+checked when it is connected to, not when it is resolved.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from app.errors import InvalidInput
 from app.util.network import POOLS, InTime, trusted
 
 MAX_BYTES = 64 * 1024
-"""Of an answer; the rest is of no interest."""
+"""Of a response; the rest is not read."""
 
 MAX_PAUSE_S = 3600.0
 DEFAULT_PAUSE_S = 5.0
@@ -50,10 +50,10 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (ReadTimeoutError, "no answer in time"),
     (SSLError, "TLS failed"),
 )
-"""The narrower ones first: some are kinds of others."""
+"""The narrower ones first: some are subclasses of others."""
 
 _HIDING = [ipaddress.ip_network(text) for text in ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96")]
-"""Networks of IPv6 whose last 32 bits are an address of IPv4."""
+"""IPv6 networks whose last 32 bits are an IPv4 address."""
 
 _ISATAP = (0x0000_5EFE, 0x0200_5EFE)
 
@@ -69,16 +69,16 @@ _SPECIAL = [
         "fec0::/10",
     )
 ]
-"""Networks for special purposes (IANA's registries), which not every version of Python knows."""
+"""Special-purpose networks (IANA's registries) that not every version of Python knows."""
 
 
 class PrivateAddress(Exception):
-    """A connection to an address that is not on the public internet was asked for, and refused."""
+    """A connection to an address that is not on the public internet was refused."""
 
 
 class HttpReply(NamedTuple):
-    """`said`: what the service says of a refusal, without anything of the URL, which is a secret. `is_relayed`: it came
-    through a proxy without TLS, and may be the proxy's own.
+    """A response. `said`: the service's reason for a refusal, without any part of the URL, which is a secret.
+    `is_relayed`: it came through a proxy without TLS, and may be the proxy's own.
     """
 
     status: int
@@ -88,7 +88,7 @@ class HttpReply(NamedTuple):
     is_relayed: bool = False
 
     def json(self) -> dict[str, Any]:
-        """The body as an object; empty where it is none."""
+        """The body as an object; empty if it is not one."""
         try:
             value = orjson.loads(self.body)
         except ValueError:
@@ -104,7 +104,7 @@ class Http:
     ) -> None:
         """`proxy`: the URL of an HTTP proxy that connects to the host, and resolves its name.
 
-        Raises `InvalidInput` where `url` is no address that may be sent to; the text does not show it.
+        Raises `InvalidInput` if requests to `url` are not allowed; the text does not show it.
         """
         check_url(url, allow_private=allow_private)
         self._url = url
@@ -123,7 +123,7 @@ class Http:
         self.target = hashlib.sha256(url.encode()).hexdigest()[:12]
 
     def post(self, body: bytes, headers: Mapping[str, str], path: str = "") -> HttpReply:
-        """The service's answer, whatever its status, within the time-out. Raises `DeliveryError`, `ChannelBroken`."""
+        """The service's response, with any status, within the time-out. Raises `DeliveryError`, `ChannelBroken`."""
         deadline = time.monotonic() + self._timeout_s
         try:
             response = self._manager.request(
@@ -135,7 +135,7 @@ class Http:
                 )
                 return reply._replace(said=self._without_secrets(_said(reply))[:MAX_SAID])
             finally:
-                response.close()  # and its connection, unless it was read to its end: another answer would begin there
+                response.close()  # and its connection unless read to its end: the next response would begin there
         except PrivateAddress as error:
             raise ChannelBroken(str(error)) from None
         except UnicodeError:
@@ -149,7 +149,7 @@ class Http:
             raise DeliveryError(reason) from None
 
     def _without_secrets(self, text: str) -> str:
-        """`text` without any piece of the URL, in whatever case and quoting, that is neither short nor a usual word."""
+        """`text` without any part of the URL, in any case and quoting, that is neither short nor a usual word."""
         parts = [part for part in re.split(r"[/?&=:#]+", self._url) if part.lower() not in USUAL_WORDS]
         secrets = {_lower(spelled) for part in parts for spelled in (part, unquote(part))}
         pieces = {part[i : i + MIN_SECRET] for part in secrets for i in range(len(part) - MIN_SECRET + 1)}
@@ -159,7 +159,7 @@ class Http:
 
 
 def check_proxy(url: str) -> None:
-    """Raises `InvalidInput`, without showing `url`, where it is no HTTP proxy's."""
+    """Raise `InvalidInput`, without showing `url`, if it is not an HTTP proxy's."""
     try:
         parts = urlsplit(url)
         is_right = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
@@ -185,34 +185,34 @@ def _login(proxy: str) -> str | None:
 
 
 def _of_proxy(status: int) -> str:
-    return f"{PROXY} answered {status}" + (": it wants a login, or another one" if status == 407 else "")
+    return f"{PROXY} answered {status}" + (": it needs a login, or another one" if status == 407 else "")
 
 
 MIN_SECRET = 6
-"""Characters of a URL, one behind the other, that are taken out of what a service says."""
+"""Consecutive characters of a URL that are removed from a service's text."""
 
 USUAL_WORDS = frozenset(("message", "messages", "services", "webhook", "webhooks"))
-"""Of URLs and of what services say: no secrets."""
+"""Common in URLs and services' texts: not secrets."""
 
 MAX_SAID = 200
 
 
 def _lower(text: str) -> str:
-    """`text` in lower case, each character still where it was."""
+    """`text` in lower case, each character at the same position."""
     return "".join(c.lower()[0] for c in text)
 
 
 def _said(reply: HttpReply) -> str:
-    """What the service says of a refusal, in its own words, on one line."""
+    """The service's own reason for a refusal, on one line."""
     said = reply.json()
     words = next((said[name] for name in ("description", "message", "error") if isinstance(said.get(name), str)), "")
     return "".join(c if c.isprintable() else " " for c in words[: 2 * MAX_SAID])
 
 
 def _body(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-    """The beginning of the body: what of it can be read by `deadline` (monotonic).
+    """The beginning of the body, as far as it can be read by `deadline` (monotonic).
 
-    The status has said already what became of the message: whatever the body is, it is not sent again because of it.
+    The status alone decides the outcome: no problem with the body causes the message to be sent again.
     """
     body = bytearray()
     with suppress(HTTPError, OSError):
@@ -224,7 +224,7 @@ def _body(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
 
 
 def check(reply: HttpReply) -> None:
-    """Raises what an answer means that is no success."""
+    """Raise the error for a response that is not a success."""
     status = reply.status
     if status == 407:
         raise DeliveryError(_of_proxy(status))
@@ -243,7 +243,7 @@ def check(reply: HttpReply) -> None:
 
 
 def pause_of(reply: HttpReply) -> float:
-    """Seconds that the service asks to wait: in a header, or in the body, as Discord and Telegram say it."""
+    """Seconds of pause that the service requires: in a header, or in the body (Discord, Telegram)."""
     said = reply.json()
     parameters = said.get("parameters")
     inside = parameters.get("retry_after") if isinstance(parameters, dict) else None
@@ -254,9 +254,9 @@ def pause_of(reply: HttpReply) -> float:
 
 
 def seconds_of(value: object) -> float | None:
-    """The pause that `value` asks for, at most `MAX_PAUSE_S`; None if it asks for none.
+    """The pause in `value`, at most `MAX_PAUSE_S`; None if it is not one.
 
-    More than that is taken for milliseconds, as some services have it.
+    More than that counts as milliseconds, which some services send.
     """
     try:
         seconds = float(value)  # type: ignore[arg-type]
@@ -268,12 +268,12 @@ def seconds_of(value: object) -> float | None:
 
 
 def check_url(url: str, *, allow_private: bool) -> None:
-    """Raises `InvalidInput`, without showing `url`, where it cannot be sent to."""
+    """Raise `InvalidInput`, without showing `url`, if requests to it are not allowed."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise InvalidInput("it is no URL") from None
+        raise InvalidInput("it is not a URL") from None
     if parts.scheme not in ("http", "https") or not host:
         raise InvalidInput("it must be a URL that starts with https:// (or http://)")
     if parts.username or parts.password:
@@ -283,7 +283,7 @@ def check_url(url: str, *, allow_private: bool) -> None:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the public internet, also where another one is hidden in it."""
+    """Whether an IP address, or the address embedded in it, is on the public internet."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
@@ -302,7 +302,7 @@ def _is_private_literal(host: str) -> bool:
 
 
 class _Public(InTime):
-    """A connection whose socket only ever leads to a public address: the address checked is the one connected to."""
+    """A connection to public addresses only: the address checked is the one connected to."""
 
     def check(self, address: str) -> None:
         if not is_public(address):
@@ -318,7 +318,7 @@ class _Public(InTime):
 
 
 class _NotPublic(OSError):
-    """An address that is passed over: another one of the host may be public."""
+    """An address that is skipped: another one of the host may be public."""
 
 
 class _PublicHttp(_Public, HTTPConnection):

@@ -1,4 +1,4 @@
-"""The log as a channel: one line a message."""
+"""The log as a channel: one line per message."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class TelegramChannel(Channel):
     def _say(self, text: str, chart_of: bytes | None) -> float:
         reply = self._post(text, chart_of)
         if reply.status == 400 and (chat := moved_to(reply)):
-            log.warning("the Telegram group %s is %s now: put that into the alerts file", self._chat, chat)
+            log.warning("the Telegram group %s has become %s: change it in the alerts file", self._chat, chat)
             self._chat = chat
             reply = self._post(text, chart_of)
         if reply.status == 400 and "chat not found" in str(reply.json().get("description", "")):
@@ -61,7 +61,7 @@ class TelegramChannel(Channel):
 
 
 def moved_to(reply: HttpReply) -> str | None:
-    """The chat that a group has become: Telegram makes a large one a supergroup, with another id."""
+    """The new chat of a group: Telegram makes a large one a supergroup, with another id."""
     parameters = reply.json().get("parameters")
     chat = parameters.get("migrate_to_chat_id") if isinstance(parameters, dict) else None
     return str(chat) if isinstance(chat, int) else None

@@ -34,7 +34,7 @@ class WebhookChannel(Channel):
         return 0
 
     def headers(self, identity: str, body: bytes, now_s: int) -> dict[str, str]:
-        """The signature covers the time, so that a receiver can refuse what is old."""
+        """The signature covers the time, so that a receiver can refuse old messages."""
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "candlewick",

@@ -144,7 +144,6 @@ class StreamConnection:
             self._attempts_failed += 1
             log.warning("connection %s could not open: %s", self._session.connection, reason)
             return 0
-        log.info("connection %s closed: %s", self._session.connection, reason)
         with self._lock:
             events = self._session.closed(local_ms, reason)
         self._emit(events)
