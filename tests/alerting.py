@@ -1,4 +1,4 @@
-"""Alerts without a market, and an HTTP server that answers as it is told."""
+"""Alerts without a market, and an HTTP server with programmed responses."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def raise_alerts(
     series: Series = SERIES,
     revision: int = 1,
 ) -> list[str]:
-    """Store alerts of one bar each; their identities. Those of the same bars that are not among them are withdrawn."""
+    """Store alerts of one bar each and return their ids. Other alerts of the same bars are withdrawn."""
     numbers = list(numbers)
     facts = [fact(n, series) for n in numbers]
     alerts = [Alert(f["id"], f["start"], "-150 down", channels, f) for f in facts]
@@ -90,15 +90,15 @@ OK: Answer = (200, {}, b"{}")
 
 
 class Torn(NamedTuple):
-    """These bytes instead of an answer, then the end of the connection. A head of 2xx among them has been said."""
+    """Send these bytes and close the connection. A 2xx status line among them counts as accepted."""
 
     data: bytes
 
 
 class Service:
-    """What it was sent, and how it answers: `answer` gets the number of the request, from 0.
+    """The requests that it received, and the responses that it sends: `answer` gets the number of the request, from 0.
 
-    `accepted`: the ids of what it answered with 2xx; `accepted_s`: when (monotonic), one for each.
+    `accepted`: the ids that it answered with 2xx; `accepted_s`: when (monotonic), one for each.
     """
 
     def __init__(self, answer: Callable[[int], Answer | Torn]) -> None:
@@ -121,7 +121,7 @@ class Service:
         return answer
 
     def copies(self) -> list[tuple[str, float, float]]:
-        """Messages that were accepted again: the id, when they were before, and when they were then."""
+        """Messages accepted more than once: the id, the time of the previous delivery, and of this one."""
         last_s: dict[str, float] = {}
         again = []
         with self._lock:
@@ -152,7 +152,7 @@ def service(answer: Callable[[int], Answer | Torn] = lambda _: OK) -> Iterator[S
         def do_POST(self) -> None:
             length = int(self.headers["Content-Length"])
             body = self.rfile.read(length)
-            if len(body) < length:  # whoever asked was killed in the middle
+            if len(body) < length:  # the client was killed while it sent
                 return
             answer = state.take(self.path, dict(self.headers), body)
             if isinstance(answer, Torn):
@@ -167,7 +167,7 @@ def service(answer: Callable[[int], Answer | Torn] = lambda _: OK) -> Iterator[S
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)
-            except OSError:  # whoever asked has gone
+            except OSError:  # the client has gone
                 self.close_connection = True
 
         def log_message(self, *_: object) -> None:
@@ -177,7 +177,7 @@ def service(answer: Callable[[int], Answer | Torn] = lambda _: OK) -> Iterator[S
         daemon_threads = True
 
         def handle_error(self, *_: object) -> None:
-            """Somebody who was killed leaves a broken connection: that is what some tests are about."""
+            """Ignore broken connections: some tests kill the client."""
 
     with serving(Server(("127.0.0.1", 0), Handler)) as state.port:
         yield state

@@ -1,13 +1,13 @@
-"""The alert rules in plain Python over a whole history, written from their description and from nothing of the project.
+"""The alert rules in plain Python over a whole history, written from their description without project code.
 
 Levels: downward below zero and upward above it; of several crossed at once only the furthest. Reversal: previous and
 current value beyond ±150 on one side and the histogram above 5 % of the value (oversold) or below −3 % (overbought),
-once a visit of the zone. Stages: a bar has another one than the bar before. Prices: the close crosses one.
-Nothing is repeated within three bars.
+once per visit of the zone. Stages: a bar differs from the bar before. Prices: the close crosses one. No event repeats
+within three bars.
 
-A value rests on the newest 500 candles up to its bar, empty ones included, of which none is missing; behind a gap
-everything begins anew. The first 59 have none. A bar without a value is passed over. A bar that is provisional, or
-whose bar before is, is not judged.
+A value rests on the newest 500 candles up to its bar, including empty ones, without a gap. History restarts behind a
+gap: the first 59 bars have no value. A bar without a value is skipped. A bar is not judged if it or the bar before is
+provisional.
 """
 
 from __future__ import annotations
@@ -93,11 +93,11 @@ def expected_alerts(product: str, rows: Sequence[Row], step: int, after: int) ->
     alerts: list[Expected] = []
     for run in runs_of(rows, step):
         if all(row.traded for row in run):
-            told = tell(product, run, step, Values.of(run))  # what is older than 500 candles has faded
-        else:  # an average of few true ranges changes with each candle that a window loses
-            told = [alert for end in range(1, len(run) + 1) for alert in newest(product, run, end, step, after)]
+            found = all_alerts(product, run, step, Values.of(run))  # no influence beyond 500 candles
+        else:  # an average of few true ranges changes with each candle that leaves the window
+            found = [alert for end in range(1, len(run) + 1) for alert in newest(product, run, end, step, after)]
         judged = set(judged_bars(run))
-        alerts += [alert for alert in told if alert.start > after and alert.start in judged]
+        alerts += [alert for alert in found if alert.start > after and alert.start in judged]
     return alerts
 
 
@@ -109,11 +109,11 @@ def newest(product: str, run: Sequence[Row], end: int, step: int, after: int) ->
     values = Values.of(window)
     if not events(product, window, step, values, len(window) - 1):
         return []
-    return [alert for alert in tell(product, window, step, values) if alert.start == window[-1].start]
+    return [alert for alert in all_alerts(product, window, step, values) if alert.start == window[-1].start]
 
 
 def runs_of(rows: Sequence[Row], step: int) -> list[list[Row]]:
-    """`rows` between their gaps."""
+    """`rows` split at their gaps."""
     runs: list[list[Row]] = []
     for row in rows:
         if runs and row.start == runs[-1][-1].start + step:
@@ -124,12 +124,12 @@ def runs_of(rows: Sequence[Row], step: int) -> list[list[Row]]:
 
 
 def judged_bars(run: Sequence[Row]) -> list[int]:
-    """The bars of a run without gaps that are final enough."""
+    """Bars of a run without gaps, unless they or the bar before are provisional."""
     return [row.start for i, row in enumerate(run) if not any(r.provisional for r in run[max(0, i - 1) : i + 1])]
 
 
 class Values(NamedTuple):
-    """What rows without gaps show, bar by bar; None if there is nothing."""
+    """The values of rows without gaps, bar by bar; None if there is none."""
 
     macdv: list[float | None]
     histogram: list[float | None]
@@ -147,27 +147,27 @@ class Values(NamedTuple):
         return next((b for b in range(i - 1, -1, -1) if self.macdv[b] is not None), None)
 
 
-def tell(product: str, rows: Sequence[Row], step: int, values: Values) -> list[Expected]:
+def all_alerts(product: str, rows: Sequence[Row], step: int, values: Values) -> list[Expected]:
     """Every alert of rows without gaps."""
     last_of: dict[str, int] = {}
-    alerts, zone, said_of_zone = [], "", False
+    alerts, zone, is_zone_reported = [], "", False
     for i, row in enumerate(rows):
         value = values.macdv[i]
         if value is not None and zone_of(value) != zone:
-            zone, said_of_zone = zone_of(value), False
+            zone, is_zone_reported = zone_of(value), False
         for rule, what in events(product, rows, step, values, i):
             is_repeated = row.start - last_of.get(f"{rule} {what}", -(10**9)) < COOLDOWN * step
-            if is_repeated or (rule == "reversals" and said_of_zone):
+            if is_repeated or (rule == "reversals" and is_zone_reported):
                 continue
             last_of[f"{rule} {what}"] = row.start
-            said_of_zone = said_of_zone or rule == "reversals"
+            is_zone_reported = is_zone_reported or rule == "reversals"
             histogram = None if value is None else values.histogram[i]
             alerts.append(Expected(rule, row.start, what, row.close, value, histogram))
     return alerts
 
 
 def events(product: str, rows: Sequence[Row], step: int, values: Values, i: int) -> list[tuple[str, str]]:
-    """What one bar shows, whether it is a repetition or not."""
+    """The events of one bar, repetitions included."""
     found = []
     if i and product == "ETH-BTC":
         found += crossed("eth", PRICES, rows[i - 1].close, rows[i].close, anyway=True)
@@ -185,12 +185,12 @@ def events(product: str, rows: Sequence[Row], step: int, values: Values, i: int)
 
 
 def zone_of(value: float | None) -> str:
-    """Beyond ±150, or empty."""
+    """The zone beyond ±150, or ""."""
     return "" if value is None or abs(value) <= 150 else "oversold" if value < 0 else "overbought"
 
 
 def turns(before: float, value: float, histogram: float | None) -> bool:
-    """Whether a value that is in a zone, as the one before it, turns back."""
+    """Whether the value turns back inside a zone in which the value before also was."""
     if histogram is None or not zone_of(value) or zone_of(before) != zone_of(value):
         return False
     return histogram > 0.05 * -value if value < 0 else histogram < -0.03 * value
@@ -205,7 +205,7 @@ def crossed(
 
 
 def reference_stages(macdv: Sequence[float | None], signal: Sequence[float | None]) -> list[str | None]:
-    """The stage of each bar, after the table of StockCharts."""
+    """The stage of each bar, by the table of StockCharts."""
     stages: list[str | None] = []
     calm = 0
     for value, line in zip(macdv, signal, strict=True):

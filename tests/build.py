@@ -49,7 +49,7 @@ def records(
 
 
 def empty(start_s: int, close: float, state: CandleState = CandleState.CONFIRMED, observed_ms: int = 1) -> Records:
-    """One proven empty bucket."""
+    """One confirmed empty bucket."""
     made = np.zeros(1, RECORD)
     made["start_s"], made["flags"], made["observed_ms"] = start_s, state | EMPTY, observed_ms
     for price in ("open", "high", "low", "close"):

@@ -18,29 +18,29 @@ from tests.faults.world import World
 from tests.support import Process, free_port
 
 MUTANTS = (Phase.explicit, Phase.generate)
-"""That an example fails is enough to see a mutant: no smaller one is looked for."""
+"""Mutants need only a failing example: no shrinking."""
 
-gc.disable()  # until all is imported: collections would find nothing, and take a fifth of that time
-settings.register_profile("tests", deadline=None)  # how long something takes is measured in benchmarks
+gc.disable()  # until all is imported: collections would free nothing and take a fifth of the time
+settings.register_profile("tests", deadline=None)  # durations are measured in benchmarks
 settings.load_profile("tests")
 settings.register_profile("fuzz", max_examples=1_000, deadline=None)
 settings.register_profile("mutants", deadline=None, derandomize=True, database=None, phases=MUTANTS)
 
-for _name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):  # what a test talks to is on this machine
+for _name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):  # tests connect to this machine only
     for _spelled in (_name, _name.upper()):
         os.environ.pop(_spelled, None)
 
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A real server for the whole run. Tests take `redis_url` or `redis_client`, which find it empty."""
+    """One server for the whole run. Use `redis_url` or `redis_client`: they empty it first."""
     with RedisServer(tmp_path_factory.mktemp("redis"), free_port()) as server:
         yield server
 
 
 @pytest.fixture
 def redis_client(redis_server: RedisServer) -> Iterator[redis.Redis]:
-    """A client of an empty database; answers are bytes."""
+    """A client of an empty database; responses are bytes."""
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
         yield client
@@ -57,9 +57,9 @@ def redis_url(redis_client: redis.Redis, redis_server: RedisServer) -> str:
 def processes(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Process]]:
-    """Starts real processes: `processes([command, …], env={…})`. All of them are gone after the test.
+    """Starts real processes: `processes([command, …], env={…})`. All of them are ended after the test.
 
-    When the test fails, the end of each one's output is in its report.
+    If the test fails, the end of each output is added to its report.
     """
     folder = tmp_path_factory.mktemp("processes")
     started: list[Process] = []
@@ -80,7 +80,7 @@ def processes(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Tells the fixtures whether the test failed; its report has what the processes said that tests share."""
+    """Marks the test as failed for the fixtures; adds the logs of shared processes to its report."""
     report = yield
     if report.when == "call":
         item.failed = report.failed  # type: ignore[attr-defined]
@@ -91,18 +91,18 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 WAITING = 5
-"""Tests at a time for each core: most of their time they wait for a condition."""
+"""Tests in parallel per core: they mostly wait for a condition."""
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """How many processes run tests."""
+    """The number of processes that run tests."""
     return WAITING * (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files begin first, or one of them would be alone at the end.
+    """Start the longest files first, so that none runs alone at the end.
 
-    Behind a file of a test or two comes a short one: a process is given its next file at the last two tests of one.
+    A short file follows one of one or two tests: a process receives its next file at the last two tests of one.
     """
     by_file: dict[Path, list[pytest.Item]] = {}
     for item in items:
@@ -122,6 +122,6 @@ def _minutes(file: list[pytest.Item]) -> float:
 
 
 def pytest_collection_finish() -> None:
-    """What was imported stays: every full garbage collection would look through it."""
+    """Freeze the imported objects: otherwise every full garbage collection scans them."""
     gc.freeze()
     gc.enable()

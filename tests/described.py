@@ -1,4 +1,4 @@
-"""The API as it describes itself; made once for all tests of a process, for it takes a moment."""
+"""The OpenAPI description, made once per test process because it takes a moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The local exchange in a process of its own, as a test sees it: its truth, its listing, its ledger, its faults."""
+"""A test's handle on the local exchange in a process of its own: truth, listing, ledger, faults."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import requests
 from app.market.timeframes import Timeframe
 
 CHANGES_TRUTH = ("revise", "list_product", "delist_product")
-"""Faults that change what was true before."""
+"""Faults that change past candles or the listing."""
 
 
 class Bar(NamedTuple):
-    """What can be true of a bucket: prices, volume, and whether there were trades."""
+    """The true content of a bucket: prices, volume, and whether there were trades."""
 
     open: float
     high: float
@@ -24,7 +24,7 @@ class Bar(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """The buckets with trades, by their starts, of all that start from `first_s` to `last_s`."""
+    """The buckets with trades, by start, from `first_s` to `last_s`."""
 
     first_s: int
     last_s: int
@@ -32,7 +32,7 @@ class Truth(NamedTuple):
 
 
 class Exchange:
-    """Asked for its truth and told its faults over HTTP, outside of its limits and its ledger."""
+    """Client for truth and faults over HTTP; neither limited nor recorded in the ledger."""
 
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self.port = port
@@ -46,7 +46,7 @@ class Exchange:
         return answer.json()
 
     def inject(self, fault: str, **params: object) -> None:
-        """Switch a fault on; see docs/local-exchange.md for their names."""
+        """Switch a fault on; docs/local-exchange.md lists the names."""
         answer = requests.post(f"{self.rest_url}/local/faults", json={"fault": fault, **params}, timeout=30)
         assert answer.ok, answer.text
         if fault in CHANGES_TRUTH:
@@ -57,7 +57,7 @@ class Exchange:
         requests.delete(f"{self.rest_url}/local/faults", timeout=30).raise_for_status()
 
     def jump(self, seconds: float) -> None:
-        """Set its clock forward, or back."""
+        """Move its clock forward or back."""
         body = {"jump_ms": int(seconds * 1000)}
         requests.post(f"{self.rest_url}/local/clock", json=body, timeout=30).raise_for_status()
         self._known.clear()
@@ -70,18 +70,18 @@ class Exchange:
         return [r for r in self.get("/local/ledger")["requests"] if r["path"].endswith("/candles")]
 
     def listing(self) -> list[dict[str, Any]]:
-        """Every product as the exchange lists it now."""
+        """Every product in the listing of the exchange now."""
         rows: list[dict[str, Any]] = self.get("/local/products")["products"]
         return rows
 
     def streamed(self) -> set[str]:
-        """The products whose candles somebody is subscribed to."""
+        """The products with a subscription to candles."""
         return {product for one in self.get("/local/streams")["streams"] for product in one.get("candles", ())}
 
     def truth(self, product: str, timeframe: Timeframe, first_s: int, last_s: int) -> dict[int, Bar]:
-        """Every bucket that is over and had trades, by its start, of those that start from `first_s` to `last_s`.
+        """Every finished bucket with trades, by start, from `first_s` to `last_s`.
 
-        What was over stays true until somebody revises it, so that only what came since is requested.
+        Finished buckets only change by a revision, so only newer ones are requested.
         """
         last_s = min(last_s, timeframe.last_over(self.now_s()))
         known = self._known.get((product, timeframe))

@@ -1,4 +1,4 @@
-"""A small installation in a real Redis, on an exchange whose clock is years away from the machine's."""
+"""A small installation in a real Redis, on an exchange whose clock is years behind the machine's."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def settings(redis_url: str) -> Settings:
 
 
 def walk(last_s: int, count: int, step: int, *, seed: int = 1) -> Records:
-    """`count` confirmed candles up to the bucket `last_s`: a random walk in which every ninth had no trades."""
+    """`count` confirmed candles up to the bucket `last_s`: a random walk with every ninth candle empty."""
     random = np.random.default_rng(seed)
     records = np.zeros(count, RECORD)
     close = np.round(100 * np.exp(np.cumsum(random.normal(0, 0.01, count))), 4)
@@ -59,28 +59,28 @@ def forming(start_s: int) -> Records:
 
 
 def fill(context: Context, *, bars: int = 600, late: int = 0) -> dict[Series, Records]:
-    """Three products, one of them an alias, with `bars` candles each up to the last closed bucket but `late`.
+    """Three products, one of them an alias, with `bars` candles each up to the last closed bucket minus `late`.
 
-    A fourth one is refused by the exchange. Returns the closed candles of each series.
+    A fourth product is refused by the exchange. Returns the closed candles of each series.
     """
     wanted, is_empty = (context.settings.series_capacity, bars, late), not context.redis.dbsize()
     if is_empty and wanted in _kept:
         held, dumped = _kept[wanted]
         with context.redis.pipeline(transaction=False) as pipeline:
             for name, value in dumped.items():
-                pipeline.restore(name, 0, value, replace=True)  # a server of another test may still tell of itself
+                pipeline.restore(name, 0, value, replace=True)  # a server of another test may still write its status
             pipeline.execute()
     else:
         held = _written(context, bars, late)
         if is_empty:
             names = context.redis.keys()
             _kept[wanted] = held, {name: context.redis.dump(name) for name in names}
-    hear(context)
+    publish_feed(context)
     return {series: records.copy() for series, records in held.items()}
 
 
 _kept: dict[tuple[int, int, int], tuple[dict[Series, Records], dict[bytes, bytes]]] = {}
-"""What was filled into an empty Redis before: to write and compute it anew takes ten times as long."""
+"""Data written to an empty Redis before: writing and computing them takes ten times as long."""
 
 
 def _written(context: Context, bars: int, late: int) -> dict[Series, Records]:
@@ -105,14 +105,14 @@ def _written(context: Context, bars: int, late: int) -> dict[Series, Records]:
 
 
 def compute(context: Context, held: dict[Series, Records]) -> None:
-    """What a worker does after every close; one timeframe at a time, because the walks are not sums of each other."""
+    """Compute as workers do after a close; one timeframe at a time, because the walks are not sums of each other."""
     for timeframe in TIMEFRAMES:
         newest = {s: int(records["start_s"][-1]) for s, records in held.items() if s.timeframe is timeframe}
         changed = [ChangedRange(s.product, timeframe, start_s, start_s) for s, start_s in newest.items()]
         Computer(context.candles, context.indicators, "coinbase", (timeframe,)).update(changed, NOW_S)
 
 
-def hear(context: Context, exchange_ms: int = NOW_S * 1000) -> None:
-    """What an ingest process tells four times a second."""
+def publish_feed(context: Context, exchange_ms: int = NOW_S * 1000) -> None:
+    """Store what an ingest process publishes four times per second."""
     context.clock.set(exchange_ms)
     HealthCache(context.redis, "coinbase").store([CONNECTION], dropped=0)

@@ -1,7 +1,7 @@
-"""MACD-V bar by bar in plain Python, written from its definition and from nothing of the project.
+"""MACD-V bar by bar in plain Python, written from its definition without project code.
 
 Source: Alex Spiroglou, "MACD-V: Volatility Normalised Momentum" (2022). An average true range of less than 1e-10 of the
-close is what rounding leaves of one that was zero long ago: the quotient has no value then.
+close is a rounding residue of one that was zero long ago: the quotient then has no value.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def ema(values: Sequence[float | None], n: int) -> Column:
 
 
 def atr(high: Sequence[float], low: Sequence[float], close: Sequence[float], traded: Sequence[bool]) -> Column:
-    """Wilder's, over bars with trades; bars without carry it."""
+    """Wilder's, over bars with trades; bars without trades carry it."""
     out: Column = []
     seed: list[float] = []
     last: float | None = None
@@ -50,7 +50,7 @@ def atr(high: Sequence[float], low: Sequence[float], close: Sequence[float], tra
 def reference_macdv(
     high: Sequence[float], low: Sequence[float], close: Sequence[float], traded: Sequence[bool]
 ) -> dict[str, Column]:
-    """Columns fast_ema, slow_ema, atr, macdv, signal, histogram; None where a value does not exist."""
+    """Columns fast_ema, slow_ema, atr, macdv, signal, histogram; None if a value does not exist."""
     fast, slow, ranges = ema(close, 12), ema(close, 26), atr(high, low, close, traded)
     macdv: Column = [
         100 * (f - s) / r if f is not None and s is not None and r and r / price >= 1e-10 else None

@@ -1,8 +1,8 @@
-"""The judge of whole-system tests: what the cache should hold, from the exchange and the configuration alone.
+"""The judge of whole-system tests: the expected content of the cache, from the exchange and the configuration alone.
 
-The truth begins with the oldest bucket that the exchange has and that a ring can hold; the products are those that the
-configuration means at the exchange now. Of the system only candles and indicators are read: nothing that it says of
-itself (origins, followed products, what it takes for complete) decides what is looked at.
+The truth begins with the oldest bucket that the exchange has and a ring can hold; the products are those that the
+configuration means at the exchange now. Only candles and indicators of the system are read: its own records (origins,
+followed products, completeness) do not decide which buckets are judged.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ __all__ = [
 ]  # fmt: skip
 
 Products: TypeAlias = Mapping[str, str]
-"""Products, each with the one whose trades feed it: itself, unless it is an alias."""
+"""Each product with the one whose trades feed it: itself, unless it is an alias."""
 
 TAIL_S = 900
-"""Exchange seconds in which buckets without trades are found to be so, once the next trade after them has settled."""
+"""Exchange seconds within which buckets are found to be empty, once the next trade after them has settled."""
 
 MISSING_SHOWN = 3
-"""Missing buckets of a series that are shown one by one."""
+"""Missing buckets of a series that are listed one by one."""
 
 
 def products_meant(selection: Sequence[str], listing: Iterable[Mapping[str, Any]]) -> Products:
     """The products that `selection` (the setting PRODUCTS) means.
 
-    `all:USD`: every spot product quoted in USD that is online and may be traded, without aliases; `top:25:USD`: the 25
-    of them with the largest volume of 24 hours in USD. A product that is named is meant if it is listed and may be
-    traded, as an alias (BTC-USDC) too.
+    `all:USD`: every spot product quoted in USD that is online and tradable, without aliases; `top:25:USD`: the 25 of
+    them with the largest volume of 24 hours in USD. A named product is meant if it is listed and tradable, also an
+    alias (BTC-USDC).
     """
     rows = {row["product_id"]: row for row in listing if _is_tradable(row)}
     ranked = sorted(rows.values(), key=lambda r: (-float(r["approximate_quote_24h_volume"] or 0), r["product_id"]))
@@ -80,7 +80,7 @@ def expected(truth: Mapping[int, Bar], first_s: int, last_s: int, step: int) -> 
 
 
 def held(view: View) -> dict[int, Bar]:
-    """What the cache holds: closed and confirmed candles."""
+    """Closed and confirmed candles of the cache."""
     return {
         start: Bar(*values, not flags & EMPTY)
         for start, flags, _, *values in view.records.tolist()
@@ -89,9 +89,9 @@ def held(view: View) -> dict[int, Bar]:
 
 
 class Ring:
-    """What a ring of `timeframe` can hold at `now_s`: all but two of its slots, up to the newest bucket that is over.
+    """The range of a ring of `timeframe` at `now_s`: all but two of its slots, up to the newest bucket that is over.
 
-    The slot of the open bucket is that of the oldest, and one more is left for a clock that runs ahead.
+    The open bucket has the slot of the oldest, and one more is left for a clock that runs ahead.
     """
 
     def __init__(self, system: System, timeframe: Timeframe, now_s: float) -> None:
@@ -109,12 +109,11 @@ def wrong_candles(
     *,
     unbroken_s: float = float("inf"),
 ) -> Iterator[str]:
-    """Every bucket that had settled at `now_s` and in which the cache differs from the truth, with both sides.
+    """Differences of the cache from the truth in every bucket that had settled at `now_s`, with both sides.
 
-    A bucket with trades must be there. One without trades may be missing before the first trade that a ring can hold,
-    and after the last trade that the exchange has, unless it began at `unbroken_s` or later: from then on a stream was
-    there to see that nobody traded. A series is looked at when its turn comes: if the first problem is enough, only
-    this one is looked for.
+    A bucket with trades must be there. An empty bucket may be missing before the first trade that a ring can hold, and
+    after the last trade that the exchange has, unless it began at `unbroken_s` or later: from then on a stream was
+    there to report it as empty. Series are judged lazily, so a caller that stops at the first problem judges no more.
     """
     for product, source in products.items():
         for timeframe in timeframes:
@@ -130,7 +129,7 @@ def _wrong_candles_of(
     settled_s = timeframe.last_over(now_s - settings.settling_seconds)
     ring = Ring(system, timeframe, now_s)
     cache = held(system.context.candles.read(series, ring.first_s, settled_s))
-    # Later than the look at the cache: what the ring had to give up meanwhile is not expected.
+    # Read after the cache: buckets that the ring has dropped since are not expected.
     present_s = exchange.now_s()
     first_s = Ring(system, timeframe, present_s).first_s
     truth = exchange.truth(source, timeframe, first_s, ring.last_s)
@@ -146,7 +145,7 @@ def _wrong_candles_of(
 
 
 def differences(truth: Mapping[int, Bar], cache: Mapping[int, Bar]) -> list[str]:
-    """A line for each bucket in which `cache` is not `truth`; the missing ones after the first few are counted."""
+    """One line per bucket in which `cache` differs from `truth`; missing ones after the first few are counted."""
     missing = [start for start in truth if start not in cache]
     lines = [f"{start}: missing; it is {truth[start]}" for start in missing[:MISSING_SHOWN]]
     if len(missing) > MISSING_SHOWN:
@@ -161,8 +160,8 @@ def differences(truth: Mapping[int, Bar], cache: Mapping[int, Bar]) -> list[str]
 def wrong_indicators(
     system: System, exchange: Exchange, products: Products, timeframes: Sequence[Timeframe], now_s: float = 0
 ) -> Iterator[str]:
-    """Every series whose stored indicator is older than `now_s` (now, if not given), or is not what an independent
-    computation makes of the true candles up to the bar that the indicator is of.
+    """Every series whose stored indicator is older than `now_s` (now, if not given), or differs from an independent
+    computation over the true candles up to its bar.
     """
     for product, source in products.items():
         for timeframe in timeframes:
@@ -185,7 +184,7 @@ def _wrong_indicator_of(system: System, exchange: Exchange, series: Series, sour
     elif value.start_s > ring.last_s:
         yield f"{series}: the newest indicator is of {value.start_s}, which is not over"
     elif bars := list(expected(truth, ring.first_s, value.start_s, step).values()):
-        # The newest 500 buckets by the clock: as many candles fewer as it is behind.
+        # The newest 500 buckets by the clock, minus those by which it is behind.
         behind = (ring.last_s - value.start_s) // step + 1
         fewest, rests_on = min(len(bars), WINDOW - behind), value.data["candles"]
         if fewest <= rests_on <= min(len(bars), WINDOW):
@@ -214,7 +213,7 @@ def _wrong_values(series: Series, data: Mapping[str, Any], bars: Sequence[Bar]) 
 
 
 def none(problems: Iterable[str]) -> bool:
-    """True where there are none; else `AssertionError` with the first of them."""
+    """True if there are no problems; else `AssertionError` with the first five."""
     first = list(islice(problems, 5))
     assert not first, "\n".join(first)
     return True
@@ -223,17 +222,17 @@ def none(problems: Iterable[str]) -> bool:
 def assert_true(
     system: System, exchange: Exchange, timeout: float = 30.0, now_s: float = 0, unbroken_s: float = float("inf")
 ) -> None:
-    """Soon, the cache holds the truth up to `now_s` (exchange time; now, if not given), and the indicators follow."""
+    """Wait until the cache holds the truth up to `now_s` (exchange time; default: now) and indicators follow."""
     now_s, timeframes = now_s or exchange.now_s(), system.context.settings.timeframes
     products = followed(system, exchange)
     assert products, "the configuration means no product"
     turns = list(products)
 
-    def each(look: Callable[[Products], Iterator[str]]) -> bool:
+    def each(problems_in: Callable[[Products], Iterator[str]]) -> bool:
         for product in list(turns):
-            problems = list(islice(look({product: products[product]}), 5))
+            problems = list(islice(problems_in({product: products[product]}), 5))
             if problems:
-                turns.insert(0, turns.pop(turns.index(product)))  # the next look begins where it ends anyway
+                turns.insert(0, turns.pop(turns.index(product)))  # start the next round with this one
                 raise AssertionError("\n".join(problems))
         return True
 

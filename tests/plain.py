@@ -1,4 +1,4 @@
-"""HTTP without encryption, for servers of this machine: a client reads no certificates, which takes it 30 ms."""
+"""HTTP without encryption, for servers of this machine: reading certificates would take a client 30 ms."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 import httpx
 
 PATIENT_S = 40.0
-"""Until a request is given up, if a test says nothing else: as long as ten times what a busy machine needs."""
+"""Timeout of a request, unless a test sets one: ten times what a busy machine needs."""
 
 Client = partial(httpx.Client, verify=False, timeout=PATIENT_S)
 get = partial(httpx.get, verify=False, timeout=PATIENT_S)

@@ -1,4 +1,4 @@
-"""An HTTP proxy that knows one service: whatever name it is asked for, it leads there."""
+"""An HTTP proxy that connects every requested name to one service."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tests.servers import listening
 
 
 class Proxy:
-    """`asked`: the first lines of what it was asked, with the login that came along. `login`: without it, it says 407.
+    """`requests`: the first lines of the requests, with their logins. `login`: without it, the proxy answers 407.
 
-    `says`: what it says instead of leading anywhere, a byte each `pause_s` seconds.
+    `answer`: sent instead of connecting, one byte each `pause_s` seconds.
     """
 
-    def __init__(self, target: int, login: str = "", says: bytes = b"", pause_s: float = 0.1) -> None:
-        self.target, self.login, self.says, self.pause_s = target, login, says, pause_s
-        self.asked: list[tuple[str, str]] = []
+    def __init__(self, target: int, login: str = "", answer: bytes = b"", pause_s: float = 0.1) -> None:
+        self.target, self.login, self.answer, self.pause_s = target, login, answer, pause_s
+        self.requests: list[tuple[str, str]] = []
         self.port = 0
 
     @property
@@ -33,15 +33,15 @@ class Proxy:
                 return
             head += part
         first, *headers = head.partition(b"\r\n\r\n")[0].decode().split("\r\n")
-        said = {name.lower(): value for name, _, value in (header.partition(": ") for header in headers)}
-        given = said.get("proxy-authorization", "").removeprefix("Basic ")
+        headers_by_name = {name.lower(): value for name, _, value in (header.partition(": ") for header in headers)}
+        given = headers_by_name.get("proxy-authorization", "").removeprefix("Basic ")
         login = base64.b64decode(given).decode()
-        self.asked.append((first, login))
-        for byte in self.says:
+        self.requests.append((first, login))
+        for byte in self.answer:
             client.sendall(bytes([byte]))
             if ended.wait(self.pause_s):
                 return
-        if self.says:
+        if self.answer:
             return
         if login != self.login:
             client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
@@ -65,9 +65,9 @@ def _copy(source: socket.socket, sink: socket.socket) -> None:
 
 
 @contextmanager
-def proxy(target: int, login: str = "", says: bytes = b"", pause_s: float = 0.1) -> Iterator[Proxy]:
+def proxy(target: int, login: str = "", answer: bytes = b"", pause_s: float = 0.1) -> Iterator[Proxy]:
     """A `Proxy` in front of the service on port `target`, until the end of the block."""
-    state, ended = Proxy(target, login, says, pause_s), threading.Event()
+    state, ended = Proxy(target, login, answer, pause_s), threading.Event()
 
     with listening(lambda client: state.handle(client, ended)) as state.port:
         try:

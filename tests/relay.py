@@ -1,4 +1,4 @@
-"""A name that stands for one server after the other: a relay whose target can be changed."""
+"""One name for changing servers: a relay whose target can be changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CHUNK_BYTES = 65_536
 
 
 class Relay:
-    """Connections to `port` go to `target`, a port of this host, at the time at which they are made; and stay there."""
+    """New connections to `port` go to `target`, a port of this host; existing ones stay where they are."""
 
     def __init__(self, target: int) -> None:
         self.target = target
@@ -20,7 +20,7 @@ class Relay:
         self.end: Callable[[], object]
 
     async def serve(self, ready: threading.Event) -> None:
-        """Until `end` is called, from whatever thread."""
+        """Serve until `end` is called, from any thread."""
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         self.end = partial(loop.call_soon_threadsafe, ended.set)
         async with await asyncio.start_server(self._relay, "127.0.0.1", 0) as server:

@@ -1,4 +1,4 @@
-"""Two servers of Redis behind one name, of which the second can take over."""
+"""Two Redis servers behind one name, of which the second can take over."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Pair:
             eventually(self.is_linked)
 
     def is_linked(self) -> bool:
-        """Whether the replica has what the master has, and hears of what comes."""
+        """Whether the replica has the data of the master and receives changes."""
         with Redis.from_url(self.second.url, socket_timeout=5) as client:
             return bool(client.info("replication").get("master_link_status") == "up")
 
     def swap(self) -> None:
-        """The second is the master, the first its replica, and the name means the second; from now on they are called
-        the other way round.
+        """Make the second the master, the first its replica, let the name lead to the second, and swap `first` and
+        `second`.
         """
         with Redis.from_url(self.second.url) as new, Redis.from_url(self.first.url) as old:
             new.replicaof("NO", "ONE")

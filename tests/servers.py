@@ -24,7 +24,7 @@ def serving(server: socketserver.TCPServer) -> Iterator[int]:
 
 @contextmanager
 def listening(handle: Callable[[socket.socket], None]) -> Iterator[int]:
-    """The port of a server that has `handle` speak on each connection, in a thread of its own, until that breaks."""
+    """The port of a server that runs `handle` on each connection, in a thread of its own, until that raises OSError."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:

@@ -1,4 +1,4 @@
-"""A web server that serves from a thread, over real sockets."""
+"""A web server in a thread, over real sockets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support import eventually
 
 @contextmanager
 def serving(context: Context) -> Iterator[tuple[str, WebServer]]:
-    """Its URL, and the server itself. An exception in it fails the test: the loop is its thread's own."""
+    """Its URL, and the server. An exception in it fails the test: the loop belongs to its thread."""
     with listen("127.0.0.1", 0) as listener:
         server = WebServer(context)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))

@@ -1,4 +1,4 @@
-"""The reference values that lie beside the repository; a test that needs them is skipped where they are absent."""
+"""Reference values in a folder beside the repository; tests that need them are skipped if they are missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What many tests share: waiting for a condition, real processes, free ports."""
+"""Shared by many tests: waiting for a condition, real processes, free ports."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 PATIENCE = 8
-"""How many times as long as on a quiet machine a test waits before it fails: others may use the cores too."""
+"""Factor on the timeouts of a quiet machine before a test fails: others may use the cores too."""
 
 
 def eventually(condition: Callable[[], T], timeout: float = 10.0, interval: float = 0.02) -> T:
     """The first true value of `condition`, which a quiet machine reaches within `timeout` seconds.
 
-    An exception in `condition` counts as "not yet". After `PATIENCE` times `timeout`: `AssertionError` that says
-    what was seen last.
+    An exception in `condition` counts as "not yet". Raises `AssertionError` with the last value after `PATIENCE` times
+    `timeout`.
     """
     timeout *= PATIENCE
     until = time.monotonic() + timeout
@@ -50,17 +50,17 @@ def eventually(condition: Callable[[], T], timeout: float = 10.0, interval: floa
 
 
 PORTS = range(10_000, 32_000)
-"""Below those that the system gives to whoever connects, so that none is taken between the look and the use."""
+"""Below the ephemeral ports, so that none is taken between the check and the use."""
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on now, and that was not given before."""
+    """A port of loopback without a listener, not returned before."""
     return next(port for port in _ports(os.getpid()) if _is_free(port))
 
 
 @cache
 def _ports(pid: int) -> Iterator[int]:
-    """Those that process `pid` gives: neighbours in number begin far apart, at golden sections of them."""
+    """The ports of process `pid`: neighbouring pids start far apart, at golden sections of the range."""
     first = pid * 13_597 % len(PORTS)
     return cycle([*PORTS[first:], *PORTS[:first]])
 
@@ -74,7 +74,7 @@ def _is_free(port: int) -> bool:
 
 @contextmanager
 def network_of_machine(*, changes: bool = False) -> Iterator[None]:
-    """Browsers give up what they load when an interface of the machine comes or goes: who `changes` them is alone."""
+    """Browsers abort loading when a network interface of the machine changes: `changes` takes the lock exclusively."""
     with (Path(tempfile.gettempdir()) / "candlewick-tests-network").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX if changes else fcntl.LOCK_SH)
         yield
@@ -82,7 +82,7 @@ def network_of_machine(*, changes: bool = False) -> Iterator[None]:
 
 @contextmanager
 def silent(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
-    """A port at which nobody answers: its queue is full, so the kernel drops what comes."""
+    """A port that never answers: its queue is full, so the kernel drops connections."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server((host, port), backlog=0))
         for _ in range(4):
@@ -102,7 +102,7 @@ class Process:
         self.log = log
         with log.open("ab") as output:
             self._popen = subprocess.Popen(
-                exits_with_parent(self.command),  # it goes too when the tests are killed
+                exits_with_parent(self.command),  # ends with the tests if they are killed
                 cwd=cwd,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
                 stdin=subprocess.DEVNULL,
@@ -118,15 +118,15 @@ class Process:
         return self._popen.poll()
 
     def output(self) -> str:
-        """All that it printed so far."""
+        """All its output so far."""
         return self.log.read_text(errors="replace")
 
     def send(self, signum: int) -> None:
-        """A signal to this process alone."""
+        """Send a signal to this process alone."""
         self._popen.send_signal(signum)
 
     def wait(self, timeout: float = 20.0) -> int:
-        """Its exit code, once it has ended, on a quiet machine within `timeout` seconds.
+        """Wait for its exit code; on a quiet machine it ends within `timeout` seconds.
 
         After `PATIENCE` times as long: `AssertionError` with its output.
         """
@@ -142,7 +142,7 @@ class Process:
         return self.wait(timeout)
 
     def end(self) -> None:
-        """Kill it and all of its session that is left, whatever state they are in."""
+        """Kill it and the rest of its session, in any state."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._popen.wait()

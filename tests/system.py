@@ -17,7 +17,7 @@ PROCFILE = procfile.read(ROOT / "Procfile")
 
 
 class System:
-    """Processes of one installation. `start` gives each a name, `kill` ends one of them without asking."""
+    """Processes of one installation, started by name with `start`."""
 
     def __init__(
         self,
@@ -28,8 +28,8 @@ class System:
         shares: int = 1,
         of_process: Callable[[str], Mapping[str, str]] = lambda _: {},
     ) -> None:
-        """`shares`: how many parts the ingests `ingest`, `ingest2` … cut the products into. `of_process`: what a
-        process of that name has in its environment besides.
+        """`shares`: number of parts into which the ingests `ingest`, `ingest2` … divide the products. `of_process`:
+        more environment for a process of that name.
         """
         self._of_process = of_process
         self._start = start
@@ -47,7 +47,7 @@ class System:
             self.processes[name] = self._start(self.command(name), env={**self.env, **more})
 
     def command(self, name: str) -> list[str]:
-        """What starts `name`: its line of the Procfile."""
+        """The command of `name`: its line of the Procfile."""
         kind = name.rstrip("0123456789")
         line = PROCFILE[kind].replace(f"-n {kind}@", f"-n {name}@")  # or Celery takes two for one
         return ["sh", "-c", f"exec {line}"]
@@ -56,17 +56,17 @@ class System:
         self.start("ingest", "indicators", "backfill", "alerts", "beat")
 
     def knows_every_series(self, products: int) -> bool:
-        """Whether every followed series was asked for once; `AssertionError` that names those that were not."""
+        """Whether every followed series was requested once; `AssertionError` with those that were not."""
         followed = self.context.products.delivered()
         assert len(followed) >= products, f"only {followed} are followed"
         many = [Series("coinbase", p, t) for p in followed for t in self.context.settings.timeframes]
         views = self.context.candles.read_many([(s, 0, 0) for s in many])
         unknown = [str(series) for series, view in zip(many, views, strict=True) if not view.revision]
-        assert not unknown, f"never asked for: {unknown}"
+        assert not unknown, f"never requested: {unknown}"
         return True
 
     def has_started(self, products: int) -> bool:
-        """Whether every followed series was asked for once, and nothing is left to ask at once; says what lacks."""
+        """Whether every followed series was requested once and no request is due; `AssertionError` with the rest."""
         queue = self.context.queue.state()
         assert self.knows_every_series(products)
         assert not queue.ready, queue
@@ -79,7 +79,7 @@ class System:
         return clock.exchange_s if clock else 0.0
 
     def wait_until(self, exchange_s: float, timeout: float = 120.0) -> None:
-        """Until the system's clock has passed `exchange_s`."""
+        """Wait until the system's clock has passed `exchange_s`."""
         eventually(lambda: self.now_s() >= exchange_s, timeout=timeout, interval=0.1)
 
     def logs(self, names: Iterable[str] | None = None) -> str:

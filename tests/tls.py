@@ -1,4 +1,4 @@
-"""A local server with a certificate that only `ca` vouches for."""
+"""A local server with a certificate of its own authority, `ca`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import trustme
 
 
 class TlsServer:
-    """Answers whatever it hears through TLS with what `reply` makes of it; `heard` is all that came through."""
+    """Receives data over TLS and answers with `reply` of them; `received` is all of it."""
 
     def __init__(
         self,
@@ -24,8 +24,8 @@ class TlsServer:
         greeting: bytes = b"",
         starttls: bool = False,
     ) -> None:
-        """`name`: the host of its certificate. `greeting`: what it says first, where the client waits for that.
-        `starttls`: plain SMTP until it is asked.
+        """`name`: the host of its certificate. `greeting`: sent first, if the client waits for one. `starttls`: plain
+        SMTP until the client requests TLS.
         """
         authority = trustme.CA()
         self.ca = folder / "ca.pem"
@@ -33,7 +33,7 @@ class TlsServer:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert(name).configure_cert(self._context)
         self._reply, self._greeting, self._starttls = reply, greeting, starttls
-        self.heard = b""
+        self.received = b""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._run)
@@ -50,19 +50,19 @@ class TlsServer:
                 plain, _ = self._listener.accept()
             except OSError:
                 return
-            with plain, suppress(OSError):  # whoever does not trust us hangs up
+            with plain, suppress(OSError):  # clients that do not trust us hang up
                 plain.settimeout(5)
                 self._serve(plain)
 
     def _serve(self, plain: socket.socket) -> None:
         if self._starttls:
             plain.sendall(self._greeting)
-            for said in (b"250-mail\r\n250 STARTTLS\r\n", b"220 go\r\n"):
+            for line in (b"250-mail\r\n250 STARTTLS\r\n", b"220 go\r\n"):
                 plain.recv(1_000)
-                plain.sendall(said)
+                plain.sendall(line)
         with self._context.wrap_socket(plain, server_side=True) as wire:
             if not self._starttls:
                 wire.sendall(self._greeting)
             while part := wire.recv(10_000):
-                self.heard += part
+                self.received += part
                 wire.sendall(self._reply(part))

@@ -1,4 +1,4 @@
-"""A Celery application with this project's settings, and tasks that do what ours must survive. For test_traps.py."""
+"""A Celery application with this project's settings, and tasks whose effects ours must survive. For test_traps.py."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ heartbeat.STUCK_S = float(os.environ.get("STUCK_S", heartbeat.STUCK_S))
 
 app = Celery("traps")
 app.config_from_object("celeryconfig")
-if "IMPATIENT" in os.environ:  # seconds instead of ten minutes, so that a test sees the end of it
+if "IMPATIENT" in os.environ:  # seconds instead of ten minutes, so that a test sees its end
     visibility = {"visibility_timeout": float(os.environ["IMPATIENT"])}
     app.conf.broker_transport_options = {**app.conf.broker_transport_options, **visibility}
 AS_OURS = {**ONCE_MORE, "max_retries": 1}
-"""It takes Celery seconds to see that a child is gone: one more try is enough to see that they end."""
+"""Celery takes seconds to notice a lost child: one more try is enough to see that tries end."""
 
 
 @cache
@@ -34,7 +34,7 @@ def _redis() -> Redis:
 
 @app.task(name="traps.run", **AS_OURS)
 def run(name: str) -> int:
-    """Notes where it runs, and its end: when `go:<name>` is there, or at once where it is run again."""
+    """Record each run and its end. The first run waits for `go:<name>`; later ones end at once."""
     is_first = _redis().rpush(f"ran:{name}", os.getpid()) == 1
     while is_first and not _is_there(f"go:{name}"):
         time.sleep(0.02)
@@ -50,13 +50,13 @@ def _is_there(key: str) -> bool:
 
 @app.task(name="traps.poison", **AS_OURS)
 def poison() -> None:
-    """Kills the process that runs it."""
+    """Kill the process that runs it."""
     _redis().rpush("ran:poison", os.getpid())
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 @app.task(name="traps.hoard", **AS_OURS)
 def hoard(megabytes: int) -> None:
-    """Uses much memory once."""
+    """Use much memory once."""
     _redis().rpush("ran:hoard", os.getpid())
     assert (b"x" * megabytes * 1_000_000).endswith(b"x")

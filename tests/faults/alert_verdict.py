@@ -1,7 +1,7 @@
-"""The judge of alerts: those that stand and should not, that should and do not, or that did not arrive.
+"""The judge of alerts: wrong, missing and undelivered ones.
 
-What is right follows from the exchange's own candles and the description of the rules (docs/alerts.md). Of the system
-only this is read: the alerts, how far each series was looked at, which candles are provisional or were corrected.
+The expected alerts follow from the exchange's own candles and the description of the rules (docs/alerts.md). The judge
+reads only this of the system: the alerts, how far each series was evaluated, and provisional and corrected candles.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from tests.oracle import expected, followed
 LATER = 2**32
 
 LATE_BARS = 400
-"""So far back from the newest bar are bars looked at that nobody has looked at; older ones are given up."""
+"""Bars this close to the newest one are still evaluated late; older ones are given up."""
 
 LAG_S = 1_800
-"""Exchange time in which a look at a series follows its candles."""
+"""Exchange time within which alerts are evaluated after their candles."""
 
 
 class Due(NamedTuple):
     """Which bars of a series are judged, and how. Bucket starts in UNIX seconds.
 
-    Bars up to `baseline_s` are history. Every alert of the bars from `late_s` to `last_s` must stand; of those before
-    `late_s` some may have been given up. From `corrected_s` on a correction raises no alert, so some may be missing.
+    Bars up to `baseline_s` are history. Every alert of the bars from `late_s` to `last_s` must stand; some of those
+    before `late_s` may have been given up. From `corrected_s` on a correction raises no alert, so some may be missing.
     """
 
     baseline_s: int
@@ -48,15 +48,15 @@ class AlertJudge:
 
     def __init__(self, world: World, ended_s: float, true_s: float) -> None:
         self._world = world
-        self._exchange = Exchange(world.exchange.port)  # reaches further back than the judge of candles
+        self._exchange = Exchange(world.exchange.port)  # its truth reaches further back
         self._ended_s = ended_s
         self._true_s = max(true_s, world.furthest_s)
         self._products = followed(world.system, world.exchange)
 
     def problems(self) -> Iterator[str]:
-        """Every alert that is not as it should be, of every series: thin ones, and ones with gaps, too.
+        """Every wrong alert of every series, also of products with few trades and of series with gaps.
 
-        The market goes on meanwhile, so only bars count that were over when the faults ended.
+        The market continues, so only bars count that were over when the faults ended.
         """
         context = self._world.system.context
         many = [Series("coinbase", p, t) for p in self._products for t in context.settings.timeframes]
@@ -82,9 +82,9 @@ class AlertJudge:
         if not truth:
             return []
         if seen is None:
-            return [f"{series}: nobody looks for alerts"]
+            return [f"{series}: alerts are not evaluated"]
         if seen.evaluated_s < max(truth):
-            return [f"{series}: was looked at up to {seen.evaluated_s}, and not to {max(truth)}"]
+            return [f"{series}: evaluated up to {seen.evaluated_s}, expected {max(truth)}"]
         began_s = self._world.watched_from_s.get(series.product, self._true_s)
         if seen.baseline_s > timeframe.last_over(began_s + LAG_S):
             return [f"{series}: bars up to {seen.baseline_s} count as history; it was there at {began_s:.0f}"]
@@ -93,19 +93,19 @@ class AlertJudge:
         return wrong_alerts_of(series, due, rows_of_bars(bars, self._provisional(series, late_s, due.last_s)), mine)
 
     def _provisional(self, series: Series, first_s: int, last_s: int) -> set[int]:
-        """Bars that are held back: the system may not have heard of the truth yet."""
+        """Provisional bars: they are not judged, because the system may not have the true candle yet."""
         records = self._world.system.context.candles.read(series, first_s, last_s).records
         return {int(r["start_s"]) for r in records if int(r["flags"]) & PROVISIONAL}
 
     def _corrected(self) -> dict[str, int]:
-        """The first bucket of each product that was corrected."""
+        """The first corrected bucket of each product."""
         rows = mismatches.latest(self._world.system.context.redis, 5_000)
         return {row["product"]: row["start"] for row in sorted(rows, key=lambda r: -r["start"])}
 
 
 def badly_delivered(world: World) -> Iterator[str]:
-    """Messages that the receiver accepted once more although no note of the first time can have been lost, and those
-    that it could not know again: their key is not their identity.
+    """Repeated messages although the record of the first delivery cannot be lost, and messages whose idempotency key is
+    not their id.
     """
     for identity, first_s, again_s in world.hook.copies():
         if not any(from_s <= first_s <= until_s for from_s, until_s in world.losses):
@@ -116,9 +116,9 @@ def badly_delivered(world: World) -> Iterator[str]:
 
 
 def wrong_alerts_of(series: Series, due: Due, rows: Sequence[Row], standing: Mapping[str, str]) -> list[str]:
-    """What is wrong with the `standing` alerts (identities, with their events) of one series, whose candles are `rows`.
+    """Errors in the `standing` alerts (ids, with their events) of one series, whose candles are `rows`.
 
-    An alert that is due has to be told by its rule; of another one it is enough that it happened.
+    An alert that is due must follow from its rule; for another one it is enough that its event happened.
     """
     step, ending = series.timeframe.seconds, f"{series.product}|{series.timeframe}"
     judged = {
@@ -141,7 +141,7 @@ def wrong_alerts_of(series: Series, due: Due, rows: Sequence[Row], standing: Map
 
 
 def happened(series: Series, rows: Sequence[Row], identity: str, what: str) -> bool:
-    """Whether the bar of an alert shows its event, told before or not."""
+    """Whether the bar of an alert shows its event, repetition or not."""
     start_s = start_of(identity)
     run = next(run for run in runs_of(rows, series.timeframe.seconds) if run[0].start <= start_s <= run[-1].start)
     window = [row for row in run if row.start <= start_s][-WINDOW:]
@@ -150,7 +150,7 @@ def happened(series: Series, rows: Sequence[Row], identity: str, what: str) -> b
 
 
 def rows_of_bars(bars: Mapping[int, Bar], provisional: set[int]) -> list[Row]:
-    """The exchange's candles as the reference takes them."""
+    """The exchange's candles as rows of the reference."""
     return [Row(s, b.high, b.low, b.close, b.trades, s in provisional) for s, b in bars.items()]
 
 

@@ -1,4 +1,4 @@
-"""Everything that can go wrong, by name. A fault is a generator over a `World`: it strikes, waits, and heals."""
+"""Every fault, by name. A fault is a generator over a `World`: it strikes, waits, and heals."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from tests.faults.world import PROCESSES, Waits, World, frozen
 
 
 class Fault(NamedTuple):
-    """`strike` does it; `second` names the process that must run twice for it."""
+    """`strike` runs it; `second` names the process that must run twice for it."""
 
     group: str
     name: str
     strike: Strike
     second: str = ""
     clock: bool = False
-    """Whether it sets the machines' clocks."""
+    """Whether it changes the clocks of machines."""
     shares: bool = False
     """Whether two ingests take half of the products each."""
     replica: bool = False
-    """Whether Redis has a replica, which can take over."""
+    """Whether Redis has a replica that can take over."""
     addresses: bool = False
-    """Whether the exchange is found by a name, whose addresses change."""
+    """Whether the exchange has a host name with changing addresses."""
 
     @property
     def forgets(self) -> bool:
-        """Whether a note that a message was delivered may be lost: the message may come once more."""
+        """Whether the record of a delivery may be lost: the message may then arrive twice."""
         return self.group in ("Redis", "downtime") or self.name in FORGET
 
 
@@ -74,7 +74,7 @@ def _kill_everything(world: World, _: random.Random) -> Waits:
 
 
 def _restart_a_share(world: World, _: random.Random) -> Waits:
-    """When other products are the busiest than at its start."""
+    """Restart while other products have the most trades than at its start."""
     world.exchange.jump(10_800)
     world.send(world.process("ingest"), signal.SIGTERM)
     yield 3.0
@@ -84,9 +84,9 @@ def _restart_a_share(world: World, _: random.Random) -> Waits:
 
 
 def _down(hours: float, *, redis: bool = False) -> Strike:
-    """Everything is stopped, the market passes `hours`, everything is started again; Redis keeps its file.
+    """Stop everything, let the market pass `hours`, start everything again; Redis keeps its file.
 
-    Without a pause: other faults find nothing to strike meanwhile.
+    Without a wait in between: other faults would find no processes.
     """
 
     def strike(world: World, chance: random.Random) -> Waits:
@@ -131,7 +131,7 @@ def _redis_slow(world: World, _: random.Random) -> Waits:
 
 def _redis_full(world: World, chance: random.Random) -> Waits:
     redis = world.system.context.redis
-    with suppress(RedisError):  # another fault may have ended it
+    with suppress(RedisError):  # another fault may have stopped Redis
         redis.config_set("maxmemory", "1mb")
     yield chance.uniform(3, 8)
     with suppress(RedisError):
@@ -139,7 +139,7 @@ def _redis_full(world: World, chance: random.Random) -> Waits:
 
 
 def _redis_amnesia(world: World, _: random.Random) -> Waits:
-    """Its scripts are forgotten, and every connection is closed."""
+    """Redis drops its scripts and closes every connection."""
     with suppress(RedisError):
         world.system.context.redis.script_flush()
         world.system.context.redis.client_kill_filter(_type="normal")
@@ -164,7 +164,7 @@ def _disk_full(world: World, chance: random.Random) -> Waits:
 
 def _venue_frozen(world: World, chance: random.Random) -> Waits:
     world.venue.send(signal.SIGSTOP)
-    time.sleep(chance.uniform(3, 10))  # other faults would have to wait for its answer
+    time.sleep(chance.uniform(3, 10))  # blocks, because other faults would wait for its response
     world.venue.send(signal.SIGCONT)
     yield 0.5
 
@@ -178,7 +178,7 @@ def _venue_jumps(jump_s: float) -> Strike:
 
 
 def _venue_leaps(jump_s: float) -> Strike:
-    """A leap that is taken back."""
+    """A jump that is undone."""
 
     def strike(world: World, chance: random.Random) -> Waits:
         world.exchange.jump(jump_s)
@@ -210,7 +210,7 @@ def _revise(announce: bool) -> Strike:
 
 
 def _list_product(world: World, _: random.Random) -> Waits:
-    """It is followed at the latest once the ingests have started again, which they do when all faults are over."""
+    """List a product. The ingests follow it at the latest after their restart when all faults are over."""
     if world.unlisted:
         world.exchange.inject("list_product", product=world.unlisted.pop())
     yield 1.0
@@ -268,7 +268,7 @@ SHARES: dict[str, Strike] = {
     "connection reset, of two shares": LINKS["connection reset"],
 }
 FORGET = ("alerts killed", "everything killed at once", *MACHINE_CLOCK)
-"""Others that end a delivery, or set the clock of Redis, between sending and noting."""
+"""Other faults that may end a worker, or change Redis's clock, between a delivery and its record."""
 
 TWICE = ("ingest", "beat", "indicators", "backfill")
 

@@ -4,8 +4,8 @@
     python -m tests.faults.chaos 1-200 --jobs 2   # two at a time
     python -m tests.faults.chaos 17 --keep var/chaos --only "Redis killed"
 
-A seed is a schedule: which faults, when, for how long. Prints a table of faults and outcomes; exits with 1 where a
-promise was broken, and says how to run the failing seeds again. Logs and data of a failed seed are kept.
+A seed is a schedule: which faults, when, for how long. Prints a table of faults and outcomes. If a promise was broken
+it prints how to run the failing seeds again, keeps their logs and data, and exits with 1.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from tests.support import ROOT, eventually
 
 PRODUCTS = 6
 FAULTS = (3, 6)
-"""How many faults strike in a run: at least, at most."""
+"""Fewest and most faults in a run."""
 
 STRIKES_S = 25.0
-"""Real seconds in which they strike; 25 minutes of market."""
+"""Real seconds in which faults strike; 25 minutes of market."""
 
 SEED_TIMEOUT_S = 1_500
 START_TIMEOUT_S = 600
-"""On a machine that is busy with other things, too."""
+"""Long enough for a busy machine."""
 
 
 COLUMNS = ("strikes", "seeds", "lost", "wrong", "alerts", "stuck", "over budget", "to truth", "worst")
@@ -53,7 +53,7 @@ COLUMNS = ("strikes", "seeds", "lost", "wrong", "alerts", "stuck", "over budget"
 
 @dataclass(frozen=True)
 class Run:
-    """What became of one seed. Times are real seconds."""
+    """The outcome of one seed. Times are real seconds."""
 
     seed: int
     faults: list[str]
@@ -63,7 +63,7 @@ class Run:
 
     @property
     def broken(self) -> list[str]:
-        """What does not hold; empty where everything does."""
+        """Broken promises; empty if there are none."""
         return ([self.error] if self.error else []) + self.verdict.broken
 
 
@@ -72,13 +72,13 @@ def schedule(seed: int, only: Sequence[str] = ()) -> list[tuple[float, Fault]]:
     chance = random.Random(f"candlewick {seed}")
     known = catalogue()
     others = [chance.choice(known) for _ in range(chance.randint(*FAULTS) - 1)]
-    # Each fault has its turn, whatever chance says.
+    # Every fault has its turn, whatever is drawn.
     chosen = [f for f in known if f.name in only] or [known[seed % len(known)], *others]
     return sorted(((chance.uniform(0, STRIKES_S), f) for f in chosen), key=lambda pair: pair[0])
 
 
-def strike(everything: World, plan: Sequence[tuple[float, Fault]], seed: int, say: Callable[[str], None]) -> None:
-    """Let all of `plan` happen, and wait until the last one is healed. Faults may overlap."""
+def strike(everything: World, plan: Sequence[tuple[float, Fault]], seed: int, write: Callable[[str], None]) -> None:
+    """Run all of `plan` and wait until the last fault is healed. Faults may overlap."""
     began = time.monotonic()
     steps: list[tuple[float, int, str, Waits]] = []
     for number, (at_s, fault) in enumerate(plan):
@@ -93,7 +93,7 @@ def strike(everything: World, plan: Sequence[tuple[float, Fault]], seed: int, sa
         wait_s = next(waits, None)
         if wait_s is None and plan[number][1].forgets:
             everything.losses.append((began_s[number] - AFTER_S, time.monotonic() + AFTER_S))
-        say(f"{now_s:5.1f} s  {name}{' is over' if wait_s is None else ''}")
+        write(f"{now_s:5.1f} s  {name}{' is over' if wait_s is None else ''}")
         if wait_s is not None:
             heapq.heappush(steps, (now_s + wait_s, number, name, waits))
 
@@ -118,13 +118,13 @@ def run(seed: int, folder: Path, only: Sequence[str] = (), products: int = PRODU
             everything.exchange.clear()
             everything.follow_listing()
             verdict = judge(everything)
-    except Exception as problem:  # whatever it was, the other seeds go on
+    except Exception as problem:  # whatever it was, the other seeds continue
         error = f"{type(problem).__name__}: {problem}"
     return Run(seed, faults, verdict, error, log)
 
 
 def run_apart(seed: int, keep: Path, only: Sequence[str]) -> Run:
-    """One seed in a process of its own; its folder stays where it failed."""
+    """One seed in a process of its own; its folder is kept if it failed."""
     folder = keep / str(seed)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -133,7 +133,7 @@ def run_apart(seed: int, keep: Path, only: Sequence[str]) -> Run:
     with (folder / "chaos.log").open("w") as log, suppress(subprocess.TimeoutExpired):
         subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, timeout=SEED_TIMEOUT_S, check=False)
     result = read(folder / "result.json") or Run(
-        seed, [], Verdict(), f"not over after {SEED_TIMEOUT_S} s, or died; see {folder}/chaos.log"
+        seed, [], Verdict(), f"timed out after {SEED_TIMEOUT_S} s, or was killed: see {folder}/chaos.log"
     )
     if not result.broken:
         shutil.rmtree(folder)
@@ -150,7 +150,7 @@ def read(file: Path) -> Run | None:
 
 
 def report(runs: Sequence[Run]) -> Table:
-    """Faults and outcomes: a line a fault, a sum at the end."""
+    """A table of faults and outcomes: one line per fault, sums at the end."""
     by_fault: defaultdict[tuple[str, str], list[Run]] = defaultdict(list)
     groups = {f.name: f.group for f in catalogue()}
     for one in runs:

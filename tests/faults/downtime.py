@@ -1,10 +1,10 @@
-"""Downtimes: everything is stopped while the market goes on; then, how much is requested, and is everything there?
+"""Downtimes: everything stops while the market continues. How much is requested afterwards, and is everything complete?
 
     python -m tests.faults.downtime --hours 1 6 30 48 100 1000 --products 25
 
-Runs the whole system as real processes against a local exchange whose REST takes 0.15 s an answer. Every downtime
-begins with everything there. Prints one table; exits with 1 if a promise was broken. All of it is judged from outside:
-by the exchange's truth, its ledger, and what a ring can hold.
+Runs the whole system as real processes against a local exchange whose REST takes 0.15 s per response. Everything is
+complete before each downtime. Prints one table; exits with 1 if a promise was broken. It is judged from outside: by the
+exchange's truth, its ledger, and the capacity of a ring.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from rich.table import Table
 from app.market.series import Series
 from app.market.timeframes import Timeframe
 from tests.faults.ledger import busiest_second, refused
-from tests.faults.pages import Connectivity, by_timeframe, pages_missing, told_nothing_new
+from tests.faults.pages import Connectivity, brought_nothing_new, by_timeframe, pages_missing
 from tests.faults.world import FLOW, World, world
 from tests.oracle import Ring, followed, held, wrong_candles, wrong_indicators
 
 HOURS = (1, 6, 30, 48, 100, 1_000)
 START = "2021-03-04T01:17:00Z"
-"""Every bucket before the open one has settled: what was not would be requested once more, whatever the downtime."""
+"""Every bucket before the open one has settled: unsettled ones would be requested again after any downtime."""
 
 LATENCY_S = 0.15
 THREADS = 4
 BUDGET = 5
 OVERHEAD = 1.05
-"""Requests for each that is needed, at most."""
+"""Most requests per needed one."""
 
 EXTRA_S = 120.0
-"""Real seconds for what does not depend on the number of pages: processes start, a scan has its turn."""
+"""Real seconds for work that does not depend on the number of pages: starting processes, waiting for a scan."""
 
 COLUMNS = (
     "down", "missing pages", "requests", "again", "ratio", "busiest second", "429", "seconds until true", "lost",
@@ -50,7 +50,7 @@ COLUMNS = (
 
 
 class Row(NamedTuple):
-    """One downtime. `pages`: those that were missing; `again`: requests that told of no new bucket.
+    """One downtime. `pages`: the missing ones; `again`: requests that brought no new bucket.
 
     `seconds`: real ones until everything was true.
     """
@@ -67,7 +67,7 @@ class Row(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """Requests for each that is needed: a page, or once more what had not settled or was contradicted."""
+        """Requests per needed one: a page, or another request for buckets that had not settled or were contradicted."""
         return self.requests.total() / max(1, self.pages.total() + self.again)
 
     @property
@@ -89,11 +89,11 @@ class Row(NamedTuple):
 
 
 def run(hours: list[float], products: int, seed: int, folder: Path, speed: int) -> Iterator[Row]:
-    """The start, then each downtime: one installation for all of them."""
+    """The start, then each downtime, in one installation."""
     env = {
         "BACKFILL_THREADS": str(THREADS),
         "REST_REQUESTS_PER_SECOND": str(BUDGET),
-        "RECONCILE_SECONDS": "1000000000",  # what is requested, is requested for a reason
+        "RECONCILE_SECONDS": "1000000000",  # no reconciliation: every request has another reason
     }
     with world(folder, products, seed, *FLOW, start_at=START, speed=speed, **env) as everything:
         exchange = everything.exchange
@@ -107,7 +107,7 @@ def run(hours: list[float], products: int, seed: int, folder: Path, speed: int) 
 
 
 def pages_of(everything: World, *, from_nothing: bool = False) -> Counter[Timeframe]:
-    """The pages that are missing now, by the exchange's truth and what the rings hold."""
+    """The missing pages, by the exchange's truth and the content of the rings."""
     pages: Counter[Timeframe] = Counter()
     for product, source in followed(everything.system, everything.exchange).items():
         pages += _pages_of_product(everything, product, source, from_nothing)
@@ -129,7 +129,7 @@ def _pages_of_product(everything: World, product: str, source: str, from_nothing
 
 
 def recovery(everything: World, name: str, end_s: float, pages: Counter[Timeframe], since_s: float) -> Row:
-    """Wait until everything that was over at `end_s` is there; `since_s`: the moment in the ledger that it began at."""
+    """Wait until everything that was over at `end_s` is complete; `since_s`: its beginning in the ledger."""
     began = time.monotonic()
     problems = _until_true(everything, end_s, began + 3 * pages.total() / BUDGET + EXTRA_S)
     took_s = time.monotonic() - began
@@ -139,7 +139,7 @@ def recovery(everything: World, name: str, end_s: float, pages: Counter[Timefram
         name,
         pages,
         by_timeframe(candles),
-        told_nothing_new(candles),
+        brought_nothing_new(candles),
         busiest_second(ledger),
         refused(ledger)[0],
         took_s,
@@ -193,7 +193,7 @@ def main() -> int:
             rows.append(row)
             console.print(f"{row.name}: {'BROKEN' if row.broken else 'ok'} after {row.seconds:.0f} s")
             each = (f"{t} {row.requests[t]} for {row.pages[t]}" for t in Timeframe if row.requests[t] or row.pages[t])
-            console.print(f"    requests for missing pages: {', '.join(each)}; {row.again} told of nothing new")
+            console.print(f"    requests for missing pages: {', '.join(each)}; {row.again} brought nothing new")
             for line in islice([*row.lost, *row.wrong], 8):
                 console.print(f"    {line[:300]}", markup=False)
     console.print(report(rows, options.products, 5))

@@ -1,11 +1,10 @@
-"""Hours of an ordinary market: nothing grows, neither memory of any process, nor Redis, nor open files, nor threads.
+"""Hours of an ordinary market without growth: of memory of any process, Redis, open files or threads.
 
     python -m tests.faults.endurance --hours 8 --products 100
 
 Runs the whole system as real processes against a local exchange at 60 times real time, with clients that listen, read
-and scrape. What fills up to its bound by and by (stored alerts, the event stream, remembered answers) is full from the
-beginning. Prints one table; exits with 1 where something grew, or where cache and indicators are not the truth in the
-end.
+and scrape. Bounded stores (alerts, the event stream, cached responses) are filled at the beginning. Prints one table;
+exits with 1 if something grew, or if cache and indicators are not the truth at the end.
 """
 
 from __future__ import annotations
@@ -42,30 +41,30 @@ from tests.faults.world import PROCESSES, SPEED, World, world
 from tests.support import eventually
 
 SAMPLE_S = 300
-"""Exchange seconds between two looks at every process."""
+"""Exchange seconds between two samples of every process."""
 
 FLAT = 0.05
-"""How far the median of the last hour may lie from that of the second one: the first is for warming up."""
+"""Largest relative change of the median from the second to the last hour. The first hour is for warming up."""
 
 LATE = 2
-"""Files and threads that may come late: the last connections of a pool are opened when all its threads are first busy.
-Whatever leaks once an hour is found by eight hours all the same."""
+"""Files and threads that may come late: a pool opens its last connections when all its threads are first busy. Eight
+hours still detect a leak of one per hour."""
 
 ALERTS_KEPT = 10_000
-"""As many as are ever stored."""
+"""The most that are stored."""
 
 START, WARM_S = "2021-03-03T19:00:00Z", 1_614_814_200
-"""The first hour begins half an hour before a midnight: most is computed at once then."""
+"""The first hour begins half an hour before midnight, when most is computed at once."""
 
 PAGES = ("/v1/status", "/v1/overview", "/v1/candles/BTC-USD?timeframe=1h", "/v1/indicators/BTC-USD", "/metrics")
 OLD = Series("coinbase", "OLD-USD", Timeframe.M5)
 
 
 class Sample(NamedTuple):
-    """What one process used at a moment. `hour`: market hours since the beginning; `memory`: bytes that no file holds.
+    """The use of one process at a moment. `hour`: market hours since the beginning; `memory`: bytes not backed by
+    files.
 
-    What a child was given by its parent counts, although they share it until one of them writes to it: or each page
-    that the parent writes to would look like growth of the child.
+    Pages inherited from a parent count for the child: otherwise each page that the parent writes to would be growth.
     """
 
     hour: float
@@ -85,13 +84,13 @@ class Use(NamedTuple):
 
     @property
     def drift(self) -> float:
-        """How far memory went from the second hour to the last, as a part of it."""
+        """Relative change of memory from the second hour to the last."""
         first, last, _ = self.memory
         return last / first - 1
 
     @property
     def grew(self) -> list[str]:
-        """What is not flat."""
+        """What grew."""
         wrong = [f"{self.process}: memory {self.drift:+.1%}"] if abs(self.drift) > FLAT else []
         for name, (first, last) in (("open files", self.files), ("threads", self.threads)):
             if last > first + LATE:
@@ -100,7 +99,7 @@ class Use(NamedTuple):
 
 
 def uses(samples: Iterable[Sample]) -> list[Use]:
-    """What each process used, hour by hour; the first hour does not count. Pure."""
+    """Use of each process, hour by hour, without the first hour. Pure."""
     by_process: defaultdict[str, defaultdict[int, list[Sample]]] = defaultdict(lambda: defaultdict(list))
     for sample in samples:
         if sample.hour >= 1:
@@ -115,8 +114,8 @@ def _use(process: str, hours: list[list[Sample]]) -> Use:
     return Use(process, (memory[0], memory[-1], max(memory)), (files[0], files[-1]), (threads[0], threads[-1]))
 
 
-def look(everything: World, hour: float) -> Iterator[Sample]:
-    """What every process uses now, and Redis by its own account."""
+def samples_now(everything: World, hour: float) -> Iterator[Sample]:
+    """Current use of every process, and of Redis as it reports it."""
     for name in everything.system.processes:
         main = everything.process(name)
         for suffix, one in [("", main), *((f", child {i}", child) for i, child in enumerate(main.children(), 1))]:
@@ -135,8 +134,8 @@ def _sample(hour: float, name: str, process: psutil.Process) -> Sample:
 
 
 def fill(context: Context) -> None:
-    """Store as many alerts and events as are ever kept: old ones, which are forgotten first."""
-    told: list[Any] = context.redis.xrevrange(keys.EVENTS, count=1_000)  # type: ignore[assignment]
+    """Store the maximum of alerts and events: old ones, which are dropped first."""
+    events: list[Any] = context.redis.xrevrange(keys.EVENTS, count=1_000)  # type: ignore[assignment]
     for revision, some in enumerate(batched(range(-ALERTS_KEPT, 0), 500), 1):
         facts = [fact(number, OLD) for number in some]
         alerts = [Alert(f["id"], f["start"], "-150 down", (), f) for f in facts]
@@ -144,15 +143,15 @@ def fill(context: Context) -> None:
         change = AlertChange(AlertCursor(first_s, last_s, first_s), False, [(first_s, last_s)], RULED, alerts, [])
         context.indicators.write([IndicatorValue(OLD, revision, facts[-1]["start"], {}, change)])
     kept = context.settings.events_kept
-    for some in batched(range(kept), len(told)):
+    for some in batched(range(kept), len(events)):
         with context.redis.pipeline(transaction=False) as pipe:
             for number in some:
-                pipe.xadd(keys.EVENTS, told[number % len(told)][1], maxlen=kept, approximate=True)
+                pipe.xadd(keys.EVENTS, events[number % len(events)][1], maxlen=kept, approximate=True)
             pipe.execute()
 
 
-def look_at_everything(url: str, products: Iterable[str], timeframes: Iterable[Timeframe]) -> None:
-    """Fill what the web process remembers of its answers."""
+def request_everything(url: str, products: Iterable[str], timeframes: Iterable[Timeframe]) -> None:
+    """Fill the web process's cache of responses."""
     with requests.Session() as session:
         for product, timeframe in itertools.product(products, timeframes):
             for route in ("candles", "indicators"):
@@ -161,7 +160,7 @@ def look_at_everything(url: str, products: Iterable[str], timeframes: Iterable[T
 
 @contextmanager
 def clients(url: str) -> Iterator[None]:
-    """Four programs that follow the stream, and one that reads pages and metrics, all the time."""
+    """Four clients of the stream, and one that reads pages and metrics all the time."""
     with ExitStack() as stack:
         stop = threading.Event()
         everything = ["close", "correction", "indicator", "alert", "alert_state", "forming"]
@@ -205,7 +204,7 @@ class Result(NamedTuple):
         return [*(line for use in self.uses for line in use.grew), *self.wrong]
 
 
-def run(hours: float, products: int, seed: int, folder: Path, say: Callable[[str], None]) -> Result:
+def run(hours: float, products: int, seed: int, folder: Path, write: Callable[[str], None]) -> Result:
     """`hours` of market time."""
     listed = products + products // 10 + 1  # some of them are not in USD
     names, settings = (*PROCESSES, "watchdog"), {"PRODUCTS": f"top:{products}:USD"}
@@ -214,30 +213,30 @@ def run(hours: float, products: int, seed: int, folder: Path, say: Callable[[str
         context = system.context
         eventually(lambda: system.knows_every_series(products), timeout=120 + 6 * products, interval=0.5)
         followed = context.products.delivered()
-        say(f"started: {len(followed)} products")
-        # Until there are events of an ordinary market to fill up with, too.
+        write(f"started: {len(followed)} products")
+        # Wait for events of an ordinary market, which `fill` copies.
         system.wait_until(max(WARM_S, system.now_s() + 1_200), timeout=600)
         url = f"http://127.0.0.1:{context.settings.web_port}"
         with clients(url):
             fill(context)
-            look_at_everything(url, followed, context.settings.timeframes)
-            samples = list(_watch(everything, hours, say))
+            request_everything(url, followed, context.settings.timeframes)
+            samples = list(_watch(everything, hours, write))
             events, alerts = int(context.redis.xlen(keys.EVENTS)), context.alerts.count()
         end_s = exchange.now_s()
         wrong = until_true(system, exchange, followed, context.settings.timeframes, end_s, end_s + HOUR_S)
         return Result(hours, len(followed), uses(samples), events, alerts, wrong)
 
 
-def _watch(everything: World, hours: float, say: Callable[[str], None]) -> Iterator[Sample]:
-    """A look at every process, every five market minutes."""
-    began_s, looks = everything.exchange.now_s(), int(hours * HOUR_S / SAMPLE_S)
-    for number in range(looks):
+def _watch(everything: World, hours: float, write: Callable[[str], None]) -> Iterator[Sample]:
+    """A sample of every process, every five market minutes."""
+    began_s, count = everything.exchange.now_s(), int(hours * HOUR_S / SAMPLE_S)
+    for number in range(count):
         while (left_s := began_s + number * SAMPLE_S - everything.exchange.now_s()) > 0:
             time.sleep(left_s / SPEED)
         hour = number * SAMPLE_S / HOUR_S
-        seen = list(look(everything, hour))
+        seen = list(samples_now(everything, hour))
         if number * SAMPLE_S % HOUR_S == 0:
-            say(f"{hour:3.0f} h  " + ", ".join(f"{s.process} {s.memory / 1e6:.0f} MB" for s in seen))
+            write(f"{hour:3.0f} h  " + ", ".join(f"{s.process} {s.memory / 1e6:.0f} MB" for s in seen))
         yield from seen
 
 

@@ -1,4 +1,4 @@
-"""Faults of what the installation stands on: servers of Redis and their files, clocks of single hosts, addresses."""
+"""Faults of hosts: Redis servers and their files, clocks of single hosts, addresses."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ MIN_S, MAX_S = 90.0, 1_200.0
 """Real seconds by which a host's clock is wrong."""
 
 CUT_S = 1.0
-"""Real seconds whose writes the append-only file loses."""
+"""Real seconds of writes that the append-only file loses."""
 
 LINK_S = 30.0
-"""Real seconds in which a replica has what its master has."""
+"""Real seconds within which a replica has the data of its master."""
 
 
 def fails_over(world: World, _: random.Random) -> Waits:
-    """The replica becomes the master behind the same address; the old master lives on as its replica."""
+    """The replica becomes the master behind the same address; the old master becomes its replica."""
     assert world.pair is not None
     waited_s = 0.0
     while waited_s < LINK_S and not _is_linked(world):
@@ -36,7 +36,7 @@ def fails_over(world: World, _: random.Random) -> Waits:
 
 
 def _is_linked(world: World) -> bool:
-    """Other faults may have ended one of them, or stopped it."""
+    """Other faults may have stopped either server."""
     if world.redis_process() is None or world.pair is None:
         return False
     with suppress(RedisError):
@@ -45,7 +45,7 @@ def _is_linked(world: World) -> bool:
 
 
 def file_cut(world: World, chance: random.Random) -> Waits:
-    """The power of all fails, just after a bucket has closed; what Redis wrote in the last second is not on the disk.
+    """A power cut just after a bucket has closed: Redis's writes of the last second are not on the disk.
 
     The file may end within a command.
     """
@@ -63,8 +63,8 @@ def file_cut(world: World, chance: random.Random) -> Waits:
 
 
 def clock_of(*names: str) -> Strike:
-    """The host of one of these processes has the wrong time, some minutes ahead or behind; in every second case from
-    the start of the process on, and in every second one to the end.
+    """Set the clock of the host of one of these processes minutes ahead or behind. In half of the cases the process
+    restarts with the wrong time; in half the time stays wrong to the end.
     """
 
     def strike(world: World, chance: random.Random) -> Waits:
@@ -81,7 +81,7 @@ def clock_of(*names: str) -> Strike:
 
 
 def first_address(address: str) -> Strike:
-    """The exchange's name has another address before the one that answers, and whoever asks has to connect anew."""
+    """The exchange's name gets another address before the one that answers, and clients must reconnect."""
 
     def strike(world: World, _: random.Random) -> Waits:
         world.set_addresses(address, ANSWERING)
@@ -94,7 +94,7 @@ def first_address(address: str) -> Strike:
 
 
 def delisted(world: World, chance: random.Random) -> Waits:
-    """The listing says so, the stream is silent, REST has no candles any more, and connections are made anew."""
+    """A product is delisted: the listing marks it, the stream is silent, REST has no candles, connections are reset."""
     names = sorted(r["product_id"] for r in world.exchange.listing() if r["status"] == "online" and not r["alias"])
     world.exchange.inject("delist_product", product=chance.choice(names), gone=True)
     yield 1.0

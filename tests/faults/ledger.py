@@ -1,4 +1,4 @@
-"""What the exchange's own books say of our requests. Pure."""
+"""Our requests according to the exchange's ledger. Pure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from app.market.timeframes import BASE, Timeframe
 from simulator.rest import GRANULARITIES
 
 PAGE = 300
-"""Buckets that only a start or a reconciliation asks for at once."""
+"""Only an initial backfill or a reconciliation requests this many buckets at once."""
 SETTLED_S = 90
-"""Settled beyond doubt, also for a process that heard the clock a moment ago."""
+"""Certainly settled, even for a process whose clock is a moment old."""
 
 
 def most_in_a_second(times: list[float]) -> int:
@@ -30,32 +30,32 @@ def busiest_second(ledger: dict[str, Any]) -> int:
 
 
 def refused(ledger: dict[str, Any]) -> tuple[int, int]:
-    """Answers of 429: those that nobody injected, and those that were."""
+    """Numbers of 429 responses: real ones, and injected ones."""
     notes = [bool(r["note"]) for r in ledger["requests"] if r["status"] == 429]
     return notes.count(False), notes.count(True)
 
 
 def pages(requests: list[dict[str, Any]]) -> Counter[tuple[str, Timeframe]]:
-    """How many whole pages of each series (path, which names the product; timeframe) were asked for and answered."""
-    answered = [(r["path"], *asked(r)) for r in requests if r["status"] == 200]
+    """Successful requests for whole pages by series (path, which names the product; timeframe)."""
+    answered = [(r["path"], *requested(r)) for r in requests if r["status"] == 200]
     return Counter((path, t) for path, t, buckets in answered if len(buckets) >= PAGE)
 
 
-def asked(request: dict[str, Any]) -> tuple[Timeframe, range]:
+def requested(request: dict[str, Any]) -> tuple[Timeframe, range]:
     """Timeframe and buckets of a request for candles."""
     query = parse_qs(request["query"])
     timeframe = GRANULARITIES[query["granularity"][0]]
     return timeframe, range(int(query["start"][0]), int(query["end"][0]) + 1, timeframe.seconds)
 
 
-def asked_again(requests: list[dict[str, Any]]) -> int:
-    """Requests whose every bucket of 5m had a settled answer already; reconciliations are left out."""
+def repeated(requests: list[dict[str, Any]]) -> int:
+    """Requests without a new settled bucket of 5m; reconciliations are left out."""
     answered: set[tuple[str, int]] = set()
     again = 0
     for r in requests:
         if r["status"] != 200 or r["note"] or not r["path"].endswith("/candles"):
             continue
-        timeframe, buckets = asked(r)
+        timeframe, buckets = requested(r)
         if timeframe != BASE:
             continue
         settled = {(r["path"], b) for b in buckets if b + BASE.seconds + SETTLED_S <= r["exchange_ms"] / 1000}

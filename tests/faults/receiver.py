@@ -1,4 +1,4 @@
-"""Faults of the receiver of alerts: answers that no channel expects."""
+"""Faults of the receiver of alerts: responses that no channel expects."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ POISON: tuple[Answer | Torn, ...] = (
     Torn(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"),
     Torn(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 100\r\n\r\n"),
 )
-"""Not among them: 401, 403, 404, 410 and other 4xx, after which somebody has to act, or a message is given up."""
+"""Without 401, 403, 404, 410 and other 4xx: they disable the channel or give the message up."""
 
 
 def poisoned(world: World, chance: random.Random) -> Waits:
-    """Every answer is one of these for a while."""
+    """Answer with one of these at random for a while."""
     world.hook.answer = lambda _: chance.choice(POISON)
     yield chance.uniform(8, 16)
     world.hook.answer = lambda _: OK

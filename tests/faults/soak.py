@@ -3,7 +3,7 @@
     python -m tests.faults.soak --hours 24 --products 25 --seed 1
 
 Runs the whole system as real processes against a local exchange at 60 times real time. Prints one table; exits with 1
-where a promise was broken. The same seed makes the same faults.
+if a promise was broken. The same seed makes the same faults.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.faults.catalogue import Fault, catalogue
-from tests.faults.ledger import asked_again, busiest_second, refused
+from tests.faults.ledger import busiest_second, refused, repeated
 from tests.faults.world import SPEED, world
 from tests.oracle import Exchange, followed, wrong_candles, wrong_indicators
 from tests.support import eventually
@@ -33,7 +33,7 @@ STREAM_AND_REST = ("link", "frames", "REST", "truth")
 
 
 class Result(NamedTuple):
-    """What a soak found. Only `wrong`, `throttled`, `over_budget` and `asked_again` say that something is broken."""
+    """The result of a soak. Only `wrong`, `throttled`, `most_in_a_second` and `repeated` can break a promise."""
 
     hours: float
     faults: Counter[str]
@@ -43,30 +43,30 @@ class Result(NamedTuple):
     throttled: int
     injected_429: int
     most_in_a_second: int
-    asked_again: int
+    repeated: int
     corrections: dict[str, int]
 
     def broken(self, budget: int) -> bool:
-        return bool(self.wrong or self.throttled or self.asked_again or self.most_in_a_second > budget)
+        return bool(self.wrong or self.throttled or self.repeated or self.most_in_a_second > budget)
 
 
 def exchange_faults() -> list[Fault]:
     return [f for f in catalogue() if f.group in STREAM_AND_REST]
 
 
-def run(hours: float, products: int, seed: int, folder: Path, say: Callable[[str], None]) -> Result:
+def run(hours: float, products: int, seed: int, folder: Path, write: Callable[[str], None]) -> Result:
     """`hours` of market time."""
     chance, known = random.Random(seed), exchange_faults()
     with world(folder, products, seed, "ingest", "indicators", "backfill", "alerts", "beat") as everything:
         exchange, system = everything.exchange, everything.system
         timeframes = system.context.settings.timeframes
         eventually(lambda: system.has_started(products), timeout=60 + 2 * products, interval=0.5)
-        say(f"started: {len(followed(system, exchange))} products, {len(exchange.requests_for_candles())} requests")
+        write(f"started: {len(followed(system, exchange))} products, {len(exchange.requests_for_candles())} requests")
         began_s, faults = exchange.now_s(), Counter[str]()
         while exchange.now_s() < began_s + hours * HOUR_S:
             fault = chance.choice(known)
             faults[fault.name] += 1
-            say(f"{(exchange.now_s() - began_s) / HOUR_S:5.1f} h  {fault.name}")
+            write(f"{(exchange.now_s() - began_s) / HOUR_S:5.1f} h  {fault.name}")
             next_s = exchange.now_s() + chance.uniform(0.7, 1.0) * HOUR_S
             for wait_s in fault.strike(everything, chance):
                 time.sleep(wait_s)
@@ -74,7 +74,7 @@ def run(hours: float, products: int, seed: int, folder: Path, say: Callable[[str
         exchange.clear()
         everything.follow_listing()
         end_s, ended = exchange.now_s(), time.monotonic()
-        # What the exchange changed without telling anybody is found once each timeframe had its reconciliation.
+        # Unannounced revisions are found once each timeframe had its reconciliation.
         wrong = until_true(system, exchange, end_s, end_s + (len(timeframes) - 1) * HOUR_S + 1_800)
         return _result(hours, faults, wrong, time.monotonic() - ended, exchange, system)
 
@@ -85,7 +85,7 @@ def _wait(exchange: Exchange, until_s: float) -> None:
 
 
 def until_true(system: System, exchange: Exchange, end_s: float, until_s: float) -> list[str]:
-    """What is still wrong at `until_s`, of all that was over at `end_s`."""
+    """What is still wrong at `until_s`, among everything that was over at `end_s`."""
     products, timeframes = followed(system, exchange), system.context.settings.timeframes
     while True:
         wrong = list(wrong_candles(system, exchange, products, timeframes, end_s))
@@ -110,7 +110,7 @@ def _result(
         throttled,
         injected,
         busiest_second(ledger),
-        asked_again(ledger["requests"]),
+        repeated(ledger["requests"]),
         {k.decode(): int(v) for k, v in counters.items() if isinstance(k, bytes)},
     )
 
@@ -125,7 +125,7 @@ def report(result: Result, budget: int) -> Table:
         ("answers of 429 that were not injected", result.throttled, "0"),
         ("answers of 429 that were injected", result.injected_429, ""),
         ("requests in the busiest second", result.most_in_a_second, f"≤ {budget}"),
-        ("requests for what had been answered", result.asked_again, "0"),
+        ("requests for what had been answered", result.repeated, "0"),
         ("requests in all", result.requests, ""),
         ("real seconds from the end to the truth", f"{result.recovery_s:.1f}", ""),
         *((f"corrections: {k}", v, "") for k, v in sorted(result.corrections.items())),

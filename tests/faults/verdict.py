@@ -1,4 +1,4 @@
-"""The judge of a run with faults: cache, indicators, alerts, the request budget, and whether everything goes on."""
+"""The judge of a run with faults: cache, indicators, alerts, request budget, and whether every part still works."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tests.faults.world import World
 from tests.oracle import followed, wrong_candles, wrong_indicators
 
 SLACK_S = 1_800
-"""Exchange time from the reconciliation that finds something to its end, a second covering answer included."""
+"""Exchange time from the reconciliation that finds something to its end, including a second covering response."""
 
 BROKER_PREFIX = "cw:2:celery:"
 
 FEW = 20
-"""Tasks of a running market that may just be waiting."""
+"""Tasks that may be waiting in an ordinary market."""
 
 IDLE_S = 30.0
-"""Real seconds in which queues must have become empty, once the truth is there."""
+"""Real seconds within which queues must be empty, once the truth is there."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found. Only `to_truth_s` (real seconds from the end of the last fault) may be other than empty or 0."""
+    """The result. Only `to_truth_s` (real seconds from the end of the last fault) may be other than empty or 0."""
 
     lost: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -44,14 +44,14 @@ class Verdict:
     def broken(self) -> list[str]:
         lines = [*self.lost, *self.wrong, *self.alerts, *self.stuck]
         if self.throttled:
-            lines.append(f"{self.throttled} answers of 429 that nobody injected")
+            lines.append(f"{self.throttled} responses of 429 that were not injected")
         if self.busiest > self.budget:
             lines.append(f"{self.busiest} requests in the busiest second")
         return lines
 
 
 def judge(world: World) -> Verdict:
-    """Wait until everything that was over by now is true, at most until each timeframe was compared with REST."""
+    """Wait until everything that is over now is true, at most until each timeframe was compared with REST."""
     ended, end_s = time.monotonic(), world.exchange.now_s()
     problems = _until_none(lambda: _untrue(world, end_s), world, end_s + _round_s(world) + SLACK_S)
     to_truth_s = time.monotonic() - ended
@@ -78,14 +78,14 @@ def _round_s(world: World) -> float:
     return max(1, len(settings.timeframes) - 1) * settings.reconcile_seconds
 
 
-def _until_none(look: Callable[[], Iterator[str]], world: World, until_s: float) -> list[str]:
-    """What `look` still finds at `until_s` (exchange time)."""
+def _until_none(check: Callable[[], Iterator[str]], world: World, until_s: float) -> list[str]:
+    """What `check` still finds at `until_s` (exchange time)."""
     while True:
         try:
             is_last = world.exchange.now_s() > until_s
-            problems = list(look() if is_last else islice(look(), 1))
-        except Exception as error:  # Redis may just be coming back
-            problems = [f"cannot look: {type(error).__name__}: {error}"]
+            problems = list(check() if is_last else islice(check(), 1))
+        except Exception as error:  # Redis may just be restarting
+            problems = [f"cannot check: {type(error).__name__}: {error}"]
         if not problems or is_last:
             return problems
         time.sleep(0.3)
@@ -101,7 +101,7 @@ def _untrue(world: World, end_s: float) -> Iterator[str]:
 
 
 def _stuck(world: World) -> list[str]:
-    """What does not go on although nothing is wrong any more."""
+    """Parts that still do not work although the data are right."""
     dead = [f"{n} does not run" for n, p in world.system.processes.items() if p.returncode is not None]
     try:
         return [
@@ -112,17 +112,17 @@ def _stuck(world: World) -> list[str]:
             *_unready(world.system.context.settings.web_port),
         ]
     except Exception as error:
-        return [*dead, f"cannot look: {type(error).__name__}: {error}"]
+        return [*dead, f"cannot check: {type(error).__name__}: {error}"]
 
 
 def _unstreamed(world: World) -> list[str]:
-    """Products that nobody is subscribed to: the exchange knows."""
+    """Products without a subscription, according to the exchange."""
     meant = set(followed(world.system, world.exchange).values())
-    return [f"nobody streams {product}" for product in sorted(meant - world.exchange.streamed())]
+    return [f"no subscription to {product}" for product in sorted(meant - world.exchange.streamed())]
 
 
 def _not_set_apart(world: World) -> list[str]:
-    """Products that the exchange has taken off, and that are followed as if it had not."""
+    """Delisted products that are still followed."""
     meant = followed(world.system, world.exchange)
     known = world.system.context.products.read()
     return [
@@ -133,12 +133,12 @@ def _not_set_apart(world: World) -> list[str]:
 def _waiting(context: Context) -> Iterator[str]:
     requests = context.queue.state()
     if requests.ready or requests.leased:
-        yield f"repair requests do not end: {requests}"
+        yield f"backfill requests remain: {requests}"
     for name in ("indicators", "backfill", "reconcile", "alerts"):
         if (tasks := int(context.redis.llen(f"{BROKER_PREFIX}{name}"))) > FEW:
             yield f"{tasks} tasks wait in {name}"
-    if untold := sum(context.deliveries.waiting(["hook"]).values()):
-        yield f"{untold} alerts wait to be told"
+    if waiting := sum(context.deliveries.waiting(["hook"]).values()):
+        yield f"{waiting} alerts wait to be sent"
 
 
 def _unready(port: int) -> Iterator[str]:

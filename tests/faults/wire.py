@@ -23,7 +23,7 @@ def wire(*faults: dict[str, Any], lasts_s: float = 0.5) -> Strike:
 
 
 CUT = {"fault": "reset"}
-"""So that there is something to ask REST for."""
+"""Makes a gap, so that REST is requested."""
 
 GARBAGE = (
     "not_json", "not_an_object", "wrong_types", "nan", "deep_nesting", "huge_number", "five_megabytes", "binary",
@@ -60,19 +60,19 @@ FRAMES = {
 
 
 def _rest_short(world: World, chance: random.Random) -> Waits:
-    """A few candles instead of a page, of either end of it."""
+    """A few candles instead of a page, from either end of it."""
     rows, keep = chance.randint(1, 30), chance.choice(["newest", "oldest"])
     yield from wire({"fault": "rest_short", "rows": rows, "keep": keep, "for_seconds": 10}, CUT)(world, chance)
 
 
 def _rest_alternates(world: World, chance: random.Random) -> Waits:
-    """Two servers answer in turn, and one of them is behind: by minutes, or by a day."""
+    """Two servers answer in turn; one is behind by minutes, hours or a day."""
     behind_s = chance.choice([900, 7_200, 86_400])
     yield from wire({"fault": "rest_alternate", "seconds": behind_s, "for_seconds": 15}, CUT)(world, chance)
 
 
 def _rest_a_day_late(world: World, chance: random.Random) -> Waits:
-    """While everything is compared with it."""
+    """REST is a day late during a reconciliation."""
     yield from _late(world, chance, 86_400)
     world.run("reconcile", "now")
     yield 15.0
@@ -95,7 +95,7 @@ def _rest_without_one(world: World, chance: random.Random) -> Waits:
 
 
 def _rest_odd_row(world: World, chance: random.Random) -> Waits:
-    """One row of each page, of the newest ones or in the middle."""
+    """One odd row per page, among the newest ones or in the middle."""
     product, kind = (
         chance.choice(["BTC-USD", "ETH-USD"]),
         chance.choice(["zero_low", "exponent", "missing_field", "text"]),

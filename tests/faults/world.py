@@ -1,4 +1,4 @@
-"""The whole system as real processes, and the handles by which faults get at it."""
+"""The whole system as real processes, and the handles by which faults act on it."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from tests.system import System
 SPEED = 60
 START = "2021-03-04T00:00:00Z"
 FLOW = ("ingest", "indicators", "backfill", "alerts", "beat")
-"""What takes candles from the exchange to alerts."""
+"""The processes from the exchange's candles to alerts."""
 
 PROCESSES = (*FLOW, "web")
 
 RESTART_EVERY_S = 0.5
-"""How soon the supervisor of a real installation starts a dead process again."""
+"""Restart delay of the supervisor in a real installation."""
 
 MAX_STOP_S = 20.0
-"""Real seconds in which a process that is told to stop has stopped."""
+"""Real seconds within which a process must stop after a signal."""
 
 UNLISTED = ("RARI-USD", "TIA-USD")
-"""Products of the local exchange that wait to be listed; the last one trades much."""
+"""Products that the local exchange can list later; the last one has many trades."""
 
 CHANNEL = """
 [channel.hook]
@@ -53,7 +53,7 @@ SILENT, REFUSING, ANSWERING = "127.0.0.2", "127.0.0.3", "127.0.0.1"
 """Addresses that the exchange's name may have."""
 
 AFTER_S = 5.0
-"""Real seconds around a loss in which a note on a message may be lost with it."""
+"""Real seconds around a loss in which the record of a delivery may be lost too."""
 
 HOST_PRELUDE = str(Path(__file__).parent / "host")
 
@@ -71,28 +71,28 @@ class World:
         self.hook = hook
         self.system: System
         self.pair: Pair | None = None
-        """The servers of Redis, if there are two."""
+        """The two Redis servers, if there are two."""
         self.supervision = threading.Lock()
-        """Whoever holds it starts and ends processes; nobody else does."""
+        """Hold it to start or end processes."""
         self.unlisted = list(UNLISTED)
         """Products that the exchange can still list."""
         self.furthest_s = 0.0
-        """The latest exchange time that the exchange has shown and taken back."""
+        """The latest exchange time that was later undone."""
         self.watched_from_s: dict[str, float] = {}
-        """Products of which nothing was forgotten since an exchange time at which all of their series were there."""
+        """By product: the exchange time from which its series were complete. Cleared when Redis loses data."""
 
         self.losses: list[tuple[float, float]] = []
-        """When (monotonic) a note that a message was delivered may have been lost: then it may come once more."""
+        """Times (monotonic) of lost delivery records: such messages may arrive again."""
 
     def process(self, name: str) -> psutil.Process | None:
-        """The process that runs `name` now; None while there is none."""
+        """The process that runs `name` now, or None."""
         try:
             return psutil.Process(self.system.processes[name].pid)
         except psutil.NoSuchProcess:
             return None
 
     def child(self, name: str) -> psutil.Process | None:
-        """The newest child of `name`; None where it has none at the moment."""
+        """The newest child of `name`, or None."""
         try:
             parent = self.process(name)
             return max(parent.children(), key=lambda p: p.create_time(), default=None) if parent else None
@@ -100,31 +100,31 @@ class World:
             return None
 
     def redis_process(self) -> psutil.Process | None:
-        """The process of Redis; None while it is away."""
+        """The process of Redis, or None while it is down."""
         try:
             return psutil.Process(self.server.pid)
         except (Unready, psutil.NoSuchProcess):
             return None
 
     def start_redis(self) -> None:
-        """Bring Redis back, unless it is there."""
+        """Start Redis unless it runs."""
         if self.redis_process() is None:
             self.server.start()
 
     def send(self, process: psutil.Process | None, signum: int) -> None:
-        """A signal, unless the process has gone already."""
+        """Send a signal, unless the process has gone already."""
         with suppress(psutil.NoSuchProcess):
             if process is not None:
                 process.send_signal(signum)
 
     def send_all(self, signum: int) -> None:
-        """A signal to every process of the installation, Redis left out."""
+        """Send a signal to every process of the installation except Redis."""
         for name in list(self.system.processes):
             self.send(self.process(name), signum)
 
     @contextmanager
     def down(self, signum: int, *, redis: bool = False) -> Iterator[None]:
-        """Everything is ended by `signum`, for as long as the block runs; `redis`: the server too. Files stay."""
+        """End everything by `signum` for the block; `redis`: the server too. Files stay."""
         with self.supervision:
             for process in self.system.processes.values():
                 process.send(signal.SIGCONT)
@@ -138,24 +138,24 @@ class World:
             yield
             self.start_redis()
 
-    def run(self, *words: str) -> int:
-        """A command of the installation, `reconcile now` for one; its exit code."""
-        command = [sys.executable, "-m", "app", *words]
+    def run(self, *arguments: str) -> int:
+        """Run a command of the installation, such as `reconcile now`; returns its exit code."""
+        command = [sys.executable, "-m", "app", *arguments]
         return subprocess.run(command, cwd=ROOT, env={**os.environ, **self.system.env}, check=False).returncode
 
     def follow_listing(self) -> None:
-        """If the exchange has listed products since the start, have the ingests started again: they look only then."""
+        """Restart the ingests if the exchange has listed products: they read the listing only at their start."""
         if len(self.unlisted) < len(UNLISTED):
             for name in self.system.processes:
                 if name.startswith("ingest"):
                     self.send(self.process(name), signal.SIGTERM)
 
     def has_started(self) -> None:
-        """Every series is there: from now on no bar is history."""
+        """Record that every series is complete: from now on no bar is history."""
         self.watched_from_s = dict.fromkeys(followed(self.system, self.exchange), self.exchange.now_s())
 
     def forget(self) -> None:
-        """Redis is killed, and comes back without its file."""
+        """Kill Redis and restart it without its file."""
         self.watched_from_s = {}
         self.server.kill()
         shutil.rmtree(self.redis_folder / "appendonlydir", ignore_errors=True)
@@ -164,34 +164,34 @@ class World:
 
     @property
     def redis_folder(self) -> Path:
-        """Where the server that is the master now has its data."""
+        """The data folder of the current master."""
         return self.server.log.parent
 
     def file_sizes(self) -> dict[Path, int]:
-        """The parts of the append-only file, and how large they are."""
+        """The parts of the append-only file and their sizes."""
         return {file: file.stat().st_size for file in self.redis_folder.rglob("*.incr.aof")}
 
     def fail_over(self) -> None:
-        """The replica of Redis becomes the master; the old one lives on as its replica."""
+        """Make the replica of Redis the master; the old master becomes its replica."""
         assert self.pair is not None
         self.pair.swap()
         self.server = self.pair.first
         with Redis.from_url(self.server.url) as client:
-            client.config_set("maxmemory", "1gb")  # another fault may have left it without
+            client.config_set("maxmemory", "1gb")  # another fault may have lowered it
 
     def set_clock(self, hours: float, *names: str) -> None:
-        """The clock of the hosts of `names` (of every one but the exchange's, if none is given) is set, relative to
-        the true time. Each process has a host of its own.
+        """Set the clocks of the hosts of `names` (without names: all except the exchange's), relative to the true time.
+        Each process has a host of its own.
         """
         for file in map(self.clock_file, names) if names else self.folder.glob("clock*"):
             file.write_text(f"{hours:+.6f}h\n")
 
     def clock_file(self, name: str) -> Path:
-        """What sets the clock of the host of process `name`."""
+        """The file that sets the clock of the host of process `name`."""
         return self.folder / f"clock-{name}"
 
     def set_addresses(self, *addresses: str) -> None:
-        """The addresses of the exchange's name, in their order."""
+        """Set the addresses of the exchange's name, in order."""
         (self.folder / "names").write_text(f"{EXCHANGE_HOST} {' '.join(addresses)}\n")
 
 
@@ -210,11 +210,11 @@ def world(
     addresses: bool = False,
     **env: str,
 ) -> Iterator[World]:
-    """A `World` whose processes `names` run, and are started again when they die, until the end of the block.
+    """Run the processes `names`, restarted if they exit, until the end of the block.
 
-    `behind`: where they find Redis instead, a URL for as long as the block runs. `shares`: `ingest` and `ingest2` take
-    that part of the products each, as long as there are as many of them. `replica`: Redis has one, and both are behind
-    one name. `addresses`: the exchange is found by a name, whose addresses can be set.
+    `behind`: returns another URL of Redis for the block. `shares`: `ingest` and `ingest2` take that part of the
+    products each, as long as there are as many of them. `replica`: Redis has one, both behind one name. `addresses`:
+    the exchange has a host name whose addresses can be set.
     """
     (folder / "redis").mkdir(parents=True, exist_ok=True)
     (folder / "alerts.toml").write_text(RULES + CHANNEL)
@@ -256,7 +256,7 @@ def world(
 
 @contextmanager
 def started_world(folder: Path, products: int, **env: str) -> Iterator[World]:
-    """A `World` of `FLOW` for many tests, each of which leaves it as well as it found it: every series is there."""
+    """A `World` of `FLOW` with complete series, shared by many tests. Each test must leave it as it was."""
     with world(folder, products, 7, *FLOW, **env) as everything:
         eventually(lambda: everything.system.has_started(products), timeout=40, interval=0.2)
         yield everything
@@ -280,9 +280,9 @@ def _end(started: list[Process]) -> None:
 
 @contextmanager
 def _clock_from(file: Path) -> Iterator[dict[str, str]]:
-    """The environment of processes whose wall clock is in `file`; Redis, which is started from here, has it too.
+    """Environment of processes whose wall clock is in `file`; Redis, started from here, has it too.
 
-    For Redis it takes a library (Debian: faketime); without it, only its clock stays true. Every monotonic clock does.
+    Redis needs a library for it (Debian: faketime); without it, Redis keeps the true time. Monotonic clocks stay true.
     """
     file.write_text("+0h\n")
     library = next((path for pattern in LIBRARIES for path in sorted(Path("/").glob(pattern))), None)
@@ -302,7 +302,7 @@ def _clock_from(file: Path) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def _supervised(everything: World, names: tuple[str, ...]) -> Iterator[None]:
-    """Start `names` and start again who dies. Their parent is one thread, which lives until the end."""
+    """Start `names` and restart those that exit. Their parent is one thread, which runs until the end."""
     system, ended, up = everything.system, threading.Event(), threading.Event()
 
     def supervise() -> None:
@@ -323,11 +323,11 @@ def _supervised(everything: World, names: tuple[str, ...]) -> Iterator[None]:
 
 
 Waits = Iterator[float]
-"""A fault as it happens: real seconds to wait until its next step; when it is over, it is healed."""
+"""A running fault: real seconds to wait until its next step. It is healed at the end."""
 
 
 def frozen(world: World, process: psutil.Process | None, seconds: float) -> Waits:
-    """A process stands still for a while."""
+    """Stop a process for a while."""
     world.send(process, signal.SIGSTOP)
     yield seconds
     world.send(process, signal.SIGCONT)

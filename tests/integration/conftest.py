@@ -20,7 +20,7 @@ from tests.system import System
 def tasks(redis_client: redis.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Tasks:
     """Sends to workers through the test's Redis."""
     monkeypatch.setenv("REDIS_URL", redis_url)
-    monkeypatch.delitem(sys.modules, "celeryconfig", raising=False)  # it has read another URL, maybe
+    monkeypatch.delitem(sys.modules, "celeryconfig", raising=False)  # it may have another URL
     return Tasks(redis_client, "coinbase")
 
 
@@ -36,7 +36,7 @@ def deliveries(redis_client: redis.Redis) -> Deliveries:
 
 @pytest.fixture
 def start_exchange(processes: Callable[..., Process]) -> Callable[..., Exchange]:
-    """Starts a local exchange at 60 times real time, with more command-line options where given."""
+    """Starts a local exchange at 60 times real time, optionally with more command-line options."""
 
     def start(*options: str) -> Exchange:
         port = free_port()

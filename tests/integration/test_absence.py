@@ -1,7 +1,7 @@
-"""No answer of REST, however late, short, empty or long delayed, ends a history or empties a traded bucket.
+"""No REST response, however late, short, empty or delayed, ends a history or empties a traded bucket.
 
-Real Redis, real REST over HTTP, and what a backfill worker and beat do; the exchange's clock is set by hand. Judged by
-the exchange: what it has in the buckets that a ring can hold.
+Real Redis, real REST over HTTP, and the work of a backfill worker and beat; the exchange's clock is set by hand. Judged
+by the exchange: its candles in the buckets that a ring can hold.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ STEP = BASE.seconds
 CAPACITY = 1_000
 MINUTE_MS = 60_000
 FAST = 1_000
-"""Requests per second: how many are allowed is not what these tests are about."""
+"""Requests per second: these tests are not about the budget."""
 
 Rows = list[UnifiedCandle]
 
 
 class Distorted:
-    """REST whose pages pass through `distort` first; everything else is as it is."""
+    """REST whose pages pass through `distort` first; everything else is unchanged."""
 
     def __init__(self, rest: CoinbaseRest) -> None:
         self._rest = rest
@@ -72,7 +72,7 @@ class Here(Context):
         self.market = exchange
         self.series = Series("coinbase", product, BASE)
         self.products.follow([FollowedProduct(product, product)])
-        self.told: list[ChangedRange] = []
+        self.changed: list[ChangedRange] = []
 
     @cached_property
     def budget(self) -> Budget:
@@ -92,7 +92,7 @@ class Here(Context):
             if found.request:
                 self.queue.add([found.request[:2]], not_before_ms=found.request[2])
         while self.queue.state().ready:
-            Drain(self, self.settings, self.budgeted_rest, self.told.extend).run(max_s=5)
+            Drain(self, self.settings, self.budgeted_rest, self.changed.extend).run(max_s=5)
 
     def pass_time(self, minutes: float, every: int = 20) -> None:
         """Let time pass with a round every few minutes."""
@@ -105,7 +105,7 @@ class Here(Context):
         self.round()
 
     def wrong(self) -> list[str]:
-        """Every settled bucket that the ring can hold in which it differs from the exchange."""
+        """Differences from the exchange, of every settled bucket that the ring can hold."""
         settled_s = BASE.last_over(self.now_s() - self.settings.settling_seconds)
         first_s = settled_s - (CAPACITY - 3) * STEP
         records = self.candles.read_whole(self.series, BASE.last_over(self.now_s())).over
@@ -123,7 +123,7 @@ class Here(Context):
         return problems
 
     def provisional(self) -> set[int]:
-        """The settled buckets that are shown as perhaps wrong."""
+        """The settled buckets that are provisional."""
         settled_s = BASE.last_over(self.now_s() - self.settings.settling_seconds)
         records = self.candles.read_whole(self.series, settled_s).over
         return set(records["start_s"][records["flags"] & PROVISIONAL != 0].tolist())
@@ -147,7 +147,7 @@ def newest(count: int) -> Callable[[Rows], Rows]:
 
 
 def late(here: Here, seconds: int, *, shows_open: bool) -> Callable[[Rows], Rows]:
-    """A server that knows nothing newer than `seconds` ago; `shows_open`: but for the row of the open bucket."""
+    """A server without anything newer than `seconds` ago; `shows_open`: except for the row of the open bucket."""
 
     def distort(rows: Rows) -> Rows:
         open_s = BASE.bucket(here.now_s())
@@ -192,7 +192,7 @@ def test_after_a_downtime_everything_comes_back(here: Here, hours: int) -> None:
 
 
 def test_a_reconciliation_that_overtakes_a_gap_ends_no_history(here: Here) -> None:
-    """Two workers after a downtime of 800 buckets: one waits for REST while another has its answer at once."""
+    """Two workers after a downtime of 800 buckets: one waits for REST while another has its response at once."""
     here.round()
     here.market.clock.jump(800 * 5 * MINUTE_MS)
     now_ms = here.market.clock.now_ms()
@@ -213,7 +213,7 @@ def test_a_reconciliation_that_overtakes_a_gap_ends_no_history(here: Here) -> No
 
 @pytest.mark.parametrize("shows_open", [True, False])
 @pytest.mark.parametrize("seconds", [120, 1_200, 86_400])
-def test_a_late_server_empties_nothing_however_often_it_is_asked(here: Here, seconds: int, shows_open: bool) -> None:
+def test_a_late_server_empties_nothing_after_any_number_of_requests(here: Here, seconds: int, shows_open: bool) -> None:
     here.round()
     here.pass_time(15, every=15)
     empty = here.confirmed_empty()
@@ -228,20 +228,20 @@ def test_a_late_server_empties_nothing_however_often_it_is_asked(here: Here, sec
     assert here.wrong() == []
 
 
-def test_what_a_server_no_longer_has_is_doubted_until_another_has_it(here: Here) -> None:
-    """Whether the first was wrong or the second is late, nobody can tell from them."""
+def test_candles_that_a_server_no_longer_has_are_provisional_until_confirmed(here: Here) -> None:
+    """Nothing decides whether the first server was wrong or the second is late."""
     here.round()
     here.pass_time(75, every=15)
     assert here.provisional() == set()
-    here.told.clear()
+    here.changed.clear()
     here.rest_seen.distort = late(here, 3_600, shows_open=False)
     here.reconcile()
-    lacks_s, over_s = here.now_s() - 3_600, here.now_s() - 900
-    traded = {int(row["start"]) for row in here.market.truth(BUSY, BASE, lacks_s - 10 * STEP, here.now_s())}
-    lacking = {s for s in traded if lacks_s < s + STEP <= over_s}
-    assert len(lacking) == 9
-    assert here.provisional() == lacking
-    assert {(t.product, t.timeframe) for t in here.told} == {(BUSY, BASE)}, "its newest value is computed again"
+    without_s, over_s = here.now_s() - 3_600, here.now_s() - 900
+    traded = {int(row["start"]) for row in here.market.truth(BUSY, BASE, without_s - 10 * STEP, here.now_s())}
+    missing = {s for s in traded if without_s < s + STEP <= over_s}
+    assert len(missing) == 9
+    assert here.provisional() == missing
+    assert {(t.product, t.timeframe) for t in here.changed} == {(BUSY, BASE)}, "its newest value is computed again"
     assert here.wrong() == [], "nothing is taken back"
     assert here.queue.pending() == {BackfillRequest(Kind.GAP, BUSY, BASE)}
     here.rest_seen.distort = lambda rows: rows
@@ -278,7 +278,7 @@ def test_half_candles_give_way_to_whole_ones(here: Here) -> None:
 
 
 def test_a_time_from_the_future_shuts_no_series(here: Here) -> None:
-    """A clock that leapt two days ahead, and came back, and a ring that was written from a later time."""
+    """A clock that jumped two days ahead and back, and a ring that was written from a later time."""
     here.round()
     ahead_s = here.now_s() + 2 * 86_400
     later = [_closed(ahead_s // STEP * STEP + i * STEP) for i in range(CAPACITY)]

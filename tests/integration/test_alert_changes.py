@@ -1,4 +1,4 @@
-"""What later candles and another alerts file do to alerts that are stored: through Redis, with real candles' writes."""
+"""How later candles and a changed alerts file affect stored alerts: through Redis, with real writes of candles."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def rule(prices: str = "150", more: str = "") -> str:
 
 
 class Installation:
-    """One series, and a worker that has an alerts file."""
+    """One series, and a worker with an alerts file."""
 
     def __init__(self, client: Redis) -> None:
         self.clock = ClockCache(client, "coinbase")
@@ -46,7 +46,7 @@ class Installation:
         self.indicators = IndicatorCache(client, events_kept=1000)
 
     def put(self, records: Records, text: str = rule()) -> None:
-        """Write candles of a series that begins at `T0`, and have a new worker compute what follows."""
+        """Write candles of a series that begins at `T0`, and have a new worker compute it."""
         self.candles.write([Write(SERIES, records, Origin.given(T0))])
         evaluator = Evaluator(self.candles, self.alerts, AlertSettings.parse(text), (M5,))
         first_s, last_s = int(records["start_s"][0]), int(records["start_s"][-1])
@@ -99,7 +99,7 @@ def again(records: Records, *closes: float, flags: int = CandleState.CONFIRMED) 
 @pytest.mark.parametrize(
     "text", [OTHER, rule("150, 170"), rule(more="cooldown_bars = 5\n"), rule(more='timeframes = ["1h"]\n')]
 )
-def test_an_alert_of_a_rule_that_is_gone_or_another_one_now_is_left_alone(
+def test_an_alert_of_a_removed_or_changed_rule_is_left_alone(
     installation: Installation, redis_client: Redis, text: str
 ) -> None:
     old = bars(0, *[100.0] * 99)
@@ -131,7 +131,7 @@ def test_an_alert_of_the_same_rule_is_withdrawn_by_a_correction_and_restored_by_
 
 
 def test_an_alert_is_judged_again_as_long_as_its_candles_are_there(installation: Installation) -> None:
-    """Its candles may change while nobody looks, in a downtime of days: then the next change of others finds it."""
+    """Its candles may change during a downtime of days: the next change of other candles finds it."""
     installation.put(bars(0, *[100.0] * 99))
     installation.put(bars(99, 160.0))
     installation.put(bars(100, *[160.0] * 850))
@@ -157,7 +157,7 @@ def test_an_older_alert_is_withdrawn_by_a_correction_of_its_bar_and_restored_by_
 
 
 def test_an_older_alert_that_a_correction_would_hide_stays(installation: Installation) -> None:
-    """It was told when nobody knew better, and what it tells has happened."""
+    """It was right when it was raised, and its event has happened."""
     text = rule(more="cooldown_bars = 5\n")
     old = bars(0, *[100.0] * 99)
     installation.put(old, text)
@@ -167,7 +167,7 @@ def test_an_older_alert_that_a_correction_would_hide_stays(installation: Install
     assert installation.standing() == [99]
 
 
-def test_what_an_earlier_alert_hides_is_not_restored_by_a_later_correction(installation: Installation) -> None:
+def test_an_alert_hidden_by_an_earlier_one_is_not_restored_by_a_correction(installation: Installation) -> None:
     text = rule(more="cooldown_bars = 5\n")
     old = bars(0, *[100.0] * 90)
     installation.put(old, text)
@@ -181,10 +181,10 @@ def test_what_an_earlier_alert_hides_is_not_restored_by_a_later_correction(insta
     assert installation.standing() == [96, 97]
 
 
-def test_a_bar_that_turns_out_to_show_another_event_of_the_rule_stands_with_that_one(
+def test_an_alert_takes_over_another_event_of_its_rule_at_the_same_bar(
     installation: Installation, redis_client: Redis
 ) -> None:
-    """As after a gap: what is known first is a short window, which may say something else."""
+    """As after a gap: the first values rest on a short window and may show another event."""
     text = rule("150, 170")
     installation.put(bars(0, *[100.0] * 99), text)
     newest = bars(99, 160.0)
@@ -209,7 +209,7 @@ def test_a_provisional_candle_raises_nothing_until_it_is_confirmed(installation:
 
 
 @pytest.mark.parametrize(("close", "standing"), [(120.0, [100]), (170.0, [99])])
-def test_a_provisional_candle_that_is_corrected_raises_what_is_true(
+def test_a_corrected_provisional_candle_raises_the_true_alert(
     installation: Installation, close: float, standing: list[int]
 ) -> None:
     installation.put(bars(0, *[100.0] * 99))
@@ -250,7 +250,7 @@ def test_an_old_candle_that_becomes_provisional_withdraws_nothing_until_it_is_re
     assert installation.standing() == []
 
 
-def test_what_a_faster_worker_has_done_with_is_not_pending_again(installation: Installation) -> None:
+def test_bars_judged_by_a_faster_worker_are_not_pending_again(installation: Installation) -> None:
     for revision, pending in enumerate((100, 200, 150), start=1):
         cursor = AlertCursor(T0, T0 + 300 * 200, T0 + 300 * pending)
         change = AlertChange(cursor, revision == 1, [], "", [], [])
@@ -258,20 +258,20 @@ def test_what_a_faster_worker_has_done_with_is_not_pending_again(installation: I
     assert installation.cursor().pending_s == T0 + 300 * 200
 
 
-def test_alerts_behind_a_gap_stand_once_it_is_filled_in_whichever_order(installation: Installation) -> None:
+def test_alerts_behind_a_gap_stand_once_it_is_filled_in_any_order(installation: Installation) -> None:
     closes = [100.0] * 80 + [160.0, 160.0, 100.0, 160.0, 100.0, 100.0, 160.0, 160.0]
     candles = bars(0, *closes)
     installation.put(candles[:80])
     for some in (candles[86:87], candles[87:], candles[82:84], candles[84:86], candles[80:82]):
         installation.put(some)
-    # To 160 at 80, back at 82, to 160 at 83 and 86: a repetition three bars after what was told is told.
+    # To 160 at 80, back at 82, to 160 at 83 and 86: three bars after an alert a repetition is an alert.
     assert installation.standing() == [80, 82, 83, 86]
 
 
-def test_a_look_from_before_redis_lost_its_data_raises_nothing_in_the_empty_one(
+def test_values_from_before_redis_lost_its_data_raise_nothing(
     installation: Installation, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its worker has read what was there; what it finds is history to whoever watches from now on."""
+    """A worker read the old data; its findings are history in the empty Redis."""
     installation.put(bars(0, 100, 100))
     write = installation.indicators.write
 

@@ -1,4 +1,4 @@
-"""Each kind of channel against a real server: what it is sent, and what its answers mean."""
+"""Each kind of channel against a real server: the requests, and the meaning of the responses."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ timeout_seconds = {timeout_s}
 
 
 def message(chart_of: bytes | None = None, **changes: Any) -> Message:
-    said = fact(1, **changes)
-    return Message(f"{said['id']}|raised", "raised", said, title_of(said), lines_of(said), lambda: chart_of, NOW_S)
+    alert = fact(1, **changes)
+    return Message(f"{alert['id']}|raised", "raised", alert, title_of(alert), lines_of(alert), lambda: chart_of, NOW_S)
 
 
 def channels(url: str, timeout_s: float = 15) -> dict[str, Channel]:
@@ -96,7 +96,7 @@ def test_discord_without_candles_gets_the_text_alone() -> None:
     assert "image" not in orjson.loads(parts["payload_json"].get_payload(decode=True))["embeds"][0]
 
 
-def test_discord_says_how_long_it_wants_no_further_message() -> None:
+def test_discord_sets_the_pause_before_the_next_message() -> None:
     headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset-After": "1.5"}
     with service(lambda _: (204, headers, b"")) as state:
         assert channels(state.url)["discord"].send(message()) == 1.5
@@ -138,7 +138,7 @@ def test_telegram_gets_a_photo_with_a_caption() -> None:
         *(("discord", (status, {}, b""), DeliveryError, None) for status in (408, 500, 502, 503)),
     ],
 )
-def test_what_an_answer_means(name: str, answer: Answer, error: type[DeliveryError], pause_s: float | None) -> None:
+def test_meaning_of_responses(name: str, answer: Answer, error: type[DeliveryError], pause_s: float | None) -> None:
     with service(lambda _: answer) as state, pytest.raises(error) as caught:
         channels(state.url)[name].send(message())
     assert type(caught.value) is error
@@ -146,9 +146,9 @@ def test_what_an_answer_means(name: str, answer: Answer, error: type[DeliveryErr
     assert CANARY not in str(caught.value)
 
 
-def test_a_refusal_is_told_in_the_services_own_words_without_the_secret() -> None:
-    words = f"Webhooks posted to forum channels need a thread_name\n{CANARY} /api/webhooks/1/{CANARY}"
-    answer: Answer = (400, {}, orjson.dumps({"message": words, "code": 220001}))
+def test_a_refusal_quotes_the_service_without_the_secret() -> None:
+    description = f"Webhooks posted to forum channels need a thread_name\n{CANARY} /api/webhooks/1/{CANARY}"
+    answer: Answer = (400, {}, orjson.dumps({"message": description, "code": 220001}))
     with service(lambda _: answer) as state, pytest.raises(MessageRefused) as caught:
         channels(state.url)["discord"].send(message())
     text = str(caught.value)
@@ -157,7 +157,7 @@ def test_a_refusal_is_told_in_the_services_own_words_without_the_secret() -> Non
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "description"),
     [
         ("/mydesk-alerts", "topic mydesk-alerts is full"),
         ("/mydeskalerts", "topic mydeskalerts is full"),
@@ -170,17 +170,17 @@ def test_a_refusal_is_told_in_the_services_own_words_without_the_secret() -> Non
         ("/?key=ab3d9kx2", "no İab3d9kx2 here"),
     ],
 )
-def test_no_spelling_of_a_secret_in_the_url_is_shown(path: str, said: str) -> None:
-    with service(lambda _: (400, {}, orjson.dumps({"message": said}))) as state:
+def test_no_spelling_of_a_secret_in_the_url_is_shown(path: str, description: str) -> None:
+    with service(lambda _: (400, {}, orjson.dumps({"message": description}))) as state:
         reply = Http(state.url + path, timeout_s=5, allow_private=True).post(b"", {})
-    first, last = said.split()[0], said.split()[-1]
+    first, last = description.split()[0], description.split()[-1]
     assert reply.said.startswith(f"{first} ")
     assert reply.said.endswith(f" {last}")
     assert "***" in reply.said
     assert not {"desk", "alert", "d9kx", "b3d9"} & {reply.said.lower()[i : i + 4] for i in range(len(reply.said))}
 
 
-def test_a_host_name_may_be_a_secret_too_and_usual_words_are_none() -> None:
+def test_a_host_name_may_be_secret_and_usual_words_are_not() -> None:
     http = Http("https://k4x9q2.example.com/api/webhooks/1/x", timeout_s=1, allow_private=True)
     assert http._without_secrets("Webhooks of k4x9q2.example.com: no webhook") == "Webhooks of ***: no webhook"
 
@@ -201,7 +201,7 @@ def test_a_telegram_group_that_has_moved_is_followed(caplog: pytest.LogCaptureFi
 
 @contextmanager
 def dripping(begin: bytes, byte: bytes, end: bytes = b"") -> Iterator[int]:
-    """The port of a service that answers rightly, but a byte at a time: in all it takes longer than any time-out."""
+    """The port of a service that answers correctly but byte by byte: in all it takes longer than any timeout."""
 
     def handle(connection: socket.socket) -> None:
         connection.sendall(begin)
@@ -230,7 +230,7 @@ def test_an_answer_whose_head_drips_is_given_up_in_time() -> None:
         Torn(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
     ],
 )
-def test_what_the_service_has_taken_is_not_sent_again_whatever_the_body_is(answer: Answer | Torn) -> None:
+def test_an_accepted_message_is_not_sent_again_whatever_the_body_is(answer: Answer | Torn) -> None:
     with service(lambda _: answer) as state:
         channel = channels(state.url)["discord"]
         for _ in range(2):
@@ -244,7 +244,7 @@ def test_a_body_that_drips_is_not_waited_for() -> None:
 
 
 def test_after_a_body_that_was_cut_at_its_deadline_the_next_message_is_sent_once() -> None:
-    """What is left of the first answer must not be read as the second one."""
+    """The rest of the first response must not be read as the second one."""
     taken: list[bytes] = []
 
     def handle(connection: socket.socket) -> None:
@@ -268,7 +268,7 @@ def test_a_mail_server_that_drips_is_given_up_in_time() -> None:
     assert "SMTPServerDisconnected" in str(caught.value)
 
 
-def test_a_password_that_smtp_cannot_send_is_said_and_not_shown() -> None:
+def test_a_password_that_smtp_cannot_send_is_reported_without_it() -> None:
     with mail() as server, pytest.raises(ChannelBroken, match="holds characters") as caught:
         mailbox(server.port, login=True, password=f"{CANARY}ä").send(message())
     assert CANARY not in str(caught.value)
@@ -280,7 +280,7 @@ def test_of_an_endless_answer_only_the_beginning_is_read() -> None:
     assert (reply.status, len(reply.body)) == (200, MAX_BYTES)
 
 
-def test_a_service_that_is_away_or_silent_is_tried_again() -> None:
+def test_a_service_that_is_down_or_silent_is_tried_again() -> None:
     hang = threading.Event()
 
     def answer(_: int) -> Answer:
@@ -297,7 +297,7 @@ def test_a_service_that_is_away_or_silent_is_tried_again() -> None:
 
 
 class Mail:
-    """A mail server that takes letters, unless told otherwise."""
+    """A mail server that accepts letters unless programmed otherwise."""
 
     def __init__(self, replies: dict[str, bytes]) -> None:
         self.replies, self.port = replies, 0
@@ -306,7 +306,7 @@ class Mail:
 
 @contextmanager
 def mail(**replies: bytes) -> Iterator[Mail]:
-    """`replies`: what it says to a command, where not the usual."""
+    """`replies`: replies to commands that differ from the usual ones."""
     state = Mail(replies)
 
     def handle(connection: socket.socket) -> None:
@@ -357,7 +357,7 @@ def test_a_letter_has_the_identity_as_its_message_id_and_the_chart_attached() ->
         ({"END": b"452 full"}, DeliveryError),
     ],
 )
-def test_what_a_mail_server_says(replies: dict[str, bytes], error: type[DeliveryError]) -> None:
+def test_meaning_of_mail_server_replies(replies: dict[str, bytes], error: type[DeliveryError]) -> None:
     with mail(**replies) as server, pytest.raises(DeliveryError) as caught:
         mailbox(server.port, login="AUTH" in replies).send(message())
     assert type(caught.value) is error
@@ -389,7 +389,7 @@ def test_titles(kind: str, event: dict[str, Any], title: str) -> None:
     assert title_of(fact(1, kind=kind, event=event)) == title
 
 
-def test_an_alert_without_values_says_so() -> None:
+def test_an_alert_without_values_shows_it() -> None:
     lines = lines_of(
         fact(
             1,

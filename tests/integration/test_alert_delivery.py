@@ -1,4 +1,4 @@
-"""Alerts on their way to a real HTTP server: none lost, none twice, whatever it answers and whoever dies."""
+"""Delivery of alerts to a real HTTP server: none lost or repeated, for any response and any killed worker."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def delivery(deliveries: Deliveries, url: str, file: str = FILE, **environ: str)
 
 
 def drained(delivery_: Delivery, timeout: float = 30) -> None:
-    """Until nothing waits any more, as sweeps do it."""
+    """Deliver as sweeps do until nothing is waiting."""
 
     def sweep() -> bool:
         delivery_.drain("hook")
@@ -108,7 +108,7 @@ def test_429_500_timeout_and_404_in_turn_lose_nothing_and_double_nothing(
 
 
 class Odd(Channel):
-    """A channel that raises what nobody thought of."""
+    """A channel that raises an unexpected exception."""
 
     target = "odd"
 
@@ -116,7 +116,7 @@ class Odd(Channel):
         raise RecursionError(f"{SECRET} {message.id}")
 
 
-def test_whatever_a_channel_raises_counts_as_a_try(
+def test_any_exception_of_a_channel_counts_as_a_try(
     indicators: IndicatorCache, deliveries: Deliveries, caplog: pytest.LogCaptureFixture
 ) -> None:
     (identity,) = raise_alerts(indicators, [1], ("hook",))
@@ -142,15 +142,15 @@ def test_a_run_of_refusals_disables_a_channel_with_the_services_reason(
         eventually(lambda: delivery_.drain("hook") >= 0 and deliveries.state("hook").disabled)
         assert deliveries.state("hook").disabled == "the service answered 400: no thread_name"
         assert (len(hook.got), deliveries.state("hook").waiting) == (6, 2), "two in a row are no run"
-        said = AlertCache(deliveries._client).read([ids[0]])[0].said["hook", "raised"]["state"]
-        assert said == "refused: the service answered 400: no thread_name"
+        state = AlertCache(deliveries._client).read([ids[0]])[0].said["hook", "raised"]["state"]
+        assert state == "refused: the service answered 400: no thread_name"
         deliveries.enable("hook")
         refusals[6:] = [True, False]
         drained(delivery_)
         assert deliveries.state("hook").disabled is None
 
 
-def test_the_pause_that_a_service_asks_for_is_kept_by_all(indicators: IndicatorCache, deliveries: Deliveries) -> None:
+def test_the_pause_that_a_service_requests_is_kept_by_all(indicators: IndicatorCache, deliveries: Deliveries) -> None:
     times: list[float] = []
 
     def answer(number: int) -> Answer:
@@ -185,7 +185,7 @@ def test_a_message_that_is_refused_does_not_stop_the_others(indicators: Indicato
     assert refused.said["hook", "raised"]["state"] == "refused: the service answered 400"
 
 
-def test_a_withdrawal_is_said_once_and_only_to_who_was_told(indicators: IndicatorCache, deliveries: Deliveries) -> None:
+def test_a_withdrawal_is_sent_once_and_only_after_its_alert(indicators: IndicatorCache, deliveries: Deliveries) -> None:
     with service() as hook:
         delivery_ = delivery(deliveries, hook.url)
         first, second = raise_alerts(indicators, [1, 2], ("hook",))
@@ -214,7 +214,7 @@ def test_a_withdrawal_is_said_once_and_only_to_who_was_told(indicators: Indicato
     ]
 
 
-def test_what_a_dead_worker_had_claimed_is_sent_when_its_claim_runs_out(
+def test_messages_of_a_dead_worker_are_sent_when_its_claim_expires(
     indicators: IndicatorCache, deliveries: Deliveries
 ) -> None:
     ids = raise_alerts(indicators, range(1, 4), ("hook",))
@@ -229,7 +229,7 @@ def test_what_a_dead_worker_had_claimed_is_sent_when_its_claim_runs_out(
     assert deliveries.state("hook").waiting == 0
 
 
-def test_a_message_is_tried_so_often_and_then_given_up(
+def test_a_message_is_given_up_after_its_tries(
     indicators: IndicatorCache, deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery_module, "MAX_TRIES", 3)
@@ -241,7 +241,7 @@ def test_a_message_is_tried_so_often_and_then_given_up(
     assert deliveries.state("hook").dropped == 1
 
 
-def test_alerts_beyond_the_bound_are_forgotten_oldest_first(redis_client: redis.Redis, deliveries: Deliveries) -> None:
+def test_alerts_beyond_the_bound_are_dropped_oldest_first(redis_client: redis.Redis, deliveries: Deliveries) -> None:
     bounded = IndicatorCache(redis_client, events_kept=100, alerts_kept=5)
     ids = raise_alerts(bounded, range(1, 21), ("hook",))
     assert [a.id for a in AlertCache(redis_client).newest(100, lambda _: True)[0]] == ids[:14:-1]
@@ -249,7 +249,7 @@ def test_alerts_beyond_the_bound_are_forgotten_oldest_first(redis_client: redis.
     assert len(list(redis_client.scan_iter(keys.alert("*")))) == 5
 
 
-def test_no_secret_is_ever_told(
+def test_no_secret_is_ever_shown(
     indicators: IndicatorCache, deliveries: Deliveries, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
@@ -325,7 +325,7 @@ def test_workers_killed_at_any_moment_lose_nothing(
     tasks: Tasks,
 ) -> None:
     def slowly(number: int) -> Answer:
-        time.sleep(0.05)  # the work of a service, so that a kill meets a message under way
+        time.sleep(0.05)  # the response time of a service, so that a kill hits a message in progress
         return (429, {"Retry-After": "0.2"}, b"") if number % 17 == 5 else OK
 
     products = [Series("coinbase", f"P{n}-USD", Timeframe.M5) for n in range(10)]

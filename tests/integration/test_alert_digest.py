@@ -1,4 +1,4 @@
-"""What is old by now is one message to those who read it, the newest first; machines get each alert."""
+"""Old alerts are sent as one message to channels for people, newest first; machines receive each alert."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def states(deliveries: Deliveries, ids: list[str], channel: str) -> set[str]:
     return {alert.said.get((channel, "raised"), {}).get("state") for alert in read}
 
 
-def test_after_a_night_the_old_ones_are_one_message_and_the_new_ones_come_alone(
+def test_after_a_night_old_alerts_are_one_message_and_new_ones_are_single(
     indicators: IndicatorCache, deliveries: Deliveries
 ) -> None:
     ids = raise_alerts(indicators, NIGHT, ("discord",))
@@ -81,7 +81,7 @@ def test_old_is_counted_in_bars_of_their_own_timeframe(indicators: IndicatorCach
     assert len(hook.got) == 2, "the bar of yesterday is nine hours old, and the newest"
 
 
-def test_one_old_alert_comes_as_any_other(indicators: IndicatorCache, deliveries: Deliveries) -> None:
+def test_a_single_old_alert_is_sent_like_any_other(indicators: IndicatorCache, deliveries: Deliveries) -> None:
     raise_alerts(indicators, [1], ("telegram",))
     with service() as hook:
         assert delivery(deliveries, hook.url).drain("telegram") == 1
@@ -102,10 +102,10 @@ def test_without_the_exchange_s_time_nothing_is_old(indicators: IndicatorCache, 
     assert len(hook.got) == 3
 
 
-def test_what_was_withdrawn_meanwhile_is_not_in_it(indicators: IndicatorCache, deliveries: Deliveries) -> None:
+def test_withdrawn_alerts_are_not_in_it(indicators: IndicatorCache, deliveries: Deliveries) -> None:
     raise_alerts(indicators, range(1, 9), ("telegram",))
     kept = raise_alerts(indicators, range(1, 5), ("telegram",), revision=3)
-    raise_alerts(indicators, [8], (), revision=5)  # takes 1 to 7 back
+    raise_alerts(indicators, [8], (), revision=5)  # withdraws 1 to 7
     with service() as hook:
         delivery(deliveries, hook.url).drain("telegram")
     assert hook.got == [] or all(b"5 alerts" not in got.body for got in hook.got)
@@ -113,7 +113,7 @@ def test_what_was_withdrawn_meanwhile_is_not_in_it(indicators: IndicatorCache, d
 
 
 @pytest.mark.parametrize("refusal", [(500, {}, b""), (429, {"Retry-After": "0"}, b"")])
-def test_a_digest_that_is_not_taken_waits_whole_and_is_sent_once(
+def test_a_refused_digest_waits_whole_and_is_sent_once(
     refusal: Answer, indicators: IndicatorCache, deliveries: Deliveries
 ) -> None:
     ids = raise_alerts(indicators, range(1, 30), ("telegram",))
@@ -132,7 +132,7 @@ def test_a_digest_that_is_not_taken_waits_whole_and_is_sent_once(
 
 
 @pytest.mark.parametrize("lost", [(500, {}, b""), (408, {}, b""), Torn(b"")])
-def test_alerts_of_a_digest_that_may_have_arrived_are_taken_back_if_they_are_withdrawn(
+def test_withdrawn_alerts_of_a_digest_that_may_have_arrived_are_taken_back(
     lost: Answer | Torn, indicators: IndicatorCache, deliveries: Deliveries
 ) -> None:
     ids = raise_alerts(indicators, range(1, 9), ("telegram",))
@@ -151,21 +151,21 @@ def test_alerts_of_a_digest_that_may_have_arrived_are_taken_back_if_they_are_wit
 def test_a_channel_is_stopped_before_the_rest_of_a_digest_waits_again(
     refusal: Answer, indicators: IndicatorCache, deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else another worker would take them, and send at once."""
+    """Otherwise another worker would claim them and send at once."""
     ids = raise_alerts(indicators, range(1, 9), ("discord",))
-    told = []
+    deferred = []
     again = Deliveries.defer
 
     def seen(self: Deliveries, claim: Claim, reason: str, after_s: float) -> None:
         state = self.state(claim.channel)
-        told.append((claim.alert.id, bool(state.disabled or state.paused_ms)))
+        deferred.append((claim.alert.id, bool(state.disabled or state.paused_ms)))
         again(self, claim, reason, after_s)
 
     monkeypatch.setattr(Deliveries, "defer", seen)
     with service(lambda _: refusal) as hook:
         delivery(deliveries, hook.url).drain("discord")
         assert len(hook.got) == 1
-    assert sorted(i for i, is_stopped in told if is_stopped) == sorted(ids[1:])
+    assert sorted(i for i, is_stopped in deferred if is_stopped) == sorted(ids[1:])
 
 
 def test_a_channel_that_is_broken_keeps_them_all(indicators: IndicatorCache, deliveries: Deliveries) -> None:

@@ -67,7 +67,7 @@ def test_alerts_are_listed_newest_first_and_in_pages(web: httpx.Client) -> None:
     assert [i for page in pages for i in page] == ids(whole)
 
 
-def test_a_page_goes_on_where_the_last_one_ended_whatever_comes_in(
+def test_a_page_continues_at_the_end_of_the_last_one_despite_new_alerts(
     web: httpx.Client, redis_client: redis.Redis
 ) -> None:
     whole = ids(web.get("/v1/alerts").json())
@@ -89,7 +89,7 @@ def test_alerts_are_filtered(web: httpx.Client) -> None:
     assert count(since="2021-03-04T04:00:00Z") == 1
 
 
-def test_an_alert_tells_all_about_itself(web: httpx.Client) -> None:
+def test_an_alert_has_all_its_fields(web: httpx.Client) -> None:
     (alert,) = web.get("/v1/alerts", params={"product": "ETH-USD", "since": 0}).json()["alerts"][-1:]
     assert alert["title"] == "ETH-USD: MACD-V crossed below -150 (1h)"
     assert (alert["state"], alert["withdrawn_at"]) == ("withdrawn", B0 + 1200)
@@ -109,13 +109,13 @@ def test_an_alert_tells_all_about_itself(web: httpx.Client) -> None:
         ("produkt=BTC-USD", "produkt: no such parameter"),
     ],
 )
-def test_a_wrong_question_is_refused(web: httpx.Client, query: str, complaint: str) -> None:
+def test_a_wrong_query_is_refused(web: httpx.Client, query: str, complaint: str) -> None:
     answer = web.get(f"/v1/alerts?{query}")
     assert answer.status_code == 400
     assert complaint in answer.json()["error"]["message"]
 
 
-def test_channels_tell_how_they_are_doing(web: httpx.Client, context: Context) -> None:
+def test_channels_show_their_state(web: httpx.Client, context: Context) -> None:
     context.deliveries.disable("hook", "the service answered 404", "x")
     rows = web.get("/v1/alert-channels").json()["channels"]
     assert [(r["channel"], r["kind"], r["state"], r["reason"]) for r in rows] == [
@@ -161,7 +161,7 @@ def test_a_channel_is_tried_and_enabled(context: Context) -> None:
     assert context.deliveries.state("hook").disabled is None
 
 
-def test_a_channel_that_fails_its_test_says_why_without_its_secret(context: Context) -> None:
+def test_a_channel_that_fails_its_test_reports_why_without_its_secret(context: Context) -> None:
     with service(lambda _: (404, {}, b"")) as hook:
         done = run(context, "test", "hook", HOOK=f"{hook.url}/{CANARY}")
     assert (done.returncode, done.stderr) == (1, "error: the service answered 404\n")

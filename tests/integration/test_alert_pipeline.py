@@ -1,4 +1,4 @@
-"""Alerts end to end, with real processes: frames in at one end, requests at a webhook out at the other."""
+"""Alerts end to end, with real processes: from frames of the exchange to requests at a webhook."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DELIVERY = "[delivery]\ntimeout_seconds = 5\nlease_seconds = 15\n"
 
 
 def expected(system: System, series: Series) -> tuple[list[str], int]:
-    """What an independent computation makes of the cached candles since watching began, and the last bar looked at."""
+    """The alerts of an independent computation over the cached candles since the baseline, and the last bar judged."""
     cursor = system.context.indicators.read_cursors([series])[0]
     assert cursor is not None
     bars = held(system.context.candles.read(series, 0, cursor.evaluated_s))
@@ -71,7 +71,7 @@ def test_every_alert_of_a_running_market_arrives_although_workers_are_killed(
                 system.processes[victim].send(signal.SIGKILL)
             system.start(*victims)
         system.wait_until(exchange.now_s() + 1200)
-        system.processes["ingest"].send(signal.SIGSTOP)  # the market stands still for those who look at it
+        system.processes["ingest"].send(signal.SIGSTOP)  # no new bars while they are compared
 
         def all_arrived() -> list[StoredAlert]:
             stored, _ = system.context.alerts.newest(10_000, lambda _: True)
@@ -85,9 +85,9 @@ def test_every_alert_of_a_running_market_arrives_although_workers_are_killed(
         stored = eventually(all_arrived, timeout=30, interval=0.5)
     assert len(stored) >= 5
     assert not [alert for alert in stored if alert.withdrawn]
-    told = [got.body for got in hook.got if got.path == "/discord"]
-    alone = [body for body in told if not re.search(DIGEST, body)]
-    together = [int(found[1]) for body in told if (found := re.search(DIGEST, body))]  # old by the time of a new worker
+    bodies = [got.body for got in hook.got if got.path == "/discord"]
+    alone = [body for body in bodies if not re.search(DIGEST, body)]
+    together = [int(found[1]) for body in bodies if (found := re.search(DIGEST, body))]  # old for a new worker
     assert len(alone) + sum(together) >= len(stored)
     assert all(b"\x89PNG" in body for body in alone)
     assert len(hook.accepted) <= len(stored) + 2, "at most one a killed worker twice"

@@ -1,4 +1,4 @@
-"""Alerts through an HTTP proxy: only one that the file names, to any public name, in time, with its login unseen."""
+"""Alerts through an HTTP proxy: only the one in the file, to any public name, in time, without showing its login."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ def test_https_goes_through_a_tunnel_and_the_proxy_resolves_the_name(
     try:
         with proxy(server.port, LOGIN) as between:
             assert channel("https://hooks.invalid/api/webhooks/1/abc", between.url).send(message()) == 0
-        assert [(asked[:25], login) for asked, login in between.asked] == [("CONNECT hooks.invalid:443", LOGIN)]
-        assert server.heard.startswith(b"POST /api/webhooks/1/abc")
-        assert b"s3cret" not in server.heard
-        assert b"roxy-" not in server.heard
+        assert [(request[:25], login) for request, login in between.requests] == [("CONNECT hooks.invalid:443", LOGIN)]
+        assert server.received.startswith(b"POST /api/webhooks/1/abc")
+        assert b"s3cret" not in server.received
+        assert b"roxy-" not in server.received
     finally:
         server.close()
 
 
-def test_http_is_asked_of_the_proxy() -> None:
+def test_http_is_requested_from_the_proxy() -> None:
     with service() as state, proxy(state.port) as between:
         assert channel("http://hooks.invalid/abc", between.url).send(message()) == 0
-    assert between.asked == [("POST http://hooks.invalid/abc HTTP/1.1", "")]
+    assert between.requests == [("POST http://hooks.invalid/abc HTTP/1.1", "")]
     assert len(state.got) == 1
 
 
@@ -65,11 +65,11 @@ def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch
             monkeypatch.setenv(name, between.url)
         file = FILE.replace('proxy_env = "PROXY"', "").replace("chart = false", "allow_private = true")
         assert channel(state.url, "", file).send(message()) == 0
-    assert between.asked == []
+    assert between.requests == []
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_proxy_that_wants_another_login_is_named_without_the_one_that_it_got(scheme: str) -> None:
+def test_a_proxy_that_refuses_its_login_is_named_without_the_login(scheme: str) -> None:
     with service() as state, proxy(state.port, "other:one") as between:
         through = between.url.replace("other:one", LOGIN)
         with pytest.raises(
@@ -82,23 +82,23 @@ def test_a_proxy_that_wants_another_login_is_named_without_the_one_that_it_got(s
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 def test_a_refusal_that_may_be_the_proxys_own_disables_no_channel(status: int) -> None:
-    says = b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % status
-    with service() as state, proxy(state.port, says=says, pause_s=0) as between:
+    answer = b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % status
+    with service() as state, proxy(state.port, answer=answer, pause_s=0) as between:
         made = channel("http://hooks.invalid/abc", between.url)
-        told = f"^the proxy .*, or the service behind it, answered {status}$"
-        with pytest.raises(DeliveryError, match=told) as error:
+        error_text = f"^the proxy .*, or the service behind it, answered {status}$"
+        with pytest.raises(DeliveryError, match=error_text) as error:
             made.send(message())
     assert type(error.value) is DeliveryError, "it is tried again"
 
 
-@pytest.mark.parametrize("says", [b"HTTP/1.1 200 " + b"x" * 400, b"HTTP/1.1 200 OK\r\nA: " + b"x" * 400])
-def test_a_proxy_that_drips_is_given_up_in_time(says: bytes) -> None:
-    with service() as state, proxy(state.port, says=says) as between, pytest.raises(DeliveryError, match="in time"):
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 200 " + b"x" * 400, b"HTTP/1.1 200 OK\r\nA: " + b"x" * 400])
+def test_a_proxy_that_drips_is_given_up_in_time(answer: bytes) -> None:
+    with service() as state, proxy(state.port, answer=answer) as between, pytest.raises(DeliveryError, match="in time"):
         channel("https://hooks.invalid/abc", between.url).send(message())
     assert state.got == []
 
 
-def test_no_connection_to_the_proxy_is_said() -> None:
+def test_a_failed_connection_to_the_proxy_is_reported() -> None:
     with pytest.raises(
         DeliveryError, match=r"no connection through the proxy \(proxy_env in the alerts file\)"
     ) as error:
@@ -111,13 +111,13 @@ def test_an_address_that_is_private_is_refused_behind_a_proxy_too() -> None:
         made = channel(f"http://127.0.0.1:{state.port}/abc", between.url)
         with pytest.raises(ChannelBroken, match="private address"):
             made.send(message())
-    assert between.asked == []
+    assert between.requests == []
 
 
 @pytest.mark.parametrize(
     "wrong", ["", "proxy:3128", "socks5://h:1080", "http://", "http://u:s3cret-9@h:x", "http://u:s3cret-9\udcff@h"]
 )
-def test_a_proxy_that_is_none_stops_those_channels_and_no_other(wrong: str) -> None:
+def test_an_invalid_proxy_stops_only_its_channels(wrong: str) -> None:
     made = build_channels(AlertSettings.parse(FILE), {"URL": "https://hooks.invalid/abc", "PROXY": wrong})
     assert isinstance(made["discord"], MisconfiguredChannel)
     assert made["discord"].reason.startswith("channel discord: ")
@@ -127,7 +127,7 @@ def test_a_proxy_that_is_none_stops_those_channels_and_no_other(wrong: str) -> N
     assert not isinstance(made["email"], MisconfiguredChannel)
 
 
-def test_a_proxy_that_is_not_set_stops_those_channels_and_no_other() -> None:
+def test_an_unset_proxy_stops_only_its_channels() -> None:
     file = FILE + "[channel.log]\n"
     made = build_channels(AlertSettings.parse(file), {"URL": "https://hooks.invalid/abc"})
     assert isinstance(made["discord"], MisconfiguredChannel)

@@ -1,4 +1,4 @@
-"""Real market data through the cache and the computation: the same alerts, whatever happens on the way."""
+"""Real market data through the cache and the computation: always the same alerts, in any order of arrival."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ DATA = ROOT.parent / "shared" / "market-data"
 PRODUCTS = ("ETH-BTC", "LTC-BTC", "XLM-BTC", "ETC-BTC")
 TIMEFRAMES = (Timeframe.M5, Timeframe.M15, Timeframe.H1, Timeframe.H4, Timeframe.D1)
 SEEDED = 12 * 24 * 2
-"""Bars of 5m that are there before anybody watches: some of every timeframe."""
+"""Bars of 5m before watching begins: some of every timeframe."""
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.long(minutes=1.3),  # begins beside the starts of whole systems, which whoever looks at seconds must not
+    pytest.mark.long(minutes=1.3),  # starts beside whole systems, which tests that measure seconds must not
     pytest.mark.skipif(not DATA.is_dir(), reason="the folder with real candles is not here"),
 ]
 
@@ -47,7 +47,7 @@ Market = dict[str, Records]
 
 @pytest.fixture(scope="module")
 def market() -> Market:
-    """12 days of 5m candles by product; a bucket that is missing is filled without trades, as REST would prove it."""
+    """12 days of 5m candles by product; a missing bucket is filled as empty, as REST would prove it."""
     return {product: _read(product)[: 12 * 288] for product in PRODUCTS}
 
 
@@ -63,7 +63,7 @@ def _read(product: str) -> Records:
 
 
 class Worker:
-    """What an indicator worker is made of, on a connection of its own."""
+    """The parts of an indicator worker, with a connection of its own."""
 
     def __init__(self, url: str) -> None:
         self.client = connect(url)
@@ -75,7 +75,7 @@ class Worker:
         self.computer = Computer(self.candles, indicators, "coinbase", TIMEFRAMES, evaluator)
 
     def put(self, batch: dict[str, Records]) -> list[ChangedRange]:
-        """Write candles of 5m; what they touch."""
+        """Write candles of 5m; returns the changed ranges."""
         writes = [Write(Series("coinbase", p, Timeframe.M5), records) for p, records in batch.items() if len(records)]
         changed = changed_ranges(self.candles.write(writes))
         self.clock.set(max((t.last_s + 300 for t in changed), default=0) * 1000)
@@ -104,7 +104,7 @@ def start_worker(redis_url: str) -> Iterator[Callable[[], Worker]]:
 
 
 def pieces(market: Market, seed: int, longest: int) -> Iterator[dict[str, Records]]:
-    """The market in pieces of random length; the first one is what was there before."""
+    """The market in pieces of random length; the first piece is the history."""
     chance, at, size = random.Random(seed), 0, SEEDED
     while at < max(map(len, market.values())):
         yield {product: records[at : at + size] for product, records in market.items()}
@@ -117,7 +117,7 @@ def facts(alerts: list[StoredAlert]) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def kept() -> dict[str, list[dict[str, Any]]]:
-    """The lists of the runs so far, by name: all of them have to be the same."""
+    """The alerts of the runs so far, by name: all must be the same."""
     return {}
 
 
@@ -130,7 +130,7 @@ def assert_same(kept: dict[str, list[dict[str, Any]]], name: str, found: list[di
 
 @pytest.fixture(scope="module")
 def orders() -> dict[str, Any]:
-    """What the runs with corrections in other orders left."""
+    """The alerts that the runs with corrections in other orders left."""
     return {}
 
 
@@ -176,8 +176,8 @@ def test_three_workers_that_race_give_the_same(
     start_worker: Callable[[], Worker], market: Market, kept: dict[str, list[dict[str, Any]]]
 ) -> None:
     first, tasks = start_worker(), SimpleQueue[list[ChangedRange] | None]()
-    # Three pieces are never 60 bars of 15m: behind a hole, which one that waits leaves, a longer one would tell from
-    # fewer bars than there are in the end.
+    # Three pieces are always less than 60 bars of 15m. A waiting worker leaves a gap; behind a longer one, alerts
+    # would rest on fewer bars than in the end.
     iterator = pieces(market, 3, 60)
     first.update(first.put(next(iterator)))
 
@@ -189,7 +189,7 @@ def test_three_workers_that_race_give_the_same(
     for thread in threads:
         thread.start()
     for piece in iterator:
-        for changed in first.put(piece):  # a task for each product, so that every worker has something to do
+        for changed in first.put(piece):  # one task per product, so that every worker has work
             tasks.put([changed])
         eventually(lambda: tasks.qsize() < 8, timeout=60)
     for _ in threads:
@@ -202,7 +202,7 @@ def test_three_workers_that_race_give_the_same(
 def test_a_worker_that_is_overtaken_twice_loses_no_alert(
     start_worker: Callable[[], Worker], market: Market, kept: dict[str, list[dict[str, Any]]]
 ) -> None:
-    """As after an outage: one worker has a page of a backfill, and others are done with the next two before it is."""
+    """As after an outage: one worker holds a page of a backfill while others finish the next two."""
     worker, size = start_worker(), 110
     worker.update(worker.put({product: records[:SEEDED] for product, records in market.items()}))
     for at in range(SEEDED, max(map(len, market.values())), 3 * size):
@@ -210,9 +210,9 @@ def test_a_worker_that_is_overtaken_twice_loses_no_alert(
         late, *others = [worker.put({p: records[n : n + size] for p, records in market.items()}) for n in starts]
         for changed in (*others, late):
             worker.update(changed)
-    told = {alert.id for alert in worker.all_alerts()}
+    found = {alert.id for alert in worker.all_alerts()}
     for alerts in kept.values():
-        assert {fact["id"] for fact in alerts} <= told
+        assert {fact["id"] for fact in alerts} <= found
 
 
 @pytest.mark.parametrize("seed", [4, 5])
@@ -233,13 +233,13 @@ def test_corrections_in_any_order_leave_the_same_alerts(
     standing = [a for a in worker.all_alerts() if a.withdrawn is None]
     withdrawn = [a for a in worker.all_alerts() if a.withdrawn is not None]
     assert withdrawn
-    # Their numbers are those of the moment when they were raised, before a correction or after it.
-    told = [(alert.id, alert.event) for alert in standing]
-    assert orders.setdefault("standing", told) == told
+    # Their values are those of the moment when they were raised, before or after a correction.
+    found = [(alert.id, alert.event) for alert in standing]
+    assert orders.setdefault("standing", found) == found
 
 
 def spoiled(record: np.void, chance: random.Random) -> Records:
-    """The candle as somebody saw it who missed the last trades."""
+    """The candle without its last trades."""
     wrong = np.array([record], RECORD)
     wrong["observed_ms"] -= 1
     wrong["close"] = wrong["low"] if chance.random() < 0.5 else wrong["high"]
@@ -247,7 +247,7 @@ def spoiled(record: np.void, chance: random.Random) -> Records:
 
 
 def later(record: np.void, chance: random.Random) -> Records:
-    """A correction of the candle: its close was the low after all."""
+    """A correction of the candle: its close becomes the low."""
     corrected = np.array([record], RECORD)
     corrected["observed_ms"] += 1 + chance.randrange(1000)
     corrected["close"] = corrected["low"]

@@ -1,4 +1,4 @@
-"""Whatever a channel's service answers, byte by byte: sent, or one sentence of ours, and a pause that can be kept."""
+"""For any bytes that a channel's service answers: a success or one error of ours, and a pause that can be kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.alerts.settings import AlertSettings
 from app.delivery.channels.build import build_channels
 from app.delivery.channels.channel import Channel, DeliveryError
 from app.delivery.channels.http import DEFAULT_PAUSE_S, MAX_PAUSE_S
-from tests.hostile import NUMBERS, SECRET, said_well, some
+from tests.hostile import NUMBERS, SECRET, is_readable, some
 from tests.integration.test_alert_channels import message
 from tests.servers import listening
 
@@ -52,10 +52,10 @@ OVER_HTTP = ("discord", "webhook", "telegram")
 
 
 class Talker:
-    """A server that says `said` to whoever comes, at once or to the first that it is sent, and hangs up."""
+    """A server that sends `answer` to any client, at once or after its first bytes, and closes."""
 
     def __init__(self) -> None:
-        self.said = b""
+        self.answer = b""
         self.greets = False
         self.port = 0
 
@@ -64,7 +64,7 @@ class Talker:
         with suppress(OSError):
             if not self.greets:
                 connection.recv(65536)
-            connection.sendall(self.said)
+            connection.sendall(self.answer)
             connection.shutdown(socket.SHUT_WR)
             while connection.recv(65536):
                 pass
@@ -83,16 +83,16 @@ def channels(port: int) -> dict[str, Channel]:
     return build_channels(AlertSettings.parse(FILE.format(url=url, port=port)), environ)
 
 
-def tried(talker: Talker, name: str, said: bytes) -> DeliveryError | None:
-    """What becomes of a message over channel `name` whose service says `said`."""
-    talker.said, talker.greets = said, name == "email"
+def tried(talker: Talker, name: str, answer: bytes) -> DeliveryError | None:
+    """The outcome of a message over channel `name` if its service sends `answer`."""
+    talker.answer, talker.greets = answer, name == "email"
     error, pause_s = None, 0.0
     try:
         pause_s = channels(talker.port)[name].send(message())
     except DeliveryError as refusal:
         error = refusal
     assert 0 <= pause_s <= 60
-    assert error is None or said_well(str(error), 300)
+    assert error is None or is_readable(str(error), 300)
     assert error is None or error.retry_after_s is None or 0 <= error.retry_after_s <= MAX_PAUSE_S
     return error
 
@@ -156,8 +156,8 @@ def test_any_bytes_are_an_error_of_ours(talker: Talker, name: str) -> None:
     @example(b"HTTP/1.1 " + SECRET.encode() + b" \r\n\r\n")
     @example(b"")
     @given(st.binary(max_size=80) | st.binary(max_size=80).map(b"HTTP/1.1 429 So\r\n".__add__))
-    def holds(said: bytes) -> None:
-        tried(talker, name, said)
+    def holds(answer: bytes) -> None:
+        tried(talker, name, answer)
 
     holds()
 
@@ -186,5 +186,5 @@ lines = st.builds(
 @example([b"220 here\r\n", b"250-here\r\n250 AUTH CRAM-MD5\r\n", b"334 AUTHxxMD5\r\n"])
 @example([b"220 here\r\n", b"250-here\r\n250 SIZE " + b"9" * 6_000 + b"\r\n250 AUTH PLAIN\r\n", b"235 fine\r\n"])
 @given(st.lists(lines | st.binary(max_size=20), max_size=7) | st.lists(lines, max_size=5).map(GREETED.__add__))
-def test_whatever_a_mail_server_says_is_a_success_or_an_error_of_ours(talker: Talker, said: list[bytes]) -> None:
-    tried(talker, "email", b"".join(said))
+def test_any_reply_of_a_mail_server_is_a_success_or_an_error_of_ours(talker: Talker, answer: list[bytes]) -> None:
+    tried(talker, "email", b"".join(answer))

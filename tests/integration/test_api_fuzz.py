@@ -1,6 +1,6 @@
-"""Whatever is asked of the API: no answer is a server error, and each is as the API's own description says.
+"""For any request, no response of the API is a server error, and each matches the API's own description.
 
-`make fuzz` asks more.
+`make fuzz` sends more.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EXAMPLES = settings.default.max_examples // 5
 """Requests to each route that follow its description, and as many that do not."""
 
 MAX_CHARACTERS = 60_000
-"""Characters of a URL; about there the server refuses the whole head, before it is a request."""
+"""Characters of a URL; slightly more, and the server refuses the request head."""
 
 ENDLESS = "/v1/stream"
 WITH_PARAMETERS = [path for path, methods in DESCRIPTION["paths"].items() if methods["get"].get("parameters")]
@@ -37,27 +37,27 @@ bounded = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=l
 
 
 class Api:
-    """A server with data, and what it says of itself."""
+    """A server with data, and its description of itself."""
 
     def __init__(self, context: Context, url: str) -> None:
         self._context = context
         self._schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
 
-    def ask(self, path: str, mode: GenerationMode) -> None:
+    def send_some(self, path: str, mode: GenerationMode) -> None:
         """Some of all possible requests to `path`."""
         with requests.Session() as session:
 
             @bounded
             @given(self._schema[path]["GET"].as_strategy(generation_mode=mode))
             def is_answered_as_described(case: Case) -> None:
-                filled.hear(self._context)
+                filled.publish_feed(self._context)
                 answer_of(case, session)
 
             is_answered_as_described()
 
 
 def answer_of(case: Case, session: requests.Session) -> None:
-    """Ask, and look at the answer. Of a stream only the beginning: it has no end."""
+    """Send a request and check the response. Of a stream only the beginning is read: it has no end."""
     with session.request(**case.as_transport_kwargs(), stream=case.path == ENDLESS) as answer:
         if case.path == ENDLESS and answer.status_code == 200:
             assert answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
@@ -69,7 +69,7 @@ def answer_of(case: Case, session: requests.Session) -> None:
 
 
 def beyond_the_description(url: str) -> list[Any]:
-    """What no schema can say: which cursors and starts of buckets there are, and that an empty value counts as none."""
+    """Errors that a schema cannot describe: valid cursors and bucket starts, and that an empty value counts as none."""
     is_partly_empty = url.endswith("=") or "=&" in url
     return [positive_data_acceptance, *([negative_data_rejection] if is_partly_empty else [])]
 
@@ -86,9 +86,9 @@ def api(redis_server: RedisServer) -> Iterator[Api]:
 
 @pytest.mark.parametrize("path", DESCRIPTION["paths"])
 def test_requests_that_follow_the_description(api: Api, path: str) -> None:
-    api.ask(path, GenerationMode.POSITIVE)
+    api.send_some(path, GenerationMode.POSITIVE)
 
 
 @pytest.mark.parametrize("path", WITH_PARAMETERS)
 def test_requests_that_do_not(api: Api, path: str) -> None:
-    api.ask(path, GenerationMode.NEGATIVE)
+    api.send_some(path, GenerationMode.NEGATIVE)

@@ -1,4 +1,4 @@
-"""`make check` fails for a known vulnerability, and for nothing else that has to do with asking for one."""
+"""`make check` fails for a known vulnerability, but not for problems of the request itself."""
 
 from __future__ import annotations
 

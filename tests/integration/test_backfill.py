@@ -1,4 +1,4 @@
-"""The start, and what ends and comes back: the cache becomes equal to the exchange, within the request budget."""
+"""The start, and processes that are killed and restarted: the cache becomes equal to the exchange within the budget."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ StartExchange = Callable[..., Exchange]
 StartSystem = Callable[..., System]
 
 
-def test_the_start_takes_what_a_ring_holds_and_processes_that_end_or_die_lose_nothing(
+def test_the_start_fills_the_rings_and_killed_processes_lose_nothing(
     start_exchange: StartExchange, start_system: StartSystem
 ) -> None:
     exchange = start_exchange("--products", "6", "--start", "2021-03-04T00:00:00Z")
@@ -40,9 +40,9 @@ def test_the_start_takes_what_a_ring_holds_and_processes_that_end_or_die_lose_no
 
 
 def assert_pages_of_a_ring_at_the_pace_of_the_budget(exchange: Exchange, series: int) -> None:
-    asked = pages(exchange.requests_for_candles())
-    assert len(asked) == series
-    assert set(asked.values()) <= {2, 3}, "a ring of 1,000 buckets is three pages"
+    requested = pages(exchange.requests_for_candles())
+    assert len(requested) == series
+    assert set(requested.values()) <= {2, 3}, "a ring of 1,000 buckets is three pages"
     ledger = exchange.get("/local/ledger")
     assert refused(ledger) == (0, 0)
     assert busiest_second(ledger) <= 5

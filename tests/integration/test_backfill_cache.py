@@ -1,4 +1,4 @@
-"""Whatever is wrong or missing in the cache is found and repaired, by itself."""
+"""Wrong or missing candles in the cache are found and corrected automatically."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ PRODUCTS = 4
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """One installation for all of these, which compares with REST often: each test leaves it as well as it found it."""
+    """One installation for all of these, with frequent reconciliations: each test leaves it as it was."""
     with started_world(tmp_path_factory.mktemp("world"), PRODUCTS, RECONCILE_SECONDS="600") as everything:
         yield everything
 
 
-def test_a_gap_that_nobody_noticed_is_found_by_the_next_scan(running: World) -> None:
+def test_an_unnoticed_gap_is_found_by_the_next_scan(running: World) -> None:
     exchange, system = running.exchange, running.system
     series = Series("coinbase", "BTC-USD", M5)
     system.wait_until(system.now_s() + 400)
@@ -43,20 +43,20 @@ def test_a_gap_that_nobody_noticed_is_found_by_the_next_scan(running: World) -> 
     assert_true(system, exchange)
 
 
-def test_an_answer_about_another_product_is_not_believed(running: World) -> None:
+def test_a_response_for_another_product_is_not_trusted(running: World) -> None:
     exchange, system = running.exchange, running.system
     system.wait_until(system.now_s() + 300)
     log, known = system.processes["backfill"], mismatches.latest(system.context.redis)
-    said = log.output()
+    logged = log.output()
     exchange.inject("rest_wrong_product", path="candles")
     exchange.inject("refuse_connections", for_seconds=6)
     exchange.inject("reset")
-    eventually(lambda: "the response contradicts" in log.output().removeprefix(said), timeout=40, interval=0.1)
+    eventually(lambda: "the response contradicts" in log.output().removeprefix(logged), timeout=40, interval=0.1)
     assert_true(system, exchange)
     assert mismatches.latest(system.context.redis) == known, "nothing wrong was written on the way"
 
 
-def test_a_revision_that_was_not_told_reaches_every_timeframe(running: World) -> None:
+def test_an_unannounced_revision_reaches_every_timeframe(running: World) -> None:
     exchange, system = running.exchange, running.system
     system.wait_until(system.now_s() + 400)
     bucket = M5.bucket(exchange.now_s()) - 10 * 300
@@ -71,18 +71,18 @@ def test_a_revision_that_was_not_told_reaches_every_timeframe(running: World) ->
     assert kept[0]["before"]["high"] < kept[0]["after"]["high"] == float(record["high"])
 
 
-def test_redis_may_be_away_and_nothing_restarts(running: World) -> None:
+def test_redis_may_be_down_and_nothing_restarts(running: World) -> None:
     exchange, system = running.exchange, running.system
     pids = {name: process.pid for name, process in system.processes.items()}
     log = system.processes["ingest"]
-    said = log.output()
+    logged = log.output()
     running.send(running.redis_process(), signal.SIGSTOP)
     try:
         frozen_s = exchange.now_s()
         eventually(lambda: exchange.now_s() > frozen_s + 900, timeout=30, interval=0.2)
     finally:
         running.send(running.redis_process(), signal.SIGCONT)
-    eventually(lambda: "Redis is back" in log.output().removeprefix(said), timeout=30)
+    eventually(lambda: "Redis is back" in log.output().removeprefix(logged), timeout=30)
     assert_true(system, exchange, timeout=60)
     assert {name: p.pid for name, p in system.processes.items() if p.returncode is None} == pids
 
@@ -95,7 +95,7 @@ def test_a_redis_that_lost_its_data_is_filled_again(running: World) -> None:
     assert_true(system, exchange)
 
 
-def test_a_venue_that_never_sends_a_last_update_is_seen_through(running: World) -> None:
+def test_an_exchange_without_final_updates_is_corrected_by_rest(running: World) -> None:
     exchange, system = running.exchange, running.system
     assert system.context.trust.is_given
     exchange.inject("no_final_update", for_seconds=3600)

@@ -1,4 +1,4 @@
-"""Whatever happens to the feed, the cache becomes equal to the exchange again, by itself."""
+"""Whatever happens to the feed, the cache becomes equal to the exchange again automatically."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PRODUCTS = 8
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """One installation for all of these, which compares with REST only when told: each test leaves it as it was."""
+    """One installation for all of these, with reconciliations only on request: each test leaves it as it was."""
     with started_world(tmp_path_factory.mktemp("world"), PRODUCTS, RECONCILE_SECONDS="86400") as everything:
         yield everything
 
@@ -49,7 +49,7 @@ def test_after_a_disconnect_one_request_a_product_brings_everything_back(running
     needed = exchange.requests_for_candles()[before:]
     for product in products:
         mine = [r for r in needed if f"/{product}/" in r["path"]]
-        # One for each bucket that closed while no stream was there (two; more if a busy machine is late to connect).
+        # One for each bucket that closed without a stream (two; more if a busy machine is late to connect).
         most = int(max(2, missed)) + 1
         assert len(mine) <= most, f"{product} was asked for {len(mine)} times: {[r['query'] for r in mine]}"
 
@@ -59,21 +59,21 @@ def test_after_a_disconnect_one_request_a_product_brings_everything_back(running
     [{"fault": "freeze_socket", "for_seconds": 15}, {"fault": "freeze_channel", "for_seconds": 40}],
     ids=["silent socket", "dead channel"],
 )
-def test_silence_is_noticed_before_it_ends_and_repaired(fault: dict[str, Any], running: World) -> None:
-    """How soon, to the millisecond, is told by the tests of the session, which have no clock."""
+def test_silence_is_noticed_before_it_ends_and_backfilled(fault: dict[str, Any], running: World) -> None:
+    """The tests of the session check the delay to the millisecond; they have no clock."""
     exchange, system = running.exchange, running.system
     system.wait_until(system.now_s() + 120)
     log = system.processes["ingest"]
-    said = log.output()
+    logged = log.output()
     exchange.inject(**fault)
-    eventually(lambda: "lost: no " in log.output().removeprefix(said), timeout=fault["for_seconds"] - 1, interval=0.1)
+    eventually(lambda: "lost: no " in log.output().removeprefix(logged), timeout=fault["for_seconds"] - 1, interval=0.1)
     exchange.clear()
     assert_true(system, exchange, timeout=60)
-    # Shortly after other losses, the next attempt to connect waits for 30 s; REST has repaired all by then.
+    # Shortly after other losses, the next attempt to connect waits for 30 s; REST has filled the gap by then.
     eventually(lambda: "open (number" in log.output().rpartition("lost: no ")[2], timeout=60, interval=0.1)
 
 
-def test_a_revision_that_was_told_is_requested_at_once_and_believed_the_second_time(running: World) -> None:
+def test_an_announced_revision_is_requested_at_once_and_trusted_the_second_time(running: World) -> None:
     exchange, system = running.exchange, running.system
     system.wait_until(system.now_s() + 400)
     begun_s, btc = M5.bucket(exchange.now_s()) - 600, Series("coinbase", "BTC-USD", M5)
@@ -86,7 +86,7 @@ def test_a_revision_that_was_told_is_requested_at_once_and_believed_the_second_t
     def requests() -> int:
         return len([r for r in exchange.requests_for_candles() if "/BTC-USD/" in r["path"]])
 
-    bucket = eventually(newest_confirmed, timeout=20)  # the stream remembers it still
+    bucket = eventually(newest_confirmed, timeout=20)  # the stream still remembers it
     before = requests()
     exchange.inject("revise", product="BTC-USD", start=bucket)
     eventually(lambda: requests() > before, timeout=20)
@@ -95,16 +95,16 @@ def test_a_revision_that_was_told_is_requested_at_once_and_believed_the_second_t
     assert record["flags"] & CORRECTED
 
 
-def test_two_ingest_processes_write_and_tell_everything_once(running: World) -> None:
+def test_two_ingest_processes_write_and_publish_everything_once(running: World) -> None:
     exchange, system = running.exchange, running.system
     system.start("ingest2")
     eventually(lambda: "open (number 1)" in system.processes["ingest2"].output(), timeout=20)
     system.wait_until(system.now_s() + 900)
     assert_true(system, exchange)
-    told = [
+    closes = [
         (fields[b"kind"], fields[b"series"], fields[b"data"].split(b'"open"')[0])
         for _, fields in system.context.redis.xrange(keys.EVENTS)
         if fields[b"kind"] == b"close"
     ]
-    assert told
-    assert len(told) == len(set(told)), "a close was told twice"
+    assert closes
+    assert len(closes) == len(set(closes)), "a close was told twice"

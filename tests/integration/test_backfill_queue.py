@@ -48,7 +48,7 @@ def test_short_timeframes_first_then_the_start_then_history_then_reconciliation(
     ]
 
 
-def test_whatever_waited_long_enough_comes_before_what_is_urgent(
+def test_a_request_that_waited_long_enough_comes_before_urgent_ones(
     queue: BackfillQueue, redis_client: redis.Redis
 ) -> None:
     old = BackfillRequest(Kind.RECONCILE, "BTC-USD", M5)
@@ -59,7 +59,7 @@ def test_whatever_waited_long_enough_comes_before_what_is_urgent(
     assert claim_all(queue) == [old, gap(timeframe=M1)]
 
 
-def test_a_request_stands_in_it_once_at_its_most_urgent_place(queue: BackfillQueue) -> None:
+def test_a_request_is_in_it_once_at_its_most_urgent_place(queue: BackfillQueue) -> None:
     queue.add([(gap("A-USD"), Priority.START), (gap("B-USD"), Priority.GAP)])
     queue.add([(gap("A-USD"), Priority.START)] * 3, not_before_ms=NOW_MS + 1)
     queue.add([(gap("A-USD", M5), Priority.GAP)])
@@ -101,7 +101,7 @@ def test_tries_are_counted_until_it_is_done(queue: BackfillQueue) -> None:
 
 
 def test_tries_outlive_a_budget_without_a_permit(queue: BackfillQueue) -> None:
-    """Nothing was requested then, so a product that is always refused is given up although the budget is busy."""
+    """Nothing was requested without a permit, so a product that is always refused is given up despite a busy budget."""
     queue.add([(gap(), Priority.GAP)])
     for tries in (1, 2, 3):
         assert eventually(lambda: queue.claim(NOW_MS)) == gap()
@@ -113,7 +113,7 @@ def test_tries_outlive_a_budget_without_a_permit(queue: BackfillQueue) -> None:
     assert queue.attempts(gap()) == 0, "there was a response"
 
 
-def test_what_was_postponed_waits_on_the_exchanges_clock(queue: BackfillQueue) -> None:
+def test_a_postponed_request_waits_on_the_exchanges_clock(queue: BackfillQueue) -> None:
     queue.add([(gap(), Priority.GAP)])
     queue.claim(NOW_MS)
     queue.postpone(gap(), NOW_MS + 5)
@@ -121,7 +121,7 @@ def test_what_was_postponed_waits_on_the_exchanges_clock(queue: BackfillQueue) -
     assert queue.claim(NOW_MS + 5) == gap()
 
 
-def test_what_is_left_may_be_less_urgent_than_what_was_requested(queue: BackfillQueue) -> None:
+def test_the_rest_may_be_less_urgent_than_the_request(queue: BackfillQueue) -> None:
     queue.add([(gap("A-USD"), Priority.GAP), (gap("B-USD"), Priority.HISTORY)])
     queue.claim(NOW_MS)
     queue.settle(gap("A-USD"), NOW_MS, Priority.HISTORY)
@@ -129,34 +129,34 @@ def test_what_is_left_may_be_less_urgent_than_what_was_requested(queue: Backfill
     assert set(claim_all(queue)) == {gap("B-USD"), gap("A-USD")}
 
 
-IN_VAIN = (
+UNCOVERED = (
     Uncovered(NOW_MS // 1000, NOW_MS // 1000 + 300, 7.5, 1),
     Uncovered(NOW_MS // 1000 + 900, NOW_MS // 1000 + 900, 9, 2),
 )
 
 
-def test_what_was_requested_in_vain_is_kept_until_it_is_there_or_due_anew(queue: BackfillQueue) -> None:
-    queue.note_uncovered(gap(), IN_VAIN)
-    assert queue.uncovered([gap(), gap("ETH-USD")]) == [IN_VAIN, ()]
+def test_an_uncovered_request_is_kept_until_its_candles_exist_or_it_is_due(queue: BackfillQueue) -> None:
+    queue.note_uncovered(gap(), UNCOVERED)
+    assert queue.uncovered([gap(), gap("ETH-USD")]) == [UNCOVERED, ()]
     queue.add([(gap(), Priority.GAP)])
     queue.claim(NOW_MS)
     queue.settle(gap(), NOW_MS + 1)
-    assert queue.uncovered([gap()]) == [IN_VAIN]
+    assert queue.uncovered([gap()]) == [UNCOVERED]
     queue.add([(gap(), Priority.GAP)], anew=True)
     assert queue.uncovered([gap()]) == [()], "the stream has broken: what was said before does not count"
-    queue.note_uncovered(gap(), IN_VAIN)
+    queue.note_uncovered(gap(), UNCOVERED)
     queue.done(gap())
     assert queue.uncovered([gap()]) == [()]
-    queue.note_uncovered(gap(), IN_VAIN)
+    queue.note_uncovered(gap(), UNCOVERED)
     queue.note_uncovered(gap(), ())
     assert queue.uncovered([gap()]) == [()]
 
 
-def test_of_products_that_are_no_longer_followed_nothing_is_kept(queue: BackfillQueue) -> None:
-    """Their failures would stay on record, and alarm, for ever."""
+def test_nothing_is_kept_of_products_that_are_no_longer_followed(queue: BackfillQueue) -> None:
+    """Their failures would stay on record and raise alarms permanently."""
     for product in ("BTC-USD", "GONE-USD"):
         queue.add([(gap(product), Priority.GAP), (gap(product, D1), Priority.GAP)])
-        queue.note_uncovered(gap(product), IN_VAIN)
+        queue.note_uncovered(gap(product), UNCOVERED)
     for request in claim_all(queue):
         if request.timeframe is D1:
             queue.retry(request, 60)
@@ -164,12 +164,12 @@ def test_of_products_that_are_no_longer_followed_nothing_is_kept(queue: Backfill
             queue.fail(request, "404", NOW_MS)
     assert queue.forget({"BTC-USD"}) == 3
     assert set(queue.failures()) == {gap()}
-    assert queue.uncovered([gap(), gap("GONE-USD")]) == [IN_VAIN, ()]
+    assert queue.uncovered([gap(), gap("GONE-USD")]) == [UNCOVERED, ()]
     assert (queue.attempts(gap(timeframe=D1)), queue.attempts(gap("GONE-USD", D1))) == (1, 0)
     assert queue.forget({"BTC-USD"}) == 0
 
 
-def test_what_was_given_up_is_on_record_until_it_is_done(queue: BackfillQueue) -> None:
+def test_a_given_up_request_is_on_record_until_it_is_done(queue: BackfillQueue) -> None:
     queue.add([(gap(), Priority.GAP)])
     queue.claim(NOW_MS)
     queue.fail(gap(), "no such product", NOW_MS)
@@ -189,18 +189,18 @@ def test_everything_in_it_can_be_listed(queue: BackfillQueue) -> None:
     assert queue.state() == (1, 1, 0, 1)
 
 
-# What is known of a request, and for how long.
+# The record of a request, and for how long it is kept.
 
 
 def taken(queue: BackfillQueue, request: BackfillRequest | None = None) -> BackfillRequest:
-    """A request that is under way."""
+    """A claimed request."""
     queue.add([(request or gap(), Priority.GAP)])
     assert queue.claim(NOW_MS) == (request or gap())
     return request or gap()
 
 
 def scored(client: redis.Redis, part: str) -> int:
-    """In how many ms what is in this part of the queue comes back."""
+    """Milliseconds until the entry of this part of the queue is due."""
     ((_, until_ms),) = client.zrange(f"cw:2:backfill:coinbase:{part}", 0, -1, withscores=True)
     return int(until_ms) - int(client.time()[0]) * 1000
 
@@ -214,11 +214,11 @@ def test_a_lease_is_longer_than_a_request_takes_and_a_retry_waits(
     assert 15_000 < scored(redis_client, "delayed") <= 21_000
 
 
-def test_nothing_waits_for_more_than_a_quarter_of_an_hour_behind_what_is_more_urgent() -> None:
+def test_no_request_waits_more_than_15_minutes_behind_more_urgent_ones() -> None:
     assert urgency(max(Priority), D1) * module.STEP_MS < 900_000
 
 
-def test_what_is_ready_does_not_settle_and_what_settles_can_become_ready(queue: BackfillQueue) -> None:
+def test_a_ready_request_does_not_settle_but_a_settling_one_can_become_ready(queue: BackfillQueue) -> None:
     queue.add([(gap(), Priority.GAP)])
     queue.add([(gap(), Priority.GAP)], not_before_ms=NOW_MS + 9)
     assert queue.state() == (1, 0, 0, 0)
@@ -247,7 +247,7 @@ def test_the_most_urgent_reason_counts_until_it_is_done(queue: BackfillQueue) ->
 
 
 @pytest.mark.parametrize("not_before_ms", [None, NOW_MS])
-def test_what_is_requested_again_while_it_is_under_way_keeps_its_urgency(
+def test_a_claimed_request_that_is_added_again_keeps_its_urgency(
     queue: BackfillQueue, not_before_ms: int | None
 ) -> None:
     request = taken(queue)
@@ -256,7 +256,7 @@ def test_what_is_requested_again_while_it_is_under_way_keeps_its_urgency(
     assert queue.priorities() == {request: Priority.GAP}
 
 
-def test_what_was_delayed_meanwhile_keeps_its_urgency_too(queue: BackfillQueue) -> None:
+def test_a_claimed_request_that_is_delayed_keeps_its_urgency(queue: BackfillQueue) -> None:
     request = taken(queue)
     queue.add([(request, Priority.GAP)])
     assert queue.claim(NOW_MS) is None
@@ -264,7 +264,7 @@ def test_what_was_delayed_meanwhile_keeps_its_urgency_too(queue: BackfillQueue) 
     assert (queue.state(), queue.priorities()) == ((0, 0, 1, 0), {request: Priority.GAP})
 
 
-def test_what_comes_back_does_so_by_its_urgency(queue: BackfillQueue) -> None:
+def test_requests_come_back_by_urgency(queue: BackfillQueue) -> None:
     queue.add([(gap("A-USD"), Priority.HISTORY), (gap("B-USD"), Priority.GAP)], not_before_ms=NOW_MS)
     assert claim_all(queue) == [gap("B-USD"), gap("A-USD")]
 
@@ -280,16 +280,16 @@ def test_without_a_response_tries_are_kept_and_with_one_they_are_not(queue: Back
     assert queue.attempts(request) == 0
 
 
-def test_what_was_requested_in_vain_is_kept_until_it_is_done_or_due_anew(queue: BackfillQueue) -> None:
-    asked = (Uncovered(300, 600, 1.0, 2), Uncovered(900, 900, 2.0, 1))
+def test_an_uncovered_request_is_kept_until_it_is_done_or_due(queue: BackfillQueue) -> None:
+    ranges = (Uncovered(300, 600, 1.0, 2), Uncovered(900, 900, 2.0, 1))
     request = taken(queue)
     for end in (lambda: queue.done(request), lambda: queue.add([(request, Priority.GAP)], anew=True)):
-        queue.note_uncovered(request, asked)
+        queue.note_uncovered(request, ranges)
         queue.add([(request, Priority.GAP)])
-        assert queue.uncovered([request, gap("ETH-USD")]) == [asked, ()]
+        assert queue.uncovered([request, gap("ETH-USD")]) == [ranges, ()]
         end()
         assert queue.uncovered([request]) == [()]
-    queue.note_uncovered(request, asked)
+    queue.note_uncovered(request, ranges)
     queue.note_uncovered(request, ())
     assert queue.uncovered([request]) == [()]
 
@@ -303,7 +303,7 @@ def test_a_time_from_before_the_clock_was_set_back_keeps_nothing(
     assert queue.claim(NOW_MS) == gap()
 
 
-def test_an_entry_that_is_not_a_request_goes_away(queue: BackfillQueue, redis_client: redis.Redis) -> None:
+def test_an_invalid_entry_is_removed(queue: BackfillQueue, redis_client: redis.Redis) -> None:
     redis_client.zadd("cw:2:backfill:coinbase:ready", {"gap|nonsense": 1})
     assert queue.claim(NOW_MS) is None
     assert queue.state().total == 0

@@ -1,4 +1,4 @@
-"""Whatever happens to REST while a repair needs it, the cache becomes equal to the exchange, by itself."""
+"""Whatever happens to REST during a backfill, the cache becomes equal to the exchange automatically."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PRODUCTS = 6
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """One installation for all of these: each test leaves it as well as it found it."""
+    """One installation for all of these: each test leaves it as it was."""
     with started_world(tmp_path_factory.mktemp("world"), PRODUCTS) as everything:
         yield everything
 
@@ -31,7 +31,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     ],
     ids=["throttled", "refused and broken", "cut off and late"],
 )
-def test_trouble_with_rest_delays_a_repair_and_no_more(faults: list[dict[str, object]], running: World) -> None:
+def test_trouble_with_rest_only_delays_a_backfill(faults: list[dict[str, object]], running: World) -> None:
     exchange, system = running.exchange, running.system
     for fault in faults:
         exchange.inject(**fault)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""One entry in Redis that makes no sense costs itself: pages, scans and the backfill queue go on without it."""
+"""One invalid entry in Redis affects only itself: pages, scans and the backfill queue continue without it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def context(redis_client: redis.Redis, redis_url: str, tasks: Tasks) -> Context:
 
 
 def spoil(client: redis.Redis) -> None:
-    """Junk wherever many entries are read at once."""
+    """Write junk wherever many entries are read at once."""
     hashes = [keys.products("coinbase"), keys.health("coinbase"), keys.COUNTERS]
     hashes += [keys.backfill("coinbase", part) for part in ("urgency", "failures")]
     for name, value in zip(NAMES * 2, JUNK, strict=False):
@@ -86,7 +86,7 @@ def test_status_overview_and_metrics_show_all_the_others(
     assert len(context.indicators.read_many([Series("coinbase", "SOL-USD", Timeframe.M5)])) == 1
 
 
-def test_a_scan_goes_on(context: Context, redis_client: redis.Redis) -> None:
+def test_a_scan_continues(context: Context, redis_client: redis.Redis) -> None:
     scanner, now_ms = Scanner(context, context.settings), (filled.NOW_S + 3_600) * 1000
     before = scanner.scan(now_ms)
     assert before
@@ -95,7 +95,7 @@ def test_a_scan_goes_on(context: Context, redis_client: redis.Redis) -> None:
     assert [(f.series, f.request) for f in found] == [(f.series, f.request) for f in before]
 
 
-def test_what_is_not_a_request_leaves_the_queue_and_blocks_nobody(context: Context, redis_client: redis.Redis) -> None:
+def test_an_invalid_entry_leaves_the_queue_and_blocks_no_request(context: Context, redis_client: redis.Redis) -> None:
     for name in NAMES:
         redis_client.zadd(keys.backfill("coinbase", "ready"), {name: -(10**9)})
     context.queue.add([(GAP, Priority.GAP)])
@@ -105,7 +105,7 @@ def test_what_is_not_a_request_leaves_the_queue_and_blocks_nobody(context: Conte
     assert context.queue.state() == (0, 0, 0, 1)
 
 
-def test_corrections_that_make_sense_are_shown(redis_client: redis.Redis) -> None:
+def test_valid_corrections_are_shown(redis_client: redis.Redis) -> None:
     row = b'{"product":"BTC-USD","timeframe":"5m","start":1,"exchange_ms":2,"fields":[],"before":{},"after":{}}'
     redis_client.xadd(keys.MISMATCHES, {"cause": "gap", "data": row})
     spoil(redis_client)
@@ -113,7 +113,7 @@ def test_corrections_that_make_sense_are_shown(redis_client: redis.Redis) -> Non
     assert correction["product"] == "BTC-USD"
 
 
-def test_forming_candles_go_on(redis_client: redis.Redis) -> None:
+def test_forming_candles_continue(redis_client: redis.Redis) -> None:
     feed = FormingFeed(redis_client, "coinbase")
     with feed.listen() as listener:
         for data in JUNK:
@@ -123,7 +123,7 @@ def test_forming_candles_go_on(redis_client: redis.Redis) -> None:
     assert [event.product for event in found] == ["BTC-USD", "ETH-USD"]
 
 
-def test_marks_of_processes_that_make_no_sense_end_nobody(redis_client: redis.Redis) -> None:
+def test_invalid_heartbeats_end_no_process(redis_client: redis.Redis) -> None:
     Heartbeat(redis_client, "web").beat()
     (key,) = redis_client.scan_iter(keys.heartbeats("*"))
     mine = process_records(redis_client)
@@ -133,7 +133,7 @@ def test_marks_of_processes_that_make_no_sense_end_nobody(redis_client: redis.Re
     assert process_records(redis_client) == mine
 
 
-def test_one_alert_that_makes_no_sense_costs_itself(context: Context, redis_client: redis.Redis) -> None:
+def test_one_invalid_alert_affects_only_itself(context: Context, redis_client: redis.Redis) -> None:
     good = {"data": b'{"end":1}', "event": b"e", "raised_ms": b"5"}
     for name, changes in {
         "a": {},
@@ -146,7 +146,7 @@ def test_one_alert_that_makes_no_sense_costs_itself(context: Context, redis_clie
     assert [a.id for a in context.alerts.read("abcde")] == ["a"]
 
 
-def test_one_bad_series_costs_itself_and_the_others_of_its_task_are_computed(
+def test_one_bad_series_affects_only_itself_and_its_task_computes_the_others(
     context: Context, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     import workers.indicators as module

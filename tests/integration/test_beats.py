@@ -1,4 +1,4 @@
-"""Two beats, as real processes: any one of them is enough, both do no harm, and neither adds to a pile."""
+"""Two beats as real processes: one is enough, two do no harm, and neither adds to a backlog."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Beats(NamedTuple):
     processes: list[Process]
 
     def waiting(self, queue: str) -> Counter[int]:
-        """How many tasks wait in `queue`, by the process that sent them."""
+        """Tasks waiting in `queue`, by the process that sent them."""
         headers = [json.loads(raw)["headers"] for raw in self.client.lrange(f"cw:2:celery:{queue}", 0, -1)]
         return Counter(int(h["origin"].partition("@")[0].removeprefix("gen")) for h in headers)
 
@@ -50,7 +50,7 @@ def beats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beats]:
             process.end()
 
 
-def test_beats_add_nothing_to_a_pile(beats: Beats) -> None:
+def test_beats_add_nothing_to_a_backlog(beats: Beats) -> None:
     def both_send() -> bool:
         return beats.waiting("backfill").keys() == beats.waiting("reconcile").keys() == {p.pid for p in beats.processes}
 
@@ -58,7 +58,7 @@ def test_beats_add_nothing_to_a_pile(beats: Beats) -> None:
     assert beats.waiting("alerts") == {0: MAX_WAITING_PERIODIC}
 
 
-def test_when_one_beat_dies_the_other_goes_on(beats: Beats) -> None:
+def test_when_one_beat_exits_the_other_continues(beats: Beats) -> None:
     first, second = beats.processes
     beats.take_all()
     eventually(lambda: len(beats.waiting("backfill")) == 2, timeout=40)
@@ -69,20 +69,20 @@ def test_when_one_beat_dies_the_other_goes_on(beats: Beats) -> None:
     assert beats.waiting("backfill").keys() == {second.pid}
 
 
-def test_of_all_that_are_told_to_act_one_does_once_a_slot(redis_client: redis.Redis) -> None:
+def test_one_of_several_beats_acts_once_per_slot(redis_client: redis.Redis) -> None:
     assert not is_due(redis_client, "scan", "coinbase", 0, 300), "what begins now has its own start"
-    heard, together = 8, threading.Barrier(8)
+    count, together = 8, threading.Barrier(8)
 
     def act(period: int) -> bool:
         together.wait(timeout=10)
         return is_due(redis_client, "scan", "coinbase", period * 300 + 7, 300)
 
-    with ThreadPoolExecutor(heard) as threads:
+    with ThreadPoolExecutor(count) as threads:
         for period in range(1, 20):
-            assert sum(threads.map(act, [period] * heard)) == 1
+            assert sum(threads.map(act, [period] * count)) == 1
 
 
-def test_who_is_left_acts_in_the_next_slot(redis_client: redis.Redis) -> None:
+def test_the_remaining_beat_acts_in_the_next_slot(redis_client: redis.Redis) -> None:
     with redis.Redis(connection_pool=redis_client.connection_pool) as other:
         is_due(redis_client, "scan", "coinbase", 0, 300)
         assert is_due(redis_client, "scan", "coinbase", 300, 300)

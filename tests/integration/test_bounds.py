@@ -1,6 +1,6 @@
-"""What Redis keeps for us, what waits to get there, and what processes keep has a bound: here it is reached.
+"""Data in Redis, data on the way to it, and data in processes have bounds: here they are reached.
 
-docs/operations.md lists all of it.
+docs/operations.md lists all of them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from workers.arguments import UpdateWork, parsed
 pytestmark = pytest.mark.integration
 
 NODE = 100
-"""Redis trims a stream by whole nodes of so many entries."""
+"""Redis trims a stream by whole nodes of this many entries."""
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_corrections_are_all_counted_and_the_newest_kept(
     assert redis_client.hgetall(keys.COUNTERS) == {b"corrections:gap:5m": b"400"}
 
 
-def test_the_repair_queue_holds_a_request_once_whatever_becomes_of_it(redis_client: redis.Redis) -> None:
+def test_the_backfill_queue_holds_a_request_once_in_any_state(redis_client: redis.Redis) -> None:
     queue = BackfillQueue(redis_client, "coinbase")
     requests = [BackfillRequest(kind, f"P{n}-USD", t) for kind in Kind for n in range(3) for t in (BASE, Timeframe.H1)]
     for turn in range(40):
@@ -115,7 +115,7 @@ def test_the_repair_queue_holds_a_request_once_whatever_becomes_of_it(redis_clie
     assert queue.pending() <= set(requests)
 
 
-def test_disputes_are_bounded_by_the_series_and_those_of_others_are_forgotten(redis_client: redis.Redis) -> None:
+def test_disputes_are_bounded_by_the_series_and_dropped_with_them(redis_client: redis.Redis) -> None:
     disputes = Disputes(redis_client, "coinbase")
     for turn in range(20):
         for n in range(3):
@@ -133,14 +133,14 @@ def test_permits_are_never_more_than_the_budget(redis_client: redis.Redis) -> No
     assert redis_client.zcard(f"{keys.BUDGET}:coinbase:permits") == len(taken) == 5
 
 
-def test_products_that_are_no_longer_followed_are_forgotten(redis_client: redis.Redis) -> None:
+def test_products_that_are_no_longer_followed_are_dropped(redis_client: redis.Redis) -> None:
     cache = ProductCache(redis_client, "coinbase")
     for turn in range(20):
         cache.follow(FollowedProduct(f"P{turn}{n}-USD", f"P{turn}{n}-USD") for n in range(3))
     assert redis_client.hlen(keys.products("coinbase")) == 3
 
 
-def test_feeds_that_are_gone_do_not_pile_up_although_nobody_looks(redis_client: redis.Redis) -> None:
+def test_ended_feeds_do_not_pile_up_without_readers(redis_client: redis.Redis) -> None:
     key, long_ago = keys.health("coinbase"), int(redis_client.time()[0]) * 1000 - STALE_MS - 1000
     for number in range(50):  # each start of a container is another host
         redis_client.hset(key, f"host{number}:7", b'{"told_ms":%d,"dropped":0,"connections":[]}' % long_ago)
@@ -148,7 +148,7 @@ def test_feeds_that_are_gone_do_not_pile_up_although_nobody_looks(redis_client: 
     assert redis_client.hlen(key) == 1
 
 
-def test_marks_of_processes_and_hosts_that_are_gone_do_not_pile_up(redis_client: redis.Redis) -> None:
+def test_heartbeats_of_ended_processes_and_hosts_do_not_pile_up(redis_client: redis.Redis) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     Heartbeat(redis_client, "web").beat()
@@ -160,7 +160,7 @@ def test_marks_of_processes_and_hosts_that_are_gone_do_not_pile_up(redis_client:
     assert 0 < redis_client.ttl(key) <= KEPT_S
 
 
-def test_processes_that_were_not_heard_for_long_are_neither_told_of_nor_kept(redis_client: redis.Redis) -> None:
+def test_processes_without_recent_heartbeats_are_neither_shown_nor_kept(redis_client: redis.Redis) -> None:
     long_ago = int(redis_client.time()[0]) * 1000 - GONE_MS - 1000
     redis_client.zadd(keys.PROCESSES, {f"worker indicators|host{number}|7": long_ago for number in range(50)})
     assert live_process_counts(redis_client) == {}
@@ -170,9 +170,9 @@ def test_processes_that_were_not_heard_for_long_are_neither_told_of_nor_kept(red
 
 
 def test_a_listener_that_does_not_read_is_cut_off(redis_client: redis.Redis, redis_server: RedisServer) -> None:
-    with socket.socket() as deaf:
-        deaf.connect(("127.0.0.1", urlsplit(redis_server.url).port))
-        deaf.sendall(b"SUBSCRIBE %s\r\n" % keys.forming_channel("coinbase").encode())
+    with socket.socket() as subscriber:
+        subscriber.connect(("127.0.0.1", urlsplit(redis_server.url).port))
+        subscriber.sendall(b"SUBSCRIBE %s\r\n" % keys.forming_channel("coinbase").encode())
         eventually(lambda: listeners(redis_client) == 1)
         feed, market = FormingFeed(redis_client, "coinbase"), [candle(product=f"P{n}-USD") for n in range(700)]
         eventually(lambda: feed.publish(market) or listeners(redis_client) == 0, interval=0, timeout=30)
@@ -186,7 +186,7 @@ def listeners(client: redis.Redis) -> int:
 # --- on the way to Redis
 
 
-def test_while_workers_cannot_be_told_one_task_s_worth_is_written_and_no_more(
+def test_without_a_broker_only_one_task_s_worth_of_changes_is_written(
     context: Context, redis_client: redis.Redis
 ) -> None:
     batch = Batch()
@@ -204,7 +204,7 @@ def test_while_workers_cannot_be_told_one_task_s_worth_is_written_and_no_more(
     assert redis_client.llen("cw:2:celery:indicators") == math.ceil(300 / SERIES_PER_TASK)
 
 
-def test_wake_ups_are_bounded_and_what_they_were_for_waits_in_the_queue(
+def test_wake_ups_are_bounded_and_their_requests_wait_in_the_queue(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer_module, "WAKE_UPS_KEPT", 5)
@@ -228,7 +228,7 @@ def test_a_task_of_too_many_series_is_refused() -> None:
 
 
 def test_every_cache_of_results_is_bounded() -> None:
-    """`cache` keeps one result for each argument for ever: it is for functions that have none, or few of them."""
+    """`cache` keeps one result per argument permanently: use it for functions with few arguments or none."""
     few = {"app/storage/scripts.py:source", "app/delivery/chart.py:_font"}
     found = set()
     for file in [*(ROOT / "app").rglob("*.py"), *(ROOT / "workers").rglob("*.py")]:

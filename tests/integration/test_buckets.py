@@ -1,4 +1,4 @@
-"""Buckets of many series at once are what each series' own range says of them."""
+"""Buckets of many series at once equal each series' own range."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOTHING = np.zeros((), RECORD)
     [
         [LAST_S + 300, LAST_S, LAST_S - 300, LAST_S - 600, LAST_S - 300 * 48, LAST_S - 300 * 90],
         [LAST_S - 300 * 48, *range(LAST_S - 900, LAST_S + 600, 300)],
-        [*range(LAST_S - 300 * 48, LAST_S + 600, 300)],  # as many as a ring has: it begins again among them
+        [*range(LAST_S - 300 * 48, LAST_S + 600, 300)],  # as many as a ring has: it wraps around among them
     ],
 )
 def test_buckets_are_those_of_each_series_own_range(redis_client: redis.Redis, starts: list[int]) -> None:

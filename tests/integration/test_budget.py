@@ -41,7 +41,7 @@ def now_us(client: redis.Redis) -> int:
 
 
 def in_use(client: redis.Redis, per_second: float) -> Budget:
-    """A budget that was in use a moment ago, so that nobody has to wait for its first second."""
+    """A budget used a moment ago, so that tests need not wait for its first second."""
     client.hset("cw:2:budget:coinbase", "seen_us", now_us(client))
     return Budget(client, "coinbase", per_second)
 
@@ -58,7 +58,7 @@ def test_four_processes_share_it_exactly_and_use_it(redis_url: str, processes: o
     assert min(len(caller.output().split()) for caller in callers) > 0, "nobody starves"
 
 
-def test_a_429_pauses_everybody_and_the_restart_is_slow(redis_client: redis.Redis) -> None:
+def test_a_429_pauses_all_processes_and_the_restart_is_slow(redis_client: redis.Redis) -> None:
     one, other = in_use(redis_client, 50), in_use(redis_client, 50)
     first = one.try_acquire()
     assert isinstance(first, Permit)
@@ -90,7 +90,7 @@ def test_permits_keep_a_distance(redis_client: redis.Redis) -> None:
     assert budget.try_acquire() == pytest.approx(60, abs=5)
 
 
-def test_a_permit_counts_until_a_second_after_it_was_given_back(redis_client: redis.Redis) -> None:
+def test_a_permit_counts_until_a_second_after_its_release(redis_client: redis.Redis) -> None:
     budget = in_use(redis_client, 1)
     permit = budget.try_acquire()
     assert isinstance(permit, Permit)
@@ -110,14 +110,14 @@ def test_a_permit_that_was_not_used_costs_nothing(redis_client: redis.Redis) -> 
     assert isinstance(budget.try_acquire(), Permit)
 
 
-def test_the_permit_of_a_process_that_died_runs_out(redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_permit_of_a_dead_process_expires(redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.storage.budget.HELD_S", 0.1)
     budget = in_use(redis_client, 1)
     assert isinstance(budget.try_acquire(), Permit)
     assert budget.acquire(timeout_s=5) is not None
 
 
-def test_pauses_grow_until_an_answer_comes(redis_client: redis.Redis) -> None:
+def test_pauses_grow_until_a_response_arrives(redis_client: redis.Redis) -> None:
     budget = in_use(redis_client, 50)
     key = "cw:2:budget:coinbase"
 
@@ -140,11 +140,11 @@ def test_several_429s_of_one_moment_count_once(redis_client: redis.Redis) -> Non
     assert max(pauses) <= 1.01
 
 
-def test_a_retry_after_of_a_year_is_not_believed(redis_client: redis.Redis) -> None:
+def test_a_retry_after_of_a_year_is_not_trusted(redis_client: redis.Redis) -> None:
     assert Budget(redis_client, "coinbase", 5).pause(retry_after_s=3e7) <= 300
 
 
-def test_waiting_ends_when_it_is_told_to(redis_client: redis.Redis) -> None:
+def test_waiting_ends_at_stop(redis_client: redis.Redis) -> None:
     budget, stop = Budget(redis_client, "coinbase", 5), Stop()
     budget.pause(retry_after_s=60)
     threading.Timer(0.05, stop.set).start()
@@ -157,7 +157,7 @@ def test_a_clock_that_was_set_neither_stops_the_budget_nor_breaks_it(redis_clien
     held = [budget.acquire(timeout_s=5) for _ in range(5)]
     assert all(held)
     budget.pause(retry_after_s=0.1)
-    # As if the server's clock had been set by `moved_s` just now.
+    # As if the server's clock had just been set by `moved_s`.
     for permit, until_us in redis_client.zrange(PERMITS, 0, -1, withscores=True):
         redis_client.zadd(PERMITS, {permit: until_us - moved_s * 1e6})
     for name in ("seen_us", "next_us", "paused_until_us"):
@@ -167,7 +167,7 @@ def test_a_clock_that_was_set_neither_stops_the_budget_nor_breaks_it(redis_clien
     assert time.monotonic() - began >= 1.0
 
 
-def test_a_budget_of_which_nothing_is_known_waits_a_second_first(redis_client: redis.Redis) -> None:
+def test_an_unknown_budget_waits_a_second_first(redis_client: redis.Redis) -> None:
     budget = in_use(redis_client, 5)
     assert isinstance(budget.try_acquire(), Permit)
     redis_client.flushall()

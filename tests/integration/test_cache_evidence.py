@@ -1,4 +1,4 @@
-"""Evidence in the cache, on a real Redis: silence, provisional candles, origins, and clocks that were wrong."""
+"""Evidence in the cache, on a real Redis: silence, provisional candles, origins, and wrong clocks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cache(redis_client: redis.Redis) -> CandleCache:
 
 
 def put(cache: CandleCache, *rows: Records) -> list[Outcome]:
-    """Write each of `rows` with a call of its own; notes are not announced."""
+    """Write each of `rows` in a separate call; notes are not announced."""
     written = [cache.write([Write(series(), row)], announce=bool(state_of(row).all())) for row in rows]
     return [outcome for some in written for w in some for outcome in w.outcomes]
 
@@ -59,7 +59,7 @@ def rests_on_silence(start_s: int = B0) -> Records:
 # Silence.
 
 
-def test_a_note_is_no_candle_and_no_news(cache: CandleCache, redis_client: redis.Redis) -> None:
+def test_a_note_is_not_a_candle_and_not_a_change(cache: CandleCache, redis_client: redis.Redis) -> None:
     put(cache, records((B0 + STEP, CLOSED)))
     revision, events = whole(cache).revision, redis_client.xlen(keys.EVENTS)
     cache.write([Write(series(), np.concatenate([silent(), silent(B0 + 2 * STEP)]))], announce=False)
@@ -71,7 +71,7 @@ def test_a_note_is_no_candle_and_no_news(cache: CandleCache, redis_client: redis
 
 @pytest.mark.parametrize("known", [FORMING, CLOSED, CONFIRMED])
 def test_a_note_never_replaces_a_candle(cache: CandleCache, known: CandleState) -> None:
-    """One of two ingests may have been deaf."""
+    """One of two ingests may have missed candles."""
     put(cache, records((B0, known)))
     before = whole(cache).records.tobytes()
     assert put(cache, silent()) == [Outcome.REFUSED]
@@ -86,7 +86,7 @@ def test_a_candle_replaces_a_note(cache: CandleCache, state: CandleState) -> Non
     assert (flags(cache), whole(cache).silent_s) == ([state], ())
 
 
-def test_a_note_replaces_what_an_older_bucket_left_in_its_slot(cache: CandleCache) -> None:
+def test_a_note_replaces_an_older_bucket_in_its_slot(cache: CandleCache) -> None:
     put(cache, records((B0 - CAPACITY * STEP, CONFIRMED)))
     assert put(cache, silent()) == [Outcome.UPDATED]
     assert whole(cache).silent_s == (B0,)
@@ -112,7 +112,7 @@ def test_a_close_with_trades_replaces_an_empty_candle_that_rests_on_silence(cach
 
 
 @pytest.mark.parametrize("forming", [False, True], ids=["a break", "an update of the open bucket"])
-def test_and_so_it_does_once_the_silence_is_void(cache: CandleCache, forming: bool) -> None:
+def test_a_close_with_trades_replaces_an_empty_candle_of_void_silence(cache: CandleCache, forming: bool) -> None:
     put(cache, rests_on_silence())
     if forming:
         assert put(cache, records((B0, FORMING, 10.5, 9))) == [Outcome.REFUSED]
@@ -126,7 +126,7 @@ def test_and_so_it_does_once_the_silence_is_void(cache: CandleCache, forming: bo
 # Provisional candles.
 
 
-def test_a_candle_that_is_no_longer_provisional_is_news_and_no_event(
+def test_a_candle_that_is_no_longer_provisional_is_a_change_without_event(
     cache: CandleCache, redis_client: redis.Redis
 ) -> None:
     put(cache, marked(records((B0, CLOSED, 10.0, 1)), PROVISIONAL))
@@ -148,7 +148,7 @@ def test_a_provisional_candle_that_is_found_wrong_is_a_correction(cache: CandleC
 # Time from the future.
 
 
-def test_a_record_of_a_time_that_has_not_come_gives_way(cache: CandleCache, redis_client: redis.Redis) -> None:
+def test_a_record_from_the_future_is_replaced(cache: CandleCache, redis_client: redis.Redis) -> None:
     put(cache, records((B0 + 5 * CAPACITY * STEP, CONFIRMED)))
     assert put(cache, records((B0, CLOSED))) == [Outcome.REFUSED], "while no clock is known, it is the newest"
     ClockCache(redis_client, "coinbase").set((B0 + 10 * STEP) * 1000)
@@ -157,7 +157,9 @@ def test_a_record_of_a_time_that_has_not_come_gives_way(cache: CandleCache, redi
 
 
 @pytest.mark.parametrize("row", [silent(), records((B0, FORMING)), records((B0, CONFIRMED))])
-def test_it_gives_way_to_anything(cache: CandleCache, redis_client: redis.Redis, row: Records) -> None:
+def test_a_record_from_the_future_is_replaced_by_anything(
+    cache: CandleCache, redis_client: redis.Redis, row: Records
+) -> None:
     ClockCache(redis_client, "coinbase").set(B0 * 1000)
     put(cache, records((B0 + CAPACITY * STEP, CONFIRMED)))
     assert put(cache, row) != [Outcome.REFUSED]
@@ -194,7 +196,7 @@ def origin_after(cache: CandleCache, *moves: tuple[Origin, int]) -> Origin:
     return whole(cache).origin
 
 
-def test_an_origin_is_stored_with_its_looks(cache: CandleCache) -> None:
+def test_an_origin_is_stored_with_its_checks(cache: CandleCache) -> None:
     seen_s = B0 // 4 * 4
     assert origin_after(cache, (NO_ORIGIN, 0)) == NO_ORIGIN
     assert origin_after(cache, (Origin(B0, seen_s, 1), 0)) == Origin(B0, seen_s, 1)
@@ -202,15 +204,15 @@ def test_an_origin_is_stored_with_its_looks(cache: CandleCache) -> None:
     assert origin_after(cache, (Origin(B0, seen_s, 9), B0)).responses == 3, "more are not counted"
 
 
-def test_an_origin_moves_forward_only_for_who_knew_it(cache: CandleCache) -> None:
-    """Another worker may have found older trades since; what it found must not be lost for good."""
+def test_an_origin_moves_forward_only_if_the_writer_knew_it(cache: CandleCache) -> None:
+    """Another worker may have found older trades since; they must not be lost."""
     old, new = Origin(B0, 400, 2), Origin(B0 + 9 * STEP, 800, 2)
     assert origin_after(cache, (old, 0), (new, B0 + 5 * STEP)) == old
     assert origin_after(cache, (new, B0)) == new
     assert origin_after(cache, (old, B0 + 5 * STEP)) == old, "an older one wins over whatever was known"
 
 
-def test_that_nothing_is_known_does_not_replace_an_origin(cache: CandleCache) -> None:
+def test_an_unknown_origin_does_not_replace_an_origin(cache: CandleCache) -> None:
     known = Origin(B0, 400, 2)
     assert origin_after(cache, (known, 0), (Origin(0, 800, 1), 0)) == known
 
@@ -221,7 +223,7 @@ def test_that_nothing_is_known_does_not_replace_an_origin(cache: CandleCache) ->
 @pytest.mark.parametrize("capacity", [102, 118])
 @pytest.mark.parametrize("bucket", range(CAPACITY))
 def test_a_ring_that_grows_keeps_the_newer_of_two_for_a_slot(cache: CandleCache, capacity: int, bucket: int) -> None:
-    """After a downtime stale slots are still there; in the longer ring they may fall onto those of new candles."""
+    """After a downtime stale slots remain; in the longer ring they may collide with those of new candles."""
     newer_s = B0 + (bucket + capacity) * STEP
     put(cache, run(B0, CAPACITY), records((newer_s, CONFIRMED)))
     cache.reach_back(series(), newer_s - (capacity - SPARE - 1) * STEP, newer_s)
@@ -242,8 +244,8 @@ def test_a_ring_that_grows_keeps_its_revision_and_never_shrinks(cache: CandleCac
     assert put(cache, records((B0 - 100 * STEP, CONFIRMED))) == [Outcome.INSERTED]
 
 
-def test_the_origin_of_a_ring_that_grows_is_looked_for_again(cache: CandleCache) -> None:
-    """A thin product may have traded before the first trade that the shorter ring had room for."""
+def test_the_origin_of_a_ring_that_grows_is_unproven_again(cache: CandleCache) -> None:
+    """A product with few trades may have traded before the first trade that the shorter ring could hold."""
     put(cache, run(B0 + 5 * STEP, CAPACITY - 5))
     known = origin_after(cache, (Origin(B0 + 5 * STEP, 400, 2), 0))
     cache.reach_back(series(), LAST - 5 * STEP, LAST)
@@ -282,7 +284,7 @@ def test_a_provisional_candle_is_not_resolved_by_another_one(cache: CandleCache)
     assert flags(cache) == [CLOSED | PROVISIONAL]
 
 
-def test_a_close_that_contradicts_what_was_confirmed_is_refused_and_named(cache: CandleCache) -> None:
+def test_a_close_that_contradicts_a_confirmed_candle_is_refused_and_named(cache: CandleCache) -> None:
     put(cache, records((B0, CONFIRMED, 10.0, 1)))
     (written,) = cache.write([Write(series(), records((B0, CLOSED, 10.5, 2)))])
     assert (written.outcomes, written.before[0]["close"].tolist()) == ([Outcome.REFUSED], [10.0])
@@ -290,7 +292,7 @@ def test_a_close_that_contradicts_what_was_confirmed_is_refused_and_named(cache:
     assert (written.outcomes, written.before) == ([Outcome.REFUSED], {})
 
 
-def test_that_rest_says_so_too_is_no_correction_of_silence(cache: CandleCache) -> None:
+def test_confirmation_by_rest_is_not_a_correction_of_silence(cache: CandleCache) -> None:
     put(cache, rests_on_silence())
     assert put(cache, empty(B0, 10.0, CONFIRMED, 9)) == [Outcome.UNCHANGED]
 
@@ -298,14 +300,14 @@ def test_that_rest_says_so_too_is_no_correction_of_silence(cache: CandleCache) -
 # Marks.
 
 
-def test_what_is_provisional_is_marked_once(cache: CandleCache) -> None:
+def test_a_candle_is_marked_provisional_once(cache: CandleCache) -> None:
     put(cache, run(B0, 2, CLOSED))
     span = [(series(), B0, B0 + STEP)]
     assert [cache.mark_provisional(span), cache.mark_provisional(span)] == [2, 0]
     assert flags(cache) == [CLOSED | PROVISIONAL] * 2
 
 
-def test_each_series_is_marked_in_its_own_range_and_not_what_other_buckets_left_there(cache: CandleCache) -> None:
+def test_each_series_is_marked_only_in_its_own_range(cache: CandleCache) -> None:
     put(cache, run(B0, 3, CLOSED))
     cache.write([Write(series("ETH-USD"), run(B0, 3, CLOSED))])
     later_s = B0 + CAPACITY * STEP

@@ -1,4 +1,4 @@
-"""The compare-and-set on a real Redis: one bucket, one candle, whatever comes in whatever order."""
+"""The compare-and-set on a real Redis: one candle per bucket, for any writes in any order."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def held(cache: CandleCache) -> list[tuple[int, int, float]]:
     return [(int(r["start_s"]), int(r["flags"]) & 3, float(r["close"])) for r in view.records]
 
 
-def test_a_bucket_goes_from_forming_over_closed_to_confirmed_and_never_back(cache: CandleCache) -> None:
+def test_a_bucket_is_forming_then_closed_then_confirmed_and_never_back(cache: CandleCache) -> None:
     outcomes = put(
         cache,
         records((B0, FORMING, 10.0, 1)),
@@ -63,7 +63,7 @@ def test_written_twice_is_written_once(cache: CandleCache) -> None:
     assert put(cache, *[records((B0, CLOSED))] * 3) == [Outcome.INSERTED, Outcome.UNCHANGED, Outcome.UNCHANGED]
 
 
-def test_a_correction_says_what_was_there_and_leaves_a_mark(cache: CandleCache) -> None:
+def test_a_correction_returns_the_old_candle_and_is_flagged(cache: CandleCache) -> None:
     put(cache, records((B0, CLOSED, 10.0, 1)))
     (written,) = cache.write([Write(series(), records((B0, CLOSED, 10.5, 2)))])
     assert written.outcomes == [Outcome.CORRECTED]
@@ -78,13 +78,13 @@ def test_a_candle_with_trades_replaces_an_empty_bucket(cache: CandleCache) -> No
     assert put(cache, records((B0, CONFIRMED, 10.0, 6))) == [Outcome.CORRECTED]
 
 
-def test_volume_that_differs_by_rounding_is_no_correction(cache: CandleCache) -> None:
+def test_a_rounding_difference_of_volume_is_not_a_correction(cache: CandleCache) -> None:
     first, second = records((B0, CLOSED, 10.0, 1)), records((B0, CONFIRMED, 10.0, 2))
     first["volume"], second["volume"] = 0.1 + 0.2, 0.3
     assert put(cache, first, second) == [Outcome.INSERTED, Outcome.CONFIRMED]
 
 
-def test_the_ring_forgets_the_oldest_and_refuses_what_is_older(cache: CandleCache) -> None:
+def test_the_ring_drops_the_oldest_and_refuses_older_candles(cache: CandleCache) -> None:
     put(cache, run(B0, CAPACITY + 3))
     view = cache.read(series(), 0, B0 + (CAPACITY + 2) * STEP)
     assert view.records["start_s"].tolist() == [B0 + i * STEP for i in range(3, CAPACITY + 3)]
@@ -92,7 +92,7 @@ def test_the_ring_forgets_the_oldest_and_refuses_what_is_older(cache: CandleCach
     assert put(cache, records((B0, CONFIRMED))) == [Outcome.REFUSED]
 
 
-def test_a_mark_is_for_what_only_the_stream_vouched_for_and_a_response_takes_it_away(cache: CandleCache) -> None:
+def test_only_candles_of_the_stream_are_marked_and_a_response_clears_it(cache: CandleCache) -> None:
     put(cache, run(B0, 2, CONFIRMED), run(B0 + 2 * STEP, 2, CLOSED), records((B0 + 4 * STEP, FORMING)))
     revision = cache.read(series(), B0, B0).revision
     assert cache.mark_provisional([(series(), B0, B0 + 9 * STEP), (series("NEW-USD"), B0, B0)]) == 2
@@ -103,7 +103,7 @@ def test_a_mark_is_for_what_only_the_stream_vouched_for_and_a_response_takes_it_
     assert not cache.read(series(), B0 + 2 * STEP, B0 + 2 * STEP).records["flags"][0] & PROVISIONAL
 
 
-def test_what_rest_has_confirmed_is_marked_only_if_that_is_meant(cache: CandleCache) -> None:
+def test_confirmed_candles_are_marked_only_on_request(cache: CandleCache) -> None:
     put(cache, run(B0, 2, CONFIRMED), run(B0 + 2 * STEP, 1, CLOSED), records((B0 + 3 * STEP, FORMING)))
     span, before = [(series(), B0, B0 + 9 * STEP)], cache.read(series(), B0, B0).revision
     assert cache.mark_provisional(span, confirmed=True) == 3
@@ -113,7 +113,7 @@ def test_what_rest_has_confirmed_is_marked_only_if_that_is_meant(cache: CandleCa
     assert (view.records["flags"] & PROVISIONAL != 0).tolist() == [True, True, True, False]
 
 
-def test_a_doubt_of_what_rest_confirmed_does_not_void_silence(cache: CandleCache) -> None:
+def test_marking_a_confirmed_candle_does_not_void_silence(cache: CandleCache) -> None:
     silent = empty(B0, 10.0, CONFIRMED)
     silent["flags"] |= SILENT
     put(cache, silent)
@@ -124,7 +124,7 @@ def test_a_doubt_of_what_rest_confirmed_does_not_void_silence(cache: CandleCache
     assert cache.read(series(), B0, B0).records["flags"].tolist() == [CONFIRMED | EMPTY | PROVISIONAL]
 
 
-def test_the_revision_tells_of_news_and_of_nothing_else(cache: CandleCache) -> None:
+def test_the_revision_grows_only_with_changes(cache: CandleCache) -> None:
     def revision() -> int:
         return cache.read(series(), B0, B0).revision
 
@@ -151,13 +151,13 @@ def test_a_deleted_ring_comes_back_with_a_later_revision(cache: CandleCache, red
     assert cache.read(series(), B0, B0).revision > before
 
 
-def test_news_is_announced_once_with_the_finished_bucket(cache: CandleCache, redis_client: redis.Redis) -> None:
+def test_a_change_is_announced_once_with_the_finished_bucket(cache: CandleCache, redis_client: redis.Redis) -> None:
     with redis_client.pubsub(ignore_subscribe_messages=True) as listener:
         listener.psubscribe("candle:*")
         listener.get_message(timeout=1)
         put(cache, records((B0, FORMING)), *[records((B0, CLOSED, 10.5, 2))] * 2, records((B0, CLOSED, 10.6, 3)))
-        heard = [listener.get_message(timeout=1) for _ in range(3)]
-    messages = [(m["channel"].decode(), json.loads(m["data"])) for m in heard if m]
+        received = [listener.get_message(timeout=1) for _ in range(3)]
+    messages = [(m["channel"].decode(), json.loads(m["data"])) for m in received if m]
     assert [(channel, data["start"], data["close"], data["state"]) for channel, data in messages] == [
         ("candle:close:coinbase:BTC-USD:5m", B0, 10.5, "closed"),
         ("candle:correction:coinbase:BTC-USD:5m", B0, 10.6, "closed"),
@@ -166,20 +166,20 @@ def test_news_is_announced_once_with_the_finished_bucket(cache: CandleCache, red
     assert kinds == [b"close", b"correction"]
 
 
-def test_history_can_be_written_without_telling_anybody(cache: CandleCache, redis_client: redis.Redis) -> None:
+def test_history_can_be_written_without_events(cache: CandleCache, redis_client: redis.Redis) -> None:
     cache.write([Write(series(), run(B0, 5), Origin.given(B0))], announce=False)
     assert redis_client.xlen(keys.EVENTS) == 0
     assert cache.read(series(), B0, B0).origin == Origin.given(B0)
 
 
-def test_many_series_in_one_call_are_told_apart(cache: CandleCache) -> None:
+def test_many_series_in_one_call_are_kept_apart(cache: CandleCache) -> None:
     many = [series(f"P{i}-USD") for i in range(200)]
     cache.write(Write(s, records((B0, CLOSED, 10 + i / 1000))) for i, s in enumerate(many))
     views = cache.read_many([(s, B0, B0) for s in many])
     assert [float(v.records["close"][0]) for v in views] == [10 + i / 1000 for i in range(200)]
 
 
-def test_many_calls_at_once_outlive_a_server_that_forgot_the_script(redis_client: redis.Redis) -> None:
+def test_many_calls_at_once_survive_a_server_that_lost_the_script(redis_client: redis.Redis) -> None:
     cache = CandleCache(redis_client, capacity=CAPACITY, events_kept=10_000)
     many = [series(f"P{i}-USD") for i in range(CALLS_PER_PIPELINE * SERIES_PER_CALL + 3)]
     redis_client.script_flush()
@@ -198,19 +198,19 @@ def test_a_range_that_wraps_around_the_ring_is_read_in_order(cache: CandleCache)
         assert starts.tolist() == list(range(last - (count - 1) * STEP, last + 1, STEP))
 
 
-def test_rings_of_any_length_are_read_whatever_length_is_usual(cache: CandleCache, redis_client: redis.Redis) -> None:
+def test_rings_of_any_length_are_read(cache: CandleCache, redis_client: redis.Redis) -> None:
     put(cache, run(B0, CAPACITY))
     last = B0 + (CAPACITY - 1) * STEP
     expected = cache.read(series(), B0, last)
     for usual in (1, CAPACITY - 1, CAPACITY + 1, 50 * CAPACITY):
         other = CandleCache(redis_client, capacity=usual, events_kept=100)
-        for _ in range(2):  # the second time it knows
+        for _ in range(2):  # the second time the length is known
             found, nothing = other.read_many([(series(), B0, last), (series("NEW-USD"), B0, last)])
             assert (found.records.tolist(), found.revision) == (expected.records.tolist(), expected.revision)
             assert (len(nothing.records), nothing.revision) == (0, 0)
 
 
-def test_a_slot_that_was_never_written_is_no_candle_of_the_first_bucket_of_all_time(cache: CandleCache) -> None:
+def test_an_unwritten_slot_is_not_a_candle_of_bucket_0(cache: CandleCache) -> None:
     put(cache, run(B0, 3))
     assert not len(cache.read(series(), 0, 2 * STEP).records)
     assert not len(cache.read_whole(series(), 2 * STEP).records)
@@ -225,15 +225,15 @@ def test_whole_rings_are_read_as_ranges_are(cache: CandleCache) -> None:
     assert cache.read_whole(series("NEW-USD"), B0).revision == 0
 
 
-words = st.tuples(
+writes = st.tuples(
     st.integers(0, 3), st.sampled_from([FORMING, CLOSED, CONFIRMED]), st.integers(0, 3), st.integers(1, 3)
 )
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(words, min_size=1, max_size=12), st.randoms(use_true_random=False), st.booleans())
+@given(st.lists(writes, min_size=1, max_size=12), st.randoms(use_true_random=False), st.booleans())
 def test_any_order_and_any_repetition_leave_the_same_cache(
-    redis_client: redis.Redis, said: list[tuple[int, CandleState, int, int]], chance: random.Random, at_once: bool
+    redis_client: redis.Redis, response: list[tuple[int, CandleState, int, int]], chance: random.Random, at_once: bool
 ) -> None:
     cache = CandleCache(redis_client, capacity=CAPACITY, events_kept=100)
 
@@ -245,9 +245,9 @@ def test_any_order_and_any_repetition_leave_the_same_cache(
         view["flags"] &= ~np.uint32(CORRECTED)
         return view.tobytes()
 
-    shuffled = said + chance.sample(said, len(said) // 2)
+    shuffled = response + chance.sample(response, len(response) // 2)
     chance.shuffle(shuffled)
-    assert outcome_of(said) == outcome_of(shuffled)
+    assert outcome_of(response) == outcome_of(shuffled)
 
 
 def test_records_come_back_bit_for_bit(cache: CandleCache) -> None:
@@ -263,17 +263,15 @@ def test_records_come_back_bit_for_bit(cache: CandleCache) -> None:
 
 
 @pytest.mark.parametrize("state", [FORMING, CLOSED])
-def test_what_rest_said_gives_way_to_more_trades_that_were_written_meanwhile(
-    cache: CandleCache, state: CandleState
-) -> None:
-    """Between the response and its write a stream may have written the bucket: it saw more."""
+def test_a_response_does_not_replace_more_trades_written_since(cache: CandleCache, state: CandleState) -> None:
+    """Between the response and its write a stream may have written the bucket with more trades."""
     seen = records((B0, state))
     seen["volume"] = 4
     less, nothing, more = records((B0, CONFIRMED)), empty(B0, 10.0), records((B0, CONFIRMED))
     more["volume"] = 5
-    for said in (less, nothing, more):
-        said["flags"] |= GUARDED
-        said["observed_ms"] = 9
+    for response in (less, nothing, more):
+        response["flags"] |= GUARDED
+        response["observed_ms"] = 9
     assert put(cache, seen, less, nothing)[1:] == [Outcome.REFUSED, Outcome.REFUSED]
     there = cache.read(series(), B0, B0).records
     assert there["volume"].tolist() == [4.0]
@@ -286,11 +284,11 @@ def test_what_rest_said_gives_way_to_more_trades_that_were_written_meanwhile(
     assert put(cache, overruled) == [Outcome.CORRECTED], "unless another response agreed"
 
 
-def test_what_rest_said_does_not_give_way_to_rounding_nor_to_an_empty_bucket(cache: CandleCache) -> None:
-    seen, said = records((B0, CLOSED)), records((B0, CONFIRMED, 10.0, 2))
-    seen["volume"], said["volume"] = 0.1 + 0.2, 0.3
-    said["flags"] |= GUARDED
-    assert put(cache, seen, said) == [Outcome.INSERTED, Outcome.CONFIRMED]
+def test_a_response_confirms_a_rounded_volume_and_an_empty_bucket(cache: CandleCache) -> None:
+    seen, response = records((B0, CLOSED)), records((B0, CONFIRMED, 10.0, 2))
+    seen["volume"], response["volume"] = 0.1 + 0.2, 0.3
+    response["flags"] |= GUARDED
+    assert put(cache, seen, response) == [Outcome.INSERTED, Outcome.CONFIRMED]
     nothing, also = empty(B0 + STEP, 10.0, CLOSED), empty(B0 + STEP, 10.0, CONFIRMED, 2)
     also["flags"] |= GUARDED
     assert put(cache, nothing, also) == [Outcome.INSERTED, Outcome.CONFIRMED]

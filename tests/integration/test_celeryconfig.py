@@ -1,4 +1,4 @@
-"""Celery's settings against a real Redis: where tasks go, and what happens to mistakes."""
+"""Celery's settings against a real Redis: queues of tasks, and treatment of mistakes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_mistyped_queue_fails(sender: Celery) -> None:
         sender.send_task("any", queue="indicator")
 
 
-def test_beat_goes_on_when_the_machines_clock_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beat_continues_when_the_machines_clock_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     schedule, began = every(5), steady_now()
     for hours in (-5, 5):
         monkeypatch.setattr(time, "time", lambda hours=hours: began.timestamp() + hours * 3600)

@@ -1,4 +1,4 @@
-"""One seed of the fault harness; `make chaos` runs as many as you like."""
+"""One seed of the fault harness; `make chaos` runs any number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every command: what it prints, and with which code it ends."""
+"""Every command: its output and exit code."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Ended(NamedTuple):
 
 
 def run(context: Context, *arguments: str, **env: str) -> Ended:
-    """A command in this process, which takes a tenth of the time. That its own says the same, has a test."""
+    """A command in this process, ten times faster. A test compares it with a separate process."""
     out, err = io.BytesIO(), io.BytesIO()
     with (
         pytest.MonkeyPatch.context() as patch,
@@ -68,7 +68,7 @@ def run(context: Context, *arguments: str, **env: str) -> Ended:
     ):
         for name, value in environment(context.settings.redis_url, **env).items():
             patch.setenv(name, value)
-        patch.delitem(sys.modules, "celeryconfig", raising=False)  # it has read another URL, maybe
+        patch.delitem(sys.modules, "celeryconfig", raising=False)  # it may have another URL
         try:
             code = main(arguments)
         except SystemExit as end:
@@ -98,7 +98,7 @@ def as_json(context: Context, *arguments: str, code: int = 0) -> Any:
 
 
 def refused(context: Context, code: int, *arguments: str, **env: str) -> str:
-    """What a command says on stderr when it ends with `code`."""
+    """The stderr of a command that ends with `code`."""
     done = run(context, *arguments, **env)
     assert (done.returncode, done.stdout) == (code, "")
     return done.stderr
@@ -115,7 +115,7 @@ def test_help_is_quick_and_names_every_command(context: Context) -> None:
     )
     for command in commands.split():
         assert re.search(rf"^    {command}\b", done.stdout, re.MULTILINE)
-    assert done.stdout.endswith("[]\n")  # nothing heavy was imported for it
+    assert done.stdout.endswith("[]\n")  # it imported nothing heavy
     assert run_apart(context, "--help").returncode == 0
 
 
@@ -130,17 +130,17 @@ def test_help_is_quick_and_names_every_command(context: Context) -> None:
         ("export BTC-USD", 0),
     ],
 )
-def test_a_process_of_its_own_says_the_same(context: Context, line: str, code: int) -> None:
+def test_a_process_of_its_own_prints_the_same(context: Context, line: str, code: int) -> None:
     filled.fill(context, late=4)
     ages = re.compile(r"\d+(\.\d)? s ago *|[\d.]+ MB *")  # and the blanks that fill their columns
 
-    def said(how: Callable[..., Ended]) -> tuple[int, str, str]:
-        filled.hear(context)  # the feed counts as gone after some seconds, which a busy machine takes to start one
+    def outcome(how: Callable[..., Ended]) -> tuple[int, str, str]:
+        filled.publish_feed(context)  # a feed is stale before a busy machine has started a process
         done = how(context, *line.split())
         return done.returncode, ages.sub("", done.stdout), done.stderr
 
     def same() -> bool:
-        apart, here = said(run_apart), said(run)
+        apart, here = outcome(run_apart), outcome(run)
         assert (apart, here[0]) == (here, code)
         return True
 
@@ -157,7 +157,7 @@ def test_status_prints_the_summary_first(full: Context) -> None:
 
 def test_status_as_json_is_that_of_the_api(full: Context) -> None:
     state, here = as_json(full, "status"), read_status(full, full.settings).model_dump(mode="json")
-    volatile = ("feed", "redis")  # ages and bytes move on
+    volatile = ("feed", "redis")  # ages and bytes change
     assert {k: v for k, v in state.items() if k not in volatile} == {k: v for k, v in here.items() if k not in volatile}
     assert state.keys() == here.keys()
 
@@ -169,7 +169,7 @@ def test_status_of_an_empty_installation_ends_with_1(context: Context) -> None:
     assert as_json(context, "status", code=1)["ready"] is False
 
 
-def test_status_names_the_series_that_need_a_word(context: Context) -> None:
+def test_status_names_the_series_with_problems(context: Context) -> None:
     filled.fill(context, late=4)
     done = run(context, "status")
     assert done.returncode == 1
@@ -191,7 +191,7 @@ def test_candles(full: Context) -> None:
     assert re.match(r"2021-03-04 07:00:00 +100 +103 +99 +101 +2.5 +forming", table[2])
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(full: Context) -> None:
+def test_a_closed_pipe_is_not_an_error(full: Context) -> None:
     command = f"{sys.executable} -m app candles BTC-USD --json | head -c 20; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", command],
@@ -219,13 +219,13 @@ def test_indicators_that_are_not_ready_end_with_1_and_the_reason(context: Contex
     assert "59" in done.stdout
 
 
-def test_gaps_lists_what_lacks_what_is_pending_and_what_was_given_up(full: Context) -> None:
+def test_gaps_lists_missing_pending_and_given_up(full: Context) -> None:
     assert run(full, "gaps").stdout == "0 candles missing, 0 requests pending, 0 given up\n"
     sol = Series("coinbase", "SOL-USD", Timeframe.M5)
-    hole = filled.OPEN_S - 10 * 300
+    missing = filled.OPEN_S - 10 * 300
     records = full.candles.read(sol, 0, filled.OPEN_S).records
     full.redis.delete(keys.candles(sol))
-    full.candles.write([Write(sol, records[records["start_s"] != hole], Origin.given(int(records["start_s"][0])))])
+    full.candles.write([Write(sol, records[records["start_s"] != missing], Origin.given(int(records["start_s"][0])))])
     failed = BackfillRequest(Kind.GAP, "BTC-USDC", Timeframe.H1)
     full.queue.fail(failed, "404 unknown product", filled.NOW_S * 1000)
     assert run(full, "reconcile").returncode == 0
@@ -262,9 +262,9 @@ def test_without_a_clock_there_is_nothing_to_reconcile(context: Context) -> None
     ],
 )
 def test_an_error_is_one_line_on_stderr(full: Context, code: int, line: str, reason: str) -> None:
-    told = refused(full, code, *line.split())
-    assert told.count("\n") == 1
-    assert told.startswith(reason)
+    message = refused(full, code, *line.split())
+    assert message.count("\n") == 1
+    assert message.startswith(reason)
 
 
 def test_wrong_settings_end_with_2(context: Context) -> None:
@@ -286,17 +286,17 @@ def test_a_process_without_redis_ends_with_3(context: Context) -> None:
     "line", ["status", "products", "candles BTC-USD", "gaps", "reconcile", "backfill BTC-USD --days 3"]
 )
 def test_a_redis_that_cannot_be_reached_ends_with_3(context: Context, line: str) -> None:
-    told = refused(context, 3, *line.split(), REDIS_URL=NOWHERE)
-    assert told.count("\n") == 1
-    assert "Redis cannot be reached" in told
-    assert "secret" not in told
+    message = refused(context, 3, *line.split(), REDIS_URL=NOWHERE)
+    assert message.count("\n") == 1
+    assert "Redis cannot be reached" in message
+    assert "secret" not in message
 
 
 # Backfill
 
 
 def test_backfill_shows_progress_until_everything_has_arrived(full: Context) -> None:
-    """Whatever writes the candles: here it is this test, page by page, as a backfill worker would."""
+    """This test writes the candles page by page, as a backfill worker would."""
     first = filled.OPEN_S - 5 * 288 * 300
     missing = filled.walk(filled.OPEN_S - 601 * 300, 5 * 288 - 600, 300)
     stop = threading.Event()
@@ -319,8 +319,8 @@ def test_backfill_shows_progress_until_everything_has_arrived(full: Context) -> 
     assert full.queue.pending() == {BackfillRequest(Kind.GAP, "BTC-USD", Timeframe.M5)}
 
 
-def test_backfill_is_complete_although_the_ring_moved_on(full: Context) -> None:
-    """At a fast market the oldest buckets may leave the ring before a worker comes to them."""
+def test_backfill_completes_although_the_ring_moved_on(full: Context) -> None:
+    """In a fast market the oldest buckets may leave the ring before a worker requests them."""
     first, closed, gone = filled.OPEN_S - 5 * 288 * 300, SPARE + 60, 50
 
     def work() -> None:
@@ -337,7 +337,7 @@ def test_backfill_is_complete_although_the_ring_moved_on(full: Context) -> None:
     assert full.candles.read_whole(BTC_5M, filled.OPEN_S + (closed - 1) * 300).from_s > first
 
 
-def test_backfill_says_why_it_cannot(full: Context, processes: Callable[..., Process]) -> None:
+def test_backfill_reports_why_it_cannot(full: Context, processes: Callable[..., Process]) -> None:
     process = processes(
         [sys.executable, "-m", "app", "backfill", "BTC-USD", "--days", "5"],
         env=environment(full.settings.redis_url),
@@ -350,7 +350,7 @@ def test_backfill_says_why_it_cannot(full: Context, processes: Callable[..., Pro
     assert "BTC-USD 5m: given up: the exchange said 404" in process.output()
 
 
-def test_backfill_of_what_is_there_ends_at_once(full: Context) -> None:
+def test_backfill_without_gaps_ends_at_once(full: Context) -> None:
     done = run(full, "backfill", "BTC-USD", "--days", "1")
     assert (done.returncode, done.stdout) == (0, "BTC-USD 5m: complete for the last 1 days\n")
     assert full.candles.read(BTC_5M, 0, filled.OPEN_S).origin.is_proven, "its ring was long enough already"
@@ -362,6 +362,6 @@ def test_backfill_of_what_is_there_ends_at_once(full: Context) -> None:
 def test_ingest_runs_until_sigterm(context: Context, processes: Callable[..., Process]) -> None:
     nowhere = {"EXCHANGE_REST_URL": "http://127.0.0.1:1", "EXCHANGE_WS_URL": "ws://127.0.0.1:1"}
     process = processes([sys.executable, "-m", "app", "ingest"], env=environment(context.settings.redis_url, **nowhere))
-    said = "ingest app.ingest.product_selection: products: cannot reach http://127.0.0.1:1"
-    eventually(lambda: said in process.output(), timeout=30)
+    outcome = "ingest app.ingest.product_selection: products: cannot reach http://127.0.0.1:1"
+    eventually(lambda: outcome in process.output(), timeout=30)
     assert process.stop() == 0

@@ -1,4 +1,4 @@
-"""What the command line shows as it happens, on a real terminal and into a pipe, and what it exports."""
+"""Live output of the command line, on a real terminal and into a pipe, and exports."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def held(context: Context) -> Records:
 
 
 class Terminal:
-    """A process on a terminal of its own, 30 lines of 150 columns; `text` is all that it wrote, without colours."""
+    """A process on a terminal of its own, 30 lines of 150 columns; `text` is all its output, without colours."""
 
     def __init__(self, context: Context, *arguments: str) -> None:
         ours, theirs = os.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 150, 0, 0))
-        sizes = {"COLUMNS": "", "LINES": ""}  # of whoever started the tests
+        sizes = {"COLUMNS": "", "LINES": ""}  # of the shell that started the tests
         env = {**os.environ, **environment(context.settings.redis_url), "TERM": "xterm-256color", **sizes}
         command = [sys.executable, "-m", "app", *arguments]
         self.process = subprocess.Popen(
@@ -101,7 +101,7 @@ def terminal(context: Context, *arguments: str) -> Iterator[Terminal]:
 
 
 def close_a_candle(context: Context) -> Records:
-    """The bucket that is open closes."""
+    """Close the open bucket."""
     candle = filled.walk(filled.OPEN_S, 1, 300)
     candle["close"] = candle["high"] = 777.25
     context.candles.write([Write(BTC, candle)])
@@ -146,8 +146,8 @@ def test_into_a_pipe_each_event_is_a_line(
     revisions = iter(range(2**50, 2**50 + 10_000))
     last = eventually(seen, timeout=20, interval=0.2)[-1]
     if as_json:
-        told = orjson.loads(last)
-        assert (told["kind"], told["data"]["product"], set(told)) == ("indicator", "BTC-USD", {"id", "kind", "data"})
+        event = orjson.loads(last)
+        assert (event["kind"], event["data"]["product"], set(event)) == ("indicator", "BTC-USD", {"id", "kind", "data"})
     else:
         assert re.fullmatch(r"2021-03-04 07:0\d:00  indicator   BTC-USD 5m  macdv -?[\d.]+ .*stage \w.*", last)
     assert "SOL" not in process.output()
@@ -170,7 +170,7 @@ def test_csv_has_every_closed_candle_with_all_digits(context: Context, held: Rec
     assert rows[-1]["time"] == "2021-03-04T06:55:00Z"
 
 
-def test_a_range_goes_to_a_file_whole_or_not_at_all(context: Context, held: Records, tmp_path: Path) -> None:
+def test_a_range_is_exported_whole_or_leaves_no_file(context: Context, held: Records, tmp_path: Path) -> None:
     file = tmp_path / "btc.csv"
     first, last = (str(held["start_s"][i]) for i in (-10, -4))
     assert run(context, "export", "BTC-USD", "--start", first, "--end", last, "--output", str(file)).returncode == 0
@@ -180,7 +180,7 @@ def test_a_range_goes_to_a_file_whole_or_not_at_all(context: Context, held: Reco
     assert "cannot write" in refused(context, 2, "export", "BTC-USD", "--output", str(tmp_path / "none" / "x.csv"))
 
 
-def test_parquet_says_the_same(context: Context, held: Records, tmp_path: Path) -> None:
+def test_parquet_has_the_same_candles(context: Context, held: Records, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is optional, and not installed")
     file = tmp_path / "btc.parquet"
     assert run(context, "export", "BTC-USD", "5m", "--format", "parquet", "--output", str(file)).returncode == 0
@@ -192,7 +192,7 @@ def test_parquet_says_the_same(context: Context, held: Records, tmp_path: Path) 
     assert table["time"][0].as_py().timestamp() == held["start_s"][0]
 
 
-def test_what_cannot_be_exported_is_said(context: Context, held: Records) -> None:
+def test_a_failed_export_is_reported(context: Context, held: Records) -> None:
     del held
     assert "did you mean BTC-USD" in refused(context, 1, "export", "BTC-EUR")
     assert "no closed candle is kept in that range" in refused(context, 1, "export", "BTC-USD", "--end", "600")

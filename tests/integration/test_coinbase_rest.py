@@ -1,4 +1,4 @@
-"""REST over a real HTTP server: what the exchange answers, and what each answer means."""
+"""REST over a real HTTP server: responses of the exchange, and the meaning of each."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class Venue:
-    """A server that gives one answer to everything, and remembers what it was asked."""
+    """A server that sends one response to everything, and records its requests."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, dict[str, str], dict[str, str]]] = []
+        self.requests: list[tuple[str, dict[str, str], dict[str, str]]] = []
         self.answer: Answer = body({})
         venue = self
 
@@ -43,10 +43,10 @@ class Venue:
             def do_GET(self) -> None:
                 url = urlsplit(self.path)
                 query = {key: value for key, [value] in parse_qs(url.query).items()}
-                venue.asked.append((url.path, query, {k.lower(): v for k, v in self.headers.items()}))
+                venue.requests.append((url.path, query, {k.lower(): v for k, v in self.headers.items()}))
                 try:
                     venue.answer(self)
-                except OSError:  # the client has had enough
+                except OSError:  # the client has closed
                     self.close_connection = True
 
             def log_message(self, *_: object) -> None:
@@ -97,10 +97,10 @@ HTML = b"<!DOCTYPE html><html><title>Just a moment...</title>" + b"<p>" * 5_000
 
 
 class TestCandles:
-    def test_what_is_asked(self, venue: Venue, rest: CoinbaseRest) -> None:
+    def test_the_request(self, venue: Venue, rest: CoinbaseRest) -> None:
         venue.answer = body(rows())
         assert rest.candles(BTC, M5, T, T + 349 * STEP).candles == []
-        path, query, headers = venue.asked[0]
+        path, query, headers = venue.requests[0]
         assert path == "/api/v3/brokerage/market/products/BTC-USD/candles"
         assert query == {"start": str(T), "end": str(T + 349 * STEP), "granularity": "FIVE_MINUTE"}
         assert headers["cache-control"] == "no-cache"
@@ -123,7 +123,7 @@ class TestCandles:
         venue.answer = body(rows())
         start = Timeframe(timeframe).bucket(T)
         rest.candles(BTC, Timeframe(timeframe), start, start)
-        assert venue.asked[0][1]["granularity"] == name
+        assert venue.requests[0][1]["granularity"] == name
 
     def test_quirk_15_newest_first_becomes_oldest_first(self, venue: Venue, rest: CoinbaseRest) -> None:
         venue.answer = body(rows(T + 2 * STEP, T + STEP, T))
@@ -142,7 +142,7 @@ class TestCandles:
         assert (page.covers_from_s, page.covers_to_s) == (T, T + 2 * STEP), "the newest row may still be growing"
 
     @pytest.mark.parametrize("starts", [(), (T + STEP,)], ids=["no row", "one row"])
-    def test_of_less_than_two_rows_no_absence_follows(
+    def test_less_than_two_rows_prove_no_empty_bucket(
         self, venue: Venue, rest: CoinbaseRest, starts: tuple[int, ...]
     ) -> None:
         venue.answer = body(rows(*starts))
@@ -155,7 +155,7 @@ class TestCandles:
         rest.candles(BTC, M5, T, T + (MAX_BUCKETS - 1) * STEP)
         with pytest.raises(InvalidInput, match="351 buckets"):
             rest.candles(BTC, M5, T, T + MAX_BUCKETS * STEP)
-        assert len(venue.asked) == 1
+        assert len(venue.requests) == 1
 
     @pytest.mark.parametrize(
         ("product", "first_s", "last_s"),
@@ -172,12 +172,12 @@ class TestCandles:
             ("btc-usd", T, T),
         ],
     )
-    def test_a_wrong_question_is_not_asked(
+    def test_a_wrong_request_is_not_sent(
         self, venue: Venue, rest: CoinbaseRest, product: str, first_s: int, last_s: int
     ) -> None:
         with pytest.raises(InvalidInput):
             rest.candles(product, M5, first_s, last_s)
-        assert venue.asked == []
+        assert venue.requests == []
 
     @pytest.mark.parametrize(
         ("reply", "read", "unreadable"),
@@ -193,7 +193,7 @@ class TestCandles:
         ],
         ids=["twice", "outside", "no range", "not a number", "not a text", "start not a text", "no start", "no row"],
     )
-    def test_a_row_that_makes_no_sense_costs_only_itself(
+    def test_an_invalid_row_is_dropped_alone(
         self, venue: Venue, rest: CoinbaseRest, reply: object, read: list[int], unreadable: set[int]
     ) -> None:
         venue.answer = body(reply)
@@ -245,7 +245,7 @@ class TestCandles:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_quirk_18_every_error_answers_whether_to_try_again(
+def test_quirk_18_every_error_shows_whether_to_try_again(
     venue: Venue, rest: CoinbaseRest, answer: Answer, error: type[ExchangeError], why: str
 ) -> None:
     venue.answer = answer
@@ -254,7 +254,7 @@ def test_quirk_18_every_error_answers_whether_to_try_again(
     assert type(raised.value) is error
     assert len(str(raised.value)) < 400
     assert raised.value.retry_after_s is None
-    assert len(venue.asked) == 1, "one call, one request"
+    assert len(venue.requests) == 1, "one call, one request"
 
 
 @pytest.mark.parametrize(
@@ -283,26 +283,26 @@ def test_retry_after(venue: Venue, rest: CoinbaseRest, header: str, seconds: flo
     assert raised.value.retry_after_s == seconds
 
 
-def test_quirk_19_an_answer_that_says_it_may_be_kept_is_asked_for_again(venue: Venue, rest: CoinbaseRest) -> None:
+def test_quirk_19_a_cacheable_response_is_requested_again(venue: Venue, rest: CoinbaseRest) -> None:
     venue.answer = body(rows(T), Cache_Control="public, max-age=14400", ETag='"x"')
     rest.candles(BTC, M5, T, T)
     rest.candles(BTC, M5, T, T)
-    assert len(venue.asked) == 2
-    assert "if-none-match" not in venue.asked[1][2]
+    assert len(venue.requests) == 2
+    assert "if-none-match" not in venue.requests[1][2]
 
 
-def test_quirk_20_a_429_is_not_tried_again_by_itself(venue: Venue, rest: CoinbaseRest) -> None:
+def test_quirk_20_a_429_is_not_retried_automatically(venue: Venue, rest: CoinbaseRest) -> None:
     venue.answer = body(b"", 429, Retry_After="0")
     with pytest.raises(Throttled):
         rest.candles(BTC, M5, T, T)
-    assert len(venue.asked) == 1
+    assert len(venue.requests) == 1
 
 
 def test_a_redirect_is_not_followed(venue: Venue, rest: CoinbaseRest) -> None:
     venue.answer = body(b"", 301, Location=f"{venue.url}/elsewhere")
     with pytest.raises(Unavailable):
         rest.products()
-    assert len(venue.asked) == 1
+    assert len(venue.requests) == 1
 
 
 def test_a_compressed_answer_is_read(venue: Venue, rest: CoinbaseRest) -> None:
@@ -363,7 +363,7 @@ def test_a_time_out(venue: Venue) -> None:
     rest.close()
 
 
-def test_nobody_there() -> None:
+def test_connection_refused() -> None:
     rest = CoinbaseRest(f"http://127.0.0.1:{free_port()}", timeout_s=1)
     with pytest.raises(Unavailable, match="refused"):
         rest.time_ms()
@@ -375,7 +375,7 @@ class TestTime:
     def test_a_text_or_a_number(self, venue: Venue, rest: CoinbaseRest, value: object) -> None:
         venue.answer = body({"iso": "…", "epochSeconds": "1769093449", "epochMillis": value})
         assert rest.time_ms() == 1_769_093_449_113
-        assert venue.asked[0][0] == "/api/v3/brokerage/time"
+        assert venue.requests[0][0] == "/api/v3/brokerage/time"
 
     @pytest.mark.parametrize("value", ["", "soon", "-1", -1, 0, 1.5, True, None, 10**15, "9" * 40, "１"])
     def test_anything_else_is_a_broken_reply(self, venue: Venue, rest: CoinbaseRest, value: object) -> None:
@@ -402,7 +402,7 @@ class TestProducts:
         products, rejected = rest.products()
         assert sorted(rejected) == ["../x", "row 4", "row 5", "row 6"]
         assert [(p.product_id, p.tradable, p.alias) for p in products] == [(BTC, True, ""), ("BTC-USDC", False, BTC)]
-        assert venue.asked[0][:2] == ("/api/v3/brokerage/market/products", {"product_type": "SPOT"})
+        assert venue.requests[0][:2] == ("/api/v3/brokerage/market/products", {"product_type": "SPOT"})
 
     def test_quirk_25_delisted_products_are_listed_and_not_tradable(self, venue: Venue, rest: CoinbaseRest) -> None:
         listed = {"product_id": "MATIC-USD", "product_type": "SPOT", "status": "online", "trading_disabled": True}
@@ -424,10 +424,10 @@ def test_against_the_local_exchange() -> None:
         assert BTC in [p.product_id for p in rest.products().products if p.tradable]
         candles = rest.candles(BTC, M5, T - 350 * STEP, T - STEP).candles
         truth = exchange.truth(BTC, M5, T - 350 * STEP, T - STEP)
-        told = {c.start_s: (c.open, c.high, c.low, c.close, c.volume) for c in candles}
+        found = {c.start_s: (c.open, c.high, c.low, c.close, c.volume) for c in candles}
         fields = ("open", "high", "low", "close", "volume")
-        assert told.items() >= {int(c["start"]): tuple(float(c[f]) for f in fields) for c in truth}.items()
-        assert len(told) > 300
+        assert found.items() >= {int(c["start"]): tuple(float(c[f]) for f in fields) for c in truth}.items()
+        assert len(found) > 300
         with pytest.raises(Refused, match="NOPE-USD"):
             rest.candles("NOPE-USD", M5, T - STEP, T - STEP)
         rest.close()
@@ -442,5 +442,5 @@ def test_passwords_of_a_file_are_not_for_the_exchange(
     rest = CoinbaseRest(venue.url)
     rest.time_ms()
     rest.close()
-    ((_, _, headers),) = venue.asked
+    ((_, _, headers),) = venue.requests
     assert "authorization" not in headers

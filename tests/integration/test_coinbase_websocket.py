@@ -1,4 +1,4 @@
-"""The adapter over real sockets: against a scripted server, and against the local exchange at 60 times the pace."""
+"""The adapter over real sockets: against a scripted server, and against the local exchange at 60 times real time."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Script = Callable[["Server", ServerConnection, int], None]
 
 
 class Server:
-    """A WebSocket server on loopback that runs a script for each connection; it knows what it saw."""
+    """A WebSocket server on loopback that runs a script for each connection and records connections and messages."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -94,7 +94,7 @@ def update(number: int, volume: float = 1, product: str = BTC) -> str:
 
 @contextmanager
 def feed(server: Server, *products: str, **options: Any) -> Iterator[tuple[CoinbaseAdapter, list[FeedEvent]]]:
-    """A connected adapter and the list that its events go to."""
+    """A connected adapter, and the list that receives its events."""
     events: list[FeedEvent] = []
     limits = {"connections_limiter": Limiter(100), "messages_limiter": Limiter(100)}
     adapter = CoinbaseAdapter(server.url, options.pop("on_event", events.append), **(limits | options))
@@ -187,7 +187,7 @@ def test_quirk_01_a_silent_socket_is_replaced() -> None:
         assert server.opened[1] - server.opened[0] > 4.9
 
 
-def test_it_comes_back_when_nobody_listened() -> None:
+def test_it_reconnects_after_refused_connections() -> None:
     port = free_port()
     events: list[FeedEvent] = []
     adapter = CoinbaseAdapter(f"ws://127.0.0.1:{port}", events.append, connections_limiter=Limiter(100))
@@ -230,24 +230,24 @@ def test_nothing_comes_after_disconnect_and_it_can_connect_again() -> None:
     with closing(Server(script)) as server, feed(server) as (adapter, events):
         eventually(lambda: len(events) > 100)
         adapter.disconnect()
-        heard = len(events)
+        received = len(events)
         assert isinstance(events[-1], Disconnected)
         eventually(lambda: server.open_now == 0)
-        assert len(events) == heard
+        assert len(events) == received
         adapter.connect()
-        eventually(lambda: len(events) > heard + 10)
+        eventually(lambda: len(events) > received + 10)
         assert server.most_open == 1
 
 
 def test_a_callback_that_fails_does_not_end_the_feed(caplog: pytest.LogCaptureFixture) -> None:
-    heard: list[FeedEvent] = []
+    received: list[FeedEvent] = []
 
     def fail(event: FeedEvent) -> None:
-        heard.append(event)
+        received.append(event)
         raise RuntimeError("the disk is full")
 
     with closing(Server(greet)) as server, feed(server, on_event=fail) as (adapter, _):
-        eventually(lambda: of(CandleUpdated, heard))
+        eventually(lambda: of(CandleUpdated, received))
         assert adapter.is_connected
         assert adapter.health()[0].callback_errors >= 2
         assert "the disk is full" in caplog.text
@@ -272,8 +272,8 @@ def test_products_are_spread_evenly_and_move_in_and_out() -> None:
     products = [f"P{i}-USD" for i in range(5)]
     with closing(Server(greet)) as server, feed(server, *products, products_per_connection=2) as (adapter, _):
         eventually(lambda: adapter.is_connected and len(server.received) == 6)
-        asked = sorted(len(m["product_ids"]) for _, _, m in server.received if m["channel"] == "candles")
-        assert asked == [1, 2, 2]
+        sizes = sorted(len(m["product_ids"]) for _, _, m in server.received if m["channel"] == "candles")
+        assert sizes == [1, 2, 2]
         adapter.subscribe(["Q0-USD"])
         eventually(lambda: [m for _, _, m in server.received if m.get("product_ids") == ["Q0-USD"]])
         assert len(server.opened) == 3, "there was room"
@@ -315,7 +315,7 @@ def test_connections_and_messages_are_paced_over_all_connections() -> None:
                 assert at - moments[i] > 1, "as the exchange counts them"
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Any) -> None:
+def test_an_untrusted_certificate_is_refused(tmp_path: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         certificate = tmp_path / "certificate.pem"
@@ -382,7 +382,7 @@ def local(
 
 
 def check(exchange: LocalExchange, events: list[FeedEvent], products: tuple[str, ...]) -> int:
-    """Every closed candle is the truth, or doubted; each bucket that is over was decided. Returns how many closed."""
+    """Every closed candle is true or provisional, and each finished bucket was decided. Returns how many closed."""
     last: dict[tuple[str, int], UnifiedCandle] = {}
     for event in list(events):
         if isinstance(event, CandleClosed):

@@ -1,4 +1,4 @@
-"""What an indicator worker does, on a real Redis: a change reaches everything that it touches, and nothing else."""
+"""The indicator worker on a real Redis: a change updates all values that depend on it, and no others."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def test_the_same_work_again_changes_nothing(context: Context) -> None:
     assert context.redis.xlen("cw:2:events") == events
 
 
-def test_children_that_lack_trades_do_not_empty_a_longer_candle_that_has_them(context: Context) -> None:
-    """A response may have left a row of 5m out, and the one on the hour not."""
+def test_empty_children_do_not_empty_a_longer_candle_with_trades(context: Context) -> None:
+    """A response may have left out a row of 5m, but not the one of the hour."""
     hour = series("A-USD", Timeframe.H1)
     context.candles.write([Write(hour, records((DAY_S, CandleState.CONFIRMED, 10.5)))])
     write(context, "A-USD", *(empty(DAY_S + i * 300, 10.0, observed_ms=9) for i in range(24)))
@@ -92,7 +92,7 @@ def newest(context: Context) -> dict[Timeframe, int]:
     return {value.series.timeframe: value.start_s for value in many if value}
 
 
-def test_a_worker_that_stood_still_while_candles_closed_reads_again(context: Context) -> None:
+def test_a_worker_that_stalled_while_candles_closed_reads_again(context: Context) -> None:
     write(context, "A-USD", run(DAY_S, COUNT + 48))
     later_s = NOW_S + 48 * 300
     context.clock.set(later_s * 1000)
@@ -145,7 +145,7 @@ def test_empty_buckets_carry_a_corrected_close_and_their_longer_candles_too(cont
     assert hourly["close"] == 15.5
 
 
-def test_a_value_rests_on_the_candles_behind_the_newest_hole(context: Context) -> None:
+def test_a_value_rests_on_the_candles_behind_the_newest_gap(context: Context) -> None:
     write(context, "A-USD", run(DAY_S, COUNT - 80), run(DAY_S + (COUNT - 70) * 300, 70))
     update(context, "A-USD", COUNT - 1, COUNT - 1)
     (value,) = context.indicators.read_many([series("A-USD")])
@@ -164,7 +164,7 @@ def test_fewer_than_sixty_candles_give_a_reason_and_no_number(context: Context) 
     assert "macdv" not in value.data
 
 
-def test_of_a_timeframe_that_nobody_wants_nothing_is_computed(context: Context) -> None:
+def test_nothing_is_computed_of_an_unwanted_timeframe(context: Context) -> None:
     minutes = series("A-USD", Timeframe.M1)
     context.candles.write([Write(minutes, run(DAY_S, COUNT, step=60), Origin.given(DAY_S))])
     changed = ChangedRange("A-USD", Timeframe.M1, DAY_S, DAY_S + (COUNT - 1) * 60)
@@ -189,7 +189,7 @@ def test_a_late_change_far_behind_the_window_reaches_its_longer_candle(context: 
     assert hourly["high"] == 99.0
 
 
-def test_an_empty_bucket_that_comes_with_another_close_carries_that_of_the_candle_before_it(context: Context) -> None:
+def test_an_empty_bucket_with_a_wrong_close_receives_that_of_the_candle_before_it(context: Context) -> None:
     write(context, "A-USD", run(DAY_S, 60), empty(DAY_S + 60 * 300, 99.0))
     update(context, "A-USD", 60, 60)
     (quiet,) = context.candles.read(series("A-USD"), DAY_S + 60 * 300, DAY_S + 60 * 300).records

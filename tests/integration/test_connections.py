@@ -1,4 +1,4 @@
-"""How many connections to Redis an installation takes, as the server itself counts them, on one that allows few."""
+"""Connections to Redis of an installation, as counted by a server that allows few."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ ONE_WORKER = (
     " --without-gossip --without-mingle"
 )
 FEW = {"ingest": 2, "all": 5, "beat": 4, "web": 3, "watchdog": 1}
-"""The same where one worker does everything, with REDIS_CONNECTIONS=3."""
+"""The same if one worker does everything, with REDIS_CONNECTIONS=3."""
 
 
 def few_clients(start: Callable[..., Process], folder: Path, most: int) -> str:
-    """The URL of a server that takes `most` connections."""
+    """The URL of a server that accepts `most` connections."""
     port = free_port()
     start([*command_line(find_server(os.environ), port, folder), "--maxclients", str(most)])
     url = f"redis://127.0.0.1:{port}/0"
@@ -78,14 +78,14 @@ def process_of(row: dict[str, str]) -> str:
 
 
 def hold(system: System, at_most: dict[str, int], most: int) -> None:
-    """Until the installation is ready, and a while longer: never more than `at_most`, and nobody was refused."""
+    """Until the installation is ready, and a while longer: never more than `at_most` connections, and none refused."""
     ready = Counter[str]()
     with redis.Redis.from_url(system.env["REDIS_URL"], client_name="me") as client:
 
-        def looked() -> bool:
+        def stays_within() -> bool:
             clients = client.client_list()
             seen = by_process(clients)
-            seen.pop("", None)  # one that has just come and not yet said its name
+            seen.pop("", None)  # a new connection without its name yet
             over = {name: count for name, count in seen.items() if count > at_most.get(name, 1)}
             if over:
                 which = [
@@ -97,19 +97,19 @@ def hold(system: System, at_most: dict[str, int], most: int) -> None:
             ready["looks"] += read_status(system.context, system.context.settings).ready
             return set(seen) >= set(at_most) and ready["looks"] > 20
 
-        eventually(looked, timeout=60, interval=0.1)
+        eventually(stays_within, timeout=60, interval=0.1)
         assert client.info("stats")["rejected_connections"] == 0
         assert client.config_get("maxclients")["maxclients"] == str(most)
 
 
-def test_the_default_installation_lives_on_forty(system: Callable[..., System]) -> None:
+def test_the_default_installation_needs_forty(system: Callable[..., System]) -> None:
     whole = system(40, INDICATOR_PROCESSES="2")
     whole.start(*AT_MOST)
     hold(whole, AT_MOST, 40)
     assert sum(AT_MOST.values()) + 3 < 40, "one of ours, one command line, one launcher"
 
 
-def test_one_worker_for_everything_lives_on_twenty(
+def test_one_worker_for_everything_needs_twenty(
     system: Callable[..., System], processes: Callable[..., Process]
 ) -> None:
     whole = system(20, REDIS_CONNECTIONS="3")
@@ -140,7 +140,7 @@ def test_a_server_that_is_full_is_named_at_the_start_and_by_commands(
     eventually(lambda: wait_ready(url) is None)
 
 
-def test_a_database_that_is_not_there_is_named_at_once(
+def test_a_missing_database_is_named_at_once(
     redis_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     beyond = redis_url.replace("/0", "/99")

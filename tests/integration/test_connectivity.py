@@ -18,7 +18,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connectivity, "getproxies", dict)
 
 
-def test_what_cannot_be_reached_is_named_with_the_reason() -> None:
+def test_an_unreachable_host_is_named_with_the_reason() -> None:
     port = free_port()
     with socket.create_server(("127.0.0.1", 0)) as server:
         there = f"ws://127.0.0.1:{server.getsockname()[1]}"
@@ -28,12 +28,12 @@ def test_what_cannot_be_reached_is_named_with_the_reason() -> None:
     assert "nowhere.invalid" in (unreachable(["https://nowhere.invalid"]) or "")
 
 
-def test_behind_a_proxy_nothing_can_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_behind_a_proxy_nothing_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connectivity, "getproxies", lambda: {"https": "http://proxy:1"})
     assert unreachable(["https://nowhere.invalid"]) is None
 
 
-def test_it_is_said_once_and_when_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outage_and_its_end_are_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connectivity, "AGAIN_S", 0.02)
     port = free_port()
     watch = Connectivity([f"http://127.0.0.1:{port}"])

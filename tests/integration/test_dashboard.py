@@ -1,4 +1,4 @@
-"""The pages in a real browser, from a real server and a real Redis: what people see, and that it is true."""
+"""The pages in a real browser, from a real server and a real Redis: the displayed data are true."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def web(context: Context) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def profile(browser: Any) -> Iterator[Any]:
-    """One for all pages: the server of each test is another origin, so nothing is left to the next."""
+    """One for all pages: the server of each test is another origin, so tests share no state."""
     with browser.new_context() as made:
         made.new_page()  # keeps the processes that the others need
         yield made
@@ -114,10 +114,10 @@ def profile(browser: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def visit(profile: Any, web: httpx.Client) -> Iterator[Open]:
-    """Opens a page. When the test is over: nothing may be in any console, and no other host may have been asked."""
+    """Opens pages; afterwards no console may hold a message, and no other host may have received a request."""
     pages: list[Page] = []
     problems: list[str] = []
-    asked: list[str] = []
+    urls: list[str] = []
 
     def show(path: str, size: tuple[int, int] = DESK, scheme: str = "light") -> Page:
         page = profile.new_page()
@@ -127,7 +127,7 @@ def visit(profile: Any, web: httpx.Client) -> Iterator[Open]:
         page.set_default_timeout(10_000 * PATIENCE)
         page.on("console", lambda message: problems.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
+        page.on("request", lambda request: urls.append(request.url))
         page.goto(str(web.base_url.join(path)))
         return page
 
@@ -136,7 +136,7 @@ def visit(profile: Any, web: httpx.Client) -> Iterator[Open]:
         page.close()
     assert problems == []
     ours = f"{web.base_url.host}:{web.base_url.port}"
-    assert {urlsplit(url).netloc for url in asked if not url.startswith("data:")} <= {ours}
+    assert {urlsplit(url).netloc for url in urls if not url.startswith("data:")} <= {ours}
 
 
 @pytest.fixture
@@ -147,11 +147,11 @@ def held(context: Context) -> dict[Series, Records]:
 LIVE = '#live[data-state="live"]'
 
 
-def wait_while_heard(context: Context, page: Page, selector: str) -> None:
-    """A feed that was last heard 15 s ago counts as gone, and a busy machine takes longer to load a page."""
+def wait_with_feed(context: Context, page: Page, selector: str) -> None:
+    """A feed is stale after 15 s, and a busy machine takes longer to load a page."""
 
     def is_there() -> bool:
-        filled.hear(context)
+        filled.publish_feed(context)
         return page.locator(selector).count() == 1
 
     eventually(is_there)
@@ -162,7 +162,7 @@ def text(page: Page, selector: str) -> str:
 
 
 def query_of(page: Page) -> dict[str, list[str]]:
-    """The query of the page's address; asked of the browser, because `page.url` may be older."""
+    """The query of the page's address; from the browser, because `page.url` may be older."""
     return parse_qs(page.evaluate("location.search.slice(1)"))
 
 
@@ -171,7 +171,7 @@ def products(page: Page) -> list[str]:
 
 
 def bar(start_s: int, close: float, state: CandleState = CandleState.CLOSED, *, later_ms: int = 1) -> Records:
-    """One candle of 5m, observed `later_ms` after what is there."""
+    """One candle of 5m, observed `later_ms` after the stored one."""
     record = filled.forming(start_s)
     record["flags"], record["close"], record["high"] = state, close, max(103.0, close)
     record["observed_ms"] += later_ms
@@ -209,7 +209,7 @@ def test_the_overview_shows_every_product_with_its_heat(
         assert float(macdv) * float(cell.get_attribute("data-heat") or "nan") >= 0
     assert page.locator('tr[data-product="GONE-USD"]').get_attribute("title").startswith("Refused by the exchange")
 
-    wait_while_heard(context, page, "#summary.ready")
+    wait_with_feed(context, page, "#summary.ready")
     assert text(page, "#summary") == "All 3 products complete and current (1 product is refused by the exchange)"
     assert text(page, "#clock") == "2021-03-04 07:02:10 UTC"
 
@@ -249,7 +249,7 @@ def test_the_overview_can_be_used_with_the_keyboard(visit: Open) -> None:
 
 
 def many(context: Context, count: int) -> list[str]:
-    """`count` products in all timeframes, as far as an overview looks at them."""
+    """`count` products in all timeframes, with the data that an overview reads."""
     names = [f"P{number:03}-USD" for number in range(count)]
     timeframes = context.settings.timeframes
     context.products.follow(FollowedProduct(name, name) for name in names)
@@ -266,7 +266,7 @@ def many(context: Context, count: int) -> list[str]:
             IndicatorValue(Series("coinbase", n, timeframe), 1, start_s, {**values, "macdv": random.normal(0, 90)})
             for n in names
         )
-    filled.hear(context)
+    filled.publish_feed(context)
     return names
 
 
@@ -308,11 +308,11 @@ def test_the_chart_shows_all_that_is_known_of_a_bucket(visit: Open, held: dict[S
     box = page.locator("#chart").bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 100)
     eventually(lambda: "06:55" not in text(page, "#readout"))
-    words = set()
+    lines = set()
     for x in range(40):  # every ninth bucket had no trades
         page.mouse.move(box["x"] + box["width"] / 2 + 4 * x, box["y"] + 100)
-        words |= set(text(page, "#readout").split("\n"))
-    assert {"confirmed", "no trades"} <= words
+        lines |= set(text(page, "#readout").split("\n"))
+    assert {"confirmed", "no trades"} <= lines
 
 
 def test_timeframes_are_tabs_with_links(visit: Open, held: dict[Series, Records]) -> None:
@@ -334,7 +334,7 @@ def test_timeframes_are_tabs_with_links(visit: Open, held: dict[Series, Records]
 
 
 @pytest.mark.usefixtures("held")
-def test_what_is_seen_is_in_the_link(visit: Open) -> None:
+def test_the_view_is_in_the_link(visit: Open) -> None:
     page = visit("/product/SOL-USD")
     chart(page)
     page.locator("#chart").focus()
@@ -353,7 +353,7 @@ def test_what_is_seen_is_in_the_link(visit: Open) -> None:
 
 
 @pytest.mark.usefixtures("held")
-def test_older_candles_come_when_the_reader_goes_back(visit: Open) -> None:
+def test_older_candles_load_when_the_reader_scrolls_back(visit: Open) -> None:
     page = visit("/product/SOL-USD")
     chart(page)
     page.locator("#chart").focus()
@@ -369,8 +369,8 @@ def test_older_candles_come_when_the_reader_goes_back(visit: Open) -> None:
 def test_a_close_is_seen_at_once(visit: Open, context: Context) -> None:
     product, overview = visit("/product/SOL-USD"), visit("/")
     chart(product)
-    wait_while_heard(context, product, LIVE)
-    wait_while_heard(context, overview, LIVE)
+    wait_with_feed(context, product, LIVE)
+    wait_with_feed(context, overview, LIVE)
     context.candles.write([Write(SOL, bar(OPEN_S, 111.25))])
     cell = overview.locator('tr[data-product="SOL-USD"] .col-price')
     eventually(lambda: "111.25" in text(product, "#readout") and "07:00" in text(product, "#readout"))
@@ -379,12 +379,12 @@ def test_a_close_is_seen_at_once(visit: Open, context: Context) -> None:
 
 
 @pytest.mark.usefixtures("held")
-def test_who_sees_the_newest_candle_goes_on_seeing_the_newest(visit: Open, context: Context) -> None:
+def test_a_view_of_the_newest_candle_follows_it(visit: Open, context: Context) -> None:
     page = visit("/product/SOL-USD")
     chart(page)
     for number in range(12):
         context.candles.write([Write(SOL, bar(OPEN_S + 300 * number, 100.0 + number))])
-        filled.hear(context, (OPEN_S + 300 * number + 300) * 1000)
+        filled.publish_feed(context, (OPEN_S + 300 * number + 300) * 1000)
         eventually(lambda n=number: f"{100 + n:.2f}" in text(page, "#readout"))
     box = page.locator("#chart").bounding_box()
     seen = set()
@@ -400,8 +400,8 @@ def test_the_forming_candle_moves(visit: Open, context: Context) -> None:
     five, hour = visit("/product/SOL-USD"), visit("/product/SOL-USD?timeframe=1h")
     chart(five)
     chart(hour, "1h")
-    wait_while_heard(context, five, LIVE)
-    wait_while_heard(context, hour, LIVE)
+    wait_with_feed(context, five, LIVE)
+    wait_with_feed(context, hour, LIVE)
     for close in (100.5, 104.75, 98.25):
         candle = UnifiedCandle(
             exchange="coinbase", product="SOL-USD", timeframe=M5, start_s=OPEN_S,
@@ -416,7 +416,7 @@ def test_the_forming_candle_moves(visit: Open, context: Context) -> None:
 def test_a_correction_is_redrawn_and_marked(visit: Open, context: Context, held: dict[Series, Records]) -> None:
     page = visit("/product/SOL-USD")
     chart(page)
-    wait_while_heard(context, page, LIVE)
+    wait_with_feed(context, page, LIVE)
     before = text(page, "#page .product-head .dim")
     newest = held[SOL][-1:].copy()
     newest["close"], newest["high"], newest["observed_ms"] = 150.5, 151.0, newest["observed_ms"] + 1
@@ -429,7 +429,7 @@ def test_a_correction_is_redrawn_and_marked(visit: Open, context: Context, held:
 def test_a_gap_is_drawn_and_a_late_bar_fills_it(visit: Open, context: Context, held: dict[Series, Records]) -> None:
     missing = OPEN_S + 300
     context.candles.write([Write(SOL, np.concatenate([bar(OPEN_S, 101.0), bar(OPEN_S + 600, 102.0)]))])
-    filled.hear(context, (OPEN_S + 900 + 30) * 1000)
+    filled.publish_feed(context, (OPEN_S + 900 + 30) * 1000)
     page = visit("/product/SOL-USD")
     chart(page)
     assert text(page, "#gaps") == "1 gap: 2021-03-04 07:05"
@@ -449,7 +449,7 @@ def test_a_gap_is_drawn_and_a_late_bar_fills_it(visit: Open, context: Context, h
     ("product", "message"),
     [("NONE-USD", "NONE-USD is not followed here."), ("GONE-USD", "refused by the exchange: the exchange did not")],
 )
-def test_a_product_without_data_says_why(visit: Open, product: str, message: str) -> None:
+def test_a_product_without_data_shows_why(visit: Open, product: str, message: str) -> None:
     page = visit(f"/product/{product}")
     eventually(lambda: message in text(page, '[role="alert"]'))
 
@@ -458,7 +458,7 @@ def test_a_product_without_data_says_why(visit: Open, product: str, message: str
 
 
 @pytest.mark.usefixtures("held")
-def test_the_health_page_shows_where_the_trouble_is(visit: Open, context: Context) -> None:
+def test_the_health_page_shows_the_problem(visit: Open, context: Context) -> None:
     pending, failed = (BackfillRequest(Kind.GAP, "SOL-USD", t) for t in filled.TIMEFRAMES)
     context.queue.add([(pending, Priority.GAP), (failed, Priority.GAP)])
     context.queue.fail(failed, "404 unknown product", filled.NOW_S * 1000)
@@ -496,30 +496,32 @@ def test_a_start_shows_how_far_it_has_come(visit: Open, context: Context) -> Non
     assert page.locator("#start progress").evaluate("bar => bar.value / bar.max") == pytest.approx(4 / 6)
 
 
-def test_an_installation_without_products_says_so(visit: Open) -> None:
+def test_an_installation_without_products_shows_it(visit: Open) -> None:
     page = visit("/")
     eventually(lambda: "No products are followed yet." in text(page, "#page"))
     eventually(lambda: "no products are followed yet" in text(page, "#summary"))
 
 
 @pytest.mark.usefixtures("held")
-def test_the_alerts_page_says_that_there_are_none(visit: Open) -> None:
+def test_the_alerts_page_without_alerts_shows_it(visit: Open) -> None:
     page = visit("/alerts")
     eventually(lambda: "No alert has been raised yet." in text(page, "#page"))
 
 
 def raise_alerts(context: Context, numbers: list[int]) -> None:
-    """Alerts of SOL-USD 5m for the bars `numbers` before the open one; those of others are withdrawn."""
+    """Alerts of SOL-USD 5m for the bars `numbers` before the open one; other alerts of these bars are withdrawn."""
     first_s = OPEN_S - 300 * 100
     facts = [fact((OPEN_S - B0) // 300 - n, SOL) for n in numbers]
     alerts = [Alert(f["id"], f["start"], "-150 down", ("desk",), f) for f in facts]
     if context.indicators.read_cursors([SOL])[0] is None:
-        look(context, AlertChange(AlertCursor(first_s, first_s, first_s), True, [], RULED, [], []))
-    look(context, AlertChange(AlertCursor(first_s, first_s, first_s), False, [(first_s, OPEN_S)], RULED, alerts, []))
+        write_change(context, AlertChange(AlertCursor(first_s, first_s, first_s), True, [], RULED, [], []))
+    write_change(
+        context, AlertChange(AlertCursor(first_s, first_s, first_s), False, [(first_s, OPEN_S)], RULED, alerts, [])
+    )
 
 
-def look(context: Context, change: AlertChange) -> None:
-    """The same indicator once more, with what it changes for the alerts."""
+def write_change(context: Context, change: AlertChange) -> None:
+    """Write the same indicator once more, with its change of the alerts."""
     (value,) = context.indicators.read_many([SOL])
     assert value is not None
     context.indicators.write([value._replace(revision=value.revision + 1, change=change)], filled.NOW_S)
@@ -529,8 +531,8 @@ def look(context: Context, change: AlertChange) -> None:
 def test_an_alert_is_listed_and_marked_as_soon_as_it_is_raised(visit: Open, context: Context) -> None:
     listed, product = visit("/alerts"), visit("/product/SOL-USD")
     chart(product)
-    wait_while_heard(context, listed, LIVE)
-    wait_while_heard(context, product, LIVE)
+    wait_with_feed(context, listed, LIVE)
+    wait_with_feed(context, product, LIVE)
     before = pixels(product, "--warn")
     raise_alerts(context, [5, 9])
     title = "SOL-USD: MACD-V crossed below -150 (5m)"
@@ -620,11 +622,11 @@ def test_an_address_with_a_user_and_a_password_works(browser: Any, context: Cont
         page.set_default_timeout(10_000 * PATIENCE)
         page.goto(f"{web.base_url}/product/SOL-USD".replace("://", "://me:a-long-enough-token@"))
         chart(page)
-        wait_while_heard(context, page, LIVE)
+        wait_with_feed(context, page, LIVE)
         page.close()
 
 
-def test_with_a_token_every_page_works_for_who_knows_it(browser: Any, context: Context, redis_url: str) -> None:
+def test_every_page_works_with_the_token(browser: Any, context: Context, redis_url: str) -> None:
     filled.fill(context)
     context.settings = filled.settings(redis_url).model_copy(update={"web_token": "a-long-enough-token"})
     with served(context) as web:
@@ -633,5 +635,5 @@ def test_with_a_token_every_page_works_for_who_knows_it(browser: Any, context: C
         page = browser.new_page(http_credentials=known)
         page.goto(f"{web.base_url}/product/SOL-USD")
         chart(page)
-        wait_while_heard(context, page, LIVE)
+        wait_with_feed(context, page, LIVE)
         page.close()

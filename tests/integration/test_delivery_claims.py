@@ -1,4 +1,4 @@
-"""Which message of a channel is claimed next, on a real Redis."""
+"""The next claimed message of a channel, on a real Redis."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ HOUR_MS = 3_600_000
 
 
 class Channel:
-    """A channel with messages of alerts; `claim` says which of them is next."""
+    """A channel with messages of alerts; `claim` returns the next one."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self.deliveries = Deliveries(client)
 
     def wait(self, *messages: str) -> None:
-        """Messages wait (`kind|identity`), the first one first; their alerts are stored."""
+        """Store alerts and their waiting messages (`kind|identity`), the first one first."""
         for order, message in enumerate(messages):
             self._client.zadd(keys.deliveries("hook", "waiting"), {message: order})
             row = {"data": b"{}", "event": "up", "raised_ms": 1}
@@ -41,27 +41,25 @@ def channel(redis_client: redis.Redis) -> Channel:
     return Channel(redis_client)
 
 
-def test_each_message_is_claimed_once_and_so_many_at_a_time(channel: Channel) -> None:
+def test_each_message_is_claimed_once_and_in_batches(channel: Channel) -> None:
     channel.wait("raised|a", "raised|b", "raised|c")
     assert [channel.claim(at_once=2) for _ in range(3)] == ["raised|a", "raised|b", None]
     assert [channel.claim() for _ in range(2)] == ["raised|c", None]
 
 
-def test_what_was_raised_is_told_before_it_is_withdrawn_and_that_before_it_is_restored(channel: Channel) -> None:
+def test_messages_of_one_alert_are_sent_in_order(channel: Channel) -> None:
     channel.wait("restored|a", "withdrawn|a", "raised|a", "withdrawn|b")
     assert [channel.claim() for _ in range(3)] == ["raised|a", "withdrawn|b", None]
 
 
-def test_messages_of_alerts_that_are_gone_go_away(channel: Channel, redis_client: redis.Redis) -> None:
+def test_messages_of_deleted_alerts_are_dropped(channel: Channel, redis_client: redis.Redis) -> None:
     channel.wait("raised|a", "raised|b")
     redis_client.delete(keys.alert("a"))
     assert channel.claim() == "raised|b"
     assert channel.waiting == []
 
 
-def test_a_claim_that_ran_out_and_one_of_a_clock_that_was_set_back_are_free(
-    channel: Channel, redis_client: redis.Redis
-) -> None:
+def test_expired_claims_and_claims_from_the_future_are_free(channel: Channel, redis_client: redis.Redis) -> None:
     now_ms = int(redis_client.time()[0]) * 1000
     for until_ms, is_free in ((now_ms - 1, True), (now_ms + 3 * HOUR_MS, True), (now_ms + HOUR_MS, False)):
         channel.wait("raised|a")

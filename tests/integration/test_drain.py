@@ -1,4 +1,4 @@
-"""What a backfill worker does with the backfill queue, on a real Redis and a real exchange."""
+"""The backfill worker at the backfill queue, on a real Redis and a real exchange."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=1.2)]
 
 START_S = 1_700_006_400
 SPEED = 300
-"""A bucket a second."""
+"""One bucket per second."""
 
 
 class Market:
-    """An exchange whose clock only moves when it is told, and an installation of one series without processes."""
+    """An exchange whose clock only moves on request, and an installation of one series without processes."""
 
     def __init__(self, exchange: LocalExchange, client: redis.Redis) -> None:
         self.exchange = exchange
@@ -40,14 +40,14 @@ class Market:
         self.backfill = Backfill(self.context, self.context.settings, self.context.budgeted_rest, self.context.tasks)
 
     def work(self) -> bool:
-        """What beat and a backfill worker do all the time."""
+        """Do the work of beat and a backfill worker."""
         self.context.clock.set(self.exchange.clock.now_ms())
         self.backfill.scan()
         self.backfill.reconcile()
         return self.backfill.drain(max_s=1) >= 0
 
     def wrong(self, newest_s: int) -> int:
-        """How many buckets with trades, up to `newest_s` and in reach of a ring, are not as the exchange has them."""
+        """How many buckets with trades, up to `newest_s` and in reach of a ring, differ from the exchange."""
         present_s = BASE.last_over(self.exchange.clock.now_ms() / 1000)
         oldest_s = present_s - (self.context.settings.series_capacity - 3) * BASE.seconds
         fields = ("open", "high", "low", "close", "volume")

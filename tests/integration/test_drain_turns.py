@@ -1,4 +1,4 @@
-"""One worker's turns at the backfill queue: which time it goes by, and what becomes of each request."""
+"""One worker's turns at the backfill queue: its source of time, and the outcome of each request."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def context(redis_client: redis.Redis, exchange: LocalExchange) -> Context:
     return Context(Settings(exchange_rest_url=exchange.rest_url, rest_requests_per_second=30), redis_client)
 
 
-def heard(context: Context, exchange: LocalExchange, age_ms: int = 0) -> None:
-    """The exchange's clock was heard so long ago."""
+def set_clock(context: Context, exchange: LocalExchange, age_ms: int = 0) -> None:
+    """Set the exchange's clock as received `age_ms` ago."""
     context.clock.set(exchange.clock.now_ms())
     context.redis.hincrby(keys.clock("coinbase"), "heard_ms", -age_ms)
 
@@ -50,10 +50,10 @@ def drained(context: Context, stop: Stop | None = None) -> int:
 
 
 @pytest.mark.parametrize(("age_ms", "is_old"), [(0, False), (7_000, False), (11_000, True)])
-def test_a_clock_that_was_not_heard_for_ten_seconds_is_requested(
+def test_a_clock_older_than_ten_seconds_is_requested(
     context: Context, exchange: LocalExchange, age_ms: int, is_old: bool
 ) -> None:
-    heard(context, exchange, age_ms)
+    set_clock(context, exchange, age_ms)
     context.queue.add([(GAP, Priority.GAP)], not_before_ms=exchange.clock.now_ms() + HOUR_MS)
     exchange.clock.jump(HOUR_MS)
     assert bool(drained(context)) is is_old
@@ -68,8 +68,8 @@ def test_while_nothing_waits_no_time_is_requested(context: Context) -> None:
     assert context.budget.state().granted == 0
 
 
-def test_a_request_is_released_with_what_is_left_of_it(context: Context, exchange: LocalExchange) -> None:
-    heard(context, exchange)
+def test_a_request_is_released_with_its_rest(context: Context, exchange: LocalExchange) -> None:
+    set_clock(context, exchange)
     exchange.inject("rest_empty", count=20)
     context.queue.add([(GAP, Priority.START)])
     assert drained(context) >= 1
@@ -79,7 +79,7 @@ def test_a_request_is_released_with_what_is_left_of_it(context: Context, exchang
 
 
 def test_a_request_that_needs_nothing_is_done(context: Context, exchange: LocalExchange) -> None:
-    heard(context, exchange)
+    set_clock(context, exchange)
     newest_s = BASE.last_over(exchange.clock.now_ms() / 1000 - 2)
     held = run(newest_s - 999 * BASE.seconds, 1_000)
     context.candles.write([Write(series(), held, Origin.given(int(held["start_s"][0])))])
@@ -93,13 +93,13 @@ def test_a_page_that_follows_is_requested_in_the_same_turn(context: Context, exc
     """The only trades were a week ago: the newest page has none, and only a longer timeframe reaches them."""
     exchange.clock.jump(7 * 24 * HOUR_MS)
     exchange.inject("rest_empty", count=1)
-    heard(context, exchange)
+    set_clock(context, exchange)
     context.queue.add([(GAP, Priority.START)])
     assert drained(context) >= 2
 
 
 def test_without_a_permit_a_request_waits_for_the_next_turn(context: Context, exchange: LocalExchange) -> None:
-    heard(context, exchange)
+    set_clock(context, exchange)
     context.budget.pause(60)
     context.queue.add([(GAP, Priority.START)])
     assert drained(context) == 0
@@ -108,7 +108,7 @@ def test_without_a_permit_a_request_waits_for_the_next_turn(context: Context, ex
 
 
 def test_an_error_costs_a_try_and_no_other_request(context: Context, exchange: LocalExchange) -> None:
-    heard(context, exchange)
+    set_clock(context, exchange)
     other = BackfillRequest(Kind.GAP, "ETH-USD", BASE)
     exchange.inject("rest_500", path="BTC-USD/candles", count=1_000)  # also at the next try, which may be soon
     context.queue.add([(GAP, Priority.GAP)])
@@ -120,8 +120,8 @@ def test_an_error_costs_a_try_and_no_other_request(context: Context, exchange: L
     assert context.queue.state().leased == 0
 
 
-def test_it_stops_when_it_is_told_to(context: Context, exchange: LocalExchange) -> None:
-    heard(context, exchange)
+def test_it_ends_at_stop(context: Context, exchange: LocalExchange) -> None:
+    set_clock(context, exchange)
     stop = Stop()
     stop.set()
     context.queue.add([(GAP, Priority.START)])

@@ -1,4 +1,4 @@
-"""The exchange's clock and the health of ingests in a real Redis: what is stale gives way."""
+"""The exchange's clock and the health of ingests in a real Redis: stale values are replaced."""
 
 from __future__ import annotations
 
@@ -22,36 +22,34 @@ def clock(redis_client: redis.Redis) -> ClockCache:
 
 
 def pass_time(client: redis.Redis, ms: int) -> None:
-    """As if the clock had been heard so much earlier."""
+    """As if the clock had been received earlier by this time."""
     client.hincrby(keys.clock("coinbase"), "heard_ms", -ms)
 
 
-def told(clock: ClockCache) -> int:
+def shown(clock: ClockCache) -> int:
     known = clock.read()
     assert known is not None
     return known.exchange_ms
 
 
-def test_of_the_times_that_several_processes_hear_the_furthest_counts(clock: ClockCache) -> None:
+def test_the_furthest_time_of_several_processes_counts(clock: ClockCache) -> None:
     for exchange_ms in (THEN_MS, THEN_MS + 5, THEN_MS + 2):
         clock.set(exchange_ms)
-    assert told(clock) == THEN_MS + 5
+    assert shown(clock) == THEN_MS + 5
 
 
-def test_a_time_ahead_that_nobody_hears_again_gives_way_after_ten_seconds(
-    clock: ClockCache, redis_client: redis.Redis
-) -> None:
-    """However often others report theirs meanwhile, or a clock that leapt and came back would stop everything."""
+def test_an_unrepeated_time_ahead_is_replaced_after_ten_seconds(clock: ClockCache, redis_client: redis.Redis) -> None:
+    """Even if others report theirs often: otherwise a clock that jumped and came back would stop everything."""
     clock.set(THEN_MS + 86_400_000)
     pass_time(redis_client, 8_000)
     clock.set(THEN_MS)
-    assert told(clock) == THEN_MS + 86_400_000
+    assert shown(clock) == THEN_MS + 86_400_000
     pass_time(redis_client, 8_000)
     clock.set(THEN_MS)
-    assert told(clock) == THEN_MS
+    assert shown(clock) == THEN_MS
 
 
-def test_a_time_that_is_heard_again_is_fresh(clock: ClockCache, redis_client: redis.Redis) -> None:
+def test_a_time_that_is_received_again_is_fresh(clock: ClockCache, redis_client: redis.Redis) -> None:
     clock.set(THEN_MS)
     pass_time(redis_client, 60_000)
     known = clock.read()
@@ -63,12 +61,12 @@ def test_a_time_that_is_heard_again_is_fresh(clock: ClockCache, redis_client: re
     assert known.age_ms < 60_000
 
 
-@pytest.mark.parametrize(("age_s", "is_alive"), [(10, True), (16, False)])
-def test_an_ingest_is_alive_until_it_was_silent_for_a_quarter_of_a_minute(
-    redis_client: redis.Redis, age_s: int, is_alive: bool
+@pytest.mark.parametrize(("age_s", "is_listed"), [(10, True), (16, False)])
+def test_an_ingest_is_listed_until_it_was_silent_for_15_s(
+    redis_client: redis.Redis, age_s: int, is_listed: bool
 ) -> None:
     key, (seconds, _) = keys.health("coinbase"), redis_client.time()
     row = {"told_ms": (int(seconds) - age_s) * 1000, "dropped": 0, "connections": []}
     redis_client.hset(key, "host:7", json.dumps(row))
-    assert ("host:7" in HealthCache(redis_client, "coinbase").read()) is is_alive
-    assert redis_client.hexists(key, "host:7") is is_alive
+    assert ("host:7" in HealthCache(redis_client, "coinbase").read()) is is_listed
+    assert redis_client.hexists(key, "host:7") is is_listed

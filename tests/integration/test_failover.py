@@ -1,4 +1,4 @@
-"""Redis fails over behind a name, and the old master lives on as a replica: all go to the new one."""
+"""Redis fails over behind a name, and the old master becomes a replica: all clients move to the new one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def two(tmp_path: Path) -> Iterator[Pair]:
         yield made
 
 
-def test_a_connection_whose_server_has_become_a_replica_is_left(two: Pair) -> None:
+def test_a_connection_to_a_new_replica_is_closed(two: Pair) -> None:
     with connect(two.url) as client, Redis.from_url(two.second.url) as new:
         client.set("a", 1)
         eventually(lambda: new.get("a") == b"1")
@@ -44,7 +44,7 @@ def test_a_connection_whose_server_has_become_a_replica_is_left(two: Pair) -> No
         assert new.get("b") == b"2"
 
 
-def test_what_is_read_from_a_replica_is_said_to_be_behind(
+def test_data_read_from_a_replica_are_reported_as_behind(
     two: Pair, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = two.second.url
@@ -68,8 +68,8 @@ def test_what_is_read_from_a_replica_is_said_to_be_behind(
             assert behind in web.get("/v1/status").json()["summary"]
             with serving(Context(context.settings, master)) as (at_master, _):
                 assert "stale" not in plain.get(f"{at_master}/v1/candles/BTC-USD").json()
-            for asked in ("candles/BTC-USD", "candles/BTC-USD?limit=600", "indicators/BTC-USD", "products"):
-                answer = web.get(f"/v1/{asked}")
+            for path in ("candles/BTC-USD", "candles/BTC-USD?limit=600", "indicators/BTC-USD", "products"):
+                answer = web.get(f"/v1/{path}")
                 assert (answer.status_code, answer.json()["stale"]) == (
                     200,
                     behind.removesuffix(" and takes no writes"),
@@ -81,7 +81,7 @@ def test_what_is_read_from_a_replica_is_said_to_be_behind(
         assert lookup.candles("BTC-USD", Timeframe.M5)["candles"], "reading goes on"
 
 
-def test_everybody_goes_on_at_the_new_master(tmp_path: Path) -> None:
+def test_all_processes_continue_at_the_new_master(tmp_path: Path) -> None:
     with world(tmp_path, 4, 1, *PROCESSES, replica=True) as everything:
         system = everything.system
         eventually(lambda: system.has_started(4), timeout=40, interval=0.3)
@@ -90,13 +90,13 @@ def test_everybody_goes_on_at_the_new_master(tmp_path: Path) -> None:
         everything.fail_over()
         swapped_s = everything.exchange.now_s()
         with Redis.from_url(everything.server.url) as new:
-            eventually(lambda: _told_s(new) > swapped_s, timeout=60, interval=0.2)
+            eventually(lambda: _written_clock_s(new) > swapped_s, timeout=60, interval=0.2)
         verdict = judge(everything)
-        alive = {name: process.pid for name, process in system.processes.items()}
+        pids_now = {name: process.pid for name, process in system.processes.items()}
     assert verdict.broken == []
-    assert alive == pids, "nobody had to be started again"
+    assert pids_now == pids, "nobody had to be started again"
 
 
-def _told_s(client: Redis) -> float:
-    """What the ingest last wrote of the exchange's clock."""
+def _written_clock_s(client: Redis) -> float:
+    """The exchange's time that the ingest wrote last."""
     return int(client.hget("cw:2:clock:coinbase", "exchange_ms") or 0) / 1000

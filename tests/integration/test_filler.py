@@ -1,4 +1,4 @@
-"""What becomes of a response of REST, or of none: in a real Redis, with pages of the test's own making."""
+"""Processing of a REST response, or of a failure: in a real Redis, with pages made by the test."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def at(bucket: int, seconds: float = 0.0) -> int:
 
 
 class Permit:
-    """The right to a request to which the response is `rows`."""
+    """A permit whose request returns `rows`."""
 
     def __init__(self, rows: list[UnifiedCandle]) -> None:
         self._rows = rows
@@ -52,12 +52,12 @@ class Permit:
 
 
 class Worker:
-    """A filler, and what it announced."""
+    """A filler and its announced changes."""
 
     def __init__(self, client: redis.Redis) -> None:
         self.context = Context(Settings(), client)
-        self.news: list[ChangedRange] = []
-        self.filler = Filler(self.context, self.context.settings, self.news.extend)
+        self.announced: list[ChangedRange] = []
+        self.filler = Filler(self.context, self.context.settings, self.announced.extend)
 
     def hold(self, rows: Records, timeframe: Timeframe = BASE) -> None:
         origin = Origin.given(int(rows["start_s"][0]))
@@ -93,7 +93,7 @@ def worker(redis_client: redis.Redis) -> Worker:
 
 
 def rows(first: int, count: int) -> list[UnifiedCandle]:
-    """What REST says of buckets that hold the candles of `run(start(first), …)`."""
+    """Rows of REST for the candles of `run(start(first), …)`."""
     return [candle(start(first + i), close=10.0 + i % 7) for i in range(count)]
 
 
@@ -112,7 +112,7 @@ def test_a_request_is_given_up_after_eight_failures_in_a_row(worker: Worker) -> 
 
 
 @pytest.mark.parametrize(("error", "is_given_up"), [(Refused("404"), True), (Throttled("429", 1.0), False)])
-def test_who_is_refused_gives_up_and_who_is_rate_limited_loses_no_try(
+def test_a_refusal_gives_up_and_a_rate_limit_costs_no_try(
     worker: Worker, error: ExchangeError, is_given_up: bool
 ) -> None:
     queue, request = worker.context.queue, worker.claimed()
@@ -123,7 +123,7 @@ def test_who_is_refused_gives_up_and_who_is_rate_limited_loses_no_try(
     assert queue.state().settling == (0 if is_given_up else 1)
 
 
-# What is announced.
+# Announcements.
 
 
 def test_a_first_page_and_history_are_not_announced_and_a_gap_is(worker: Worker) -> None:
@@ -133,8 +133,8 @@ def test_a_first_page_and_history_are_not_announced_and_a_gap_is(worker: Worker)
     assert worker.events == 0, "all of it lies before the first trade"
     assert worker.work(GAP, 18, 25, at(25, 100), *rows(10, 16)[8:]) == "gap"
     assert worker.events > 0
-    assert worker.news[0] == ChangedRange("BTC-USD", BASE, start(10), start(19))
-    assert worker.news[-1].last_s == start(24)
+    assert worker.announced[0] == ChangedRange("BTC-USD", BASE, start(10), start(19))
+    assert worker.announced[-1].last_s == start(24)
 
 
 # Contradictions.
@@ -149,45 +149,45 @@ def test_a_contradiction_changes_nothing_and_is_requested_again(worker: Worker) 
     assert worker.provisional(9) == [3, 4]
     assert worker.context.disputes.count() == 2
     assert worker.context.queue.claim(at(11)) == GAP
-    assert {(t.product, t.timeframe) for t in worker.news} == {(GAP.product, GAP.timeframe)}, "the value says so"
+    assert {(t.product, t.timeframe) for t in worker.announced} == {(GAP.product, GAP.timeframe)}, "the value says so"
 
 
-def test_after_a_second_opinion_a_contradiction_waits_like_what_no_response_covers(worker: Worker) -> None:
+def test_after_a_second_response_a_contradiction_waits_like_an_uncovered_bucket(worker: Worker) -> None:
     worker.hold(run(B0, 14))
     worker.context.queue.add([(GAP, Priority.GAP)])
-    said = [c for c in rows(0, 10) if c.start_s != start(4)]
+    answer = [c for c in rows(0, 10) if c.start_s != start(4)]
     request = worker.claimed()
     with pytest.raises(Unavailable) as error:
-        worker.work(request, 0, 9, at(11), *said)
+        worker.work(request, 0, 9, at(11), *answer)
     worker.filler.failed(request, error.value, at(11))
     request = worker.context.queue.claim(at(12))
     assert request == GAP
     other = [c for c in rows(0, 10) if c.start_s != start(6)]
     worker.work(request, 0, 9, at(12), *other)
     assert worker.provisional(9) == [4, 6]
-    ((asked,),) = worker.context.queue.uncovered([GAP])
-    assert (asked.first_s, asked.last_s, asked.due_s) == (start(4), start(6), at(13) / 1000)
+    ((uncovered,),) = worker.context.queue.uncovered([GAP])
+    assert (uncovered.first_s, uncovered.last_s, uncovered.due_s) == (start(4), start(6), at(13) / 1000)
 
 
-def test_what_two_responses_agree_on_is_corrected_and_what_lies_beyond_is_doubted(worker: Worker) -> None:
+def test_two_agreeing_responses_correct_and_mark_candles_before_the_page(worker: Worker) -> None:
     behind = run(B0, 40)[30:]
-    behind["observed_ms"] += 900_001  # another server may have said it
+    behind["observed_ms"] += 900_001  # from another server
     worker.hold(np.concatenate([run(B0, 30), behind]))
-    said = [c for c in rows(0, 30) if c.start_s >= start(10) and c.start_s != start(11)]
+    answer = [c for c in rows(0, 30) if c.start_s >= start(10) and c.start_s != start(11)]
     with pytest.raises(Unavailable):
-        worker.work(RECONCILE, 10, 29, at(41), *said)
+        worker.work(RECONCILE, 10, 29, at(41), *answer)
     worker.context.queue.claim(at(41))
-    worker.work(RECONCILE, 10, 29, at(45), *said)
+    worker.work(RECONCILE, 10, 29, at(45), *answer)
     assert worker.provisional(39) == list(range(10)), "before the page, and not behind it"
     assert worker.context.disputes.count() == 0
     (row,) = mismatches.latest(worker.context.redis)
     assert (row["start"], row["cause"]) == (start(11), "reconcile")
 
 
-# What is left.
+# The rest of a request.
 
 
-def test_what_a_response_did_not_cover_waits_for_its_time(worker: Worker) -> None:
+def test_an_uncovered_bucket_waits_for_its_time(worker: Worker) -> None:
     worker.hold(run(B0, 5))
     request = worker.claimed()
     worker.work(request, 4, 9, at(9, 100), rows(0, 5)[4])
@@ -203,7 +203,7 @@ def test_a_series_that_was_never_requested_is_not_reconciled(worker: Worker) -> 
     assert worker.filler.next_page(RECONCILE, at(11)) is not None
 
 
-def test_a_reconciliation_leaves_no_trace_of_what_it_did_not_cover(worker: Worker) -> None:
+def test_a_reconciliation_records_no_uncovered_buckets(worker: Worker) -> None:
     worker.hold(run(B0, 5))
     request = worker.claimed(RECONCILE)
     worker.work(request, 0, 9, at(9, 100), *rows(0, 5))
@@ -219,7 +219,7 @@ def test_a_request_with_nothing_left_is_done(worker: Worker) -> None:
     assert worker.context.queue.state().total == 0
 
 
-def test_what_is_left_of_a_series_with_all_but_its_history_is_history(worker: Worker) -> None:
+def test_the_rest_of_a_series_without_history_is_history(worker: Worker) -> None:
     worker.hold(run(B0, 10))
     worker.context.redis.delete(keys.candles(series()))
     worker.context.candles.write([Write(series(), run(B0, 10))], announce=False)
@@ -228,7 +228,7 @@ def test_what_is_left_of_a_series_with_all_but_its_history_is_history(worker: Wo
     assert worker.context.queue.priorities() == {request: Priority.HISTORY}
 
 
-def test_of_a_shorter_timeframe_several_buckets_are_requested_at_once(worker: Worker) -> None:
+def test_several_buckets_of_a_shorter_timeframe_are_requested_at_once(worker: Worker) -> None:
     minute = BackfillRequest(Kind.GAP, "BTC-USD", Timeframe.M1)
     held = run(B0 - 60_000, 1_007, step=60)
     held["flags"][-1] |= PROVISIONAL
@@ -261,7 +261,7 @@ def test_a_stream_that_was_wrong_is_trusted_again_after_a_hundred_right_closes(r
     assert trust.is_given
 
 
-def test_corrections_of_what_the_stream_did_not_vouch_for_cost_no_trust(redis_client: redis.Redis) -> None:
+def test_corrections_of_provisional_or_confirmed_candles_cost_no_trust(redis_client: redis.Redis) -> None:
     trust, provisional = StreamTrust(redis_client, "coinbase"), records((B0, CLOSED))
     provisional["flags"] |= np.uint32(PROVISIONAL)
     for before in (provisional, records((B0, CONFIRMED))):

@@ -1,4 +1,4 @@
-"""A Redis that cannot keep what is promised is named, and the installation is not ready on it."""
+"""An unsuitable Redis is named, and the installation is not ready on it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_server_that_evicts_is_not_ready(context: Context) -> None:
     assert "Redis may evict candles (maxmemory-policy allkeys-lru): set it to noeviction" in status.summary
 
 
-def test_a_user_who_may_not_ask_gets_a_status_that_says_so(context: Context, redis_url: str) -> None:
+def test_a_user_without_info_rights_gets_a_status_that_reports_it(context: Context, redis_url: str) -> None:
     context.redis.acl_setuser(
         "few", enabled=True, passwords=["+x"], keys=["*"], channels=["*"], commands=["+@all", "-info"]
     )
@@ -43,12 +43,12 @@ def test_a_user_who_may_not_ask_gets_a_status_that_says_so(context: Context, red
 
 
 @pytest.mark.parametrize(
-    ("info", "words"),
+    ("info", "part"),
     [
         ({"redis_version": "7.2", "redis_mode": "cluster"}, "runs as a cluster"),
         ({"redis_version": "7.2", "dragonfly_version": "df-1"}, "Dragonfly is not Redis"),
     ],
 )
-def test_what_is_no_single_redis_is_named(info: dict[str, str], words: str) -> None:
+def test_a_cluster_or_dragonfly_is_named(info: dict[str, str], part: str) -> None:
     (problem,) = unfit(ServerFacts.of(info))
-    assert words in problem
+    assert part in problem

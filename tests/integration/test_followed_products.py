@@ -1,4 +1,4 @@
-"""The followed products are the union of what the ingest processes selected, on a real Redis."""
+"""The followed products are the union of the selections of all ingest processes, on a real Redis."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.integration
 
 HOUR_S = 3600.0
 NO_TIME_S = 0.0
-"""As the lease of one who looks: whoever else has not renewed in this millisecond is dead."""
+"""Lease of the reader: any other process that has not renewed in this millisecond is dead."""
 
 
 def followed(*names: str) -> list[FollowedProduct]:
@@ -32,7 +32,7 @@ def ingest(redis_client: redis.Redis) -> Callable[..., ProductCache]:
 
 @pytest.fixture
 def let_time_pass(redis_client: redis.Redis) -> Callable[[], None]:
-    """Until Redis' clock shows another millisecond."""
+    """Wait until Redis' clock shows another millisecond."""
 
     def now_ms() -> int:
         seconds, micros = redis_client.time()
@@ -49,7 +49,7 @@ Ingest = Callable[..., ProductCache]
 Wait = Callable[[], None]
 
 
-def test_what_any_process_selected_is_followed_until_all_of_them_let_go(ingest: Ingest) -> None:
+def test_a_product_is_followed_until_no_process_selects_it(ingest: Ingest) -> None:
     a, b = ingest("a"), ingest("b")
     a.follow(followed("BTC-USD", "ETH-USD"))
     b.follow(followed("ETH-USD", "SOL-EUR"))
@@ -64,7 +64,7 @@ def test_what_any_process_selected_is_followed_until_all_of_them_let_go(ingest: 
     assert a.renew() is not None, "it has selected, though nothing"
 
 
-def test_an_installation_that_stopped_still_knows_its_products(ingest: Ingest, let_time_pass: Wait) -> None:
+def test_a_stopped_installation_keeps_its_products(ingest: Ingest, let_time_pass: Wait) -> None:
     ingest("a").follow(followed("BTC-USD"))
     ingest("b").follow(followed("ETH-USD"))
     let_time_pass()
@@ -77,9 +77,7 @@ def test_an_installation_that_stopped_still_knows_its_products(ingest: Ingest, l
     assert back.delivered() == ["BTC-USD", "ETH-USD"]
 
 
-def test_the_part_of_a_dead_process_goes_when_a_later_selection_has_lived_for_a_lease(
-    ingest: Ingest, let_time_pass: Wait
-) -> None:
+def test_the_part_of_a_dead_process_ends_one_lease_after_a_later_selection(ingest: Ingest, let_time_pass: Wait) -> None:
     ingest("dead").follow(followed("BTC-USD"))
     let_time_pass()
     ingest("new").follow(followed("ETH-USD"))
@@ -90,7 +88,7 @@ def test_the_part_of_a_dead_process_goes_when_a_later_selection_has_lived_for_a_
     assert ingest("new").delivered() == ["ETH-USD"]
 
 
-def test_a_selection_that_is_younger_than_a_lease_supersedes_nobody(
+def test_a_selection_younger_than_a_lease_supersedes_no_other(
     redis_client: redis.Redis, ingest: Ingest, let_time_pass: Wait
 ) -> None:
     """All processes of an installation start within a minute: the first one must not end the list of the others."""
@@ -105,7 +103,7 @@ def test_a_selection_that_is_younger_than_a_lease_supersedes_nobody(
     assert ingest("new").delivered() == ["ETH-USD"]
 
 
-def test_a_selection_from_before_supersedes_nobody(ingest: Ingest, let_time_pass: Wait) -> None:
+def test_an_earlier_selection_supersedes_no_other(ingest: Ingest, let_time_pass: Wait) -> None:
     old = ingest("old", NO_TIME_S)
     old.follow(followed("ETH-USD"))
     let_time_pass()
@@ -125,7 +123,7 @@ def test_a_selection_from_before_supersedes_nobody(ingest: Ingest, let_time_pass
     assert old.delivered() == ["ETH-USD"]
 
 
-def test_parts_of_processes_that_die_again_and_again_do_not_pile_up(
+def test_parts_of_crashing_processes_do_not_pile_up(
     redis_client: redis.Redis, ingest: Ingest, let_time_pass: Wait
 ) -> None:
     for number in range(50):
@@ -165,7 +163,7 @@ def test_the_revision_grows_with_every_change_and_with_nothing_else(ingest: Inge
     assert a.renew() != refused
 
 
-def test_only_who_feeds_a_product_takes_its_refusal_back(ingest: Ingest) -> None:
+def test_only_the_feeding_process_withdraws_a_refusal(ingest: Ingest) -> None:
     a, b = ingest("a"), ingest("b")
     a.follow(followed("BTC-USD", "ETH-USD"))
     a.refuse({"BTC-USD": "the exchange did not confirm its subscription"})
@@ -179,7 +177,7 @@ def test_a_refusal_does_not_bring_back_what_is_no_longer_followed(redis_client: 
     a = ingest("a")
     a.follow(followed("BTC-USD"))
     late = ProductCache(redis_client, "coinbase", process="b")
-    late.read = lambda: followed("BTC-USD", "ETH-USD")  # type: ignore[method-assign]  # what it read a moment ago
+    late.read = lambda: followed("BTC-USD", "ETH-USD")  # an older copy of it
     late.refuse({"ETH-USD": "why", "BTC-USD": "why"})
     assert a.read() == [FollowedProduct("BTC-USD", "BTC-USD", "why")]
 
@@ -201,7 +199,7 @@ def test_readers_never_see_half_a_list(ingest: Ingest) -> None:
     writer.join()
 
 
-def test_a_row_that_cannot_be_read_costs_itself(
+def test_an_unreadable_row_is_skipped_alone(
     redis_client: redis.Redis, ingest: Ingest, caplog: pytest.LogCaptureFixture
 ) -> None:
     a = ingest("a")
@@ -218,7 +216,7 @@ def test_a_row_that_cannot_be_read_costs_itself(
 
 
 @pytest.mark.parametrize("wrong", [FollowedProduct("A B", "A-USD"), FollowedProduct("A-USD", "{x}")])
-def test_what_is_not_a_product_cannot_be_followed(ingest: Ingest, wrong: FollowedProduct) -> None:
+def test_an_invalid_product_cannot_be_followed(ingest: Ingest, wrong: FollowedProduct) -> None:
     with pytest.raises(InvalidInput, match="cannot be followed"):
         ingest("a").follow([*followed("BTC-USD"), wrong])
     assert ingest("a").read() == []

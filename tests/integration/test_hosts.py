@@ -21,7 +21,7 @@ from tests.system import System
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.whole_system,
-    pytest.mark.long(minutes=0.45),  # less than it takes: it begins when the browser's tests, which it waits for, end
+    pytest.mark.long(minutes=0.45),  # less than it takes: it starts when the browser tests, which it waits for, end
 ]
 
 HOSTS = ("a", "b")
@@ -29,8 +29,8 @@ ON_EACH = ("ingest", "indicators", "backfill", "alerts", "beat")
 PRODUCTS = 4
 
 
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
 
 
 def can_make_hosts() -> bool:
@@ -44,7 +44,7 @@ def can_make_hosts() -> bool:
 
 
 class Network:
-    """A bridge of this machine with two hosts at it. `address` is the bridge's own, the hosts are .11 and .12."""
+    """A bridge of this machine with two hosts. `address` is the bridge's own, the hosts are .11 and .12."""
 
     def __init__(self) -> None:
         self.net = f"10.77.{os.getpid() % 250}"
@@ -77,7 +77,7 @@ class Network:
         ip("link", "set", self._link(host), "up")
 
     def remove(self) -> None:
-        for host in HOSTS:  # the links first: those of a namespace go some time after it
+        for host in HOSTS:  # the links first: those of a namespace disappear some time after it
             subprocess.run(["ip", "link", "del", self._link(host)], check=False, capture_output=True)
             subprocess.run(["ip", "netns", "del", self.namespace(host)], check=False, capture_output=True)
         subprocess.run(["ip", "link", "del", self._bridge], check=False, capture_output=True)
@@ -104,7 +104,7 @@ class Spread(System):
         self._namespaces = namespaces
 
     def command(self, name: str) -> list[str]:
-        """What starts it on its host."""
+        """The command that starts it on its host."""
         space = self._namespaces[int(name[-1]) - 1]
         return ["ip", "netns", "exec", space, *super().command(name)]
 
@@ -129,7 +129,7 @@ def test_a_host_that_is_cut_off_and_comes_back_harms_nothing(processes: Callable
         system.start(*(f"{name}{number}" for number in (1, 2) for name in ON_EACH))
         eventually(lambda: system.has_started(PRODUCTS), timeout=40, interval=0.3)
 
-        for cut in HOSTS:  # one after the other: each must be able to do without its fellow
+        for cut in HOSTS:  # one after the other: each must work without the other
             net.cut(cut)
             gone_s = exchange.now_s()
             eventually(lambda gone_s=gone_s: exchange.now_s() > gone_s + 600, timeout=60, interval=0.2)

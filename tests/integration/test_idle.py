@@ -1,4 +1,4 @@
-"""Clients that connect and ask for nothing, or never end asking: whoever asks is answered all the same."""
+"""Clients that connect and send no request, or an endless one: other clients still receive responses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OPEN_FILES = 256
 
 @pytest.fixture
 def port(processes: Callable[..., Process], redis_url: str) -> Iterator[int]:
-    """Of a web process that may open few files."""
+    """The port of a web process that may open few files."""
     port = free_port()
     command = f"ulimit -n {OPEN_FILES}; exec {sys.executable} -m app web"
     processes(["bash", "-c", command], env={"REDIS_URL": redis_url, "WEB_PORT": str(port)}, cwd=ROOT)
@@ -31,22 +31,22 @@ def health(port: int) -> int:
     return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=5).status_code
 
 
-@pytest.mark.parametrize("said", [b"", b"GET /healthz HTTP/1.1\r\nX: "], ids=["silent", "without an end"])
-def test_more_connections_than_files_keep_nobody_out(port: int, said: bytes) -> None:
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nX: "], ids=["silent", "without an end"])
+def test_more_connections_than_files_block_no_client(port: int, sent: bytes) -> None:
     with ExitStack() as stack:
         for _ in range(OPEN_FILES + 50):
             idle = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
-            idle.sendall(said)
+            idle.sendall(sent)
         assert health(port) == 200
 
 
-def test_a_connection_on_which_nothing_comes_is_closed(port: int) -> None:
+def test_an_idle_connection_is_closed(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port)) as silent, socket.create_connection(("127.0.0.1", port)) as slow:
         silent.settimeout(0.01)
 
-        def is_closed(client: socket.socket, says: bytes) -> bool:
+        def is_closed(client: socket.socket, data: bytes) -> bool:
             try:
-                client.sendall(says)
+                client.sendall(data)
                 return client.recv(1) == b""
             except TimeoutError:
                 return False

@@ -1,4 +1,4 @@
-"""The judge of whole-system tests sees what a system that judges itself cannot: each fault here was made by hand."""
+"""The judge of whole-system tests detects faults, made here by hand, that a system cannot detect itself."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NOW_S = OPENED_S + 30 * 3_600 + 130
 M5, H1 = Timeframe.M5, Timeframe.H1
 STEP = M5.seconds
 NEWEST_S = M5.last_over(NOW_S)
-"""Start of the newest bucket of 5m that is over, and has settled."""
+"""Start of the newest settled bucket of 5m."""
 HELD = 998
 """Closed buckets that a ring of 1,000 holds."""
 OLDEST_S = NEWEST_S - (HELD - 1) * STEP
@@ -51,7 +51,7 @@ class Stand:
         return expected(truth, first_s, last_s, series.timeframe.seconds)
 
     def write(self, series: Series, bars: dict[int, Bar], origin: Origin | None = None) -> None:
-        """Candles as REST would have confirmed them, later than any before; and the indicator of the newest."""
+        """Write candles as confirmed by REST, later than any before; and the indicator of the newest."""
         observed_ms, context = next(self._observed_ms), self.system.context
         context.candles.write([Write(series, as_records(bars, observed_ms), origin)])
         changed = [ChangedRange(series.product, series.timeframe, max(bars), max(bars))]
@@ -63,8 +63,8 @@ class Stand:
 
     def problems(self, unbroken_s: float = float("inf")) -> list[str]:
         products, now_s = followed(self.system, self.exchange), self.exchange.now_s()
-        look = self.system, self.exchange, products, self.system.context.settings.timeframes, now_s
-        return [*wrong_candles(*look, unbroken_s=unbroken_s), *wrong_indicators(*look)]
+        arguments = self.system, self.exchange, products, self.system.context.settings.timeframes, now_s
+        return [*wrong_candles(*arguments, unbroken_s=unbroken_s), *wrong_indicators(*arguments)]
 
 
 def as_records(bars: dict[int, Bar], observed_ms: int) -> Records:
@@ -74,7 +74,7 @@ def as_records(bars: dict[int, Bar], observed_ms: int) -> Records:
 
 @contextmanager
 def standing(redis_url: str, market: SeededMarket, now_s: float, products: str, timeframes: str) -> Iterator[Stand]:
-    """A `Stand` whose clock stands still; nothing is in its cache."""
+    """A `Stand` with a stopped clock and an empty cache."""
     with LocalExchange(market, speed=0, start_ms=int(now_s * 1000)) as local:
         env = {"PRODUCTS": products, "TIMEFRAMES": timeframes, "EXCHANGE_REST_URL": local.rest_url}
         system = System(lambda *_, **__: None, redis_url, env)  # type: ignore[arg-type,return-value]
@@ -84,7 +84,7 @@ def standing(redis_url: str, market: SeededMarket, now_s: float, products: str, 
 
 @pytest.fixture
 def stand(redis_url: str) -> Iterator[Stand]:
-    """Two busy products of which all is there."""
+    """Two busy products with complete data."""
     with standing(redis_url, SeededMarket(7, start_s=OPENED_S, products=2), NOW_S, "all:USD", "5m,1h") as stand:
         for series in (BTC, ETH, BTC.at(H1), ETH.at(H1)):
             newest_s = series.timeframe.last_over(NOW_S - 60)
@@ -98,7 +98,7 @@ def test_the_truth_has_no_problem(stand: Stand) -> None:
 
 
 def test_an_origin_that_moved_forward_hides_nothing(stand: Stand) -> None:
-    """What `wrong` answers of REST did to a series after a long downtime: its first fifth was never requested again."""
+    """Wrong responses of REST did this after a long downtime: the first fifth of a series was never requested again."""
     later_s = OLDEST_S + 200 * STEP
     stand.forget(BTC)
     stand.write(BTC, stand.truth(BTC, later_s, NEWEST_S), Origin.given(later_s))
@@ -110,7 +110,7 @@ def test_an_origin_that_moved_forward_hides_nothing(stand: Stand) -> None:
     ]
 
 
-def test_a_product_that_the_system_does_not_list_is_looked_for(stand: Stand) -> None:
+def test_a_product_missing_in_the_system_is_expected(stand: Stand) -> None:
     stand.system.context.products.follow([FollowedProduct("ETH-USD", "ETH-USD")])
     for series in (BTC, BTC.at(H1)):
         stand.forget(series)
@@ -120,7 +120,7 @@ def test_a_product_that_the_system_does_not_list_is_looked_for(stand: Stand) -> 
     assert any("there is no indicator" in p for p in problems)
 
 
-def test_a_product_listed_meanwhile_is_looked_for_from_then_on(stand: Stand) -> None:
+def test_a_new_listing_is_expected_from_then_on(stand: Stand) -> None:
     stand.exchange.inject("list_product", product="TIA-USD")
     stand.exchange.jump(4 * 3_600)
     new = [p for p in stand.problems() if p.startswith("TIA-USD 5m")]
@@ -131,7 +131,7 @@ def test_a_product_listed_meanwhile_is_looked_for_from_then_on(stand: Stand) -> 
 
 
 @pytest.mark.parametrize("timeframe", [M5, H1])
-def test_one_wrong_candle_and_the_indicator_computed_from_it_are_seen(stand: Stand, timeframe: Timeframe) -> None:
+def test_one_wrong_candle_and_its_indicator_are_detected(stand: Stand, timeframe: Timeframe) -> None:
     series, newest_s = ETH.at(timeframe), timeframe.last_over(NOW_S - 60)
     wrong_s = newest_s - 20 * timeframe.seconds
     bars = stand.truth(series, wrong_s, newest_s)
@@ -142,13 +142,13 @@ def test_one_wrong_candle_and_the_indicator_computed_from_it_are_seen(stand: Sta
     assert {p.split(": ")[1].split(" is ")[0] for p in wrong_values} >= {"macdv", "signal", "fast_ema"}
 
 
-def test_trades_where_there_were_none_and_none_where_there_were_are_seen(stand: Stand) -> None:
+def test_false_trades_and_missing_trades_are_detected(stand: Stand) -> None:
     bar = stand.truth(BTC, NEWEST_S, NEWEST_S)[NEWEST_S]
     stand.write(BTC, {NEWEST_S: Bar(bar.close, bar.close, bar.close, bar.close, 0.0, trades=False)})
     assert stand.problems()[0].startswith(f"BTC-USD 5m {NEWEST_S}: Bar(")
 
 
-def test_an_indicator_that_rests_on_fewer_candles_than_there_are_is_seen(stand: Stand) -> None:
+def test_an_indicator_over_too_few_candles_is_detected(stand: Stand) -> None:
     later_s = NEWEST_S - 399 * STEP
     stand.forget(BTC)
     stand.write(BTC, stand.truth(BTC, later_s, NEWEST_S), Origin.given(later_s))
@@ -156,7 +156,7 @@ def test_an_indicator_that_rests_on_fewer_candles_than_there_are_is_seen(stand: 
     assert of_the_indicator in stand.problems()
 
 
-def test_an_indicator_that_stands_still_is_seen(stand: Stand) -> None:
+def test_a_stale_indicator_is_detected(stand: Stand) -> None:
     key = keys.indicator(BTC)
     old = stand.system.context.redis.hgetall(key)
     stand.exchange.jump(2 * STEP)
@@ -186,7 +186,7 @@ def test_the_tail_of_a_thin_product_may_be_missing_until_its_next_trade(redis_ur
 
 
 def a_silence(market: SeededMarket, product: str, buckets: int) -> tuple[int, int]:
-    """Starts of two buckets with trades, more than `buckets` apart, between which there are none."""
+    """Starts of two buckets with trades, more than `buckets` apart, without trades between them."""
     starts = (
         np.unique(market.trades(product, OPENED_S * 1000, (OPENED_S + 30 * 86_400) * 1000).time_ms // 300_000) * STEP
     )

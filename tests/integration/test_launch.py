@@ -1,4 +1,4 @@
-"""The launcher with tiny real processes: it starts them, brings them back, and leaves none behind."""
+"""The launcher with tiny real processes: it starts them, restarts them, and leaves none behind."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support import ROOT, Process, eventually, free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=1.1)]
 
-# An HTTP server, a process that only waits, and one that may be told to fail. Each leaves its id in a file.
+# An HTTP server, a waiting process, and one that may be made to fail. Each leaves its id in a file.
 PROCFILE = """\
 web: python -m http.server ${WEB_PORT} --bind 127.0.0.1
 waiter: python waiter.py
@@ -46,7 +46,7 @@ NOWHERE = {"EXCHANGE_WS_URL": "ws://127.0.0.1:1", "EXCHANGE_REST_URL": "http://1
 
 
 class Launch:
-    """A launcher that can be started again and again in one folder, on ports of its own."""
+    """A launcher that can be started repeatedly in one folder, on ports of its own."""
 
     def __init__(self, root: Path, processes: Callable[..., Process]) -> None:
         self.root = root
@@ -67,13 +67,13 @@ class Launch:
         return subprocess.Popen(self.command, env=environ, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors)
 
     def waiter(self) -> Any:
-        """The waiter that runs now, None where there is none."""
+        """The running waiter, or None."""
         path = self.root / "waiter.pid"
         found = psutil.Process(int(path.read_text())) if path.exists() else None
         return found if found and found.is_running() and found.status() != psutil.STATUS_ZOMBIE else None
 
     def running(self) -> list[psutil.Process]:
-        """Every process that has to do with this folder, wherever its parent is."""
+        """Every process related to this folder, whatever its parent is."""
         mine = str(self.root)
         return [p for p in psutil.process_iter() if mine in _about(p) and p.pid != os.getpid()]
 
@@ -99,22 +99,22 @@ def launch(tmp_path: Path, processes: Callable[..., Process]) -> Iterator[Launch
             left.kill()
 
 
-def _said(process: Process, words: str) -> str:
-    eventually(lambda: words in process.output() or process.returncode is not None, timeout=30)
+def _output_with(process: Process, text: str) -> str:
+    eventually(lambda: text in process.output() or process.returncode is not None, timeout=30)
     output = process.output()
-    assert words in output
+    assert text in output
     return output
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_it_starts_shows_where_to_look_and_ends_without_a_trace(launch: Launch, signum: int) -> None:
+def test_it_starts_prints_its_urls_and_ends_without_leftovers(launch: Launch, signum: int) -> None:
     process = launch.start()
-    output = _said(process, "dashboard answers")
+    output = _output_with(process, "dashboard answers")
     assert f"dashboard       http://127.0.0.1:{launch.ports['WEB_PORT']}" in output
     assert f"Flower          http://127.0.0.1:{launch.ports['FLOWER_PORT']}" in output
     waiter = eventually(launch.waiter)
     assert f"command line    REDIS_URL={launch.redis_url} " in output
-    assert "cannot reach http://127.0.0.1:1 (" in _said(process, "every process keeps retrying")
+    assert "cannot reach http://127.0.0.1:1 (" in _output_with(process, "every process keeps retrying")
     assert launch.redis_url in eventually((launch.root / "var/run/logs/waiter.log").read_text)
     process.send(signum)
     assert process.wait() == 0
@@ -123,7 +123,7 @@ def test_it_starts_shows_where_to_look_and_ends_without_a_trace(launch: Launch, 
 
 
 @pytest.mark.parametrize("lines", [1, 9])
-def test_whoever_reads_may_go_and_all_is_ended_in_order(launch: Launch, lines: int) -> None:
+def test_a_closed_pipe_ends_everything_in_order(launch: Launch, lines: int) -> None:
     """As with `make run | head -1`."""
     errors = (launch.root / "errors").open("wb")
     with errors, launch.piped(errors) as process:
@@ -145,22 +145,22 @@ def test_a_folder_that_cannot_be_written_is_one_line(launch: Launch) -> None:
     )
 
 
-def test_a_process_that_is_killed_is_started_again_and_the_others_go_on(launch: Launch) -> None:
+def test_a_killed_process_is_restarted_and_the_others_continue(launch: Launch) -> None:
     process = launch.start()
     first = eventually(launch.waiter)
-    _said(process, "dashboard answers")
+    _output_with(process, "dashboard answers")
     with launch.client() as client:
         before = client.info("server")["run_id"]
         first.kill()
         eventually(lambda: launch.waiter().pid != first.pid)
         assert client.info("server")["run_id"] == before
-    assert "waiter ended" in _said(process, "waiter ended")
+    assert "waiter ended" in _output_with(process, "waiter ended")
     assert process.stop() == 0
 
 
 def test_a_redis_that_is_killed_comes_back_with_its_data(launch: Launch) -> None:
     process = launch.start()
-    _said(process, "Redis answers")
+    _output_with(process, "Redis answers")
     with launch.client() as client:
         client.set("kept", "1")
         eventually(lambda: client.info("persistence")["aof_buffer_length"] == 0)  # on a slow disk it may wait a second
@@ -169,23 +169,23 @@ def test_a_redis_that_is_killed_comes_back_with_its_data(launch: Launch) -> None
     assert process.stop() == 0
 
 
-def test_a_process_that_keeps_dying_is_named_with_its_last_words(launch: Launch) -> None:
+def test_a_crashing_process_is_named_with_the_end_of_its_log(launch: Launch) -> None:
     (launch.root / "fail").touch()
     process = launch.start()
-    assert "waiter.log, ends: told to fail" in _said(process, "waiter ended")
+    assert "waiter.log, ends: told to fail" in _output_with(process, "waiter ended")
     (launch.root / "fail").unlink()
     eventually(launch.waiter, timeout=20)
     assert process.stop() == 0
 
 
-def test_a_second_start_goes_on_from_the_data(launch: Launch) -> None:
+def test_a_second_start_keeps_the_data(launch: Launch) -> None:
     first = launch.start()
-    _said(first, "Redis answers")
+    _output_with(first, "Redis answers")
     with launch.client() as client:
         client.set("kept", "1")
     assert first.stop() == 0
     second = launch.start()
-    _said(second, "Redis answers")
+    _output_with(second, "Redis answers")
     with launch.client() as client:
         assert client.get("kept") == b"1"
     assert second.stop() == 0
@@ -193,7 +193,7 @@ def test_a_second_start_goes_on_from_the_data(launch: Launch) -> None:
 
 def test_nothing_is_left_when_the_launcher_itself_is_killed(launch: Launch) -> None:
     process = launch.start()
-    _said(process, "dashboard answers")
+    _output_with(process, "dashboard answers")
     eventually(launch.waiter)
     assert len(launch.running()) > 3
     process.send(signal.SIGKILL)
@@ -202,7 +202,7 @@ def test_nothing_is_left_when_the_launcher_itself_is_killed(launch: Launch) -> N
 
 def test_nothing_is_left_when_supervisor_is_killed(launch: Launch) -> None:
     process = launch.start()
-    _said(process, "dashboard answers")
+    _output_with(process, "dashboard answers")
     psutil.Process(int((launch.root / "var/run/supervisord.pid").read_text())).kill()
     assert process.wait() == 1
     assert "Supervisor exited unexpectedly" in process.output()
@@ -218,7 +218,7 @@ def test_an_end_while_it_starts_is_not_missed(launch: Launch, again: int) -> Non
     assert launch.running() == []
 
 
-def test_a_taken_port_is_named_with_what_it_is_for_and_how_to_move_it(launch: Launch) -> None:
+def test_a_taken_port_is_named_with_its_purpose_and_setting(launch: Launch) -> None:
     with socket.create_server(("127.0.0.1", int(launch.ports["FLOWER_PORT"]))):
         process = launch.start()
         assert process.wait() == 2
@@ -237,7 +237,7 @@ def test_one_port_for_two_processes_is_an_error(launch: Launch) -> None:
 
 def test_a_folder_that_is_in_use_is_refused(launch: Launch) -> None:
     first = launch.start()
-    _said(first, "Redis answers")
+    _output_with(first, "Redis answers")
     other = {name: str(free_port()) for name in launch.ports}
     second = launch.start(**other)
     assert second.wait() == 2
@@ -255,7 +255,7 @@ def test_a_bad_setting_is_an_error_before_anything_starts(launch: Launch) -> Non
 
 def test_invented_prices_never_join_real_ones(launch: Launch, redis_url: str) -> None:
     first = launch.start(REDIS_URL=redis_url)
-    _said(first, "Redis answers")
+    _output_with(first, "Redis answers")
     assert first.stop() == 0
     second = launch.start(REDIS_URL=redis_url, EXCHANGE_REST_URL="https://another.example")
     assert second.wait() == 2
@@ -263,14 +263,14 @@ def test_invented_prices_never_join_real_ones(launch: Launch, redis_url: str) ->
     assert launch.running() == []
 
 
-def test_a_redis_elsewhere_that_is_not_there_is_an_error(launch: Launch) -> None:
+def test_a_missing_external_redis_is_an_error(launch: Launch) -> None:
     process = launch.start(REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
-    _said(process, "http://127.0.0.1")
-    assert process.stop() == 0  # it waits for that Redis, and can be ended meanwhile
+    _output_with(process, "http://127.0.0.1")
+    assert process.stop() == 0  # it waits for that Redis, and can be stopped
     assert launch.running() == []
 
 
-def test_a_redis_that_cannot_start_is_reported_with_its_last_words(launch: Launch) -> None:
+def test_a_redis_that_cannot_start_is_reported_with_the_end_of_its_log(launch: Launch) -> None:
     (launch.root / "var/run/redis").mkdir(parents=True)
     (launch.root / "var/run/redis/appendonlydir").write_text("in the way")
     process = launch.start()
@@ -292,7 +292,7 @@ for number, place in enumerate(sys.argv[1:]):
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
 @pytest.mark.parametrize("name", ["short", "a" * 90])
-def test_nobody_else_reaches_the_embedded_redis(launch: Launch, name: str) -> None:
+def test_no_other_user_reaches_the_embedded_redis(launch: Launch, name: str) -> None:
     with tempfile.TemporaryDirectory() as open_to_all:
         folder = Path(open_to_all, name)
         (folder / "redis").mkdir(parents=True)
@@ -300,7 +300,7 @@ def test_nobody_else_reaches_the_embedded_redis(launch: Launch, name: str) -> No
             path.chmod(0o755)
         launch.command += ["--folder", str(folder)]
         process = launch.start()
-        _said(process, "dashboard answers")
+        _output_with(process, "dashboard answers")
         sockets = [redis_socket(folder), supervisor_socket(folder)]
         for path in (sockets[0], sockets[0].parent, folder / "redis", folder / "logs"):
             assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
@@ -329,12 +329,12 @@ def test_a_redis_that_is_still_ending_is_not_joined_by_another(launch: Launch) -
 
 @pytest.fixture
 def odd_folder() -> Iterator[Path]:
-    """Short enough for sockets, with characters that mean something in a URL."""
+    """Short enough for sockets, with special characters of URLs."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder, "a b@c#d?e")
 
 
-def test_the_command_line_and_celery_find_it_in_a_folder_of_an_odd_name(launch: Launch, odd_folder: Path) -> None:
+def test_the_command_line_and_celery_find_it_in_an_odd_folder(launch: Launch, odd_folder: Path) -> None:
     folder = odd_folder
     url = Address("unix", socket=str(redis_socket(folder))).url
     (launch.root / "Procfile").write_text(
@@ -342,23 +342,23 @@ def test_the_command_line_and_celery_find_it_in_a_folder_of_an_odd_name(launch: 
     )
     launch.command += ["--folder", str(folder)]
     process = launch.start(PRODUCTS="BTC-USD")
-    _said(process, "Flower answers")
+    _output_with(process, "Flower answers")
     command = [sys.executable, "-m", "app", "status", "--json"]
     environ = {**os.environ, **NOWHERE, "REDIS_URL": url, "PRODUCTS": "BTC-USD"}
 
     def workers() -> bool:
-        told = subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, check=False)
-        assert told.returncode == 1, told.stderr
-        return all(f"worker {name}" in told.stdout for name in ("indicators", "backfill", "alerts"))
+        pong = subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert pong.returncode == 1, pong.stderr
+        return all(f"worker {name}" in pong.stdout for name in ("indicators", "backfill", "alerts"))
 
     eventually(workers, timeout=20, interval=0.5)
     assert process.stop(40) == 0
 
 
 @pytest.mark.parametrize("way", ["cut", "move"])
-def test_a_damaged_file_is_said_with_what_can_be_done_and_that_works(launch: Launch, way: str) -> None:
+def test_a_damaged_file_is_reported_with_a_working_remedy(launch: Launch, way: str) -> None:
     first = launch.start()
-    _said(first, "Redis answers")
+    _output_with(first, "Redis answers")
     with launch.client() as client:
         for number in range(500):
             client.set(f"kept {number}", "1" * 100)
@@ -371,10 +371,10 @@ def test_a_damaged_file_is_said_with_what_can_be_done_and_that_works(launch: Lau
     file.write_bytes(content)
     second = launch.start()
     assert second.wait() == 1
-    said = second.output()
-    assert f"the data in {data} is damaged (Bad file format reading the append only file" in said
-    assert "move that folder away: all candles are fetched again, but past alerts" in said
-    assert f"redis-check-aof --fix '{file}'" in said
+    output = second.output()
+    assert f"the data in {data} is damaged (Bad file format reading the append only file" in output
+    assert "move that folder away: all candles are fetched again, but past alerts" in output
+    assert f"redis-check-aof --fix '{file}'" in output
     assert launch.running() == []
     if way == "move":
         data.rename(launch.root / "moved")
@@ -383,28 +383,28 @@ def test_a_damaged_file_is_said_with_what_can_be_done_and_that_works(launch: Lau
     else:
         subprocess.run([program, "--fix", file], input=b"y\n", check=True)
     third = launch.start()
-    _said(third, "Redis answers")
+    _output_with(third, "Redis answers")
     with launch.client() as client:
         assert client.exists("kept 0") == (way == "cut")
         assert not client.exists("kept 499")
     assert third.stop() == 0
 
 
-def test_a_file_that_is_damaged_while_it_runs_is_said_when_redis_comes_back(launch: Launch) -> None:
+def test_a_file_damaged_at_runtime_is_reported_when_redis_restarts(launch: Launch) -> None:
     process = launch.start()
-    _said(process, "dashboard answers")
+    _output_with(process, "dashboard answers")
     with launch.client() as client:
         server = psutil.Process(client.info("server")["process_id"])
         server.suspend()
         next((launch.root / "var/run/redis").rglob("*.manifest")).write_text("damaged\n")
         server.kill()
-    said = _said(process, "redis ended and cannot start: the data in ")
-    assert "is damaged (" in said
+    output = _output_with(process, "redis ended and cannot start: the data in ")
+    assert "is damaged (" in output
     process.stop()
 
 
-def _server_that_says(folder: Path, version: str) -> Path:
-    """A program that must not be started: it leaves a file if it is."""
+def _server_of_version(folder: Path, version: str) -> Path:
+    """A program that must not be started: it would leave a file."""
     path = folder / "redis-server"
     path.write_text(
         f'#!/bin/sh\n[ "$1" = --version ] && echo "Redis server v={version} sha=0" || touch {folder}/started\n'
@@ -415,14 +415,14 @@ def _server_that_says(folder: Path, version: str) -> Path:
 
 def test_a_server_that_is_older_than_the_data_is_not_started_on_it(launch: Launch) -> None:
     first = launch.start()
-    _said(first, "Redis answers")
+    _output_with(first, "Redis answers")
     with launch.client() as client:
         client.set("kept", "1")
     assert first.stop() == 0
     mark = launch.root / "var/run/redis/written-by"
     assert mark.read_text().startswith(("Valkey ", "Redis "))
 
-    older = _server_that_says(launch.root, "6.2.14")
+    older = _server_of_version(launch.root, "6.2.14")
     named = launch.start(REDIS_SERVER=str(older))
     assert named.wait() == 2
     assert (
@@ -430,18 +430,18 @@ def test_a_server_that_is_older_than_the_data_is_not_started_on_it(launch: Launc
     )
 
     path = f"{launch.root}{os.pathsep}{os.environ['PATH']}"
-    other = launch.start(PATH=path)  # on the PATH: the one that wrote it goes on
-    _said(other, "Redis answers")
+    other = launch.start(PATH=path)  # from the PATH: the server that wrote the data is used
+    _output_with(other, "Redis answers")
     with launch.client() as client:
         assert client.get("kept") == b"1"
     assert other.stop() == 0
     assert not (launch.root / "started").exists()
 
     mark.write_text("Valkey 99.0\n")
-    nobody = launch.start()
-    assert nobody.wait() == 2
-    assert "name Valkey 99.0 or a later one in REDIS_SERVER, or move that folder away" in nobody.output()
+    refused = launch.start()
+    assert refused.wait() == 2
+    assert "name Valkey 99.0 or a later one in REDIS_SERVER, or move that folder away" in refused.output()
     (launch.root / "var/run/redis").rename(launch.root / "moved")
     again = launch.start()
-    _said(again, "Redis answers")
+    _output_with(again, "Redis answers")
     assert again.stop() == 0

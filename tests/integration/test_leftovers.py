@@ -1,4 +1,4 @@
-"""What is no longer followed goes away, after a while, and nothing else does."""
+"""Data that are no longer followed expire after a while, and nothing else does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.build import B0, run, series
 pytestmark = pytest.mark.integration
 
 
-def test_a_ring_of_a_product_that_nobody_follows_expires_unless_it_is_followed_again(
+def test_a_ring_of_an_unfollowed_product_expires_unless_followed_again(
     redis_client: redis.Redis,
 ) -> None:
     cache = CandleCache(redis_client, capacity=600, events_kept=100)

@@ -1,4 +1,4 @@
-"""The local exchange over real sockets: the protocol as it was captured, and every fault."""
+"""The local exchange over real sockets: the captured protocol, and every fault."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Frame = dict[str, Any]
 
 @contextmanager
 def running(*, speed: float = 60.0, after_s: float = 3_600, **options: Any) -> Iterator[LocalExchange]:
-    """An exchange that is `after_s` exchange seconds after its opening, without limits unless `options` say so."""
+    """An exchange at `after_s` exchange seconds after its opening, without limits unless `options` set some."""
     free = {"messages_per_second": 10_000, "connections_per_second": 10_000, "requests_per_second": 10_000}
     start_ms = int((START_S + after_s) * 1000)
     with LocalExchange(MARKET, speed=speed, start_ms=start_ms, **free | options) as exchange:
@@ -52,26 +52,26 @@ def shared() -> Iterator[LocalExchange]:
 
 @pytest.fixture
 def exchange(shared: LocalExchange) -> Iterator[LocalExchange]:
-    """One exchange for all tests that leave nothing behind but faults."""
+    """One exchange for all tests that leave only faults behind."""
     yield shared
     shared.clear()
 
 
 class Client:
-    """A bare WebSocket client that keeps what it received."""
+    """A bare WebSocket client that keeps received frames."""
 
     def __init__(self, exchange: LocalExchange) -> None:
         self.ws = websocket.create_connection(exchange.ws_url, timeout=0.5, skip_utf8_validation=True)
         self.texts: list[str] = []
         self.frames: list[Frame] = []
         self.closed: int | None = None
-        """Close code; 1006 where there was no close frame."""
+        """Close code; 1006 without a close frame."""
 
     def send(self, kind: str, channel: str, *products: str, **more: object) -> None:
         self.ws.send(json.dumps({"type": kind, "channel": channel, "product_ids": products, **more}))
 
     def subscribe(self, channel: str, *products: str, **more: object) -> Frame:
-        """Subscribe, and the acknowledgement."""
+        """Subscribe and return the acknowledgement."""
         before = len(self.of("subscriptions"))
         self.send("subscribe", channel, *products, **more)
         acknowledged: list[Frame] = self.until(lambda: self.of("subscriptions")[before:])
@@ -82,7 +82,7 @@ class Client:
         return found if kind is None else [f for f in found if f["events"][0].get("type") == kind]
 
     def until(self, condition: Callable[[], Any], timeout: float = 10.0) -> Any:
-        """Receive until `condition` is true; its value."""
+        """Receive until `condition` is true; returns its value."""
         end = time.monotonic() + timeout
         while not (value := condition()):
             assert time.monotonic() < end, f"not within {timeout} s; received {self.texts[-3:]}, closed {self.closed}"
@@ -90,11 +90,11 @@ class Client:
         return value
 
     def leave(self) -> None:
-        """Close the line without a word."""
+        """Close the connection without a close frame."""
         self.ws.shutdown()  # type: ignore[no-untyped-call]
 
     def receive(self) -> None:
-        """Take in one frame, if one comes soon."""
+        """Receive one frame, if one comes soon."""
         if self.closed is not None:
             return
         try:
@@ -134,7 +134,7 @@ def client(exchange: LocalExchange) -> Iterator[Client]:
 def connected(exchange: LocalExchange) -> Iterator[Client]:
     before, newest = exchange.connections, newest_connection(exchange)
     client = Client(exchange)
-    eventually(lambda: newest_connection(exchange) > newest)  # their number may fall meanwhile: somebody has just left
+    eventually(lambda: newest_connection(exchange) > newest)  # the count may fall: an earlier client has just left
     try:
         yield client
     finally:
@@ -143,7 +143,7 @@ def connected(exchange: LocalExchange) -> Iterator[Client]:
 
 
 def newest_connection(exchange: LocalExchange) -> int:
-    """Its number; 0 while there was none."""
+    """Its number, or 0."""
     return max((event.connection for event in exchange.ledger().sockets), default=0)
 
 
@@ -159,8 +159,8 @@ def open_and_leave(exchange: LocalExchange, times: int = 1) -> bool:
 def test_snapshots_come_before_the_acknowledgement_and_acknowledgements_add_up(client: Client) -> None:
     client.subscribe("candles", "BTC-USDC", "ETH-USD", "NOPE-USD", "REN-USD", "ETH-USD")
     client.subscribe("heartbeats")
-    told = [f["channel"] for f in client.frames if f["channel"] != "heartbeats" and "update" not in json.dumps(f)]
-    assert told == ["candles", "candles", "subscriptions", "subscriptions"], "a heartbeat may come between any of them"
+    sent = [f["channel"] for f in client.frames if f["channel"] != "heartbeats" and "update" not in json.dumps(f)]
+    assert sent == ["candles", "candles", "subscriptions", "subscriptions"], "a heartbeat may come between any of them"
     first, second = client.of("subscriptions")
     assert first["events"] == [{"subscriptions": {"candles": ["BTC-USD", "ETH-USD"]}}]
     assert second["events"] == [{"subscriptions": {"candles": ["BTC-USD", "ETH-USD"], "heartbeats": ["heartbeats"]}}]
@@ -169,7 +169,7 @@ def test_snapshots_come_before_the_acknowledgement_and_acknowledgements_add_up(c
     assert set(client.frames[0]) == {"channel", "timestamp", "sequence_num", "events"}
 
 
-def test_a_snapshot_has_holes_the_open_bucket_and_the_newest_first(client: Client, exchange: LocalExchange) -> None:
+def test_a_snapshot_has_gaps_the_open_bucket_and_the_newest_first(client: Client, exchange: LocalExchange) -> None:
     client.subscribe("candles", "BTC-USD")
     starts = [int(c["start"]) for c in client.candles("BTC-USD", "snapshot")]
     assert len(starts) == 100
@@ -178,7 +178,7 @@ def test_a_snapshot_has_holes_the_open_bucket_and_the_newest_first(client: Clien
     assert starts[0] - starts[-1] > 99 * 300
 
 
-def test_every_closed_candle_was_told_as_it_is_in_the_truth() -> None:
+def test_every_closed_candle_was_sent_as_in_the_truth() -> None:
     with running(speed=600) as exchange, connected(exchange) as client:
         client.subscribe("candles", "BTC-USD", "ETH-USD", "MLN-USD")
         begun_s = Timeframe.M5.bucket(exchange.clock.now_ms() / 1000) + 300
@@ -186,9 +186,9 @@ def test_every_closed_candle_was_told_as_it_is_in_the_truth() -> None:
         ended_s = begun_s + 7 * 300
         for product in ("BTC-USD", "ETH-USD", "MLN-USD"):
             last = {c["start"]: c for c in client.candles(product)}
-            told = [last[start] for start in last if begun_s <= int(start) < ended_s]
+            sent = [last[start] for start in last if begun_s <= int(start) < ended_s]
             truth = exchange.truth(product, Timeframe.M5, begun_s, ended_s)
-            assert told == [{**candle, "product_id": product} for candle in truth]
+            assert sent == [{**candle, "product_id": product} for candle in truth]
 
 
 def test_the_last_state_of_a_bucket_comes_at_its_boundary() -> None:
@@ -215,7 +215,7 @@ def test_heartbeats_count_seconds_and_carry_the_exchanges_time() -> None:
     assert " +0000 UTC m=+" in beats[0]["events"][0]["current_time"]
 
 
-def test_trades_go_on_exactly_where_their_snapshot_ended(client: Client) -> None:
+def test_trades_continue_exactly_after_their_snapshot(client: Client) -> None:
     client.subscribe("market_trades", "BTC-USD", "ETH-USD")
     client.until(lambda: len(client.of("market_trades", "update")) >= 8)
     for product in ("BTC-USD", "ETH-USD"):
@@ -271,12 +271,12 @@ def test_unsubscribing_stops_products_or_the_whole_channel(client: Client) -> No
     client.send("unsubscribe", "candles")
     client.until(lambda: len(client.of("subscriptions")) == 4)
     assert client.frames[-1]["events"][0]["subscriptions"] == {"heartbeats": ["heartbeats"]}
-    told = len(client.of("candles"))
+    sent = len(client.of("candles"))
     client.until(lambda: len(client.of("heartbeats")) >= 3)
-    assert len(client.of("candles")) == told
+    assert len(client.of("candles")) == sent
 
 
-def test_who_does_not_subscribe_in_time_is_sent_away() -> None:
+def test_a_client_without_subscription_is_disconnected_in_time() -> None:
     with running(subscribe_deadline_s=0.2, deadline_code=1008) as exchange, connected(exchange) as client:
         client.until(lambda: client.closed)
         assert client.closed == 1008
@@ -306,7 +306,7 @@ def test_messages_and_connections_are_limited(over: str) -> None:
             open_and_leave(exchange, 10)
 
 
-def test_frames_are_compressed_for_who_asks_for_it(exchange: LocalExchange) -> None:
+def test_frames_are_compressed_on_request(exchange: LocalExchange) -> None:
     headers = ["Sec-WebSocket-Extensions: permessage-deflate"]
     with closing(websocket.create_connection(exchange.ws_url, header=headers, timeout=5)) as ws:
         assert "permessage-deflate" in ws.headers["sec-websocket-extensions"]
@@ -314,18 +314,18 @@ def test_frames_are_compressed_for_who_asks_for_it(exchange: LocalExchange) -> N
         assert "sec-websocket-extensions" not in ws.headers
 
 
-def test_a_reader_that_is_too_slow_loses_frames_and_stops_nobody() -> None:
+def test_a_slow_reader_loses_frames_and_delays_no_other() -> None:
     with (
-        running(outbox_bytes=8_000_000, update_ms=50) as exchange,  # a whole one, and what comes until it is read
+        running(outbox_bytes=8_000_000, update_ms=50) as exchange,  # one frame, and those until it is read
         connected(exchange) as slow,
         connected(exchange) as quick,
     ):
         for client in (slow, quick):
             client.subscribe("candles", "BTC-USD", "ETH-USD", "SOL-USD")
-        for _ in range(5):  # more than the line and the queue hold
-            told = len(quick.texts)
+        for _ in range(5):  # more than the socket and the queue hold
+            sent = len(quick.texts)
             exchange.inject("garbage", kind="five_megabytes")
-            quick.until(partial(lambda n: any("unheard_of" in text for text in quick.texts[n:]), told))
+            quick.until(partial(lambda n: any("unheard_of" in text for text in quick.texts[n:]), sent))
         quick.until(lambda: exchange.ledger().frames_dropped >= 3)
         seen = len(quick.of("candles", "update"))
         quick.until(lambda: len(quick.of("candles", "update")) > seen)
@@ -358,14 +358,14 @@ def test_frames_can_come_twice_or_in_another_order(client: Client, exchange: Loc
     assert set(client.sequences()) == set(range(max(client.sequences()) + 1))
 
 
-def test_one_channel_can_freeze_while_heartbeats_live(client: Client, exchange: LocalExchange) -> None:
+def test_one_channel_can_freeze_while_heartbeats_continue(client: Client, exchange: LocalExchange) -> None:
     client.subscribe("candles", "BTC-USD", "ETH-USD")
     client.subscribe("heartbeats")
     exchange.inject("freeze_channel", channel="candles")
-    told = len(client.of("heartbeats"))
-    client.until(lambda: len(client.of("heartbeats")) == told + 1)
+    sent = len(client.of("heartbeats"))
+    client.until(lambda: len(client.of("heartbeats")) == sent + 1)
     candles = len(client.of("candles"))
-    client.until(lambda: len(client.of("heartbeats")) == told + 3)
+    client.until(lambda: len(client.of("heartbeats")) == sent + 3)
     assert len(client.of("candles")) == candles
     exchange.clear()
     client.until(lambda: len(client.of("candles")) > candles)
@@ -464,7 +464,7 @@ def test_new_connections_can_be_refused(exchange: LocalExchange) -> None:
         ("old_snapshot", '"open":"10"'),
     ],
 )
-def test_garbage_is_sent_and_the_feed_goes_on(exchange: LocalExchange, kind: str, sign: str) -> None:
+def test_garbage_is_sent_and_the_feed_continues(exchange: LocalExchange, kind: str, sign: str) -> None:
     with connected(exchange) as client:
         client.subscribe("candles", "BTC-USD")
         exchange.inject("garbage", kind=kind)
@@ -476,7 +476,7 @@ def test_garbage_is_sent_and_the_feed_goes_on(exchange: LocalExchange, kind: str
         assert client.closed is None
 
 
-def test_snapshots_can_storm_and_change_their_manner(client: Client, exchange: LocalExchange) -> None:
+def test_snapshots_can_storm_and_change_their_order(client: Client, exchange: LocalExchange) -> None:
     exchange.inject("snapshot", hole_rate=0, order="oldest", includes_open=False)
     client.subscribe("candles", "BTC-USD")
     starts = [int(c["start"]) for c in client.candles("BTC-USD", "snapshot")]
@@ -491,7 +491,7 @@ def test_snapshots_can_storm_and_change_their_manner(client: Client, exchange: L
     assert shuffled not in (sorted(shuffled), sorted(shuffled, reverse=True))
 
 
-def test_old_dialects_can_be_spoken(client: Client, exchange: LocalExchange) -> None:
+def test_old_formats_can_be_sent(client: Client, exchange: LocalExchange) -> None:
     exchange.inject("heartbeat_text")
     exchange.inject("client_id")
     client.subscribe("heartbeats")
@@ -507,8 +507,8 @@ def test_a_revision_reaches_stream_rest_and_truth(client: Client, exchange: Loca
     exchange.inject("revise", product="BTC-USD", start=start)
     [after] = exchange.truth("BTC-USD", Timeframe.M5, start, start + 300)
     assert float(after["high"]) > float(before["high"])
-    told = client.until(lambda: [c for c in client.candles("BTC-USD") if c["start"] == str(start)])
-    assert told == [{**after, "product_id": "BTC-USD"}]
+    sent = client.until(lambda: [c for c in client.candles("BTC-USD") if c["start"] == str(start)])
+    assert sent == [{**after, "product_id": "BTC-USD"}]
     [row] = candles(exchange, "FIVE_MINUTE", start, start)
     assert row == after
     hour = Timeframe.H1.bucket(start)
@@ -539,10 +539,10 @@ def test_products_can_be_listed_and_delisted() -> None:
         client.subscribe("candles", "TIA-USD", "ETH-USD")
         client.until(lambda: client.candles("TIA-USD"))
         exchange.inject("delist_product", product="TIA-USD")
-        told = len(client.candles("TIA-USD"))
+        sent = len(client.candles("TIA-USD"))
         seen = len(client.candles("ETH-USD"))
         client.until(lambda: len(client.candles("ETH-USD")) > seen + 5)
-        assert len(client.candles("TIA-USD")) <= told + 1
+        assert len(client.candles("TIA-USD")) <= sent + 1
         row = get(exchange, f"{API}/market/products/TIA-USD").json()
         assert (row["status"], row["trading_disabled"]) == ("delisted", True)
 
@@ -590,7 +590,7 @@ def test_rest_can_fail_in_every_way(
     assert get(exchange, f"{API}/time").status_code == 200
 
 
-def test_a_429_may_say_when_to_come_back(exchange: LocalExchange) -> None:
+def test_a_429_may_have_a_retry_after(exchange: LocalExchange) -> None:
     exchange.inject("rest_429", retry_after=2)
     assert get(exchange, f"{API}/time").headers["retry-after"] == "2.0"
 
@@ -618,7 +618,7 @@ def test_rest_can_have_no_candles_of_one_product(exchange: LocalExchange) -> Non
     assert get(exchange, f"{API}/market/products/BTC-USD/candles", **query).status_code == 200
 
 
-def test_rest_can_take_its_time_and_the_ledger_names_what_changed_an_answer(exchange: LocalExchange) -> None:
+def test_rest_can_be_slow_and_the_ledger_names_the_fault(exchange: LocalExchange) -> None:
     exchange.inject("rest_latency", seconds=0.3, path="candles")
     exchange.inject("rest_empty", product="BTC-USD")
     end, begun = Timeframe.H1.bucket(exchange.clock.now_ms() / 1000), time.monotonic()
@@ -641,9 +641,9 @@ def test_a_server_that_restarts_ends_every_connection_and_counts_from_zero() -> 
 
 
 def _over(client: Client, start_s: int) -> list[dict[str, str]]:
-    """The updates of the bucket `start_s`, once one of a later bucket has come."""
-    told = client.candles("BTC-USD")
-    return [c for c in told if int(c["start"]) == start_s] if any(int(c["start"]) > start_s for c in told) else []
+    """The updates of the bucket `start_s`, once one of a later bucket has arrived."""
+    sent = client.candles("BTC-USD")
+    return [c for c in sent if int(c["start"]) == start_s] if any(int(c["start"]) > start_s for c in sent) else []
 
 
 def test_rest_can_answer_with_another_products_candles(exchange: LocalExchange) -> None:
@@ -664,28 +664,28 @@ def test_rest_can_be_late_with_the_newest_candle() -> None:
         assert int(candles(exchange, "FIVE_MINUTE", first, newest_closed)[0]["start"]) == newest_closed
 
 
-def asked_at_once(exchange: LocalExchange, paths: list[str]) -> list[int]:
-    """The statuses of GET requests that are sent in one piece: a busy machine does not come between them."""
+def statuses_of(exchange: LocalExchange, paths: list[str]) -> list[int]:
+    """The statuses of GET requests sent in one piece, so that a busy machine cannot delay some of them."""
     ends = ["\r\n"] * (len(paths) - 1) + ["Connection: close\r\n\r\n"]
-    asked = "".join(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{end}" for path, end in zip(paths, ends, strict=True))
+    lines = "".join(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{end}" for path, end in zip(paths, ends, strict=True))
     with socket.create_connection(("127.0.0.1", exchange.port), timeout=10) as line:
-        line.sendall(asked.encode())
+        line.sendall(lines.encode())
         answers = b"".join(iter(lambda: line.recv(65_536), b""))
     return [int(code) for code in re.findall(rb"HTTP/1.1 (\d+) ", answers)]
 
 
 def test_requests_are_limited_and_all_of_them_are_in_the_ledger() -> None:
     with running(requests_per_second=5) as exchange:
-        codes = asked_at_once(exchange, [f"{API}/time?n={n}" for n in range(12)])
+        codes = statuses_of(exchange, [f"{API}/time?n={n}" for n in range(12)])
         assert codes[:5] == [200] * 5
         assert codes.count(429) >= 5
         requests = exchange.ledger().requests
         assert [r.status for r in requests] == codes
         assert [r.query for r in requests] == [f"n={n}" for n in range(12)]
         assert exchange.ledger().most_in(1.0) == 12
-        told = plain.get(f"{exchange.rest_url}/local/ledger").json()
-        assert told["requests_total"] == 12
-        assert told["most_requests_in_one_second"] == 12
+        sent = plain.get(f"{exchange.rest_url}/local/ledger").json()
+        assert sent["requests_total"] == 12
+        assert sent["most_requests_in_one_second"] == 12
 
 
 # --- controls
@@ -696,8 +696,8 @@ def test_the_controls_over_http(exchange: LocalExchange) -> None:
     with plain.Client() as http:
         start = Timeframe.M5.bucket(exchange.clock.now_ms() / 1000) - 900
         query = {"product": "BTC-USD", "timeframe": "5m", "start": str(start), "end": str(start + 600)}
-        told = http.get(f"{base}/truth", params=query).json()["candles"]
-        assert told == exchange.truth("BTC-USD", Timeframe.M5, start, start + 600)
+        sent = http.get(f"{base}/truth", params=query).json()["candles"]
+        assert sent == exchange.truth("BTC-USD", Timeframe.M5, start, start + 600)
         before = len(exchange.ledger().requests)
         listed = get(exchange, f"{API}/market/products").json()["products"]
         assert [p["product_id"] for p in http.get(f"{base}/products").json()["products"]] == [
@@ -723,13 +723,13 @@ def test_the_controls_over_http(exchange: LocalExchange) -> None:
             assert complaint in refused.json()["error"]
 
 
-def test_who_is_subscribed_to_what_can_be_read(exchange: LocalExchange, client: Client) -> None:
+def test_subscriptions_can_be_read(exchange: LocalExchange, client: Client) -> None:
     client.subscribe("candles", "ETH-USD", "BTC-USDC")
     [mine] = plain.get(f"{exchange.rest_url}/local/streams").json()["streams"]
     assert mine == {"connection": newest_connection(exchange), "candles": ["BTC-USD", "ETH-USD"]}
 
 
-def test_the_clock_can_be_moved_and_the_feed_goes_on_there() -> None:
+def test_the_clock_can_be_moved_and_the_feed_follows() -> None:
     with running() as exchange, connected(exchange) as client:
         client.subscribe("candles", "BTC-USD")
         moved = plain.post(f"{exchange.rest_url}/local/clock", json={"jump_ms": 86_400_000, "speed": 120}).json()
@@ -747,7 +747,7 @@ def command(*arguments: object) -> list[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_program_serves_and_ends_when_told(processes: Callable[..., Process], number: signal.Signals) -> None:
+def test_the_program_serves_and_ends_on_a_signal(processes: Callable[..., Process], number: signal.Signals) -> None:
     port = free_port()
     process = processes(command("--port", port, "--speed", 60, "--start", "2021-03-04T00:00:00Z", "--products", 2))
     url = f"http://127.0.0.1:{port}"
@@ -763,17 +763,17 @@ def clock_of(port: int) -> dict[str, Any]:
     return clock
 
 
-def test_a_restart_with_an_anchor_file_goes_on_in_time(processes: Callable[..., Process], tmp_path: Path) -> None:
-    told = []
+def test_a_restart_with_an_anchor_file_continues_its_time(processes: Callable[..., Process], tmp_path: Path) -> None:
+    sent = []
     for _ in range(2):
         port = free_port()
         arguments = ("--port", port, "--speed", 1_000, "--start", "2021-03-04T00:00:00Z", "--products", 1)
         process = processes(command(*arguments, "--anchor-file", tmp_path / "anchor.json"))
-        told.append(eventually(partial(clock_of, port))["exchange_ms"])
+        sent.append(eventually(partial(clock_of, port))["exchange_ms"])
         process.stop()
     wall = json.loads((tmp_path / "anchor.json").read_text())["wall_anchor_ms"]
     expected = START_S * 1000 + (time.time() * 1000 - wall) * 1_000
-    assert told[0] < told[1] <= expected
+    assert sent[0] < sent[1] <= expected
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`/metrics` over a real socket, from a real Redis; and the rules and the dashboard that rest on it."""
+"""`/metrics` over a real socket, from a real Redis; and the rules and the dashboard that use them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def of(metrics: Metrics, name: str, **labels: str) -> float:
     return metrics[f"candlewick_{name}", tuple(sorted(labels.items()))]
 
 
-def test_the_state_of_an_installation_that_is_well(web: str) -> None:
+def test_the_state_of_a_healthy_installation(web: str) -> None:
     now = scrape(web)
     assert (of(now, "ready"), of(now, "feed_connected"), of(now, "feed_ingests")) == (1, 1, 1)
     assert of(now, "candle_age_seconds", timeframe="5m", quantile="1") == 130
@@ -81,7 +81,7 @@ def test_the_state_of_an_installation_that_is_well(web: str) -> None:
     assert ("process_resident_memory_bytes", ()) in now
 
 
-def test_trouble_is_counted_where_it_is(web: str, context: Context) -> None:
+def test_problems_are_counted(web: str, context: Context) -> None:
     gap, failed = (BackfillRequest(Kind.GAP, "SOL-USD", t) for t in filled.TIMEFRAMES)
     context.queue.add([(gap, Priority.GAP), (failed, Priority.GAP)])
     context.queue.fail(failed, "404", filled.NOW_S * 1000)
@@ -112,17 +112,17 @@ def test_trouble_is_counted_where_it_is(web: str, context: Context) -> None:
     ],
 )
 def test_requests_count_by_reason_and_status(web: str, context: Context, error: Exception | None, status: str) -> None:
-    def ask() -> None:
+    def request() -> None:
         with count_request(context.redis, "gap"):
             if error:
                 raise error
 
     for _ in range(3):
         if error is None:
-            ask()
+            request()
         else:
             with pytest.raises(type(error)):
-                ask()
+                request()
     now = scrape(web)
     assert of(now, "rest_requests_total", reason="gap", status=status) == 3
     assert [labels for name, labels in now if name == "candlewick_rest_requests_total"] == [
@@ -137,14 +137,14 @@ def test_the_time_from_a_close_to_its_indicator(web: str, context: Context) -> N
     closed_ms = int(context.redis.xrevrange(keys.EVENTS, count=1)[0][0].split(b"-")[0])
     filled.compute(context, {BTC: candle})
     indicated_ms = int(context.redis.xrevrange(keys.EVENTS, count=1)[0][0].split(b"-")[0])
-    for _ in range(2):  # a second look counts nothing twice
+    for _ in range(2):  # a second scrape counts nothing twice
         now = scrape(web)
         assert of(now, "close_to_indicator_seconds_count", timeframe="5m") == 1
         assert of(now, "close_to_indicator_seconds_sum", timeframe="5m") == (indicated_ms - closed_ms) / 1000
         assert of(now, "close_to_indicator_seconds_bucket", timeframe="5m", le="+Inf") == 1
 
 
-def test_clients_of_the_stream_are_counted_with_what_they_lag(web: str, context: Context) -> None:
+def test_clients_of_the_stream_are_counted_with_their_lag(web: str, context: Context) -> None:
     assert of(scrape(web), "stream_clients") == 0
     with following(web, context) as follow:
         follower = follow()
@@ -162,17 +162,17 @@ def test_without_redis_a_scrape_fails(context: Context) -> None:
     context.redis.close()
 
 
-# What rests on the metrics
+# Users of the metrics
 
 
 def _used(text: str) -> set[str]:
     return set(re.findall(r"candlewick_[a-z0-9_]+", text))
 
 
-def test_rules_and_dashboard_ask_for_metrics_that_there_are(
+def test_rules_and_dashboard_use_existing_metrics(
     start_exchange: Callable[..., Exchange], start_system: Callable[..., System]
 ) -> None:
-    """On a whole system, because some metrics exist only once what they count has happened."""
+    """On a whole system, because some metrics exist only after their first event."""
     rules = (ROOT / "deploy/prometheus-rules.yml").read_text()
     used = _used("\n".join(line for line in rules.splitlines() if "description" not in line))
     dashboard = json.loads((ROOT / "deploy/grafana.json").read_text())
@@ -184,12 +184,12 @@ def test_rules_and_dashboard_ask_for_metrics_that_there_are(
     system.context.redis.hincrby(keys.COUNTERS, "corrections:reconcile:5m")
     with serving(system.context) as (url, _):
 
-        def told() -> set[str]:  # candle, page of history and close come in any order
+        def complete_names() -> set[str]:  # candle, page of history and close come in any order
             names = {name for name, _ in scrape(url)}
             assert used - names == set()
             return names
 
-        names = eventually(told, timeout=60, interval=0.5)
+        names = eventually(complete_names, timeout=60, interval=0.5)
     assert {n for n in names if n.startswith("candlewick_") and not n.endswith(("_created", "_sum", "_count"))} - _used(
         (ROOT / "docs/operations.md").read_text()
     ) == set()

@@ -1,4 +1,4 @@
-"""Connections to hosts of which one address is silent, and to proxies."""
+"""Connections to hosts with one silent address, and to proxies."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def venue() -> Iterator[Venue]:
 
 
 def with_addresses(monkeypatch: pytest.MonkeyPatch, *ports: int) -> None:
-    """The host `two.test` has these, in this order."""
+    """Give the host `two.test` these addresses, in this order."""
     known = socket.getaddrinfo
 
     def found(host: str, port: int, *arguments: Any, **options: Any) -> list[Any]:
@@ -58,7 +58,7 @@ def test_an_address_that_is_silent_does_not_hide_the_next(
         assert made.getpeername()[1] == port
 
 
-def test_where_all_are_silent_or_refuse_the_last_error_is_told(silent: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_all_are_silent_or_refuse_the_last_error_is_raised(silent: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     with_addresses(monkeypatch, port, silent)
@@ -81,7 +81,7 @@ def proxy_of(monkeypatch: pytest.MonkeyPatch, url: str, **environ: str) -> dict[
     return Dialler(url, 4.0, Limiter(100), Limiter(100))._proxy()
 
 
-def test_the_stream_goes_through_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stream_uses_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = "wss://stream.test/"
     assert proxy_of(monkeypatch, stream) == {}
     through = proxy_of(monkeypatch, stream, HTTPS_PROXY="http://me:p%40ss@proxy.test:3128")

@@ -1,4 +1,4 @@
-"""The exchange refuses the candles of one product of many: it is set apart with the reason, and the rest is ready."""
+"""The exchange refuses the candles of one product of many: its reason is shown, and the rest is ready."""
 
 from __future__ import annotations
 

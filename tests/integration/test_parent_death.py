@@ -1,4 +1,4 @@
-"""The leash: a signal is not lost on the way, and a program ends with its parent."""
+"""Child processes: a signal between fork and exec is not lost, and a program ends with its parent."""
 
 from __future__ import annotations
 

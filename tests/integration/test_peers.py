@@ -1,4 +1,4 @@
-"""Clients that are not ours work against the local exchange as they do against the real one."""
+"""Third-party clients work against the local exchange as they do against the real one."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_official_websocket_client(exchange: LocalExchange) -> None:
 
 
 def test_the_official_response_types(exchange: LocalExchange) -> None:
-    """They need a `client_id`, which today's frames no longer have."""
+    """They need a `client_id`, which current frames do not have."""
     websocket: Any = pytest.importorskip("coinbase.websocket", reason="coinbase-advanced-py is not installed")
     exchange.inject("client_id")
     typed: list[Any] = []

@@ -1,4 +1,4 @@
-"""The main job, end to end, with real processes: frames in, true candles and indicators out."""
+"""The main task, end to end, with real processes: from frames to true candles and indicators."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DATA = ROOT.parent / "shared" / "market-data"
 def assert_true_until_now(system: System, exchange: Exchange, unbroken_s: float) -> None:
     """The cache holds the truth up to the present moment, soon after that has settled.
 
-    The stream was unbroken since `unbroken_s`: that nobody traded is known of each bucket since.
+    The stream was unbroken since `unbroken_s`: empty buckets since then are known to be empty.
     """
     now_s = exchange.now_s()
     system.wait_until(now_s + 120)
@@ -35,15 +35,15 @@ def test_every_candle_and_every_indicator_is_true(
     products = ["BTC-USD", "ETH-USD", "SOL-USD"]
     thin = [p["product_id"] for p in exchange.get("/api/v3/brokerage/market/products")["products"]][-6:-3]
     named = ",".join([*products, *thin, "NOPE-USD"])
-    system = start_system(exchange, PRODUCTS=named, RECONCILE_SECONDS="86400")  # what is asked, is asked for a reason
+    system = start_system(exchange, PRODUCTS=named, RECONCILE_SECONDS="86400")  # without reconciliation
     eventually(lambda: system.has_started(len(products)), timeout=40, interval=0.2)
-    started_s, asked_by_the_start = exchange.now_s(), len(exchange.requests_for_candles())
+    started_s, requests_of_the_start = exchange.now_s(), len(exchange.requests_for_candles())
     for _ in range(6):
         exchange.inject("garbage")
         system.wait_until(exchange.now_s() + 300)
     assert sorted(followed(system, exchange)) == sorted([*products, *thin]) == system.context.products.delivered()
     assert_true_until_now(system, exchange, unbroken_s=started_s)
-    busy = [r for r in exchange.requests_for_candles()[asked_by_the_start:] if "/BTC-USD/" in r["path"]]
+    busy = [r for r in exchange.requests_for_candles()[requests_of_the_start:] if "/BTC-USD/" in r["path"]]
     assert busy == [], "a product that always trades is closed by the stream alone"
 
 

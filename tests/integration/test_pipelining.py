@@ -1,4 +1,4 @@
-"""Many commands at once on a real Redis: every answer in its place, whatever some of them are."""
+"""Many commands at once on a real Redis: every response in its place, whatever the commands are."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from tests.support import free_port
 pytestmark = pytest.mark.integration
 
 
-def test_answers_stand_in_the_order_of_the_commands(redis_client: redis.Redis) -> None:
+def test_responses_are_in_the_order_of_the_commands(redis_client: redis.Redis) -> None:
     value = bytes(range(256)) * 500
     commands = [("SET", "a", value), ("GET", "a"), ("STRLEN", b"a"), ("SETRANGE", "b", 3, "x"), ("LRANGE", "no", 0, -1)]
     assert send_pipelined(redis_client, commands) == [b"OK", value, len(value), 4, []]
     assert send_pipelined(redis_client, []) == []
 
 
-def test_an_error_stands_in_its_place_and_the_connection_goes_on(redis_client: redis.Redis) -> None:
+def test_an_error_is_in_its_place_and_the_connection_stays_usable(redis_client: redis.Redis) -> None:
     first, wrong, last = send_pipelined(redis_client, [("SET", "a", 1), ("LPUSH", "a", 2), ("INCR", "a")])
     assert (first, last) == (b"OK", 2)
     assert isinstance(wrong, ResponseError)
     assert send_pipelined(redis_client, [("GET", "a")]) == [b"2"]
 
 
-def test_what_cannot_be_sent_leaves_no_answers_for_the_next(redis_client: redis.Redis) -> None:
+def test_an_unsendable_command_leaves_no_response_for_the_next(redis_client: redis.Redis) -> None:
     many = [("GET", "a" * SEND_BYTES), ("GET", "b" * SEND_BYTES), ("GET", None)]
     with pytest.raises(TypeError):
         send_pipelined(redis_client, many)  # type: ignore[arg-type]
@@ -54,7 +54,7 @@ def test_a_connection_that_breaks_while_commands_are_made_is_made_again(
 
 
 @pytest.mark.parametrize("wrong", [("LPUSH", "a", 2), ("NO SUCH COMMAND",)], ids=["while it runs", "before it runs"])
-def test_an_error_in_a_transaction_is_raised_and_the_connection_goes_on(
+def test_an_error_in_a_transaction_is_raised_and_the_connection_stays_usable(
     redis_client: redis.Redis, wrong: tuple[str | int, ...]
 ) -> None:
     with pytest.raises(ResponseError):
@@ -62,14 +62,14 @@ def test_an_error_in_a_transaction_is_raised_and_the_connection_goes_on(
     assert transaction(redis_client, [("SET", "a", 3), ("GET", "a")]) == [b"OK", b"3"]
 
 
-def test_a_connection_that_was_cut_meanwhile_is_made_again(redis_client: redis.Redis, redis_url: str) -> None:
+def test_a_cut_connection_is_made_again(redis_client: redis.Redis, redis_url: str) -> None:
     with connect(redis_url) as client:
         client.set("a", 1)
         redis_client.client_kill_filter(_type="normal", skipme=True)
         assert send_pipelined(client, [("GET", "a")]) == [b"1"]
 
 
-def test_where_redis_is_away_it_raises_as_a_client_does_and_works_again_later(tmp_path: Path) -> None:
+def test_if_redis_is_down_it_raises_like_a_client_and_works_again_later(tmp_path: Path) -> None:
     port = free_port()
     with RedisServer(tmp_path, port) as server, connect(server.url) as client:
         send_pipelined(client, [("SET", "a", 1)])
@@ -81,7 +81,7 @@ def test_where_redis_is_away_it_raises_as_a_client_does_and_works_again_later(tm
         assert send_pipelined(client, [("GET", "a")]) == [b"1"]
 
 
-def test_a_script_that_redis_forgot_is_loaded_and_only_what_did_not_run_is_sent_again(
+def test_a_lost_script_is_loaded_and_only_unrun_calls_are_sent_again(
     redis_client: redis.Redis,
 ) -> None:
     append = Script(redis_client, "return redis.call('APPEND', KEYS[1], ARGV[1])")
@@ -91,7 +91,7 @@ def test_a_script_that_redis_forgot_is_loaded_and_only_what_did_not_run_is_sent_
     assert redis_client.get("a") == b"xyz"
 
 
-def test_what_a_script_complains_of_is_raised(redis_client: redis.Redis) -> None:
+def test_an_error_of_a_script_is_raised(redis_client: redis.Redis) -> None:
     with pytest.raises(ResponseError, match="why") as raised:
         Script(redis_client, "return redis.error_reply('ERR this is why')")([])
     assert not isinstance(raised.value, NoScriptError)

@@ -1,4 +1,4 @@
-"""A power cut takes what the disk has not got: with `appendfsync everysec`, about the last second of writes."""
+"""A power cut loses data that are not on the disk: with `appendfsync everysec`, about the last second of writes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def newest_file(world: World) -> Path:
     return max((world.folder / "redis").rglob("*.incr.aof"), key=lambda path: path.stat().st_mtime)
 
 
-def test_a_second_of_writes_that_is_gone_comes_back_and_its_alerts_are_told_under_the_same_name(tmp_path: Path) -> None:
+def test_a_lost_second_of_writes_comes_back_and_its_alerts_keep_their_ids(tmp_path: Path) -> None:
     with world(tmp_path, PRODUCTS, 7, *PROCESSES) as everything:
         eventually(lambda: everything.system.has_started(PRODUCTS), timeout=60, interval=0.2)
         everything.has_started()
@@ -30,7 +30,7 @@ def test_a_second_of_writes_that_is_gone_comes_back_and_its_alerts_are_told_unde
         before = len(everything.hook.accepted)
 
         def an_alert_arrives() -> bool:
-            """`kept`: what was in the file at the look before the alert was first seen, some tenths of a second ago."""
+            """`kept`: the size of the file at the check before the alert arrived, some tenths of a second earlier."""
             nonlocal size, kept, seen_s, kept_s
             if len(everything.hook.accepted) > before:
                 return True
@@ -40,7 +40,7 @@ def test_a_second_of_writes_that_is_gone_comes_back_and_its_alerts_are_told_unde
 
         eventually(an_alert_arrives, timeout=60, interval=0.5)
         with everything.down(signal.SIGKILL, redis=True):
-            told = list(everything.hook.accepted)
+            accepted = list(everything.hook.accepted)
             file = newest_file(everything)
             assert 0 < kept < file.stat().st_size
             with file.open("r+b") as cut:
@@ -50,7 +50,7 @@ def test_a_second_of_writes_that_is_gone_comes_back_and_its_alerts_are_told_unde
         assert verdict.broken == []
         stored, _ = everything.system.context.alerts.newest(10_000, lambda _: True)
         known = {alert.id for alert in stored}
-        assert {name.rsplit("|", 1)[0] for name in told} <= known, "each that was told is found again"
+        assert {name.rsplit("|", 1)[0] for name in accepted} <= known, "each that was told is found again"
         assert {name.rsplit("|", 1)[0] for name in everything.hook.accepted} <= known, "and none under another name"
-        again = [name for name in told[before:] if everything.hook.accepted.count(name) > 1]
+        again = [name for name in accepted[before:] if everything.hook.accepted.count(name) > 1]
         print(f"told again after the cut, under the same name: {again}")

@@ -1,4 +1,4 @@
-"""The embedded Redis: found, started, stopped, and started again with its data."""
+"""The embedded Redis: found, started, stopped, and restarted with its data."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_server_that_ends_at_once_is_reported_with_its_log(tmp_path: Path) -> 
         RedisServer(tmp_path, free_port()).start()
 
 
-def test_another_server_on_the_port_is_not_taken_for_ours(tmp_path: Path, redis_server: RedisServer) -> None:
+def test_another_server_on_the_port_is_not_used(tmp_path: Path, redis_server: RedisServer) -> None:
     with pytest.raises(Unready, match=r"another server|ended while it was starting"):
         RedisServer(tmp_path, urlsplit(redis_server.url).port or 0).start()
 
@@ -66,8 +66,8 @@ def test_a_password_of_any_characters_is_known_to_us_and_to_celery(tmp_path: Pat
     password, port = "s3/c#r?e@t :%", free_port()
     socket, options = tmp_path / "r.sock", ["--requirepass", password]
     command = [*command_line(find_server(os.environ), port, tmp_path), "--unixsocket", str(socket), *options]
-    where = f"unix://:{password}@{socket}?db=1" if place == "socket" else f"redis://:{password}@127.0.0.1:{port}/1"
-    address = Settings.from_environment({"REDIS_URL": f" {where}\n"}).redis
+    url = f"unix://:{password}@{socket}?db=1" if place == "socket" else f"redis://:{password}@127.0.0.1:{port}/1"
+    address = Settings.from_environment({"REDIS_URL": f" {url}\n"}).redis
     process = Process(command, tmp_path / "log")
     try:
         wait_ready(address.url)
@@ -82,9 +82,9 @@ def test_a_password_of_any_characters_is_known_to_us_and_to_celery(tmp_path: Pat
         process.end()
 
 
-def _program(folder: Path, name: str, says: str) -> Path:
+def _program(folder: Path, name: str, version_line: str) -> Path:
     path = folder / name
-    path.write_text(f"#!/bin/sh\necho '{says}'\n")
+    path.write_text(f"#!/bin/sh\necho '{version_line}'\n")
     path.chmod(0o755)
     return path
 
@@ -107,7 +107,7 @@ def test_a_named_server_must_be_usable(tmp_path: Path) -> None:
         find_server({"REDIS_SERVER": str(old)})
 
 
-def test_eventually_says_what_was_seen_last() -> None:
+def test_eventually_reports_the_last_value() -> None:
     with pytest.raises(AssertionError, match="last seen: 0"):
         eventually(lambda: 0, timeout=0.05)
     with pytest.raises(AssertionError, match="last seen: ZeroDivisionError"):

@@ -1,7 +1,6 @@
-"""Redis over TLS, for our own connections and for Celery's: nobody is spoken to whose certificate does not hold.
+"""Redis over TLS, for our own connections and for Celery's: only servers with a valid certificate are used.
 
-The server that comes with the Python packages speaks no TLS; Debian's does (`redis-server`, or the same program in
-`redis-tools`).
+The server of the Python packages has no TLS; Debian's has (`redis-server`, or the same program in `redis-tools`).
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class TlsRedis:
         self.ca, pem, self.port = folder / "ca.pem", folder / "redis.pem", free_port()
         authority.cert_pem.write_to_path(str(self.ca))
         certificate.private_key_and_cert_chain_pem.write_to_path(str(pem))
-        program = folder / "redis-server"  # it is what it is called
+        program = folder / "redis-server"  # chosen by the name of the program
         program.symlink_to(str(PROGRAM))
         tls = {
             "tls-port": str(self.port),
@@ -76,18 +75,18 @@ def ping_as_celery(url: str) -> bool:
             return bool(connection.channel().client.ping())
 
 
-@pytest.mark.parametrize("ask", [ping, ping_as_celery])
-def test_only_a_certificate_that_holds_is_spoken_to(server: TlsRedis, ask: Callable[[str], bool]) -> None:
-    assert ask(server.url())
+@pytest.mark.parametrize("connects", [ping, ping_as_celery])
+def test_only_a_server_with_a_valid_certificate_is_used(server: TlsRedis, connects: Callable[[str], bool]) -> None:
+    assert connects(server.url())
     with pytest.raises((ConnectionError, OperationalError), match="certificate verify failed"):
-        ask(server.url(trusted=False))
+        connects(server.url(trusted=False))
     with pytest.raises((ConnectionError, OperationalError), match="mismatch"):
-        ask(server.url("127.0.0.1"))
+        connects(server.url("127.0.0.1"))
 
 
-@pytest.mark.parametrize("ask", [ping, ping_as_celery])
-def test_sentinels_with_a_password_of_their_own_are_asked_over_tls(
-    server: TlsRedis, processes: Callable[..., Process], tmp_path: Path, ask: Callable[[str], bool]
+@pytest.mark.parametrize("connects", [ping, ping_as_celery])
+def test_sentinels_with_their_own_password_are_queried_over_tls(
+    server: TlsRedis, processes: Callable[..., Process], tmp_path: Path, connects: Callable[[str], bool]
 ) -> None:
     port = free_port()
     (tmp_path / "sentinel.conf").write_text(
@@ -99,7 +98,7 @@ def test_sentinels_with_a_password_of_their_own_are_asked_over_tls(
     processes([str(tmp_path / "redis-server"), str(tmp_path / "sentinel.conf"), "--sentinel"])
     login, options = f":{PASSWORD}@", f"ssl_ca_certs={server.ca}"
     url = f"rediss+sentinel://{login}localhost:{port}/candles/0?{options}&sentinel_password=of-sentinels"
-    eventually(lambda: ask(url), timeout=20)
+    eventually(lambda: connects(url), timeout=20)
     with pytest.raises(RedisError, match=r"(?i)auth|no master"):
         connect(url.replace("of-sentinels", "wrong"), tries=0).ping()
 
@@ -108,8 +107,8 @@ def test_a_worker_takes_tasks_over_it(server: TlsRedis, processes: Callable[...,
     env = {"REDIS_URL": server.url()}
     command = [sys.executable, "-m", "workers", "worker", "-Q", "alerts", "-P", "threads", "-c", "1"]
     worker = processes(command, env=env, cwd=ROOT)
-    asking = [sys.executable, "-c", "from app.context import Context; Context.from_environment().tasks.deliver()"]
-    assert processes(asking, env=env).wait() == 0
+    command = [sys.executable, "-c", "from app.context import Context; Context.from_environment().tasks.deliver()"]
+    assert processes(command, env=env).wait() == 0
     with closing(connect(server.url())) as client:
         eventually(lambda: "ready" in worker.output(), timeout=30)
         eventually(lambda: not client.exists("cw:2:celery:alerts", "cw:2:celery:unacked"), timeout=30)
@@ -118,7 +117,7 @@ def test_a_worker_takes_tasks_over_it(server: TlsRedis, processes: Callable[...,
 
 
 @pytest.mark.parametrize(
-    ("what", "said"),
+    ("what", "problem"),
     [
         ("nothing", r"cannot be read \(No such file or directory\)"),
         ("folder", "is a folder, not a file"),
@@ -126,7 +125,7 @@ def test_a_worker_takes_tasks_over_it(server: TlsRedis, processes: Callable[...,
         ("key", r"holds no certificate \(PEM\)"),
     ],
 )
-def test_a_file_of_certificates_that_is_none_is_named_at_once(tmp_path: Path, what: str, said: str) -> None:
+def test_an_invalid_certificate_file_is_named_at_once(tmp_path: Path, what: str, problem: str) -> None:
     path = tmp_path / "ca.pem"
     if what == "folder":
         path.mkdir()
@@ -135,7 +134,7 @@ def test_a_file_of_certificates_that_is_none_is_named_at_once(tmp_path: Path, wh
     if what == "key":
         trustme.CA().private_key_pem.write_to_path(str(path))
     env = {"REDIS_URL": f"rediss://:{PASSWORD}@localhost:1/0"}
-    with pytest.raises(InvalidInput, match=rf"REDIS_CA_FILE: {said}.*\(it is '{path}'\)"):
+    with pytest.raises(InvalidInput, match=rf"REDIS_CA_FILE: {problem}.*\(it is '{path}'\)"):
         Settings.from_environment({**env, "REDIS_CA_FILE": str(path)})
     for option in ("ssl_ca_certs", "ssl_certfile"):
         with pytest.raises(InvalidInput, match=f"REDIS_URL: names an {option} that ") as seen:
@@ -152,9 +151,9 @@ def test_a_key_without_its_certificate_is_named_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("module", ["app.launch", "app", "workers"])
 def test_no_process_starts_with_such_a_file(processes: Callable[..., Process], module: str) -> None:
-    words = {"app.launch": ["run"], "app": ["ingest"], "workers": ["beat"]}[module]
+    arguments = {"app.launch": ["run"], "app": ["ingest"], "workers": ["beat"]}[module]
     env = {"REDIS_URL": "rediss://localhost:1/0", "REDIS_CA_FILE": "/no/ca.pem"}
-    process = processes([sys.executable, "-m", module, *words], env=env, cwd=ROOT)
+    process = processes([sys.executable, "-m", module, *arguments], env=env, cwd=ROOT)
     assert process.wait() != 0
     assert "REDIS_CA_FILE: cannot be read (No such file or directory)" in process.output()
     assert "Traceback" not in process.output()

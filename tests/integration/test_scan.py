@@ -1,4 +1,4 @@
-"""What a scan finds in a real Redis: everything that is missing or out of date, and nothing else."""
+"""Results of a scan in a real Redis: everything missing or out of date, and nothing else."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ def test_one_provisional_candle_in_a_complete_series_is_requested(context: Conte
     assert (found.buckets, found.request) == (1, (GAP, Priority.GAP, None))
 
 
-def test_what_only_the_stream_said_is_confirmed_though_no_reconciliation_reaches_it(context: Context) -> None:
-    """It closed just before a long downtime, so nothing has compared it with REST."""
+def test_a_candle_of_the_stream_is_confirmed_without_a_reconciliation(context: Context) -> None:
+    """It closed just before a long downtime, so no reconciliation has compared it with REST."""
     rows = FULL.copy()
     reached = NEWEST - 348 * STEP
     rows["flags"][np.isin(rows["start_s"], [reached - STEP, reached, NEWEST])] = CandleState.CLOSED
@@ -109,7 +109,7 @@ def test_what_only_the_stream_said_is_confirmed_though_no_reconciliation_reaches
     assert requests(scan(context)) == []
 
 
-def test_a_ring_grows_to_the_capacity_of_the_settings_and_what_it_lacks_then_is_history(
+def test_a_ring_grows_to_the_capacity_of_the_settings_and_requests_history(
     redis_client: redis.Redis, context: Context
 ) -> None:
     write(context, FULL, origin=Origin.given(EDGE))
@@ -121,18 +121,18 @@ def test_a_ring_grows_to_the_capacity_of_the_settings_and_what_it_lacks_then_is_
     assert held.over["start_s"].tolist() == FULL["start_s"].tolist(), "nothing was lost"
 
 
-def test_what_the_stream_may_still_bring_is_not_requested(context: Context) -> None:
+def test_buckets_that_the_stream_may_still_bring_are_not_requested(context: Context) -> None:
     write(context, without(FULL, NEWEST), origin=Origin.given(EDGE))
     early_ms = (NEWEST + STEP) * 1000 + 1_999
     assert requests(scan(context, early_ms)) == []
     assert len(requests(scan(context, early_ms + 1))) == 1
 
 
-def test_what_was_requested_in_vain_is_requested_when_it_is_due(context: Context) -> None:
+def test_an_uncovered_bucket_is_requested_when_it_is_due(context: Context) -> None:
     write(context, without(FULL, NEWEST - 3 * STEP))
-    asked_s = NOW_MS / 1000 - 10
-    context.queue.note_uncovered(GAP, (Uncovered(NEWEST - 3 * STEP, NEWEST - 3 * STEP, asked_s, 1),))
-    assert requests(scan(context)) == [(GAP, Priority.GAP, int(asked_s * 1000) + 300_000)]
+    requested_s = NOW_MS / 1000 - 10
+    context.queue.note_uncovered(GAP, (Uncovered(NEWEST - 3 * STEP, NEWEST - 3 * STEP, requested_s, 1),))
+    assert requests(scan(context)) == [(GAP, Priority.GAP, int(requested_s * 1000) + 300_000)]
 
 
 @pytest.mark.parametrize("later_ms", [3_599_999, -3_599_999])

@@ -1,6 +1,6 @@
-"""A whole installation whose Redis has a password and a user of few rights, with every secret that there is.
+"""A whole installation whose Redis has a password and a user with few rights, and all possible secrets.
 
-It works, nothing is refused to that user, and no process tells a secret, whatever happens to Redis.
+It works, Redis refuses nothing to that user, and no process prints a secret, whatever happens to Redis.
 """
 
 from __future__ import annotations
@@ -86,21 +86,21 @@ def secured(processes: Callable[..., Process], tmp_path: Path) -> Iterator[Secur
 
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[System, str], str]:
-    """Runs a line of the command line, and returns what it says."""
+    """Runs a line of the command line, and returns its output."""
 
     def run(system: System, line: str) -> str:
         with monkeypatch.context() as patched:
             for name, value in system.env.items():
                 patched.setenv(name, value)
             main(line.split())
-        told = capsys.readouterr()
-        return told.out + told.err
+        outputs = capsys.readouterr()
+        return outputs.out + outputs.err
 
     return run
 
 
 def apart(system: System, line: str) -> str:
-    """The same in a process of its own, for lines that leave traces in theirs: of logging, of Celery."""
+    """The same in a process of its own, for lines that change their process: logging, Celery."""
     command = [sys.executable, "-m", "app", *line.split()]
     env = {**os.environ, **system.env}
     done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
@@ -111,7 +111,7 @@ def is_refused(system: System, name: str) -> bool:
     return WRONG in system.processes[name].output()
 
 
-def test_it_works_and_tells_no_secret(
+def test_it_works_and_prints_no_secret(
     secured: SecuredRedis,
     start_exchange: Callable[..., Exchange],
     processes: Callable[..., Process],
@@ -119,7 +119,7 @@ def test_it_works_and_tells_no_secret(
     tmp_path: Path,
 ) -> None:
     exchange = start_exchange("--seed", "7", "--start", "2021-03-04T00:00:00Z", "--speed", "200")
-    web, flower, told = free_port(), free_port(), []
+    web, flower, outputs = free_port(), free_port(), []
     with service() as hook:
         (tmp_path / "alerts.toml").write_text(ALERTS.format(url=hook.url, closed=free_port()))
         env = {
@@ -153,27 +153,27 @@ def test_it_works_and_tells_no_secret(
                 lambda: plain.get(f"http://127.0.0.1:{flower}/workers", auth=("me", FLOWER)).status_code == 200,
                 timeout=60,
             )
-            told += [cli(system, line) for line in LINES] + [apart(system, line) for line in APART]
+            outputs += [cli(system, line) for line in LINES] + [apart(system, line) for line in APART]
             eventually(lambda: hook.got, timeout=60)
             assert secured.admin.acl_log() == [], "something was refused to the user of the documentation"
             # Redis goes, and comes back with another password.
             secured.stop()
             assert plain.get(f"http://127.0.0.1:{web}/v1/products", headers=bearer).status_code == 503
-            told.append(cli(system, "status"))
+            outputs.append(cli(system, "status"))
             secured.start(password="another")
             eventually(lambda: is_refused(system, "watchdog"), timeout=60)
-            # Celery's worker may end or hang when it loses Redis, until its pulse finds it out, which needs Redis.
+            # Celery's worker may end or hang when it loses Redis, until its heartbeat detects it, which needs Redis.
             workers = ("indicators", "backfill", "alerts")
             for name in workers:
-                told.append(system.processes[name].output())
+                outputs.append(system.processes[name].output())
                 system.processes[name].end()
                 system.start(name)
             eventually(lambda: all(is_refused(system, name) for name in workers), timeout=60)
             assert plain.get(f"http://127.0.0.1:{web}/v1/products", headers=bearer).status_code == 503
-            told.append(cli(system, "status"))
-            assert WRONG in told[-1]
+            outputs.append(cli(system, "status"))
+            assert WRONG in outputs[-1]
         finally:
             system.context.redis.close()
-    everything = {name: process.output() for name, process in system.processes.items()} | {"cli": "\n".join(told)}
+    everything = {name: process.output() for name, process in system.processes.items()} | {"cli": "\n".join(outputs)}
     assert {name for name, text in everything.items() for secret in SECRETS if secret in text} == set()
     assert all(everything.values()), "each process said something"

@@ -1,4 +1,4 @@
-"""From PRODUCTS and the exchange's listing to what a process follows and feeds, on a real Redis and over real HTTP."""
+"""From PRODUCTS and the exchange's listing to followed and fed products, on a real Redis and over real HTTP."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def venue() -> Iterator[Venue]:
 
 
 class Process:
-    """An ingest process, as far as it selects and follows."""
+    """The selecting and following part of an ingest process."""
 
     def __init__(self, client: redis.Redis, venue: Venue, name: str, products: str, share: str) -> None:
         settings = Settings.from_environment(
@@ -65,7 +65,7 @@ class Process:
         return selection
 
     def check(self) -> set[str]:
-        """What it feeds now."""
+        """The products that it feeds now."""
         change = self.following.check()
         assert not self.fed & {p.product for p in change.new}
         assert set(change.gone) <= self.fed
@@ -94,7 +94,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [r.getMessage() for r in caplog.records if r.levelname in ("WARNING", "ERROR")]
 
 
-def test_listed_ids_that_are_not_products_are_named_and_counted_and_cost_nobody_else(
+def test_invalid_listed_ids_are_named_and_counted_and_left_out(
     venue: Venue, start: Start, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     rows = [row("BTC-USD"), row("btc-USD"), 7, row("FOO-BAR-USD"), row("X" * 70 + "-USD"), row("BTC-PERP-INTX-USD")]
@@ -102,16 +102,16 @@ def test_listed_ids_that_are_not_products_are_named_and_counted_and_cost_nobody_
     process = start("a", "all:USD,NOPE-USD")
     assert set(names(process.selection)) == {"BTC-USD", "FOO-BAR-USD", "BTC-PERP-INTX-USD", "NOPE-USD"}
     process.selector.again(process.selection)
-    (told,) = [w for w in warnings(caplog) if w.startswith("product listing")]
-    assert "3 left out" in told
-    assert "btc-USD (its id contains 'b', 'c', 't'" in told
-    assert "its id has 74 characters" in told
-    assert "row 3 (" in told
+    (warning,) = [w for w in warnings(caplog) if w.startswith("product listing")]
+    assert "3 left out" in warning
+    assert "btc-USD (its id contains 'b', 'c', 't'" in warning
+    assert "its id has 74 characters" in warning
+    assert "row 3 (" in warning
     assert redis_client.hget(keys.COUNTERS, "rejected:product listing") == b"3"
 
 
 @pytest.mark.parametrize("selection", ["all:JPY", "top:25:JPY", "BTCC-USD"])
-def test_a_selection_that_matches_nothing_says_so_once_and_is_completed_later(
+def test_a_selection_without_match_is_reported_once_and_completed_later(
     venue: Venue, start: Start, caplog: pytest.LogCaptureFixture, selection: str
 ) -> None:
     listed(venue, [row("BTC-USD"), row("ETH-EUR")])
@@ -120,16 +120,16 @@ def test_a_selection_that_matches_nothing_says_so_once_and_is_completed_later(
         assert process.check() == set()
         process.following._selection = process.selector.again(process.following._selection)
     assert process.lost == 0
-    (told,) = warnings(caplog)
-    assert told.startswith(f"PRODUCTS: {selection} matches nothing: ")
-    assert ("BTC-USD" if "-" in selection else "there are USD (1), EUR (1)") in told
+    (warning,) = warnings(caplog)
+    assert warning.startswith(f"PRODUCTS: {selection} matches nothing: ")
+    assert ("BTC-USD" if "-" in selection else "there are USD (1), EUR (1)") in warning
     listed(venue, [row("BTC-USD"), row("ETH-EUR"), row("BTC-JPY"), row("BTCC-USD")])
     process.following._selection = process.selector.again(process.following._selection)
     assert process.following._selection.is_final
     assert process.check() == {"BTCC-USD" if "-" in selection else "BTC-JPY"}
 
 
-def test_what_is_still_open_does_not_disturb_what_was_chosen(venue: Venue, start: Start) -> None:
+def test_an_unmatched_part_does_not_affect_the_others(venue: Venue, start: Start) -> None:
     listed(venue, [row("A-USD", 9), row("B-USD", 8), row("C-USD", 7)])
     process = start("a", "top:2:USD,all:JPY")
     assert process.check() == {"A-USD", "B-USD"}
@@ -138,7 +138,7 @@ def test_what_is_still_open_does_not_disturb_what_was_chosen(venue: Venue, start
     assert process.check() == {"A-USD", "B-USD", "X-JPY"}
 
 
-def test_a_product_that_is_taken_off_the_listing_is_set_apart_and_comes_back_with_it(
+def test_an_unlisted_product_is_set_apart_until_it_is_listed_again(
     venue: Venue, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     listed(venue, [row("A-USD", 9), row("B-USD", 8)])
@@ -174,7 +174,7 @@ def test_a_product_that_is_taken_off_the_listing_is_set_apart_and_comes_back_wit
     ]
 
 
-def test_without_the_listing_it_goes_on_with_what_was_followed_until_there_is_one(venue: Venue, start: Start) -> None:
+def test_without_the_listing_it_keeps_the_followed_products(venue: Venue, start: Start) -> None:
     listed(venue, [row("BTC-USD"), row("ETH-USD")])
     start("a").check()
     venue.answer = body({}, 503)
@@ -186,7 +186,7 @@ def test_without_the_listing_it_goes_on_with_what_was_followed_until_there_is_on
     assert names(process.selector.again(process.selection)) == ["BTC-USD", "NEW-USD"]
 
 
-def test_of_all_that_is_followed_each_product_is_fed_by_one_share(venue: Venue, start: Start) -> None:
+def test_each_followed_product_is_fed_by_one_share(venue: Venue, start: Start) -> None:
     rows = [row(f"P{i:03}-USD", 1_000 - i) for i in range(100)] + [row(f"E{i:02}-EUR") for i in range(40)]
     listed(venue, rows)
     first = start("first", "top:25:USD", "1/2")
@@ -204,16 +204,14 @@ def test_of_all_that_is_followed_each_product_is_fed_by_one_share(venue: Venue, 
 
 
 def test_two_processes_with_other_products_follow_both_lists(venue: Venue, start: Start) -> None:
-    """Without shares each feeds all: one may die, and nothing is missing."""
+    """Without shares each feeds all: if one stops, nothing is missing."""
     listed(venue, [row("BTC-USD"), row("ETH-USD"), row("SOL-EUR")])
     a, b = start("a", "BTC-USD,ETH-USD"), start("b", "ETH-USD,all:EUR")
     a.check()
     assert b.check() == a.check() == {"BTC-USD", "ETH-USD", "SOL-EUR"}
 
 
-def test_what_the_exchange_refuses_is_not_fed_by_others_and_not_dropped_by_who_feeds_it(
-    venue: Venue, start: Start
-) -> None:
+def test_a_refused_product_is_fed_only_by_its_process(venue: Venue, start: Start) -> None:
     listed(venue, [row("BTC-USD"), row("ETH-USD"), row("OLD-USD", trading_disabled=True)])
     a = start("a", "BTC-USD,ETH-USD,OLD-USD")
     assert a.check() == {"BTC-USD", "ETH-USD"}
@@ -221,7 +219,7 @@ def test_what_the_exchange_refuses_is_not_fed_by_others_and_not_dropped_by_who_f
     assert a.check() == {"BTC-USD", "ETH-USD"}
 
 
-def test_what_is_no_longer_followed_is_fed_no_longer(venue: Venue, start: Start) -> None:
+def test_an_unfollowed_product_is_not_fed(venue: Venue, start: Start) -> None:
     listed(venue, [row("BTC-USD"), row("ETH-USD")])
     process = start("a")
     assert process.check() == {"BTC-USD", "ETH-USD"}
@@ -229,7 +227,7 @@ def test_what_is_no_longer_followed_is_fed_no_longer(venue: Venue, start: Start)
     assert process.check() == {"BTC-USD"}
 
 
-def test_only_who_feeds_a_product_takes_a_refusal_back(venue: Venue, start: Start) -> None:
+def test_only_the_feeding_process_withdraws_a_refusal(venue: Venue, start: Start) -> None:
     listed(venue, [row(f"P{n}-USD") for n in range(9)])
     first, second = start("a", share="1/2"), start("b", share="2/2")
     first.check()
@@ -245,10 +243,8 @@ def test_only_who_feeds_a_product_takes_a_refusal_back(venue: Venue, start: Star
     assert refused() == []
 
 
-def test_a_part_that_is_published_again_supersedes_nobody(
-    venue: Venue, start: Start, redis_client: redis.Redis
-) -> None:
-    """Else a process that was taken for dead would end the parts of those that are down for a while."""
+def test_a_republished_part_supersedes_no_other(venue: Venue, start: Start, redis_client: redis.Redis) -> None:
+    """Otherwise a process that was considered dead would end the parts of processes that are down for a while."""
     lease_s = 0.2
     listed(venue, [row("BTC-USD"), row("ETH-USD")])
     process = start("a", "BTC-USD")
@@ -270,7 +266,7 @@ def redis_s(client: redis.Redis) -> float:
     return float(seconds) + micros / 1e6
 
 
-def test_after_a_loss_of_data_its_part_is_there_again_and_known_refusals_with_it(
+def test_after_a_loss_of_data_its_part_and_refusals_are_restored(
     venue: Venue, start: Start, redis_client: redis.Redis
 ) -> None:
     listed(venue, [row("BTC-USD"), row("ETH-USD")])

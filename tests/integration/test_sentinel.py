@@ -1,4 +1,4 @@
-"""Redis fails over, found by real Sentinels: everything goes on, and afterwards everything is the truth."""
+"""Redis fails over under real Sentinels: everything continues, and afterwards everything is the truth."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ sentinel failover-timeout {service} 6000
 
 @contextmanager
 def sentinels(folder: Path, master: RedisServer) -> Iterator[str]:
-    """A replica of `master` and three Sentinels that watch both; the URL for who asks them."""
+    """A replica of `master` and three Sentinels that watch both; yields the URL for clients."""
     with ExitStack() as stack:
         (folder / "replica").mkdir()
         replica = stack.enter_context(RedisServer(folder / "replica", free_port()))
@@ -49,12 +49,12 @@ def sentinels(folder: Path, master: RedisServer) -> Iterator[str]:
             stack.callback(process.end)
         for port in ports:
             with Redis(port=port) as client:
-                eventually(lambda client=client: _knows_all(client))
+                eventually(lambda client=client: _knows_others(client))
         hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
         yield f"redis+sentinel://{hosts}/{SERVICE}/0"
 
 
-def _knows_all(client: Redis) -> bool:
+def _knows_others(client: Redis) -> bool:
     master = client.sentinel_master(SERVICE)
     return bool(master["num-other-sentinels"] == 2 and master["num-slaves"] == 1)
 

@@ -1,4 +1,4 @@
-"""Some seeds of the simulation; `make simulate` runs as many as you like."""
+"""Some seeds of the simulation; `make simulate` runs any number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=4.0)]
 
 SEEDS = "1-50"
 SILENT = ("729", "1402", "1984")
-"""Full seeds in which a server gives another product's rows for one that has not traded for longer than a page."""
+"""Full seeds in which a server returns rows of another product for one that has not traded for longer than a page."""
 
 
 def test_after_any_faults_everything_is_the_truth(processes: Callable[..., Process]) -> None:
@@ -21,7 +21,7 @@ def test_after_any_faults_everything_is_the_truth(processes: Callable[..., Proce
     assert simulation.wait(timeout=250) == 0, simulation.output()
 
 
-def test_what_a_server_says_of_another_product_is_not_certain_if_no_later_answer_can_contradict_it(
+def test_rows_of_another_product_are_not_certain_without_a_second_response(
     processes: Callable[..., Process],
 ) -> None:
     simulation = processes([sys.executable, "-m", "tests.simulation", *SILENT, "--no-shrink"])

@@ -1,4 +1,4 @@
-"""The live stream over real sockets, from a real Redis: nothing lost, nothing twice, and nobody slowed by another."""
+"""The live stream over real sockets, from a real Redis: no event lost or repeated, and no client slows another."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Follower:
-    """A client on a thread of its own, which keeps what it got."""
+    """A client on a thread of its own, which keeps its events."""
 
     def __init__(
         self, url: str, *, after: str | None = None, token: str | None = None, **wanted: Sequence[str]
@@ -100,14 +100,14 @@ class Follower:
 
 @pytest.fixture
 def follow(web: str, context: Context) -> Iterator[Callable[..., Follower]]:
-    """Starts followers; after the test they end at the server's next word to them."""
+    """Starts followers; after the test they end at the server's next message."""
     with following(web, context) as start:
         yield start
 
 
 @contextmanager
 def following(url: str, context: Context, **always: str) -> Iterator[Callable[..., Follower]]:
-    """Starts followers of `url`; in the end they have ended too."""
+    """Starts followers of `url`; at the end of the block they end."""
     followers: list[Follower] = []
 
     def start(**options: object) -> Follower:
@@ -120,13 +120,13 @@ def following(url: str, context: Context, **always: str) -> Iterator[Callable[..
         for follower in followers:
             follower.stop()
         for product, kind in itertools.product(("BTC-USD", "SOL-USD"), ("close", "correction", "indicator", "alert")):
-            add(context, [0], product, kind=kind)  # the last word of the server, at which they end
+            add(context, [0], product, kind=kind)  # the last message of the server, at which they end
         for follower in followers:
             follower.join()
 
 
 def add(context: Context, numbers: Sequence[int], product: str = "BTC-USD", kind: str = "close", pad: int = 0) -> None:
-    """Append one event a number, as the scripts do, with nothing in it but that."""
+    """Append one event per number, as the scripts do, with nothing else in it."""
     with context.redis.pipeline(transaction=False) as pipe:
         for n in numbers:
             data = orjson.dumps({"product": product, "timeframe": "5m", "n": n, "pad": "x" * pad})
@@ -149,7 +149,7 @@ def forming(price: float) -> UnifiedCandle:
     )
 
 
-# What comes
+# Delivery
 
 
 def test_a_close_a_correction_and_an_indicator_come_as_they_were_written(
@@ -176,7 +176,7 @@ def id_of(event: Event) -> tuple[int, ...]:
     return tuple(map(int, event.id.split("-")))
 
 
-def test_only_what_is_wanted_comes(follow: Callable[..., Follower], context: Context) -> None:
+def test_only_wanted_events_come(follow: Callable[..., Follower], context: Context) -> None:
     closes = follow(products=["SOL-USD"], timeframes=["5m"], kinds=["close"])
     everything = follow()
     for kind, product in itertools.product(("close", "indicator", "alert", "strange"), ("BTC-USD", "SOL-USD")):
@@ -189,14 +189,12 @@ def test_only_what_is_wanted_comes(follow: Callable[..., Follower], context: Con
     assert [e.kind for e in everything.has(7)] == ["close"] * 2 + ["indicator"] * 2 + ["alert"] * 2 + ["close"]
 
 
-def test_forming_candles_come_only_to_who_wants_them_and_have_no_id(
-    follow: Callable[..., Follower], context: Context
-) -> None:
+def test_forming_candles_come_only_on_request_and_have_no_id(follow: Callable[..., Follower], context: Context) -> None:
     watcher, other = follow(kinds=["forming", "close"]), follow()
     feed = FormingFeed(context.redis, "coinbase")
 
     def seen() -> list[Event]:
-        feed.publish([forming(7.0)])  # until the listener is there, nobody hears it
+        feed.publish([forming(7.0)])  # lost until the listener is connected
         return [e for e in watcher.events if e.kind == "forming"]
 
     first = eventually(seen)[0]
@@ -206,7 +204,7 @@ def test_forming_candles_come_only_to_who_wants_them_and_have_no_id(
     assert {e.kind for e in other.events} == {"close"}
 
 
-def test_everything_of_a_whole_system_comes(
+def test_all_events_of_a_whole_system_come(
     start_exchange: Callable[..., Exchange], start_system: Callable[..., System]
 ) -> None:
     system = start_system(start_exchange("--products", "3"), PRODUCTS="all:USD", TIMEFRAMES="5m,15m")
@@ -234,7 +232,7 @@ def test_everything_of_a_whole_system_comes(
         client.close()
 
 
-# Going on
+# Continuing
 
 
 @pytest.mark.parametrize("how", ["header", "query"])
@@ -265,7 +263,7 @@ def test_the_id_of_a_heartbeat_counts(impatient: None, context: Context) -> None
     with serving(context) as (url, _), following(url, context) as follow:
         follower = follow(products=["SOL-USD"])
         before = follower.client.position
-        add(context, range(300), "BTC-USD")  # none of them is wanted
+        add(context, range(300), "BTC-USD")  # the client wants none of them
         newest = context.redis.xrevrange(keys.EVENTS, count=1)[0][0].decode()
         eventually(lambda: follower.client.position == newest)
         assert before != newest
@@ -276,7 +274,7 @@ def test_the_id_of_a_heartbeat_counts(impatient: None, context: Context) -> None
         assert [e.kind for e in again.has(1)] == ["close"]
 
 
-def test_who_was_away_too_long_is_told_so_and_goes_on_with_what_is_kept(
+def test_a_client_away_too_long_receives_a_gap_and_then_kept_events(
     follow: Callable[..., Follower], context: Context
 ) -> None:
     first = follow()
@@ -289,7 +287,7 @@ def test_who_was_away_too_long_is_told_so_and_goes_on_with_what_is_kept(
     assert [e.data["n"] for e in rest] == list(range(50, 100))
 
 
-def test_an_id_of_another_installation_is_a_gap_and_the_stream_goes_on_from_now(
+def test_an_id_of_another_installation_is_a_gap_before_new_events(
     follow: Callable[..., Follower], context: Context
 ) -> None:
     add(context, range(5))
@@ -299,7 +297,7 @@ def test_an_id_of_another_installation_is_a_gap_and_the_stream_goes_on_from_now(
     assert back.has(2)[1].data["n"] == 5
 
 
-def test_from_the_first_id_everything_that_is_kept_comes(follow: Callable[..., Follower], context: Context) -> None:
+def test_all_kept_events_come_from_the_first_id(follow: Callable[..., Follower], context: Context) -> None:
     add(context, range(20))
     everything = follow(after="0-0")
     everything.has(20)
@@ -326,7 +324,7 @@ def test_events_that_went_by_unread_are_a_gap_for_a_client_that_is_connected(
     assert follower.numbers() == [0, *range(100, 200)]
 
 
-# When things break
+# Failures
 
 
 def test_clients_outlive_an_outage_of_redis(tmp_path: Path) -> None:
@@ -343,7 +341,7 @@ def test_clients_outlive_an_outage_of_redis(tmp_path: Path) -> None:
             os.kill(store.pid, signal.SIGCONT)
             add(context, range(10, 20))
             follower.has(20)
-            context.redis.delete(keys.EVENTS)  # and even the loss of everything
+            context.redis.delete(keys.EVENTS)  # and even the loss of all data
             context.redis.xadd(keys.EVENTS, {"kind": "x"}, id="5-0")
             eventually(lambda: follower.events[-1].kind == "gap")
             add(context, range(20, 30))
@@ -352,21 +350,21 @@ def test_clients_outlive_an_outage_of_redis(tmp_path: Path) -> None:
         context.redis.close()
 
 
-def test_frozen_clients_delay_nobody_take_no_memory_and_go_on_when_they_thaw(
+def test_frozen_clients_delay_no_other_take_no_memory_and_continue_later(
     context: Context, web_process: tuple[str, Process]
 ) -> None:
     url, process = web_process
     with ExitStack() as stack:
-        frozen = [stack.enter_context(_deaf_client(url)) for _ in range(20)]
+        frozen = [stack.enter_context(_stalled_client(url)) for _ in range(20)]
         follow = stack.enter_context(following(url, context))
         others = [follow() for _ in range(5)]
         before = _memory(process)
-        for first in range(0, 12_000, 1_000):  # 12 MB for each, far more than all buffers on the way take
+        for first in range(0, 12_000, 1_000):  # 12 MB each, far more than all buffers on the way hold
             add(context, range(first, first + 1_000), pad=1_000)
         for other in others:
             other.has(12_000, timeout=40)
             assert other.numbers() == list(range(12_000))
-        assert _memory(process) - before < 80e6  # 240 MB wait for those that are frozen
+        assert _memory(process) - before < 80e6  # 240 MB wait for the frozen clients
         received = bytearray()
         while not (b'"n":11999,' in received[-3000:] and received.endswith(b"\n\n\r\n")):
             received += frozen[7].recv(1_000_000)
@@ -387,8 +385,8 @@ def web_process(context: Context, processes: Callable[..., Process]) -> tuple[st
 
 
 @contextmanager
-def _deaf_client(url: str) -> Iterator[socket.socket]:
-    """A client of the stream that has read the first bytes of the answer, and then reads no more."""
+def _stalled_client(url: str) -> Iterator[socket.socket]:
+    """A client of the stream that has read the first bytes of the response, and then stops reading."""
     with socket.socket() as made:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         made.settimeout(10)
@@ -399,7 +397,7 @@ def _deaf_client(url: str) -> Iterator[socket.socket]:
 
 
 def _memory(process: Process) -> int:
-    """Resident bytes of the process, which may be a child of the one that was started."""
+    """Resident bytes of the process, which may be a child of the started one."""
     root = psutil.Process(process.pid)
     return sum(p.memory_info().rss for p in (root, *root.children(recursive=True)))
 
@@ -418,13 +416,13 @@ def _unchunked(raw: bytes) -> Iterator[bytes]:
 
 def test_a_client_that_stays_frozen_is_cut_off(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "DEAF_MS", 500)
-    with serving(context) as (url, web), _deaf_client(url):
+    with serving(context) as (url, web), _stalled_client(url):
         eventually(lambda: web.hub.clients == 1)
         add(context, range(10_000), pad=1_000)
         eventually(lambda: web.hub.clients == 0, timeout=30)
 
 
-def test_a_web_process_that_stops_ends_its_streams_and_they_go_on_at_the_next(
+def test_streams_of_a_stopped_web_process_continue_at_the_next(
     context: Context, web_process: tuple[str, Process], processes: Callable[..., Process]
 ) -> None:
     url, process = web_process
@@ -440,7 +438,7 @@ def test_a_web_process_that_stops_ends_its_streams_and_they_go_on_at_the_next(
         assert follower.numbers() == list(range(9))
 
 
-# What is refused
+# Refused requests
 
 
 @pytest.mark.parametrize(
@@ -453,7 +451,7 @@ def test_a_web_process_that_stops_ends_its_streams_and_they_go_on_at_the_next(
         ({"after": "yesterday"}, 400, "invalid event id"),
     ],
 )
-def test_a_wrong_question_is_refused_for_good(
+def test_a_wrong_request_is_refused_permanently(
     web: str, wanted: dict[str, Sequence[str]], status: int, reason: str
 ) -> None:
     with pytest.raises(ApiError, match=reason) as refused:
@@ -461,7 +459,7 @@ def test_a_wrong_question_is_refused_for_good(
     assert refused.value.status == status
 
 
-def test_too_many_clients_are_told_to_come_again(
+def test_too_many_clients_receive_a_retry_after(
     follow: Callable[..., Follower], web: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub_module, "CLIENTS", 1)

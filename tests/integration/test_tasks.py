@@ -1,4 +1,4 @@
-"""Tasks for workers that are away: a few wait, the others are counted, and what they were for is found again."""
+"""Tasks without workers: a few wait, the others are counted, and their work is found again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHANGED = ChangedRange("BTC-USD", BASE, B0, B0)
 WAITING = "cw:2:celery:indicators"
 
 
-def test_a_queue_that_nobody_empties_is_bounded_and_what_is_dropped_is_counted(
+def test_a_queue_without_workers_is_bounded_and_dropped_tasks_are_counted(
     tasks: Tasks, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tasks_module, "MAX_WAITING", 3)
@@ -35,9 +35,7 @@ def test_a_queue_that_nobody_empties_is_bounded_and_what_is_dropped_is_counted(
     assert redis_client.hget(keys.COUNTERS, "tasks_dropped:indicators") == b"2"
 
 
-def test_of_tasks_that_look_at_everything_a_few_wait_and_none_is_thrown_away_by_a_clock(
-    tasks: Tasks, redis_client: redis.Redis
-) -> None:
+def test_a_few_periodic_tasks_wait_and_none_expires(tasks: Tasks, redis_client: redis.Redis) -> None:
     for _ in range(MAX_WAITING_PERIODIC + 5):
         tasks.drain()
         tasks.deliver()
@@ -52,12 +50,12 @@ def test_of_tasks_that_look_at_everything_a_few_wait_and_none_is_thrown_away_by_
     assert not redis_client.exists(keys.COUNTERS), "nothing is lost"
 
 
-def test_series_are_sent_so_many_a_task(tasks: Tasks, redis_client: redis.Redis) -> None:
+def test_series_are_sent_in_batches(tasks: Tasks, redis_client: redis.Redis) -> None:
     tasks.update([CHANGED] * (2 * SERIES_PER_TASK + 1))
     assert redis_client.llen(WAITING) == 3
 
 
-def test_to_send_opens_no_connection_besides_those_of_the_process(tasks: Tasks, redis_client: redis.Redis) -> None:
+def test_sending_opens_no_further_connection(tasks: Tasks, redis_client: redis.Redis) -> None:
     def opened() -> int:
         return int(redis_client.info("stats")["total_connections_received"])
 

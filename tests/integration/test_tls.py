@@ -1,4 +1,4 @@
-"""Nobody is told anything whose certificate does not hold; who is trusted in the ordinary way is served."""
+"""Nothing is sent to a server without a valid certificate; ordinarily trusted servers are used."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def not_found(_: bytes) -> bytes:
     return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
 
-def mail_reply(said: bytes) -> bytes:
-    if said[:4].upper() == b"EHLO":
+def mail_reply(command: bytes) -> bytes:
+    if command[:4].upper() == b"EHLO":
         return b"250-mail\r\n250 AUTH PLAIN\r\n"
     return {b"AUTH": b"235 ok\r\n", b"DATA": b"354 go\r\n", b"QUIT": b"221 bye\r\n"}.get(
-        said[:4].upper(), b"250 ok\r\n"
+        command[:4].upper(), b"250 ok\r\n"
     )
 
 
@@ -92,10 +92,10 @@ def only_the_usual_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def trust(monkeypatch: pytest.MonkeyPatch) -> Callable[[TlsServer], None]:
-    """Has this process trust a server's authority in the ordinary way, by two variables."""
+    """Makes this process trust a server's authority in the ordinary way, by two variables."""
 
     def trusted(server: TlsServer) -> None:
-        assert server.heard == b""
+        assert server.received == b""
         for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
             monkeypatch.setenv(name, str(server.ca))
 
@@ -103,7 +103,7 @@ def trust(monkeypatch: pytest.MonkeyPatch) -> Callable[[TlsServer], None]:
 
 
 def feed_error(url: str) -> str:
-    """What the feed says of its first try to connect."""
+    """The feed's error at its first try to connect."""
     adapter = CoinbaseAdapter(url, lambda _: None, connect_timeout_seconds=3, connections_limiter=Limiter(100))
     adapter.subscribe(["BTC-USD"])
     adapter.connect()
@@ -119,9 +119,9 @@ def test_the_stream(serve: Serve, trust: Trust) -> None:
     assert "certificate verify failed" in feed_error(url)
     trust(server)
     assert "certificate verify failed" in feed_error(url.replace("localhost", "127.0.0.1")), "of another host"
-    assert server.heard == b""
+    assert server.received == b""
     assert "404" in feed_error(url)
-    assert server.heard.startswith(b"GET / HTTP/1.1\r\n")
+    assert server.received.startswith(b"GET / HTTP/1.1\r\n")
 
 
 def test_rest(serve: Serve, trust: Trust) -> None:
@@ -132,7 +132,7 @@ def test_rest(serve: Serve, trust: Trust) -> None:
     trust(server)
     with pytest.raises(Unavailable, match=r"Hostname mismatch|IP address mismatch"):
         by_address.time_ms()
-    assert server.heard == b""
+    assert server.received == b""
     assert rest.time_ms() == 1_769_093_410_123
 
 
@@ -152,4 +152,4 @@ def test_channels(serve: Serve, trust: Trust, name: str, security: str) -> None:
     assert SECRET not in str(caught.value)
     trust(server)
     build_channels(settings, environ)[name].send(example())
-    assert server.heard
+    assert server.received

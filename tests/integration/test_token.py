@@ -1,4 +1,4 @@
-"""With a token, nobody gets anything without it; and nothing starts open to other machines."""
+"""With a token, nothing is served without it; and nothing starts open to other machines."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def web(context: Context) -> Iterator[str]:
         yield url
 
 
-def test_every_route_but_that_of_life_needs_the_token(web: str) -> None:
+def test_every_route_except_healthz_needs_the_token(web: str) -> None:
     paths = [*plain.get(f"{web}/openapi.json", headers={"Authorization": f"Bearer {TOKEN}"}).json()["paths"]]
     paths.remove("/readyz")
     for path in [*paths, "/", "/docs", "/openapi.json", "/static/app.css", "/no/such"]:
@@ -44,21 +44,21 @@ def test_every_route_but_that_of_life_needs_the_token(web: str) -> None:
     assert answer.headers["www-authenticate"].startswith("Basic ")
 
 
-@pytest.mark.parametrize("ask", [plain.get, plain.head])
+@pytest.mark.parametrize("load", [plain.get, plain.head])
 def test_without_a_token_readiness_is_its_status_alone(
-    web: str, redis_client: redis.Redis, ask: Callable[..., Any]
+    web: str, redis_client: redis.Redis, load: Callable[..., Any]
 ) -> None:
-    assert (ask(f"{web}/readyz").status_code, ask(f"{web}/readyz").content) == (200, b"")
+    assert (load(f"{web}/readyz").status_code, load(f"{web}/readyz").content) == (200, b"")
     redis_client.flushdb()
-    eventually(lambda: ask(f"{web}/readyz").status_code == 503)
-    answer = ask(f"{web}/readyz")
+    eventually(lambda: load(f"{web}/readyz").status_code == 503)
+    answer = load(f"{web}/readyz")
     assert (answer.content, answer.headers["content-length"]) == (b"", "0")
-    assert ask(f"{web}/readyz", headers={"Authorization": f"Bearer {TOKEN}x"}).status_code == 401
+    assert load(f"{web}/readyz", headers={"Authorization": f"Bearer {TOKEN}x"}).status_code == 401
 
 
-def test_life_and_readiness_answer_head_as_they_answer_get(web: str) -> None:
+def test_healthz_and_readyz_answer_head_like_get(web: str) -> None:
     for path in ("/healthz", "/readyz"):
-        head, get = (ask(web + path, headers={"Authorization": f"Bearer {TOKEN}"}) for ask in (plain.head, plain.get))
+        head, get = (load(web + path, headers={"Authorization": f"Bearer {TOKEN}"}) for load in (plain.head, plain.get))
         assert (head.status_code, head.content) == (200, b"")
         assert head.headers["content-length"] == str(len(get.content))
 
@@ -111,7 +111,7 @@ def test_nothing_starts_open_to_other_machines(redis_url: str, processes: Callab
     assert flower.output().startswith("error: FLOWER_ADDRESS is '::', which other machines can reach")
 
 
-def test_flower_asks_for_its_password(redis_url: str, processes: Callable[..., Process]) -> None:
+def test_flower_requires_its_password(redis_url: str, processes: Callable[..., Process]) -> None:
     port = free_port()
     env = {"REDIS_URL": redis_url, "FLOWER_PORT": str(port), "FLOWER_BASIC_AUTH": "me:password"}
     process = processes([sys.executable, "-m", "app", "flower"], env=env)

@@ -1,6 +1,6 @@
-"""Known traps of Celery on Redis: each test fails without the setting that closes its trap.
+"""Known traps of Celery on Redis: each test fails without the setting that avoids its trap.
 
-What is true of every task of ours is tested on tasks that are made for it, in `tests/traps.py`.
+Properties of every task of ours are tested on tasks made for the test, in `tests/traps.py`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Traps(NamedTuple):
         return [int(pid) for pid in self.client.lrange(f"ran:{name}", 0, -1)]
 
     def sync(self) -> None:
-        """Return when all that was written is on the disk: a killed server may forget its last second."""
+        """Return when all writes are on the disk: a killed server may lose its last second."""
         with self.client.client() as one:
             one.set("go:synced", 1)
             assert one.waitaof(1, 0, 60_000)[0] == 1
@@ -77,19 +77,19 @@ def traps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traps]:
 
 
 def is_idle(traps: Traps) -> bool:
-    """Nothing waits, and nobody holds anything."""
+    """No task is waiting or running."""
     queues = sum(int(traps.client.llen(f"{OF_CELERY}{name}")) for name in ("default", "indicators"))
     return not queues and not traps.client.hlen(f"{OF_CELERY}unacked")
 
 
-# --- of workers whose tasks are threads
+# --- workers whose tasks are threads
 
 
-def test_workers_go_on_when_redis_comes_back_and_nothing_is_stranded_or_run_twice(traps: Traps) -> None:
+def test_workers_continue_when_redis_comes_back_and_run_each_task_once(traps: Traps) -> None:
     """Needs late acknowledgement and a prefetch of 1.
 
-    If Redis is back before a worker has noticed and given up its connection, Celery gives what that one runs to another
-    once more. Only then it tries to connect again.
+    If Redis is back before a worker has noticed the loss and closed its connection, Celery redelivers that worker's
+    task to another one. Hence the worker must try to reconnect first.
     """
     names = [f"restart{n}" for n in range(6)]
     for name in names:
@@ -121,11 +121,11 @@ def test_results_do_not_pile_up(traps: Traps) -> None:
 
 
 def test_the_task_of_a_worker_that_was_killed_comes_back_in_seconds(traps: Traps) -> None:
-    """Needs the interval and the throttle of looking for such tasks, or it takes 100 s longer."""
+    """Needs the interval and the throttle of the search for such tasks, or it takes 100 s longer."""
     impatient = traps.start("impatient", "-Q", "backfill", "-P", "threads", "-c", "1", IMPATIENT="1")
     traps.client.set("go:begun", 1)
     traps.send("run", "backfill", "begun")
-    eventually(lambda: traps.ran("begun"), timeout=60)  # so it has looked once, as each does in the beginning
+    eventually(lambda: traps.ran("begun"), timeout=60)  # so it has searched once, as each worker does at its start
     traps.send("run", "default", "killed")
     (pid,) = eventually(lambda: traps.ran("killed"), timeout=20)
     psutil.Process(pid).kill()
@@ -135,7 +135,7 @@ def test_the_task_of_a_worker_that_was_killed_comes_back_in_seconds(traps: Traps
 
 
 def test_sending_to_a_redis_that_does_not_answer_ends(traps: Traps) -> None:
-    """Needs a time-out of the socket; here it is shortened, where there is one."""
+    """Needs a timeout of the socket; here an existing one is shortened."""
     with Celery("impatient", set_as_current=False) as sender:
         sender.config_from_object("celeryconfig")
         sender.conf.broker_url = traps.server.url
@@ -150,11 +150,11 @@ def test_sending_to_a_redis_that_does_not_answer_ends(traps: Traps) -> None:
             os.kill(traps.server.pid, signal.SIGCONT)
 
 
-# --- of workers whose tasks are child processes
+# --- workers whose tasks are child processes
 
 
-def test_a_task_that_kills_its_process_is_run_once_more_but_not_for_ever(traps: Traps) -> None:
-    """Needs a retry where a worker is lost instead of the message back in its queue."""
+def test_a_task_that_kills_its_process_is_retried_only_once(traps: Traps) -> None:
+    """Needs a retry if a worker is lost, instead of requeueing the message."""
     traps.send("poison", "indicators")
     eventually(lambda: len(traps.ran("poison")) == 2, timeout=30)
     traps.client.set("go:after", 1)
@@ -172,8 +172,8 @@ def test_a_child_that_uses_too_much_memory_is_replaced(traps: Traps) -> None:
     assert traps.ran("hoard") != traps.ran("fresh")
 
 
-def test_a_worker_that_lives_but_consumes_nothing_ends_itself_and_hands_back_what_it_held(traps: Traps) -> None:
-    """Somebody starts it again: supervisor, or whoever does that elsewhere."""
+def test_a_stalled_worker_exits_and_its_tasks_are_redelivered(traps: Traps) -> None:
+    """Supervisor, or another one, restarts it."""
     worker = traps.start("stuck", "-Q", "alerts", "-P", "prefork", "-c", "1", STUCK_S="1")
     traps.send("run", "alerts", "held")
     (pid,) = eventually(lambda: traps.ran("held"), timeout=30)
@@ -187,28 +187,28 @@ def test_a_worker_that_lives_but_consumes_nothing_ends_itself_and_hands_back_wha
 
 def test_a_signal_to_the_whole_group_lets_a_task_end(traps: Traps) -> None:
     """As supervisors and terminals send it: the parent waits a little for its child."""
-    assert_it_ends_what_it_runs(traps, traps.prefork, "indicators")
+    assert_it_ends_its_task(traps, traps.prefork, "indicators")
 
 
-def test_it_does_so_too_where_nobody_has_remapped_the_signal(traps: Traps) -> None:
-    """Celery itself would end the parent well, and the child in the middle."""
+def test_a_signal_to_the_whole_group_lets_a_task_end_without_remap(traps: Traps) -> None:
+    """Celery alone would end the parent well, and the child in the middle."""
     options = ("-Q", "backfill", "-P", "prefork", "-c", "1")
-    assert_it_ends_what_it_runs(traps, traps.start("plain", *options, REMAP_SIGTERM=""), "backfill")
+    assert_it_ends_its_task(traps, traps.start("plain", *options, REMAP_SIGTERM=""), "backfill")
 
 
-def assert_it_ends_what_it_runs(traps: Traps, worker: Process, queue: str) -> None:
+def assert_it_ends_its_task(traps: Traps, worker: Process, queue: str) -> None:
     traps.send("run", queue, f"stopped {queue}")
     eventually(lambda: traps.ran(f"stopped {queue}"), timeout=30)
     os.killpg(worker.pid, signal.SIGTERM)
-    traps.client.set(f"go:stopped {queue}", 1)  # too late for a child that dies of the signal
+    traps.client.set(f"go:stopped {queue}", 1)  # too late for a child killed by the signal
     assert worker.wait(timeout=30) == 0
     assert [int(pid) for pid in traps.client.lrange(f"done:stopped {queue}", 0, -1)] == traps.ran(f"stopped {queue}")
 
 
-# --- what is true of the numbers
+# --- limits and settings
 
 
-def test_nothing_of_ours_takes_so_long_that_the_broker_gives_it_to_another() -> None:
+def test_no_task_takes_so_long_that_the_broker_redelivers_it() -> None:
     from workers.app import app
 
     app.loader.import_default_modules()
@@ -231,7 +231,7 @@ def test_nothing_of_ours_takes_so_long_that_the_broker_gives_it_to_another() -> 
         ("result_backend", lambda value: value is None),
     ],
 )
-def test_what_only_hours_would_show(name: str, holds: Callable[[object], bool]) -> None:
+def test_settings_for_long_runs(name: str, holds: Callable[[object], bool]) -> None:
     from workers.app import app
 
     assert holds(app.conf[name])

@@ -1,4 +1,4 @@
-"""Two real ingest processes that were given different products, and one half of the names each."""
+"""Two real ingest processes with different products, and one half of the names each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BOTH = {*FIRST, *SECOND}
 
 
 def subscribed(exchange: Exchange) -> Counter[str]:
-    """How often each product was subscribed to at the exchange, over all connections."""
+    """Subscriptions to each product at the exchange, over all connections."""
     found: Counter[str] = Counter()
     for event in exchange.get("/local/ledger")["websocket"]:
         if event["event"] == "message":
@@ -35,7 +35,7 @@ def subscribed(exchange: Exchange) -> Counter[str]:
     return found
 
 
-def test_each_product_of_either_is_fed_by_the_one_that_has_its_share(
+def test_each_product_is_fed_by_the_ingest_of_its_share(
     start_exchange: Callable[..., Exchange], processes: Callable[..., Process], redis_url: str
 ) -> None:
     exchange = start_exchange()

@@ -1,4 +1,4 @@
-"""Processes that live but do not go on are replaced. (A worker that consumes nothing ends itself: test_traps.py.)"""
+"""Stalled processes are replaced. (A worker that consumes nothing exits: test_traps.py.)"""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from workers import heartbeat
 pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=0.5)]
 
 STALL_S = 6.0
-"""Instead of 30 s, so that a test sees the end of it."""
+"""Instead of 30 s, to keep the test short."""
 
 
 @contextmanager
-def looked_after(redis_url: str) -> Iterator[None]:
-    """A watchdog in this process, for as long as the block runs."""
+def watched(redis_url: str) -> Iterator[None]:
+    """A watchdog in this process for the block."""
     stop = Stop()
     with connect(redis_url) as client:
         thread = threading.Thread(target=watchdog.Watchdog(client).run, args=(stop,))
@@ -41,7 +41,7 @@ def pids(everything: World) -> dict[str, int]:
     return {name: process.pid for name, process in everything.system.processes.items()}
 
 
-def test_every_process_that_stands_still_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_stalled_process_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog, "STALL_S", STALL_S)
     with world(tmp_path, 3, 1, *PROCESSES, "watchdog") as everything:
         system = everything.system
@@ -52,19 +52,19 @@ def test_every_process_that_stands_still_is_replaced(tmp_path: Path, monkeypatch
         before = pids(everything)
         for name in PROCESSES:
             everything.send(everything.process(name), signal.SIGSTOP)
-        with looked_after(system.env["REDIS_URL"]):
+        with watched(system.env["REDIS_URL"]):
             eventually(lambda: all(pids(everything)[n] != before[n] for n in PROCESSES), timeout=60, interval=0.3)
         assert pids(everything)["watchdog"] == before["watchdog"]
-        # And all of it goes on.
+        # And all of it continues.
         eventually(lambda: system.now_s() > everything.exchange.now_s() - 120, timeout=30, interval=0.3)
         revision = indicator_revision(everything)
         eventually(lambda: indicator_revision(everything) > revision, timeout=30, interval=0.3)
-        of_its_own = system.processes["watchdog"]
-        of_its_own.send(signal.SIGTERM)
-        assert of_its_own.wait() == 0
+        own_watchdog = system.processes["watchdog"]
+        own_watchdog.send(signal.SIGTERM)
+        assert own_watchdog.wait() == 0
 
 
-def test_a_process_that_stands_still_is_replaced_within_a_minute() -> None:
+def test_a_stalled_process_is_replaced_within_a_minute() -> None:
     start_s = 20
     assert watchdog.STALL_S + 2 * watchdog.CHECK_EVERY_S + start_s < 60
     assert heartbeat.STUCK_S + 2 * heartbeat.CHECK_EVERY_S + start_s < 60

@@ -1,4 +1,4 @@
-"""The API over a real socket, from a real Redis: every route, every error, and what happens when Redis is away."""
+"""The API over a real socket, from a real Redis: every route, every error, and an outage of Redis."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def served(context: Context) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def steady(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Client, dict[Series, Any]]]:
-    """A server of a filled Redis that no test changes, and what is in it. Its clock grows old."""
+    """A server of a filled Redis that no test changes, and its data. Its clock grows old."""
     with RedisServer(tmp_path_factory.mktemp("steady"), free_port()) as server:
         made = Context(filled.settings(server.url), connect(server.url))
         held = filled.fill(made)
@@ -70,7 +70,7 @@ def held(steady: tuple[httpx.Client, dict[Series, Any]]) -> dict[Series, Any]:
 
 @pytest.fixture
 def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:
-    """An installation of the test's own, with nothing in it."""
+    """An installation of the test's own, empty."""
     made = Context(filled.settings(redis_url), redis_client)
     made.redis = connect(redis_url)  # one pool for the server's threads
     yield made
@@ -149,8 +149,8 @@ def test_the_newest_candles_come_oldest_first_with_the_forming_one(web: httpx.Cl
 def test_ranges_are_inclusive_and_count_from_the_open_bucket(
     web: httpx.Client, query: dict[str, int], first: int, last: int
 ) -> None:
-    asked = {k: v if k == "limit" else filled.OPEN_S + 300 * v for k, v in query.items()}
-    starts = [c["start"] for c in get(web, "/v1/candles/BTC-USD", **asked)["candles"]]
+    limits = {k: v if k == "limit" else filled.OPEN_S + 300 * v for k, v in query.items()}
+    starts = [c["start"] for c in get(web, "/v1/candles/BTC-USD", **limits)["candles"]]
     assert starts == [filled.OPEN_S + 300 * i for i in range(first, last + 1)]
 
 
@@ -158,7 +158,7 @@ def test_many_candles_are_sent_as_they_are_made_and_wait_for_a_slow_reader(own: 
     wide = Series("coinbase", "SOL-USD", Timeframe.M5)
     context.candles.reach_back(wide, filled.OPEN_S - 9_990 * 300, filled.OPEN_S)
     many = filled.walk(filled.OPEN_S - 300, 9_990, 300)
-    many["observed_ms"] += 1  # than those that are there
+    many["observed_ms"] += 1  # newer than the existing ones
     for some in np.split(many, 37):
         context.candles.write([Write(wide, some)], announce=False)
     with own.stream("GET", "/v1/candles/SOL-USD", params={"limit": 10_000}) as answer:
@@ -249,7 +249,7 @@ def test_indicators_are_those_of_the_newest_closed_candles(web: httpx.Client, he
         assert [v.get(name) for v in answer["series"]] == [getattr(p, name) for p in defined]
 
 
-def test_latest_is_what_the_worker_stored_and_what_it_rests_on(own: httpx.Client, context: Context) -> None:
+def test_latest_is_the_stored_value_with_its_basis(own: httpx.Client, context: Context) -> None:
     answer = get(own, "/v1/indicators/BTC-USD", timeframe="1h", limit=1)
     latest, [newest] = answer["latest"], answer["series"]
     assert {k: latest[k] for k in newest} == newest
@@ -258,7 +258,7 @@ def test_latest_is_what_the_worker_stored_and_what_it_rests_on(own: httpx.Client
     assert latest["revision"] == context.candles.read(BTC_1H, newest["start"], newest["start"]).revision
 
 
-def test_a_hundred_values_unless_said_otherwise(web: httpx.Client) -> None:
+def test_a_hundred_values_by_default(web: httpx.Client) -> None:
     assert len(get(web, "/v1/indicators/BTC-USD")["series"]) == 100
 
 
@@ -266,7 +266,7 @@ def test_behind_a_gap_there_are_too_few_candles(own: httpx.Client, context: Cont
     sol = Series("coinbase", "SOL-USD", Timeframe.M5)
     late = filled.walk(filled.OPEN_S + 300 * 60, 59, 300)
     context.candles.write([Write(sol, late)])
-    filled.hear(context, int(late["start_s"][-1] + 300) * 1000)
+    filled.publish_feed(context, int(late["start_s"][-1] + 300) * 1000)
     answer = eventually(lambda: a if (a := get(own, "/v1/indicators/SOL-USD", limit=5))["candles"] == 59 else None)
     assert list(answer) == ["product", "timeframe", "ready", "candles", "latest", "series", "reason"]
     assert (answer["ready"], answer["series"]) == (False, [])
@@ -281,7 +281,7 @@ def test_the_limit_of_indicators(web: httpx.Client, limit: object) -> None:
 # Products, status, health
 
 
-def test_products_say_what_is_followed_refused_and_newest(web: httpx.Client) -> None:
+def test_products_show_followed_refused_and_newest(web: httpx.Client) -> None:
     answer = get(web, "/v1/products")
     assert (answer["exchange"], answer["timeframes"]) == ("coinbase", ["5m", "1h"])
     rows = {p["product"]: p for p in answer["products"]}
@@ -296,7 +296,7 @@ def test_products_say_what_is_followed_refused_and_newest(web: httpx.Client) -> 
     }
 
 
-def test_status_of_an_installation_that_is_well(own: httpx.Client) -> None:
+def test_status_of_a_healthy_installation(own: httpx.Client) -> None:
     state = get(own, "/v1/status")
     assert state["summary"] == "All 3 products complete and current (1 product is refused by the exchange)"
     assert (state["ready"], state["reasons"]) == (True, [])
@@ -323,7 +323,7 @@ def test_status_of_an_installation_that_is_well(own: httpx.Client) -> None:
     assert own.get("/readyz").json() == {"ready": True, "summary": state["summary"], "reasons": []}
 
 
-def test_status_shows_repairs_corrections_budget_and_queues(own: httpx.Client, context: Context) -> None:
+def test_status_shows_backfills_corrections_budget_and_queues(own: httpx.Client, context: Context) -> None:
     pending, failed = (BackfillRequest(Kind.GAP, "SOL-USD", t) for t in filled.TIMEFRAMES)
     context.queue.add([(pending, Priority.GAP), (failed, Priority.GAP)])
     context.queue.fail(failed, "404 unknown product", filled.NOW_S * 1000)
@@ -354,7 +354,7 @@ def test_status_shows_repairs_corrections_budget_and_queues(own: httpx.Client, c
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/v1/summary"])
-def test_an_empty_installation_is_alive_but_not_ready(context: Context, path: str) -> None:
+def test_an_empty_installation_is_live_but_not_ready(context: Context, path: str) -> None:
     with served(context) as web:
         assert get(web, "/healthz") == {"status": "alive"}
         assert web.get("/readyz").status_code == 503
@@ -376,7 +376,7 @@ def test_candles_without_a_clock_are_not_ready(context: Context) -> None:
         assert state["start"]["series_ready"] == 6
 
 
-def test_when_ready_turns_into_not_ready_and_back_the_log_says_so(
+def test_changes_of_readiness_are_logged(
     context: Context, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(web_app, "STATUS_FOR_S", 0.0)
@@ -389,8 +389,8 @@ def test_when_ready_turns_into_not_ready_and_back_the_log_says_so(
                 context.redis.config_set("maxmemory-policy", "allkeys-lru")
                 assert [web.get("/readyz").status_code for _ in range(2)] == [503, 503]
                 context.redis.config_set("maxmemory-policy", "noeviction")
-    said = [r.getMessage() for r in caplog.records if r.name == "app.web.health"]
-    assert [line.partition(":")[0] for line in said] == ["ready", "Not ready", "ready"]
+    logged = [r.getMessage() for r in caplog.records if r.name == "app.web.health"]
+    assert [line.partition(":")[0] for line in logged] == ["ready", "Not ready", "ready"]
 
 
 def test_stale_data_is_not_ready(context: Context) -> None:
@@ -403,15 +403,15 @@ def test_stale_data_is_not_ready(context: Context) -> None:
     assert answer.headers["retry-after"] == "1"
 
 
-def test_a_series_far_behind_is_found_all_the_same(context: Context) -> None:
+def test_a_series_far_behind_is_still_found(context: Context) -> None:
     filled.fill(context, late=300)
     with served(context) as web:
         [btc] = [s for s in get(web, "/v1/status")["series"] if (s["product"], s["timeframe"]) == ("BTC-USD", "5m")]
     assert (btc["newest"], btc["stale"]) == (filled.OPEN_S - 301 * 300, True)
 
 
-def test_a_series_with_a_provisional_tail_is_set_apart_and_says_so(context: Context) -> None:
-    """What REST no longer has is marked; a worker computes the newest value again."""
+def test_a_series_with_a_provisional_tail_is_set_apart_with_a_reason(context: Context) -> None:
+    """Candles that REST no longer has are marked provisional; a worker computes the newest value again."""
     held, tail_s = filled.fill(context), filled.OPEN_S - 30 * 300
     longest = _longest_silence(held[BTC_5M])
     assert longest < 30
@@ -431,7 +431,7 @@ def _longest_silence(records: Any) -> int:
     return max(map(len, runs))
 
 
-def test_a_start_says_how_far_it_has_come(context: Context) -> None:
+def test_a_start_shows_its_progress(context: Context) -> None:
     filled.fill(context)
     for product in ("BTC-USD", "SOL-USD"):
         context.redis.delete(keys.candles(Series("coinbase", product, Timeframe.M5)))
@@ -499,16 +499,16 @@ def test_every_answer_has_the_strict_headers_once(web: httpx.Client, path: str) 
     assert "unsafe" not in HEADERS["Content-Security-Policy"]
 
 
-def test_the_stream_and_an_answer_to_no_http_have_them_too(web: httpx.Client) -> None:
+def test_the_stream_and_the_answer_to_invalid_http_have_them_too(web: httpx.Client) -> None:
     with web.stream("GET", "/v1/stream") as answer:
         assert set(HEADERS.items()) <= {(name, answer.headers.get(name)) for name in HEADERS}
     with socket.create_connection((web.base_url.host, web.base_url.port or 0), timeout=5) as client:
         client.sendall(b"nonsense\r\n\r\n")
-        told = client.recv(4_096).lower()
-    assert all(f"{name}: {value}".lower().encode() in told for name, value in HEADERS.items())
+        headers = client.recv(4_096).lower()
+    assert all(f"{name}: {value}".lower().encode() in headers for name, value in HEADERS.items())
 
 
-def test_a_proxy_on_this_machine_is_believed_and_its_clients_are_counted(context: Context) -> None:
+def test_a_proxy_on_this_machine_is_trusted_and_its_clients_are_counted(context: Context) -> None:
     slow = Context(context.settings.model_copy(update={"web_requests_per_second": 1}), context.redis)
     with served(slow) as web:
         far = {"X-Forwarded-For": "203.0.113.7"}
@@ -520,7 +520,7 @@ def test_a_proxy_on_this_machine_is_believed_and_its_clients_are_counted(context
         assert web.post("/v1/status", content=b"x").status_code == 413
 
 
-def test_what_is_asked_for_cannot_become_html(web: httpx.Client) -> None:
+def test_a_requested_path_cannot_become_html(web: httpx.Client) -> None:
     assert "<script>alert" not in web.get("/product/<script>alert(1)<").text
 
 
@@ -542,7 +542,7 @@ def test_small_answers_do_not_wait_for_an_acknowledgement(web: httpx.Client) -> 
     def median_s() -> float:
         return sorted(web.get("/healthz").elapsed.total_seconds() for _ in range(20))[10]
 
-    eventually(lambda: median_s() < 0.03)  # with Nagle's algorithm it is 0.04 at least, however often it is looked at
+    eventually(lambda: median_s() < 0.03)  # with Nagle's algorithm it is 0.04 at least, in any number of measurements
 
 
 @pytest.mark.parametrize("endless", [b"GET /healthz?", b"GET /healthz HTTP/1.1\r\nX: ", b"GET /healthz HTTP/1.1\r\n"])
@@ -555,15 +555,15 @@ def test_a_request_that_never_ends_its_head_is_cut_off(web: httpx.Client, endles
     get(web, "/healthz")
 
 
-def test_a_long_body_is_no_long_head(web: httpx.Client) -> None:
+def test_a_long_body_is_not_a_long_head(web: httpx.Client) -> None:
     assert web.post("/healthz", content=b"x" * 300_000).status_code == 413
     assert len(get(web, "/v1/candles/BTC-USD", limit=5)["candles"]) == 5
 
 
-# Redis away
+# Redis down
 
 
-def test_without_redis_the_process_lives_and_says_so(tmp_path: Path) -> None:
+def test_without_redis_the_process_runs_and_reports_it(tmp_path: Path) -> None:
     with RedisServer(tmp_path, free_port()) as server:
         context = Context(filled.settings(server.url), connect(server.url, timeout_s=0.5))
         filled.fill(context)
@@ -575,14 +575,14 @@ def test_without_redis_the_process_lives_and_says_so(tmp_path: Path) -> None:
                 answer = eventually(lambda p=path: a if (a := web.get(p)).status_code == 503 else None)
                 assert answer.json()["error"]["code"] == "redis_unavailable"
                 assert answer.headers["retry-after"] == "1"
-            assert web.get("/").status_code == 200  # and its script says what is wrong, and keeps trying
+            assert web.get("/").status_code == 200  # and its script shows the error and retries
             assert get(web, "/healthz") == {"status": "alive"}
             server.start()
             eventually(lambda: web.get("/v1/candles/BTC-USD").status_code == 200)
         context.redis.close()
 
 
-def test_a_redis_that_hangs_holds_nobody_for_long(tmp_path: Path) -> None:
+def test_a_hanging_redis_delays_no_client_for_long(tmp_path: Path) -> None:
     with RedisServer(tmp_path, free_port()) as server:
         context = Context(filled.settings(server.url), connect(server.url, timeout_s=0.5))
         filled.fill(context)

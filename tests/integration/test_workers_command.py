@@ -16,9 +16,7 @@ WORKERS = [sys.executable, "-m", "workers"]
 WORKER = [*WORKERS, "worker", "-Q", "alerts", "-P", "threads", "-c", "1", "--without-gossip", "--without-mingle"]
 
 
-def test_a_worker_that_is_told_to_starts_anew_in_the_same_process(
-    processes: Callable[..., Process], redis_url: str
-) -> None:
+def test_a_worker_restarts_in_the_same_process_on_sighup(processes: Callable[..., Process], redis_url: str) -> None:
     worker = processes(WORKER, env={"REDIS_URL": redis_url})
     eventually(lambda: worker.output().count(" ready.") == 1, timeout=30)
     worker.send(signal.SIGHUP)

@@ -1,4 +1,4 @@
-"""What an ingest process writes of what the feed said, and what it requests from REST, in a real Redis."""
+"""The ingest process's writes of feed events, and its requests to REST, in a real Redis."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_close_of_an_unbroken_stream_is_written_announced_and_computed_and_not
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-def test_a_provisional_close_and_each_of_a_distrusted_stream_is_requested_when_it_has_settled(
+def test_provisional_closes_and_all_of_a_distrusted_stream_are_requested_once_settled(
     context: Context, trusted: bool
 ) -> None:
     if not trusted:
@@ -90,7 +90,7 @@ def test_only_the_provisional_ones_of_a_batch_are_marked(context: Context) -> No
     assert context.queue.pending() == {GAP}
 
 
-def test_the_queue_is_looked_at_when_something_in_it_has_settled(context: Context) -> None:
+def test_the_queue_is_drained_when_a_request_in_it_has_settled(context: Context) -> None:
     writer = writer_of(context)
     writer.write(closed(candle(), provisional=True))
     writer.write(Batch(exchange_ms=SETTLES_MS - 1))
@@ -110,7 +110,7 @@ def test_silence_is_noted_and_requested_when_its_first_bucket_has_settled(contex
     assert context.queue.claim(SETTLES_MS) == GAP
 
 
-def test_a_gap_is_requested_at_once_whatever_was_requested_before_and_its_closes_are_provisional(
+def test_a_gap_is_requested_at_once_and_its_closes_are_provisional(
     context: Context,
 ) -> None:
     context.candles.write([Write(series(), run(B0, 3, CandleState.CLOSED))])
@@ -122,7 +122,7 @@ def test_a_gap_is_requested_at_once_whatever_was_requested_before_and_its_closes
     assert context.redis.llen(BACKFILL) == 1
 
 
-def test_a_close_that_contradicts_what_was_confirmed_is_compared_with_rest(context: Context) -> None:
+def test_a_close_that_contradicts_a_confirmed_candle_is_compared_with_rest(context: Context) -> None:
     context.candles.write([Write(series(), run(B0, 1))])
     writer_of(context).write(closed(candle(close=10.5)))
     assert context.queue.pending() == {BackfillRequest(Kind.RECONCILE, "BTC-USD", BASE)}
@@ -138,7 +138,7 @@ def test_a_revision_of_the_exchange_is_on_record(context: Context) -> None:
     assert context.queue.state().total == 0, "it is the stream's own word, and nothing else contradicts it"
 
 
-def test_a_forming_candle_is_shown_if_it_is_newer_and_is_no_event(context: Context) -> None:
+def test_a_newer_forming_candle_is_shown_without_event(context: Context) -> None:
     context.candles.write([Write(series("ETH-USD"), records((B0, CandleState.CLOSED)))], announce=False)
     forming = {p: candle(product=p, state=CandleState.FORMING) for p in ("BTC-USD", "ETH-USD")}
     with context.redis.pubsub(ignore_subscribe_messages=True) as listener:
@@ -161,7 +161,7 @@ def test_a_refusal_is_stored_once(context: Context) -> None:
     assert not batch
 
 
-def test_what_closes_while_a_batch_is_written_goes_with_it(context: Context) -> None:
+def test_closes_during_a_write_are_written_with_the_batch(context: Context) -> None:
     later = {("ETH-USD", B0): CandleClosed(candle(product="ETH-USD"))}
 
     def top_up(batch: Batch) -> None:

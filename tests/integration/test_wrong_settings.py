@@ -1,4 +1,4 @@
-"""Every program of the Procfile, and the launcher: of wrong settings each says what is wrong, and no more."""
+"""Every program of the Procfile, and the launcher, reports wrong settings and nothing more."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.launch import procfile
-from tests.hostile import SECRET, said_well
+from tests.hostile import SECRET, is_readable
 from tests.support import ROOT, Process
 
 pytestmark = pytest.mark.integration
@@ -31,4 +31,4 @@ def test_wrong_settings_are_named_without_a_traceback(name: str, processes: Call
     assert program.wait() == 2
     assert program.output().count("\n") == 1 + len(WRONG)
     assert all(f"  {setting}: " in program.output() for setting in WRONG)
-    assert said_well(program.output().removesuffix("\n"), 1_000)
+    assert is_readable(program.output().removesuffix("\n"), 1_000)

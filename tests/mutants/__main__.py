@@ -1,8 +1,8 @@
-"""Makes each mutant in a copy of the project, and says which of them no test sees.
+"""Makes each mutant in a copy of the project and reports those that no test detects.
 
     python -m tests.mutants                        # all that are listed
     python -m tests.mutants needs proof --jobs 2   # those of some lists or files
-    python -m tests.mutants needs --generate 40    # and mechanical ones: so many of each Python file, chosen by --seed
+    python -m tests.mutants needs --generate 40    # and mechanical ones: this many per Python file, chosen by --seed
 
 Exits with 1 if one survives without an explanation, or no longer applies.
 """
@@ -34,11 +34,11 @@ from tests.mutants.mutant import Mutant, Stale, Target, targets
 from tests.support import ROOT, free_port
 
 PATIENCE_S = 30.0
-"""A mutant's tests hang if they take longer than this and five times what they take without it."""
+"""A mutant's tests hang if they take longer than this and five times their usual duration."""
 
 
 class Job(NamedTuple):
-    """Tests to be run with a mutant; or without, to see that they pass."""
+    """Tests to run with a mutant; without one, they must pass."""
 
     target: Target
     mutant: Mutant | None
@@ -58,7 +58,7 @@ def main() -> int:
     if not chosen:
         print(f"nothing is called {' '.join(options.only)}", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # remove the temporary folder
     began, console = time.monotonic(), Console()
     preload()
     jobs, stale = _jobs(chosen, options.generate, options.seed, options.match)
@@ -92,7 +92,7 @@ def _options() -> argparse.Namespace:
 
 
 def _jobs(chosen: Sequence[Target], count: int, seed: int, match: str) -> tuple[list[Job], list[str]]:
-    """What is to be run, and the mutants that no longer apply."""
+    """The jobs, and the mutants that no longer apply."""
     jobs, stale = [], []
     with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder), free_port()) as server:
         for target in chosen:
@@ -108,7 +108,7 @@ def _jobs(chosen: Sequence[Target], count: int, seed: int, match: str) -> tuple[
 
 
 def _checked(text: str, file: str, redis_url: str) -> str:
-    """`text`, if it is a program: else any test would fail."""
+    """`text` if it compiles: otherwise any test would fail."""
     try:
         if file.endswith(".py"):
             compile(text, file, "exec")
@@ -128,7 +128,7 @@ _copy: Copy | None = None
 
 
 def _begin(folder: str) -> None:
-    """Each process of the pool has a copy of its own."""
+    """Each process of the pool has its own copy."""
     global _copy
     _copy = Copy(Path(tempfile.mkdtemp(dir=folder)))
 
@@ -142,15 +142,15 @@ def _work(job: Job) -> Result:
 
 
 def _shown(results: Iterator[Result], count: int, verbose: bool) -> Iterator[Result]:
-    """`results`, each printed as it comes."""
+    """`results`, each printed as it arrives."""
     for number, result in enumerate(results, 1):
         job, run = result
         assert job.mutant is not None
         if verbose or run.outcome in (Outcome.PASSED, Outcome.BROKEN):
-            word = "survived" if run.outcome is Outcome.PASSED else run.outcome.value
+            state = "survived" if run.outcome is Outcome.PASSED else run.outcome.value
             detail = "" if run.outcome is Outcome.PASSED else f": {run.detail}"
             print(
-                f"{number}/{count} {job.target.name}: {job.mutant.name}: {word} in {run.seconds:.1f} s{detail}",
+                f"{number}/{count} {job.target.name}: {job.mutant.name}: {state} in {run.seconds:.1f} s{detail}",
                 flush=True,
             )
         yield result
@@ -170,26 +170,26 @@ def _table(chosen: Sequence[Target], results: Sequence[Result]) -> Table:
         table.add_column(column, justify="left" if column == "module" else "right")
     for file in dict.fromkeys(target.file for target in chosen):
         some = by_file[file]
-        survivors = [r for r in some if _is_alive(r)]
+        survivors = [r for r in some if _survived(r)]
         explained = sum(bool(_explanation(r.job)) for r in survivors)
         numbers = (len(some), len(some) - len(survivors), len(survivors), explained)
         table.add_row(file, *map(str, numbers), f"{sum(r.run.seconds for r in some):.0f}")
     return table
 
 
-def _is_alive(result: Result) -> bool:
+def _survived(result: Result) -> bool:
     return result.run.outcome in (Outcome.PASSED, Outcome.BROKEN)
 
 
 def _print_survivors(results: Sequence[Result]) -> int:
     """Returns how many of them have no explanation."""
     unexplained = 0
-    for job, run in (r for r in results if _is_alive(r)):
+    for job, run in (r for r in results if _survived(r)):
         assert job.mutant is not None
         why = _explanation(job)
         unexplained += not why
         print(f"{job.target.name}: {job.mutant.name}: {run.outcome.value}: {why or 'NOT EXPLAINED'}")
-    for job, run in (r for r in results if not _is_alive(r)):
+    for job, run in (r for r in results if not _survived(r)):
         if why := _explanation(job):
             print(f"{job.target.name}: a test sees what is explained as invisible: {why} ({run.detail})")
     return unexplained

@@ -1,6 +1,6 @@
-"""Copies of the project, in which mutants are made one at a time, and the tests that run there.
+"""Copies of the project: mutants are made in them one at a time, and tests run there.
 
-Tests run in a fork of this process, which has imported what they need of other projects: that saves a second each.
+Tests run in a fork of this process, which has imported third-party packages: that saves a second each.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OURS = ("app", "client", "simulator", "workers", "tests")
 FILES = ("Procfile", "celeryconfig.py", "pyproject.toml")
 PRELOADED = ("numpy", "hypothesis.strategies", "pydantic", "orjson", "redis.cluster", "requests", "celery", "websocket")
 MEMORY_BYTES = 8 * 2**30
-"""Of address space: a mutant may allocate without end."""
+"""Limit of address space: a mutant may allocate without end."""
 
 ARGUMENTS = (
     "-W",
@@ -47,11 +47,11 @@ class Outcome(Enum):
     FAILED = "failed"
     HUNG = "hung"
     BROKEN = "broken"
-    """The tests could not be run at all."""
+    """The tests could not be run."""
 
 
 class Run(NamedTuple):
-    """What became of the tests. `detail`: the first failure, or the end of the output."""
+    """Result of a test run. `detail`: the first failure, or the end of the output."""
 
     outcome: Outcome
     seconds: float
@@ -70,7 +70,7 @@ class Copy:
             shutil.copy2(ROOT / name, folder / name)
 
     def run(self, tests: Sequence[str], timeout_s: float, *, keeps_bytecode: bool = False) -> Run:
-        """Run `tests` here, in a process of their own, until the first failure."""
+        """Run `tests` in this copy, in a separate process, until the first failure."""
         output, began = self.folder / "output", time.monotonic()
         if (child := os.fork()) == 0:
             _become_tests(self.folder, output, tests, keeps_bytecode)
@@ -80,11 +80,11 @@ class Copy:
 
     @contextmanager
     def changed(self, file: str, text: str) -> Iterator[None]:
-        """`file` holds `text` for as long as this lasts."""
+        """`file` holds `text` until the end of the block."""
         path = self.folder / file
         before, times = path.read_bytes(), path.stat()
         path.write_text(text, encoding="utf-8")
-        # Another time than any that bytecode was kept for: the size may be the same.
+        # Never the modification time of cached bytecode: the size may be the same.
         os.utime(path, (times.st_atime, times.st_mtime + 10 + time.monotonic() % 1e6))
         try:
             yield
@@ -94,7 +94,7 @@ class Copy:
 
 
 def preload() -> None:
-    """Import what tests need of other projects."""
+    """Import third-party packages that tests need."""
     for name in PRELOADED:
         import_module(name)
 
@@ -114,7 +114,7 @@ def _become_tests(folder: Path, output: Path, tests: Sequence[str], keeps_byteco
         for name in [name for name in sys.modules if name.split(".")[0] in (*OURS, "celeryconfig")]:
             del sys.modules[name]
         code = int(pytest.main([*ARGUMENTS, *tests]))
-    except BaseException:  # nothing may return from here into the process that made the mutant
+    except BaseException:  # nothing may return from here into the forking process
         traceback.print_exc()
     finally:
         for stream in (sys.stdout, sys.stderr):
@@ -123,7 +123,7 @@ def _become_tests(folder: Path, output: Path, tests: Sequence[str], keeps_byteco
 
 
 def _wait(child: int, deadline: float) -> int | None:
-    """The exit code of `child`; None if it had not ended at the deadline. It is gone when this returns or raises."""
+    """The exit code of `child`, or None if it still ran at the deadline. It has ended when this returns or raises."""
     try:
         while time.monotonic() < deadline:
             ended, status = os.waitpid(child, os.WNOHANG)
@@ -139,7 +139,7 @@ def _wait(child: int, deadline: float) -> int | None:
 
 def _kill(child: int) -> None:
     with suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)  # what it started is leashed to it
+        os.killpg(child, signal.SIGKILL)  # its own child processes end with it
     os.waitpid(child, 0)
 
 

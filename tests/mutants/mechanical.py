@@ -1,4 +1,4 @@
-"""Mutants that are made by rule, of a Python file: any one of its comparisons, conditions, constants and returns."""
+"""Mutants of a Python file made by rule: any one of its comparisons, conditions, constants and returns."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _all(text: str) -> Iterator[Mutant]:
 
 
 def _changes(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
-    """Expressions to replace at a node, and by what."""
+    """Expressions to replace at a node, with their replacements."""
     match node:
         case ast.Compare(left, [operator], [right]):
             for other in FLIPPED.get(type(operator), ()):

@@ -1,8 +1,8 @@
-"""A fault to be made, and the tests that must see it; and how lists of them are written.
+"""Mutants, their tests, and the format of their lists.
 
-A list names a file and tests of pytest, and below them mutants, each between blank lines: its name, the text that is
-replaced (`-`), the text in its place (`+`), and what no test can see, why that is so (`=`). A mutant may have tests of
-its own, in place of the file's:
+A list names a file and its pytest tests. Its mutants follow, separated by blank lines: a name, the replaced text (`-`),
+the new text (`+`), and the reason why no test can detect it (`=`), if so. A mutant may have tests of its own, in place
+of the file's:
 
     file app/market/carry_forward.py
     test tests/unit/test_carry_forward.py
@@ -20,19 +20,19 @@ from pathlib import Path
 
 LISTS = Path(__file__).with_name("lists")
 GENERATED = "generated "
-"""Before the name of a generated mutant, of which a list says why it survives."""
+"""Prefix of the name of a generated mutant, for which a list gives the reason why it survives."""
 
 
 class Stale(Exception):
-    """A mutant that no longer applies: its text is not there, or more than once, or the result is not a program."""
+    """A mutant that no longer applies: its text is missing or occurs more than once, or the result does not compile."""
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A fault, as a replacement of a text that occurs exactly once in its file.
+    """A fault: replaces a text that occurs exactly once in its file.
 
-    `tests`: files or test ids of pytest, if other than those of its target. `survives`: why no test can see it. `at`:
-    where the text begins, in bytes of UTF-8, if it may occur elsewhere, too.
+    `tests`: files or pytest ids, if other than those of its target. `survives`: why no test can detect it. `at`: offset
+    of the text in UTF-8 bytes, if it may occur more than once.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Mutant:
     at: int | None = None
 
     def applied(self, text: str) -> str:
-        """`text` with the fault; `Stale` if that cannot be made."""
+        """`text` with the fault. Raises `Stale` if it does not apply."""
         if self.at is not None:
             raw, end = text.encode(), self.at + len(self.old.encode())
             return f"{raw[: self.at].decode()}({self.new}){raw[end:].decode()}"
@@ -54,9 +54,9 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Target:
-    """One file, the quick tests about it, and its mutants.
+    """One file, its quick tests, and its mutants.
 
-    `equivalent`: why generated mutants change nothing that matters, by their names.
+    `equivalent`: why generated mutants change nothing relevant, by name.
     """
 
     file: str
@@ -70,7 +70,7 @@ class Target:
 
 
 def targets(only: Sequence[str] = ()) -> list[Target]:
-    """Every target, or those of the lists or files (with or without suffix) that are named in `only`."""
+    """Every target, or those of the lists or files (with or without suffix) named in `only`."""
     return [
         target
         for path in sorted(LISTS.glob("*.txt"))
@@ -95,5 +95,5 @@ def _mutant(lines: Sequence[str]) -> Mutant:
     return Mutant(name, old, new, " ".join(_after("= ", rest)), _after("test ", rest))
 
 
-def _after(word: str, lines: Sequence[str]) -> tuple[str, ...]:
-    return tuple(line.removeprefix(word) for line in lines if line.startswith(word))
+def _after(prefix: str, lines: Sequence[str]) -> tuple[str, ...]:
+    return tuple(line.removeprefix(prefix) for line in lines if line.startswith(prefix))

@@ -2,9 +2,9 @@
 
     python -m tests.simulation 1 2 3             # these seeds
     python -m tests.simulation 1-10000 --jobs 2  # two at a time
-    python -m tests.simulation 17 --trace        # everything that happens in one seed
-    python -m tests.simulation 17 --twice        # whether it is the same again
-    python -m tests.simulation 1-50 --small      # two products and two timeframes, as the tests do
+    python -m tests.simulation 17 --trace        # every event of one seed
+    python -m tests.simulation 17 --twice        # check that it is reproducible
+    python -m tests.simulation 1-50 --small      # two products and two timeframes, like the tests
 
 Exits with 1 if a promise was broken, and prints how to run the failing seeds again.
 """
@@ -33,7 +33,7 @@ TRACE_LINES = 200
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of one seed, as it is sent between processes."""
+    """The outcome of one seed, sent between processes."""
 
     seed: int
     cpu_s: float
@@ -55,7 +55,7 @@ def summary(result: Result, report: str = "") -> Summary:
 
 @cache
 def _simulator() -> Simulator:
-    """This process's, with a server that ends with it."""
+    """The simulator of this process, with a server that ends with it."""
     return _open.enter_context(simulator())
 
 
@@ -63,13 +63,13 @@ _open = ExitStack()
 
 
 def run_one(seed: int, *, shrinks: bool, size: Size) -> Summary:
-    """This seed, in this process."""
+    """Run a seed in this process."""
     result = _simulator().run(_simulator().plan(seed, size))
     return summary(result, _explained(_simulator(), result, shrinks=shrinks) if result.verdict.broken else "")
 
 
 def _explained(simulated: Simulator, result: Result, *, shrinks: bool) -> str:
-    """What is broken in the smallest plan that fails in the same way, and how it came to that."""
+    """The broken promises of the smallest plan that fails in the same way, and its trace."""
     kinds = set(result.verdict.broken)
 
     def fails(plan: Plan) -> bool:
@@ -77,11 +77,11 @@ def _explained(simulated: Simulator, result: Result, *, shrinks: bool) -> str:
 
     plan = shrunk(result.plan, fails) if shrinks else result.plan
     again = simulated.run(plan, traced=True)
-    return "\n".join([f"shrunk to: {_told(plan)}", *again.verdict.lines(), "the end of its trace:",
+    return "\n".join([f"shrunk to: {_described(plan)}", *again.verdict.lines(), "the end of its trace:",
                       *again.trace[-TRACE_LINES:]])  # fmt: skip
 
 
-def _told(plan: Plan) -> str:
+def _described(plan: Plan) -> str:
     faults = ", ".join(f"{f.kind} at {f.at_s:.0f} s for {f.lasts_s:.0f} s" for f in plan.faults) or "no faults"
     products = ", ".join(f"{p.name} {100 * p.activity:.0f} %" for p in plan.products)
     return f"{plan.hours:.1f} h in {len(plan.starts)} starts; {products}; {faults}"
@@ -112,7 +112,7 @@ def main() -> int:
     options = parser.parse_args()
     seeds, size = seeds_of(options.seeds), SMALL if options.small else FULL
     if options.trace or options.twice:
-        return _look(seeds, size, traced=options.trace)
+        return _run_twice(seeds, size, traced=options.trace)
     seen: list[Summary] = []
     with ProcessPoolExecutor(options.jobs) as pool:
         for one in pool.map(partial(run_one, shrinks=not options.no_shrink, size=size), seeds):
@@ -130,8 +130,8 @@ def main() -> int:
     return int(bool(broken))
 
 
-def _look(seeds: Sequence[int], size: Size, *, traced: bool) -> int:
-    """Each seed twice, with all that happens: whether something is broken or different."""
+def _run_twice(seeds: Sequence[int], size: Size, *, traced: bool) -> int:
+    """Run each seed twice; report broken promises and differences."""
     failed = 0
     with simulator() as simulated:
         for seed in seeds:
@@ -144,7 +144,7 @@ def _look(seeds: Sequence[int], size: Size, *, traced: bool) -> int:
 
 
 if __name__ == "__main__":
-    if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets is part of what happens
+    if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets is part of a run
         os.environ["PYTHONHASHSEED"] = "0"
         os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])
     raise SystemExit(main())

@@ -1,4 +1,4 @@
-"""What Celery's beat sends, less the ticks of which nothing would follow."""
+"""Celery's beat without ticks that have no effect."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 BEAT_S = 2.0
 IDLE_BEAT_S = 15.0
-HEARD_S = 25.0
-"""Exchange seconds after the begin of a slot in which its task is sent."""
+BEAT_WINDOW_S = 25.0
+"""Exchange seconds after the start of a slot during which its task is sent."""
 FIRST_TICKS = 20
-"""After a start nothing is left out."""
+"""Ticks after a start that are always sent."""
 
 
 class Beat:
@@ -29,17 +29,17 @@ class Beat:
         self._due_ms = 0.0
 
     def restart(self) -> None:
-        """It begins anew."""
+        """Count its ticks from 0 again."""
         self._ticks = 0
 
     def tick(self) -> None:
-        """Send what may be due, and come again."""
+        """Send due tasks, and schedule the next tick."""
         world, wait_s = self._world, IDLE_BEAT_S
         if self.is_on and not world.redis_is_down:
             exchange_s = (world.scheduler.now_ms + world.venue.leap_ms) / 1000
             for name, every_s in ((seams.SCAN, 300.0), (seams.RECONCILE, 3600.0)):
-                # Until it is heard: the clock in Redis may be behind.
-                if exchange_s % every_s < HEARD_S or self._ticks < FIRST_TICKS or world.chance.random() < 0.02:
+                # Repeated, because the clock in Redis may be behind.
+                if exchange_s % every_s < BEAT_WINDOW_S or self._ticks < FIRST_TICKS or world.chance.random() < 0.02:
                     self._send_beat(name)
             if self._requests_wait() or world.is_busy or world.chance.random() < 0.1:
                 self._send_beat(seams.DRAIN)
@@ -53,9 +53,9 @@ class Beat:
             self._world.broker.send(queue, name, {})
 
     def _requests_wait(self) -> bool:
-        """Whether a request is due, by the simulation's own look at the queue."""
+        """Whether a request is due, read from the queue by the simulation."""
         if self._world.wire.queue_changed:
-            ready, *waiting = self._world.wire.ask_all(
+            ready, *waiting = self._world.wire.call_all(
                 [("EXISTS", seams.READY), *(("ZRANGE", key, 0, 0, "WITHSCORES") for key in seams.PENDING)]
             )
             self._world.wire.queue_changed = False

@@ -1,4 +1,4 @@
-"""Tasks between processes, without a broker: delivered late, twice or never, as the faults of the moment say."""
+"""Tasks between processes without a broker: delivered late, twice or never, as the current faults require."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 REDELIVERED_S = 600.0
-"""After so long a task that died with its worker comes back."""
+"""A task is redelivered this long after its worker was killed."""
 
 MAX_WAITING = 1_000
 
@@ -23,7 +23,7 @@ class Task(NamedTuple):
 
 
 class Broker:
-    """One queue for each name. `loses` and `doubles`: shares of tasks."""
+    """One queue per name. `loses` and `doubles`: shares of tasks."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -52,7 +52,7 @@ class Broker:
             idle.pop(self._world.chance.randrange(len(idle))).wake()
 
     def take(self, queues: tuple[str, ...]) -> tuple[str, Task]:
-        """Called by an actor: the next task of `queues`; waits for one."""
+        """Called by an actor: wait for the next task of `queues`."""
         actor = self._world.scheduler.current
         assert actor is not None
         while True:
@@ -67,12 +67,12 @@ class Broker:
             actor.wait(1e9)
 
     def return_later(self, queue: str, task: Task) -> None:
-        """The worker that had it is gone."""
+        """Redeliver a task of a killed worker."""
         self._world.scheduler.after(REDELIVERED_S, lambda: self._arrive(queue, task))
 
     def waiting(self, queue: str) -> int:
         return len(self._queues.get(queue, ()))
 
     def forget(self) -> None:
-        """Redis lost its data, and these with it."""
+        """Drop all tasks, because Redis lost its data."""
         self._queues.clear()

@@ -1,4 +1,4 @@
-"""What may never be said: that a candle is certain when it is not the truth, were it for a moment. Pure."""
+"""Checks that no candle is ever stored as certain unless it is the truth. Pure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def certain(records: Records, *, without_stream: bool) -> Records:
-    """Those of `records` that are called certain: closed or confirmed, and not provisional.
+    """Those of `records` that are certain: closed or confirmed, and not provisional.
 
-    `without_stream`: without those that rest on what a stream said, or that it said nothing.
+    `without_stream`: without candles that rest on the stream or its silence.
     """
     flags = records["flags"]
     sure = ((flags & STATE_MASK) >= CandleState.CLOSED) & ((flags & PROVISIONAL) == 0)
@@ -29,7 +29,7 @@ def certain(records: Records, *, without_stream: bool) -> Records:
 
 
 def untrue(trade_log: TradeLog, step_s: int, sure: Records) -> Iterator[tuple[int, str]]:
-    """Candles of `sure` (called certain) that differ from `trade_log`: the start of each, and what is wrong."""
+    """Candles of `sure` that differ from `trade_log`: the start and the error of each."""
     truth, places = trade_log.columns(step_s), (sure["start_s"].astype(np.int64) - trade_log.first_s) // step_s
     known = (places >= 0) & (places < len(truth.traded))
     sure, places = sure[known], places[known]
@@ -38,5 +38,5 @@ def untrue(trade_log: TradeLog, step_s: int, sure: Records) -> Iterator[tuple[in
     for name in ("open", "high", "low", "close", "volume"):
         same &= sure[name] == getattr(truth, name)[places]
     for i in np.flatnonzero(np.where(empty, traded, ~traded | ~same)).tolist():
-        word = "confirmed" if sure["flags"][i] & STATE_MASK == CandleState.CONFIRMED else "closed"
-        yield int(sure["start_s"][i]), f"{word} as {'empty' if empty[i] else sure[i].tolist()[3:]}"
+        state = "confirmed" if sure["flags"][i] & STATE_MASK == CandleState.CONFIRMED else "closed"
+        yield int(sure["start_s"][i]), f"{state} as {'empty' if empty[i] else sure[i].tolist()[3:]}"

@@ -1,9 +1,9 @@
-"""Takes each cure of a fault that loses data out of a copy of the project: how soon does the simulation see it?
+"""Removes each cure of a fault that loses data from a copy of the project: how soon does the simulation detect it?
 
     python -m tests.simulation.cures                                # seeds 1-1000 for each, until one fails
     python -m tests.simulation.cures "origin" --seeds 1-50 --jobs 2
 
-The cures are listed in `cures.txt`. Exits with 1 if one is not missed.
+`cures.txt` lists the cures. Exits with 1 if the simulation passes without one of them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ALL = re.compile(r"^(\d+) seeds, ", re.MULTILINE)
 
 
 class Cure(NamedTuple):
-    """`name`: as in the list. `mutant`, of a file of `target`, takes it out."""
+    """`name`: as in the list. `mutant`, of a file of `target`, removes it."""
 
     name: str
     target: Target
@@ -37,7 +37,7 @@ class Cure(NamedTuple):
 
 
 class Found(NamedTuple):
-    """`seed`: the first that fails without the cure, and what is broken then; None if all pass."""
+    """`seed`: the first that fails without the cure, with `broken`; None if all pass."""
 
     cure: Cure
     seed: int | None
@@ -46,12 +46,12 @@ class Found(NamedTuple):
 
 
 def cures() -> list[Cure]:
-    """All that are listed. Raises `ValueError` if a name is of no mutant, or of several."""
+    """All listed cures. Raises `ValueError` if a name belongs to no mutant or to several."""
     found = []
     for line in LIST.read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
-            where, _, name = line.partition(": ")
-            mutants = [(t, m) for t in targets([where]) for m in t.mutants if m.name == name]
+            list_name, _, name = line.partition(": ")
+            mutants = [(t, m) for t in targets([list_name]) for m in t.mutants if m.name == name]
             if len(mutants) != 1:
                 raise ValueError(f"{LIST.name}: {line!r} is the name of {len(mutants)} mutants")
             found.append(Cure(line, *mutants[0]))
@@ -59,7 +59,7 @@ def cures() -> list[Cure]:
 
 
 def without(cure: Cure, copy: Copy, seeds: str) -> Found:
-    """What the simulation says in `copy` without `cure`. Raises `RuntimeError` if it says nothing."""
+    """Run the simulation in `copy` without `cure`. Raises `RuntimeError` if it has no result."""
     began = time.monotonic()
     text = (ROOT / cure.target.file).read_text(encoding="utf-8")
     command = [sys.executable, "-m", "tests.simulation", seeds, "--small", "--no-shrink", "--until-broken"]

@@ -1,4 +1,4 @@
-"""The world that runs now: the product's modules are patched once, not for each seed."""
+"""The current world: the project's modules are patched once, not for each seed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def world() -> World:
 
 
 def process() -> Process:
-    """Whose code runs now."""
+    """The process whose code runs now."""
     actor = world().scheduler.current
     assert actor is not None
     return world().owners[actor]
@@ -27,7 +27,7 @@ def process() -> Process:
 
 @contextmanager
 def running(one: World) -> Iterator[None]:
-    """`one` is the world that the patched modules see."""
+    """Make `one` the world of the patched modules."""
     global _world
     _world = one
     try:

@@ -1,8 +1,8 @@
-"""The exchange's stream: one link for each connection of an ingest, around the product's own session.
+"""The exchange's stream: one link for each connection of an ingest, around the project's own session.
 
-Frames are few: one for each trade, heartbeats at the ends of buckets and while somebody waits for the clock. The
-session judges silence by a clock of its own that goes forward by at most a second between two calls, as the product's
-does when its thread stood still; where a fault makes a link silent, the seconds are played one by one.
+Frames are few: one per trade, and heartbeats at the ends of buckets and while a process waits for the clock. The
+session measures silence by a clock that advances at most a second between two calls, as the project's does when its
+thread stalled; if a fault makes a link silent, its seconds are simulated one by one.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ SNAPSHOT_ROWS = 4
 
 @dataclass
 class Faults:
-    """What is wrong with one link now. Shares are of frames."""
+    """Active faults of one link. Shares are of frames."""
 
     frozen: bool = False
-    deaf: bool = False
+    no_candles: bool = False
     no_beats: bool = False
-    deaf_to: str = ""
+    silent_product: str = ""
     drops: float = 0.0
     doubles: float = 0.0
     swaps: float = 0.0
 
 
 class Link:
-    """One connection slot. Stands in for the product's thread and socket around a session."""
+    """One connection slot. Stands in for the project's thread and socket around a session."""
 
     def __init__(
         self, world: World, process: Process, session: CoinbaseSession, emit: Callable[[FeedEvent], None]
@@ -52,13 +52,13 @@ class Link:
         self._process = process
         self._put = emit
         self._awake_ms = 1_000_000
-        self._looked_us = world.scheduler.now_us
+        self._seen_us = world.scheduler.now_us
         self._number = 0
         self._late: list[bytes] = []
         self._beats = 0
         self._is_stopped = False
 
-    # What the product's adapter calls.
+    # Called by the project's adapter.
 
     @property
     def is_open(self) -> bool:
@@ -96,23 +96,25 @@ class Link:
     def health(self) -> None:
         return None
 
-    # What the exchange does.
+    # Called by the exchange.
 
     def belongs_to(self, process: Process) -> bool:
         return self._process is process
 
     @property
     def is_odd(self) -> bool:
-        """Whether its seconds are played one by one."""
+        """Whether its seconds are simulated one by one."""
         faults = self.faults
-        return self.session.is_open and (faults.frozen or faults.deaf or faults.no_beats or not self.session.products)
+        return self.session.is_open and (
+            faults.frozen or faults.no_candles or faults.no_beats or not self.session.products
+        )
 
     def forget(self) -> None:
-        """The process died: nothing of it is called any more."""
+        """The process was killed: call nothing of it any more."""
         self._is_stopped = True
 
     def cut(self, reason: str) -> None:
-        """The connection ends; another one is tried for until it is there."""
+        """Close the connection, and reconnect after a delay."""
         if self.session.is_open:
             self._world.note(f"{self._process.name} link", f"lost: {reason}")
             self._late.clear()
@@ -120,7 +122,7 @@ class Link:
             self._reopen(self._chance.uniform(*BACKOFF_S))
 
     def beat(self) -> None:
-        """A heartbeat, and a look at what follows from the time."""
+        """Send a heartbeat and tick the session."""
         if not self.session.is_open:
             return
         if not (self.faults.frozen or self.faults.no_beats):
@@ -134,13 +136,13 @@ class Link:
                 self.cut(self.session.must_reconnect)
 
     def update(self, product: str, bar: Bar) -> None:
-        """A trade has changed `bar`."""
-        if self.is_heard(product):
+        """Send an update after a trade has changed `bar`."""
+        if self.delivers(product):
             self._send("candles", [{"type": "update", "candles": [_row(product, bar)]}])
 
-    def is_heard(self, product: str) -> bool:
+    def delivers(self, product: str) -> bool:
         faults = self.faults
-        is_silent = faults.frozen or faults.deaf or faults.deaf_to == product
+        is_silent = faults.frozen or faults.no_candles or faults.silent_product == product
         return self.session.is_open and not is_silent and product in self.session.streams
 
     @property
@@ -149,8 +151,8 @@ class Link:
 
     def _now(self) -> int:
         now_us = self._world.scheduler.now_us
-        self._awake_ms += min(1000, (now_us - self._looked_us) // 1000)
-        self._looked_us = now_us
+        self._awake_ms += min(1000, (now_us - self._seen_us) // 1000)
+        self._seen_us = now_us
         return self._awake_ms
 
     def _reopen(self, after_s: float) -> None:
@@ -179,7 +181,7 @@ class Link:
             self._send("subscriptions", [{"subscriptions": channels}])
 
     def _snapshot(self, product: str) -> None:
-        trade_log, now_ms = self._world.venue.tapes.get(product), self._world.scheduler.now_ms
+        trade_log, now_ms = self._world.venue.trade_logs.get(product), self._world.scheduler.now_ms
         if trade_log is None or not self._world.venue.listed[product]:
             return
         open_s = now_ms // 1000 // STEP_S * STEP_S

@@ -1,4 +1,4 @@
-"""What an installation should hold, from the exchange's truth and the configuration alone, and what it does hold."""
+"""Compares an installation with its expected state, derived from the exchange's truth and the configuration alone."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ SETTLING_S = 60
 SPARE = 2
 """A ring of n slots promises the newest n − 2 closed buckets."""
 SURVEYS_S = {300: 900, 900: 3600, 3600: 14_400, 14_400: 86_400, 86_400: 86_400}
-"""Longer buckets, of which a page spans a ring."""
+"""Longer buckets, by timeframe: one page of them spans a ring."""
 HOURLY_S = 4500
-"""After this long what could be proven has been requested again."""
+"""Time within which provable buckets have been requested again."""
 TURN_S = 420
-"""After this long the scan has found a longer candle that cannot be built, and it had its turn behind those of 5m."""
+"""Time until the scan finds a longer candle that cannot be built and requests it after those of 5m."""
 MAX_REPORTED = 6
 MAX_REPEATED = 10
-"""Times that the same page may be given within a minute; a retry after an error is none of them. A server that
-contradicts itself with every answer is asked six times; a loop asks hundreds of times."""
+"""Most requests for the same page within a minute, without retries after errors. A server that contradicts itself with
+every response gets six requests; a loop would send hundreds."""
 
 
 @dataclass
 class Verdict:
-    """What does not hold, one line for each; empty lists where all does."""
+    """Broken promises, one line each; empty lists if there are none."""
 
     lost: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -58,8 +58,8 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Candle:
-    """What a bucket should be. `required`: it must be there, not only be right if it is. `proven`: some answer proves
-    its values, so that it cannot be wrong for good."""
+    """Expected content of a bucket. `required`: it must exist. `proven`: a response proves its values, so they must not
+    stay wrong."""
 
     values: tuple[float, float, float, float, float]
     trades: bool
@@ -68,18 +68,18 @@ class Candle:
 
 
 def judge(world: World) -> Verdict:
-    """The state of `world`, whose faults are long over."""
+    """Judge the state of `world`, long after its last fault."""
     verdict = Verdict(emptied=world.emptied_buckets, deceived=world.deceptions, crashes=world.crashes,
                       over_budget=list(_bursts(world)),
                       wasted=list(_repeated(world)))  # fmt: skip
     start, now_s = world.start, world.scheduler.now_s
     for product in start.products:
         if not world.venue.listed[product]:
-            continue  # set apart: what it had may be shown, nothing is promised
+            continue  # delisted: its candles may be shown, nothing is promised
         for name in start.timeframes:
             step_s = Timeframe(name).seconds
             settled_s = int((now_s - SETTLING_S) // step_s) * step_s - step_s
-            truth = expected(world.venue.tapes[product], step_s, settled_s, now_s, start.capacity - SPARE)
+            truth = expected(world.venue.trade_logs[product], step_s, settled_s, now_s, start.capacity - SPARE)
             held = stored(product, name, settled_s)
             for start_s, candle in truth.items():
                 _compare(verdict, f"{product} {name} {start_s} ({(settled_s - start_s) // step_s} back)", candle,
@@ -91,7 +91,7 @@ def judge(world: World) -> Verdict:
 def expected(trade_log: TradeLog, step_s: int, settled_s: int, now_s: float, buckets: int) -> dict[int, Candle]:
     """Every bucket of the newest `buckets` up to `settled_s` from the product's first trade on, by its start.
 
-    A bucket must be there only if the exchange's answers prove it by `now_s` (`_unproven`).
+    A bucket is required only if the exchange's responses prove it by `now_s` (`_unproven`).
     """
     first_s = max(settled_s - (buckets - 1) * step_s, trade_log.first_s)
     close = trade_log.close_before(first_s)
@@ -110,13 +110,13 @@ def expected(trade_log: TradeLog, step_s: int, settled_s: int, now_s: float, buc
 
 
 def _unproven(traded: list[int], step_s: int, settled_s: int, now_s: float) -> list[tuple[int, int]]:
-    """Ranges (first start, end) of buckets that no answer proves: what lies before the first trade, and behind the last
-    one; and of longer candles all behind the trade before the last, as long as that has just settled and no page of 5m
-    spans the silence before it, since then it cannot be built.
+    """Ranges (first start, end) of buckets that no response proves: before the first trade, and behind the last one.
+    For longer candles also everything behind the trade before the last, while the last has just settled and no page of
+    5m spans the silence before it: such a candle cannot be built.
 
-    A gap that no page spans is proven by a page of longer buckets, once its row behind the gap has settled; it says
-    nothing of that row: the part of the gap in that bucket waits for the next trade, and then for its turn within an
-    hour.
+    A gap that no page spans is proven by a page of longer buckets, once its row behind the gap has settled. The page
+    proves nothing within that row: the part of the gap in that bucket waits for the next trade, and then for its turn
+    within an hour.
     """
     if not traded:
         return [(0, 2**40)]
@@ -136,9 +136,9 @@ def _unproven(traded: list[int], step_s: int, settled_s: int, now_s: float) -> l
 
 
 def _undecided(traded: list[int], step_s: int, now_s: float) -> list[tuple[int, int]]:
-    """Ranges of buckets that answers say something of, but do not decide: the last trade, since an answer may end with
-    half of it; and what lies before a trade, until two answers since then have contradicted what was said of it:
-    a survey's, once its longer bucket is over, if no page spans the gap."""
+    """Ranges of buckets that responses describe but do not decide: the last trade, since a response may end with half
+    of it; and buckets before a trade, until two responses after it have contradicted the first: for a survey, after the
+    end of its longer bucket, if no page spans the gap."""
     if not traded:
         return []
     ranges = [(traded[-1], traded[-1] + step_s)]
@@ -150,7 +150,7 @@ def _undecided(traded: list[int], step_s: int, now_s: float) -> list[tuple[int, 
 
 
 class Held(NamedTuple):
-    """A candle as it is stored. `provisional`: it is shown as perhaps wrong."""
+    """A stored candle."""
 
     values: tuple[float, ...]
     trades: bool
@@ -166,43 +166,43 @@ def stored(product: str, timeframe: str, settled_s: int) -> dict[int, Held]:
     }
 
 
-def _compare(verdict: Verdict, where: str, candle: Candle, held: Held | None) -> None:
+def _compare(verdict: Verdict, place: str, candle: Candle, held: Held | None) -> None:
     if held is None:
         if candle.required:
-            verdict.lost.append(f"{where}: missing, {'has trades' if candle.trades else 'is empty'}")
+            verdict.lost.append(f"{place}: missing, {'has trades' if candle.trades else 'is empty'}")
     elif held[:2] != (candle.values, candle.trades) and not _is_honest(candle, held):
-        verdict.wrong.append(f"{where}: {held}; it is {candle.values, candle.trades}")
+        verdict.wrong.append(f"{place}: {held}; it is {candle.values, candle.trades}")
 
 
 def _is_honest(candle: Candle, held: Held) -> bool:
-    """Whether no answer proves what the bucket is, and it is shown as perhaps wrong."""
+    """Whether the candle is provisional and no response proves its bucket."""
     return held.provisional and not candle.proven
 
 
 def _wrong_indicator(world: World, product: str, timeframe: str, step_s: int) -> list[str]:
-    """The newest value must rest on the newest candle, on all that a window holds, and be what the definition says."""
-    where, value = f"{product} {timeframe}", seams.indicator(product, timeframe)
+    """The newest value must rest on the newest candle and on a full window, and equal the definition."""
+    place, value = f"{product} {timeframe}", seams.indicator(product, timeframe)
     now_s = world.scheduler.now_s
     closed_s = int(now_s // step_s) * step_s - step_s
-    truth = expected(world.venue.tapes[product], step_s, closed_s, now_s, world.start.capacity - SPARE)
+    truth = expected(world.venue.trade_logs[product], step_s, closed_s, now_s, world.start.capacity - SPARE)
     held = {start_s: h for start_s, h in stored(product, timeframe, closed_s).items() if start_s in truth}
     if not held:
-        return []  # if there should be any, it is counted as lost
+        return []  # expected candles are counted as lost
     if value is None or value["start"] != max(held):
-        return [f"{where}: the newest is of {value and value['start']}, the newest candle of {max(held)}"]
+        return [f"{place}: the newest is of {value and value['start']}, the newest candle of {max(held)}"]
     bars = [truth[s] for s in sorted(truth) if s <= value["start"]][-value["candles"] :]
     older = (truth[s].required for s in sorted(truth, reverse=True) if s <= value["start"])
     proven = sum(1 for _ in takewhile(bool, older))
     if value["candles"] < min(WINDOW, proven):
-        return [f"{where}: rests on {value['candles']} candles, {proven} are proven"]
+        return [f"{place}: rests on {value['candles']} candles, {proven} are proven"]
     if len(bars) < value["candles"] or not value["ready"]:
-        return []  # of buckets beyond the edge of what is promised
+        return []  # rests on buckets beyond the promised range
     if any(_is_honest(truth[s], held[s]) for s in sorted(held)[-value["candles"] :]):
-        return []  # as uncertain as these
+        return []  # provisional like its candles
     _, high, low, close, _ = zip(*(bar.values for bar in bars), strict=True)
     reference = reference_macdv(high, low, close, [bar.trades for bar in bars])
     return [
-        f"{where}: {name} is {value.get(name)}, it should be {theirs[-1]}"
+        f"{place}: {name} is {value.get(name)}, it should be {theirs[-1]}"
         for name, theirs in reference.items()
         if not _same(value.get(name), theirs[-1])
     ]
@@ -215,7 +215,7 @@ def _same(ours: float | None, theirs: float | None) -> bool:
 
 
 def _bursts(world: World) -> Iterator[str]:
-    """Seconds in which more requests arrived at the exchange than the smallest budget of the plan allows."""
+    """Seconds with more requests than the smallest budget of the plan allows."""
     arrived = sorted(world.venue.requests_us)
     most = int(max(start.per_second for start in world.plan.starts))
     for first, last in zip(arrived, arrived[most:], strict=False):
@@ -224,7 +224,7 @@ def _bursts(world: World) -> Iterator[str]:
 
 
 def _repeated(world: World) -> Iterator[str]:
-    """Pages that the exchange gave again and again within a minute."""
+    """Pages requested too often within a minute."""
     for (product, step_s, first_s, last_s), given in world.venue.pages_us.items():
         for first, last in zip(given, given[MAX_REPEATED:], strict=False):
             if last - first < 60_000_000:

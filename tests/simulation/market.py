@@ -1,7 +1,7 @@
 """The truth: every trade of every product, made from the seed before anything runs. Pure.
 
-A bucket of five minutes has up to three trades. Prices have two decimals and volumes three binary ones, so that sums
-are exact and a candle is equal or different.
+A bucket of five minutes has up to three trades. Prices have two decimals and volumes three binary digits, so sums are
+exact and candles can be compared for equality.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Bar(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """Bars of one timeframe, one for each bucket since the tape's beginning; `traded`: which of them exist."""
+    """Bars of one timeframe, one for each bucket since the start of the trade log; `traded`: which of them exist."""
 
     traded: npt.NDArray[np.bool_]
     open: npt.NDArray[np.float64]
@@ -44,7 +44,7 @@ class Columns(NamedTuple):
 class TradeLog:
     """All trades of one product, from `first_s` (midnight UTC) on.
 
-    `activity`: how likely a bucket has trades; `quiet`: spans (UNIX seconds) without any.
+    `activity`: probability that a bucket has trades; `quiet`: spans (UNIX seconds) without trades.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class TradeLog:
         self.first_s = first_s
         self.end_s = first_s + days * DAY_S
         self._offsets_ms = np.sort(chance.integers(0, STEP_S * 1000, (count, MAX_TRADES)), axis=1)
-        last = chance.random(count) < 0.15  # in the last second: that is what closes are about
+        last = chance.random(count) < 0.15  # in the last second, to test closes
         self._offsets_ms[last, MAX_TRADES - 1] = STEP_S * 1000 - 1 - chance.integers(0, 900, int(last.sum()))
         self._offsets_ms.sort(axis=1)
         cents = np.cumsum(chance.integers(-30, 31, count * MAX_TRADES)).reshape(count, MAX_TRADES)
@@ -65,7 +65,7 @@ class TradeLog:
         starts = first_s + STEP_S * np.arange(count)
         for begin_s, finish_s in quiet:
             trades[(starts + STEP_S > begin_s) & (starts < finish_s)] = 0
-        # Of the three that a bucket may have it is the last ones that are there: so some are at its very end.
+        # A bucket uses the last of its three possible trades, so some are at its very end.
         self._is_there = np.arange(MAX_TRADES) >= MAX_TRADES - trades[:, None]
         self._base = _bars_of(self._is_there, self._prices, self._sizes)
         self._longer: dict[int, Columns] = {STEP_S: self._base}
@@ -89,12 +89,12 @@ class TradeLog:
         ]
 
     def close_before(self, start_s: int) -> float | None:
-        """The last price before `start_s`, the start of a bucket of five minutes; None if there was no trade."""
+        """The last price before `start_s`, the start of a bucket of five minutes, or None."""
         there = np.flatnonzero(self._base.traded[: max(0, (start_s - self.first_s) // STEP_S)])
         return float(self._base.close[there[-1]]) if len(there) else None
 
     def partial(self, step_s: int, at_ms: int, since_ms: int = 0) -> Bar | None:
-        """The bar of the bucket that is open at `at_ms`, of its trades since `since_ms`; None without any."""
+        """The bar of the bucket that is open at `at_ms`, of its trades since `since_ms`, or None."""
         start_s = at_ms // 1000 // step_s * step_s
         trades = [t for i in self._buckets(start_s, at_ms) for t in self._trades_of(i) if since_ms <= t[0] <= at_ms]
         if not trades:
@@ -116,7 +116,7 @@ class TradeLog:
         return at_ms >= (start_s + step_s) * 1000 or self.partial(step_s, at_ms) is not None
 
     def revise(self, start_s: int, more: float) -> bool:
-        """The exchange finds more volume, and another last price, in a bucket that is over; whether there was one."""
+        """Add volume and change the last price of a finished bucket. Returns False if it had no trades."""
         i = (start_s - self.first_s) // STEP_S
         if not self._base.traded[i]:
             return False

@@ -1,4 +1,4 @@
-"""What a seed means: the market, the installation at each of its starts, and the faults. Pure values."""
+"""The plan of a seed: the market, the installation at each of its starts, and the faults. Pure values."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ EPOCH_S = 1_760_054_400
 HOUR_S = 3_600
 
 SETTLING_HOURS = 2.5
-"""What the rules need to be sure of all: a dispute is decided after 15 minutes, what nobody could know is requested
-again after 5, 15 and 60 minutes, and an origin after an hour."""
+"""Time until all is certain: a dispute is decided after 15 minutes, an unproven bucket is requested again after 5, 15
+and 60 minutes, and an origin after an hour."""
 
 
 class Product(NamedTuple):
-    """`activity`: how likely a bucket has trades. `quiet`: hours since the beginning, from and to, without any."""
+    """`activity`: probability of trades in a bucket. `quiet`: hours without trades since the beginning, from and to."""
 
     name: str
     activity: float
@@ -29,7 +29,7 @@ class Product(NamedTuple):
 
 
 class Start(NamedTuple):
-    """One start of the installation: how long it runs, then is down, and its configuration."""
+    """One start of the installation: its hours of running and of downtime afterwards, and its configuration."""
 
     hours: float
     down_hours: float
@@ -44,15 +44,15 @@ class Start(NamedTuple):
 
 
 class Liar(IntEnum):
-    """Who says what is false: then what rests on its word may be called certain, and be wrong for a while."""
+    """The source of false data: candles that rest on it may be certain, and wrong for a while."""
 
-    NOBODY = 0
+    NONE = 0
     STREAM = 1
     REST = 2
 
 
 class Fault(NamedTuple):
-    """`at_s`: seconds since the beginning; `number` tells two of one kind apart and is the seed of its own chances.
+    """`at_s`: seconds since the beginning; `number` distinguishes faults of one kind and seeds their random choices.
 
     `deceives`: see `KindOfFault`.
     """
@@ -61,7 +61,7 @@ class Fault(NamedTuple):
     at_s: float
     lasts_s: float
     number: int
-    deceives: Liar = Liar.NOBODY
+    deceives: Liar = Liar.NONE
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Plan:
     starts: tuple[Start, ...]
     faults: tuple[Fault, ...]
     density: float
-    """How likely another actor runs before a trip to Redis."""
+    """Probability that another actor runs before a round trip to Redis."""
 
     @property
     def hours(self) -> float:
@@ -85,29 +85,29 @@ class Plan:
 
     @property
     def liar(self) -> Liar:
-        """Who of the exchange may say something false that nobody can tell from the truth at once."""
-        return max((fault.deceives for fault in self.faults), default=Liar.NOBODY)
+        """The source that may send false data which cannot be detected at once."""
+        return max((fault.deceives for fault in self.faults), default=Liar.NONE)
 
     def heal_hours(self) -> float:
         return heal_hours(self.starts[-1].timeframes)
 
     def last_start_s(self) -> float:
-        """When the last start was, in seconds since the beginning."""
+        """Time of the last start, in seconds since the beginning."""
         return sum((s.hours + s.down_hours) * HOUR_S for s in self.starts[:-1])
 
     def with_faults(self, numbers: frozenset[int]) -> Plan:
-        """The same with these faults only."""
+        """The same plan with only these faults."""
         return replace(self, faults=tuple(f for f in self.faults if f.number in numbers))
 
 
 def heal_hours(timeframes: tuple[str, ...]) -> float:
-    """Hours after the last fault until everything must be true: one reconciliation of each longer timeframe, one after
-    the other, each hour; and what disputes take."""
+    """Hours after the last fault until everything must be true: one reconciliation of each longer timeframe, one per
+    hour, plus the duration of disputes."""
     return len(timeframes) + SETTLING_HOURS
 
 
 class Size(NamedTuple):
-    """What plans choose from: how many products, which timeframes, slots of a ring. It decides what a seed costs."""
+    """Choices for plans: number of products, timeframes, slots of a ring. They determine the cost of a seed."""
 
     products: tuple[int, ...]
     timeframes: tuple[tuple[str, ...], ...]
@@ -130,13 +130,13 @@ ACTIVITIES = (1.0, 1.0, 0.95, 0.6, 0.25, 8 / 288, 8 / 288)
 
 
 def plan_of(seed: int, kinds: dict[str, KindOfFault], size: Size = FULL) -> Plan:
-    """The plan of a seed; `kinds`: what can go wrong."""
+    """The plan of a seed; `kinds`: the faults to choose from."""
     chance = random.Random(f"simulation {seed}")
     begin_s = EPOCH_S + chance.randrange(24 * 12) * 300 + chance.uniform(0, 300)
     products = tuple(_product(chance, i) for i in range(chance.choice(size.products)))
     starts = _starts(chance, tuple(p.name for p in products), size)
     faults = _faults(chance, begin_s, starts, kinds)
-    # At the end of a bucket, when all is settled that can be.
+    # End at a time in a bucket at which everything that can settle has settled.
     end_s = begin_s + sum((s.hours + s.down_hours) * HOUR_S for s in starts)
     late = (200 - end_s % 300) % 300 / HOUR_S
     starts = (*starts[:-1], starts[-1]._replace(hours=starts[-1].hours + late))
@@ -192,15 +192,15 @@ def _changed(chance: random.Random, before: Start, names: tuple[str, ...], size:
 
 
 class KindOfFault(NamedTuple):
-    """Durations in seconds. `harms`: it makes stored candles wrong which only a reconciliation finds, so no long
-    downtime may follow before one. `deceives`: whose word may be false while it lasts, and nobody can tell."""
+    """Durations in seconds. `harms`: makes stored candles wrong until a reconciliation finds them, so no long downtime
+    may follow before one. `deceives`: the source whose data may be false, undetectably, while it lasts."""
 
     shortest_s: float
     longest_s: float
     harms: bool = False
-    deceives: Liar = Liar.NOBODY
+    deceives: Liar = Liar.NONE
     at_start: float = 0.3
-    """How likely it begins soon after a start."""
+    """Probability that it begins soon after a start."""
     of_rest: bool = False
 
 
@@ -209,7 +209,7 @@ SOON_S = (1.0, 120.0)
 """Seconds after a start: before the first request, and while the pages of the start are requested."""
 
 BEFORE_RECONCILIATION = 0.3
-"""How likely a fault of REST begins in the ten minutes before a reconciliation, if not at a start."""
+"""Probability that a fault of REST begins in the ten minutes before a reconciliation, if not at a start."""
 
 
 def _faults(
@@ -217,7 +217,7 @@ def _faults(
 ) -> tuple[Fault, ...]:
     faults = []
     chosen: set[str] = set()
-    # Every second plan is about REST, whose word is final, and most of these about what it may be known not to say.
+    # Half of the plans are about REST, which is final; most of these avoid faults that deceive or harm.
     is_about_rest, is_candid = chance.random() < 0.5, chance.random() < 0.7
     choice = sorted(
         kind
@@ -244,7 +244,7 @@ def _faults(
     return tuple(faults)
 
 
-def tapes_of(plan: Plan) -> dict[str, TradeLog]:
+def trade_logs_of(plan: Plan) -> dict[str, TradeLog]:
     """The truth of every product of the plan."""
     oldest_s = plan.begin_s - 45 * DAY_S
     first_s = int(oldest_s) // DAY_S * DAY_S

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 MAX_STEPS = 60_000
-"""Trips to Redis in one seed: many times what the longest one takes."""
+"""Round trips to Redis in one seed: many times those of the longest seed."""
 
 
-TRIP_US = 50
-"""What a trip to Redis takes at least."""
+ROUND_TRIP_US = 50
+"""Shortest round trip to Redis."""
 
 
 class Process:
@@ -34,12 +34,12 @@ class Process:
         self.actors: list[Actor] = []
         self.client = Client(world.wire, self)
         self.fuse: int | None = None
-        """Trips to Redis after which it dies."""
+        """Round trips to Redis until it is killed."""
         self.stalls_s = 0.0
-        """For how long it stands still at its next trip."""
+        """How long it stalls at its next round trip."""
         self.is_cut = False
         self.loses = 0.0
-        """The share of trips whose answers get lost."""
+        """Share of round trips whose responses get lost."""
 
     def spawn(self, name: str, run: Callable[[], None], after_s: float = 0.0) -> None:
         actor = Actor(self.world.scheduler, f"{self.name} {name}".rstrip(), run)
@@ -48,7 +48,7 @@ class Process:
         actor.start(after_s)
 
     def wake_ingest(self) -> None:
-        """Something waits in the outbox: the writer comes soon, sooner when somebody waits for the clock."""
+        """Wake the writer for the outbox: soon, sooner if a worker waits for the clock."""
         if self.actors:
             self.actors[0].wake(0.25 if self.world.is_busy else self.world.patience_s)
 
@@ -75,8 +75,8 @@ class Process:
             actor.sleep(seconds)
         elif world.chance.random() < world.density:
             actor.sleep(world.lag_s())
-        elif not scheduler.advance(TRIP_US):
-            actor.sleep(TRIP_US / 1e6)
+        elif not scheduler.advance(ROUND_TRIP_US):
+            actor.sleep(ROUND_TRIP_US / 1e6)
         if self.is_cut or world.redis_is_down:
             actor.sleep(0.05)
             raise redis.ConnectionError("connection refused")

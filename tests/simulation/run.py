@@ -23,13 +23,13 @@ from tests.support import free_port
 
 @dataclass
 class Result:
-    """`cpu_s`: processor seconds of this process and of Redis. `fingerprint`: of all that was sent to Redis."""
+    """`cpu_s`: processor seconds of this process and of Redis. `fingerprint`: checksum of all data sent to Redis."""
 
     plan: Plan
     verdict: Verdict
     cpu_s: float
     requests: int
-    trips: int
+    round_trips: int
     fingerprint: int
     trace: list[str] = field(default_factory=list)
 
@@ -45,7 +45,7 @@ class _Server(RedisServer):
 
 @contextmanager
 def simulator() -> Iterator[Simulator]:
-    """A server, and the product's modules patched."""
+    """A server, and the patched modules of the project."""
     with TemporaryDirectory() as folder, _Server(Path(folder)) as server, standins.patched():
         yield Simulator(Wire(server.path, lambda: 0))
 
@@ -60,27 +60,27 @@ class Simulator:
         return plan_of(seed, KINDS, size)
 
     def run(self, plan: Plan, *, traced: bool = False) -> Result:
-        """What becomes of `plan`; the same each time."""
+        """Run `plan`; the same result each time."""
         began_s, trace = self._cpu_s(), list[str]()
-        say = (lambda at_s, who, what: trace.append(f"{at_s:11.3f} s  {who:22} {what}")) if traced else None
-        gc.collect(0)  # all that the last one left; 0.25 s less than a collection of everything
+        record = (lambda at_s, name, what: trace.append(f"{at_s:11.3f} s  {name:22} {what}")) if traced else None
+        gc.collect(0)  # objects of the last run; 0.25 s faster than a full collection
         self._wire.restart(lambda: 0)
-        world = World(plan, self._wire, say)
+        world = World(plan, self._wire, record)
         self._wire.restart(lambda: world.scheduler.now_us)
         with current.running(world):
             try:
                 world.run()
-                fingerprint, trips = self._wire.fingerprint, self._wire.calls
+                fingerprint, round_trips = self._wire.fingerprint, self._wire.calls
                 verdict = judge(world)
             except Livelock:
-                fingerprint, trips = self._wire.fingerprint, self._wire.calls
+                fingerprint, round_trips = self._wire.fingerprint, self._wire.calls
                 verdict = Verdict(stuck=[f"{world.steps} trips to Redis, and no end"])
             for process in world.processes[:]:
                 world.kill(process, again=False)
         cpu_s = self._cpu_s() - began_s
-        return Result(plan, verdict, cpu_s, len(world.venue.requests_us), trips, fingerprint, trace)
+        return Result(plan, verdict, cpu_s, len(world.venue.requests_us), round_trips, fingerprint, trace)
 
     def _cpu_s(self) -> float:
-        info = self._wire.ask("INFO", "cpu").decode()
+        info = self._wire.call("INFO", "cpu").decode()
         numbers = dict(line.split(":") for line in info.splitlines() if ":" in line)
         return time.process_time() + float(numbers["used_cpu_sys"]) + float(numbers["used_cpu_user"])

@@ -1,4 +1,4 @@
-"""Who runs next: events and actors in the order of virtual time, chosen by the seed."""
+"""Events and actors in the order of virtual time; the seed decides ties."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import greenlet
 
 
 class Killed(BaseException):
-    """The process of this actor is gone: nothing of it may do anything any more."""
+    """The process of this actor was killed: no code of it may run any more."""
 
 
 class Livelock(Exception):
-    """More steps than any sane run takes."""
+    """More steps than any correct run takes."""
 
 
 class Actor:
-    """One thread of a simulated process. It runs alone until it waits; what it waits for is in the scheduler."""
+    """One thread of a simulated process. It runs alone until it waits in the scheduler."""
 
     def __init__(self, scheduler: Scheduler, name: str, run: Callable[[], None]) -> None:
         self.name = name
@@ -42,12 +42,12 @@ class Actor:
             self.is_dead = True
 
     def sleep(self, seconds: float) -> None:
-        """Called by the actor itself: others run meanwhile. Raises `Killed`."""
+        """Called by the actor itself: let others run for `seconds`. Raises `Killed`."""
         self._sleep_until(self._scheduler.now_us + max(1, int(seconds * 1e6)))
         self._pause()
 
     def wait(self, at_most_s: float) -> None:
-        """Called by the actor itself: until somebody wakes it, or `at_most_s` have passed."""
+        """Called by the actor itself: wait until `wake`, at most `at_most_s`."""
         self.sleep(at_most_s)
 
     def wake(self, within_s: float = 0.0) -> None:
@@ -57,7 +57,7 @@ class Actor:
             self._sleep_until(at_us)
 
     def kill(self) -> None:
-        """Called from the hub. What it holds in memory is gone; its `finally` blocks reach nobody."""
+        """Called from the hub. Its memory is gone; its `finally` blocks have no effect on others."""
         if self.is_dead:
             return
         self.is_dead = True
@@ -85,7 +85,7 @@ class Actor:
 
 
 class Scheduler:
-    """Virtual time, and everything that is to happen in it. Must be made and run in the same greenlet."""
+    """Virtual time and its future events. Must be made and run in the same greenlet."""
 
     def __init__(self, start_us: int, chance: random.Random) -> None:
         self.now_us = start_us
@@ -104,21 +104,21 @@ class Scheduler:
         return self.now_us // 1000
 
     def at(self, at_us: int, event: Callable[[], None]) -> None:
-        """Have `event` happen; of those of one moment, the seed decides which is first."""
+        """Schedule `event`; the seed orders events of the same moment."""
         heapq.heappush(self._events, (max(at_us, self.now_us), self.chance.random(), next(self._number), event))
 
     def after(self, seconds: float, event: Callable[[], None]) -> None:
         self.at(self.now_us + int(seconds * 1e6), event)
 
     def advance(self, us: int) -> bool:
-        """Let time pass without a switch, if nothing else is to happen meanwhile; whether it did."""
+        """Advance time without a switch if no other event is due before; returns whether it did."""
         if self._events and self._events[0][0] <= self.now_us + us:
             return False
         self.now_us += us
         return True
 
     def run_until(self, end_us: int) -> None:
-        """Everything up to `end_us`."""
+        """Run all events up to `end_us`."""
         events = self._events
         while events and events[0][0] <= end_us:
             self.now_us, _, _, event = heapq.heappop(events)
@@ -126,5 +126,5 @@ class Scheduler:
         self.now_us = end_us
 
     def clear(self) -> None:
-        """Forget all that was to happen."""
+        """Drop all future events."""
         self._events.clear()

@@ -1,4 +1,4 @@
-"""All that this simulation knows of how the product is put together. When the product changes, this file does."""
+"""The only part of the simulation that depends on the project's structure. It changes with the project."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ SCAN, RECONCILE, DRAIN = "workers.backfill.scan", "workers.backfill.reconcile", 
 UPDATE = "workers.indicators.update"
 QUEUES = {"backfill": ("backfill", "reconcile"), "indicators": ("indicators",)}
 BEATS = {SCAN: "backfill", RECONCILE: "reconcile", DRAIN: "backfill"}
-"""What beat sends, and to which queue."""
+"""Tasks of beat, and their queues."""
 READY = "cw:2:backfill:coinbase:ready"
 PENDING = tuple(f"cw:2:backfill:coinbase:{part}" for part in ("settling", "delayed", "leased"))
-"""Where requests wait, by when they are due (ms): a look at them spares most of beat's ticks."""
+"""Keys of waiting requests, by due time (ms): reading them saves most of beat's ticks."""
 
 
 # --- one process
 
 
 class SimulatedTasks(Tasks):
-    """Sends to the simulated broker. Reaching it is a trip to Redis, as in the real one."""
+    """Sends to the simulated broker. Each send is a round trip to Redis, as in the real one."""
 
     def __init__(self, process: Process, exchange: str) -> None:
         self._process = process
@@ -100,7 +100,7 @@ def ingest(process: Process, settings: Settings) -> Callable[[], None]:
 
 
 def worker(process: Process, settings: Settings) -> Callable[[Task], None]:
-    """What a worker process does with a task; as the thin functions in `workers`."""
+    """Runs a task like a worker process, as the thin functions in `workers` do."""
     context = SimulatedContext(process, settings)
     backfill = Backfill(context, context.settings, context.budgeted_rest, context.tasks)
     computer = Computer(context.candles, context.indicators, context.exchange, settings.timeframes)
@@ -127,16 +127,16 @@ def worker(process: Process, settings: Settings) -> Callable[[Task], None]:
     return run
 
 
-# --- what is stored
+# --- stored data
 
 
 def ring(product: str, timeframe: str) -> Any:
-    """The slots of a series as they are stored."""
-    raw = world().wire.ask("GET", f"cw:2:candles:{{coinbase:{product}}}:{timeframe}") or b""
+    """The stored slots of a series."""
+    raw = world().wire.call("GET", f"cw:2:candles:{{coinbase:{product}}}:{timeframe}") or b""
     return np.frombuffer(raw, RECORD, count=max(0, (len(raw) - 16) // RECORD.itemsize))
 
 
 def indicator(product: str, timeframe: str) -> dict[str, Any] | None:
-    """The newest value of a series as it is stored."""
-    raw = world().wire.ask("HGET", f"cw:2:indicator:{{coinbase:{product}}}:{timeframe}:macdv", "data")
+    """The newest stored value of a series."""
+    raw = world().wire.call("HGET", f"cw:2:indicator:{{coinbase:{product}}}:{timeframe}:macdv", "data")
     return orjson.loads(raw) if raw else None

@@ -1,4 +1,4 @@
-"""Makes a failing plan smaller while it still fails: fewer faults, fewer starts, fewer products, shorter."""
+"""Shrinks a failing plan while it still fails: fewer faults, fewer starts, fewer products, shorter."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tests.simulation.plan import HOUR_S, Plan
 
 TRIES = 60
 LONG_H = 0.5
-"""Hours of running, and of downtime, that are worth shortening."""
+"""Hours of running that are worth shortening."""
 
 
 def shrunk(plan: Plan, fails: Callable[[Plan], bool], tries: int = TRIES) -> Plan:
-    """The smallest plan found within so many runs. `fails`: whether a plan fails as the first one did."""
+    """The smallest plan found within `tries` runs. `fails`: whether a plan fails like the first one."""
     progress = True
     while progress and tries > 0:
         progress = False
@@ -57,7 +57,7 @@ def _without_product(plan: Plan, name: str) -> Plan:
 
 
 def _shorter(plan: Plan, i: int, by_hours: float) -> Plan:
-    """`by_hours` less in start `i`, in whole buckets; faults that begin in what is left out are left out too."""
+    """Start `i` shortened by `by_hours`, in whole buckets; faults that begin in the removed part are removed too."""
     by_s = by_hours * HOUR_S // 300 * 300
     end_s = sum((s.hours + s.down_hours) * HOUR_S for s in plan.starts[:i]) + plan.starts[i].hours * HOUR_S
     heal_s = plan.heal_hours() * HOUR_S if i == len(plan.starts) - 1 else 0.0

@@ -1,4 +1,4 @@
-"""What stands in for time, chance, threads and sockets in the product's modules, and the judge of every write."""
+"""Stand-ins for time, chance, threads and sockets in the project's modules, and the judge of every write."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.simulation.wire import PRELUDE
 
 
 def _judging(write: Callable[..., Any]) -> Callable[..., Any]:
-    """Every write of every ring passes here: `World.wrote` looks at what is new in it."""
+    """Judge every write of every ring: `World.wrote` receives its new records."""
 
     def judged(self: CandleCache, writes: Any, **options: Any) -> Any:
         written = write(self, writes, **options)
@@ -46,7 +46,7 @@ def _judging(write: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _empties(written: Written, i: int, before: Records) -> bool:
-    """Whether a candle with trades gave way to "no trades"."""
+    """Whether an empty candle replaced one with trades."""
     is_stored = written.outcomes[i] >= Outcome.INSERTED
     return bool(is_stored and written.records["flags"][i] & EMPTY and not before["flags"][0] & EMPTY)
 
@@ -91,7 +91,7 @@ class _Stop:
 
 
 class _Condition:
-    """Stands in for the outbox's condition: its writer waits in virtual time, longer where nothing is urgent."""
+    """Stands in for the outbox's condition: its writer waits in virtual time, longer if nothing is urgent."""
 
     def __init__(self) -> None:
         self._process = process()
@@ -124,7 +124,7 @@ class _Thread:
 
 
 class _Quiet:
-    """Stands in for what only shows how a process fares."""
+    """Stands in for classes that only publish the state of a process."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         pass
@@ -142,7 +142,7 @@ def _connection(session: Any, _: Any, on_event: Any) -> Link:
 
 @contextmanager
 def patched() -> Iterator[None]:
-    """The product's modules see virtual time, chance by the seed, and simulated threads and sockets."""
+    """The project's modules use virtual time, random choices by the seed, and simulated threads and sockets."""
     chance = _Chance()
     stand_ins = {
         "time": (time, _Time()),
@@ -169,7 +169,7 @@ def patched() -> Iterator[None]:
         put(patch.object(app.ingest.process, "HealthCache", _Quiet))
         put(patch.object(app.exchange.coinbase.websocket, "StreamConnection", _connection))
         put(patch.object(CandleCache, "write", _judging(CandleCache.write)))
-        put(  # most rows of most answers were read before
+        put(  # most rows were parsed before
             patch.object(
                 app.exchange.coinbase.rest,
                 "read_candle",

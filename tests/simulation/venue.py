@@ -1,4 +1,4 @@
-"""The exchange's REST, as `requests` would see it: answers of the truth, or of what a fault makes of it."""
+"""The exchange's REST as a `requests` session: responses of the truth, or changed by a fault."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TIME_OUT_S = 10.0
 
 @dataclass
 class Reply:
-    """The part of `requests.Response` that the product reads."""
+    """The part of `requests.Response` that the project reads."""
 
     status_code: int
     body: bytes
@@ -55,8 +55,8 @@ class Reply:
 
 
 @dataclass
-class Uncovered:
-    """What a fault sees of a request for candles: whose, which bars, and when (exchange time in ms)."""
+class CandleRequest:
+    """A request for candles, as a fault receives it: trades, bars, and its time (exchange time in ms)."""
 
     trade_log: TradeLog
     step_s: int
@@ -65,7 +65,7 @@ class Uncovered:
     now_ms: int
 
     def as_of(self, at_ms: int, *, half: bool = True) -> list[Bar]:
-        """The answer as it was at `at_ms`; `half`: with the bar of the bucket that was open then."""
+        """The response as of `at_ms`; `half`: with the bar of the bucket that was open then."""
         open_s = at_ms // 1000 // self.step_s * self.step_s
         bars = self.trade_log.bars(self.step_s, self.first_s, min(self.last_s, open_s - self.step_s))
         if half and self.first_s <= open_s <= self.last_s and (bar := self.trade_log.partial(self.step_s, at_ms)):
@@ -73,40 +73,40 @@ class Uncovered:
         return bars
 
 
-Spoiler = Callable[[Uncovered, list[Bar]], "list[Bar] | Reply"]
-"""Makes another answer of the right one, or an error."""
+Spoiler = Callable[[CandleRequest, list[Bar]], "list[Bar] | Reply"]
+"""Changes a correct response, or returns an error instead."""
 
 
 class Venue:
-    """One exchange: tapes, REST, and the faults that are on. `requests_us` is when each request arrived.
+    """One exchange: trade logs, REST, and active faults. `requests_us`: arrival of each request.
 
-    `pages_us`: when each page (product, seconds of a bucket, first and last start) was given.
+    `pages_us`: times of each page (product, seconds of a bucket, first and last start).
     """
 
-    def __init__(self, scheduler: Scheduler, tapes: dict[str, TradeLog], chance: random.Random) -> None:
-        self.tapes = tapes
+    def __init__(self, scheduler: Scheduler, trade_logs: dict[str, TradeLog], chance: random.Random) -> None:
+        self.trade_logs = trade_logs
         self.scheduler = scheduler
         self.chance = chance
         self.requests_us: list[int] = []
         self.pages_us: defaultdict[tuple[str, int, int, int], list[int]] = defaultdict(list)
         self.candle_requests = 0
-        self.listed: dict[str, bool] = dict.fromkeys(tapes, True)
+        self.listed: dict[str, bool] = dict.fromkeys(trade_logs, True)
         self.spoilers: list[Spoiler] = []
         self.latency_s = (0.05, 0.4)
         self.down = False
         self.hang = 0.0
         self.leap_ms = 0
-        """Of the clock in frames."""
+        """Offset of the clock in frames."""
         self.note: Callable[[str, str], None] | None = None
         self.rest_leaps = False
-        """Whether /time leaps too."""
+        """Whether /time has the offset too."""
 
     @property
     def now_ms(self) -> int:
         return self.scheduler.now_ms
 
     def get(self, url: str, params: dict[str, str], **_: Any) -> Reply:
-        """Called by an actor: it waits for the answer."""
+        """Called by an actor: wait for the response."""
         actor = self.scheduler.current
         assert actor is not None
         actor.sleep(self.chance.uniform(*self.latency_s) / 2)
@@ -133,20 +133,20 @@ class Venue:
 
     def _candles(self, product: str, params: dict[str, str]) -> Reply:
         self.candle_requests += 1
-        trade_log = self.tapes.get(product)
+        trade_log = self.trade_logs.get(product)
         if trade_log is None or not self.listed[product]:
             return Reply(404, orjson.dumps({"error": "NOT_FOUND", "message": f"Product {product} not supported"}))
         step_s = STEPS_S[params["granularity"]]
-        asked = Uncovered(trade_log, step_s, int(params["start"]), int(params["end"]), self.now_ms)
-        if (asked.last_s - asked.first_s) // step_s >= PAGE:
+        request = CandleRequest(trade_log, step_s, int(params["start"]), int(params["end"]), self.now_ms)
+        if (request.last_s - request.first_s) // step_s >= PAGE:
             return Reply(400, orjson.dumps({"error": "INVALID_ARGUMENT"}))
-        bars = asked.as_of(self.now_ms)
+        bars = request.as_of(self.now_ms)
         for spoiler in self.spoilers:
-            spoilt = spoiler(asked, bars)
+            spoilt = spoiler(request, bars)
             if isinstance(spoilt, Reply):
                 return spoilt
             bars = spoilt
-        self.pages_us[product, step_s, asked.first_s, asked.last_s].append(self.scheduler.now_us)
+        self.pages_us[product, step_s, request.first_s, request.last_s].append(self.scheduler.now_us)
         return Reply(200, b'{"candles":[' + b",".join([text_of(bar) for bar in reversed(bars)]) + b"]}")
 
 

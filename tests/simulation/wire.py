@@ -1,7 +1,7 @@
-"""The way to the real Redis: one socket for all simulated processes, with virtual time and a place to switch.
+"""The connection to the real Redis: one socket for all simulated processes, with virtual time and a place to switch.
 
-An actor may be switched, killed or cut off before each trip to Redis; a trip itself is not divided. `TIME` is answered
-from a key that is set to the virtual time before each trip in which it changed.
+An actor may be switched, killed or cut off before each round trip to Redis; a round trip itself is not divided. `TIME`
+is answered from a key that is set to the virtual time before each round trip in which it changed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from redis._parsers.base import BaseParser
 from redis.client import Pipeline
 
 _TIME_KEY = "simulation:time"
-_ASK_TIME = pack_command(("TIME",))
+_TIME_COMMAND = pack_command(("TIME",))
 _READ_TIME = pack_command(("HMGET", _TIME_KEY, "s", "u"))
 
 PRELUDE = f"""local real_redis = redis
@@ -27,26 +27,26 @@ local redis = setmetatable({{call = function(name, ...)
   return real_redis.call(name, ...)
 end}}, {{__index = real_redis}})
 """
-"""Stands before each script: the same answer as that of `TIME`, from the key."""
+"""Prefix of each script: replaces `TIME` by the key."""
 
 _QUEUE = b":backfill:"
 _END = b"simulation: the end"
 
-TELLS_US = 1000
-"""Redis' clock follows the virtual one in steps of this: each costs a command."""
+CLOCK_STEP_US = 1000
+"""Step by which Redis' clock follows the virtual one: each step costs a command."""
 
 T = TypeVar("T")
 
 
 class Wire:
-    """The one real connection. `fingerprint` is a checksum of everything that was ever sent."""
+    """The one real connection. `fingerprint` is a checksum of everything sent."""
 
     def __init__(self, path: str, now_us: Callable[[], int]) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(path)
         self._reader = hiredis.Reader(replyError=BaseParser.parse_error)
         self._now_us = now_us
-        self._told_us = -1
+        self._clock_us = -1
         self._to_skip = 0
         self.calls = 0
         self.fingerprint = 0
@@ -54,30 +54,30 @@ class Wire:
         """Whether something was sent about the backfill queue since this was last set to False."""
 
     def restart(self, now_us: Callable[[], int]) -> None:
-        """An empty database, and another clock."""
+        """Start with an empty database and another clock."""
         self._now_us = now_us
         self.flush()
-        self.ask("SCRIPT", "FLUSH")
+        self.call("SCRIPT", "FLUSH")
         self.calls = self.fingerprint = 0
         self.queue_changed = True
 
     def flush(self) -> None:
         """Redis loses its data."""
-        self._told_us = self._now_us()  # or the time would be told before
+        self._clock_us = self._now_us()  # or the time would be sent before
         self.send(pack_command(("FLUSHALL",)))
         self.read()
-        self._told_us = -1
+        self._clock_us = -1
 
     def send(self, data: bytes) -> None:
         self.calls += 1
         self.fingerprint = crc32(data, self.fingerprint)
         if _QUEUE in data:
             self.queue_changed = True
-        if _ASK_TIME in data:
-            data = data.replace(_ASK_TIME, _READ_TIME)
+        if _TIME_COMMAND in data:
+            data = data.replace(_TIME_COMMAND, _READ_TIME)
         now_us = self._now_us()
-        if not self._told_us <= now_us < self._told_us + TELLS_US:
-            self._told_us = now_us
+        if not self._clock_us <= now_us < self._clock_us + CLOCK_STEP_US:
+            self._clock_us = now_us
             seconds, micros = divmod(now_us, 1_000_000)
             data = pack_command(("HSET", _TIME_KEY, "s", seconds, "u", micros)) + data
             self._to_skip += 1
@@ -101,17 +101,17 @@ class Wire:
         return answer
 
     def drain(self) -> None:
-        """Read all that is to come, and throw it away."""
+        """Read and drop all pending responses."""
         self.send(pack_command(("ECHO", _END)))
         while self._next() != _END:
             self._to_skip = 0
 
-    def ask(self, *command: str | bytes | int) -> Any:
-        """One command of the simulation itself."""
-        return self.ask_all([command])[0]
+    def call(self, *command: str | bytes | int) -> Any:
+        """Run one command of the simulation itself."""
+        return self.call_all([command])[0]
 
-    def ask_all(self, commands: Sequence[tuple[str | bytes | int, ...]]) -> list[Any]:
-        """Several, in one trip."""
+    def call_all(self, commands: Sequence[tuple[str | bytes | int, ...]]) -> list[Any]:
+        """Run several commands in one round trip."""
         self.send(b"".join(map(pack_command, commands)))
         return [self.read() for _ in commands]
 
@@ -120,17 +120,17 @@ class Wire:
 
 
 class Gate(Protocol):
-    """What stands between one simulated process and Redis."""
+    """Stands between one simulated process and Redis."""
 
     def before(self) -> None:
-        """Before a trip: others may run here. Raises what the process is to see instead of an answer."""
+        """Called before a round trip: others may run here. May raise an error in place of a response."""
 
     def loses_reply(self) -> bool:
-        """Whether the connection breaks when Redis has carried out what was sent, before its answers arrive."""
+        """Whether the connection breaks after Redis has run the commands, before its responses arrive."""
 
 
 class _Retry:
-    """As the product's clients: one more try, at once."""
+    """Like the project's clients: one more try, at once."""
 
     def call_with_retry(self, do: Callable[[], T], fail: Callable[[redis.RedisError], object], **_: Any) -> T:
         try:
@@ -141,7 +141,7 @@ class _Retry:
 
 
 class Connection:
-    """As `app.storage.pipelining` and the clients below use one."""
+    """The interface used by `app.storage.pipelining` and the clients below."""
 
     retry = _Retry()
 
@@ -163,7 +163,7 @@ class Connection:
 
 
 class Pool(redis.ConnectionPool):
-    """Gives out the one connection, after a look at the gate."""
+    """Returns the one connection, after passing the gate."""
 
     def __init__(self, wire: Wire, gate: Gate) -> None:
         super().__init__(protocol=2)
@@ -186,7 +186,7 @@ class Client(redis.Redis):
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         connection = self.connection_pool.get_connection()
-        packed = [pack_command((*args[0].split(), *args[1:]))]  # "SCRIPT LOAD" are two words
+        packed = [pack_command((*args[0].split(), *args[1:]))]  # "SCRIPT LOAD" is two arguments
         try:
             connection.send_packed_command(packed)
         except redis.ConnectionError:
@@ -194,7 +194,7 @@ class Client(redis.Redis):
         return self.parse_response(connection, args[0], **options)
 
     def scan_iter(self, match: Any = None, *_: Any, **__: Any) -> Iterator[Any]:
-        """In one order, where the server's depends on a number that it draws when it starts."""
+        """Sorted: the server's order depends on a random number drawn at its start."""
         return iter(sorted(self.keys(match)))
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Any:

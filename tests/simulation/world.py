@@ -1,4 +1,4 @@
-"""One installation and its exchange: processes are started, killed and started again as the plan says."""
+"""One installation and its exchange: processes are started, killed and restarted as planned."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.simulation.broker import Broker
 from tests.simulation.certain import certain, untrue
 from tests.simulation.faults import STRIKES
 from tests.simulation.market import STEP_S, TradeLog
-from tests.simulation.plan import HOUR_S, Fault, Liar, Plan, Start, tapes_of
+from tests.simulation.plan import HOUR_S, Fault, Liar, Plan, Start, trade_logs_of
 from tests.simulation.process import Process
 from tests.simulation.scheduler import Actor, Killed, Livelock, Scheduler
 from tests.simulation.venue import Venue
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from tests.simulation.feed import Link
 
 GRACE_S = 2.05
-"""After the end of a bucket: when a heartbeat closes it."""
+"""Seconds after the end of a bucket at which a heartbeat closes it."""
 SETTLED_S = 60.2
-"""After the end of a bucket: when REST's word on it is final."""
+"""Seconds after the end of a bucket at which REST is final."""
 RESTART_S = (1.0, 20.0)
 PATIENCE_S = (0.25, 40.0)
 MAX_REPORTED = 20
@@ -49,7 +49,7 @@ class World:
         self.chance = random.Random(f"world {plan.seed}")
         self.density = plan.density
         self.scheduler = Scheduler(int(plan.begin_s * 1e6), self.chance)
-        self.venue = Venue(self.scheduler, tapes_of(plan), self.chance)
+        self.venue = Venue(self.scheduler, trade_logs_of(plan), self.chance)
         self.broker = Broker(self)
         self.processes: list[Process] = []
         self.owners: dict[Actor, Process] = {}
@@ -79,7 +79,7 @@ class World:
     # The course of a seed.
 
     def run(self) -> None:
-        """All starts of the plan, one after the other. Raises `Livelock`."""
+        """Run all starts of the plan, one after the other. Raises `Livelock`."""
         at_s = 0.0
         for start in self.plan.starts:
             self.start = start
@@ -106,7 +106,7 @@ class World:
         ):
             for number in range(many):
                 self.launch(kind, number, self.chance.uniform(0.1, 3))
-        for name in self.venue.tapes:
+        for name in self.venue.trade_logs:
             self._follow(name)
         self.scheduler.after(1, self.beat.tick)
         self.scheduler.after(1, self._tick)
@@ -116,7 +116,7 @@ class World:
                 self.scheduler.at(self._us(fault.at_s), lambda fault=fault: self._strike(fault))
 
     def _end(self) -> None:
-        """Everything stops, as in a power cut; all faults are over."""
+        """Stop everything, as in a power cut, and end all faults."""
         for process in self.processes[:]:
             self.kill(process, again=False)
         for number in list(self._heals):
@@ -157,7 +157,7 @@ class World:
         self.scheduler.after(after_s, begin)
 
     def kill(self, process: Process, *, again: bool = True) -> None:
-        """All that it holds in memory is gone."""
+        """Kill a process; its memory is lost."""
         if not process.is_alive:
             return
         self.note(process.name, "is killed")
@@ -176,7 +176,7 @@ class World:
             self.launch(process.kind, process.number, self.chance.uniform(*RESTART_S))
 
     def _guarded(self, process: Process, run: Callable[[], None]) -> Callable[[], None]:
-        """A process that ends by an error is started again; the error is one of the product."""
+        """Restart a process that ends with an error; the error counts as one of the project."""
 
         def guarded() -> None:
             try:
@@ -198,7 +198,7 @@ class World:
             self.busy += queue != "indicators"
             if queue != "indicators" and self.scheduler.now_us > self._next_idle_us - 10_000_000:
                 self._beat_all()
-                self.sleep(0.4)  # so that the clock that it reads is fresh
+                self.sleep(0.4)  # so that its clock is fresh
             try:
                 run(task)
             except (Killed, Livelock):
@@ -210,24 +210,24 @@ class World:
             running.remove((queue, task))
             self.busy -= queue != "indicators"
 
-    def crash(self, who: str, error: Exception) -> None:
-        text = f"{who}: {type(error).__name__}: {error}"
-        self.note(who, f"error: {text}")
+    def crash(self, name: str, error: Exception) -> None:
+        text = f"{name}: {type(error).__name__}: {error}"
+        self.note(name, f"error: {text}")
         if len(self.crashes) < MAX_REPORTED:
             self.crashes.append(text)
 
     def wrote(self, product: str, step_s: int, records: Records, emptied: Sequence[int]) -> None:
-        """`records` were stored just now; at `emptied`, in place of candles with trades. Are they the truth?"""
-        trade_log = self.venue.tapes.get(product)
+        """Judge `records` just stored; those at `emptied` replaced candles with trades."""
+        trade_log = self.venue.trade_logs.get(product)
         if trade_log is None:
             return
-        where = f"{product} {step_s // 60}m"
+        place = f"{product} {step_s // 60}m"
         gone = [s for s in emptied if trade_log.has_traded(step_s, s, self.scheduler.now_ms)]
-        self._report(self.emptied_buckets, [f"{where} {s}" for s in gone])
+        self._report(self.emptied_buckets, [f"{place} {s}" for s in gone])
         if self.plan.liar < Liar.REST:
             sure = certain(records, without_stream=self.plan.liar == Liar.STREAM)
             self._report(
-                self.deceptions, (f"{where} {start_s}, {what}" for start_s, what in untrue(trade_log, step_s, sure))
+                self.deceptions, (f"{place} {start_s}, {what}" for start_s, what in untrue(trade_log, step_s, sure))
             )
 
     def _report(self, reported: list[str], lines: Iterable[str]) -> None:
@@ -240,7 +240,7 @@ class World:
 
     @property
     def is_busy(self) -> bool:
-        """Whether somebody works for whom the clock should be fresh."""
+        """Whether a worker is active that needs a fresh clock."""
         return self.busy > 0
 
     @property
@@ -248,7 +248,7 @@ class World:
         return self.chance.uniform(*PATIENCE_S)
 
     def lag_s(self) -> float:
-        """How long another may run before a trip to Redis."""
+        """How long other actors may run before a round trip to Redis."""
         luck = self.chance.random()
         return (
             self.chance.uniform(0.0002, 0.003) if luck < 0.9 else self.chance.uniform(0.01, 0.4 if luck < 0.995 else 5)
@@ -258,20 +258,20 @@ class World:
         assert self.scheduler.current is not None
         self.scheduler.current.sleep(seconds)
 
-    def note(self, who: str, what: str) -> None:
+    def note(self, name: str, what: str) -> None:
         if self._trace is not None:
-            self._trace(self.scheduler.now_s - self.plan.begin_s, who, what)
+            self._trace(self.scheduler.now_s - self.plan.begin_s, name, what)
 
     # The exchange's stream.
 
     def _follow(self, name: str) -> None:
-        trade_log = self.venue.tapes[name]
+        trade_log = self.venue.trade_logs[name]
         moments = trade_log.trades_after(self.scheduler.now_ms)
 
         def trade(moment_ms: int) -> None:
             next_ms = next(moments, None)
             is_last = next_ms is None or next_ms // 1000 // STEP_S > moment_ms // 1000 // STEP_S
-            if not (self.skips_last and is_last) and any(link.is_heard(name) for link in self.links):
+            if not (self.skips_last and is_last) and any(link.delivers(name) for link in self.links):
                 self._update(name, trade_log, moment_ms)
             if next_ms is not None:
                 self.scheduler.at(next_ms * 1000, lambda: trade(next_ms))
@@ -289,13 +289,13 @@ class World:
                 for link in self.links[:]:
                     link.update(name, bar)
 
-        # One product's updates come in the order of its trades.
+        # Updates of one product arrive in the order of its trades.
         arrives_us = self.scheduler.now_us + int(self.chance.uniform(*self.update_delay_s) * 1e6)
         self._last_update_us[name] = max(arrives_us, self._last_update_us.get(name, 0) + 1)
         self.scheduler.at(self._last_update_us[name], send)
 
     def _tick(self) -> None:
-        """Heartbeats, as often as they matter."""
+        """Send heartbeats, as often as they matter."""
         now_us = self.scheduler.now_us
         is_special = any(link.is_odd for link in self.links)
         if self.is_busy or is_special or now_us >= self._next_idle_us:
@@ -311,6 +311,6 @@ class World:
             link.beat()
 
     def forget(self) -> None:
-        """Redis loses all that it has."""
+        """Redis loses all its data."""
         self.wire.flush()
         self.broker.forget()

@@ -22,7 +22,7 @@ HOUR = walk(1, 12)
 
 @st.composite
 def histories(draw: st.DrawFn) -> Records:
-    """Some hours of 5m candles, of which some are empty, some forming, some only closed and some missing."""
+    """Some hours of 5m candles; some are empty, forming, only closed, or missing."""
     records = walk(
         draw(st.integers(0, 2**32 - 1)), draw(st.integers(0, 72)), empty=draw(st.sampled_from([0, 0.3, 0.9]))
     )
@@ -169,7 +169,7 @@ def test_a_parent_is_provisional_and_no_more_than_closed_if_a_child_is_provision
     hour["flags"] |= CORRECTED
     assert aggregate(hour, M5, H1)["flags"].tolist() == [CandleState.CONFIRMED]
     hour["flags"][5] |= PROVISIONAL
-    assert aggregate(hour, M5, H1)["flags"].tolist() == [CandleState.CLOSED | PROVISIONAL]  # no word of REST
+    assert aggregate(hour, M5, H1)["flags"].tolist() == [CandleState.CLOSED | PROVISIONAL]  # not confirmed by REST
 
 
 def test_a_parent_of_silent_children_does_not_rest_on_silence_itself() -> None:
@@ -192,6 +192,6 @@ def test_a_timeframe_must_be_a_number_of_the_other(source: Timeframe, target: Ti
         aggregate(HOUR, source, target)
 
 
-def test_nothing_comes_of_nothing() -> None:
+def test_no_candles_make_no_candles() -> None:
     built = aggregate(np.zeros(0, RECORD), M5, H1)
     assert (len(built), built.dtype) == (0, RECORD)

@@ -1,4 +1,4 @@
-"""From how many candles on a bar has values, and which bar is a base for a crossing."""
+"""Number of candles before a bar has values, and which bar is a base for a crossing."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def test_a_bar_has_values_from_sixty_candles_on(count: int, ready: int) -> None:
     assert (ready_point(held, macdv_of(held)) is not None) == bool(ready)
 
 
-def test_the_bar_before_the_first_ready_one_is_no_base_for_a_crossing() -> None:
+def test_the_bar_before_the_first_ready_one_is_not_a_base_for_a_crossing() -> None:
     for count, base in ((60, None), (61, 0)):
         bars = compared_bars(window(count), macdv_of(window(count)))
         assert bars.before(len(bars) - 1) == base
 
 
-def test_neighbouring_bars_see_the_same_past() -> None:
+def test_neighbouring_bars_have_the_same_past() -> None:
     begins = {T0 + n * 300 - (history_of(T0 + n * 300, 300, 100) - 1) * 300 for n in range(250)}
     assert len(begins) in (3, 4), "one for each span"

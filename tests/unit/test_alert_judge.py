@@ -1,4 +1,4 @@
-"""The judge of alerts: it agrees with us on thin series and on gaps, and it finds what is wrong."""
+"""The judge of alerts: it agrees with the engine on series with few trades and on gaps, and finds wrong alerts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SERIES = Series("coinbase", "ETH-BTC", Timeframe.M15)
 
 
 def market(seed: int, empty: float, bars: int = 660) -> Records:
-    """A walk around the prices of the rules, of which this part of the buckets is empty."""
+    """A walk around the prices of the rules; a share `empty` of the buckets is empty."""
     random = np.random.default_rng(seed)
     traded = random.random(bars) >= empty
     traded[0] = True
@@ -37,16 +37,16 @@ def market(seed: int, empty: float, bars: int = 660) -> Records:
 
 
 def watched_through(records: Records) -> tuple[AlertCursor, dict[str, str]]:
-    """What closes one by one lead to from the 30th candle on: identities and names of events."""
-    cursor, told = None, {}
+    """The cursor and the alerts (id, event) after all closes, one by one, from the 30th candle on."""
+    cursor, alerts = None, {}
     for bars in range(30, len(records) + 1):
         window = window_at(records[:bars], bars - 1, SERIES.timeframe)
         seen = WATCH.evaluate(SERIES.product, SERIES.timeframe, records[:bars], macdv_of(window), cursor, T0)
         cursor = seen.cursor
         for f in seen.findings:
-            told[f"{f.rule.name}|{SERIES.product}|{SERIES.timeframe}|{f.start_s}"] = f.event.name
+            alerts[f"{f.rule.name}|{SERIES.product}|{SERIES.timeframe}|{f.start_s}"] = f.event.name
     assert cursor is not None
-    return cursor, told
+    return cursor, alerts
 
 
 def rows_of(records: Records) -> list[Row]:
@@ -69,62 +69,62 @@ def wrong(
 @pytest.mark.parametrize("empty", [0.0, 0.6])
 def test_thin_series_and_gaps_are_judged(empty: float, gaps: tuple[int, ...]) -> None:
     records = np.delete(market(1, empty), gaps)
-    cursor, told = watched_through(records)
+    cursor, alerts = watched_through(records)
     expected = expected_alerts(SERIES.product, rows_of(records), 900, cursor.baseline_s)
-    assert told == {f"{e.rule}|{SERIES.product}|{SERIES.timeframe}|{e.start}": e.what for e in expected}
+    assert alerts == {f"{e.rule}|{SERIES.product}|{SERIES.timeframe}|{e.start}": e.what for e in expected}
     assert len({e.rule for e in expected}) >= 3
 
 
-def test_after_a_price_was_flat_for_so_long_that_there_was_no_value_the_one_before_counts() -> None:
+def test_behind_a_flat_price_without_values_the_last_value_counts() -> None:
     records = market(5, 0.0, 580)
     for price in ("open", "high", "low", "close"):
         records[price][60:540] = records["close"][60]
     records["close"][540:] *= 0.9 * records["close"][60] / records["close"][540]
     records["high"][540:] = records["low"][540:] = records["close"][540:]
-    cursor, told = watched_through(records)
+    cursor, alerts = watched_through(records)
     assert np.isnan(macdv_of(records).macdv[539])
-    assert {identity for identity in told if identity.startswith("levels") and identity.endswith(str(T0 + 900 * 540))}
-    assert wrong(records, cursor, told) == []
+    assert {identity for identity in alerts if identity.startswith("levels") and identity.endswith(str(T0 + 900 * 540))}
+    assert wrong(records, cursor, alerts) == []
 
 
-def test_what_is_provisional_is_judged_neither_way() -> None:
+def test_provisional_bars_are_not_judged() -> None:
     records = market(3, 0.5, 300)
     _, everything = watched_through(records)
     at = [(int(i.rsplit("|", 1)[1]) - T0) // 900 for i in everything][1::4]
     records["flags"][at] |= PROVISIONAL
-    cursor, told = watched_through(records)
-    assert set(told) < set(everything)
-    assert wrong(records, cursor, told) == wrong(records, cursor, everything) == []
+    cursor, alerts = watched_through(records)
+    assert set(alerts) < set(everything)
+    assert wrong(records, cursor, alerts) == wrong(records, cursor, everything) == []
     records["flags"][at] &= ~np.uint32(PROVISIONAL)
-    assert len(wrong(records, cursor, told)) == len(everything) - len(told)
+    assert len(wrong(records, cursor, alerts)) == len(everything) - len(alerts)
 
 
 def test_an_alert_too_many_and_one_too_few_are_found() -> None:
     records = np.delete(market(4, 0.5), [300])
-    cursor, told = watched_through(records)
-    last = max(told, key=lambda i: int(i.rsplit("|", 1)[1]))
+    cursor, alerts = watched_through(records)
+    last = max(alerts, key=lambda i: int(i.rsplit("|", 1)[1]))
     extra = f"reversals|{SERIES.product}|{SERIES.timeframe}|{T0 + 900 * 500}"
-    assert extra not in told
-    without = {identity: what for identity, what in told.items() if identity != last}
-    too_few = [f"{last} ({told[last]}): should stand, and does not"]
+    assert extra not in alerts
+    without = {identity: what for identity, what in alerts.items() if identity != last}
+    too_few = [f"{last} ({alerts[last]}): should stand, and does not"]
     assert wrong(records, cursor, without) == too_few
-    assert wrong(records, cursor, told | {extra: "oversold"}) == [f"{extra} (oversold): stands, and should not"]
+    assert wrong(records, cursor, alerts | {extra: "oversold"}) == [f"{extra} (oversold): stands, and should not"]
     other = [f"{last} (other): stands, and should not"]
-    assert wrong(records, cursor, told | {last: "other"}) == other, "its event is another one"
+    assert wrong(records, cursor, alerts | {last: "other"}) == other, "its event is another one"
     early = f"levels|{SERIES.product}|{SERIES.timeframe}|{cursor.baseline_s}"
-    assert wrong(records, cursor, told | {early: "-150 down"}) == [f"{early}: stands, and is of history"]
+    assert wrong(records, cursor, alerts | {early: "-150 down"}) == [f"{early}: stands, and is of history"]
 
 
-def test_bars_that_may_have_been_given_up_need_no_alert_but_an_alert_must_be_true() -> None:
+def test_given_up_bars_need_no_alert_but_their_alerts_must_be_true() -> None:
     records = market(4, 0.0)
-    cursor, told = watched_through(records)
+    cursor, alerts = watched_through(records)
     late_s = T0 + 900 * (len(records) - LATE_BARS)
-    early = {identity for identity in told if int(identity.rsplit("|", 1)[1]) < late_s}
-    kept = {identity: what for identity, what in told.items() if identity not in early}
+    early = {identity for identity in alerts if int(identity.rsplit("|", 1)[1]) < late_s}
+    kept = {identity: what for identity, what in alerts.items() if identity not in early}
     assert early
     assert kept
-    assert wrong(records, cursor, kept, late_s=late_s) == wrong(records, cursor, told, late_s=late_s) == []
+    assert wrong(records, cursor, kept, late_s=late_s) == wrong(records, cursor, alerts, late_s=late_s) == []
     one = min(early)
-    assert wrong(records, cursor, told | {one: "other"}, late_s=late_s) == [f"{one} (other): stands, and should not"]
+    assert wrong(records, cursor, alerts | {one: "other"}, late_s=late_s) == [f"{one} (other): stands, and should not"]
     assert len(wrong(records, cursor, {}, late_s=late_s)) == len(kept)
     assert wrong(records, cursor, kept, late_s=late_s, corrected_s=late_s + 900) == []

@@ -1,4 +1,4 @@
-"""The alerts file: what it may say, and how an error names its line."""
+"""The alerts file: its settings, and how an error names its line."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_example_of_the_documentation_is_valid_and_shows_every_setting() -> 
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/dev/stdin"])
-def test_what_is_no_file_is_not_read(path: str, tmp_path: Path) -> None:
+def test_only_regular_files_are_read(path: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for place in (path, str(tmp_path / "pipe"), str(tmp_path)):
         with pytest.raises(InvalidInput, match=r"is not a file|Is a directory|cannot read"):
@@ -64,18 +64,18 @@ def test_a_secret_from_a_file_has_no_line_end() -> None:
     assert {n: c.target for n, c in made.items()} == {n: c.target for n, c in same.items()}
 
 
-def test_a_rule_about_what_is_not_followed_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_rule_about_unfollowed_series_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "alerts.toml"
     file.write_text(RULE + 'products = ["ETH-USD"]\ntimeframes = ["4h"]\n')
 
-    def said(**env: str) -> str:
+    def logged(**env: str) -> str:
         caplog.clear()
         assert Context(Settings.from_environment({"ALERTS_FILE": str(file), **env})).alert_settings.rules
         return caplog.text
 
-    assert said() == said(PRODUCTS="ETH-USD,BTC-USD") == ""
-    assert "rule 'first' names ETH-USD, but PRODUCTS is BTC-USD" in said(PRODUCTS="BTC-USD")
-    assert "rule 'first' names 4h, but TIMEFRAMES is 5m,1h" in said(TIMEFRAMES="5m,1h")
+    assert logged() == logged(PRODUCTS="ETH-USD,BTC-USD") == ""
+    assert "rule 'first' names ETH-USD, but PRODUCTS is BTC-USD" in logged(PRODUCTS="BTC-USD")
+    assert "rule 'first' names 4h, but TIMEFRAMES is 5m,1h" in logged(TIMEFRAMES="5m,1h")
 
 
 def test_a_rule_covers_what_it_names() -> None:
@@ -139,7 +139,7 @@ def test_an_error_names_line_and_reason(text: str, complaint: str) -> None:
     assert "canary" not in str(caught.value)
 
 
-def test_all_errors_are_told_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     with pytest.raises(InvalidInput) as caught:
         AlertSettings.parse('[[rule]]\nname = "A B"\nkind = "level"\n[delivery]\ntimeout_seconds = 0\n')
     assert re.findall(r"line (\d+)", str(caught.value)) == ["2", "5"]
@@ -148,14 +148,14 @@ def test_all_errors_are_told_at_once() -> None:
 def test_every_process_checks_the_file_at_its_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "alerts.toml"
     path.write_text("[[rule]]\nkind = 'level'\n")
-    for name, said in (
+    for name, complaint in (
         (str(path), r"^ALERTS_FILE: .*alerts\.toml, line 1: rule\.0\.name: Field required"),
         ("/no/where", "^ALERTS_FILE: cannot read /no/where: No such file"),
     ):
         monkeypatch.setenv("ALERTS_FILE", name)
-        with pytest.raises(InvalidInput, match=said):
+        with pytest.raises(InvalidInput, match=complaint):
             Context.from_environment()
-        with pytest.raises(InvalidInput, match=said):
+        with pytest.raises(InvalidInput, match=complaint):
             make(ExchangeChoice.REAL, ROOT / "Procfile", tmp_path, os.environ)
 
 
@@ -171,7 +171,7 @@ def test_every_process_checks_the_file_at_its_start(tmp_path: Path, monkeypatch:
         ({"HOOK": "http://[canary"}, "not a URL"),
     ],
 )
-def test_a_channel_that_cannot_work_says_why_without_its_secret(environ: dict[str, str], complaint: str) -> None:
+def test_a_misconfigured_channel_has_a_reason_without_its_secret(environ: dict[str, str], complaint: str) -> None:
     settings = AlertSettings.parse('[channel.webhook]\nurl_env = "HOOK"\n[channel.log]\n')
     channels = build_channels(settings, environ)
     assert isinstance(channels["webhook"], MisconfiguredChannel)

@@ -1,4 +1,4 @@
-"""Whatever is in the alerts file: rules and channels, or a sentence for each wrong line that shows no secret."""
+"""Any content of the alerts file yields rules and channels, or one error per wrong line without a secret."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from hypothesis import strategies as st
 
 from app.alerts.settings import MAX_BYTES, AlertSettings
 from app.delivery.channels.build import MisconfiguredChannel, build_channels
-from tests.hostile import SECRET, refusal_of, said_well, some, texts
+from tests.hostile import SECRET, is_readable, refusal_of, some, texts
 from tests.support import ROOT
 
 MAX_CHARACTERS = 10 * 600
-"""Of what is said of ten wrong lines."""
+"""Of an error about ten wrong lines."""
 
 (EXAMPLE,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "alerts.md").read_text(), re.DOTALL)
 VALUES = [match.span(1) for match in re.finditer(r"^\w+ = ([^#\n]+)", EXAMPLE, re.MULTILINE)]
-"""Where the values of the documentation's example stand."""
+"""Positions of the values in the documentation's example."""
 
 
 def refusal(text: str) -> str | None:
-    """What is said of a file with `text`; None if it is taken."""
-    said = refusal_of(lambda: AlertSettings.parse(text))
-    assert said is None or ("line " in said and said_well(said, MAX_CHARACTERS))
-    return said
+    """The error for a file with `text`, or None if it is accepted."""
+    error = refusal_of(lambda: AlertSettings.parse(text))
+    assert error is None or ("line " in error and is_readable(error, MAX_CHARACTERS))
+    return error
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +48,10 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @example(b"[[rule]]\nname='x'\nkind='level'\n" * 5_000)
 @example(b"\xff\xfe")
 @example(b"'" + b"x" * 5_000 + b"' = 1\n'" + b"x" * 5_000 + b"' = 2")
-def test_any_bytes_are_settings_or_one_sentence_that_names_the_file(file: Path, content: bytes) -> None:
+def test_any_bytes_are_settings_or_one_error_that_names_the_file(file: Path, content: bytes) -> None:
     file.write_bytes(content)
-    said = refusal_of(lambda: AlertSettings.load(str(file)))
-    assert said is None or ("ALERTS_FILE: " in said and "alerts.toml" in said and said_well(said, MAX_CHARACTERS))
+    error = refusal_of(lambda: AlertSettings.load(str(file)))
+    assert error is None or ("ALERTS_FILE: " in error and "alerts.toml" in error and is_readable(error, MAX_CHARACTERS))
 
 
 scalars = (
@@ -72,7 +72,7 @@ values = st.recursive(
 
 
 def toml(value: object) -> str:
-    """`value` as TOML has it, on one line."""
+    """`value` as TOML, on one line."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{toml(str(k))} = {toml(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list):
@@ -87,7 +87,7 @@ def toml(value: object) -> str:
 @example({"rule": [{"name": SECRET, "kind": SECRET}], "channel": {"x": SECRET}})
 @example({"channel": {f"https://h/{SECRET}": {"kind": "log"}}})
 @example({"channel": {"discord": {f"https://h/{SECRET}": 1, "url_env": f"https://h/{SECRET}"}}})
-def test_any_structure_is_settings_or_a_sentence_for_each_wrong_line(table: dict[str, object]) -> None:
+def test_any_structure_is_settings_or_one_error_per_wrong_line(table: dict[str, object]) -> None:
     refusal("\n".join(f"{name} = {toml(value)}" for name, value in table.items()))
 
 
@@ -95,20 +95,20 @@ def test_any_structure_is_settings_or_a_sentence_for_each_wrong_line(table: dict
 @given(st.sampled_from(VALUES), values.map(toml) | texts)
 @example(VALUES[0], f'"{SECRET}"')
 @example(VALUES[0], f"{SECRET}")
-def test_any_value_in_the_example_is_taken_or_its_line_is_named(span: tuple[int, int], junk: str) -> None:
+def test_any_value_in_the_example_is_accepted_or_its_line_is_named(span: tuple[int, int], junk: str) -> None:
     refusal(EXAMPLE[: span[0]] + junk + EXAMPLE[span[1] :])
 
 
 def test_a_secret_in_the_place_of_any_value_is_not_shown() -> None:
-    told = [refusal(EXAMPLE[:a] + f'"https://h/{SECRET}"' + EXAMPLE[b:]) for a, b in VALUES]
-    assert sum(said is not None for said in told) > len(VALUES) / 2
+    errors = [refusal(EXAMPLE[:a] + f'"https://h/{SECRET}"' + EXAMPLE[b:]) for a, b in VALUES]
+    assert sum(error is not None for error in errors) > len(VALUES) / 2
 
 
 def test_the_first_of_many_wrong_lines_are_named() -> None:
     rule = '[[rule]]\nname = "x"\nkind = "level"\nchannels = ["y"]\n'
-    said = refusal(rule * (MAX_BYTES // len(rule)))
-    assert said is not None
-    assert said.count("line ") == 10
+    error = refusal(rule * (MAX_BYTES // len(rule)))
+    assert error is not None
+    assert error.count("line ") == 10
 
 
 CHANNELS = """
@@ -134,10 +134,10 @@ password_env = "B"
 @example(f"https://h.example/{SECRET}\udcff", "x")
 @example(f"https://u:{SECRET}@h.example/", "x")
 @example(f"https://{SECRET}\u2100.example/", f"{SECRET}\udcff")
-def test_a_channel_with_any_secret_is_made_or_says_which_variable_is_wrong(first: str, second: str) -> None:
+def test_a_channel_with_any_secret_is_made_or_names_the_wrong_variable(first: str, second: str) -> None:
     made = build_channels(AlertSettings.parse(CHANNELS), {"A": first, "B": second})
     for name, channel in made.items():
         assert channel.target
         if isinstance(channel, MisconfiguredChannel):
             assert channel.reason.startswith(f"channel {name}: ")
-            assert said_well(channel.reason, 300)
+            assert is_readable(channel.reason, 300)

@@ -10,14 +10,14 @@ from app.settings import Settings
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
-def test_what_only_this_machine_reaches_needs_no_secret(host: str) -> None:
+def test_loopback_needs_no_secret(host: str) -> None:
     assert is_loopback(host)
     check_web(Settings(web_host=host))
     check_flower(Settings(flower_address=host))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "no.such.host.invalid"])
-def test_what_others_reach_does(host: str) -> None:
+def test_other_addresses_need_a_secret(host: str) -> None:
     with pytest.raises(InvalidInput, match="WEB_TOKEN"):
         check_web(Settings(web_host=host))
     with pytest.raises(InvalidInput, match="FLOWER_BASIC_AUTH"):
@@ -26,8 +26,8 @@ def test_what_others_reach_does(host: str) -> None:
     check_flower(Settings(flower_address=host, flower_basic_auth="me:password"))
 
 
-def test_a_name_with_one_address_that_others_reach_is_reached_by_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The only name of this machine with several addresses that a test can rely on is one of its own making."""
+def test_a_name_with_one_public_address_counts_as_public(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine has no name with several addresses that a test can rely on, so the test makes one."""
     found = [(0, 0, 0, "", ("127.0.0.1", 0)), (0, 0, 0, "", ("192.0.2.7", 0))]
     for some, is_here in ((found[:1], True), (found, False), (found[::-1], False)):
         monkeypatch.setattr("socket.getaddrinfo", lambda *_, some=some, **__: some)
@@ -37,7 +37,7 @@ def test_a_name_with_one_address_that_others_reach_is_reached_by_them(monkeypatc
 @pytest.mark.parametrize(
     "wrong", [{"WEB_TOKEN": "short"}, {"WEB_TOKEN": "with blanks in the middle"}, {"FLOWER_BASIC_AUTH": "me,my:pass"}]
 )
-def test_a_secret_that_is_none_is_refused_and_never_shown(wrong: dict[str, str]) -> None:
+def test_an_invalid_secret_is_refused_and_never_shown(wrong: dict[str, str]) -> None:
     [(name, value)] = wrong.items()
     with pytest.raises(InvalidInput, match=name) as refused:
         Settings.from_environment(wrong)

@@ -19,13 +19,13 @@ def test_an_old_value_is_read_again() -> None:
     assert [value(), value()] == [0, 1]
 
 
-def test_an_error_is_raised_each_time_and_forgotten() -> None:
-    words = iter([ValueError("away"), "back"])
+def test_an_error_is_raised_and_not_cached() -> None:
+    results = iter([ValueError("away"), "back"])
 
     def read() -> str:
-        if isinstance(word := next(words), Exception):
-            raise word
-        return str(word)
+        if isinstance(result := next(results), Exception):
+            raise result
+        return str(result)
 
     value = kept_for(60, read)
     with pytest.raises(ValueError, match="away"):
@@ -33,18 +33,18 @@ def test_an_error_is_raised_each_time_and_forgotten() -> None:
     assert value() == "back"
 
 
-def test_what_is_the_same_as_at_the_last_look_is_not_made_again_and_all_else_is_forgotten() -> None:
+def test_only_entries_of_the_last_call_are_reused() -> None:
     made: list[bytes] = []
 
     def make(data: bytes) -> str:
         made.append(data)
         return data.decode()
 
-    look = IncrementalMap(make)
-    assert look([b"a", b"b", b"b"]) == ["a", "b", "b"]
-    assert look([b"b", b"c"]) == ["b", "c"]
-    assert look([b"a", b"c"]) == ["a", "c"]
+    convert = IncrementalMap(make)
+    assert convert([b"a", b"b", b"b"]) == ["a", "b", "b"]
+    assert convert([b"b", b"c"]) == ["b", "c"]
+    assert convert([b"a", b"c"]) == ["a", "c"]
     assert made == [b"a", b"b", b"b", b"c", b"a"]
     for number in range(1_000):
-        look([b"%d" % number])
-    assert len(look._kept) == 1
+        convert([b"%d" % number])
+    assert len(convert._kept) == 1

@@ -8,12 +8,12 @@ from tests.build import B0, STEP, empty, records, run
 M5 = Timeframe.M5
 
 
-def test_the_tail_begins_behind_the_newest_hole() -> None:
+def test_the_tail_begins_behind_the_newest_gap() -> None:
     both = np.concatenate([run(B0, 3), run(B0 + 5 * STEP, 4)])
     assert contiguous_tail(both, M5)["start_s"].tolist() == run(B0 + 5 * STEP, 4)["start_s"].tolist()
 
 
-def test_without_a_hole_everything_is_the_tail() -> None:
+def test_without_a_gap_everything_is_the_tail() -> None:
     assert len(contiguous_tail(run(B0, 5), M5)) == 5
     assert len(contiguous_tail(run(B0, 0), M5)) == 0
 
@@ -28,7 +28,7 @@ def test_empty_buckets_take_over_a_corrected_close() -> None:
     assert renewed["observed_ms"].tolist() == [70, 70], "as late as the candle that they carry, so that they are taken"
 
 
-def test_carrying_stops_at_a_trade_and_at_a_hole() -> None:
+def test_carrying_stops_at_a_trade_and_at_a_gap() -> None:
     chain = np.concatenate(
         [
             records((B0, CandleState.CLOSED, 10.5)),
@@ -40,7 +40,7 @@ def test_carrying_stops_at_a_trade_and_at_a_hole() -> None:
     assert len(updated_empty_candles(chain, M5)) == 0
 
 
-def test_empty_buckets_carry_what_is_marked_up_to_the_next_trade() -> None:
+def test_empty_buckets_carry_marks_up_to_the_next_trade() -> None:
     held = np.concatenate([run(B0, 1), *(empty(B0 + i * STEP, 10.0) for i in (1, 2)), run(B0 + 3 * STEP, 1)])
     behind = np.concatenate([held, *(empty(B0 + i * STEP, 10.0) for i in (4, 5))])
     for marked, carry in (([0], [0, 1, 2]), ([2], [2]), ([1], [1, 2]), ([3], [3, 4, 5]), ([], [])):
@@ -59,7 +59,7 @@ def test_a_carried_close_is_newer_than_the_empty_candle_that_it_replaces() -> No
     assert updated_empty_candles(before, M5)["observed_ms"].tolist() == [101], "or the cache would keep the old one"
 
 
-def test_the_tail_begins_behind_the_newest_of_several_holes() -> None:
+def test_the_tail_begins_behind_the_newest_of_several_gaps() -> None:
     three = np.concatenate([run(B0, 3), run(B0 + 5 * STEP, 4), run(B0 + 11 * STEP, 2)])
     assert contiguous_tail(three, M5)["start_s"].tolist() == [B0 + 11 * STEP, B0 + 12 * STEP]
 

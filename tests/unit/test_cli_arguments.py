@@ -1,4 +1,4 @@
-"""What can be typed, and what is refused before anything is looked up."""
+"""Valid arguments, and those that are refused before anything is looked up."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_timeframe_is_5m_if_none_is_named() -> None:
         ("status --jso", "--jso"),
     ],
 )
-def test_what_is_wrong_is_named_and_ends_with_2(line: str, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_argument_is_named_and_ends_with_2(line: str, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(line.split())
     assert end.value.code == 2

@@ -1,4 +1,4 @@
-"""Questions that are answered together: each by a look that began after it, nobody waits for two looks that fail."""
+"""Coalesced requests: each is answered by a read that began after it, and no request waits for two failing reads."""
 
 from __future__ import annotations
 
@@ -11,75 +11,75 @@ import pytest
 from app.web.coalescing import RequestCoalescer
 
 
-class Looks:
-    """A look that waits until it is let go; it answers with its own number."""
+class BlockedRead:
+    """A read that waits for `go`; its results contain its number."""
 
     def __init__(self) -> None:
         self.seen: list[list[str]] = []
         self.error: Exception | None = None
         self.begun, self.go = threading.Semaphore(0), threading.Semaphore(0)
 
-    def __call__(self, asked: Sequence[str]) -> list[str | Exception]:
-        self.seen.append(list(asked))
+    def __call__(self, questions: Sequence[str]) -> list[str | Exception]:
+        self.seen.append(list(questions))
         self.begun.release()
         assert self.go.acquire(timeout=10)
         if self.error:
             raise self.error
-        return [ValueError(q) if q == "bad" else f"{q}{len(self.seen)}" for q in asked]
+        return [ValueError(q) if q == "bad" else f"{q}{len(self.seen)}" for q in questions]
 
     async def has_begun(self) -> None:
         assert await asyncio.to_thread(self.begun.acquire, timeout=10)
 
 
-async def ask(together: RequestCoalescer[str, str], *questions: str) -> list[asyncio.Task[str]]:
+async def start(together: RequestCoalescer[str, str], *questions: str) -> list[asyncio.Task[str]]:
     tasks = [asyncio.create_task(together.ask(question)) for question in questions]
     await asyncio.sleep(0)  # now they wait
     return tasks
 
 
-def test_what_comes_during_a_look_is_answered_by_the_next_one_and_once() -> None:
+def test_requests_during_a_read_are_answered_once_by_the_next() -> None:
     async def main() -> None:
-        looks = Looks()
-        together: RequestCoalescer[str, str] = RequestCoalescer(looks)
-        first = await ask(together, "a")
-        await looks.has_begun()
-        later = await ask(together, "a", "b", "a", "bad")
-        looks.go.release(2)
+        reads = BlockedRead()
+        together: RequestCoalescer[str, str] = RequestCoalescer(reads)
+        first = await start(together, "a")
+        await reads.has_begun()
+        later = await start(together, "a", "b", "a", "bad")
+        reads.go.release(2)
         assert await asyncio.gather(*first, *later[:3]) == ["a1", "a2", "b2", "a2"]
         with pytest.raises(ValueError, match="bad"):
             await later[3]
-        assert looks.seen == [["a"], ["a", "b", "bad"]]
-        looks.go.release()
+        assert reads.seen == [["a"], ["a", "b", "bad"]]
+        reads.go.release()
         assert await together.ask("a") == "a3"
 
     asyncio.run(main())
 
 
-def test_a_look_that_fails_is_told_to_all_who_wait_and_forgotten() -> None:
+def test_a_failed_read_fails_all_waiting_requests_and_is_not_kept() -> None:
     async def main() -> None:
-        looks = Looks()
-        together: RequestCoalescer[str, str] = RequestCoalescer(looks)
-        first = await ask(together, "a")
-        await looks.has_begun()
-        later = await ask(together, "a", "b")
-        looks.error = OSError("away")
-        looks.go.release()
+        reads = BlockedRead()
+        together: RequestCoalescer[str, str] = RequestCoalescer(reads)
+        first = await start(together, "a")
+        await reads.has_begun()
+        later = await start(together, "a", "b")
+        reads.error = OSError("away")
+        reads.go.release()
         assert [str(e) for e in await asyncio.gather(*first, *later, return_exceptions=True)] == ["away"] * 3
-        assert looks.seen == [["a"]]
-        looks.error = None
-        looks.go.release()
+        assert reads.seen == [["a"]]
+        reads.error = None
+        reads.go.release()
         assert await together.ask("b") == "b2"
 
     asyncio.run(main())
 
 
-def test_one_who_goes_away_does_not_take_the_answer_from_others() -> None:
+def test_a_cancelled_request_does_not_cancel_others() -> None:
     async def main() -> None:
-        looks = Looks()
-        together: RequestCoalescer[str, str] = RequestCoalescer(looks)
-        gone, stays = await ask(together, "a", "a")
+        reads = BlockedRead()
+        together: RequestCoalescer[str, str] = RequestCoalescer(reads)
+        gone, stays = await start(together, "a", "a")
         gone.cancel()
-        looks.go.release()
+        reads.go.release()
         assert await stays == "a1"
 
     asyncio.run(main())

@@ -1,4 +1,4 @@
-"""What comes on top of the bound is refused at once; liveness always gets through."""
+"""Requests over the bound are refused at once; liveness is always answered."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.web.concurrency_limit import ConcurrencyLimitMiddleware
 
 
 class Slow:
-    """An application that answers when it is told to."""
+    """An application that waits for `finish`."""
 
     def __init__(self) -> None:
         self.finish = asyncio.Event()
@@ -42,9 +42,9 @@ async def several() -> tuple[list[int], bytes, int]:
     running = [asyncio.create_task(answer(app, "/v1/status")) for _ in range(2)]
     await asyncio.sleep(0)
     _, refusal = await answer(app, "/v1/status")
-    alive = asyncio.create_task(answer(app, "/healthz"))
+    liveness = asyncio.create_task(answer(app, "/healthz"))
     slow.finish.set()
-    statuses = [status for status, _ in await asyncio.gather(*running, alive)]
+    statuses = [status for status, _ in await asyncio.gather(*running, liveness)]
     return statuses, refusal, (await answer(app, "/v1/status"))[0]
 
 

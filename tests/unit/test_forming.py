@@ -1,4 +1,4 @@
-"""Who listens for forming candles: one thread, to which the connection belongs from its opening to its end."""
+"""The listener for forming candles: one thread opens, reads and closes the connection."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.support import eventually
 
 
 class Feed:
-    """Like the real one, but nothing is ever told. `threads`: who opened, read and closed it."""
+    """Like the real one, without events. `threads`: which thread opened, read and closed it."""
 
     def __init__(self) -> None:
         self.threads: list[tuple[str, int]] = []
-        self.nobody_watches = threading.Event()
+        self.has_no_watcher = threading.Event()
 
     @contextmanager
     def listen(self) -> Iterator[Feed]:
@@ -29,20 +29,20 @@ class Feed:
 
     def next(self, timeout_s: float) -> list[Event]:
         self.threads.append(("reads", threading.get_ident()))
-        self.nobody_watches.wait(timeout_s)  # a read is always under way when the last one leaves
+        self.has_no_watcher.wait(timeout_s)  # a read is always running when the last client leaves
         self.threads.append(("has read", threading.get_ident()))
         return []
 
 
 def test_a_connection_is_closed_by_the_thread_that_reads_from_it() -> None:
-    """Closed by another, it would be read from when it is no more, and its number may be that of something else."""
+    """Closed by another thread, it would be read after its end, and its descriptor might belong to something else."""
     feed = Feed()
 
     async def watch() -> None:
         forming = Forming(cast(FormingFeed, feed), lambda: None)
         with forming.watching(True):
             await asyncio.to_thread(eventually, lambda: len(feed.threads) > 1)
-        feed.nobody_watches.set()
+        feed.has_no_watcher.set()
 
     asyncio.run(watch())
     did, threads = zip(*feed.threads, strict=True)

@@ -19,7 +19,7 @@ def at(*buckets: int) -> list[int]:
     return [B0 + bucket * STEP for bucket in buckets]
 
 
-def test_missing_is_what_has_no_closed_record() -> None:
+def test_a_bucket_without_a_closed_record_is_missing() -> None:
     known = records((at(0)[0], CandleState.CLOSED), (at(2)[0], CandleState.FORMING), (at(3)[0], CandleState.CONFIRMED))
     assert missing(known, STEP, *at(0, 4)).tolist() == at(1, 2, 4)
     assert missing(known, STEP, *at(3, 3)).tolist() == []
@@ -62,7 +62,7 @@ def test_adjacent_and_repeated_buckets_become_ranges(
 
 
 @given(st.lists(BUCKETS), st.integers(1, 7))
-def test_ranges_cover_exactly_what_is_missing(buckets: list[int], limit: int) -> None:
+def test_ranges_cover_exactly_the_missing_buckets(buckets: list[int], limit: int) -> None:
     ranges = merge(np.array(at(*buckets), dtype=np.int64), STEP, limit)
     covered = [start for first, last in ranges for start in range(first, last + 1, STEP)]
     assert covered == sorted(set(at(*buckets))), "all of them, once each, nothing else, oldest first"
@@ -70,7 +70,7 @@ def test_ranges_cover_exactly_what_is_missing(buckets: list[int], limit: int) ->
 
 
 @given(st.lists(BUCKETS), st.integers(1, 7))
-def test_there_are_no_more_ranges_than_needed(buckets: list[int], limit: int) -> None:
+def test_ranges_are_as_few_as_possible(buckets: list[int], limit: int) -> None:
     needed, end = 0, -1
     for bucket in sorted(set(buckets)):  # each range reaches as far as it can
         if bucket > end:
@@ -86,7 +86,7 @@ def filled(page: Records, first: int, last: int, previous_close: float | None) -
     return fill_empty(page, first_s, last_s, STEP, previous_close, CandleState.CONFIRMED, 99)
 
 
-def test_what_rest_leaves_out_is_empty_and_carries_the_close_before() -> None:
+def test_a_bucket_left_out_by_rest_is_empty_and_carries_the_close_before() -> None:
     page = records((at(1)[0], CandleState.CLOSED, 10.5, 7), (at(3)[0], CandleState.CONFIRMED, 9.5, 8))
     every = filled(page, 0, 5, 12.0)
     assert every["start_s"].tolist() == at(0, 1, 2, 3, 4, 5)

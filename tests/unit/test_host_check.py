@@ -1,4 +1,4 @@
-"""A page from elsewhere cannot read this server through a name that is made to mean this machine."""
+"""Pages of other sites cannot read this server through a name that resolves to this machine."""
 
 from __future__ import annotations
 
@@ -62,5 +62,5 @@ def test_a_setting_adds_names() -> None:
     assert status("other.example", names=("Desk.example",)) == 421
 
 
-def test_a_request_without_a_name_is_no_pages() -> None:
+def test_a_request_without_a_host_is_answered() -> None:
     assert status() == 200

@@ -1,4 +1,4 @@
-"""What the newest value of a series says of the candles that it rests on."""
+"""Provisional candles under the newest value of a series."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.build import B0, run
 
 
 @pytest.mark.parametrize(
-    ("marked", "says"),
+    ("marked", "expected"),
     [([], None), ([97, 98], None), ([99], 1), ([95, 97, 98, 99], 3), (list(range(100)), 100)],
 )
-def test_a_value_says_how_many_of_its_newest_candles_are_provisional(marked: list[int], says: int | None) -> None:
+def test_a_value_counts_its_newest_provisional_candles(marked: list[int], expected: int | None) -> None:
     candles = run(B0, 100)
     candles["flags"][marked] |= PROVISIONAL
     (value,) = latest_values([candles], [Timeframe.M5], macdv_of_batch([candles]))
     assert value is not None
-    assert value.get("provisional") == says
+    assert value.get("provisional") == expected

@@ -1,4 +1,4 @@
-"""Which server reads which data, and what is said of data that none can read."""
+"""Which server reads which data, and the message for data that no server can read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STARTED = "1:M 26 Nov 2026 21:21:10.583 * Valkey version=9.1.2, bits=64, pid=1, 
         ("Valkey server v=8.1.0", "Valkey 9.0", False),
     ],
 )
-def test_a_server_reads_what_no_newer_one_wrote(server: str, writer: str, reads: bool) -> None:
+def test_a_server_reads_data_of_older_versions(server: str, writer: str, reads: bool) -> None:
     one, other = Version.parse(server), Version.parse(writer)
     assert one
     assert other
@@ -32,7 +32,7 @@ def test_a_server_reads_what_no_newer_one_wrote(server: str, writer: str, reads:
     assert str(other) == writer
 
 
-def test_nobody_wrote_an_empty_folder(tmp_path: Path) -> None:
+def test_an_empty_folder_has_no_writer(tmp_path: Path) -> None:
     mark(tmp_path, Version("Redis", 7, 2))
     assert written_by(tmp_path) is None, "the data was moved away"
     (tmp_path / "appendonlydir").mkdir()
@@ -42,7 +42,7 @@ def test_nobody_wrote_an_empty_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "expected"),
     [
         (
             "Can't handle RDB format version 99",
@@ -58,13 +58,13 @@ def test_nobody_wrote_an_empty_folder(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_a_server_says_of_its_data_is_said_with_what_can_be_done(line: str, said: str) -> None:
+def test_a_server_s_complaint_about_its_data_is_reported_with_a_remedy(line: str, expected: str) -> None:
     text = trouble(f"{STARTED}1:M 26 Nov 2026 21:21:10.583 # {line}\n", Path("/d"))
-    assert said in (text or "")
+    assert expected in (text or "")
     assert "move that folder away" in (text or "")
 
 
-def test_other_ends_are_not_laid_to_the_data() -> None:
+def test_other_errors_are_not_blamed_on_the_data() -> None:
     assert (
         trouble(f"{STARTED}1:M 26 Nov 2026 # Can't open or create append-only dir x: Permission denied\n", Path())
         is None

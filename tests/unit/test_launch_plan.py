@@ -1,4 +1,4 @@
-"""What a launch consists of."""
+"""The parts of a launch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _plan(procfile: Path, environ: dict[str, str] | None = None, market: Exchang
     return make(market, procfile, None, {**BASE, **(environ or {})})
 
 
-def test_the_demo_lives_off_its_own_exchange_whatever_the_environment_says(procfile: Path) -> None:
+def test_the_demo_uses_its_own_exchange_in_any_environment(procfile: Path) -> None:
     plan = _plan(procfile, {"EXCHANGE_WS_URL": "wss://elsewhere", "LAUNCH_EXCHANGE_PORT": "9001"})
     assert plan.environ["EXCHANGE_WS_URL"] == "ws://127.0.0.1:9001"
     assert plan.environ["EXCHANGE_REST_URL"] == "http://127.0.0.1:9001"
@@ -42,11 +42,11 @@ def test_the_demo_lives_off_its_own_exchange_whatever_the_environment_says(procf
     ]
 
 
-def test_products_that_are_named_are_taken_in_the_demo(procfile: Path) -> None:
+def test_named_products_are_used_in_the_demo(procfile: Path) -> None:
     assert _plan(procfile, {"PRODUCTS": "BTC-USD, ETH-USD"}).environ["PRODUCTS"] == "BTC-USD,ETH-USD"
 
 
-def test_the_real_feed_has_no_exchange_of_ours_and_other_data(procfile: Path) -> None:
+def test_the_real_feed_has_no_local_exchange_and_separate_data(procfile: Path) -> None:
     demo, run = _plan(procfile), _plan(procfile, market=ExchangeChoice.REAL)
     assert set(run.programs) == {"web"}
     assert run.environ["EXCHANGE_REST_URL"].startswith("https://")
@@ -55,7 +55,7 @@ def test_the_real_feed_has_no_exchange_of_ours_and_other_data(procfile: Path) ->
     assert run.origin != demo.origin
 
 
-def test_a_redis_that_is_named_is_used_as_it_is(procfile: Path) -> None:
+def test_a_named_redis_is_used_unchanged(procfile: Path) -> None:
     plan = _plan(procfile, {"REDIS_URL": "redis://elsewhere:7000/3"})
     assert plan.redis is None
     assert plan.environ["REDIS_URL"] == "redis://elsewhere:7000/3"
@@ -100,8 +100,8 @@ def test_supervisor_reads_back_every_command(procfile: Path) -> None:
     parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"))
     parser.read_string(configuration(plan.root, plan.folder, plan.programs, plan.redis))
     for name, command in {**plan.programs, "redis": plan.redis or ""}.items():
-        words = shlex.split(parser[f"program:{name}"]["command"].replace("%%", "%"))
-        assert words[-3:] == ["/bin/sh", "-c", f"exec {command}"]
+        parts = shlex.split(parser[f"program:{name}"]["command"].replace("%%", "%"))
+        assert parts[-3:] == ["/bin/sh", "-c", f"exec {command}"]
     assert parser["group:app"]["programs"] == "exchange,web"
     assert int(parser["program:redis"]["priority"]) < int(parser["group:app"]["priority"])
 
@@ -111,7 +111,7 @@ def test_secrets_are_not_written_to_disk(procfile: Path) -> None:
     assert "hunter2" not in configuration(plan.root, plan.folder, plan.programs, plan.redis)
 
 
-def test_a_socket_whose_name_would_be_too_long_goes_elsewhere() -> None:
+def test_a_socket_with_a_too_long_path_is_moved() -> None:
     deep = Path("/" + "a" * 120)
     assert len(os.fsencode(socket_path(deep, "a.sock"))) < 95
     assert socket_path(deep, "a.sock") != socket_path(Path("/" + "b" * 120), "a.sock")

@@ -1,4 +1,4 @@
-"""What the launcher says while it waits."""
+"""Output of the launcher while it waits."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_readiness(answer: tuple[int, Mapping[str, Any]] | None, line: str | Non
     assert readiness(answer) == line
 
 
-def test_a_thing_is_said_once_and_changes_at_most_every_few_seconds() -> None:
+def test_a_state_is_printed_once_and_changes_at_most_every_few_seconds() -> None:
     answers: dict[str, tuple[int, Mapping[str, Any]]] = {}
     progress = Progress("http://web", "http://flower", answers.get)
     assert progress.lines(0.0) == []
@@ -66,14 +66,14 @@ def test_a_thing_is_said_once_and_changes_at_most_every_few_seconds() -> None:
     assert progress.lines(200.0) == []
 
 
-def test_what_the_start_says_already_is_not_said_again() -> None:
+def test_a_reason_shown_by_the_start_is_not_repeated() -> None:
     reasons = ["still starting: 1 of 9", "the exchange does not answer"]
     answer = (503, {"reasons": reasons})
     assert readiness(answer, {"text": "1 of 9"}) == "not ready: the exchange does not answer"
     assert readiness((503, {"reasons": reasons[:1]}), {"text": "1 of 9"}) is None
 
 
-def test_that_ready_turns_into_not_ready_is_said_at_once() -> None:
+def test_a_loss_of_readiness_is_printed_at_once() -> None:
     answers: dict[str, tuple[int, Mapping[str, Any]]] = {"http://web/v1/status": (200, {"start": {"text": "1 of 9"}})}
     progress = Progress("http://web", "http://flower", answers.get)
     answers["http://web/readyz"] = (503, {"reasons": ["still starting: 1 of 9"]})
@@ -88,7 +88,7 @@ def test_that_ready_turns_into_not_ready_is_said_at_once() -> None:
     assert progress.lines(4.0) == [READY]
 
 
-def test_trouble_is_said_now_and_then_and_its_end_at_once() -> None:
+def test_problems_are_printed_at_intervals_and_their_end_at_once() -> None:
     answers: dict[str, tuple[int, Mapping[str, Any]]] = {"http://web/v1/status": (200, {})}
     progress = Progress("http://web", "http://flower", answers.get)
     answers["http://web/readyz"] = (503, {"reasons": ["a"]})
@@ -106,23 +106,23 @@ def _state(pid: int, started_s: int) -> ProcessState:
     return ProcessState("web", pid, "RUNNING" if pid else "BACKOFF", started_s, 0)
 
 
-def test_deaths_are_counted_and_told_now_and_then() -> None:
+def test_exits_are_counted_and_reported_at_intervals() -> None:
     watch = ExitCounter()
 
-    def told(pid: int, started_s: int, now_s: float) -> list[int]:
+    def reported(pid: int, started_s: int, now_s: float) -> list[int]:
         return [deaths for _, deaths in watch.deaths([_state(pid, started_s)], now_s)]
 
-    assert told(0, 0, 0.0) == []  # not started yet
-    assert told(10, 100, 1.0) == []
-    assert told(0, 100, 2.0) == [1]
-    assert told(11, 103, 3.0) == []  # the same death
-    assert told(12, 105, 4.0) == []  # died again unseen, but that was told of just now
-    assert told(12, 105, 20.0) == [2]
-    assert told(13, 125, 40.0) == []  # ever more rarely
-    assert told(13, 125, 50.0) == [3]
-    assert told(13, 125, 999.0) == []
+    assert reported(0, 0, 0.0) == []  # not started yet
+    assert reported(10, 100, 1.0) == []
+    assert reported(0, 100, 2.0) == [1]
+    assert reported(11, 103, 3.0) == []  # the same exit
+    assert reported(12, 105, 4.0) == []  # exited again unseen, shortly after the last report
+    assert reported(12, 105, 20.0) == [2]
+    assert reported(13, 125, 40.0) == []  # less and less often
+    assert reported(13, 125, 50.0) == [3]
+    assert reported(13, 125, 999.0) == []
 
 
-def test_a_process_that_dies_between_two_looks_is_counted() -> None:
+def test_an_exit_between_two_checks_is_counted() -> None:
     watch = ExitCounter()
     assert [deaths for _, deaths in watch.deaths([_state(0, 100)], 0.0)] == [1]

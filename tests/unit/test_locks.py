@@ -1,4 +1,4 @@
-"""What is installed is what was tried: every package that is needed is pinned, and every file of it by its hash."""
+"""Only tested packages are installed: every needed package is pinned, and every file of it by its hash."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLATFORMS = (("linux", "Linux", "x86_64"), ("linux", "Linux", "aarch64"), ("darw
 
 
 def pinned(path: Path) -> dict[str, str]:
-    """Package to `version; marker` of every line of a requirements file, and of those that it includes."""
+    """Package to `version; marker` of every line of a requirements file and its includes."""
     found = {}
     for line in path.read_text().splitlines():
         if line.startswith("-r "):
@@ -32,7 +32,7 @@ def pinned(path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_lock_holds_exactly_what_is_pinned_each_with_its_hashes(source: str) -> None:
+def test_a_lock_holds_exactly_the_pinned_packages_with_their_hashes(source: str) -> None:
     lock = (ROOT / source).with_suffix(".lock")
     assert pinned(lock) == pinned(ROOT / source)
     for entry in re.split(r"\n(?=\S)", lock.read_text().strip())[1:]:
@@ -41,7 +41,7 @@ def test_a_lock_holds_exactly_what_is_pinned_each_with_its_hashes(source: str) -
         assert all(re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}", each) for each in hashes), first
 
 
-def test_whatever_a_pinned_package_needs_on_any_python_and_platform_is_pinned_too() -> None:
+def test_all_dependencies_on_any_python_and_platform_are_pinned() -> None:
     known = pinned(ROOT / SOURCES[1])
     missing = {
         f"{distribution.name}: {text}"
@@ -56,7 +56,7 @@ def test_whatever_a_pinned_package_needs_on_any_python_and_platform_is_pinned_to
 
 
 def is_needed(requirement: Requirement) -> bool:
-    """Whether one of our Pythons on one of our platforms needs it."""
+    """Whether one of our Python versions on one of our platforms needs it."""
     return requirement.marker is None or any(
         requirement.marker.evaluate(
             {

@@ -1,4 +1,4 @@
-"""One line an event, for people or for programs."""
+"""One line per event, for people or for programs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _loggers_as_they_were() -> Iterator[None]:
         logging.getLogger(name).setLevel(was)
 
 
-def test_json_is_one_object_a_line_with_everything_that_was_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_one_complete_object_per_line(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(Settings(log_format="json"), "ingest")
     log = logging.getLogger("app.some")
     log.info("gap of %d\nbuckets", 3, extra={"product": "BTC-USD"})
@@ -53,7 +53,7 @@ def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err[24:] == " WARNING worker app.some: said\n"
 
 
-def test_what_others_say_is_one_line_and_commands_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_messages_of_others_are_one_line_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(Settings(), "worker")
     logging.getLogger("app.some").warning("the exchange says: %s", "no\n2026 ERROR worker: forged\r\x1b[2J\x85\u2028")
     (line,) = capsys.readouterr().err.splitlines()
@@ -65,7 +65,7 @@ def test_what_others_say_is_one_line_and_commands_no_terminal(capsys: pytest.Cap
     assert len(capsys.readouterr().err.splitlines()) > 3, "a traceback has its lines"
 
 
-def test_what_would_be_a_line_for_each_task_or_request_is_not_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_per_task_or_request_are_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(Settings(), "worker")
     for name in logs.QUIET:
         logging.getLogger(name).info("task received")

@@ -64,7 +64,7 @@ def test_values_are_those_of_an_independent_implementation(records: Records) -> 
     for name in NAMES:
         mine, other = getattr(ours, name), column(theirs[name])
         assert (np.isnan(mine) == np.isnan(other)).all(), name
-        # Rounding of the two averages, in points: their difference loses digits where it is small against the price.
+        # Rounding of the two averages, in points: their difference loses digits if it is small against the price.
         rounding = 0 if name in NAMES[:3] else 1e-14 * 100 * records["close"].max(initial=1) / least_atr
         np.testing.assert_allclose(mine, other, rtol=1e-9, atol=rounding, err_msg=name)
 
@@ -102,7 +102,7 @@ def test_a_batch_of_several_blocks_gives_the_same_bits_as_one_by_one() -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(walks(), st.data())
-def test_what_is_known_never_changes_when_bars_are_added(records: Records, data: st.DataObject) -> None:
+def test_known_values_never_change_when_bars_are_added(records: Records, data: st.DataObject) -> None:
     bars = data.draw(st.integers(0, len(records)))
     assert_same_bits(macdv_of(records[:bars]), macdv_of(records), bars)
 
@@ -119,7 +119,7 @@ def test_first_values_come_with_their_bars() -> None:
     assert first == {"fast_ema": 11, "slow_ema": 25, "atr": 25, "macdv": 25, "signal": 33, "histogram": 33}
 
 
-def test_bars_without_trades_carry_atr_whatever_their_prices_say() -> None:
+def test_bars_without_trades_carry_atr_whatever_their_prices_are() -> None:
     records = walk(2, 100, empty=0.4)
     stale = records.copy()
     stale["high"][~has_trades(records)] *= 1.5
@@ -142,7 +142,7 @@ def test_a_flat_price_has_no_macdv_until_it_moves() -> None:
 
 
 def flat_since(bar: int, price: float) -> Records:
-    """500 bars with trades, all of them at one price from `bar` on."""
+    """500 bars with trades, all at one price from `bar` on."""
     records = walk(8, 500)
     for name in ("open", "high", "low", "close"):
         records[name] *= price / 100
@@ -186,7 +186,7 @@ def exact(records: Records) -> tuple[list[Fraction | None], list[Fraction | None
     "records",
     [flat_since(30, 10.1), flat_since(27, 33.33), flat_since(5, 60_000.01), jitter(1e9, 1e-6), flat_since(0, 0.1)],
 )
-def test_what_rounding_leaves_of_a_faded_range_gives_no_value(records: Records) -> None:
+def test_a_rounding_residue_of_a_faded_range_gives_no_value(records: Records) -> None:
     values = macdv_of(records)
     for bar, (value, part) in enumerate(zip(*exact(records), strict=True)):
         ours = float(values.macdv[bar])
@@ -198,7 +198,7 @@ def test_what_rounding_leaves_of_a_faded_range_gives_no_value(records: Records) 
             assert abs(ours - float(value)) < 1e-3
 
 
-def test_a_price_that_is_not_a_number_makes_values_unknown_and_touches_no_other_series() -> None:
+def test_a_nan_price_makes_values_unknown_in_its_series_only() -> None:
     broken, whole = walk(4, 90), walk(5, 90)
     broken["close"][50] = np.nan
     values, untouched = macdv_of_many([broken, whole])
@@ -208,7 +208,7 @@ def test_a_price_that_is_not_a_number_makes_values_unknown_and_touches_no_other_
     assert_same_bits(untouched, macdv_of(whole), 90)
 
 
-def test_huge_and_tiny_prices_warn_of_nothing() -> None:
+def test_huge_and_tiny_prices_cause_no_warning() -> None:
     for price in (1e-300, 1e300):
         records = walk(6, 70)
         for name in ("open", "high", "low", "close"):
@@ -216,7 +216,7 @@ def test_huge_and_tiny_prices_warn_of_nothing() -> None:
         assert len(macdv_of(records)) == 70
 
 
-def test_points_say_none_for_what_does_not_exist() -> None:
+def test_points_are_none_if_a_value_does_not_exist() -> None:
     values = macdv_of(walk(1, 40))
     early, middle, latest = values.point(5), values.point(30), values.latest
     assert early.start_s == values.start_s[5]
@@ -229,7 +229,7 @@ def test_points_say_none_for_what_does_not_exist() -> None:
     assert latest.stage is not None
 
 
-def test_nothing_comes_of_nothing() -> None:
+def test_no_candles_give_no_values() -> None:
     assert macdv_of_many([]) == []
     assert macdv_of(np.zeros(0, RECORD)).latest is None
     none = np.zeros((0, 0))

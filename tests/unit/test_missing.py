@@ -46,7 +46,7 @@ def gaps(
     silent: tuple[int, ...] = (),
     **more: object,
 ) -> Gaps:
-    """A series of 5m that holds `parts`; if its origin is not given, it begins with the first of them."""
+    """A series of 5m that holds `parts`; without `origin` it begins with the first of them."""
     held = np.concatenate([run(B0, 0), *parts])
     begins = Origin.given(int(held["start_s"][0])) if len(held) else NO_ORIGIN
     newest = RULES.newest(M5, now)
@@ -76,7 +76,7 @@ def test_the_open_bucket_and_the_grace_are_left_to_the_stream() -> None:
     assert gaps(run(B0, 9), now=at(10, 2.0)).next_page() == page(8, 10)
 
 
-def test_a_page_reaches_from_the_candle_before_a_gap_to_the_first_that_is_settled_behind_it() -> None:
+def test_a_page_reaches_from_the_candle_before_a_gap_to_the_first_settled_one_behind_it() -> None:
     known = gaps(run(B0, 4), run(start(6), 4), now=at(10, 61))
     assert known.next_page() == page(3, 6)
     assert gaps(run(B0, 4), run(start(6), 4, FORMING), now=at(10, 61)).next_page() == page(3, 10)
@@ -92,13 +92,13 @@ def test_it_reaches_back_to_a_candle_that_rest_has_confirmed_if_one_is_near() ->
 
 
 def minutes(held: Records, *, now: float, origin: Origin | None = None) -> Gaps:
-    """A series of 1m, which no stream delivers; if its origin is not given, it begins with the first of `held`."""
+    """A series of 1m, which no stream delivers; without `origin` it begins with the first of `held`."""
     begins = Origin.given(int(held["start_s"][0])) if origin is None else origin
     view = View(held, 1, begins, RULES.newest(M1, now) - (CAPACITY - 1) * M1.seconds)
     return Gaps(view, M1, now, RULES)
 
 
-def test_what_no_stream_delivers_is_requested_when_its_five_minutes_are_over() -> None:
+def test_candles_without_a_stream_are_requested_when_their_five_minutes_are_over() -> None:
     known = run(start(-10), 50, step=60)
     for now in (at(0, 2), at(0, 150), at(0, 301)):
         assert minutes(known[:-1], now=now).next_page() == PageRequest(M1, start(0) - 120, M1.bucket(now))
@@ -115,12 +115,12 @@ def test_history_has_its_turn_although_a_bucket_more_is_missing_each_minute() ->
     assert held.next_page() == PageRequest(M1, start(-100) - (PAGE - 1) * 60, start(-100))
 
 
-def test_empty_and_provisional_candles_are_no_anchor() -> None:
+def test_empty_and_provisional_candles_are_not_anchors() -> None:
     known = gaps(run(B0, 2), empty(start(2), 10.0), provisional(3), now=at(5, 61))
     assert known.next_page() == page(1, 5)
 
 
-def test_the_newest_gap_comes_first_with_what_its_page_reaches_besides() -> None:
+def test_the_newest_gap_comes_first_with_others_on_its_page() -> None:
     known = gaps(run(B0, 400), run(start(410), 100), run(start(520), 100), run(start(1200), 5), now=at(1205, 61))
     newest = known.next_page()
     assert newest == page(851, 1200), "from the first trade behind the newest gap as far back as a page goes"
@@ -138,7 +138,7 @@ def test_a_long_gap_is_filled_page_by_page_each_ending_at_a_known_candle() -> No
     assert gaps(known, now=at(1000, 61), origin=Origin.given(B0)).next_page() is None
 
 
-def test_a_series_wants_all_that_its_ring_holds_until_its_origin_is_proven() -> None:
+def test_a_series_requests_its_whole_ring_until_its_origin_is_proven() -> None:
     first = gaps(run(start(651), 350), now=at(1001, 61), origin=NO_ORIGIN)
     assert first.next_page() == page(302, 651)
     assert first.is_history
@@ -150,7 +150,7 @@ def test_a_series_wants_all_that_its_ring_holds_until_its_origin_is_proven() -> 
     assert len(gaps(run(start(651), 350), now=at(1001, 61), origin=proven).lost) == 0
 
 
-def test_nothing_is_requested_that_the_ring_does_not_reach() -> None:
+def test_nothing_is_requested_outside_the_ring() -> None:
     known = gaps(run(start(-100), 100), run(start(900), 100), now=at(1000, 61))
     assert known.lost[0] == start(1000 - CAPACITY + 2)
 
@@ -162,7 +162,7 @@ def test_provisional_candles_are_requested_once_they_have_settled() -> None:
     assert gaps(run(B0, 5), provisional(5), now=at(6, 60)).next_page() == page(4, 6)
 
 
-def test_of_a_longer_timeframe_only_what_cannot_be_built_is_requested() -> None:
+def test_only_unbuildable_buckets_of_a_longer_timeframe_are_requested() -> None:
     hours = run(B0 // 900 * 900, 3, step=900)
     now = float(hours["start_s"][-1]) + 20 * 900
     view = View(hours, 1, Origin.given(int(hours["start_s"][0])), int(now) - 900_000)
@@ -170,38 +170,38 @@ def test_of_a_longer_timeframe_only_what_cannot_be_built_is_requested() -> None:
     assert built.lost.tolist() == [int(hours["start_s"][-1]) + 900 * i for i in range(1, 5)]
 
 
-def test_a_longer_candle_with_trades_is_requested_while_a_part_of_it_was_requested_in_vain() -> None:
+def test_a_longer_candle_with_trades_is_requested_while_a_part_of_it_is_uncovered() -> None:
     f = next(b for b in range(3) if start(b) % 900 == 0)
     when = at(f + 22, 61)
 
-    def built(*lost: int, asked_s: float, asked: bool = True) -> Built:
+    def built(*lost: int, requested_s: float, uncovered: bool = True) -> Built:
         held = run(start(f), 22)[~np.isin(range(f, f + 22), lost)]
-        vain = in_vain(lost[0], lost[-1], asked_s) if asked else ()
-        return Built.of(gaps(held, now=when, uncovered=vain), M15)
+        uncovered_part = uncovered_at(lost[0], lost[-1], requested_s) if uncovered else ()
+        return Built.of(gaps(held, now=when, uncovered=uncovered_part), M15)
 
-    waits = built(f + 4, asked_s=when - 10)
+    waits = built(f + 4, requested_s=when - 10)
     assert waits == Built(start(f), frozenset({start(f + 3)}))
     assert waits.leaves_out(np.array([start(f) - 900, start(f), start(f + 3)])).tolist() == [True, False, True]
-    assert not built(f + 4, asked_s=when - 300).except_s, "it is requested itself, now"
-    assert not built(f + 4, asked_s=when, asked=False).except_s
-    assert not built(f + 3, f + 4, f + 5, asked_s=when - 10).except_s, "no trade is known that it would tell of"
+    assert not built(f + 4, requested_s=when - 300).except_s, "it is requested itself, now"
+    assert not built(f + 4, requested_s=when, uncovered=False).except_s
+    assert not built(f + 3, f + 4, f + 5, requested_s=when - 10).except_s, "no trade is known that it would tell of"
 
 
-def test_a_page_of_a_longer_series_ends_behind_what_cannot_be_built_and_at_the_open_bucket_the_second_time() -> None:
+def test_a_page_of_a_longer_series_ends_behind_unbuildable_buckets_and_then_at_the_open_one() -> None:
     first, last = M15.bucket(B0), M15.bucket(B0) + 40 * 900
     now = last + 900 + 61.0
     built = Built(first + 10 * 900)
 
-    def need(*asked: Uncovered) -> PageRequest | None:
+    def need(*uncovered: Uncovered) -> PageRequest | None:
         view = View(run(first, 1, step=900), 1, Origin.given(first), first - 900_000)
-        return Gaps(view, M15, now, RULES, asked, built).next_page()
+        return Gaps(view, M15, now, RULES, uncovered, built).next_page()
 
     assert need() == PageRequest(M15, first, first + 14 * 900), "there will be some row that is built"
-    vain = Uncovered(first + 900, first + 9 * 900, now - 7_200, 1)
-    assert need(vain) == PageRequest(M15, first, M15.bucket(now)), "there was none"
+    uncovered_part = Uncovered(first + 900, first + 9 * 900, now - 7_200, 1)
+    assert need(uncovered_part) == PageRequest(M15, first, M15.bucket(now)), "there was none"
 
 
-def test_what_is_left_of_a_range_has_nothing_of_the_page() -> None:
+def test_the_rest_of_a_range_excludes_the_page() -> None:
     whole = Uncovered(300, 3_000, 1.0, 2)
     assert whole.outside(900, 1_200, 300) == [Uncovered(300, 600, 1.0, 2), Uncovered(1_500, 3_000, 1.0, 2)]
     assert whole.outside(300, 3_000, 300) == []
@@ -210,63 +210,63 @@ def test_what_is_left_of_a_range_has_nothing_of_the_page() -> None:
 # When.
 
 
-def in_vain(first: int, last: int, when: float, responses: int = 1) -> tuple[Uncovered, ...]:
+def uncovered_at(first: int, last: int, when: float, responses: int = 1) -> tuple[Uncovered, ...]:
     return (Uncovered(start(first), start(last), when, responses),)
 
 
 @pytest.mark.parametrize(("responses", "minutes"), [(1, 5), (2, 10), (3, 45), (4, 60), (9, 60)])
-def test_what_a_response_did_not_cover_is_requested_again_after_5_15_and_60_minutes_then_hourly(
+def test_an_uncovered_range_is_requested_again_after_5_15_and_60_minutes_then_hourly(
     responses: int, minutes: int
 ) -> None:
     when = at(13, 70)
-    assert gaps(run(B0, 10), now=when, uncovered=in_vain(10, 12, when, responses)).next_page() is None
-    asked = in_vain(10, 100, when, responses)
-    assert gaps(run(B0, 10), now=when, uncovered=asked).due_s() == when + 60 * minutes
-    assert gaps(run(B0, 10), now=when + 60 * minutes - 1, uncovered=asked).next_page() is None
-    assert gaps(run(B0, 10), now=when + 60 * minutes, uncovered=asked).next_page() is not None
+    assert gaps(run(B0, 10), now=when, uncovered=uncovered_at(10, 12, when, responses)).next_page() is None
+    uncovered = uncovered_at(10, 100, when, responses)
+    assert gaps(run(B0, 10), now=when, uncovered=uncovered).due_s() == when + 60 * minutes
+    assert gaps(run(B0, 10), now=when + 60 * minutes - 1, uncovered=uncovered).next_page() is None
+    assert gaps(run(B0, 10), now=when + 60 * minutes, uncovered=uncovered).next_page() is not None
 
 
-def test_a_gap_that_was_requested_in_vain_is_due_again_when_a_trade_behind_it_has_settled() -> None:
-    asked = in_vain(10, 12, at(13, 70), responses=4)
+def test_an_uncovered_gap_is_due_again_when_a_trade_behind_it_has_settled() -> None:
+    uncovered = uncovered_at(10, 12, at(13, 70), responses=4)
     known = (run(B0, 10), run(start(13), 1))
-    assert gaps(*known, now=at(14, 59), uncovered=asked).next_page() is None
-    assert gaps(*known, now=at(14, 59), uncovered=asked).due_s() == at(14, 60)
-    assert gaps(*known, now=at(14, 60), uncovered=asked).next_page() == page(9, 13)
+    assert gaps(*known, now=at(14, 59), uncovered=uncovered).next_page() is None
+    assert gaps(*known, now=at(14, 59), uncovered=uncovered).due_s() == at(14, 60)
+    assert gaps(*known, now=at(14, 60), uncovered=uncovered).next_page() == page(9, 13)
 
 
 def test_a_gap_that_was_requested_before_it_had_settled_is_due_when_it_has() -> None:
-    asked = in_vain(10, 10, at(11, 5))
-    assert gaps(run(B0, 10), now=at(11, 6), uncovered=asked).due_s() == at(11, 60)
+    uncovered = uncovered_at(10, 10, at(11, 5))
+    assert gaps(run(B0, 10), now=at(11, 6), uncovered=uncovered).due_s() == at(11, 60)
 
 
 def test_another_gap_is_due_at_once_and_so_is_another_part_of_the_same() -> None:
-    asked = in_vain(10, 12, at(20, 70))
-    assert gaps(run(B0, 10), run(start(13), 6), now=at(20, 71), uncovered=asked).next_page() == page(18, 20)
-    tail = in_vain(600, 999, at(1_000, 61))
+    uncovered = uncovered_at(10, 12, at(20, 70))
+    assert gaps(run(B0, 10), run(start(13), 6), now=at(20, 71), uncovered=uncovered).next_page() == page(18, 20)
+    tail = uncovered_at(600, 999, at(1_000, 61))
     assert gaps(run(B0, 10), now=at(1_000, 62), uncovered=tail).next_page() == page(250, 599)
 
 
-def test_a_time_from_the_future_makes_nobody_wait() -> None:
-    ahead = in_vain(10, 12, at(5_000))
+def test_a_time_from_the_future_delays_nothing() -> None:
+    ahead = uncovered_at(10, 12, at(5_000))
     assert gaps(run(B0, 10), now=at(13, 61), uncovered=ahead).next_page() == page(9, 13)
     claimed = Origin(B0, int(at(9_000)), responses=1)
     assert gaps(run(B0, 10), now=at(10, 61), origin=claimed).next_page() is not None
 
 
-def test_what_is_still_missing_after_a_response_is_remembered_beside_what_was_before() -> None:
+def test_uncovered_ranges_are_kept_beside_earlier_ones() -> None:
     known = (run(B0, 10), run(start(13), 6))
     first = gaps(*known, now=at(20, 61)).still_uncovered(page(18, 20))
-    assert first == in_vain(19, 19, at(20, 61))
+    assert first == uncovered_at(19, 19, at(20, 61))
     both = gaps(*known, now=at(20, 62), uncovered=first).still_uncovered(page(9, 13))
-    assert both == in_vain(19, 19, at(20, 61)) + in_vain(10, 12, at(20, 62))
+    assert both == uncovered_at(19, 19, at(20, 61)) + uncovered_at(10, 12, at(20, 62))
     again = gaps(*known, now=at(30, 5), uncovered=both).still_uncovered(page(18, 30))
-    assert again == in_vain(10, 12, at(20, 62)) + in_vain(19, 29, at(30, 5), responses=2)
+    assert again == uncovered_at(10, 12, at(20, 62)) + uncovered_at(19, 29, at(30, 5), responses=2)
     assert gaps(run(B0, 20), now=at(20, 61), uncovered=both).still_uncovered(page(18, 20)) == ()
 
 
-@pytest.mark.parametrize(("looks", "minutes"), [(2, 60), (3, 24 * 60)])
-def test_a_proven_origin_is_looked_at_again_after_an_hour_then_daily(looks: int, minutes: int) -> None:
-    origin, known = Origin(start(990), int(at(1_000)), looks), run(start(990), 10)
+@pytest.mark.parametrize(("responses", "minutes"), [(2, 60), (3, 24 * 60)])
+def test_a_proven_origin_is_checked_again_after_an_hour_then_daily(responses: int, minutes: int) -> None:
+    origin, known = Origin(start(990), int(at(1_000)), responses), run(start(990), 10)
     due = at(1_000) + 60 * minutes
     for now, expected in ((due - 1, None), (due, start(990))):
         filled = np.concatenate([known, run(start(1_000), int(now - at(1_000)) // STEP)])
@@ -302,7 +302,7 @@ def test_a_short_gap_behind_a_trade_is_surveyed_if_the_next_trade_is_further_awa
 
 
 def test_a_gap_before_the_first_row_of_a_page_is_surveyed_if_the_trade_before_it_is_further_away_than_a_page() -> None:
-    """It may share its page with a newer gap each time, and would wait for a page of its own for ever."""
+    """It may share its page with a newer gap each time, and would otherwise wait forever for its own page."""
     quiet = np.concatenate([empty(start(b), 10.0) for b in range(1, 500)])
     known = gaps(run(B0, 1), quiet, run(start(501), 5), run(start(507), 3), now=at(510, 61))
     need = page(161, 510)
@@ -324,31 +324,31 @@ def flagged(start_s: int, flags: int) -> Records:
     return held
 
 
-def doubted(held: Records) -> Records:
-    """The same, confirmed, and marked since."""
+def marked(held: Records) -> Records:
+    """The same, but provisional."""
     held["flags"] |= PROVISIONAL
     return held
 
 
-def test_doubted_candles_neither_end_nor_begin_a_page_and_do_not_keep_a_gap_from_being_surveyed() -> None:
-    known = gaps(run(B0, 10), doubted(run(start(10), 20)), run(start(30), 5), now=at(35, 61))
+def test_provisional_candles_neither_end_nor_begin_a_page_nor_prevent_a_survey() -> None:
+    known = gaps(run(B0, 10), marked(run(start(10), 20)), run(start(30), 5), now=at(35, 61))
     assert known.due == [(start(10), start(29))]
     assert known.next_page() == page(0, 30)._replace(first_s=start(30 - PAGE + 1))
-    far = gaps(run(B0, 1), doubted(run(start(300), 100)), run(start(800), 5), now=at(805, 61))
+    far = gaps(run(B0, 1), marked(run(start(300), 100)), run(start(800), 5), now=at(805, 61))
     assert far.next_page() == page(451, 800)
     assert surveys.survey(far, page(451, 800), response(800)) == PageRequest(
         M15, M15.bucket(B0), M15.bucket(at(805, 61))
     )
     left = gaps(
-        run(B0, 1), doubted(run(start(300), 100)), now=at(1_000, 61), uncovered=in_vain(400, 999, at(1_000, 60))
+        run(B0, 1), marked(run(start(300), 100)), now=at(1_000, 61), uncovered=uncovered_at(400, 999, at(1_000, 60))
     )
     assert left.next_page() == page(50, 399), "what lies before it may be as wrong"
-    waiting = in_vain(13, 19, at(20, 60))
-    beside = gaps(run(B0, 10), doubted(run(start(13), 1)), now=at(20, 61), uncovered=waiting)
+    waiting = uncovered_at(13, 19, at(20, 60))
+    beside = gaps(run(B0, 10), marked(run(start(13), 1)), now=at(20, 61), uncovered=waiting)
     assert beside.next_page() == page(9, 20), "no page ends at one"
 
 
-def test_a_provisional_close_does_not_keep_a_gap_from_being_surveyed() -> None:
+def test_a_provisional_close_does_not_prevent_a_survey_of_a_gap() -> None:
     early = flagged(start(700), CandleState.CLOSED | PROVISIONAL)
     known = gaps(run(B0, 1), early, run(start(801), 5), now=at(805, 61))
     assert surveys.survey(known, page(452, 801), response(801)) == PageRequest(
@@ -358,9 +358,9 @@ def test_a_provisional_close_does_not_keep_a_gap_from_being_surveyed() -> None:
     assert surveys.survey(sure, page(452, 801), response(801)) is None
 
 
-def test_what_lies_before_the_newest_trade_waits_for_something_else_than_what_lies_behind_it() -> None:
+def test_gaps_before_and_behind_the_newest_trade_wait_separately() -> None:
     known = gaps(run(B0, 10), run(start(13), 1), now=at(20, 61))
-    assert known.still_uncovered(page(9, 20)) == in_vain(10, 12, at(20, 61)) + in_vain(14, 19, at(20, 61))
+    assert known.still_uncovered(page(9, 20)) == uncovered_at(10, 12, at(20, 61)) + uncovered_at(14, 19, at(20, 61))
 
 
 def test_a_survey_of_a_start_without_a_trade_reaches_to_the_ring_s_edge_once() -> None:
@@ -370,7 +370,7 @@ def test_a_survey_of_a_start_without_a_trade_reaches_to_the_ring_s_edge_once() -
     assert survey is not None
     assert (survey.timeframe, survey.last_s) == (M15, M15.bucket(at(1_000)))
     assert survey.first_s == M15.bucket(start(1_000 - CAPACITY + 2))
-    again = gaps(now=at(1_000, 61), origin=NO_ORIGIN, uncovered=in_vain(2, 999, at(1_000)))
+    again = gaps(now=at(1_000, 61), origin=NO_ORIGIN, uncovered=uncovered_at(2, 999, at(1_000)))
     assert surveys.survey(again, need, response()) is None
 
 
@@ -403,11 +403,11 @@ def test_a_day_has_no_longer_timeframe_to_survey_with() -> None:
     assert surveys.survey(days, need, Page.between_rows([], day)) is None
 
 
-def test_a_reconciliation_requests_the_newest_page_whatever_is_known() -> None:
+def test_a_reconciliation_requests_the_newest_page_in_any_case() -> None:
     assert page_of_reconciliation(M5, at(10, 61)) == page(10 - PAGE + 1, 10)
 
 
-# What is not requested, or not yet, or no further.
+# Not requested, or later, or not further.
 
 
 def test_a_provisional_candle_before_the_origin_is_not_requested() -> None:
@@ -425,41 +425,41 @@ def test_a_longer_provisional_candle_waits_for_the_shorter_ones_beneath_it() -> 
     assert Gaps(view, M15, settles_s + 300, RULES).next_page() is not None
 
 
-def test_a_gap_is_no_history_and_a_series_without_a_trade_has_none() -> None:
+def test_a_gap_is_not_history_and_a_series_without_a_trade_has_none() -> None:
     assert not gaps(run(B0, 4), run(start(6), 4), now=at(10, 61)).is_history
     assert not gaps(now=at(10, 61), origin=NO_ORIGIN).is_history
 
 
-def test_an_origin_out_of_the_ring_is_not_looked_for() -> None:
+def test_an_origin_out_of_the_ring_is_not_requested() -> None:
     gone = Origin(start(-5_000), int(at(-4_000)), responses=2)
     full = gaps(run(start(2), 998), now=at(1_000, 61), origin=gone)
     assert full.edge_s == start(2)
     assert (full.next_page(), full.due_s()) == (None, None)
 
 
-def test_ranges_that_are_remembered_are_bounded_and_the_newest_stay() -> None:
+def test_uncovered_ranges_are_bounded_and_the_newest_stay() -> None:
     held = [run(start(b), 1) for b in range(0, 62, 2)]
-    asked = tuple(Uncovered(start(b), start(b), at(60), 1) for b in range(1, 60, 2))
-    kept = gaps(*held, now=at(61, 61), uncovered=asked).still_uncovered(page(60, 61))
+    uncovered = tuple(Uncovered(start(b), start(b), at(60), 1) for b in range(1, 60, 2))
+    kept = gaps(*held, now=at(61, 61), uncovered=uncovered).still_uncovered(page(60, 61))
     assert [a.first_s for a in kept] == [start(b) for b in range(29, 60, 2)]
 
 
-def test_before_a_first_trade_that_no_response_vouches_for_waits_as_any_gap() -> None:
-    asked = in_vain(-1_000, 12, at(13, 70), responses=4)
-    known = gaps(run(start(13), 1), now=at(14, 59), origin=Origin(start(13), 0, 0), uncovered=asked)
+def test_buckets_before_an_unproven_first_trade_wait_like_any_gap() -> None:
+    uncovered = uncovered_at(-1_000, 12, at(13, 70), responses=4)
+    known = gaps(run(start(13), 1), now=at(14, 59), origin=Origin(start(13), 0, 0), uncovered=uncovered)
     assert known.due_s() == at(14, 60), "when the trade behind it has settled"
 
 
-def test_a_provisional_candle_that_waits_is_no_anchor() -> None:
-    known = gaps(run(B0, 3, CLOSED), provisional(3), now=at(5, 61), uncovered=in_vain(3, 3, at(5, 50)))
+def test_a_waiting_provisional_candle_is_not_an_anchor() -> None:
+    known = gaps(run(B0, 3, CLOSED), provisional(3), now=at(5, 61), uncovered=uncovered_at(3, 3, at(5, 50)))
     assert known.next_page() == page(2, 5)
 
 
-def test_what_rest_contradicts_is_no_anchor_a_whole_page_is_requested() -> None:
-    """Or each response would find one wrong candle more, just before the page of the one before."""
-    doubted = run(start(500), 3)
-    doubted["flags"] |= PROVISIONAL
-    known = gaps(run(B0, 500), doubted, run(start(503), 2), now=at(505, 61))
+def test_a_contradicted_candle_is_not_an_anchor_and_a_whole_page_is_requested() -> None:
+    """Otherwise each response would find one more wrong candle, just before the page of the previous one."""
+    marked = run(start(500), 3)
+    marked["flags"] |= PROVISIONAL
+    known = gaps(run(B0, 500), marked, run(start(503), 2), now=at(505, 61))
     assert known.next_page() == page(154, 503)
 
 
@@ -488,13 +488,13 @@ def test_a_candle_of_the_stream_that_leaves_the_ring_is_not_requested() -> None:
     assert lost(edge - 1) == []
 
 
-def test_an_empty_response_to_a_look_at_the_origin_is_not_surveyed_and_waits() -> None:
+def test_an_empty_response_about_the_origin_is_not_surveyed_and_waits() -> None:
     origin = Origin(start(500), at(500), 2)
-    looks = gaps(run(start(500), 100), now=at(600, 61), origin=origin)
-    need = looks.next_page()
+    known = gaps(run(start(500), 100), now=at(600, 61), origin=origin)
+    need = known.next_page()
     assert need == page(151, 500)
-    assert surveys.survey(looks, need, response()) is None
-    blind = looks.still_uncovered(need)
+    assert surveys.survey(known, need, response()) is None
+    blind = known.still_uncovered(need)
     again = gaps(run(start(500), 100), now=at(600, 62), origin=origin, uncovered=blind)
     assert (again.next_page(), again.due_s()) == (None, at(600, 61) + 300)
     wider = PageRequest(M15, M15.bucket(start(100)), M15.bucket(start(600)))
@@ -513,7 +513,7 @@ def test_a_survey_spans_the_gap_with_room_for_a_row_behind_it() -> None:
 
 
 def test_a_gap_that_needs_a_survey_is_due_again_when_the_longer_bucket_of_the_trade_behind_has_settled() -> None:
-    """A survey covers what lies before its newest row; that row must have settled."""
+    """A survey covers buckets before its newest row; that row must have settled."""
     waits = (Uncovered(start(1), start(800), at(802, 61), 9),)  # when the trade itself had settled
     settles_s = M15.bucket(start(801)) + 900 + RULES.settling_s
     assert at(802, 61) < settles_s == at(804, 60)
@@ -521,7 +521,7 @@ def test_a_gap_that_needs_a_survey_is_due_again_when_the_longer_bucket_of_the_tr
     assert (early.due, due.due) == ([], [(start(1), start(800))])
 
 
-def test_of_the_trades_that_a_survey_found_the_newest_but_not_the_open_bucket_s_are_requested() -> None:
+def test_the_newest_trades_of_a_survey_before_the_open_bucket_are_requested() -> None:
     known = gaps(run(B0, 1), run(start(800), 1), now=at(805, 61))
     survey = PageRequest(M15, M15.bucket(B0), M15.bucket(at(805)))
     found = [M15.bucket(start(300)), M15.bucket(start(500)), survey.last_s]
@@ -532,8 +532,8 @@ def test_of_the_trades_that_a_survey_found_the_newest_but_not_the_open_bucket_s_
 
 
 @given(st.data())
-def test_what_is_due_is_requested_and_what_is_not_has_a_later_time(data: st.DataObject) -> None:
-    """Or a worker would take the same request again and again."""
+def test_due_ranges_are_requested_and_others_have_a_later_time(data: st.DataObject) -> None:
+    """Otherwise a worker would claim the same request again and again."""
     kinds = data.draw(st.lists(st.sampled_from("MTEP"), min_size=1, max_size=30))
     parts = [
         {"T": run(start(b), 1), "E": empty(start(b), 10.0), "P": provisional(b)}[kind]
@@ -544,13 +544,13 @@ def test_what_is_due_is_requested_and_what_is_not_has_a_later_time(data: st.Data
     moments = st.integers(-90_000, 500).map(lambda s: now + s)
     begins, lengths = st.sampled_from([-998, -500, *range(-5, 30)]), st.sampled_from([*range(12), 400, 997])
     ranges = st.tuples(begins, lengths, moments, st.integers(1, 5))
-    asked: tuple[Uncovered, ...] = ()
-    for f, n, when, k in data.draw(st.lists(ranges, max_size=4)):  # the later one replaces what it covers
-        rest = [part for a in asked for part in a.outside(start(f), start(f + n), STEP)]
-        asked = (*rest, Uncovered(start(f), start(f + n), when, k))
+    uncovered: tuple[Uncovered, ...] = ()
+    for f, n, when, k in data.draw(st.lists(ranges, max_size=4)):  # a later range replaces the part that it covers
+        rest = [part for a in uncovered for part in a.outside(start(f), start(f + n), STEP)]
+        uncovered = (*rest, Uncovered(start(f), start(f + n), when, k))
     first = next((b for b, kind in enumerate(kinds) if kind in "TP"), 0)
     origin = Origin(start(first), int(data.draw(moments)), data.draw(st.integers(0, 3)))
-    known = gaps(*parts, now=now, origin=origin, uncovered=asked)
+    known = gaps(*parts, now=now, origin=origin, uncovered=uncovered)
     due_s = known.due_s()
     if known.next_page() is None:
         assert due_s is None or due_s > now

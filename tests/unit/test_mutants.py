@@ -1,4 +1,4 @@
-"""The lists of mutants are up to date, and what is made of them is what they say."""
+"""The lists of mutants are up to date, and yield the mutants that they describe."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_every_listed_cure_is_a_mutant() -> None:
     assert len(cures()) > 50
 
 
-def test_a_list_says_what_is_replaced_by_what() -> None:
+def test_a_list_is_parsed_to_replacements() -> None:
     (target,) = parsed(LIST.replace("b\n\n+", "b\n+"))
     assert target == Target(
         "app/one.py",
@@ -44,7 +44,7 @@ def test_a_list_says_what_is_replaced_by_what() -> None:
     )
 
 
-def test_a_text_that_is_not_there_exactly_once_is_stale() -> None:
+def test_a_text_that_does_not_occur_exactly_once_is_stale() -> None:
     assert Mutant("", "a", "b").applied("xay") == "xby"
     for text in ("xy", "aa"):
         with pytest.raises(Stale):
@@ -68,7 +68,7 @@ def test_names_are_unique_and_tests_exist() -> None:
             assert (ROOT / test.partition("::")[0]).exists(), test
 
 
-def test_generated_mutants_are_programs_and_the_same_for_a_seed() -> None:
+def test_generated_mutants_compile_and_are_the_same_for_a_seed() -> None:
     text = (ROOT / "app/market/gaps.py").read_text(encoding="utf-8")
     target = Target("app/market/gaps.py", (), (), {})
     some = generated(target, text, 30, seed=1)

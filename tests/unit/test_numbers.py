@@ -44,11 +44,11 @@ def test_it_is_read_as_the_same_number_and_has_no_exponent(value: float) -> None
 
 
 EXACT = st.floats(-(2.0**53), 2.0**53)
-"""Beyond, whole numbers are not what a float holds, so that programs read another one."""
+"""Beyond, a float does not hold all whole numbers, so programs would read another one."""
 
 
 @given(st.recursive(st.one_of(EXACT, st.text(), st.integers(-(2**53), 2**53)), st.lists, max_leaves=9))
-def test_json_says_the_same_without_exponents(value: object) -> None:
+def test_json_has_the_same_numbers_without_exponents(value: object) -> None:
     assert orjson.loads(plain_json(value)) == value
 
 

@@ -1,4 +1,4 @@
-"""The description of the API is whole, and its examples are what is really answered."""
+"""The description of the API is complete, and its examples match real responses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OPERATIONS = [(path, o) for path, methods in DESCRIPTION["paths"].items() for o 
 
 
 def _models() -> dict[str, type[BaseModel]]:
-    """Every model of an answer, by its name."""
+    """Every model of a response, by name."""
     contexts = [c for r in APP.routes for c in getattr(r, "effective_route_contexts", list)()]
     routes = [*APP.routes, *(c.original_route for c in contexts)]
     answers = [a for r in routes if isinstance(r, APIRoute) for a in r.responses.values()]
@@ -26,7 +26,7 @@ def _models() -> dict[str, type[BaseModel]]:
 
 
 @pytest.mark.parametrize(("path", "operation"), OPERATIONS, ids=[path for path, _ in OPERATIONS])
-def test_every_route_says_what_it_does_and_shows_an_answer(path: str, operation: dict[str, Any]) -> None:
+def test_every_route_has_a_description_and_an_example(path: str, operation: dict[str, Any]) -> None:
     del path
     assert len(operation["description"]) > 20
     assert operation["tags"][0] in {tag["name"] for tag in DESCRIPTION["tags"]}
@@ -43,7 +43,7 @@ def test_every_route_says_what_it_does_and_shows_an_answer(path: str, operation:
 
 
 @pytest.mark.parametrize("name", examples())
-def test_an_example_is_a_whole_answer(name: str) -> None:
+def test_an_example_is_a_complete_response(name: str) -> None:
     model = _models()[name]
     example = examples()[name]
     assert set(example) <= set(model.model_fields)
@@ -51,7 +51,7 @@ def test_an_example_is_a_whole_answer(name: str) -> None:
     assert answered == example
 
 
-def test_how_to_authenticate_is_said_where_it_is_needed() -> None:
+def test_routes_with_authentication_document_it() -> None:
     assert "security" not in DESCRIPTION
     guarded = create_app(Context(Settings(web_token="sixteen-or-more-characters"))).openapi()
     assert set(guarded["components"]["securitySchemes"]) == {"token", "password"}

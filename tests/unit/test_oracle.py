@@ -1,4 +1,4 @@
-"""The judge's own arithmetic: which products are meant, which bars are true, what differs."""
+"""The judge's own arithmetic: meant products, true bars, and differences."""
 
 from __future__ import annotations
 

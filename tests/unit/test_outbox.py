@@ -31,7 +31,7 @@ def filled(*events: object) -> Outbox:
     return box
 
 
-def test_it_keeps_only_the_newest_word_on_a_bucket() -> None:
+def test_it_keeps_only_the_newest_event_of_a_bucket() -> None:
     box = filled(CandleClosed(candle(close=10)), CandleClosed(candle(close=10.5)), CandleClosed(candle(B0 + STEP)))
     batch = box.pop(at_most_s=0)
     assert [e.candle.close for e in batch.closed.values()] == [10.5, 10.0]
@@ -47,7 +47,7 @@ def test_the_clock_only_goes_forward() -> None:
     assert filled(ClockTick(5), ClockTick(9), ClockTick(7)).pop(at_most_s=0).exchange_ms == 9
 
 
-def test_a_provisional_close_stays_so_until_a_newer_word_on_its_bucket() -> None:
+def test_a_provisional_close_stays_so_until_a_newer_event_of_its_bucket() -> None:
     box = filled(CandleClosed(candle(), provisional=True), CandleClosed(candle(B0 + STEP)))
     assert [e.provisional for e in box.pop(at_most_s=0).closed.values()] == [True, False]
     box.put(CandleClosed(candle(), provisional=True))
@@ -66,7 +66,7 @@ def spans(silences: Iterable[GapSuspected]) -> list[tuple[int, int]]:
 
 
 def test_a_silence_never_spreads_over_a_bucket_that_was_not_silent() -> None:
-    """As one gap, two silences would say that the bucket between them was silent too."""
+    """Merged into one gap, two silences would mark the bucket between them as silent too."""
     quiet = [gap(n, m, settled_only=True) for n, m in ((0, 1), (2, 2), (4, 5))]
     box = filled(*quiet)
     batch = box.pop(at_most_s=0)
@@ -78,13 +78,13 @@ def test_a_silence_never_spreads_over_a_bucket_that_was_not_silent() -> None:
     assert spans(box.pop(at_most_s=0).quiet["BTC-USD"]) == [(0, 2), (4, 6), (8, 8)]
 
 
-def test_silences_are_bounded_and_the_oldest_are_left_to_rest() -> None:
+def test_silences_are_bounded_and_the_oldest_are_dropped() -> None:
     box = filled(*(gap(2 * n, 2 * n, settled_only=True) for n in range(SILENCES_KEPT + 2)))
     kept = spans(box.pop(at_most_s=0).quiet["BTC-USD"])
     assert (len(kept), kept[0]) == (SILENCES_KEPT, (4, 4))
 
 
-def test_what_could_not_be_written_comes_again_below_what_is_newer() -> None:
+def test_unwritten_events_come_again_unless_newer_ones_replace_them() -> None:
     box = filled(CandleClosed(candle(close=10)), CandleClosed(candle(B0 + STEP)), gap(0, 0), ProductRefused("A-B", "x"))
     batch = box.pop(at_most_s=0)
     box.put(CandleClosed(candle(close=10.5)))
@@ -96,7 +96,7 @@ def test_what_could_not_be_written_comes_again_below_what_is_newer() -> None:
     assert again.refused == {"A-B": "x"}
 
 
-def test_what_closes_while_a_batch_is_written_can_go_with_it() -> None:
+def test_closes_during_a_write_can_join_the_batch() -> None:
     box = filled(CandleClosed(candle(close=10)))
     batch = box.pop(at_most_s=0)
     box.put(CandleClosed(candle(close=10.5)))
@@ -105,7 +105,7 @@ def test_what_closes_while_a_batch_is_written_can_go_with_it() -> None:
     box.top_up(batch)
     assert [e.candle.close for e in batch.closed.values()] == [10.5, 10.0]
     assert not batch.gaps
-    rest = box.pop(at_most_s=3600)  # a gap is urgent still
+    rest = box.pop(at_most_s=3600)  # a gap is urgent
     assert (not rest.closed, list(rest.gaps)) == (True, ["BTC-USD"])
 
 
@@ -116,7 +116,7 @@ def test_it_is_bounded_and_counts_what_it_drops(monkeypatch: object) -> None:
     assert box.dropped == 2
 
 
-def test_of_all_else_it_holds_one_word_a_product_however_long_nobody_takes_it() -> None:
+def test_other_events_are_held_once_per_product() -> None:
     box = Outbox(lambda _: None)
     for n in range(500):
         forming = CandleUpdated(candle(B0 + n * STEP, state=CandleState.FORMING))
@@ -136,7 +136,7 @@ def test_connects_and_disconnects_go_past_the_queue() -> None:
     assert not box.pop(at_most_s=0)
 
 
-def test_of_what_comes_back_and_what_has_come_since_nothing_is_lost_and_the_newest_counts() -> None:
+def test_returned_and_newer_events_are_merged_and_the_newest_counts() -> None:
     forming = [CandleUpdated(candle(volume=v, state=CandleState.FORMING)) for v in (1.0, 2.0)]
     changed = [ChangedRange("BTC-USD", Timeframe.M5, B0, B0), ChangedRange("ETH-USD", Timeframe.M5, B0, B0)]
     box = filled(forming[0], ProductRefused("A-B", "old"), ClockTick(5))
@@ -155,7 +155,7 @@ def test_of_what_comes_back_and_what_has_come_since_nothing_is_lost_and_the_newe
     assert spans(again.quiet["BTC-USD"]) == [(9, 9)]
 
 
-def test_what_comes_back_is_bounded_too(monkeypatch: object) -> None:
+def test_returned_events_are_bounded_too(monkeypatch: object) -> None:
     monkeypatch.setattr(module, "CLOSED_KEPT", 3)  # type: ignore[attr-defined]
     box = filled(*(CandleClosed(candle(B0 + i * STEP)) for i in range(2)))
     batch = box.pop(at_most_s=0)
@@ -169,12 +169,12 @@ def test_what_comes_back_is_bounded_too(monkeypatch: object) -> None:
 @pytest.mark.parametrize(
     "urgent", [CandleClosed(candle()), gap(0, 0), gap(0, 0, settled_only=True), ProductRefused("A-B", "why")]
 )
-def test_what_closed_or_is_missing_does_not_wait(urgent: FeedEvent) -> None:
+def test_closes_gaps_and_refusals_do_not_wait(urgent: FeedEvent) -> None:
     box = filled(ClockTick(1), urgent)
     assert box.pop(at_most_s=3600).exchange_ms == 1
 
 
-def test_what_was_topped_up_does_not_come_again() -> None:
+def test_topped_up_events_do_not_come_again() -> None:
     box = filled(CandleClosed(candle()))
     batch = box.pop(at_most_s=0)
     box.put(CandleClosed(candle(B0 + STEP)))

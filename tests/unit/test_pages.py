@@ -1,11 +1,11 @@
-"""How many pages are missing, and which requests told nothing new: what downtimes are measured by."""
+"""Missing pages, and requests that brought nothing new: the measures of downtimes."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from app.market.timeframes import Timeframe
-from tests.faults.pages import NEW_PER_PAGE, Connectivity, pages_missing, runs, told_nothing_new
+from tests.faults.pages import NEW_PER_PAGE, Connectivity, brought_nothing_new, pages_missing, runs
 
 M5, M15, H1 = Timeframe.M5, Timeframe.M15, Timeframe.H1
 FIRST_S = 360_000
@@ -33,7 +33,7 @@ def test_each_run_needs_its_pages() -> None:
     assert total(REACH, {M5: known(*range(500), *range(501, 990))}) == 2
 
 
-def test_longer_buckets_are_missing_only_where_no_5m_candles_can_make_them() -> None:
+def test_longer_buckets_are_missing_only_if_no_5m_candles_can_make_them() -> None:
     inside = REACH | {H1: Connectivity(FIRST_S, FIRST_S + 82 * 3_600)}
     assert total(inside, {M5: set(), H1: set()}) == 3
     before = REACH | {H1: Connectivity(FIRST_S - 400 * 3_600, FIRST_S + 82 * 3_600)}
@@ -43,7 +43,7 @@ def test_longer_buckets_are_missing_only_where_no_5m_candles_can_make_them() -> 
 
 
 def test_a_longer_series_does_not_wait_for_more_than_the_first_page_of_5m() -> None:
-    """Else 667 buckets before the oldest of 5m would be two pages, and no indicator ready before the last."""
+    """Otherwise 667 buckets before the oldest of 5m would be two pages, and no indicator ready before the last."""
     reach = REACH | {M15: Connectivity(FIRST_S - 667 * 900, FIRST_S + 997 * 300)}
     assert pages_missing(reach, {M5: set(), M15: set()}) == {M5: 3, M15: 3}
     some = set(range(FIRST_S - 667 * 900, FIRST_S - 67 * 900, 900))
@@ -55,9 +55,9 @@ def request(first: int, last: int, **changes: Any) -> dict[str, Any]:
     return {"path": "/x/BTC-USD/candles", "query": query, "status": 200, **changes}
 
 
-def test_a_request_that_tells_of_no_new_bucket_is_counted() -> None:
-    assert told_nothing_new([request(300, 900), request(600, 900)]) == 1
-    assert told_nothing_new([request(300, 900), request(600, 1_200)]) == 0
-    assert told_nothing_new([request(300, 900), request(300, 900, path="/x/ETH-USD/candles")]) == 0
-    assert told_nothing_new([request(300, 900, status=500), request(300, 900)]) == 0
-    assert told_nothing_new([{"path": "/x/time", "query": "", "status": 200}]) == 0
+def test_a_request_without_a_new_bucket_is_counted() -> None:
+    assert brought_nothing_new([request(300, 900), request(600, 900)]) == 1
+    assert brought_nothing_new([request(300, 900), request(600, 1_200)]) == 0
+    assert brought_nothing_new([request(300, 900), request(300, 900, path="/x/ETH-USD/candles")]) == 0
+    assert brought_nothing_new([request(300, 900, status=500), request(300, 900)]) == 0
+    assert brought_nothing_new([{"path": "/x/time", "query": "", "status": 200}]) == 0

@@ -1,4 +1,4 @@
-"""A hosting platform's PORT is the web server's, unless WEB_PORT says otherwise."""
+"""A hosting platform's PORT is the web server's, unless WEB_PORT is set."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from app.settings import Settings
         ({"PORT": ""}, 8000),
     ],
 )
-def test_which_port_is_taken(environ: dict[str, str], port: int) -> None:
+def test_which_port_is_used(environ: dict[str, str], port: int) -> None:
     assert Settings.from_environment(environ).web_port == port
 
 
-def test_a_port_that_is_none_is_refused() -> None:
+def test_an_invalid_port_is_refused() -> None:
     with pytest.raises(InvalidInput, match=r"WEB_PORT: .*'http'"):
         Settings.from_environment({"PORT": "http"})

@@ -48,7 +48,7 @@ def test_commands_by_name_in_order(tmp_path: Path) -> None:
         ("", "names no process"),
     ],
 )
-def test_what_readers_might_see_differently_is_refused(tmp_path: Path, text: str, why: str) -> None:
+def test_ambiguous_lines_are_refused(tmp_path: Path, text: str, why: str) -> None:
     with pytest.raises(InvalidInput, match=why):
         read(_write(tmp_path, text))
 
@@ -58,10 +58,10 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         read(tmp_path / "none")
 
 
-def test_our_own_is_good() -> None:
+def test_our_own_is_valid() -> None:
     assert set(read(ROOT / "Procfile")) >= {"web", "ingest", "indicators", "backfill", "beat", "flower"}
 
 
-def test_ours_runs_the_watchdog_and_all_that_it_looks_after() -> None:
-    looked_after = {"ingest", "indicators", "backfill", "alerts", "beat", "web"}
-    assert looked_after | {"watchdog"} <= set(read(ROOT / "Procfile"))
+def test_ours_runs_the_watchdog_and_all_watched_processes() -> None:
+    watched = {"ingest", "indicators", "backfill", "alerts", "beat", "web"}
+    assert watched | {"watchdog"} <= set(read(ROOT / "Procfile"))

@@ -1,4 +1,4 @@
-"""One grammar of a product id, and everybody uses it."""
+"""One grammar of product ids, used everywhere."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ texts = st.sampled_from(IDS + OTHERS) | st.text(st.sampled_from("AZ09.-az_{}|:*,
 
 
 @pytest.mark.parametrize("text", IDS)
-def test_what_is_a_product_id(text: str) -> None:
+def test_valid_product_ids(text: str) -> None:
     assert is_product_id(text)
 
 
 @pytest.mark.parametrize("text", OTHERS)
-def test_what_is_not_and_why(text: str) -> None:
+def test_invalid_product_ids_and_reasons(text: str) -> None:
     assert not is_product_id(text)
     assert why_not(text).startswith("its id ")
     assert why_not(text).isascii()
@@ -86,7 +86,7 @@ def follows(text: str) -> bool:
 
 
 def takes(text: str, how: str) -> bool:
-    """Whether one of the places that read product ids takes `text`."""
+    """Whether any of the readers of product ids accepts `text`."""
     try:
         match how:
             case "settings":
@@ -113,8 +113,8 @@ def takes(text: str, how: str) -> bool:
 @example("BTC-U")
 @example(".A-USD")
 @given(texts | ids)
-def test_everybody_who_reads_an_id_agrees(text: str) -> None:
-    """Else what one part follows, another refuses."""
+def test_all_readers_of_an_id_agree(text: str) -> None:
+    """Otherwise one part would follow a product that another refuses."""
     assert follows(text) is is_product_id(text)
     if text.strip() == text and "," not in text:  # the setting is a list that people write
         assert takes(text, "settings") is is_product_id(text)
@@ -124,7 +124,7 @@ def test_everybody_who_reads_an_id_agrees(text: str) -> None:
 
 @example("A" * (MAX_LENGTH - 4) + "-USD")
 @given(ids)
-def test_an_id_goes_through_everything_that_is_made_of_it(product: str) -> None:
+def test_an_id_survives_everything_that_is_made_of_it(product: str) -> None:
     series = Series("coinbase", product, Timeframe.M15)
     key = keys.candles(series)
     assert key.partition("{")[2].partition("}")[0] == f"coinbase:{product}", "the hash tag"
@@ -153,7 +153,7 @@ def test_selections_name_a_currency(selection: str, is_one: bool) -> None:
             Settings(products=(selection,))
 
 
-def test_one_bad_row_of_the_listing_costs_itself() -> None:
+def test_one_bad_row_of_the_listing_is_left_out_alone() -> None:
     good = {"product_id": "BTC-USD", "status": "online", "product_type": "SPOT", "quote_currency_id": "USD"}
     rows = [7, good, {**good, "product_id": "FOO_BAR"}, good, {**good, "product_id": "X-USD", "alias": "x"}, None]
     products, rejected = read_listing(rows)
@@ -172,7 +172,7 @@ def test_of_two_rows_with_one_id_the_tradable_one_counts() -> None:
 
 
 @given(st.lists(st.none() | st.integers() | st.dictionaries(st.sampled_from(["product_id", "status"]), texts)))
-def test_whatever_is_listed_is_taken_or_named(rows: list[object]) -> None:
+def test_every_listed_row_is_followed_or_named(rows: list[object]) -> None:
     products, rejected = read_listing(rows)
     names = [row.get("product_id") if isinstance(row, dict) else None for row in rows]
     assert [p.product_id for p in products] == list(

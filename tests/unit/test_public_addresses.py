@@ -1,4 +1,4 @@
-"""Alerts are sent to the public internet, or where a setting says so: an address hidden in another one counts, too."""
+"""Alerts go to the public internet, or to other addresses if a setting allows it; embedded addresses count too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One client cannot ask for more than its share; others do not notice it, and this machine's are not counted."""
+"""One client has a limited share, without effect on others; clients of this machine are not counted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Web:
         self.now_s = 1_000.0
         self._app = RateLimitMiddleware(fine, per_second, lambda: self.now_s)
 
-    def ask(self, host: str | None, *headers: tuple[bytes, bytes]) -> tuple[int, dict[bytes, bytes], bytes]:
+    def request(self, host: str | None, *headers: tuple[bytes, bytes]) -> tuple[int, dict[bytes, bytes], bytes]:
         sent: list[Message] = []
 
         async def receive() -> Message:
@@ -42,7 +42,7 @@ class Web:
         return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]
 
     def status(self, host: str | None, times: int = 1) -> list[int]:
-        return [self.ask(host)[0] for _ in range(times)]
+        return [self.request(host)[0] for _ in range(times)]
 
 
 def test_a_client_gets_its_share_and_no_more() -> None:
@@ -55,20 +55,20 @@ def test_a_client_gets_its_share_and_no_more() -> None:
     assert web.status(FAR, 9) == [200] * 8 + [429]
 
 
-def test_a_proxy_cannot_make_a_client_nobody() -> None:
-    """What it hands on may be anything: made-up names are one client, and so is who says that it is this machine."""
+def test_a_proxy_cannot_hide_a_client() -> None:
+    """It may forward anything: made-up names are one client, and so is a client that claims to be this machine."""
     assert {counted_as(name) for name in ("", "z" * 50_000, "evil.example", "1.2.3.4:5", "999.1.1.1")} == {NOBODY}
     web = Web(per_second=1)
-    assert [web.ask(f"made up {n}")[0] for n in range(3)] == [200, 200, 429]
+    assert [web.request(f"made up {n}")[0] for n in range(3)] == [200, 200, 429]
     forwarded = (b"x-forwarded-for", b"127.0.0.1")
-    assert [web.ask("127.0.0.1", forwarded)[0] for _ in range(3)] == [429] * 3
+    assert [web.request("127.0.0.1", forwarded)[0] for _ in range(3)] == [429] * 3
     assert web.status("127.0.0.1", 9) == [200] * 9
 
 
-def test_a_refusal_says_when_to_ask_again() -> None:
+def test_a_refusal_has_a_retry_after() -> None:
     web = Web(per_second=1)
     assert web.status(FAR, 2) == [200, 200]
-    status, headers, body = web.ask(FAR)
+    status, headers, body = web.request(FAR)
     assert (status, headers[b"retry-after"]) == (429, b"1")
     assert json.loads(body)["error"]["code"] == "too_many_requests"
     web.now_s += 1
@@ -89,7 +89,7 @@ def test_a_network_of_ipv6_is_one_client() -> None:
     assert counted_as("::ffff:203.0.113.7") == FAR
 
 
-def test_the_memory_is_bounded_and_forgets_who_asked_longest_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_is_bounded_and_drops_the_oldest_client(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_limit, "MAX_CLIENTS", 3)
     web = Web(per_second=1)
     hosts = [f"203.0.113.{number}" for number in range(3)]
@@ -101,6 +101,6 @@ def test_the_memory_is_bounded_and_forgets_who_asked_longest_ago(monkeypatch: py
 
 @pytest.mark.parametrize("header", [(b"content-length", b"1"), (b"transfer-encoding", b"chunked")])
 def test_a_body_is_refused_before_it_is_read(header: tuple[bytes, bytes]) -> None:
-    status, headers, _ = Web(per_second=1).ask("127.0.0.1", header)
+    status, headers, _ = Web(per_second=1).request("127.0.0.1", header)
     assert (status, headers[b"connection"]) == (413, b"close")
-    assert Web(per_second=1).ask("127.0.0.1", (b"content-length", b"0"))[0] == 200
+    assert Web(per_second=1).request("127.0.0.1", (b"content-length", b"0"))[0] == 200

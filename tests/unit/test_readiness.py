@@ -20,12 +20,12 @@ def readiness(records: Records) -> Readiness:
 
 
 def error_of_window(records: Records, bars: int) -> tuple[float, float | None]:
-    """How far the value on the last `bars` is from the one on everything, and how far it says that it may be."""
+    """Error of the value on the last `bars` against the one on everything, and its own estimate."""
     window = records[-bars:]
     return abs(macdv_of(window).macdv[-1] - macdv_of(records).macdv[-1]), readiness(window).error
 
 
-def test_a_value_says_what_it_rests_on() -> None:
+def test_a_value_shows_its_basis() -> None:
     ready = readiness(walk(1, 200, empty=0.15))
     assert (ready.bars, ready.contiguous, ready.ready, ready.reason) == (200, True, True, None)
     assert 26 < ready.traded < 200
@@ -85,7 +85,7 @@ def test_a_price_that_has_been_flat_for_so_long_that_only_rounding_is_left() -> 
     assert (faded.ready, faded.reason, faded.error) == (False, FLAT, None)
 
 
-def test_a_hole_makes_a_value_untrustworthy() -> None:
+def test_a_gap_makes_a_value_untrustworthy() -> None:
     broken = readiness(np.delete(walk(1, 100), [40, 41, 60]))
     assert (broken.contiguous, broken.ready) == (False, False)
     assert broken.reason == "not contiguous: buckets are missing in 2 places"
@@ -123,7 +123,7 @@ def test_the_estimate_holds_on_random_walks(
 ) -> None:
     records = walk(seed, 700, empty=empty, volatility=volatility, drift=drift * volatility / 0.002)
     error, estimate = error_of_window(records, bars)
-    assume(estimate is not None)  # else there was too little trading in the window
+    assume(estimate is not None)  # otherwise there was too little trading in the window
     assert estimate is not None
     assert error <= estimate + 1e-9  # below that it is rounding
 
@@ -135,5 +135,5 @@ def test_the_estimate_fades_with_every_bar() -> None:
     assert estimates[0] > 1e4 * estimates[-1]
 
 
-def test_nothing_is_not_ready() -> None:
+def test_no_candles_are_not_ready() -> None:
     assert readiness(np.zeros(0, RECORD)).bars == 0

@@ -1,4 +1,4 @@
-"""How a URL says where Redis is."""
+"""How a URL gives the address of Redis."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_password_may_hold_anything_quoted_or_not(password: str) -> None:
         (f"redis+sentinel://:{SECRET}@a:1/m?db=2", "has an unknown option"),
     ],
 )
-def test_anything_else_is_refused_in_one_sentence_without_a_secret(url: str, complaint: str) -> None:
+def test_anything_else_is_refused_in_one_line_without_a_secret(url: str, complaint: str) -> None:
     with pytest.raises(InvalidInput, match=f"REDIS_URL: .*{complaint}") as caught:
         Settings.from_environment({"REDIS_URL": url})
     assert "s3c" not in str(caught.value)
@@ -90,9 +90,7 @@ def test_anything_else_is_refused_in_one_sentence_without_a_secret(url: str, com
     st.text(st.sampled_from("abc:/?#@[]%,=&. 0169\n"), max_size=30),
 )
 @example("redis", "", "[")
-def test_whatever_is_written_there_is_an_address_or_an_error_that_hides_it(
-    scheme: str, password: str, place: str
-) -> None:
+def test_any_text_is_an_address_or_an_error_that_hides_it(scheme: str, password: str, place: str) -> None:
     url = f"{scheme}://u:{SECRET}{password}@{place}"
     try:
         address = Address.parse(url)
@@ -105,7 +103,7 @@ def test_whatever_is_written_there_is_an_address_or_an_error_that_hides_it(
         assert SECRET not in address.shown
 
 
-def test_what_is_shown_has_no_credentials_and_no_options() -> None:
+def test_the_shown_address_has_no_credentials_and_no_options() -> None:
     assert Address.parse("redis://:s3/c#r?e@t@h:1/0").shown == "redis://***@h:1/0"
     assert Address.parse("rediss+sentinel://a:1/m?sentinel_password=s3cret").shown == "rediss+sentinel://a:1/m/0"
     address = Address.parse(f"rediss+sentinel://u:{SECRET}@a:1/m?sentinel_password={SECRET}")
@@ -132,7 +130,7 @@ def broker(url: str) -> Broker:
     return broker_of(Address.parse(url))
 
 
-def test_celery_gets_the_same_place_in_its_own_words() -> None:
+def test_celery_receives_the_same_address_in_its_own_form() -> None:
     assert broker("redis://h:1/0") == Broker("redis://h:1/0", {})
     assert broker("unix:///run/r.sock?db=2") == Broker("redis+socket:///run/r.sock?virtual_host=2", {})
     assert broker("rediss://h:1/0") == Broker("rediss://h:1/0?ssl_cert_reqs=required", {})

@@ -1,4 +1,4 @@
-"""Arrays as rows: every value as it is, and what does not exist is absent."""
+"""Arrays as rows: every value unchanged; missing values are absent."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def test_unknown_names_are_refused_with_a_suggestion_and_others_left_alone() -> 
     Settings.from_environment({"PATH": "/bin", "WEB_CONCURRENCY": "2", "HOME": "/"})
 
 
-def test_all_problems_are_told_at_once_and_passwords_never() -> None:
+def test_all_problems_are_reported_at_once_without_passwords() -> None:
     with pytest.raises(InvalidInput) as caught:
         Settings.from_environment({"REDIS_URL": "http://user:secret@host", "WEB_PORT": "x"})
     assert "REDIS_URL" in str(caught.value)
@@ -56,7 +56,7 @@ def test_all_problems_are_told_at_once_and_passwords_never() -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_what_came_from_a_file_or_was_pasted_has_no_white_space_around_it() -> None:
+def test_white_space_around_values_is_removed() -> None:
     token = "a-long-enough-token"
     settings = Settings.from_environment({"WEB_TOKEN": f"{token}\n", "PRODUCTS": " BTC-USD\n", "WEB_PORT": " 8001 "})
     assert (settings.web_token, settings.products, settings.web_port) == (token, ("BTC-USD",), 8001)
@@ -64,11 +64,11 @@ def test_what_came_from_a_file_or_was_pasted_has_no_white_space_around_it() -> N
 
 @pytest.mark.parametrize("name", ["EXCHANGE_REST_URL", "EXCHANGE_WS_URL", "ALERTS_FILE", "PRODUCTS", "WEB_TOKEN"])
 @pytest.mark.parametrize("value", ["https//h?key=s3cret", "redis://:s3cret@h", "x://u:s3cret@h/s3cret"])
-def test_what_may_hold_a_secret_is_in_no_message(name: str, value: str) -> None:
+def test_possible_secrets_are_in_no_message(name: str, value: str) -> None:
     environ = {name: value if name != "WEB_TOKEN" else "s3cret"}
     with pytest.raises(InvalidInput, match=name) as caught:
         AlertSettings.load(Settings.from_environment(environ).alerts_file)
-    if name not in ("PRODUCTS", "ALERTS_FILE") or "://" in value:  # else it is a name, or a path, and has to be shown
+    if name not in ("PRODUCTS", "ALERTS_FILE") or "://" in value:  # a plain name or path must be shown
         assert "s3cret" not in str(caught.value)
 
 
@@ -78,7 +78,7 @@ def test_settings_show_no_url_that_may_hold_a_password() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "expected"),
     [
         ("WEB_HOST", "127.0.0.1:9000", "the port belongs in WEB_PORT"),
         ("FLOWER_ADDRESS", "127.0.0.1:9000", "the port belongs in FLOWER_PORT"),
@@ -99,10 +99,10 @@ def test_settings_show_no_url_that_may_hold_a_password() -> None:
         ("WEB_HOST@x", "1", "WEB_HOST@x: no such setting"),
     ],
 )
-def test_a_wrong_value_is_answered_with_what_would_be_right(name: str, value: str, said: str) -> None:
+def test_a_wrong_value_is_refused_with_the_valid_values(name: str, value: str, expected: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         Settings.from_environment({name: value})
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
     assert "pattern" not in str(caught.value)
 
 

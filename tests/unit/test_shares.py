@@ -1,4 +1,4 @@
-"""Which ingest process feeds a product depends on the product's name alone."""
+"""The ingest process that feeds a product depends on the product's name alone."""
 
 from __future__ import annotations
 
@@ -60,19 +60,19 @@ def test_every_process_agrees_whatever_its_hash_seed() -> None:
 from app.ingest.product_selection import is_in_share
 print("".join(str(int(is_in_share(f"P{i}-USD", "2/3"))) for i in range(99)))
 """
-    told = {
+    outputs = {
         subprocess.run(
             [sys.executable, "-c", code], cwd=ROOT, env={"PYTHONHASHSEED": seed}, check=True, capture_output=True
         ).stdout
         for seed in ("1", "2")
     }
-    assert len(told) == 1
-    (flags,) = told
+    assert len(outputs) == 1
+    (flags,) = outputs
     assert 15 < flags.count(b"1") < 55
 
 
 def test_shares_of_names_are_the_same_in_every_release() -> None:
-    """Processes of two releases run side by side while an installation is updated."""
+    """Processes of two releases run side by side during an update."""
     parts = {name: [_part(name, of) for of in (2, 3, 7)] for name in ("BTC-USD", "ETH-USD", "SOL-USD")}
     assert parts == {"BTC-USD": [1, 1, 4], "ETH-USD": [2, 3, 2], "SOL-USD": [2, 3, 5]}
 

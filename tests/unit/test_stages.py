@@ -16,7 +16,7 @@ def stage(macdv: float, signal: float) -> Stage | None:
 
 
 def stages(macdv: list[float], signal: list[float] | None = None) -> list[Stage | None]:
-    """The stages of a series; above its signal where none is given."""
+    """The stages of a series; without `signal` it lies above its signal."""
     codes = stage_codes(np.array(macdv), np.array(signal or [-1000.0] * len(macdv)))
     return [STAGES[code] for code in codes]
 
@@ -39,7 +39,7 @@ def test_zones_and_their_boundaries(macdv: float, below: str, equal: str, above:
     assert (stage(macdv, macdv + 1), stage(macdv, macdv), stage(macdv, macdv - 1)) == (below, equal, above)
 
 
-def test_stages_are_those_of_the_reference_but_for_two_documented_differences() -> None:
+def test_stages_are_those_of_the_reference_except_for_two_documented_differences() -> None:
     differences = []
     for row in shared("i_classification_table"):
         ours, theirs = stage(row["macdV"], row["signal"]), row["stage"]
@@ -58,7 +58,7 @@ def test_stages_are_those_of_the_reference_but_for_two_documented_differences() 
 
 
 @pytest.mark.parametrize("file", ["a_all_observed_600", "b_synthetic_15pct_600", "e_unseeded_sparse", "d_prefix_33"])
-def test_stages_of_a_series_are_those_of_the_reference_but_for_ranges(file: str) -> None:
+def test_stages_of_a_series_are_those_of_the_reference_except_for_ranges(file: str) -> None:
     data = shared(file)
     values = macdv_of(records_of(data["input"]))
     compared = 0

@@ -1,4 +1,4 @@
-"""From what was read to the verdict: ready or not, why, and in which words."""
+"""From the stored data to the verdict: ready or not, the reasons, and their texts."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_series_is_stale_after_two_lengths_and_the_settling_time(age_s: int, s
 
 @pytest.mark.parametrize(("late", "stale"), [(7, False), (8, True)])
 def test_a_thin_series_may_be_late_by_as_much_as_it_was_ever_silent(late: int, stale: bool) -> None:
-    """Its newest buckets stay missing until a response covers them, which takes a trade behind them."""
+    """Its newest buckets stay missing until a response covers them, which takes a later trade."""
     now_s = NEWEST + 300 + late * 300
     assert of(thin([3, 7, 0]), value(ready=True), now_s=now_s).stale is stale
     assert of(thin([1]), value(ready=True), now_s=now_s).stale, "it was never silent for so long"
@@ -87,7 +87,7 @@ def test_a_series_that_was_never_requested_is_starting() -> None:
     assert readiness(of(NOTHING, None)) == (False, True, "not requested yet")
 
 
-def test_a_series_whose_requests_are_given_up_has_started_as_far_as_it_can() -> None:
+def test_a_series_with_given_up_requests_counts_as_started() -> None:
     refused = SeriesFacts(BTC, NOTHING, None, False, refusal="404 not supported")
     assert readiness(series_status(refused, NOW, settling_s=60)) == (
         False,
@@ -100,7 +100,7 @@ def test_a_series_whose_requests_are_given_up_has_started_as_far_as_it_can() -> 
     assert readiness(series_status(current, NOW, settling_s=60)) == (True, False, None)
 
 
-def test_a_series_that_is_out_of_date_says_since_when_and_what_the_exchange_says() -> None:
+def test_an_outdated_series_shows_since_when_and_the_exchange_s_reason() -> None:
     late = SeriesFacts(BTC, view(NEWEST - 3_000), None, False)
     since = f"no candle since {shown(NEWEST - 2_700)} UTC"
     status = series_status(late, NOW, settling_s=60)
@@ -109,13 +109,13 @@ def test_a_series_that_is_out_of_date_says_since_when_and_what_the_exchange_says
     assert status.reason == f"{since}: 404 not supported"
 
 
-def test_a_series_of_which_rest_showed_nothing_has_started_and_is_not_ready() -> None:
-    """One empty response is not evidence: it is neither ready nor does it hold up the others."""
+def test_a_series_without_data_of_rest_has_started_and_is_not_ready() -> None:
+    """One empty response is not evidence: the series is not ready, but does not delay the others."""
     status = of(view(origin=Origin(0, NOW - 60, 1)), None, pending=True)
     assert readiness(status) == (False, False, "the exchange has not reported a trade yet; requested again")
 
 
-def test_a_young_series_is_as_ready_as_it_can_be_once_its_begin_was_looked_for() -> None:
+def test_a_young_series_is_ready_once_its_origin_was_requested() -> None:
     young = view(NEWEST, origin=Origin(NEWEST - 9 * 300, NOW - 60, 1))
     reason = "the exchange has only 10 candles, an indicator needs 60"
     assert readiness(of(young, None, pending=True)) == (True, False, reason)
@@ -129,7 +129,7 @@ def of_a_day(seen_view: View, latest: Latest | None, *, begun_s: int | None, now
 
 
 def test_a_product_that_began_today_is_ready_without_a_candle_of_a_day() -> None:
-    """REST says where a series of 1d begins after its first day; where that of 5m does, it says within the hour."""
+    """REST shows the start of a series of 1d after its first day, but that of 5m within the hour."""
     empty = view(origin=Origin(0, NOW - 60, 1))
     assert readiness(of_a_day(empty, None, begun_s=NEWEST)) == (True, False, "no candle has closed yet")
     assert readiness(of_a_day(empty, None, begun_s=NEWEST - 4 * 86_400))[:2] == (False, False)
@@ -145,7 +145,7 @@ def test_a_product_that_began_days_ago_is_ready_with_its_few_candles_of_a_day() 
     assert readiness(of_a_day(young, few, begun_s=None)) == (False, True, "too few candles: 3 of 60")
 
 
-def test_a_series_whose_newest_candles_are_provisional_is_not_ready_unless_it_is_used_to_such_silences() -> None:
+def test_a_series_with_a_provisional_tail_is_not_ready_unless_its_silences_are_as_long() -> None:
     def provisional_ranges(provisional: int) -> Latest:
         return value(ready=True)._replace(provisional=provisional)
 
@@ -253,11 +253,11 @@ def test_a_twentieth_of_the_series_or_one_product_may_be_set_apart(
     assert "out of date" in reasons(feed(), followed, many(products, timeframes, tolerated + 1))
 
 
-def test_one_series_that_is_starting_is_one_too_many() -> None:
+def test_one_starting_series_is_too_many() -> None:
     assert "still starting" in reasons(feed(), TWO, [*many(100, 1, 0), series(ready=False, starting=True)])
 
 
-def test_what_is_set_apart_is_named_in_the_summary() -> None:
+def test_series_set_apart_are_named_in_the_summary() -> None:
     late, quiet = series("ETH-USD", stale=True), series("ETH-USD", ready=False)
     of_one = summary_of(feed(), TWO, gaps(), [series(), late], [])
     assert of_one == "1 of 2 products complete and current (1 series is out of date: ETH-USD 5m: no candle since noon)"

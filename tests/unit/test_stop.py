@@ -1,4 +1,4 @@
-"""What a signal asks for happens, at whatever moment it comes."""
+"""A signal has its effect at any moment."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ for n in range(5_000):
 
 
 def test_a_signal_in_the_middle_of_a_wait_ends_it() -> None:
-    """Five thousand of them, each at another moment: with an event in its place, this stands still at once."""
+    """Five thousand of them, each at another moment: with an event in its place, this would hang at once."""
     subprocess.run([sys.executable, "-c", STORM], cwd=ROOT, timeout=60, check=True)
 
 
-def test_it_waits_as_long_as_it_is_told_to() -> None:
+def test_it_waits_for_the_given_time() -> None:
     stop, began_s = Stop(), time.monotonic()
     assert not stop.wait(0.02)
     assert time.monotonic() - began_s >= 0.02

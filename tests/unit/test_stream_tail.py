@@ -1,4 +1,4 @@
-"""What a client is given next, and when something is lost to it."""
+"""The next events of a client, and when it has lost some."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_client_gets_what_comes_after_it_in_order() -> None:
     assert chunk.position == EventId(5, 0)
 
 
-def test_what_is_not_wanted_moves_a_client_all_the_same() -> None:
+def test_unwanted_events_still_move_a_client() -> None:
     chunk = tail_of(event(1), event(2)).after(BEFORE_ALL, Wanted(products=frozenset({"SOL-USD"})))
     assert chunk
     assert (chunk.body, chunk.position) == (b"", EventId(2, 0))
@@ -48,7 +48,7 @@ def test_chunks_are_bounded_and_together_they_are_everything() -> None:
     assert b"".join(bodies) == b"".join(map(event_frame, events))
 
 
-def test_a_tail_forgets_the_oldest_and_says_so() -> None:
+def test_a_tail_drops_the_oldest_and_reports_it() -> None:
     tail = tail_of(*(event(n) for n in range(1, 26)), kept=10)
     assert tail.after(BEFORE_ALL, ALL) is None
     assert tail.start >= EventId(5, 0)
@@ -57,7 +57,7 @@ def test_a_tail_forgets_the_oldest_and_says_so() -> None:
     assert chunk.body.count(b"event: close") == 25 - tail.start.ms
 
 
-def test_so_many_chunks_are_remembered_and_no_more() -> None:
+def test_the_number_of_chunks_is_bounded() -> None:
     tail = tail_of(event(1), event(2))
     for number in range(3 * CHUNKS):
         assert tail.after(BEFORE_ALL, Wanted(products=frozenset({f"P{number}-USD"})))
@@ -96,12 +96,12 @@ def test_when_events_are_lost(after: int, oldest: int | None, newest: int, trimm
     assert is_lost(EventId(after, 0), first, EventId(newest, 0), trimmed=trimmed) is lost
 
 
-def test_a_frame_has_one_line_of_data_whatever_is_in_it() -> None:
+def test_a_frame_has_one_line_of_data_for_any_content() -> None:
     frame = event_frame(Event(EventId(1, 2), "close", "BTC-USD", "5m", b'{"a":\r\n1}'))
     assert frame == b'id: 1-2\nevent: close\ndata: {"a":1}\n\n'
 
 
 @pytest.mark.parametrize("text", ["", "1", "1-", "-1", "1-2-3", "a-1", "٣-1", "1" * 16 + "-0", "1-0\n"])
-def test_what_is_no_id_is_refused(text: str) -> None:
+def test_an_invalid_id_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="invalid event id"):
         EventId.parse(text)

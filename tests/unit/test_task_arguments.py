@@ -1,4 +1,4 @@
-"""Whoever can write into the queue can name any arguments: a task refuses wrong ones before it does anything."""
+"""Any client of the queue can send any arguments: a task refuses wrong ones before it does anything."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ OF_ANY: list[dict[str, Any]] = [{"exchange": "kraken"}, {"exchange": None}, {"no
 
 
 def refusal(task: str, arguments: dict[str, Any]) -> str:
-    """Why `task` refuses `arguments`; it has not even asked for a connection by then."""
+    """Why `task` refuses `arguments`; it has not requested a connection by then."""
     before = context.cache_info()
     with pytest.raises(InvalidInput) as caught:
         app.tasks[task](**arguments)
@@ -56,15 +56,15 @@ def test_every_task_is_here() -> None:
 
 @pytest.mark.parametrize(("task", "arguments"), [(t, a) for t in TASKS for a in [*WRONG[t], *OF_ANY]], ids=repr)
 def test_wrong_arguments_are_refused_by_name(task: str, arguments: dict[str, Any]) -> None:
-    told = refusal(task, arguments)
-    assert told.startswith("task arguments are wrong: ")
-    assert next(iter(arguments), "changed") in told
-    assert len(told) < 600
+    message = refusal(task, arguments)
+    assert message.startswith("task arguments are wrong: ")
+    assert next(iter(arguments), "changed") in message
+    assert len(message) < 600
 
 
 @pytest.mark.parametrize("task", TASKS)
 @given(st.dictionaries(st.text(max_size=9), json_values, max_size=3), st.text(min_size=1, max_size=9))
-def test_any_arguments_with_a_name_that_there_is_not(task: str, arguments: dict[str, Any], name: str) -> None:
+def test_unknown_argument_names_are_refused(task: str, arguments: dict[str, Any], name: str) -> None:
     refusal(task, {**arguments, f"x{name}": 1})
 
 
@@ -72,7 +72,7 @@ ELEMENTS = [["BTC-USD", "5m", 300, 600], ["FOO-BAR-USD", "1h", 3600, 3600], [f"{
 
 
 @given(st.lists(st.sampled_from(ELEMENTS) | json_values, min_size=1, max_size=9))
-def test_one_bad_series_costs_itself_and_not_its_task(changed: list[Any]) -> None:
+def test_one_bad_series_is_dropped_without_its_task(changed: list[Any]) -> None:
     good = [t for t in changed if t in ELEMENTS]
     try:
         work = parsed(UpdateWork, {"changed": changed})

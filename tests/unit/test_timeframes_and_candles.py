@@ -23,7 +23,7 @@ def test_names() -> None:
         Timeframe.parse("7m")
 
 
-def test_what_contains_what() -> None:
+def test_which_timeframe_contains_which() -> None:
     assert Timeframe.D1.contains(Timeframe.M5)
     assert not Timeframe.M5.contains(Timeframe.M5)
     assert not Timeframe.M1.contains(Timeframe.M5)

@@ -1,4 +1,4 @@
-"""Points in time: what is understood, and what is refused with a reason."""
+"""Points in time: accepted forms, and those refused with a reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SECONDS = 1_738_324_800
     "text",
     [str(SECONDS), "2025-01-31T12:00:00Z", "2025-01-31T12:00:00", "2025-01-31T13:00:00+01:00", "2025-01-31 12:00"],
 )
-def test_seconds_and_iso_8601_are_understood(text: str) -> None:
+def test_seconds_and_iso_8601_are_accepted(text: str) -> None:
     assert parse_time(text) == SECONDS
 
 

@@ -1,4 +1,4 @@
-"""Which processes are taken for stuck."""
+"""Which processes count as stalled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from workers.heartbeat import STUCK_S, Consumption
 INGEST, WEB = ProcessRecord(7, "ingest", 1, "100"), ProcessRecord(8, "web", 1, "100")
 
 
-def test_a_process_whose_mark_stands_still_is_found_and_no_other() -> None:
+def test_only_a_process_with_an_old_heartbeat_is_found() -> None:
     standstill = StallDetector()
     assert standstill.of([INGEST, WEB], 0) == []
     assert standstill.of([INGEST, WEB._replace(beats=2)], STALL_S) == []
@@ -26,7 +26,7 @@ def test_a_process_whose_mark_stands_still_is_found_and_no_other() -> None:
     assert standstill.of([WEB._replace(beats=4)], STALL_S + 2) == []
 
 
-def test_a_new_process_with_an_old_number_begins_anew() -> None:
+def test_a_new_process_with_an_old_pid_starts_fresh() -> None:
     standstill = StallDetector()
     standstill.of([INGEST], 0)
     again = INGEST._replace(started="999")
@@ -34,14 +34,14 @@ def test_a_new_process_with_an_old_number_begins_anew() -> None:
     assert standstill.of([again], 2 * STALL_S + 2) == [again]
 
 
-def test_nobody_is_blamed_for_the_time_in_which_nothing_could_be_written() -> None:
+def test_time_without_redis_does_not_count_against_a_process() -> None:
     standstill = StallDetector()
     standstill.of([INGEST], 0)
     standstill.forget()
     assert standstill.of([INGEST], STALL_S + 1) == []
 
 
-def test_who_writes_to_redis_cannot_have_a_foreign_process_killed(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_writer_to_redis_cannot_have_a_foreign_process_killed(caplog: pytest.LogCaptureFixture) -> None:
     with subprocess.Popen(["sleep", "60"]) as foreign:
         try:
             watchdog._end(ProcessRecord(foreign.pid, "ingest", 1, process_start_time(foreign.pid)))
@@ -68,7 +68,7 @@ def test_a_process_is_ours_by_its_command(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.skipif(shutil.which("ps") is None, reason="no ps here")
-def test_without_proc_the_kernel_is_asked_by_ps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_proc_the_process_list_comes_from_ps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.storage.heartbeats.IS_LINUX", False)
     monkeypatch.setattr("app.storage.heartbeats.PROC", Path("/nowhere"))
     with subprocess.Popen([sys.executable, "-c", "input()", "-m", "workers"], stdin=subprocess.PIPE) as ours:
@@ -81,7 +81,7 @@ def test_without_proc_the_kernel_is_asked_by_ps(monkeypatch: pytest.MonkeyPatch)
     assert process_start_time(ours.pid) == ""
 
 
-def test_a_worker_is_stuck_when_tasks_wait_and_it_takes_none() -> None:
+def test_a_worker_that_takes_no_waiting_task_is_stuck() -> None:
     consumption = Consumption(0)
     assert not consumption.is_stuck(1, 10)
     assert not consumption.is_stuck(1, 10 + STUCK_S)
@@ -90,7 +90,7 @@ def test_a_worker_is_stuck_when_tasks_wait_and_it_takes_none() -> None:
     assert not consumption.is_stuck(1, 12 + STUCK_S)
 
 
-def test_a_worker_for_which_nothing_waits_is_not_stuck() -> None:
+def test_a_worker_without_waiting_tasks_is_not_stuck() -> None:
     consumption = Consumption(0)
     assert not consumption.is_stuck(0, 1_000)
     assert not consumption.is_stuck(3, 1_001), "only now there is something"

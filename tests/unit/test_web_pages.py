@@ -1,4 +1,4 @@
-"""The pages ask no other host for anything, show all there is, and let nothing from outside become HTML."""
+"""The pages request nothing from other hosts, show everything, and let no outside text become HTML."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_no_page_names_another_host(description: dict[str, object]) -> None:
     assert re.findall(rb"""(?:src|href|url)\s*[=(]\s*["']?(?:https?:)?//[^"')]*""", answer.body) == []
 
 
-def test_what_is_described_cannot_become_html(description: dict[str, dict[str, object]]) -> None:
+def test_descriptions_cannot_become_html(description: dict[str, dict[str, object]]) -> None:
     hostile = {**description, "info": {"title": "<script>", "version": "1", "description": "<img>"}}
     assert "<script>" not in render(hostile)
     assert "<img>" not in render(hostile)

@@ -1,11 +1,11 @@
-"""Which connection goes when too many wait for a request."""
+"""Which connection is closed when too many wait for a request."""
 
 from __future__ import annotations
 
 from app.web.waiting import Waiting
 
 
-def test_beyond_the_bound_the_one_that_waits_longest_goes() -> None:
+def test_beyond_the_bound_the_longest_waiting_is_closed() -> None:
     waiting: Waiting[int] = Waiting(most=3, most_of_one=9)
     assert [waiting.add(n, None) for n in (1, 2, 3)] == [None] * 3
     waiting.remove(1)

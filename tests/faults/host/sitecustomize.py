@@ -1,9 +1,9 @@
-"""Shows a process another time of day, and other addresses of a host's name: Python imports this by itself where the
-folder is in PYTHONPATH.
+"""Fakes the time of day and the addresses of host names for a process. Python imports it if its folder is in
+PYTHONPATH.
 
-The file that FAKE_CLOCK names holds the offset as libfaketime writes it (`+5h`), so that one file sets the clock of
-every process that reads it, those that are not Python included. Monotonic clocks stay true, as they do when a clock is
-set. The file that FAKE_NAMES names holds a line for each name: the name, and its addresses in their order.
+The file named by FAKE_CLOCK holds the offset in the format of libfaketime (`+5h`), so one file sets the clock of every
+process that reads it, not only of Python. Monotonic clocks stay true, as they do when a clock is set. The file named by
+FAKE_NAMES holds one line per host name: the name, and its addresses in order.
 """
 
 import datetime as _datetime
@@ -12,7 +12,7 @@ import socket as _socket
 import time as _time
 from pathlib import Path
 
-_CLOCK, _NAMES, _LOOK_EVERY_S = os.environ.get("FAKE_CLOCK"), os.environ.get("FAKE_NAMES"), 0.2
+_CLOCK, _NAMES, _READ_EVERY_S = os.environ.get("FAKE_CLOCK"), os.environ.get("FAKE_NAMES"), 0.2
 _time_of_day, _time_of_day_ns, _real = _time.time, _time.time_ns, _datetime.datetime
 _addresses_of = _socket.getaddrinfo
 _seen = (0.0, 0.0)
@@ -21,7 +21,7 @@ _seen = (0.0, 0.0)
 def _offset_s() -> float:
     global _seen
     now = _time.monotonic()
-    if now - _seen[0] > _LOOK_EVERY_S:
+    if now - _seen[0] > _READ_EVERY_S:
         text = Path(_CLOCK or "").read_text().strip().removesuffix("h")
         _seen = (now, float(text) * 3600 if text else _seen[1])
     return _seen[1]
@@ -33,7 +33,7 @@ class _AnyDatetime(type):
 
 
 class datetime(_real, metaclass=_AnyDatetime):  # noqa: N801
-    """The standard class, but for the present time."""
+    """The standard class, except for the present time."""
 
     @classmethod
     def now(cls, tz=None):  # type: ignore[no-untyped-def]

@@ -1,4 +1,4 @@
-"""What can go wrong, by name."""
+"""Every fault, by name."""
 
 from tests.simulation.faults import exchange, rest, stream, system
 from tests.simulation.faults.registry import KINDS, STRIKES

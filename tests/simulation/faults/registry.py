@@ -1,4 +1,4 @@
-"""The register of faults. A fault strikes, and returns what heals it; how long it lasts is the plan's."""
+"""The register of faults. A fault strikes and returns its heal function; the plan sets its duration."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def fault(
     longest_s: float = HOUR_S,
     *,
     harms: bool = False,
-    deceives: Liar = Liar.NOBODY,
+    deceives: Liar = Liar.NONE,
     at_start: float = 0.3,
     of_rest: bool = False,
 ) -> Callable[[Strike], Strike]:

@@ -1,4 +1,4 @@
-"""REST is late, short, empty, wrong, slow or away."""
+"""REST is late, short, empty, wrong, slow or down."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from tests.simulation.faults.registry import HOUR_S, Heal, fault
 from tests.simulation.market import Bar
 from tests.simulation.plan import Liar
-from tests.simulation.venue import Reply, Spoiler, Uncovered
+from tests.simulation.venue import CandleRequest, Reply, Spoiler
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
 SETTLING_S = 60
-"""After its end: until then a row says nothing of what is absent before it."""
+"""Time after the end of a row's bucket from which the row proves missing rows before it to be empty."""
 
 
 def _spoil(world: World, spoiler: Spoiler) -> Heal:
@@ -29,19 +29,19 @@ def _lateness_ms(chance: random.Random) -> int:
 
 
 def _late(chance: random.Random) -> Spoiler:
-    """Late, with or without half of a bucket at the end; or late, but for what has not settled."""
+    """Late, with or without half of a bucket at the end; or late except for unsettled rows."""
     luck = chance.random()
     return _as_before(_lateness_ms(chance), half=luck < 0.4, keeps_newest=luck > 0.6)
 
 
 def _as_before(late_ms: int, *, half: bool, keeps_newest: bool) -> Spoiler:
 
-    def spoil(asked: Uncovered, bars: list[Bar]) -> list[Bar]:
-        before = asked.as_of(asked.now_ms - late_ms, half=half)
+    def spoil(request: CandleRequest, bars: list[Bar]) -> list[Bar]:
+        before = request.as_of(request.now_ms - late_ms, half=half)
         if not keeps_newest:
             return before
         newest_s = before[-1].start_s if before else 0
-        unsettled_s = max(newest_s, asked.now_ms // 1000 - SETTLING_S - asked.step_s)
+        unsettled_s = max(newest_s, request.now_ms // 1000 - SETTLING_S - request.step_s)
         return before + [bar for bar in bars if bar.start_s > unsettled_s]
 
     return spoil
@@ -52,7 +52,7 @@ def _short(chance: random.Random) -> Spoiler:
     return lambda _, bars: bars[-kept:] if newest else bars[:kept]
 
 
-def _empty(_: Uncovered, __: list[Bar]) -> list[Bar]:
+def _empty(_: CandleRequest, __: list[Bar]) -> list[Bar]:
     return []
 
 
@@ -63,7 +63,7 @@ def rest_late(world: World, chance: random.Random) -> Heal:
 
 @fault("REST is late, and ends with half a bucket and the open one", deceives=Liar.REST, at_start=0.5, of_rest=True)
 def rest_late_half(world: World, chance: random.Random) -> Heal:
-    """Nobody can tell that row from a whole one, until a later response has more trades."""
+    """That row looks like a whole one until a later response has more trades."""
     return _spoil(world, _as_before(_lateness_ms(chance), half=True, keeps_newest=True))
 
 
@@ -80,19 +80,19 @@ def rest_empty(world: World, _: random.Random) -> Heal:
 @fault("REST alternates between a good server and a bad one", at_start=0.5, of_rest=True)
 def rest_alternates(world: World, chance: random.Random) -> Heal:
     bad = chance.choice((_late(chance), _short(chance), _empty))
-    return _spoil(world, lambda asked, bars: bad(asked, bars) if world.venue.candle_requests % 2 else bars)
+    return _spoil(world, lambda request, bars: bad(request, bars) if world.venue.candle_requests % 2 else bars)
 
 
-def _recent(asked: Uncovered, bars: list[Bar]) -> int:
-    """How many of `bars` are old enough that no reconciliation would look at them again."""
-    edge_s = asked.now_ms // 1000 - 250 * asked.step_s
+def _recent(request: CandleRequest, bars: list[Bar]) -> int:
+    """How many of `bars` are so old that no reconciliation would request them again."""
+    edge_s = request.now_ms // 1000 - 250 * request.step_s
     return sum(bar.start_s < edge_s for bar in bars)
 
 
 @fault("REST gives half volumes", 1, 840, harms=True, of_rest=True)
 def rest_halved(world: World, _: random.Random) -> Heal:
-    def spoil(asked: Uncovered, bars: list[Bar]) -> list[Bar]:
-        old = _recent(asked, bars)
+    def spoil(request: CandleRequest, bars: list[Bar]) -> list[Bar]:
+        old = _recent(request, bars)
         return bars[:old] + [bar._replace(volume=bar.volume / 2) for bar in bars[old:]]
 
     return _spoil(world, spoil)
@@ -100,12 +100,12 @@ def rest_halved(world: World, _: random.Random) -> Heal:
 
 @fault("REST gives another product's rows", 1, 840, harms=True, of_rest=True)
 def rest_other(world: World, _: random.Random) -> Heal:
-    other = next(reversed(world.venue.tapes.values()))
+    other = next(reversed(world.venue.trade_logs.values()))
 
-    def spoil(asked: Uncovered, bars: list[Bar]) -> list[Bar]:
-        old = _recent(asked, bars)
-        theirs = replace(asked, trade_log=other)
-        return bars[:old] + [b for b in theirs.as_of(asked.now_ms) if not old or b.start_s > bars[old - 1].start_s]
+    def spoil(request: CandleRequest, bars: list[Bar]) -> list[Bar]:
+        old = _recent(request, bars)
+        theirs = replace(request, trade_log=other)
+        return bars[:old] + [b for b in theirs.as_of(request.now_ms) if not old or b.start_s > bars[old - 1].start_s]
 
     return _spoil(world, spoil)
 
@@ -114,8 +114,8 @@ def rest_other(world: World, _: random.Random) -> Heal:
 def rest_rows_missing(world: World, chance: random.Random) -> Heal:
     share = chance.uniform(0.02, 0.4)
 
-    def spoil(asked: Uncovered, bars: list[Bar]) -> list[Bar]:
-        old = _recent(asked, bars)
+    def spoil(request: CandleRequest, bars: list[Bar]) -> list[Bar]:
+        old = _recent(request, bars)
         return bars[:old] + [bar for bar in bars[old:] if world.venue.chance.random() > share]
 
     return _spoil(world, spoil)
@@ -126,7 +126,7 @@ def _status(name: str, status: int, body: bytes) -> None:
     def strike(world: World, chance: random.Random) -> Heal:
         share = chance.choice((0.3, 1.0))
 
-        def spoil(_: Uncovered, bars: list[Bar]) -> list[Bar] | Reply:
+        def spoil(_: CandleRequest, bars: list[Bar]) -> list[Bar] | Reply:
             return Reply(status, body) if world.venue.chance.random() < share else bars
 
         return _spoil(world, spoil)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _links(world: World, chance: random.Random) -> list[Link]:
-    """All of one ingest, or all."""
+    """All links, or only the first."""
     return world.links[:] if chance.random() < 0.5 else world.links[:1]
 
 
@@ -59,12 +59,12 @@ def socket_silent(world: World, chance: random.Random) -> Heal:
 
 @fault("candles channel silent", 5, HOUR_S, deceives=Liar.STREAM)
 def candles_silent(world: World, chance: random.Random) -> Heal:
-    return _with(world, chance, deaf=True)
+    return _with(world, chance, no_candles=True)
 
 
 @fault("one product silent", 5, HOUR_S, deceives=Liar.STREAM)
 def product_silent(world: World, chance: random.Random) -> Heal:
-    return _with(world, chance, deaf_to=chance.choice(list(world.venue.tapes)))
+    return _with(world, chance, silent_product=chance.choice(list(world.venue.trade_logs)))
 
 
 @fault("heartbeats silent", 5, 600)

@@ -55,7 +55,7 @@ def test_impossible_times_and_speeds_are_refused(base_ms: int, speed: float) -> 
         ExchangeClock(base_ms, speed)
 
 
-def test_a_restart_goes_on_where_the_market_would_be(tmp_path: Path) -> None:
+def test_a_restart_continues_as_if_the_market_had_run(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "anchor.json"
     first = anchored(path, BASE_MS, 60, wall_ms=1_000_000)
     again = anchored(path, 123, 60, wall_ms=1_010_000)

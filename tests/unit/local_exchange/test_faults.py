@@ -20,7 +20,7 @@ class Hand:
         return self.now
 
 
-def test_every_fault_has_a_meaning_and_its_name_makes_it() -> None:
+def test_every_fault_has_a_description_and_its_name_makes_it() -> None:
     required = {"product": "BTC-USD", "start": 300}
     for name, kind in BY_NAME.items():
         wanted = {key: value for key, value in required.items() if key in kind.model_fields}
@@ -41,12 +41,12 @@ def test_every_fault_has_a_meaning_and_its_name_makes_it() -> None:
         ({"fault": "garbage", "kind": "soup"}, "kind: Input should be 'not_json'"),
     ],
 )
-def test_a_wrong_fault_is_refused_with_what_would_be_right(body: object, complaint: str) -> None:
+def test_a_wrong_fault_is_refused_with_the_valid_values(body: object, complaint: str) -> None:
     with pytest.raises(InvalidInput, match=complaint):
         parse(body)
 
 
-def test_a_toll_is_taken_as_often_as_it_says() -> None:
+def test_a_fault_with_a_count_strikes_that_often() -> None:
     faults = Faults()
     faults.add(DropFrames(fault="drop_frames", count=2, channel="candles"))
     faults.add(DropFrames(fault="drop_frames"))

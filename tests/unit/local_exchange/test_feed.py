@@ -1,4 +1,4 @@
-"""The feed without sockets: what a connection is told, and in which order."""
+"""The feed without sockets: the frames of a connection, and their order."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ START_S = 1_614_816_000
 BTC = "BTC-USD"
 
 
-class Told:
-    """A connection that keeps what it is told: the rows of each frame."""
+class Recorder:
+    """A connection that keeps the rows of each frame."""
 
     def __init__(self) -> None:
         self.subscriptions: dict[str, dict[str, None]] = {}
@@ -38,20 +38,20 @@ class Told:
             self.frames.append([row for event in json.loads(events) for row in event["candles"]])
 
 
-def test_a_snapshot_tells_of_no_bucket_before_the_last_update_of_the_one_before() -> None:
-    """Whoever closes a bucket when he hears of the next one would close it too soon."""
+def test_a_snapshot_has_no_bucket_before_the_last_update_of_the_previous_one() -> None:
+    """A client that closes a bucket at the first row of the next one would otherwise close it too soon."""
     clock, trade_log = ExchangeClock((START_S + 290) * 1000, 0), TradeLog(SeededMarket(3, start_s=START_S))
     feed = Feed(trade_log, clock, Options(snapshot_hole_rate=1), Faults(), Ledger(clock.now_ms))
-    told = Told()
-    connection = cast(Connection, told)
+    recorder = Recorder()
+    connection = cast(Connection, recorder)
     feed.connections[1] = connection
     asyncio.run(feed.subscribe(connection, "candles", [BTC]))
-    told.frames.clear()
+    recorder.frames.clear()
 
-    clock.set((START_S + 320) * 1000)  # the feed is busy, and has not come to it yet
+    clock.set((START_S + 320) * 1000)  # the feed is late
     feed.candle_snapshots()
     feed.tick()
-    rows = [row for frame in told.frames for row in frame]
+    rows = [row for frame in recorder.frames for row in frame]
     next_at = [int(row["start"]) for row in rows].index(START_S + 300)
     candle = trade_log.candles(BTC, Timeframe.M5, START_S, START_S + 300, clock.now_ms()).tolist()
     ((event,),) = [e["candles"] for e in json.loads(frames.candles("update", trade_log.products[BTC], candle))]
@@ -61,17 +61,17 @@ def test_a_snapshot_tells_of_no_bucket_before_the_last_update_of_the_one_before(
 def test_a_server_that_restarts_counts_its_open_bucket_from_zero_and_the_next_one_whole() -> None:
     half_s, whole_s = START_S + 150, START_S + 300
     clock, trade_log = ExchangeClock(half_s * 1000, 0), TradeLog(SeededMarket(3, start_s=START_S))
-    feed, told = Feed(trade_log, clock, Options(snapshot_hole_rate=0), Faults(), Ledger(clock.now_ms)), Told()
-    feed.connections[1] = connection = cast(Connection, told)
+    feed, recorder = Feed(trade_log, clock, Options(snapshot_hole_rate=0), Faults(), Ledger(clock.now_ms)), Recorder()
+    feed.connections[1] = connection = cast(Connection, recorder)
     feed.count_from_zero()
     clock.set(half_s * 1000 + 90_000)
     feed.tick()
     asyncio.run(feed.subscribe(connection, "candles", [BTC]))
-    ((newest, *_),) = told.frames
+    ((newest, *_),) = recorder.frames
     for at_s in (whole_s, whole_s + 300):
         clock.set(at_s * 1000)
         feed.tick()
-    rows = {int(row["start"]): row for frame in told.frames for row in frame}
+    rows = {int(row["start"]): row for frame in recorder.frames for row in frame}
 
     def volume(first_s: int, last_s: int) -> str:
         return trade_log.products[BTC].size(int(trade_log.trades(BTC, first_s * 1000, last_s * 1000).size.sum()))

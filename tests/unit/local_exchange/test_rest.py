@@ -1,4 +1,4 @@
-"""REST answers, without a network."""
+"""REST responses, without a network."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CANDLES = f"{PREFIX}/market/products/BTC-USD/candles"
 
 
 class Exchange:
-    """A tape, faults and REST at a clock that stands still unless it is set."""
+    """A trade log, faults and REST on a clock that moves only when set."""
 
     def __init__(self) -> None:
         self.clock = ExchangeClock(NOW_S * 1000, 0)
@@ -71,7 +71,7 @@ def test_candles_are_newest_first_inclusive_and_true(exchange: Exchange, granula
     assert over == truth[::-1]
 
 
-def test_350_buckets_are_answered_and_351_refused_in_the_words_of_the_exchange(exchange: Exchange) -> None:
+def test_350_buckets_are_answered_and_351_refused_with_the_exchanges_text(exchange: Exchange) -> None:
     end = Timeframe.M5.bucket(NOW_S) - 300
     assert len(exchange.starts(granularity="FIVE_MINUTE", start=end - 349 * 300, end=end)) == 350
     refused = exchange.reply(CANDLES, granularity="FIVE_MINUTE", start=end - 350 * 300, end=end)
@@ -152,7 +152,7 @@ def test_trades_are_at_most_a_hundred_newest_first_inside_the_window(exchange: E
     assert [int(t["trade_id"]) for t in window] == truth.trade_id[::-1].tolist()
 
 
-def test_time_is_told_in_strings(exchange: Exchange) -> None:
+def test_time_consists_of_strings(exchange: Exchange) -> None:
     assert exchange.get(f"{PREFIX}/time") == {
         "iso": "2021-03-04T00:02:17Z",
         "epochSeconds": str(NOW_S),
@@ -160,7 +160,7 @@ def test_time_is_told_in_strings(exchange: Exchange) -> None:
     }
 
 
-def test_answers_are_repeated_for_a_second_unless_the_client_wants_fresh_ones(exchange: Exchange) -> None:
+def test_responses_are_cached_for_a_second_unless_the_client_wants_fresh_ones(exchange: Exchange) -> None:
     path = f"{PREFIX}/time"
     exchange.reply(path)
     exchange.clock.jump(999)
@@ -180,7 +180,7 @@ def test_late_rest_leaves_the_newest_closed_bucket_out_until_its_time(exchange: 
     assert exchange.starts(**query) == [open_s, open_s - 300, open_s - 600]
 
 
-def test_stale_rest_tells_the_newest_closed_bucket_as_it_was_at_its_half(exchange: Exchange) -> None:
+def test_stale_rest_has_the_newest_closed_bucket_as_it_was_at_its_half(exchange: Exchange) -> None:
     open_s = Timeframe.M5.bucket(NOW_S)
     query = {"granularity": "FIVE_MINUTE", "start": open_s - 600, "end": open_s - 300}
     newest, older = exchange.get(CANDLES, **query)["candles"]
@@ -217,7 +217,7 @@ def test_a_fault_of_candles_may_be_of_one_product(exchange: Exchange) -> None:
     assert exchange.page() == []
 
 
-def test_rest_may_tell_half_of_each_volume(exchange: Exchange) -> None:
+def test_rest_may_have_half_of_each_volume(exchange: Exchange) -> None:
     true = exchange.page()
     exchange.inject("rest_half")
     for whole, half in zip(true, exchange.page(), strict=True):
@@ -239,7 +239,7 @@ def test_rest_may_leave_out_other_candles_in_each_answer(exchange: Exchange) -> 
     ("kind", "field", "odd"),
     [("zero_low", "low", "0"), ("missing_field", "close", None), ("text", "high", "n/a"), ("exponent", "volume", "E")],
 )
-def test_rest_may_tell_one_odd_row(exchange: Exchange, kind: str, field: str, odd: str | None) -> None:
+def test_rest_may_have_one_odd_row(exchange: Exchange, kind: str, field: str, odd: str | None) -> None:
     true = exchange.page()
     exchange.inject("rest_odd_row", kind=kind, bucket=3)
     page = exchange.page()
@@ -269,7 +269,7 @@ def test_rest_may_be_two_servers_of_which_one_is_late(exchange: Exchange) -> Non
     assert answers[1] == answers[3] == before, "as it was then, the bucket that was open included"
 
 
-def test_an_answer_that_a_fault_changed_says_so_in_its_note_and_is_not_kept(exchange: Exchange) -> None:
+def test_a_response_changed_by_a_fault_is_noted_and_not_cached(exchange: Exchange) -> None:
     query = {"granularity": "FIVE_MINUTE"}
     exchange.inject("rest_empty")
     assert exchange.reply(CANDLES, **query).note == "rest_empty"

@@ -1,4 +1,4 @@
-"""The made-up market: the same for ever, readable anywhere, with the products that a test needs."""
+"""The generated market: always the same, readable in any part, with the products that tests need."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_same_seed_gives_the_same_market_and_another_seed_another() -> None:
 
 
 def test_the_market_never_changes_between_releases() -> None:
-    """Whoever tests a bot against seed 7 finds the same candles next year."""
+    """A bot tested against seed 7 must find the same candles next year."""
     assert columns(MARKET.trades("BTC-USD", START_MS, START_MS + 60_000)) == FIRST_MINUTE
 
 
@@ -76,7 +76,7 @@ def test_one_product_is_new_one_delisted_and_some_are_kept_back() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 25, 700, 3_000])
-def test_as_many_products_are_online_as_asked_for(count: int) -> None:
+def test_as_many_products_are_online_as_requested(count: int) -> None:
     market = SeededMarket(1, start_s=START_S, products=count)
     online = [p for p in market.products.values() if p.listed_ms <= START_MS < p.delisted_ms]
     assert len(online) == count

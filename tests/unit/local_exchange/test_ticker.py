@@ -52,14 +52,14 @@ def test_updates_never_go_back_and_never_repeat() -> None:
         assert keys == sorted(set(keys))
 
 
-def test_without_final_updates_trades_just_before_the_boundary_are_not_told() -> None:
+def test_without_final_updates_trades_just_before_the_boundary_are_missing() -> None:
     trade_log, until_ms = TradeLog(SeededMarket(3, start_s=START_S)), START_MS + 3_600_000
     sent = ticking(trade_log, until_ms, 120_000, final_update=False)
     last = {values[0]: values for name, values in sent if name == "BTC-USD"}
     assert list(last.values()) != truth(trade_log, "BTC-USD", until_ms)[: len(last)]
 
 
-def test_a_jump_tells_only_the_newest_buckets() -> None:
+def test_a_jump_sends_only_the_newest_buckets() -> None:
     ticker = CandleTicker(TradeLog(SeededMarket(3, start_s=START_S)))
     ticker.watch("BTC-USD", START_MS)
     now_ms = START_MS + 50 * STEP_MS + 1
@@ -69,7 +69,7 @@ def test_a_jump_tells_only_the_newest_buckets() -> None:
     assert [s for s in starts[1:] if s < newest] == [newest - n * 300 for n in range(MAX_CAUGHT_UP, 0, -1)]
 
 
-def test_a_product_that_nobody_wants_is_forgotten() -> None:
+def test_an_unwatched_product_is_dropped() -> None:
     ticker = CandleTicker(TradeLog(SeededMarket(3, start_s=START_S)))
     for product in PRODUCTS:
         ticker.watch(product, START_MS)

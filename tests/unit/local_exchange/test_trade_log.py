@@ -1,4 +1,4 @@
-"""The tape: candles of every timeframe from the same trades, whatever was asked before, and late prints."""
+"""The trade log: candles of every timeframe from the same trades, independent of earlier requests, and late prints."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_every_timeframe_is_the_aggregate_of_the_minutes(product: str, timeframe
 
 @settings(max_examples=25, deadline=None)
 @given(ranges=st.lists(st.tuples(st.integers(1, 900), st.integers(0, 400)), min_size=1, max_size=6))
-def test_what_was_asked_before_changes_no_answer(ranges: list[tuple[int, int]]) -> None:
+def test_earlier_requests_change_no_response(ranges: list[tuple[int, int]]) -> None:
     trade_log = TradeLog(MARKET, pages=2, series=1)
     for back, length in ranges:
         start_s = NOW_S - back * 300

@@ -1,7 +1,7 @@
-"""The promise, against any network.
+"""The promise, on any network.
 
-Whatever is lost, doubled, swapped or spoilt on the way, a closed candle is what had been traded in its bucket when the
-exchange wrote the newest frame that arrived, and no bucket is left out. One that was open across a break of the
+If frames are lost, doubled, swapped or damaged on the way, a closed candle is still the state of its bucket when the
+exchange wrote the newest frame that arrived, and no bucket is left out. A bucket that was open across a break of the
 connection is provisional.
 """
 
@@ -23,7 +23,7 @@ State = tuple[float, float]
 
 @dataclass
 class Market:
-    """The truth. `history` holds, for each frame that the exchange wrote, all that had been traded by then."""
+    """The truth. `history` holds the state of all buckets at each frame that the exchange wrote."""
 
     venue: Venue
     buckets: dict[tuple[str, int], State] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Market:
 
 
 def through(network: str, frames: list[tuple[int, str]]) -> Iterator[tuple[int, str | bytes]]:
-    """What arrives of the frames of one moment."""
+    """The frames of one moment as they arrive."""
     if network == "swapped":
         frames = frames[::-1]
     for at, frame in frames:
@@ -75,7 +75,7 @@ def test_a_close_is_always_the_last_state_and_no_bucket_is_left_out(
     broken = {T}
     newest = 0
 
-    def hear(events: list[FeedEvent]) -> None:
+    def check(events: list[FeedEvent]) -> None:
         for event in events:
             if isinstance(event, CandleClosed):
                 candle = event.candle
@@ -93,10 +93,10 @@ def test_a_close_is_always_the_last_state_and_no_bucket_is_left_out(
         nonlocal newest
         for at, data in through(network, frames):
             newest = max(newest, at)
-            hear(venue.deliver(data))
+            check(venue.deliver(data))
 
     def break_off() -> None:
-        hear(venue.close())
+        check(venue.close())
         broken.add(int(venue.time_s // STEP * STEP))
 
     def acknowledge() -> list[tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""Frames that public projects captured on the live exchange, where they are at hand."""
+"""Frames that public projects captured on the live exchange, if the folder exists."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def files(pattern: str) -> list[Path]:
 
 
 def frames(path: Path) -> Iterator[dict[str, Any]]:
-    """Every frame from the exchange in `path`, whatever it is wrapped in."""
+    """Every frame from the exchange in `path`, in any of their formats."""
     whole = json.loads(path.read_text("utf-8-sig"))
     for item in whole if isinstance(whole, list) else [whole]:
         frame = item.get("frame", item)
@@ -41,10 +41,10 @@ def test_every_captured_frame_is_understood(path: Path) -> None:
 @pytest.mark.parametrize("path", files("*/ws_*.json"), ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_every_captured_recording_passes_through_a_session(path: Path) -> None:
     venue = Venue("BTC-USD", "ETH-USD", "ETH-USDT")
-    heard = [event for frame in frames(path) for event in venue.deliver(frame)]
-    said = [reason for reason in rejections(heard) if not reason.startswith("the exchange says")]
-    assert all("bad candle" in reason for reason in said), "of documentation samples whose times do not fit together"
-    assert any(isinstance(event, ClockTick) for event in heard)
+    events = [event for frame in frames(path) for event in venue.deliver(frame)]
+    reasons = [reason for reason in rejections(events) if not reason.startswith("the exchange says")]
+    assert all("bad candle" in reason for reason in reasons), "of documentation samples whose times do not fit together"
+    assert any(isinstance(event, ClockTick) for event in events)
 
 
 def test_the_recorded_updates_become_candles() -> None:

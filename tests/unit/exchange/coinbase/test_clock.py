@@ -22,7 +22,7 @@ def clock(ms: int) -> StreamClock:
 
 
 @pytest.mark.parametrize("ms", [1, 10**12, 4 * 10**12])
-def test_any_year_will_do(ms: int) -> None:
+def test_any_year_is_accepted(ms: int) -> None:
     assert clock(ms).ms == ms
 
 
@@ -118,8 +118,8 @@ def test_a_clock_that_is_set_back_by_a_moment_decides_nothing_twice() -> None:
     assert (closes(events), spans(events)) == ([], [])
 
 
-def test_what_was_decided_of_a_time_that_is_taken_back_is_in_doubt() -> None:
-    """Silence that was noted there proves nothing of the buckets that are still to come."""
+def test_buckets_decided_before_the_clock_was_set_back_are_gaps() -> None:
+    """Silence recorded then proves nothing about buckets that are still to come."""
     venue = Venue()
     venue.update(row(T))
     venue.beats_until(T + 3 * STEP + 3)
@@ -127,7 +127,7 @@ def test_what_was_decided_of_a_time_that_is_taken_back_is_in_doubt() -> None:
     assert spans(venue.beat(T - 10 * STEP + 1)) == [(-10, 2, False)]
 
 
-def test_a_time_that_is_not_believed_marks_no_candle() -> None:
+def test_a_time_that_is_not_trusted_marks_no_candle() -> None:
     venue = Venue()
     venue.beat(T + 10)
     events = venue.update(row(T), at=T + 1000 * STEP)
@@ -135,10 +135,10 @@ def test_a_time_that_is_not_believed_marks_no_candle() -> None:
     assert [e.candle.observed_ms for e in events if hasattr(e, "candle")] == [(T + 10) * 1000]
 
 
-def test_the_clock_is_told_four_times_a_second_at_most() -> None:
+def test_the_clock_is_published_at_most_four_times_per_second() -> None:
     venue = Venue()
-    told = [t for i in range(100) for t in ticks(venue.beat(T + 10 + i / 100))]
-    assert told == pytest.approx([10, 10.25, 10.5, 10.75])
+    times = [t for i in range(100) for t in ticks(venue.beat(T + 10 + i / 100))]
+    assert times == pytest.approx([10, 10.25, 10.5, 10.75])
 
 
 def test_at_sixty_times_the_pace_the_same_code_closes_every_bucket() -> None:

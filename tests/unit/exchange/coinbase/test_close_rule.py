@@ -13,7 +13,7 @@ from tests.unit.exchange.coinbase.venue import BTC, ETH, STEP, T, Venue, closes,
 
 
 def settled(*products: str, **options: object) -> Venue:
-    """A venue in whose bucket 1 the stream is whole from the start: subscribed in bucket 0, which is decided."""
+    """A venue subscribed in bucket 0, which is decided; its stream is whole from the start of bucket 1."""
     venue = Venue(*products, **options)
     venue.ack(*(products or (BTC,)))
     venue.beats_until(T + STEP + 5)
@@ -94,21 +94,21 @@ def test_an_update_covers_every_quiet_bucket_before_it_in_one_gap() -> None:
     assert spans(events) == [(2, 3, True)]
 
 
-def test_urgent_and_quiet_buckets_are_told_apart_and_none_is_left_out() -> None:
+def test_urgent_and_quiet_buckets_are_separate_gaps_and_none_is_left_out() -> None:
     venue = Venue(close_grace_ms=STEP * 4_000)
     venue.ack()
     venue.beats_until(T + 3 * STEP - 1)
     assert spans(venue.update(row(T + 3 * STEP), at=T + 3 * STEP)) == [(0, 0, False), (1, 2, True)]
 
 
-def test_buckets_before_the_first_whole_moment_are_nobodys_gap() -> None:
+def test_buckets_before_the_subscription_are_not_gaps() -> None:
     venue = Venue()
     assert gaps(venue.snapshot(row(T - 5 * STEP), row(T - STEP))) == []
     assert gaps(venue.ack()) == []
     assert gaps(venue.beats_until(T + 299)) == []
 
 
-def test_the_bucket_in_which_we_came_is_an_urgent_gap_without_an_update() -> None:
+def test_the_bucket_of_the_subscription_is_an_urgent_gap_without_an_update() -> None:
     venue = Venue()
     venue.ack()
     events = venue.beats_until(T + 303)
@@ -116,7 +116,7 @@ def test_the_bucket_in_which_we_came_is_an_urgent_gap_without_an_update() -> Non
     assert "middle" in gaps(events)[0].reason
 
 
-def test_the_bucket_in_which_we_came_closes_with_one() -> None:
+def test_the_bucket_of_the_subscription_closes_with_an_update() -> None:
     venue = Venue()
     venue.ack()
     venue.update(row(T))
@@ -159,7 +159,7 @@ def test_the_first_update_of_a_bucket_that_seemed_empty_closes_it() -> None:
     assert [c.start_s for c in closes(venue.update(row(T + STEP)))] == [T + STEP]
 
 
-def test_only_the_last_few_buckets_are_remembered() -> None:
+def test_only_the_last_few_buckets_are_kept() -> None:
     venue = Venue()
     for i in range(6):
         venue.update(row(T + i * STEP), at=T + i * STEP + 10)
@@ -175,7 +175,7 @@ def test_a_delayed_update_of_the_open_bucket_is_ignored() -> None:
     assert [c.close for c in closes(venue.beats_until(T + 303))] == [101]
 
 
-def test_an_identical_update_says_nothing_but_earns_trust() -> None:
+def test_an_identical_update_is_not_published_but_earns_trust() -> None:
     venue = Venue()
     venue.update(row(T))
     assert updates(venue.update(row(T))) == []
@@ -195,7 +195,7 @@ def test_one_impossible_volume_does_not_shut_out_the_truth_as_a_trusted_close() 
     assert spans(events) == [(0, 0, False)]
 
 
-def test_delayed_frames_with_a_newer_one_between_them_are_no_contradiction() -> None:
+def test_delayed_frames_with_a_newer_one_between_them_are_not_a_contradiction() -> None:
     venue = Venue()
     for volume in (5, 4, 4, 6, 5):
         venue.update(row(T, volume=volume))
@@ -205,14 +205,14 @@ def test_delayed_frames_with_a_newer_one_between_them_are_no_contradiction() -> 
 
 
 @pytest.mark.parametrize("price", ["open", "high", "low", "close"])
-def test_another_price_at_the_same_volume_is_news(price: str) -> None:
+def test_another_price_at_the_same_volume_is_a_change(price: str) -> None:
     venue, prices = Venue(), {"open": "100", "high": "110", "low": "90", "close": "100"}
     venue.update({**row(T), **prices})
     assert updates(venue.update({**row(T), **prices})) == []
     assert len(updates(venue.update({**row(T), **prices, price: str(float(prices[price]) + 1)}))) == 1
 
 
-def test_products_close_by_themselves() -> None:
+def test_each_product_closes_separately() -> None:
     venue = Venue(BTC, ETH)
     venue.update(row(T, product=BTC))
     venue.update(row(T, product=ETH), at=T + 299)
@@ -231,7 +231,7 @@ def lose_a_frame(venue: Venue) -> list[FeedEvent]:
 
 
 class TestBreaks:
-    def test_a_lost_frame_puts_the_open_bucket_in_doubt(self) -> None:
+    def test_a_lost_frame_makes_the_open_bucket_a_gap(self) -> None:
         venue = Venue(BTC, ETH)
         venue.update(row(T, product=BTC))
         venue.update(row(T, product=ETH))
@@ -271,7 +271,7 @@ class TestBreaks:
         venue.beat(T + 2 * STEP + 1)
         assert spans(venue.beats_until(T + 3 * STEP + 3)) == [(1, 1, False), (2, 2, False)]
 
-    def test_after_a_reconnect_the_gap_is_asked_for_at_once(self) -> None:
+    def test_after_a_reconnect_the_gap_is_requested_at_once(self) -> None:
         venue = settled()
         venue.update(row(T + STEP))
         events = venue.reconnect(BTC, at=T + 4 * STEP + 1)
@@ -284,7 +284,7 @@ class TestBreaks:
         events = venue.reconnect(BTC, at=T + 2 * STEP + 1) + venue.beats_until(T + 2 * STEP + 3)
         assert spans(events) == [(1, 1, False)]
 
-    def test_a_break_before_the_stream_was_whole_is_no_reason(self) -> None:
+    def test_a_break_before_the_stream_was_whole_is_not_the_reason(self) -> None:
         venue = Venue()
         venue.reconnect(BTC, at=T + 20)
         assert ["middle" in g.reason for g in gaps(venue.beats_until(T + 303))] == [True]
@@ -298,7 +298,7 @@ class TestBreaks:
         venue.beat(T + 2 * STEP + 1)
         assert spans(venue.ack() + venue.beats_until(T + 2 * STEP + 3)) == [(1, 1, False)]
 
-    def test_a_reconnect_within_one_bucket_is_no_gap(self) -> None:
+    def test_a_reconnect_within_one_bucket_is_not_a_gap(self) -> None:
         venue = settled()
         venue.update(row(T + STEP, volume=1))
         assert gaps(venue.reconnect(BTC, at=T + STEP + 60)) == []
@@ -307,7 +307,7 @@ class TestBreaks:
 
     @pytest.mark.parametrize("volume", [1, 2, 50])
     def test_a_bucket_that_was_open_across_a_reconnect_closes_as_provisional(self, volume: int) -> None:
-        """A server that was started again may count from zero: no volume proves that it did not."""
+        """A restarted server may count from zero: no volume proves that it did not."""
         venue = settled()
         venue.update(row(T + STEP, volume=1))
         venue.reconnect(BTC, at=T + STEP + 60)
@@ -317,7 +317,7 @@ class TestBreaks:
         venue.update(row(T + 2 * STEP))
         assert provisional(venue.beats_until(T + 3 * STEP + 3)) == [False], "the next bucket was seen whole"
 
-    def test_so_does_the_bucket_in_which_we_came(self) -> None:
+    def test_the_bucket_of_the_subscription_closes_as_provisional(self) -> None:
         venue = Venue()
         venue.ack()
         venue.update(row(T))
@@ -330,8 +330,8 @@ class TestBreaks:
         venue.update(row(T + STEP, volume=2))
         assert provisional(venue.beats_until(T + 2 * STEP + 3)) == [False]
 
-    def test_a_late_update_of_a_bucket_in_doubt_closes_as_provisional(self) -> None:
-        """It says what was, not that nothing came after it."""
+    def test_a_late_update_of_a_gap_closes_as_provisional(self) -> None:
+        """It shows an old state, and later ones may be missing."""
         venue = settled()
         lose_a_frame(venue)
         assert spans(venue.beats_until(T + 2 * STEP + 3)) == [(1, 1, False)]
@@ -347,7 +347,7 @@ class TestBreaks:
         assert spans(ends(venue)) == [(1, 1, False)]
         assert spans(ends(venue)) == []
 
-    def test_without_an_update_after_a_reconnect_its_bucket_is_in_doubt(self) -> None:
+    def test_without_an_update_after_a_reconnect_its_bucket_is_a_gap(self) -> None:
         venue = settled()
         venue.update(row(T + STEP))
         venue.reconnect(BTC, at=T + STEP + 60)
@@ -355,36 +355,36 @@ class TestBreaks:
         assert closes(events) == []
         assert spans(events) == [(1, 1, False), (2, 2, True)]
 
-    def test_until_the_exchange_delivers_again_every_bucket_is_in_doubt(self) -> None:
+    def test_until_the_exchange_delivers_again_every_bucket_is_a_gap(self) -> None:
         venue = settled()
         venue.close()
         venue.open()
         venue.beat(T + STEP + 70)
         assert spans(venue.beats_until(T + 3 * STEP + 3)) == [(1, 1, False), (2, 2, False)]
 
-    @pytest.mark.parametrize(("after_s", "doubted"), [(3, True), (29, True), (30, False)])
-    def test_a_close_is_doubted_where_its_last_update_may_be_lost(self, after_s: float, doubted: bool) -> None:
+    @pytest.mark.parametrize(("after_s", "is_gap"), [(3, True), (29, True), (30, False)])
+    def test_a_close_whose_last_update_may_be_lost_becomes_a_gap(self, after_s: float, is_gap: bool) -> None:
         for ends in (Venue.close, lose_a_frame):
             venue = settled()
             venue.update(row(T + STEP), at=T + 2 * STEP - 10)
             assert [c.start_s for c in closes(venue.beat(T + 2 * STEP + 3))] == [T + STEP]
             venue.beats_until(T + 2 * STEP + after_s)
-            assert spans(ends(venue)) == ([(1, 1, False)] if doubted else [])
+            assert spans(ends(venue)) == ([(1, 1, False)] if is_gap else [])
             assert spans(ends(venue)) == [], "it is asked for already"
 
-    def test_a_bucket_that_was_doubted_can_still_be_revised(self) -> None:
+    def test_a_close_that_became_a_gap_can_still_be_revised(self) -> None:
         venue = settled()
         venue.update(row(T + STEP), at=T + 2 * STEP - 10)
         venue.beat(T + 2 * STEP + 3)
         lose_a_frame(venue)
         assert [c.volume for c in closes(venue.update(row(T + STEP, volume=2)))] == [2]
 
-    @pytest.mark.parametrize("heard", [0, 1], ids=["nothing heard of it", "some of it heard"])
-    def test_a_late_update_does_not_end_the_doubt(self, heard: int) -> None:
+    @pytest.mark.parametrize("updates_before", [0, 1], ids=["without updates", "with an update"])
+    def test_a_late_update_does_not_end_the_gap(self, updates_before: int) -> None:
         venue = settled()
-        for volume in range(heard):
+        for volume in range(updates_before):
             venue.update(row(T + STEP, volume=volume + 1))
-        venue.reconnect(BTC, at=T + 2 * STEP + 10)  # its last updates are lost; then one that was delayed comes
+        venue.reconnect(BTC, at=T + 2 * STEP + 10)  # its last updates are lost; then a delayed one arrives
         for volume in (2, 3):
             events = venue.update(row(T + STEP, volume=volume))
             assert [c.volume for c in closes(events)] == [volume], "the best that is known"
@@ -397,7 +397,7 @@ class TestBreaks:
         events = venue.reconnect(BTC, at=T + 5000 * STEP)
         assert spans(events) == [(5000 - MAX_GAP_BUCKETS, 4999, False)]
 
-    def test_an_update_that_is_not_understood_puts_its_product_in_doubt(self) -> None:
+    def test_an_invalid_update_makes_a_gap_of_its_product(self) -> None:
         venue = Venue(BTC, ETH)
         venue.update(row(T, product=BTC), row(T, product=ETH))
         venue.update(row(T, volume=2, product=BTC, high="NaN"), row(T, volume=2, product=ETH))
@@ -405,13 +405,13 @@ class TestBreaks:
         assert [(c.product, c.volume) for c in closes(events)] == [(ETH, 2)]
         assert [g.product for g in gaps(events)] == [BTC]
 
-    def test_a_numbered_frame_that_is_not_understood_puts_all_in_doubt(self) -> None:
+    def test_an_invalid_numbered_frame_makes_gaps_of_all_products(self) -> None:
         venue = Venue()
         venue.update(row(T))
         venue.send("candles", ["nonsense"])
         assert closes(venue.beats_until(T + 303)) == []
 
-    def test_noise_without_a_number_costs_nothing(self) -> None:
+    def test_noise_without_a_number_changes_nothing(self) -> None:
         venue = Venue()
         venue.update(row(T))
         venue.deliver(b"\x00\xff garbage")
@@ -426,21 +426,21 @@ class TestSnapshots:
         assert not closes(events)
         assert not gaps(events)
 
-    def test_it_earns_no_trust(self) -> None:
+    def test_a_snapshot_earns_no_trust(self) -> None:
         venue = Venue()
         venue.snapshot(row(T))
         events = venue.beats_until(T + 303)
         assert closes(events) == []
         assert spans(events) == [(0, 0, False)]
 
-    def test_it_does_not_replace_what_an_update_said(self) -> None:
+    def test_a_snapshot_does_not_replace_an_update(self) -> None:
         venue = Venue()
         venue.update(row(T, volume=2))
         assert updates(venue.snapshot(row(T, volume=1))) == []
         venue.snapshot(row(T, volume=3))
         assert [c.volume for c in closes(venue.beats_until(T + 303))] == [2]
 
-    def test_one_of_a_later_bucket_closes_nothing(self) -> None:
+    def test_a_snapshot_of_a_later_bucket_closes_nothing(self) -> None:
         venue = Venue()
         venue.update(row(T, volume=2))
         events = venue.snapshot(row(T + STEP), at=T + 301)

@@ -1,4 +1,4 @@
-"""Whatever arrives: nothing raises, nothing is written, and what is told of it is short."""
+"""Any input: nothing raises, nothing is written, and the rejections are short."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KINDS = {
 
 
 def rejected(venue: Venue, events: list[FeedEvent]) -> bool:
-    """Whether `events` are one short rejection, counted under a known kind, and nothing else but the clock."""
+    """Whether `events` are one short rejection of a known kind, and nothing else but the clock."""
     found = rejections(events)
     assert len(found) == 1
     assert len(found[0]) < 250
@@ -58,7 +58,7 @@ def rejected(venue: Venue, events: list[FeedEvent]) -> bool:
     ],
     ids=lambda data: repr(data[:20]),
 )
-def test_what_is_no_frame(data: str | bytes) -> None:
+def test_invalid_frames(data: str | bytes) -> None:
     venue = Venue()
     assert rejected(venue, venue.deliver(data))
 
@@ -166,7 +166,7 @@ def test_one_bad_candle_is_refused_and_the_good_ones_around_it_are_used(wrong: d
 
 
 @pytest.mark.parametrize("missing", ["start", "open", "high", "low", "close", "volume", "product_id"])
-def test_a_candle_lacks_a_field(missing: str) -> None:
+def test_a_candle_without_a_field(missing: str) -> None:
     venue = Venue()
     candle = row(T)
     del candle[missing]
@@ -184,7 +184,7 @@ def test_an_acknowledgement_of_another_shape(answer: list[object]) -> None:
     assert rejected(venue, venue.send("subscriptions", answer))
 
 
-def test_an_empty_acknowledgement_is_none_the_less_one() -> None:
+def test_an_empty_acknowledgement_counts() -> None:
     venue = Venue()
     assert rejections(venue.send("subscriptions", [{"subscriptions": {}}])) == []
 
@@ -194,7 +194,7 @@ def test_a_very_long_error_message_is_cut() -> None:
     assert rejected(venue, venue.deliver({"type": "error", "message": "x" * 100_000}))
 
 
-def test_what_comes_outside_a_connection_is_not_read() -> None:
+def test_frames_outside_a_connection_are_not_read() -> None:
     venue = Venue()
     venue.close()
     assert venue.update(row(T)) == []
@@ -240,7 +240,7 @@ frame_like = st.fixed_dictionaries(
 
 
 @given(st.lists(frame_like.map(json.dumps) | json_values.map(json.dumps) | st.text() | st.binary(), max_size=12))
-def test_nothing_raises_whatever_arrives(frames: list[str | bytes]) -> None:
+def test_no_input_raises(frames: list[str | bytes]) -> None:
     venue = Venue()
     for data in frames:
         for event in venue.deliver(data) + venue.pass_ms(700):

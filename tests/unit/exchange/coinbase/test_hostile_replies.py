@@ -1,4 +1,4 @@
-"""Whatever REST answers: candles as they should be, products that make sense, or an error that says what to do."""
+"""Any REST reply yields valid candles, valid products, or an error that is specific."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LAST = T + 3 * STEP
 
 
 class Replies(BaseAdapter):
-    """Gives one reply to everything, without a socket."""
+    """Sends one reply to every request, without a socket."""
 
     def __init__(self, body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ def rest(body: object, status: int = 200, headers: dict[str, str] | None = None)
 
 
 def page(made: CoinbaseRest) -> Page | None:
-    """The page that was read; None if the response was not used."""
+    """The parsed page, or None if the response was not used."""
     try:
         return made.candles(BTC, Timeframe.M5, T, LAST)
     except (Unavailable, Refused, Throttled):
@@ -64,7 +64,7 @@ def candles(read: Page | None) -> list[tuple[int, float, float, float, float, fl
 
 
 def absent(read: Page) -> list[int]:
-    """The buckets, counted from `T`, of which the page says that they had no trades."""
+    """The buckets, counted from `T`, that the page proves to be empty."""
     there = {c.start_s for c in read.candles} | read.unreadable
     covered = range(read.covers_from_s, read.covers_to_s + 1, STEP)
     return [(start_s - T) // STEP for start_s in covered if start_s not in there]
@@ -121,7 +121,7 @@ def test_any_reply_is_data_or_an_error_of_ours(body: bytes, status: int, more: d
         ([], None, []),
     ],
 )
-def test_a_page_covers_what_lies_between_its_oldest_and_its_newest_row(
+def test_a_page_covers_the_buckets_between_its_oldest_and_its_newest_row(
     answered: list[int], covered: tuple[int, int] | None, empty: list[int]
 ) -> None:
     read = page(rest({"candles": [rows(4)[number] for number in answered]}))
@@ -134,14 +134,14 @@ def test_a_page_covers_what_lies_between_its_oldest_and_its_newest_row(
 
 
 junk_values = json_values.map(lambda value: json.loads(json.dumps(value), parse_constant=str))
-"""Without infinities and NaN: with them no row would be readable, since that is not JSON."""
+"""Without infinities and NaN: they are not JSON, so the whole reply would be unreadable."""
 
 NUMBERS = sorted(set(rows(1)[0]) - {"product_id", "start"})
 
 
 @given(st.integers(0, 3), st.sampled_from(NUMBERS), junk_values | st.text(max_size=3) | st.none())
-def test_a_row_with_a_wrong_number_costs_only_itself(which: int, field: str, junk: object) -> None:
-    """It is neither a candle nor a bucket without trades: as far as it reaches, the page says nothing."""
+def test_a_row_with_a_wrong_number_is_dropped_alone(which: int, field: str, junk: object) -> None:
+    """It is neither a candle nor an empty bucket: the page proves nothing about its buckets."""
     spoilt = rows(4)
     del spoilt[which][field]
     if junk is not None:
@@ -157,7 +157,7 @@ no_texts = junk_values.filter(lambda value: not isinstance(value, str))
 
 
 @given(st.integers(0, 3), no_texts | st.sampled_from(["", "x", str(T + 1), "-300", "9" * 40]))
-def test_a_row_without_a_bucket_makes_every_absence_void(which: int, junk: object) -> None:
+def test_a_row_without_a_bucket_voids_every_empty_bucket(which: int, junk: object) -> None:
     """It may be the row of any bucket that seems to be missing."""
     spoilt: list[Any] = [row for row in rows(4) if row["start"] != str(T + STEP)]
     spoilt.insert(which, junk if isinstance(junk, list) else row(T) | {"start": junk})
@@ -188,16 +188,16 @@ def test_of_two_rows_for_one_bucket_neither_is_used(which: int, is_same: bool) -
 
 @example(b"9", 659)
 @given(st.binary(max_size=12), st.integers(0, 10_000))
-def test_a_reply_that_was_cut_or_overwritten_is_never_more_than_it_says(noise: bytes, where: int) -> None:
+def test_a_damaged_reply_never_yields_other_candles(noise: bytes, place: int) -> None:
     whole = json.dumps({"candles": rows(4)}).encode()
-    at = where % len(whole)
+    at = place % len(whole)
     assert page(rest(whole[:at])) is None
     read = page(rest(spoilt := whole[:at] + noise + whole[at + len(noise) :]))
     if read is not None:
         all_rows = json.loads(spoilt)["candles"]
-        said = [numbers(row) for row in all_rows if is_whole(row)]
-        assert set(candles(read) or ()) <= set(said)
-        elsewhere = [number for number in said if not T <= number[0] <= LAST and number[0] % STEP == 0]
+        whole_rows = [numbers(row) for row in all_rows if is_whole(row)]
+        assert set(candles(read) or ()) <= set(whole_rows)
+        elsewhere = [number for number in whole_rows if not T <= number[0] <= LAST and number[0] % STEP == 0]
         assert len(absent(read)) <= len(elsewhere), "a row may have become one of a bucket that was not requested"
 
 
@@ -228,7 +228,7 @@ listing_rows = st.fixed_dictionaries(
 @example([{"product_id": "ETH-USD", "alias": "BTC/USD"}])
 @example([{"product_id": "BTC-USD", "status": "online", "product_type": "SPOT"}])
 @given(st.lists(listing_rows | json_values, max_size=6))
-def test_of_any_listing_only_what_makes_sense_is_followed(listing: list[object]) -> None:
+def test_only_valid_products_of_any_listing_are_followed(listing: list[object]) -> None:
     whole = {"product_id": BTC, "status": "online", "product_type": "SPOT", "quote_currency_id": "USD"}
     listing = json.loads(json.dumps(listing), parse_constant=str)  # JSON has neither infinities nor NaN
     products, rejected = rest({"products": [*listing, whole]}).products()
@@ -245,7 +245,7 @@ def test_of_any_listing_only_what_makes_sense_is_followed(listing: list[object])
 
 
 @pytest.mark.parametrize("value", ["0", -1, 1.5, True, None, "1e9", "1769093410123x", 2**32 * 1000, []])
-def test_a_time_that_is_none_is_not_taken(value: object) -> None:
+def test_an_invalid_time_is_not_used(value: object) -> None:
     with pytest.raises(Unavailable):
         rest({"epochMillis": value}).time_ms()
     assert rest({"epochMillis": "1769093410123"}).time_ms() == 1_769_093_410_123

@@ -1,4 +1,4 @@
-"""A stream of which some frames arrive mutilated: what is told of a candle is what the exchange said, or a gap."""
+"""A stream with damaged frames: every candle is as sent by the exchange, or a gap."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Frame = dict[str, Any]
 Numbers = tuple[float, float, float, float, float]
 
 
-class Said(NamedTuple):
-    """A stream, all states of each candle in it, in their order, and the number of the frame with the last one."""
+class Stream(NamedTuple):
+    """A stream, all states of each candle in order, and the number of the frame with the last state."""
 
     frames: list[tuple[float, Frame]]
     states: dict[tuple[str, int], list[Numbers]]
@@ -36,29 +36,29 @@ def numbers(candle: UnifiedCandle) -> Numbers:
     return candle.open, candle.high, candle.low, candle.close, candle.volume
 
 
-def stream(seed: int) -> Said:
+def stream(seed: int) -> Stream:
     """Updates of two products and heartbeats, over four buckets; each product trades in most of its buckets."""
     chance, writer = random.Random(seed), Venue(BTC, ETH)
-    said = Said([], {}, {})
+    sent = Stream([], {}, {})
     for number in range(FRAMES):
         writer.time_s = T + 10 + number * EVERY_S
         start = int(writer.time_s) // STEP * STEP
         rows = []
         for product in (BTC, ETH):
             if number % 3 and chance.random() < 0.6:
-                states = said.states.setdefault((product, start), [])
+                states = sent.states.setdefault((product, start), [])
                 close = chance.choice((100, 103, 97))
                 rows.append(row(start, volume=len(states) + 1, close=close, product=product))
-                said.final[product, start] = number
+                sent.final[product, start] = number
                 states.append((100, max(close, 100) + 5, min(close, 100) - 5, close, len(states) + 1))
         event: Frame = {"type": "update", "candles": rows}
         frame = writer.envelope("candles", [event]) if rows else writer.envelope("heartbeats", [{}])
-        said.frames.append((writer.time_s, frame))
-    return said
+        sent.frames.append((writer.time_s, frame))
+    return sent
 
 
-class Heard:
-    """What the session made of it."""
+class Session:
+    """A session, and its events."""
 
     def __init__(self) -> None:
         self.venue = Venue(BTC, ETH)
@@ -69,19 +69,19 @@ class Heard:
         self.events += self.venue.deliver(data)
 
     def pass_second(self) -> None:
-        """As the connection's thread does: tick, and open anew where the session asks for it."""
+        """As the connection's thread does: tick, and reconnect if the session requests it."""
         self.events += self.venue.pass_ms(1_000)
         if self.venue.session.must_reconnect:
             self.events += self.venue.close("the session wants it") + self.venue.open() + self.venue.ack(BTC, ETH)
 
     def write(self, frame: Frame) -> Frame:
-        """`frame` with the number that this connection is at."""
+        """`frame` with the current number of this connection."""
         frame = {**json.loads(json.dumps(frame)), "sequence_num": self.venue.seq}
         self.venue.seq += 1
         return frame
 
     def end(self) -> None:
-        """Heartbeats, until whatever was said can be decided."""
+        """Heartbeats until every bucket can be decided."""
         for number in range(FRAMES, FRAMES + STEP // EVERY_S + 8):
             self.events += self.venue.beat(T + 10 + number * EVERY_S)
             self.pass_second()
@@ -93,7 +93,7 @@ def field_of(rows: list[Frame], number: int) -> tuple[Frame, str]:
 
 
 def spoil(frame: Frame, number: int, junk: object) -> Frame:
-    """A field of a row becomes something that it can never be."""
+    """Replace a field of a row by an invalid value."""
     for event in frame["events"]:
         if event.get("candles"):
             target, name = field_of(event["candles"], number)
@@ -101,7 +101,7 @@ def spoil(frame: Frame, number: int, junk: object) -> Frame:
     return frame
 
 
-def lack(frame: Frame, number: int, _: object) -> Frame:
+def drop_field(frame: Frame, number: int, _: object) -> Frame:
     for event in frame["events"]:
         if event.get("candles"):
             target, name = field_of(event["candles"], number)
@@ -131,7 +131,7 @@ def misnumber(frame: Frame, number: int, _: object) -> Frame:
 
 MUTATIONS: tuple[Callable[[Frame, int, object], Frame], ...] = (
     spoil,
-    lack,
+    drop_field,
     replace_row,
     replace_event,
     break_envelope,
@@ -147,16 +147,16 @@ def lost(_: str, __: int) -> None:
     return None
 
 
-def check(said: Said, events: Iterable[FeedEvent]) -> None:
-    """Nothing is told that was not said; a closed candle is what was said last; what is not closed is a gap."""
+def check(sent: Stream, events: Iterable[FeedEvent]) -> None:
+    """No other candle is published; a closed candle is the last state; every other bucket is a gap."""
     events = list(events)
     for candle in updates(events):
-        assert numbers(candle) in said.states[candle.product, candle.start_s]
+        assert numbers(candle) in sent.states[candle.product, candle.start_s]
     closed = {(c.product, c.start_s): numbers(c) for c in closes(events)}
-    for key, told in closed.items():
-        assert told == said.states[key][-1], key
-    doubted = {(gap.product, start) for gap in gaps(events) for start in range(gap.first_s, gap.last_s + STEP, STEP)}
-    assert set(said.states) <= closed.keys() | doubted
+    for key, values in closed.items():
+        assert values == sent.states[key][-1], key
+    in_gaps = {(gap.product, start) for gap in gaps(events) for start in range(gap.first_s, gap.last_s + STEP, STEP)}
+    assert set(sent.states) <= closed.keys() | in_gaps
 
 
 mutations = st.tuples(st.sampled_from([*MUTATIONS, cut, lost, "twice"]), st.integers(0, 60), json_values)
@@ -165,14 +165,14 @@ mutations = st.tuples(st.sampled_from([*MUTATIONS, cut, lost, "twice"]), st.inte
 @given(
     st.integers(0, 50), st.dictionaries(st.integers(0, FRAMES - 1), mutations, max_size=6), st.integers(0), mutations
 )
-def test_a_stream_with_mutilated_frames(seed: int, anywhere: dict[int, Any], which_final: int, final: Any) -> None:
-    """One of them has the last state of a candle: what is lost there no later frame says again."""
-    said, heard = stream(seed), Heard()
-    finals = list(said.final.values())
+def test_a_stream_with_damaged_frames(seed: int, anywhere: dict[int, Any], which_final: int, final: Any) -> None:
+    """One of them has the last state of a candle: no later frame repeats it."""
+    sent, received = stream(seed), Session()
+    finals = list(sent.final.values())
     mutilated = {**anywhere, finals[which_final % len(finals)]: final}
-    for number, (time_s, frame) in enumerate(said.frames):
+    for number, (time_s, frame) in enumerate(sent.frames):
         how, which, junk = mutilated.get(number, (None, 0, None))
-        written = heard.write(frame)
+        written = received.write(frame)
         if how in MUTATIONS:
             written = how(written, which, junk)
         data: str | None = json.dumps(written)
@@ -180,19 +180,19 @@ def test_a_stream_with_mutilated_frames(seed: int, anywhere: dict[int, Any], whi
             data = how(data, which * 7)
         for _ in range(2 if how == "twice" else 1):
             if data is not None:
-                heard.take(time_s, data)
-        heard.pass_second()
-    heard.end()
-    check(said, heard.events)
-    assert set(heard.venue.session.snapshot(0).rejected) <= KINDS
+                received.take(time_s, data)
+        received.pass_second()
+    received.end()
+    check(sent, received.events)
+    assert set(received.venue.session.snapshot(0).rejected) <= KINDS
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_whole_stream_is_closed_to_the_last_candle(seed: int) -> None:
-    said, heard = stream(seed), Heard()
-    for time_s, frame in said.frames:
-        heard.take(time_s, json.dumps(heard.write(frame)))
-        heard.pass_second()
-    heard.end()
-    check(said, heard.events)
-    assert {(c.product, c.start_s) for c in closes(heard.events)} == set(said.states)
+    sent, received = stream(seed), Session()
+    for time_s, frame in sent.frames:
+        received.take(time_s, json.dumps(received.write(frame)))
+        received.pass_second()
+    received.end()
+    check(sent, received.events)
+    assert {(c.product, c.start_s) for c in closes(received.events)} == set(sent.states)

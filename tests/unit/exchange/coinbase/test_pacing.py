@@ -30,13 +30,13 @@ def test_never_more_than_the_limit_in_any_second(pauses: list[float], count: int
         assert at - granted[i] > 1.199_999, "the network may take a fifth of a second longer for one than for another"
 
 
-def test_what_is_free_is_given_at_once() -> None:
+def test_free_capacity_is_granted_at_once() -> None:
     limiter = Limiter(8, Time())
     assert [limiter.reserve() for _ in range(9)] == [0.0] * 8 + [pytest.approx(Limiter.WINDOW_S)]
 
 
 @pytest.mark.parametrize(("stood_still", "counted"), [(0.1, 100), (1.0, 1_000), (60.0, 1_000)])
-def test_time_in_which_the_thread_stood_still_is_no_silence(stood_still: float, counted: int) -> None:
+def test_time_in_which_the_thread_stalled_is_not_silence(stood_still: float, counted: int) -> None:
     time = Time()
     clock = AwakeClock(time)
     time.now += stood_still

@@ -31,7 +31,7 @@ LISTING = [
 ]
 
 
-def test_all_is_by_volume_and_without_what_does_not_trade() -> None:
+def test_all_is_by_volume_and_without_untradable_products() -> None:
     assert select_products(["all:USD"], LISTING) == ["BTC-USD", "ETH-USD", "AAA-USD", "ADA-USD"]
 
 
@@ -44,7 +44,7 @@ def test_the_order_of_the_listing_does_not_matter() -> None:
     assert select_products(["all:USD"], LISTING[::-1]) == select_products(["all:USD"], LISTING)
 
 
-def test_named_products_pass_whatever_they_are() -> None:
+def test_named_products_are_selected_in_any_case() -> None:
     assert select_products(["OLD-USD", "BTC-USDC", "top:1:USD", "BTC-USD", "NOPE-USD"], LISTING) == [
         "OLD-USD",
         "BTC-USDC",
@@ -53,7 +53,7 @@ def test_named_products_pass_whatever_they_are() -> None:
     ]
 
 
-def test_named_products_that_will_not_trade_are_told_with_the_reason() -> None:
+def test_named_products_that_will_not_trade_are_reported_with_the_reason() -> None:
     selection = ["OLD-USD", "OFF-USD", "VIEW-USD", "PERP-USD", "NOPE-USD", "BTC-USD", "BTC-USDC", "all:USD"]
     assert doubts(selection, LISTING) == {
         "OLD-USD": "its status is 'delisted'",
@@ -84,12 +84,12 @@ def test_a_selection_of_another_form_is_refused(wrong: str) -> None:
         ("QQQQQQ-XXX", "the exchange does not list it"),
     ],
 )
-def test_what_matches_nothing_is_told_with_what_would(part: str, hint: str) -> None:
+def test_a_selection_without_match_is_reported_with_alternatives(part: str, hint: str) -> None:
     assert unmatched(["BTC-USD", part, "all:USD"], LISTING)[part].startswith(hint)
     assert list(unmatched(["BTC-USD", part, "all:USD"], LISTING)) == [part]
 
 
-def test_in_an_exchange_without_products_nothing_matches() -> None:
+def test_on_an_exchange_without_products_nothing_matches() -> None:
     assert unmatched(["all:USD"], []) == {
         "all:USD": "no tradable product is quoted in USD; there are none in any currency"
     }

@@ -1,6 +1,6 @@
-"""What the exchange really does, one test a quirk.
+"""Actual behaviour of the exchange, one test per quirk.
 
-Those of REST are in tests/integration/test_coinbase_rest.py, those of the socket (a close with 1000 or 1001) in
+Quirks of REST are in tests/integration/test_coinbase_rest.py, those of the socket (a close with 1000 or 1001) in
 tests/integration/test_coinbase_websocket.py.
 """
 
@@ -48,7 +48,7 @@ def test_quirk_01_heartbeats_do_not_hide_a_dead_channel() -> None:
     assert "no candle for 25 s" in str(venue.session.must_reconnect)
 
 
-def test_quirk_04_a_snapshot_has_holes_any_order_and_the_open_bucket() -> None:
+def test_quirk_04_a_snapshot_has_gaps_any_order_and_the_open_bucket() -> None:
     venue = Venue()
     starts = [T - 3 * STEP, T, T - 90 * STEP, T - STEP]
     events = venue.snapshot(*(row(start) for start in starts))
@@ -91,12 +91,12 @@ def test_quirk_07_usdc_is_fed_from_usd() -> None:
     assert venue.pass_ms(3_000) == []
 
 
-def test_quirk_07_usdc_alone_is_told_under_its_own_name_only() -> None:
+def test_quirk_07_usdc_alone_has_only_its_own_name() -> None:
     venue = Venue("BTC-USDC", aliases={"BTC-USDC": BTC})
     assert {c.product for c in updates(venue.update(row(T)))} == {"BTC-USDC"}
 
 
-def test_quirk_08_an_unknown_product_is_refused_once_and_is_nobodys_gap() -> None:
+def test_quirk_08_an_unknown_product_is_refused_once_and_is_not_a_gap() -> None:
     venue = Venue(BTC, "NOPE-USD")
     venue.ack(BTC)
     events = venue.pass_ms(3_000)
@@ -106,16 +106,16 @@ def test_quirk_08_an_unknown_product_is_refused_once_and_is_nobodys_gap() -> Non
     assert {g.product for g in gaps(later)} == {BTC}
 
 
-def test_quirk_09_authentication_failure_is_told_and_does_not_loop_hot() -> None:
+def test_quirk_09_authentication_failure_is_reported_without_a_hot_loop() -> None:
     venue = Venue()
-    refused, asked = [], 2
+    refused, requests = [], 2
     for _ in range(600):
-        for _ in range(asked):
+        for _ in range(requests):
             events = venue.deliver({"type": "error", "message": "authentication failure"})
             assert rejections(events) == ["the exchange says: authentication failure"]
         venue.beat(venue.time_s + 1)
         refused += [e.product for e in venue.pass_ms(1_000) if isinstance(e, ProductRefused)]
-        asked = len(venue.session.requests())
+        requests = len(venue.session.requests())
     assert refused == [BTC]
     assert venue.session.must_reconnect is None
     assert 4 <= venue.session.snapshot(0).rejected["error frame"] <= 8, "asked again, ever more rarely"
@@ -124,12 +124,12 @@ def test_quirk_09_authentication_failure_is_told_and_does_not_loop_hot() -> None
 def test_quirk_09_an_error_that_passes_refuses_nothing() -> None:
     venue = Venue()
     venue.deliver({"type": "error", "message": "too many messages"})
-    asked_after_s = 0
+    retried_after_s = 0
     while not venue.session.requests():
-        asked_after_s += 1
+        retried_after_s += 1
         venue.beat(venue.time_s + 1)
         assert venue.pass_ms(1_000) == []
-    assert 10 <= asked_after_s <= 13
+    assert 10 <= retried_after_s <= 13
     venue.ack(BTC)
     assert venue.pass_ms(3_000) == []
     assert venue.session.snapshot(0).accepted == 1
@@ -164,7 +164,7 @@ def test_quirk_11_one_counter_for_all_channels() -> None:
     assert closes(venue.beats_until(T + 303)) == []
 
 
-def test_quirk_11_each_connection_counts_anew() -> None:
+def test_quirk_11_each_connection_counts_from_zero() -> None:
     venue = Venue()
     for _ in range(5):
         venue.beat()
@@ -204,7 +204,7 @@ def test_quirk_13_fields_may_come_and_go(more: dict[str, Any]) -> None:
     assert len(updates(venue.send("candles", [event], **more))) == 1
 
 
-def test_quirk_14_trades_are_no_candles() -> None:
+def test_quirk_14_trades_are_not_candles() -> None:
     venue = Venue()
     trade = {"product_id": BTC, "trade_id": "1", "price": "64614.66", "size": "1", "time": timestamp(T), "side": "SELL"}
     events = venue.send("market_trades", [{"type": "snapshot", "trades": [trade]}])

@@ -1,4 +1,4 @@
-"""What is asked for, and what comes of it."""
+"""Subscription messages, and their results."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def test_one_channel_a_message_and_no_credentials() -> None:
     assert sent(venue) == []
 
 
-def test_many_products_are_asked_for_in_several_messages() -> None:
+def test_many_products_are_requested_in_several_messages() -> None:
     products = [f"P{i}-USD" for i in range(250)]
     venue = Venue(*products)
-    asked = [message["product_ids"] for message in venue.sent if message["channel"] == "candles"]
-    assert [len(ids) for ids in asked] == [100, 100, 50]
-    assert [p for ids in asked for p in ids] == products
+    batches = [message["product_ids"] for message in venue.sent if message["channel"] == "candles"]
+    assert [len(ids) for ids in batches] == [100, 100, 50]
+    assert [p for ids in batches for p in ids] == products
 
 
-def test_each_connection_asks_anew() -> None:
+def test_each_connection_subscribes_again() -> None:
     venue = Venue(BTC)
     first = venue.sent
     venue.close()
@@ -37,7 +37,7 @@ def test_each_connection_asks_anew() -> None:
     assert venue.sent == first
 
 
-def test_connections_are_counted_and_told() -> None:
+def test_connections_are_counted_and_published() -> None:
     venue = Venue()
     assert venue.opened == [Connected("coinbase-1", 1)]
     assert venue.close("1000") == [Disconnected("coinbase-1", "1000")]
@@ -64,7 +64,7 @@ def test_products_can_come_and_go_while_it_is_closed() -> None:
     assert venue.sent[0]["product_ids"] == [ETH]
 
 
-def test_what_was_still_on_its_way_after_an_unsubscribe_is_not_noise() -> None:
+def test_updates_after_an_unsubscribe_are_not_noise() -> None:
     venue = Venue(BTC, ETH)
     venue.session.unsubscribe([ETH])
     events = venue.update(row(T, product=ETH))
@@ -86,7 +86,7 @@ def test_an_alias_shares_the_stream_until_both_are_gone() -> None:
     assert sent(venue) == [{"type": "unsubscribe", "product_ids": [BTC], "channel": "candles"}]
 
 
-def test_a_product_that_is_delivered_after_all_is_no_longer_refused() -> None:
+def test_a_refused_product_that_is_delivered_is_no_longer_refused() -> None:
     venue = Venue(BTC, ETH)
     venue.ack(BTC)
     assert [e.product for e in venue.pass_ms(2_000) if isinstance(e, ProductRefused)] == [ETH]

@@ -18,7 +18,7 @@ def test_all_wake_at_the_same_moments() -> None:
     assert slept == [0.5, 0.25, 0.25]
 
 
-def test_one_has_its_turn_after_another() -> None:
+def test_one_thread_has_its_turn_at_a_time() -> None:
     turns, inside, most = SharedWakeup(0.5, sleep=lambda _: None), 0, 0
 
     def work() -> None:
@@ -37,7 +37,7 @@ def test_one_has_its_turn_after_another() -> None:
     assert (inside, most) == (0, 1)
 
 
-def test_whoever_is_stuck_stops_nobody() -> None:
+def test_a_stuck_thread_blocks_no_other() -> None:
     turns = SharedWakeup(0.5, sleep=lambda _: None)
     with turns.next(), turns.next():
         pass

@@ -8,8 +8,8 @@ from app.exchange.coinbase.silence import Silence
 from tests.unit.exchange.coinbase.venue import BTC, STEP, T, Venue, closes, row, spans
 
 
-def live(venue: Venue, seconds: int, pace: int = 1) -> None:
-    """Heartbeats, and nothing else, for some real seconds; until the session wants to reconnect."""
+def beat_for(venue: Venue, seconds: int, pace: int = 1) -> None:
+    """Heartbeats alone for some real seconds, or until the session requests a reconnect."""
     for _ in range(seconds):
         if venue.session.must_reconnect is None:
             venue.beat(venue.time_s + pace)
@@ -24,7 +24,7 @@ def test_no_first_frame_within_five_seconds() -> None:
     assert venue.session.must_reconnect == "no frame within 5 s of opening"
 
 
-def test_garbage_is_no_first_frame() -> None:
+def test_garbage_is_not_a_first_frame() -> None:
     venue = Venue()
     venue.deliver("garbage")
     venue.pass_ms(5_000)
@@ -39,7 +39,7 @@ def test_candles_do_not_replace_heartbeats() -> None:
     assert venue.session.must_reconnect == "no heartbeat for 5 s"
 
 
-def test_a_new_connection_begins_with_a_clean_record() -> None:
+def test_a_new_connection_starts_its_timers_again() -> None:
     venue = Venue()
     venue.pass_ms(6_000)
     venue.close("no frame within 5 s of opening")
@@ -52,16 +52,16 @@ def test_a_new_connection_begins_with_a_clean_record() -> None:
 
 def test_without_accepted_products_no_channel_is_dead() -> None:
     venue = Venue()
-    live(venue, 120)
+    beat_for(venue, 120)
     assert venue.session.must_reconnect is None
 
 
 def test_a_dead_channel_needs_five_real_seconds_however_fast_the_exchange_runs() -> None:
     venue = Venue()
     venue.update(row(T))
-    live(venue, 5, pace=60)
+    beat_for(venue, 5, pace=60)
     assert venue.session.must_reconnect is None
-    live(venue, 1, pace=60)
+    beat_for(venue, 1, pace=60)
     assert "no candle" in str(venue.session.must_reconnect)
 
 
@@ -71,7 +71,7 @@ def test_thin_products_do_not_flap() -> None:
     waits = []
     for _ in range(8):
         before = venue.time_s
-        live(venue, 2_000)
+        beat_for(venue, 2_000)
         waits.append(venue.time_s - before)
         venue.close(str(venue.session.must_reconnect))
         venue.open()
@@ -81,7 +81,7 @@ def test_thin_products_do_not_flap() -> None:
     assert waits[-1] == pytest.approx(900, abs=2), "bounded: three times five minutes"
 
 
-def test_what_was_decided_in_a_dead_stream_is_doubted_at_once() -> None:
+def test_buckets_decided_in_a_dead_stream_become_gaps_at_once() -> None:
     venue = Venue()
     venue.update(row(T), at=T + 295)
     events = venue.beat(T + 303)
@@ -104,7 +104,7 @@ class TestSilence:
         assert silence.is_dead(24_001, 60_000)
         assert not silence.is_dead(24_001, 5_000)
 
-    def test_it_learns_from_silences_that_end_by_themselves(self) -> None:
+    def test_it_learns_from_silences_that_end_without_a_reconnect(self) -> None:
         silence = Silence()
         silence.begin(0, 0)
         silence.ended(20_000, 0)
@@ -112,14 +112,14 @@ class TestSilence:
         silence.ended(21_000, 0)
         assert silence.limit_ms == 60_000
 
-    def test_but_not_from_those_that_a_reconnect_ended(self) -> None:
+    def test_it_does_not_learn_from_silences_ended_by_a_reconnect(self) -> None:
         silence = Silence()
         silence.begin(0, 0)
         silence.forget()
         silence.begin(200_000, 0)
         assert silence.limit_ms == 24_000
 
-    def test_it_forgets_half_an_hour_by_hour_down_to_ten_seconds(self) -> None:
+    def test_the_limit_halves_every_hour_down_to_ten_seconds(self) -> None:
         silence = Silence()
         for second in range(3 * 3_600 + 60):
             silence.ended(second * 1_000, 0)

@@ -49,7 +49,7 @@ def test_reads_zero_to_nine_fraction_digits(text: str, ms: int) -> None:
         "2026-07-16 20:28:53.16294062 +0000 UTC m=+75497.317767664",
     ],
 )
-def test_refuses_what_is_no_time_of_the_exchange(text: str) -> None:
+def test_refuses_invalid_times(text: str) -> None:
     with pytest.raises(ValueError, match=r"time|day is|hour|minute|second"):
         parse_ms(text)
 
@@ -64,6 +64,6 @@ def test_agrees_with_the_standard_library_on_every_second(second: int, nanos: in
 
 
 @given(st.text(max_size=40))
-def test_nothing_but_a_value_error_gets_out(text: str) -> None:
+def test_nothing_but_a_value_error_is_raised(text: str) -> None:
     with suppress(ValueError):
         assert parse_ms(text) > 0

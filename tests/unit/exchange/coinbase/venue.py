@@ -1,4 +1,4 @@
-"""The exchange's side of one connection, for tests of the session: writes its frames, hears the events."""
+"""The exchange's side of one connection, for tests of the session: sends its frames, returns the events."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def timestamp(time_s: float) -> str:
 
 
 def row(start_s: int, volume: float = 1, close: float = 100, product: str = BTC, **more: Any) -> dict[str, Any]:
-    """A candle as the exchange writes it; its other prices follow from `close`."""
+    """A candle as the exchange sends it; its other prices follow from `close`."""
     numbers = {
         "start": start_s,
         "high": max(close, 100) + 5,
@@ -36,7 +36,7 @@ def row(start_s: int, volume: float = 1, close: float = 100, product: str = BTC,
 
 
 class Venue:
-    """One connection to a session. `now_ms` is real time; `time_s` the exchange's; both move only when told to."""
+    """One connection to a session. `now_ms` is real time; `time_s` the exchange's; tests move both."""
 
     def __init__(self, *products: str, **options: Any) -> None:
         self.session = CoinbaseSession("coinbase-1", products or (BTC,), **options)
@@ -62,7 +62,7 @@ class Venue:
         return self.ack(*accepted) + self.beat()
 
     def pass_ms(self, ms: int) -> list[FeedEvent]:
-        """Real time passes; the session notices."""
+        """Let real time pass."""
         self.now_ms += ms
         return self.session.tick(self.now_ms)
 
@@ -103,7 +103,7 @@ class Venue:
         return self.send("subscriptions", [{"subscriptions": channels}], at)
 
     def lose(self, frames: int = 1) -> None:
-        """The exchange drops frames for us: their numbers are gone."""
+        """Skip the numbers of lost frames."""
         self.seq += frames
 
 
