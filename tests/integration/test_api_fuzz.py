@@ -37,7 +37,7 @@ bounded = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=l
 
 
 class Api:
-    """A server with data, and its description of itself."""
+    """A server with data, and its description."""
 
     def __init__(self, context: Context, url: str) -> None:
         self._context = context
