@@ -299,17 +299,17 @@ class Settings(BaseModel):
             settings = cls(**{known[key]: value for key, value in values.items() if key not in problems})
         except ValidationError as error:
             for one in error.errors():
-                problems.setdefault(str(one["loc"][0]).upper(), _said(one))
+                problems.setdefault(str(one["loc"][0]).upper(), _reason(one))
         if problems:
-            told = "\n  ".join(f"{readable(key, MAX_NAME)}: {why}" for key, why in problems.items())
-            raise InvalidInput(f"settings are wrong:\n  {told}")
+            listed = "\n  ".join(f"{readable(key, MAX_NAME)}: {why}" for key, why in problems.items())
+            raise InvalidInput(f"settings are wrong:\n  {listed}")
         return settings
 
 
 def _with_platform_names(environ: Mapping[str, str]) -> Mapping[str, str]:
     """`environ`, with the platform's value of every setting that is not set by its own name."""
-    told = {ours: environ[theirs] for theirs, ours in PLATFORM_NAMES.items() if environ.get(theirs)}
-    return {**environ, **{ours: value for ours, value in told.items() if not environ.get(ours)}}
+    listed = {ours: environ[theirs] for theirs, ours in PLATFORM_NAMES.items() if environ.get(theirs)}
+    return {**environ, **{ours: value for ours, value in listed.items() if not environ.get(ours)}}
 
 
 def _is_list(settings: type[Settings], name: str) -> bool:
@@ -334,11 +334,11 @@ def _shown(error: ErrorDetails) -> str:
     return HIDDEN if error["loc"][0] in SECRETS else quoted(str(error["input"]))
 
 
-def _said(error: ErrorDetails) -> str:
+def _reason(error: ErrorDetails) -> str:
     """The problem with a value, and the value unless the problem quotes it already."""
-    said = error["msg"].removeprefix("Value error, ")
-    is_told = error["loc"] == ("products",) or error["loc"][0] == "alerts_file"
-    return said if is_told else f"{said} (it is {_shown(error)})"
+    reason = error["msg"].removeprefix("Value error, ")
+    has_input = error["loc"] == ("products",) or error["loc"][0] == "alerts_file"
+    return reason if has_input else f"{reason} (it is {_shown(error)})"
 
 
 def _unknown(key: str, known: Mapping[str, str]) -> str:

@@ -92,7 +92,7 @@ def _watch(process: psutil.Process, health: HealthCache) -> tuple[list[float], l
         """The number of frames in its last report, and the time of the report."""
         rows = health.read().values()
         frames = sum(c["session"]["frames"] for row in rows for c in row["connections"])
-        return frames, max((row["told_ms"] / 1000 for row in rows), default=0)
+        return frames, max((row["stored_ms"] / 1000 for row in rows), default=0)
 
     eventually(lambda: told()[0] > 3 * len(PRODUCTS), timeout=60, interval=0.1)
     shares, rates = [], []

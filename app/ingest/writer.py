@@ -46,7 +46,7 @@ class Writer:
 
     def write(self, batch: Batch) -> None:
         """Write `batch`, and empty it step by step, so that nothing is done twice if a step fails."""
-        self._tell_workers(batch)  # left over from a failed attempt
+        self._notify_workers(batch)  # left over from a failed attempt
         self._write_closed(batch)
         if batch.exchange_ms:
             # After the candles: a reader of this time finds every candle that closed before it.
@@ -78,9 +78,9 @@ class Writer:
                 del batch.closed[key]
             self._compare(written)
             mismatches.record(self._stores.redis, written, cause="revision", exchange_ms=batch.exchange_ms)
-            self._tell_workers(batch)  # last: the broker may fail, and only this is retried
+            self._notify_workers(batch)  # last: the broker may fail, and only this is retried
 
-    def _tell_workers(self, batch: Batch) -> None:
+    def _notify_workers(self, batch: Batch) -> None:
         if batch.changed:
             self._tasks.update(batch.changed)
             batch.changed.clear()

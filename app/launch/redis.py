@@ -72,10 +72,10 @@ def _named(name: str) -> Path:
 def version_of(server: Path) -> Version:
     """The version that `server --version` prints; 0.0 if it prints none."""
     try:
-        told = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
+        printed = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
-        told = ""
-    return Version.parse(told) or Version("Redis", 0, 0)
+        printed = ""
+    return Version.parse(printed) or Version("Redis", 0, 0)
 
 
 def _packaged() -> Path | None:

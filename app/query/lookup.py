@@ -24,7 +24,7 @@ from app.market.records import RECORD, Records, state_of
 from app.market.series import Series
 from app.market.timeframes import BASE, Timeframe
 from app.query.rows import candle_rows, indicator_rows
-from app.storage.fitness import ask, behind_of
+from app.storage.fitness import behind_of, read_facts
 from app.storage.indicators import IndicatorValue
 from app.storage.model import NOTHING, View
 from app.storage.stores import Stores
@@ -63,7 +63,7 @@ class Lookup:
         self._timeframes = timeframes
         self._followed = kept_for(FOLLOWED_FOR_S, lambda: {p.product: p for p in stores.products.read()})
         self._clock = kept_for(CLOCK_FOR_S, stores.clock.read)
-        self._behind = kept_for(SERVER_FOR_S, lambda: behind_of(ask(stores.redis)))
+        self._behind = kept_for(SERVER_FOR_S, lambda: behind_of(read_facts(stores.redis)))
 
     def products(self) -> dict[str, Any]:
         """Every followed product with the latest indicator of each timeframe, None if there is none."""

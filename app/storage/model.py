@@ -32,7 +32,7 @@ class Outcome(IntEnum):
     """The same candle was stored, and is no longer provisional."""
 
     @property
-    def is_news(self) -> bool:
+    def is_change(self) -> bool:
         """Whether aggregates, indicators and alerts of this bucket must be recomputed."""
         return self in (Outcome.INSERTED, Outcome.CORRECTED, Outcome.RESOLVED)
 
@@ -89,7 +89,7 @@ class Written(NamedTuple):
     def changed_starts(self) -> list[int]:
         """The starts of the changed records."""
         starts: list[int] = self.records["start_s"].tolist()
-        return [start_s for start_s, outcome in zip(starts, self.outcomes, strict=True) if outcome.is_news]
+        return [start_s for start_s, outcome in zip(starts, self.outcomes, strict=True) if outcome.is_change]
 
 
 class View(NamedTuple):

@@ -32,7 +32,7 @@ JUNK = [
     b"[]",
     b"{}",
     b"{",
-    b'{"told_ms":"x"}',
+    b'{"stored_ms":"x"}',
     b'{"reason":1}',
     b"gap|BTC-USD|7m",
     b"a|b|c",

@@ -143,7 +143,7 @@ def test_products_that_are_no_longer_followed_are_dropped(redis_client: redis.Re
 def test_ended_feeds_do_not_pile_up_without_readers(redis_client: redis.Redis) -> None:
     key, long_ago = keys.health("coinbase"), int(redis_client.time()[0]) * 1000 - STALE_MS - 1000
     for number in range(50):  # each start of a container is another host
-        redis_client.hset(key, f"host{number}:7", b'{"told_ms":%d,"dropped":0,"connections":[]}' % long_ago)
+        redis_client.hset(key, f"host{number}:7", b'{"stored_ms":%d,"dropped":0,"connections":[]}' % long_ago)
     HealthCache(redis_client, "coinbase").store([], dropped=0)
     assert redis_client.hlen(key) == 1
 

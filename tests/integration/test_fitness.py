@@ -9,7 +9,7 @@ import redis
 
 from app.context import Context
 from app.query.status import read_status
-from app.storage.fitness import ServerFacts, ask, unfit
+from app.storage.fitness import ServerFacts, read_facts, unfit
 from tests import filled
 
 pytestmark = pytest.mark.integration
@@ -22,7 +22,7 @@ def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:
 
 
 def test_a_server_that_evicts_is_not_ready(context: Context) -> None:
-    assert list(unfit(ask(context.redis))) == []
+    assert list(unfit(read_facts(context.redis))) == []
     context.redis.config_set("maxmemory-policy", "allkeys-lru")
     status = read_status(context, context.settings)
     assert not status.ready

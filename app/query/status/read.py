@@ -31,7 +31,7 @@ from app.settings import Settings
 from app.storage import keys
 from app.storage.clock import ExchangeTime
 from app.storage.entries import counts_of, readable
-from app.storage.fitness import ServerFacts, ask, unfit
+from app.storage.fitness import ServerFacts, read_facts, unfit
 from app.storage.health import HealthCache
 from app.storage.heartbeats import live_process_counts
 from app.storage.model import NOTHING, View
@@ -57,7 +57,7 @@ def read_status(stores: Stores, settings: Settings) -> Status:
     now_s = clock.exchange_s if clock else None
     series = [series_status(s, now_s, settings.settling_seconds) for s in seen]
     budget = _budget(stores, settings)
-    start = start_of(series, _still_asking(series), budget.per_second, budget.paused_real_seconds)
+    start = start_of(series, _requests_left(series), budget.per_second, budget.paused_real_seconds)
     feed, gaps, products = _feed(stores, clock), _gaps(stores, pending, failures), _products(followed, series)
     rest = _rest(stores)
     reasons = [*unfit(rest.server), *reasons_of(feed, products, series, start)]
@@ -161,7 +161,7 @@ def _newest_of(
     return views
 
 
-def _still_asking(series: Iterable[SeriesStatus]) -> int:
+def _requests_left(series: Iterable[SeriesStatus]) -> int:
     """Requests that the start still needs: one per series that waits for its first candles."""
     return sum(s.starting for s in series)
 
@@ -248,7 +248,7 @@ def _rest(stores: Stores) -> _Rest:
     return _Rest(
         _corrections(counters),
         Queues(waiting=dict(zip(keys.QUEUES, lengths, strict=True)), unacknowledged=unacknowledged),
-        ask(stores.redis),
+        read_facts(stores.redis),
     )
 
 
