@@ -155,7 +155,7 @@ class MacdvArrays(NamedTuple):
     atr: Floats
 
 
-@dataclass(slots=True)  # frozen, like the others, it would take a µs more to make
+@dataclass(frozen=True, slots=True)
 class MacdvPoint:
     """One bar. Averages and ATR in quote currency, the others in points; None if a value does not exist."""
 
@@ -169,7 +169,7 @@ class MacdvPoint:
     stage: Stage | None
 
 
-@dataclass(slots=True)  # as above
+@dataclass(frozen=True, slots=True)
 class MacdvSeries:
     """Every bar of one series: one-dimensional arrays of equal length, NaN if a value does not exist.
 
