@@ -11,6 +11,7 @@ from app.settings import Settings
 from app.web.app import create_app
 from app.web.docs import render
 from app.web.page import page
+from app.web.pages import STATIC, with_imports
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +57,12 @@ def test_what_is_described_cannot_become_html(description: dict[str, dict[str, o
     hostile = {**description, "info": {"title": "<script>", "version": "1", "description": "<img>"}}
     assert "<script>" not in render(hostile)
     assert "<img>" not in render(hostile)
+
+
+@pytest.mark.parametrize("module", ["overview.js", "product.js", "health.js", "alerts.js"])
+def test_a_page_names_each_module_that_it_imports_once(module: str) -> None:
+    modules = with_imports(module)
+    imports = {n for name in modules for n in re.findall(r'"\./(\w+\.js)"', (STATIC / name).read_text())}
+    assert modules[0] == module
+    assert len(modules) == len(set(modules))
+    assert set(modules[1:]) == imports
