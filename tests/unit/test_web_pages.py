@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +67,8 @@ def test_a_page_names_each_module_that_it_imports_once(module: str) -> None:
     assert modules[0] == module
     assert len(modules) == len(set(modules))
     assert set(modules[1:]) == imports
+
+
+@pytest.mark.parametrize("file", sorted(STATIC.glob("*.js")), ids=lambda file: file.name)
+def test_a_module_has_no_mutable_globals(file: Path) -> None:
+    assert re.findall(r"^(?:let|var) .*|^const .*= new (?:Map|Set)\(\);?$", file.read_text(), re.MULTILINE) == []
