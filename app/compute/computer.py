@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from app.alerts.evaluate import Evaluator, SeriesSnapshot
-from app.indicators.latest import latest_values
+from app.compute.latest import latest_values
 from app.indicators.macdv import BLOCK, macdv_of_batch
 from app.indicators.window import WINDOW
 from app.market.aggregate import aggregate_many, parents_of
@@ -153,7 +153,7 @@ class Computer:
         """Compute and store the indicator of each series from its newest contiguous candles, with its alerts."""
         tails = [contiguous_tail(held.closed, series.timeframe)[-WINDOW:] for series, held in many.items()]
         computed = macdv_of_batch(tails)
-        values = latest_values(tails, [series.timeframe for series in many], computed)
+        values = latest_values(list(many), tails, computed)
         snapshots = [
             SeriesSnapshot(series, held.closed, of_window, held.cursor, held.begin_s)
             for (series, held), of_window in zip(many.items(), computed.of_each(tails), strict=True)
@@ -161,9 +161,7 @@ class Computer:
         changes = self._evaluator.evaluate(snapshots) if self._evaluator else [None] * len(many)
         stored = self._indicators.write(
             (
-                IndicatorValue(
-                    series, held.revision, value["start"], _named(series, value), change, _late_s(series, now_s)
-                )
+                IndicatorValue(series, held.revision, value["start"], value, change, _late_s(series, now_s))
                 for (series, held), value, change in zip(many.items(), values, changes, strict=True)
                 if value
             ),
@@ -186,7 +184,3 @@ def _is_halted(view: View, series: Series, _: int, newest_s: int) -> bool:
 def _late_s(series: Series, now_s: float) -> int:
     """End of the bucket open at `now_s`: from then on, candles read at `now_s` may be out of date."""
     return series.timeframe.bucket(now_s) + series.timeframe.seconds
-
-
-def _named(series: Series, value: dict[str, Any]) -> dict[str, Any]:
-    return {"exchange": series.exchange, "product": series.product, "timeframe": series.timeframe, **value}

@@ -12,6 +12,7 @@ from app.market.series import Series
 from app.storage import keys
 from app.storage.entries import readable
 from app.util.batches import batched
+from app.wire.alerts import AlertFact, Outcome
 
 ALERTS_PER_READ = 500
 """Alerts per round trip."""
@@ -24,11 +25,11 @@ class StoredAlert(NamedTuple):
     """
 
     id: str
-    fact: dict[str, Any]
+    fact: AlertFact
     event: str
     withdrawn: int | None
     raised_ms: int
-    said: dict[tuple[str, str], dict[str, Any]]
+    said: dict[tuple[str, str], Outcome]
 
 
 class AlertCache:

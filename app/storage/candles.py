@@ -19,6 +19,7 @@ from app.storage.rings import RingReader, note_of
 from app.storage.scripts import Call, script
 from app.util.batches import batched
 from app.util.numbers import fragment
+from app.wire.candles import ClosedCandle
 
 SERIES_PER_CALL = 64
 """Series per script call: enough to save round trips, few enough not to block Redis."""
@@ -114,22 +115,21 @@ class CandleCache:
 def _payload(series: Series, row: tuple[Any, ...]) -> bytes:
     """The published JSON of the candle in `row`."""
     start_s, flags, _, opened, high, low, close, volume = row
-    return orjson.dumps(
-        {
-            "exchange": series.exchange,
-            "product": series.product,
-            "timeframe": series.timeframe,
-            "start": start_s,
-            "open": fragment(opened),
-            "high": fragment(high),
-            "low": fragment(low),
-            "close": fragment(close),
-            "volume": fragment(volume),
-            "trades": not flags & EMPTY,
-            "state": LABELS[flags & STATE_MASK],
-            "provisional": bool(flags & PROVISIONAL),
-        }
-    )
+    candle: ClosedCandle = {
+        "exchange": series.exchange,
+        "product": series.product,
+        "timeframe": series.timeframe,
+        "start": start_s,
+        "open": fragment(opened),
+        "high": fragment(high),
+        "low": fragment(low),
+        "close": fragment(close),
+        "volume": fragment(volume),
+        "trades": not flags & EMPTY,
+        "state": LABELS[flags & STATE_MASK],
+        "provisional": bool(flags & PROVISIONAL),
+    }
+    return orjson.dumps(candle)
 
 
 def _split(writes: Sequence[Write], codes: list[int], befores: list[Any]) -> list[Written]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import orjson
-
 from app.market.series import Series
 from app.market.timeframes import BASE
 from app.query.status.model import (
@@ -34,6 +32,7 @@ from app.storage.entries import counts_of, readable
 from app.storage.fitness import ServerFacts, ask, unfit
 from app.storage.health import HealthCache
 from app.storage.heartbeats import live_process_counts
+from app.storage.indicators import indicator_of
 from app.storage.model import NOTHING, View
 from app.storage.products import FollowedProduct
 from app.storage.queue import BackfillRequest, Kind
@@ -137,7 +136,7 @@ def _latest(data: bytes) -> Latest | None:
 
 
 def _read_latest(data: bytes) -> Latest:
-    value = orjson.loads(data)
+    value = indicator_of(data)
     return Latest(value["start"], value["candles"], value["ready"], value.get("reason"), value.get("provisional", 0))
 
 
