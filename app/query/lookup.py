@@ -26,7 +26,7 @@ from app.market.timeframes import BASE, Timeframe
 from app.query.rows import candle_rows, indicator_rows
 from app.storage.fitness import ask, behind_of
 from app.storage.indicators import IndicatorValue
-from app.storage.model import NOTHING, View
+from app.storage.model import NOTHING, Range, View
 from app.storage.stores import Stores
 from app.util.caches import kept_for
 from app.wire.candles import CandlesAnswer
@@ -117,7 +117,7 @@ class Lookup:
         Raises `Unready` (no clock yet).
         """
         found: dict[Newest, CandlesAnswer | InvalidInput] = {}
-        ranges: dict[Newest, tuple[Series, int, int]] = {}
+        ranges: dict[Newest, Range] = {}
         now_s: float | None = None
         for one in asked:
             try:
@@ -128,7 +128,7 @@ class Lookup:
                 found[one] = error
             else:
                 last = _open_s(one.timeframe, now_s)
-                ranges[one] = (series, *_reach(one.timeframe, last, one.limit))
+                ranges[one] = Range(series, *_reach(one.timeframe, last, one.limit))
         views = self._stores.candles.read_many(list(ranges.values()))
         for (one, (series, _, last)), view in zip(ranges.items(), views, strict=True):
             if len(view.records) < one.limit:
