@@ -142,12 +142,8 @@ class Lookup:
     def _answer(self, series: Series, view: View, rows: Callable[[Records], Any]) -> CandlesAnswer:
         if not view.revision:
             self.check_delivered(series)
-        return {
-            "product": series.product,
-            "timeframe": series.timeframe,
-            **self._stale(),
-            "candles": rows(view.records),
-        }
+        product, timeframe, stale = series.product, series.timeframe, self._stale()
+        return {"product": product, "timeframe": timeframe, **stale, "candles": rows(view.records)}
 
     def _stale(self) -> DataAnswer:
         """Why an answer may be old; empty if it is read from a master."""

@@ -97,18 +97,10 @@ def indicator_rows(values: MacdvSeries, limit: int) -> list[IndicatorRow]:
 
 
 def _indicator_row(
-    start: int,
-    macdv: float,
-    signal: float,
-    histogram: float,
-    fast_ema: float,
-    slow_ema: float,
-    atr: float,
-    stage: int,
+    start: int, macdv: float, signal: float, histogram: float, fast_ema: float, slow_ema: float, atr: float, stage: int
 ) -> IndicatorRow:
-    later: LaterValues = {}
-    if signal == signal:  # NaN is not equal to itself: there is no signal yet
-        later = {"signal": signal, "histogram": histogram}
+    is_known = signal == signal  # NaN is not equal to itself: there is no signal yet
+    later: LaterValues = {"signal": signal, "histogram": histogram} if is_known else {}
     return {
         "start": start,
         "macdv": macdv,

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias, TypeVar, cast
 
 from pydantic import Field, GetPydanticSchema
-from typing_extensions import TypedDict  # pydantic takes no other one before Python 3.12
+from typing_extensions import TypedDict  # pydantic requires it before Python 3.12
 
 from app.indicators.stages import Stage
 from app.market.timeframes import Timeframe
 
 Row = TypeVar("Row")
 
-# From JSON they come as plain texts; OpenAPI lists the members of the enum.
+# In JSON they are plain strings; OpenAPI lists the members of the enum.
 TimeframeName: TypeAlias = Annotated[str, GetPydanticSchema(lambda _, schema_of: schema_of(Timeframe))]
 StageName: TypeAlias = Annotated[str, GetPydanticSchema(lambda _, schema_of: schema_of(Stage))]
 
