@@ -18,7 +18,7 @@ from app.market.timeframes import Timeframe
 from app.storage import mismatches
 from app.storage.changed_ranges import changed_ranges
 from app.storage.forming import FormingFeed
-from app.storage.model import Outcome, Write, Written
+from app.storage.model import Outcome, Range, Write, Written
 from app.storage.queue import BackfillRequest, Kind, Priority
 from app.storage.stores import Stores
 from app.tasks import SERIES_PER_TASK, Tasks
@@ -139,7 +139,7 @@ class Writer:
             exchange = self._stores.exchange
             # A stream that turns out to be stalled may have closed some of them already.
             self._stores.candles.mark_provisional(
-                [(Series(exchange, g.product, g.timeframe), g.first_s, g.last_s) for g in batch.gaps.values()]
+                [Range(Series(exchange, g.product, g.timeframe), g.first_s, g.last_s) for g in batch.gaps.values()]
             )
             self._stores.queue.add(((_request(gap), Priority.GAP) for gap in batch.gaps.values()), anew=True)
             self._tasks.drain()

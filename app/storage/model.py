@@ -62,6 +62,14 @@ PROVEN_RESPONSES, MAX_RESPONSES = 2, 3
 NO_ORIGIN = Origin(0, 0, 0)
 
 
+class Range(NamedTuple):
+    """Buckets of a series: starts of the first and the last."""
+
+    series: Series
+    first_s: int
+    last_s: int
+
+
 class Write(NamedTuple):
     """Candles for one series.
 

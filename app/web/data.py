@@ -15,7 +15,9 @@ from app.query.rows import candle_json, candle_pieces
 from app.web.answers import json_answer, long_answer
 from app.web.coalescing import RequestCoalescer
 from app.web.queries import CandleQuery, IndicatorQuery
-from app.web.schemas import CandlesAnswer, ErrorAnswer, IndicatorsAnswer, ProductsAnswer
+from app.web.schemas import ErrorAnswer
+from app.wire.candles import CandlesAnswer
+from app.wire.indicators import IndicatorsAnswer, ProductsAnswer
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorAnswer, "description": "Invalid parameter; the message names it and the reason."},

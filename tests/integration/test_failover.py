@@ -74,7 +74,7 @@ def test_data_read_from_a_replica_are_reported_as_behind(
                     200,
                     behind.removesuffix(" and takes no writes"),
                 )
-        with pytest.raises(Unready, match="cannot be written: the server has become a replica"):
+        with pytest.raises(Unready, match="cannot be written to: the server has become a replica"):
             claim(url, "anything")
         two.first.stop()
         eventually(lambda: "has lost its master, and is behind it" in read_status(context, context.settings).summary)

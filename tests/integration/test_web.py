@@ -31,7 +31,9 @@ from app.storage.model import Write
 from app.storage.queue import BackfillRequest, Kind, Priority
 from app.web import app as web_app
 from app.web.headers import HEADERS
+from app.web.schemas import ErrorAnswer
 from tests import filled, plain
+from tests.described import answer_of, check
 from tests.serving import serving
 from tests.support import Process, eventually, free_port
 
@@ -89,16 +91,15 @@ def get(web: httpx.Client, path: str, **query: object) -> Any:
     answer = web.get(path, params={k: str(v) for k, v in query.items()})
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/json"
+    check(answer_of(path), answer.content)
     return answer.json()
 
 
 def refused(web: httpx.Client, status: int, path: str, **query: object) -> dict[str, Any]:
     answer = web.get(path, params={k: str(v) for k, v in query.items()})
     assert answer.status_code == status, answer.text
-    body = answer.json()
-    assert set(body) == {"error"}
-    assert {"code", "message"} <= set(body["error"])
-    return dict(body["error"])
+    check(ErrorAnswer, answer.content)
+    return dict(answer.json()["error"])
 
 
 # Candles

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from enum import Enum, auto
 
 _REMEMBERED = 64
-"""Frames whose content is remembered, to tell a repeated frame from another one with an old number."""
+"""Frames whose content is remembered: only the same content is a repetition."""
 
 
 class Order(Enum):
