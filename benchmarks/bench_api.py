@@ -17,7 +17,6 @@ import httpx
 
 from app.compute.computer import Computer
 from app.context import Context
-from app.launch.redis import RedisServer
 from app.market.series import Series
 from app.market.timeframes import BASE
 from app.settings import Settings
@@ -29,6 +28,7 @@ from benchmarks.figures import Figure
 from benchmarks.load import CLIENT, load
 from benchmarks.web import web_process
 from tests import filled
+from tests.redis_server import RedisServer
 from tests.support import free_port
 
 PRODUCTS, BARS = 700, 600

@@ -17,10 +17,10 @@ from redis import Redis
 
 from app.exchange.adapter import CandleClosed, CandleUpdated
 from app.exchange.coinbase.session import CoinbaseSession
-from app.launch.redis import RedisServer
 from app.storage.health import HealthCache
 from benchmarks.feed import START_S, STEP_S, Feed
 from benchmarks.figures import Figure
+from tests.redis_server import RedisServer
 from tests.support import Process, eventually, free_port
 
 PRODUCTS = [f"P{i:03d}-USD" for i in range(700)]

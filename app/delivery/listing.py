@@ -12,7 +12,7 @@ from app.errors import InvalidInput
 from app.market.timeframes import Timeframe
 from app.storage.alerts import AlertCache, StoredAlert
 from app.storage.deliveries import Deliveries
-from app.wire.alerts import AlertRow, AlertsAnswer, ChannelRow, Outcome
+from app.wire.alerts import AlertRow, AlertsAnswer, ChannelRow, DeliveryOutcome
 
 MAX_ALERTS = 500
 _CURSOR = re.compile(r"(\d{1,12}) ([^ ]{1,120})")
@@ -46,7 +46,7 @@ def page_of_alerts(
 
 
 def row_of(alert: StoredAlert) -> AlertRow:
-    deliveries: dict[str, dict[str, Outcome]] = {}
+    deliveries: dict[str, dict[str, DeliveryOutcome]] = {}
     for (channel, kind), outcome in sorted(alert.said.items()):
         deliveries.setdefault(channel, {})[kind] = outcome
     return {

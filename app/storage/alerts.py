@@ -12,7 +12,7 @@ from app.storage import keys
 from app.storage.entries import readable
 from app.storage.model import Range
 from app.util.batches import batched
-from app.wire.alerts import AlertFact, Outcome
+from app.wire.alerts import AlertFact, DeliveryOutcome
 
 ALERTS_PER_READ = 500
 """Alerts per round trip."""
@@ -29,7 +29,7 @@ class StoredAlert(NamedTuple):
     event: str
     withdrawn: int | None
     raised_ms: int
-    said: dict[tuple[str, str], Outcome]
+    said: dict[tuple[str, str], DeliveryOutcome]
 
 
 class AlertCache:

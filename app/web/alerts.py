@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from app.context import Context
@@ -13,24 +13,17 @@ from app.delivery.listing import MAX_ALERTS, channel_rows, page_of_alerts
 from app.market.timeframes import Timeframe
 from app.web.answers import json_answer
 from app.web.data import ERRORS
-from app.web.queries import Moment
+from app.web.queries import Moment, Parameters
 from app.wire.alerts import AlertsAnswer, ChannelRow
 
 
-class AlertQuery(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class AlertQuery(Parameters):
     product: str | None = Field(None, max_length=40, description="Only this product; case does not matter.")
     timeframe: Timeframe | None = Field(None, description="Only this timeframe.")
     rule: str | None = Field(None, max_length=40, description="Only alerts of this rule.")
     since: Moment | None = Field(None, description="Only bars that ended then or later: UNIX seconds or ISO 8601.")
     limit: int = Field(100, ge=1, le=MAX_ALERTS, description="Alerts on a page.")
     cursor: str | None = Field(None, max_length=300, description="`next` of the previous page.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_empty(cls, values: Any) -> Any:
-        return {k: v for k, v in values.items() if v not in ("", None)} if isinstance(values, dict) else values
 
 
 class ChannelsAnswer(TypedDict):

@@ -63,7 +63,7 @@ class AlertState(TypedDict):
     state: Literal["withdrawn", "restored"]
 
 
-class Outcome(TypedDict):
+class DeliveryOutcome(TypedDict):
     """What became of one message."""
 
     state: Annotated[str, Field(description="`sent`, or why it was not.")]
@@ -80,7 +80,7 @@ class AlertRow(AlertFact):
     ]
     withdrawn_at: Annotated[int | None, Field(description="Exchange time, UNIX seconds.")]
     deliveries: Annotated[
-        dict[str, dict[str, Outcome]], Field(description="By channel and kind of message: its delivery.")
+        dict[str, dict[str, DeliveryOutcome]], Field(description="By channel and kind of message: its delivery.")
     ]
 
 

@@ -24,7 +24,6 @@ from app.exchange.adapter import CandleClosed, GapSuspected
 from app.ingest import writer as writer_module
 from app.ingest.outbox import Batch
 from app.ingest.writer import Writer
-from app.launch.redis import RedisServer
 from app.launch.supervision import Supervisor, configuration
 from app.market.candles import CandleState
 from app.market.timeframes import BASE, Timeframe
@@ -42,6 +41,7 @@ from app.storage.requests import Uncovered
 from app.tasks import SERIES_PER_TASK, Tasks
 from tests import filled
 from tests.build import B0, STEP, candle, run, series
+from tests.redis_server import RedisServer
 from tests.support import ROOT, eventually
 from workers.arguments import UpdateWork, parsed
 

@@ -19,7 +19,6 @@ import redis
 
 from app.context import Context
 from app.events import PAYLOADS
-from app.launch.redis import RedisServer
 from app.market.candles import CandleState, UnifiedCandle
 from app.market.series import Series
 from app.market.timeframes import Timeframe
@@ -33,6 +32,7 @@ from client import ApiError, Candle, Client, Event
 from tests import filled, plain
 from tests.described import check
 from tests.oracle import Exchange
+from tests.redis_server import RedisServer
 from tests.serving import serving
 from tests.support import Process, eventually, free_port
 from tests.system import System

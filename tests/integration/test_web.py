@@ -21,7 +21,6 @@ import redis
 
 from app.context import Context
 from app.indicators.macdv import macdv_of
-from app.launch.redis import RedisServer
 from app.market.records import EMPTY
 from app.market.series import Series
 from app.market.timeframes import Timeframe
@@ -34,6 +33,7 @@ from app.web.headers import HEADERS
 from app.web.schemas import ErrorAnswer
 from tests import filled, plain
 from tests.described import answer_of, check
+from tests.redis_server import RedisServer
 from tests.serving import serving
 from tests.support import Process, eventually, free_port
 
