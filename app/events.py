@@ -104,5 +104,5 @@ class Wanted:
             and (not self.timeframes or event.timeframe in self.timeframes)
         )
 
-    def of(self, events: Iterable[Event]) -> list[Event]:
+    def select(self, events: Iterable[Event]) -> list[Event]:
         return [e for e in events if self.takes(e)]

@@ -117,7 +117,7 @@ class Filler:
             return None
         base = self._stores.candles.read_whole(series.at(BASE), self._rules.newest(BASE, now_s))
         (uncovered,) = self._queue.uncovered([BackfillRequest(Kind.GAP, series.product, BASE)])
-        return Built.of(Gaps(base, BASE, now_s, self._rules, uncovered), series.timeframe)
+        return Built.from_base(Gaps(base, BASE, now_s, self._rules, uncovered), series.timeframe)
 
     def _write(
         self, request: BackfillRequest, series: Series, requested: PageRequest, page: Page, gaps: Gaps, exchange_ms: int

@@ -114,7 +114,7 @@ class Scanner:
         base, built = None, None
         if timeframe.contains(BASE) and view.revision:
             base = Gaps(self._view(series.at(BASE), rings, now_s), BASE, now_s, self._rules, uncovered_of_base)
-            built = Built.of(base, timeframe)
+            built = Built.from_base(base, timeframe)
         gaps = Gaps(view, timeframe, now_s, self._rules, uncovered, built)
         if base is not None:
             every = gaps.missing

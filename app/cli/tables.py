@@ -13,7 +13,7 @@ from rich.table import Table
 
 from app.query.status import Status
 from app.util.numbers import plain
-from app.util.timestamps import shown
+from app.util.timestamps import format_utc
 from app.wire.alerts import AlertsAndChannels
 from app.wire.candles import NUMBERS, CandlesAnswer
 from app.wire.indicators import IndicatorInShort, IndicatorsAnswer, ProductsAnswer
@@ -192,7 +192,7 @@ def _name(row: Mapping[str, Any]) -> str:
 
 
 def _time(seconds: float | None) -> str:
-    return "–" if seconds is None else shown(seconds)
+    return "–" if seconds is None else format_utc(seconds)
 
 
 def _age(ms: int) -> str:

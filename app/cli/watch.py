@@ -23,7 +23,7 @@ from app.query.lookup import Lookup
 from app.query.status import read_status
 from app.storage.events import EventStream
 from app.util.numbers import plain, plain_json
-from app.util.timestamps import shown
+from app.util.timestamps import format_utc
 from app.wire.candles import NUMBERS, CandleRow
 from app.wire.indicators import IndicatorRow
 
@@ -62,7 +62,7 @@ def watch_series(context: Context, series: Series, *, as_json: bool) -> None:
         stream.wait(position, EVERY_S)
         page = stream.read(position)
         position = page.position
-        newest.extend(_line(event, as_json=False) for event in wanted.of(page.events))
+        newest.extend(_line(event, as_json=False) for event in wanted.select(page.events))
 
     _live(draw, wait)
 
@@ -94,7 +94,7 @@ def _events(context: Context, series: Series) -> Iterator[Event]:
         if page.lost:
             print("events arrived faster than they could be read: some are missing here", file=sys.stderr)
         position = page.position
-        yield from wanted.of(page.events)
+        yield from wanted.select(page.events)
 
 
 def _wanted(series: Series) -> Wanted:
@@ -108,7 +108,7 @@ def _line(event: Event, *, as_json: bool) -> str:
     data = orjson.loads(event.data)
     told = ("close", "volume", "state") if event.kind in ("close", "correction") else ("macdv", "signal", "stage", "id")
     facts = "  ".join(f"{name} {_short(name, data[name])}" for name in told if data.get(name) is not None)
-    moment = shown(data["start"]) if "start" in data else "–"
+    moment = format_utc(data["start"]) if "start" in data else "–"
     return f"{moment}  {event.kind:<10}  {event.product} {event.timeframe}  {facts}"
 
 
@@ -135,7 +135,7 @@ def _row(candle: CandleRow, value: IndicatorRow | None) -> list[str]:
     numbers = [value["macdv"], value.get("signal")] if value else [None, None]
     macdv = ["–" if number is None else f"{number:.2f}" for number in numbers]
     state = candle["state"] if candle["trades"] else f"{candle['state']}, no trades"
-    return [shown(candle["start"]), *prices, *macdv, (value and value["stage"]) or "", state]
+    return [format_utc(candle["start"]), *prices, *macdv, (value and value["stage"]) or "", state]
 
 
 def _style(candle: CandleRow) -> str:

@@ -61,7 +61,7 @@ class _Scale:
     bottom: int
 
     @classmethod
-    def of(cls, values: Sequence[float], panel: tuple[int, int]) -> _Scale:
+    def fitting(cls, values: Sequence[float], panel: tuple[int, int]) -> _Scale:
         lowest, highest = min(values), max(values)
         margin = (highest - lowest) * 0.06 or abs(highest) * 0.01 or 1.0
         return cls(lowest - margin, highest + margin, *panel)
@@ -120,7 +120,7 @@ def _mark(canvas: _Canvas, x: float, width: float) -> None:
 
 def _candles(canvas: _Canvas, records: Records, xs: Floats, width: float, fact: AlertFact) -> None:
     prices = [fact["event"]["price"]] if fact["kind"] == "price" else []
-    scale = _Scale.of([float(records["low"].min()), float(records["high"].max()), *prices], CANDLES)
+    scale = _Scale.fitting([float(records["low"].min()), float(records["high"].max()), *prices], CANDLES)
     _frame(canvas, CANDLES)
     last = float(records["close"][-1])
     for price in np.linspace(scale.lowest, scale.highest, 5)[1:-1].tolist():
@@ -145,7 +145,7 @@ def _values(
         canvas.text((LEFT + 8, VALUES[0] + 8), "MACD-V is not ready yet", DIM, 28)
         return
     crossed = [fact["event"]["level"]] if fact["kind"] == "level" else []
-    scale = _Scale.of([float(known.min()), float(known.max()), 0.0, *crossed], VALUES)
+    scale = _Scale.fitting([float(known.min()), float(known.max()), 0.0, *crossed], VALUES)
     canvas.line([(LEFT, scale.y(0)), (RIGHT, scale.y(0))], DIM, 1)
     levels = [level for level in LEVELS if scale.holds(level) and level not in crossed]
     for level in levels:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from app.util.timestamps import shown
+from app.util.timestamps import format_utc
 from app.wire.alerts import AlertEvent, AlertFact, AlertPoint
 
 PREFIXES = {"raised": "", "withdrawn": "Withdrawn: ", "restored": "Restored: "}
@@ -63,7 +63,8 @@ def lines_of(fact: AlertFact, kind: str = "raised") -> list[str]:
         f"Price {price_text(fact['price'])}",
         f"MACD-V {number(fact['macdv'])}, signal {number(fact['signal'])}, histogram {number(fact['histogram'])}",
         f"Stage {fact['stage'] or 'N/A'}, bias {fact['bias']}",
-        f"Candle of {shown(fact['start'])} UTC, {'confirmed' if fact['confirmed'] else 'closed, not yet confirmed'}",
+        f"Candle of {format_utc(fact['start'])} UTC, "
+        f"{'confirmed' if fact['confirmed'] else 'closed, not yet confirmed'}",
     ]
     return [line for line in lines if line]
 
@@ -71,8 +72,8 @@ def lines_of(fact: AlertFact, kind: str = "raised") -> list[str]:
 def digest_of(facts: Sequence[AlertFact], most: int = 40) -> tuple[str, list[str]]:
     """Title and lines of many old alerts: newest first, by the end of their bars."""
     ordered = sorted(facts, key=lambda fact: (-fact["end"], fact["product"]))
-    title = f"{len(facts)} alerts of {shown(ordered[-1]['end'])} to {shown(ordered[0]['end'])} UTC"
-    lines = [f"{shown(fact['end'])}  {title_of(fact)}" for fact in ordered[:most]]
+    title = f"{len(facts)} alerts of {format_utc(ordered[-1]['end'])} to {format_utc(ordered[0]['end'])} UTC"
+    lines = [f"{format_utc(fact['end'])}  {title_of(fact)}" for fact in ordered[:most]]
     return title, [*lines, f"and {len(facts) - most} older ones"] if len(facts) > most else lines
 
 

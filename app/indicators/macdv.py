@@ -115,11 +115,11 @@ class Columns(NamedTuple):
     traded: Bools
 
     @classmethod
-    def of(cls, high: Floats, low: Floats, close: Floats, traded: Bools) -> Self:
+    def from_prices(cls, high: Floats, low: Floats, close: Floats, traded: Bools) -> Self:
         return cls(close, high, low, _true_range(high, low, close), traded)
 
     @classmethod
-    def of_records(cls, batch: Sequence[Records]) -> Self:
+    def from_records(cls, batch: Sequence[Records]) -> Self:
         bars = max(map(len, batch), default=0)
         if any(len(records) < bars for records in batch):
             padding = np.full(bars, _NOTHING)
@@ -128,7 +128,7 @@ class Columns(NamedTuple):
             rows = joined(batch)
         rows = rows.reshape(len(batch), bars)
         high, low, close = (np.ascontiguousarray(rows[price]) for price in ("high", "low", "close"))
-        return cls.of(high, low, close, (rows["flags"] & EMPTY) == 0)
+        return cls.from_prices(high, low, close, (rows["flags"] & EMPTY) == 0)
 
 
 def _true_range(high: Floats, low: Floats, close: Floats) -> Floats:
@@ -261,7 +261,7 @@ def macdv_of_many(batch: Sequence[Records]) -> list[MacdvSeries]:
 
 def macdv_of_batch(batch: Sequence[Records]) -> MacdvBatch:
     """MACD-V of all series of `batch` at once: at most about `BLOCK`."""
-    columns = Columns.of_records(batch)
+    columns = Columns.from_records(batch)
     values = macdv(columns)
     return MacdvBatch(columns, values, stage_codes(values.macdv, values.signal))
 

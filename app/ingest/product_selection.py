@@ -28,7 +28,7 @@ from app.storage.products import FollowedProduct
 from app.storage.stores import Stores
 from app.util.backoff import jittered_s
 from app.util.stop import Stop
-from app.util.timestamps import shown
+from app.util.timestamps import format_utc
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class Selector:
 
     def _today(self) -> str:
         clock = self._stores.clock.read()
-        return f" (seen {shown(clock.exchange_s)} UTC)" if clock else ""
+        return f" (seen {format_utc(clock.exchange_s)} UTC)" if clock else ""
 
     def _made(self, parts: Sequence[str], listing: Listing) -> Selection:
         missing = unmatched(parts, listing.products)

@@ -21,7 +21,7 @@ from app.launch.exits import ExitCounter
 from app.launch.market_lock import claim
 from app.launch.plan import ExchangeChoice, Plan, redis_socket
 from app.launch.progress import Progress
-from app.launch.redis import shown, wait_ready
+from app.launch.redis import wait_ready, without_login
 from app.launch.sockets import is_answered, make_private
 from app.launch.supervision import ProcessState, Supervisor, configuration, supervisor_socket
 from app.storage.connection import connect
@@ -115,10 +115,10 @@ class Launcher:
             with connect(url) as client:
                 server, earlier = read_facts(client), earlier_version(client)
         except RedisError as error:
-            raise Unready(f"Redis at {shown(url)} stopped answering: {error}") from None
+            raise Unready(f"Redis at {without_login(url)} stopped answering: {error}") from None
         if self._plan.redis and (version := Version.parse(f"{server.name} {server.version}")):
             mark(self._plan.data, version)
-        self._report(f"Redis answers: {shown(url)}")
+        self._report(f"Redis answers: {without_login(url)}")
         if earlier:
             self._report(earlier)
         return unfit(server)

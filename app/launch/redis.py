@@ -118,7 +118,7 @@ def wait_ready(url: str, alive: Callable[[], bool] = lambda: True, seconds: floa
             if not alive():
                 raise Unready("Redis ended while it was starting")
             if time.monotonic() > until:
-                raise Unready(f"Redis at {shown(url)} does not answer: {problem}")
+                raise Unready(f"Redis at {without_login(url)} does not answer: {problem}")
             time.sleep(0.02)
 
 
@@ -135,6 +135,6 @@ def _problem(client: redis.Redis) -> str | None:
     return None
 
 
-def shown(url: str) -> str:
+def without_login(url: str) -> str:
     """`url` for printing: without user, password and options."""
     return Address.parse(url).shown

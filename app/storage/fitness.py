@@ -29,7 +29,7 @@ class ServerFacts(NamedTuple):
     name: str = "Redis"
 
     @classmethod
-    def of(cls, info: Mapping[str, Any]) -> ServerFacts:
+    def from_info(cls, info: Mapping[str, Any]) -> ServerFacts:
         return cls(
             version=str(info.get("valkey_version") or info.get("redis_version", "")),
             product="Dragonfly" if "dragonfly_version" in info else "",
@@ -47,7 +47,7 @@ class ServerFacts(NamedTuple):
 def read_facts(client: Redis) -> ServerFacts:
     """Run INFO. Raises redis errors, except for missing permission."""
     try:
-        return ServerFacts.of(client.info())
+        return ServerFacts.from_info(client.info())
     except NoPermissionError:
         return ServerFacts(is_readable=False)
 

@@ -126,7 +126,7 @@ class View(NamedTuple):
         return max(edge_s, self.origin.start_s) if self.origin.is_proven else edge_s
 
     @classmethod
-    def of(cls, slots: Records, revision: int, origin: Origin, step: int, first_s: int, last_s: int) -> Self:
+    def from_slots(cls, slots: Records, revision: int, origin: Origin, step: int, first_s: int, last_s: int) -> Self:
         """View of `slots`, ordered by bucket up to `last_s`. Slots that hold another bucket are dropped."""
         newest = last_s // step * step
         oldest = newest - step * (len(slots) - 1)
@@ -166,7 +166,7 @@ class Ring(NamedTuple):
         """All records of the buckets up to `last_s`."""
         oldest = (last_s // step + 1) % len(self.slots)
         in_order = np.concatenate((self.slots[oldest:], self.slots[:oldest]))
-        return View.of(in_order, self.revision, self.origin, step, 0, last_s)
+        return View.from_slots(in_order, self.revision, self.origin, step, 0, last_s)
 
 
 NOTHING = View(np.empty(0, RECORD), 0, NO_ORIGIN, 0)

@@ -117,7 +117,7 @@ def _view(look: list[bytes], series: Series, first_s: int, last_s: int) -> View:
         return NOTHING
     revision, origin_s, note = TRAILER.unpack(trailer)
     slots = np.frombuffer(pieces[0] if len(pieces) == 1 else b"".join(pieces), RECORD)
-    return View.of(slots, revision, _origin(origin_s, note), series.timeframe.seconds, first_s, last_s)
+    return View.from_slots(slots, revision, _origin(origin_s, note), series.timeframe.seconds, first_s, last_s)
 
 
 def note_of(origin: Origin) -> int:

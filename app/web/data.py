@@ -48,7 +48,7 @@ def router(lookup: Lookup) -> APIRouter:
         """Candles of one product, oldest first, the forming one included."""
         limit = query.limit or WINDOW
         if query.start is None and query.end is None and limit <= WINDOW:  # nearly every request
-            return json_answer(await together.ask(Newest(product, query.timeframe, limit)))
+            return json_answer(await together.request(Newest(product, query.timeframe, limit)))
         found = await run_in_threadpool(
             lookup.candles,
             product,

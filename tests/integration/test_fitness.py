@@ -50,5 +50,5 @@ def test_a_user_without_info_rights_gets_a_status_that_reports_it(context: Conte
     ],
 )
 def test_a_cluster_or_dragonfly_is_named(info: dict[str, str], part: str) -> None:
-    (problem,) = unfit(ServerFacts.of(info))
+    (problem,) = unfit(ServerFacts.from_info(info))
     assert part in problem
