@@ -78,7 +78,8 @@ class Smoothing:
         """The same if every bar counts and one stretch holds them, as is usual.
 
         Two series at a time, as the parts of complex numbers: in a running sum each addition waits for the one before
-        it, and two can wait at once. The bits are the same.
+        it, and two can wait at once. The bits are the same; without it, 700 windows take 4 to 9 % more
+        (`benchmarks.bench_tricks`).
         """
         k, half = np.s_[1 : x.shape[1] + 1], (len(x) + 1) // 2
         sums = np.empty((half, x.shape[1]), dtype=np.complex128)
