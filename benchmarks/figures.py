@@ -1,35 +1,69 @@
-"""The result of a benchmark: values of several runs, and the target. Pure."""
+"""The result of a benchmark: values of several runs, the yardstick beside each, and the target of their ratio. Pure."""
 
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 
 class Figure(NamedTuple):
-    """`values`: one per run, in `unit`. `better`: the good side of `target`."""
+    """`values`: one per run, in `unit`. `yards`: the `yardstick` beside each, in the same unit.
+
+    Without a yardstick, the values are ratios or counts themselves. `better`: the good side of `target`, which is None
+    if nothing is promised.
+    """
 
     what: str
     unit: str
-    target: float
-    values: list[float]
+    target: float | None
+    values: Sequence[float]
+    yardstick: str = ""
+    yards: Sequence[float] = ()
     better: Literal["lower", "higher"] = "lower"
 
     @property
-    def median(self) -> float:
-        return statistics.median(self.values)
-
-    @property
-    def spread(self) -> tuple[float, float]:
-        """The least and the greatest value."""
-        return min(self.values), max(self.values)
+    def ratios(self) -> Sequence[float]:
+        if not self.yardstick:
+            return self.values
+        return [value / yard for value, yard in zip(self.values, self.yards, strict=True)]
 
     @property
     def is_reached(self) -> bool:
-        return self.median <= self.target if self.better == "lower" else self.median >= self.target
+        if self.target is None:
+            return True
+        ratio = statistics.median(self.ratios)
+        return ratio <= self.target if self.better == "lower" else ratio >= self.target
+
+    @property
+    def seen(self) -> str:
+        """The values, as seen here."""
+        return f"{_spread(self.values)} {self.unit}".rstrip()
+
+    @property
+    def compared(self) -> str:
+        """The ratios; empty if nothing is promised."""
+        return "" if self.target is None else _spread(self.ratios)
+
+    @property
+    def aim(self) -> str:
+        sign = "≤" if self.better == "lower" else "≥"
+        return "" if self.target is None else f"{sign} {self.target:,.5g}"
+
+    @property
+    def verdict(self) -> str:
+        if self.target is None:
+            return "seen only"
+        return "met" if self.is_reached else "MISSED"
 
     def __str__(self) -> str:
-        least, most = self.spread
-        sign = "≤" if self.better == "lower" else "≥"
-        seen = f"{self.median:,.5g} {self.unit} ({least:,.5g} to {most:,.5g} in {len(self.values)} runs)"
-        return f"{self.what}: {seen}, target {sign} {self.target:,.5g}{'' if self.is_reached else ': MISSED'}"
+        parts = [f"{self.what}: {self.seen}"]
+        if self.yardstick:
+            parts.append(f"{self.compared} of {self.yardstick}")
+        return ", ".join(filter(None, [*parts, f"{self.aim} {self.verdict}".strip()]))
+
+
+def _spread(values: Sequence[float]) -> str:
+    """The median, with the least and the greatest value if there are several."""
+    median = f"{statistics.median(values):,.4g}"
+    return median if len(set(values)) == 1 else f"{median} ({min(values):,.4g} to {max(values):,.4g})"
