@@ -42,28 +42,27 @@ class Figure(NamedTuple):
 
     @property
     def compared(self) -> str:
-        """The ratios; empty if nothing is promised."""
-        return "" if self.target is None else _spread(self.ratios)
+        """The ratios to the yardstick; empty without one."""
+        return _spread(self.ratios) if self.yardstick else ""
 
     @property
     def aim(self) -> str:
+        """The target; empty if nothing is promised."""
         sign = "≤" if self.better == "lower" else "≥"
-        return "" if self.target is None else f"{sign} {self.target:,.5g}"
+        return "" if self.target is None else f"{sign} {self.target:,.4g}"
 
     @property
     def verdict(self) -> str:
         if self.target is None:
-            return "seen only"
+            return "informative"
         return "met" if self.is_reached else "MISSED"
 
     def __str__(self) -> str:
-        parts = [f"{self.what}: {self.seen}"]
-        if self.yardstick:
-            parts.append(f"{self.compared} of {self.yardstick}")
-        return ", ".join(filter(None, [*parts, f"{self.aim} {self.verdict}".strip()]))
+        ratio = f"{self.compared} of {self.yardstick}" if self.yardstick else ""
+        return ", ".join(filter(None, [f"{self.what}: {self.seen}", ratio, f"{self.aim} {self.verdict}".strip()]))
 
 
 def _spread(values: Sequence[float]) -> str:
-    """The median, with the least and the greatest value if there are several."""
-    median = f"{statistics.median(values):,.4g}"
-    return median if len(set(values)) == 1 else f"{median} ({min(values):,.4g} to {max(values):,.4g})"
+    """The median, and the least and the greatest value if they differ."""
+    median, *ends = (f"{value:,.4g}" for value in (statistics.median(values), min(values), max(values)))
+    return median if set(ends) == {median} else f"{median} ({ends[0]} to {ends[1]})"
