@@ -105,12 +105,12 @@ def rounds(folder: Path, count: int) -> Iterator[list[float]]:
         context = Context(Settings(redis_url=redis.url))
         close(context, 0, HISTORY)
         several = [Series("coinbase", p, Timeframe.M5) for p in PRODUCTS]
-        eventually(lambda: all(context.indicators.read_many(several)), timeout=60)
+        eventually(lambda: all(context.indicators.read_many(several)))
         for number in range(HISTORY, HISTORY + count):
             arrived.clear()
             began = time.perf_counter()
             close(context, number)
-            eventually(lambda: len(arrived) == len(PRODUCTS), timeout=30, interval=0.005)
+            eventually(lambda: len(arrived) == len(PRODUCTS), interval=0.005)
             yield [1000 * (at - began) for at in arrived.values()]
 
 

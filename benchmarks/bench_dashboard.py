@@ -89,9 +89,7 @@ def _load(browser: Any, url: str) -> dict[str, float]:
     page = browser.new_context(viewport={"width": DESK[0], "height": DESK[1]}).new_page()
     page.add_init_script(f"({WATCH})()")
     page.goto(url)
-    seen: dict[str, float] = eventually(
-        lambda: s if len(s := page.evaluate("seen")) == 3 and all(s.values()) else None, timeout=30
-    )
+    seen: dict[str, float] = eventually(lambda: s if len(s := page.evaluate("seen")) == 3 and all(s.values()) else None)
     page.context.close()
     return seen
 

@@ -94,7 +94,7 @@ def _watch(process: psutil.Process, health: HealthCache) -> tuple[list[float], l
         frames = sum(c["session"]["frames"] for row in rows for c in row["connections"])
         return frames, max((row["told_ms"] / 1000 for row in rows), default=0)
 
-    eventually(lambda: told()[0] > 3 * len(PRODUCTS), timeout=60, interval=0.1)
+    eventually(lambda: told()[0] > 3 * len(PRODUCTS), interval=0.1)
     shares, rates = [], []
     for _ in range(RUNS):
         (before, before_s), used_s, began = told(), sum(process.cpu_times()[:2]), time.monotonic()

@@ -50,14 +50,14 @@ def delivery(deliveries: Deliveries, url: str, file: str = FILE, **environ: str)
     return Delivery(deliveries, channels, settings.delivery, lambda _: None, lambda: None)
 
 
-def drained(delivery_: Delivery, timeout: float = 30) -> None:
+def drained(delivery_: Delivery) -> None:
     """Deliver as sweeps do until nothing is waiting."""
 
     def sweep() -> bool:
         delivery_.drain("hook")
         return not delivery_.waiting()
 
-    eventually(sweep, timeout=timeout)
+    eventually(sweep)
 
 
 def test_a_message_is_signed_and_carries_its_identity(indicators: IndicatorCache, deliveries: Deliveries) -> None:
@@ -94,7 +94,7 @@ def test_429_500_timeout_and_404_in_turn_lose_nothing_and_double_nothing(
     with service(answer) as hook:
         ids = raise_alerts(indicators, range(1, 13), ("hook",))
         delivery_ = delivery(deliveries, hook.url)
-        eventually(lambda: delivery_.drain("hook") >= 0 and deliveries.state("hook").disabled, timeout=30)
+        eventually(lambda: delivery_.drain("hook") >= 0 and deliveries.state("hook").disabled)
         hang.set()
         assert deliveries.state("hook").disabled == "the service answered 404"
         assert delivery_.drain("hook") == 0, "a disabled channel is left alone"
@@ -343,7 +343,7 @@ def test_workers_killed_at_any_moment_lose_nothing(
                 workers[kills % 2] = start_worker(f"{hook.url}/{SECRET}")
             return not any(deliveries.waiting(["hook"]).values())
 
-        eventually(swept, timeout=60, interval=0.3)
+        eventually(swept, interval=0.3)
         assert kills == 3
     messages = [f"{i}|raised" for i in ids]
     assert sorted(set(hook.accepted)) == sorted(messages)

@@ -181,7 +181,7 @@ def test_quirk_01_a_silent_socket_is_replaced() -> None:
             greet(server, wire, number)
 
     with closing(Server(script)) as server, feed(server) as (_, events):
-        eventually(lambda: Connected("coinbase-1", 2) in events, timeout=15)
+        eventually(lambda: Connected("coinbase-1", 2) in events)
         assert of(Disconnected, events) == [Disconnected("coinbase-1", "no frame within 5 s of opening")]
         eventually(lambda: server.open_now == 1)
         assert server.opened[1] - server.opened[0] > 4.9
@@ -201,7 +201,7 @@ def test_it_reconnects_after_refused_connections() -> None:
     finally:
         ended = threading.Thread(target=adapter.disconnect)
         ended.start()
-    eventually(lambda: not ended.is_alive(), timeout=0.5)  # a wait between two tries ends at once
+    eventually(lambda: not ended.is_alive())  # a wait between two tries ends at once
     assert not any(t.name.startswith("coinbase-") for t in threading.enumerate())
 
 
@@ -215,7 +215,7 @@ def test_disconnect_ends_a_handshake_that_never_ends() -> None:
             assert peer.recv(1) == b"G"
             ended = threading.Thread(target=adapter.disconnect)
             ended.start()
-            eventually(lambda: not ended.is_alive(), timeout=0.5)
+            eventually(lambda: not ended.is_alive())
             listener.settimeout(0.7)
             with pytest.raises(TimeoutError):
                 listener.accept()
@@ -309,7 +309,7 @@ def test_connections_and_messages_are_paced_over_all_connections() -> None:
     products = [f"P{i}-USD" for i in range(8)]
     limits = {"connections_limiter": Limiter(4), "messages_limiter": Limiter(8)}
     with closing(Server(greet)) as server, feed(server, *products, products_per_connection=1, **limits):
-        eventually(lambda: len(server.received) == 16, timeout=15)
+        eventually(lambda: len(server.received) == 16)
         for moments, most in ((server.opened, 4), (sorted(at for at, _, _ in server.received), 8)):
             for i, at in enumerate(moments[most:]):
                 assert at - moments[i] > 1, "as the exchange counts them"
@@ -424,21 +424,21 @@ PRODUCTS = (BTC, ETH, "SOL-USD", "XRP-USD", "DOGE-USD", "MLN-USD")
 def test_after_any_fault_that_can_be_seen_every_close_is_the_truth(fault: str, parameters: dict[str, Any]) -> None:
     # A bucket lasts half a second. Heartbeats and updates are as much faster, so all proportions are those of 60x.
     with local(*PRODUCTS, speed=600, heartbeat_ms=100, update_ms=50) as (exchange, _, events):
-        eventually(lambda: len(of(CandleClosed, events)) >= 4, timeout=20)
+        eventually(lambda: len(of(CandleClosed, events)) >= 4)
         exchange.inject(fault, **parameters)
         begun = len(events)
-        eventually(lambda: len(of(CandleClosed, events[begun:])) >= 10, timeout=40)
+        eventually(lambda: len(of(CandleClosed, events[begun:])) >= 10)
     assert check(exchange, events, PRODUCTS) >= 10
 
 
 def test_at_sixty_times_the_pace_every_close_is_the_truth_and_a_dead_channel_is_found() -> None:
     with local(*PRODUCTS, speed=60) as (exchange, _, events):
-        eventually(lambda: len(of(CandleClosed, events)) >= 6, timeout=30)
+        eventually(lambda: len(of(CandleClosed, events)) >= 6)
         assert of(Disconnected, events) == []
         exchange.inject("freeze_channel", channel="candles")
-        eventually(lambda: of(Disconnected, events), timeout=30)
+        eventually(lambda: of(Disconnected, events))
         assert "no candle for" in of(Disconnected, events)[0].reason
         exchange.clear()
         begun = len(events)
-        eventually(lambda: len(of(CandleClosed, events[begun:])) >= 5, timeout=40)
+        eventually(lambda: len(of(CandleClosed, events[begun:])) >= 5)
     assert check(exchange, events, PRODUCTS) >= 10

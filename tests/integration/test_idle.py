@@ -23,7 +23,7 @@ def port(processes: Callable[..., Process], redis_url: str) -> Iterator[int]:
     port = free_port()
     command = f"ulimit -n {OPEN_FILES}; exec {sys.executable} -m app web"
     processes(["bash", "-c", command], env={"REDIS_URL": redis_url, "WEB_PORT": str(port)}, cwd=ROOT)
-    eventually(lambda: health(port) == 200, timeout=20)
+    eventually(lambda: health(port) == 200)
     return port
 
 
@@ -55,4 +55,4 @@ def test_an_idle_connection_is_closed(port: int) -> None:
 
         slow.settimeout(0.01)
         slow.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
-        eventually(lambda: is_closed(slow, b"y") and is_closed(silent, b""), timeout=15, interval=0.5)
+        eventually(lambda: is_closed(slow, b"y") and is_closed(silent, b""), interval=0.5)

@@ -189,7 +189,7 @@ def test_rules_and_dashboard_use_existing_metrics(
             assert used - names == set()
             return names
 
-        names = eventually(complete_names, timeout=60, interval=0.5)
+        names = eventually(complete_names, interval=0.5)
     assert {n for n in names if n.startswith("candlewick_") and not n.endswith(("_created", "_sum", "_count"))} - _used(
         (ROOT / "docs/operations.md").read_text()
     ) == set()

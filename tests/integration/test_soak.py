@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.lon
 
 
 def test_an_hour_of_market_with_faults_ends_in_the_truth(tmp_path: Path) -> None:
-    result = run(hours=1, products=8, seed=3, folder=tmp_path, say=print)
+    result = run(hours=1, products=8, seed=3, folder=tmp_path, write=print)
     assert result.wrong == []
     assert result.throttled == 0
     assert result.most_in_a_second <= 5

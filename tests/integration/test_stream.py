@@ -85,9 +85,9 @@ class Follower:
     def numbers(self) -> list[int]:
         return [e.data["n"] for e in self.events if e.kind != "gap"]
 
-    def has(self, count: int, timeout: float = 10.0) -> list[Event]:
+    def has(self, count: int) -> list[Event]:
         """Its events, once there are `count`."""
-        eventually(lambda: len(self.events) >= count, timeout=timeout)
+        eventually(lambda: len(self.events) >= count)
         return self.events[:]
 
     def stop(self) -> None:
@@ -362,7 +362,7 @@ def test_frozen_clients_delay_no_other_take_no_memory_and_continue_later(
         for first in range(0, 12_000, 1_000):  # 12 MB each, far more than all buffers on the way hold
             add(context, range(first, first + 1_000), pad=1_000)
         for other in others:
-            other.has(12_000, timeout=40)
+            other.has(12_000)
             assert other.numbers() == list(range(12_000))
         assert _memory(process) - before < 80e6  # 240 MB wait for the frozen clients
         received = bytearray()
@@ -380,7 +380,7 @@ def web_process(context: Context, processes: Callable[..., Process]) -> tuple[st
     env = {"REDIS_URL": context.settings.redis_url, "TIMEFRAMES": "5m,1h", "WEB_PORT": str(port)}
     process = processes([sys.executable, "-m", "app", "web"], env=env)
     url = f"http://127.0.0.1:{port}"
-    eventually(lambda: plain.get(f"{url}/healthz").status_code == 200, timeout=30)
+    eventually(lambda: plain.get(f"{url}/healthz").status_code == 200)
     return url, process
 
 
@@ -419,7 +419,7 @@ def test_a_client_that_stays_frozen_is_cut_off(context: Context, monkeypatch: py
     with serving(context) as (url, web), _stalled_client(url):
         eventually(lambda: web.hub.clients == 1)
         add(context, range(10_000), pad=1_000)
-        eventually(lambda: web.hub.clients == 0, timeout=30)
+        eventually(lambda: web.hub.clients == 0)
 
 
 def test_streams_of_a_stopped_web_process_continue_at_the_next(
@@ -430,11 +430,11 @@ def test_streams_of_a_stopped_web_process_continue_at_the_next(
         follower = follow()
         add(context, range(5))
         follower.has(5)
-        assert process.stop(timeout=5) == 0
+        assert process.stop() == 0
         add(context, range(5, 9))
         port = url.rsplit(":", 1)[1]
         processes(process.command, env={"REDIS_URL": context.settings.redis_url, "WEB_PORT": port})
-        follower.has(9, timeout=30)
+        follower.has(9)
         assert follower.numbers() == list(range(9))
 
 

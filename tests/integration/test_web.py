@@ -613,7 +613,7 @@ def test_the_process_serves_on_the_platforms_port_and_ends_on_sigterm(
 ) -> None:
     port = free_port()
     process = web_process(processes, redis_url, PORT=str(port))
-    eventually(lambda: plain.get(f"http://127.0.0.1:{port}/healthz").status_code == 200, timeout=30)
+    eventually(lambda: plain.get(f"http://127.0.0.1:{port}/healthz").status_code == 200)
     assert f"Z INFO    web app.web.server: serving on http://127.0.0.1:{port}\n" in process.output()
     assert process.stop() == 0
     assert "Traceback" not in process.output()
