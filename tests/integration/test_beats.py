@@ -23,7 +23,6 @@ from tests.support import Process, eventually, free_port
 pytestmark = pytest.mark.integration
 
 BEAT = [sys.executable, "-m", "workers", "beat", "--schedule", os.devnull]
-TAKES_OVER_S = 30
 
 
 class Beats(NamedTuple):

@@ -28,7 +28,7 @@ from app.storage.connection import connect
 from app.storage.model import Origin, Write
 from app.storage.queue import BackfillRequest, Kind
 from tests import filled
-from tests.support import ROOT, Process, eventually
+from tests.support import PATIENCE_S, ROOT, Process, eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=0.5)]
 
@@ -84,7 +84,7 @@ def run_apart(context: Context, *arguments: str, **env: str) -> Ended:
         text=True,
         cwd=ROOT,
         env={**os.environ, **environment(context.settings.redis_url, **env)},
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert "Traceback" not in done.stderr, done.stderr

@@ -53,15 +53,13 @@ def test_data_read_from_a_replica_are_reported_as_behind(
         context = Context(filled.settings(url), replica)
         lookup = Lookup(context, context.settings.timeframes)
         eventually(lambda: replica.exists("cw:2:products:coinbase") and len(lookup.products()["products"]) == 4)
-        eventually(
-            lambda: len(lookup.candles("BTC-USD", Timeframe.M5)["candles"]) > 100,
-        )
+        eventually(lambda: len(lookup.candles("BTC-USD", Timeframe.M5)["candles"]) > 100)
         behind = "this Redis is a replica, which may be behind its master and takes no writes"
         assert behind in read_status(context, context.settings).summary
         monkeypatch.setenv("REDIS_URL", url)
         assert main(["status"]) == NOT_READY
         assert behind in " ".join(capsys.readouterr().out.split())
-        with serving(context) as (web_url, _), plain.Client(base_url=web_url, timeout=15) as web:
+        with serving(context) as (web_url, _), plain.Client(base_url=web_url) as web:
             readiness = web.get("/readyz")
             assert (readiness.status_code, behind in readiness.text) == (503, True)
             assert behind in web.get("/v1/status").json()["summary"]
@@ -73,7 +71,7 @@ def test_data_read_from_a_replica_are_reported_as_behind(
                     200,
                     behind.removesuffix(" and takes no writes"),
                 )
-        with pytest.raises(Unready, match="cannot be written: the server has become a replica"):
+        with pytest.raises(Unready, match="cannot be written to: the server has become a replica"):
             claim(url, "anything")
         two.first.stop()
         eventually(lambda: "has lost its master, and is behind it" in read_status(context, context.settings).summary)

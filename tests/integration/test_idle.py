@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
-import httpx
 import pytest
 
-from tests.support import ROOT, Process, eventually, free_port
+from tests import plain
+from tests.support import PATIENCE_S, ROOT, Process, eventually, free_port
 
 pytestmark = pytest.mark.integration
 
@@ -28,14 +28,14 @@ def port(processes: Callable[..., Process], redis_url: str) -> Iterator[int]:
 
 
 def health(port: int) -> int:
-    return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=5).status_code
+    return plain.get(f"http://127.0.0.1:{port}/healthz").status_code
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nX: "], ids=["silent", "without an end"])
 def test_more_connections_than_files_block_no_client(port: int, sent: bytes) -> None:
     with ExitStack() as stack:
         for _ in range(OPEN_FILES + 50):
-            idle = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+            idle = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S))
             idle.sendall(sent)
         assert health(port) == 200
 

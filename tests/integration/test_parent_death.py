@@ -11,7 +11,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from app.launch.parent_death import exits_with_parent, supervisor_exits_with_parent
-from tests.support import Process, eventually
+from tests.support import PATIENCE_S, Process, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -32,7 +32,7 @@ os.execv(command[0], command)
 
 
 def test_a_signal_between_fork_and_exec_waits_for_the_program() -> None:
-    ended = subprocess.run(supervisor_exits_with_parent(_python(FORKED)), timeout=20, check=False)
+    ended = subprocess.run(supervisor_exits_with_parent(_python(FORKED)), timeout=PATIENCE_S, check=False)
     assert ended.returncode == -signal.SIGTERM
 
 

@@ -20,7 +20,7 @@ from app.launch.redis import command_line, find_server, wait_ready
 from tests import plain
 from tests.alerting import service
 from tests.oracle import Exchange
-from tests.support import ROOT, Process, eventually, free_port
+from tests.support import PATIENCE_S, ROOT, Process, eventually, free_port
 from tests.system import System
 
 pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=0.3)]
@@ -103,7 +103,7 @@ def apart(system: System, line: str) -> str:
     """The same in a process of its own, for lines that change their process: logging, Celery."""
     command = [sys.executable, "-m", "app", *line.split()]
     env = {**os.environ, **system.env}
-    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     return done.stdout + done.stderr
 
 

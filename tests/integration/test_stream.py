@@ -32,7 +32,7 @@ from client import ApiError, Candle, Client, Event
 from tests import filled, plain
 from tests.oracle import Exchange
 from tests.serving import serving
-from tests.support import Process, eventually, free_port
+from tests.support import PATIENCE_S, Process, eventually, free_port
 from tests.system import System
 
 pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=0.5)]
@@ -94,7 +94,7 @@ class Follower:
         self.client.close()
 
     def join(self) -> None:
-        self._thread.join(20)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
 
 
@@ -248,7 +248,7 @@ def test_a_client_that_comes_back_gets_everything_since_once(
         back.has(1993)
         assert back.numbers() == list(range(7, 2000))
         return
-    with plain.stream("GET", f"{web}/v1/stream", params={"last_event_id": last}, timeout=10) as answer:
+    with plain.stream("GET", f"{web}/v1/stream", params={"last_event_id": last}) as answer:
         text = ""
         for part in answer.iter_text():
             text += part
@@ -329,7 +329,7 @@ def test_events_that_went_by_unread_are_a_gap_for_a_client_that_is_connected(
 
 def test_clients_outlive_an_outage_of_redis(tmp_path: Path) -> None:
     with RedisServer(tmp_path, free_port()) as store:
-        context = Context(filled.settings(store.url), connect(store.url, timeout_s=1.5))
+        context = Context(filled.settings(store.url), connect(store.url))
         filled.fill(context)
         with serving(context) as (url, _), following(url, context) as follow:
             follower = follow()
@@ -389,7 +389,7 @@ def _stalled_client(url: str) -> Iterator[socket.socket]:
     """A client of the stream that has read the first bytes of the response, and then stops reading."""
     with socket.socket() as made:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        made.settimeout(10)
+        made.settimeout(PATIENCE_S)
         made.connect(("127.0.0.1", int(url.rsplit(":", 1)[1])))
         made.sendall(b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert made.recv(12) == b"HTTP/1.1 200"
