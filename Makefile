@@ -34,7 +34,7 @@ test: $(DEV) ## all tests, in parallel; some: make test ARGS="tests/unit"
 fuzz: $(DEV) ## random requests, frames, responses, settings and files, many more than in the tests
 	$(PY) -m pytest --hypothesis-profile=fuzz $(FUZZED)
 
-check: $(DEV) ## format, lint, types, layers and known vulnerabilities, in seconds
+check: $(DEV) ## format, lint, types, layers, English and known vulnerabilities, in seconds
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 lint audit
 
 lint: $(DEV)
@@ -42,6 +42,7 @@ lint: $(DEV)
 	$(VENV)/bin/ruff check $(SOURCES)
 	$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-cache
+	@$(PY) tools/prose.py
 
 audit: $(DEV)
 	@$(PY) tools/audit.py

@@ -7,14 +7,25 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from app.errors import InvalidInput
-
-KEPT_KINDS = ("close", "correction", "indicator", "alert", "alert_state")
-"""Kinds of events that are kept for a while, so that a reader can resume after a break."""
+from app.wire.alerts import AlertFact, AlertState
+from app.wire.candles import ClosedCandle, FormingCandle
+from app.wire.indicators import Indicator
 
 FORMING = "forming"
 """The newest state of an open bucket: published to connected readers, not kept."""
 
-KINDS = (*KEPT_KINDS, FORMING)
+PAYLOADS = {
+    "close": ClosedCandle,
+    "correction": ClosedCandle,
+    "indicator": Indicator,
+    "alert": AlertFact,
+    "alert_state": AlertState,
+    FORMING: FormingCandle,
+}
+"""The type of the data of each kind of event."""
+
+KEPT_KINDS = tuple(kind for kind in PAYLOADS if kind != FORMING)
+"""Kinds of events that are kept for a while, so that a reader can resume after a break."""
 
 
 class EventId(NamedTuple):
@@ -40,7 +51,7 @@ BEFORE_ALL = EventId(0, 0)
 
 
 class Event(NamedTuple):
-    """One event. `data` is JSON: a candle, indicator value or alert, with exchange, product and timeframe."""
+    """One event. `data` is the JSON of one of `PAYLOADS`."""
 
     id: EventId
     kind: str
@@ -93,5 +104,5 @@ class Wanted:
             and (not self.timeframes or event.timeframe in self.timeframes)
         )
 
-    def of(self, events: Iterable[Event]) -> list[Event]:
+    def select(self, events: Iterable[Event]) -> list[Event]:
         return [e for e in events if self.takes(e)]

@@ -191,7 +191,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _are_stripped(cls, values: object) -> object:
+    def _strip(cls, values: object) -> object:
         """Strip values: a secret from a file ends in a newline, and a pasted value may begin with a space."""
         if not isinstance(values, dict):
             return values
@@ -199,7 +199,7 @@ class Settings(BaseModel):
 
     @field_validator("redis_url")
     @classmethod
-    def _is_address(cls, value: str) -> str:
+    def _validate_redis_url(cls, value: str) -> str:
         address = Address.parse(value)
         if problem := problem_of_options(dict(address.options)):
             raise ValueError(problem)
@@ -207,7 +207,7 @@ class Settings(BaseModel):
 
     @field_validator("redis_ca_file")
     @classmethod
-    def _is_ca_file(cls, value: str) -> str:
+    def _validate_ca_file(cls, value: str) -> str:
         if value and (problem := problem_of_authority(value)):
             raise ValueError(f"{problem}: name the file (PEM) with the CA certificate that signed that of Redis")
         return value
@@ -219,7 +219,7 @@ class Settings(BaseModel):
 
     @field_validator("exchange_ws_url", "exchange_rest_url")
     @classmethod
-    def _is_url(cls, value: str, info: object) -> str:
+    def _validate_url(cls, value: str, info: object) -> str:
         schemes = {
             "exchange_ws_url": ("ws", "wss"),
             "exchange_rest_url": ("http", "https"),
@@ -235,7 +235,7 @@ class Settings(BaseModel):
 
     @field_validator("web_host", "flower_address")
     @classmethod
-    def _is_host(cls, value: str, info: ValidationInfo) -> str:
+    def _validate_host(cls, value: str, info: ValidationInfo) -> str:
         if not _names_host(value):
             port = {"web_host": "WEB_PORT", "flower_address": "FLOWER_PORT"}[str(info.field_name)]
             raise ValueError(
@@ -245,7 +245,7 @@ class Settings(BaseModel):
 
     @field_validator("products")
     @classmethod
-    def _are_products(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _validate_products(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value:
             raise ValueError("name at least one product, or all:USD, or top:25:USD")
         wrong = [v for v in value if not (is_product_id(v) or _is_selection(v))]
@@ -261,21 +261,21 @@ class Settings(BaseModel):
 
     @field_validator("timeframes")
     @classmethod
-    def _are_timeframes(cls, value: tuple[Timeframe, ...]) -> tuple[Timeframe, ...]:
+    def _validate_timeframes(cls, value: tuple[Timeframe, ...]) -> tuple[Timeframe, ...]:
         if BASE not in value:
             raise ValueError(f"must contain {BASE}: the stream delivers it and the longer ones are built from it")
         return tuple(sorted(set(value), key=lambda t: t.seconds))
 
     @field_validator("alerts_file")
     @classmethod
-    def _is_alerts_file(cls, value: str) -> str:
+    def _validate_alerts_file(cls, value: str) -> str:
         if "://" in value:
             raise ValueError("must be the path of a file, not a URL")
         return value
 
     @field_validator("ingest_share")
     @classmethod
-    def _is_share(cls, value: str) -> str:
+    def _validate_share(cls, value: str) -> str:
         if not re.fullmatch(r"[1-9]\d{0,2}/[1-9]\d{0,2}", value):
             raise ValueError("must be a share such as 1/3: the first of three")
         part, of = map(int, value.split("/"))
@@ -299,17 +299,17 @@ class Settings(BaseModel):
             settings = cls(**{known[key]: value for key, value in values.items() if key not in problems})
         except ValidationError as error:
             for one in error.errors():
-                problems.setdefault(str(one["loc"][0]).upper(), _said(one))
+                problems.setdefault(str(one["loc"][0]).upper(), _reason(one))
         if problems:
-            told = "\n  ".join(f"{readable(key, MAX_NAME)}: {why}" for key, why in problems.items())
-            raise InvalidInput(f"settings are wrong:\n  {told}")
+            listed = "\n  ".join(f"{readable(key, MAX_NAME)}: {why}" for key, why in problems.items())
+            raise InvalidInput(f"settings are wrong:\n  {listed}")
         return settings
 
 
 def _with_platform_names(environ: Mapping[str, str]) -> Mapping[str, str]:
     """`environ`, with the platform's value of every setting that is not set by its own name."""
-    told = {ours: environ[theirs] for theirs, ours in PLATFORM_NAMES.items() if environ.get(theirs)}
-    return {**environ, **{ours: value for ours, value in told.items() if not environ.get(ours)}}
+    listed = {ours: environ[theirs] for theirs, ours in PLATFORM_NAMES.items() if environ.get(theirs)}
+    return {**environ, **{ours: value for ours, value in listed.items() if not environ.get(ours)}}
 
 
 def _is_list(settings: type[Settings], name: str) -> bool:
@@ -334,11 +334,11 @@ def _shown(error: ErrorDetails) -> str:
     return HIDDEN if error["loc"][0] in SECRETS else quoted(str(error["input"]))
 
 
-def _said(error: ErrorDetails) -> str:
+def _reason(error: ErrorDetails) -> str:
     """The problem with a value, and the value unless the problem quotes it already."""
-    said = error["msg"].removeprefix("Value error, ")
-    is_told = error["loc"] == ("products",) or error["loc"][0] == "alerts_file"
-    return said if is_told else f"{said} (it is {_shown(error)})"
+    reason = error["msg"].removeprefix("Value error, ")
+    has_input = error["loc"] == ("products",) or error["loc"][0] == "alerts_file"
+    return reason if has_input else f"{reason} (it is {_shown(error)})"
 
 
 def _unknown(key: str, known: Mapping[str, str]) -> str:

@@ -34,7 +34,7 @@ class StallDetector:
         """Start over: heartbeats could not be written or read until now."""
         self._moved.clear()
 
-    def of(self, seen: Iterable[ProcessRecord], now_s: float) -> list[ProcessRecord]:
+    def stalled(self, seen: Iterable[ProcessRecord], now_s: float) -> list[ProcessRecord]:
         """The records in `seen` that have stalled for too long."""
         before, self._moved, still = self._moved, {}, []
         for mark in seen:
@@ -57,7 +57,7 @@ class Watchdog:
         while not stop.wait(CHECK_EVERY_S):
             try:
                 self._heartbeat.beat()  # if this fails, others could not write theirs either
-                for mark in self._stalls.of(process_records(self._client), time.monotonic()):
+                for mark in self._stalls.stalled(process_records(self._client), time.monotonic()):
                     _end(mark)
             except RedisError as error:
                 log.warning("cannot check processes while Redis is unavailable: %s", error)

@@ -20,7 +20,6 @@ import numpy as np
 import orjson
 
 from app.context import Context
-from app.launch.redis import RedisServer
 from app.market.candles import CandleState
 from app.market.records import RECORD, Records
 from app.market.series import Series
@@ -29,6 +28,7 @@ from app.settings import Settings
 from app.storage.changed_ranges import changed_ranges
 from app.storage.model import Origin, Write
 from tests.alerting import OK, Answer, service
+from tests.redis_server import RedisServer
 from tests.support import Process, eventually, free_port
 from tests.system import System
 

@@ -17,7 +17,6 @@ import httpx
 
 from app.compute.computer import Computer
 from app.context import Context
-from app.launch.redis import RedisServer
 from app.market.series import Series
 from app.market.timeframes import BASE
 from app.settings import Settings
@@ -29,6 +28,7 @@ from benchmarks.figures import Figure
 from benchmarks.load import CLIENT, load
 from benchmarks.web import web_process
 from tests import filled
+from tests.redis_server import RedisServer
 from tests.support import free_port
 
 PRODUCTS, BARS = 700, 600
@@ -63,7 +63,7 @@ def fill(context: Context) -> list[str]:
         Computer(context.candles, context.indicators, context.exchange, (timeframe,)).update(changed, filled.NOW_S)
     opened = [Write(Series(context.exchange, name, BASE), filled.forming(filled.OPEN_S)) for name in names]
     context.candles.write(opened, announce=False)
-    filled.hear(context)
+    filled.publish_feed(context)
     return names
 
 
@@ -90,7 +90,7 @@ def _computed(context: Context, port: int) -> list[Figure]:
 
 
 def _wait_ms(context: Context, client: httpx.Client, path: str) -> float:
-    filled.hear(context)
+    filled.publish_feed(context)
     time.sleep(REMEMBERED_S)
     began_s = time.perf_counter()
     client.get(path).raise_for_status()

@@ -16,12 +16,12 @@ from urllib.parse import parse_qs
 from rich.console import Console
 from rich.table import Table
 
-from app.launch.redis import RedisServer
 from app.market.series import Series
 from app.settings import Settings
 from tests.faults.ledger import most_in_a_second
 from tests.faults.world import world
 from tests.oracle import followed, none, wrong_candles
+from tests.redis_server import RedisServer
 from tests.support import Process, eventually, free_port
 
 BUDGET = 5

@@ -16,7 +16,6 @@ from typing import Any
 from playwright import sync_api
 
 from app.context import Context
-from app.launch.redis import RedisServer
 from app.market.candles import UnifiedCandle
 from app.market.timeframes import BASE
 from app.settings import Settings
@@ -27,6 +26,7 @@ from benchmarks.figures import Figure
 from benchmarks.web import web_process
 from tests.filled import OPEN_S
 from tests.integration.test_dashboard import ARGS, CHROMIUM, DESK
+from tests.redis_server import RedisServer
 from tests.support import eventually, free_port
 
 LOADS, SCROLLS = 7, 5

@@ -17,10 +17,10 @@ from redis import Redis
 
 from app.exchange.adapter import CandleClosed, CandleUpdated
 from app.exchange.coinbase.session import CoinbaseSession
-from app.launch.redis import RedisServer
 from app.storage.health import HealthCache
 from benchmarks.feed import START_S, STEP_S, Feed
 from benchmarks.figures import Figure
+from tests.redis_server import RedisServer
 from tests.support import Process, eventually, free_port
 
 PRODUCTS = [f"P{i:03d}-USD" for i in range(700)]
@@ -92,7 +92,7 @@ def _watch(process: psutil.Process, health: HealthCache) -> tuple[list[float], l
         """The number of frames in its last report, and the time of the report."""
         rows = health.read().values()
         frames = sum(c["session"]["frames"] for row in rows for c in row["connections"])
-        return frames, max((row["told_ms"] / 1000 for row in rows), default=0)
+        return frames, max((row["stored_ms"] / 1000 for row in rows), default=0)
 
     eventually(lambda: told()[0] > 3 * len(PRODUCTS), interval=0.1)
     shares, rates = [], []

@@ -104,7 +104,7 @@ def in_blocks(high: Floats, low: Floats, close: Floats, traded: Bools) -> None:
 
 def _from_prices(high: Floats, low: Floats, close: Floats, traded: Bools, rows: Sequence[int]) -> None:
     part = slice(rows[0], rows[-1] + 1)
-    macdv(Columns.of(high[part], low[part], close[part], traded[part]))
+    macdv(Columns.from_prices(high[part], low[part], close[part], traded[part]))
 
 
 def median_us(work: Callable[[], object], runs: int) -> float:

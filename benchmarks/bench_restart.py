@@ -18,13 +18,13 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from app.launch.plan import redis_socket
-from app.launch.redis import RedisServer
 from app.market.timeframes import BASE
 from app.storage import keys
 from benchmarks.figures import Figure
 from benchmarks.installation import START_S, Installation
 from benchmarks.market import BusyMarket
 from benchmarks.venue import SteppedVenue
+from tests.redis_server import RedisServer
 from tests.support import Process, eventually, free_port
 
 PRODUCTS, RUNS = 25, 5

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import httpx
 
-from app.launch.redis import RedisServer
 from benchmarks.figures import Figure
 from benchmarks.web import web_process
+from tests.redis_server import RedisServer
 from tests.support import free_port
 
 SILENT, DRIPPING = 1_000, 200

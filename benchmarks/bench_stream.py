@@ -25,11 +25,11 @@ import orjson
 import psutil
 import redis
 
-from app.launch.redis import RedisServer
 from app.market.timeframes import Timeframe
 from app.storage import keys
 from benchmarks.figures import Figure
 from benchmarks.web import web_process
+from tests.redis_server import RedisServer
 from tests.support import free_port
 
 SPEED = 60

@@ -13,7 +13,6 @@ from redis import Redis
 
 from app.compute.computer import Computer
 from app.context import Context
-from app.launch.redis import RedisServer
 from app.market.candles import CandleState
 from app.market.records import RECORD, Records
 from app.market.series import Series
@@ -22,6 +21,7 @@ from app.settings import Settings
 from app.storage.changed_ranges import ChangedRange
 from app.storage.model import Origin, Write
 from app.storage.products import FollowedProduct
+from tests.redis_server import RedisServer
 from tests.support import free_port
 
 PRODUCTS = [f"P{i:03d}-USD" for i in range(700)]

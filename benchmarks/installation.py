@@ -17,7 +17,6 @@ import psutil
 from app.compute.computer import Computer
 from app.context import Context
 from app.launch import procfile
-from app.launch.redis import RedisServer
 from app.market.records import RECORD, Records
 from app.market.series import Series
 from app.market.timeframes import Timeframe
@@ -30,6 +29,7 @@ from app.storage.rings import TRAILER
 from app.util.batches import batched
 from benchmarks.market import BusyMarket, past
 from benchmarks.venue import SteppedVenue
+from tests.redis_server import RedisServer
 from tests.support import ROOT, Process, eventually, free_port
 
 DAY_S = 86_400

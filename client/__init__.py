@@ -63,7 +63,7 @@ class Candle:
     provisional: bool = False
 
     @classmethod
-    def of(cls, row: dict[str, Any]) -> Candle:
+    def from_row(cls, row: dict[str, Any]) -> Candle:
         """The candle in `row`; other fields are ignored."""
         return cls(**{name: row[name] for name in cls.__slots__ if name in row})
 
@@ -86,7 +86,7 @@ class Event:
     @property
     def candle(self) -> Candle:
         """The candle of a close, a correction or a forming event."""
-        return Candle.of(self.data)
+        return Candle.from_row(self.data)
 
 
 class Client:
@@ -127,7 +127,7 @@ class Client:
     ) -> list[Candle]:
         """Candles, oldest first: the newest `limit` (500), or from `start` to `end` (inclusive, UNIX seconds)."""
         query = {"timeframe": timeframe, "start": start, "end": end, "limit": limit}
-        return [Candle.of(row) for row in self._get(f"/v1/candles/{product}", **query)["candles"]]
+        return [Candle.from_row(row) for row in self._get(f"/v1/candles/{product}", **query)["candles"]]
 
     def indicators(self, product: str, timeframe: str = "5m", *, limit: int = 100) -> dict[str, Any]:
         """MACD-V of the newest closed candles: `latest`, and `series` (oldest first)."""

@@ -134,7 +134,7 @@ class Feed:
 
     def _candle_snapshot(self, connection: Connection, product: Product) -> None:
         # As of the last tick: later, it could contain a bucket before the last update of the previous one is sent.
-        if rows := self._snapshots.of(product.name, self._seen_ms):
+        if rows := self._snapshots.read(product.name, self._seen_ms):
             self._send(connection, "candles", product, frames.candles("snapshot", product, rows))
 
     # --- the loop

@@ -47,7 +47,7 @@ class ProductPages:
     def row(self, product: Product, name: str) -> dict[str, object]:
         """One product under the requested name."""
         now_ms, is_alias = self._clock.now_ms(), name != product.name
-        day, online = self._stats.of(product.name, now_ms), self._trade_log.is_online(product.name, now_ms)
+        day, online = self._stats.day(product.name, now_ms), self._trade_log.is_online(product.name, now_ms)
         quote = name.split("-")[1]
         return {
             "product_id": name,
@@ -108,7 +108,7 @@ class ProductPages:
         """`GET /v2/exchange-rates`: units of each currency for one dollar, if it has a price in dollars."""
         now_ms, rates = self._clock.now_ms(), {"USD": "1"}
         for product in self._trade_log.products.values():
-            last = self._stats.of(product.name, now_ms).last
+            last = self._stats.day(product.name, now_ms).last
             if product.quote == "USD" and last:
                 rates[product.base] = f"{10**product.price_decimals / last:.12g}"
         return {"data": {"currency": "USD", "rates": rates}}

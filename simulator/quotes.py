@@ -24,7 +24,7 @@ class Quotes:
 
     def ticker(self, product: Product, now_ms: int, *, batch: bool = False) -> dict[str, str]:
         """A row of `ticker` or, without best bid and ask, of `ticker_batch`. The 52-week range is the day's."""
-        day, last = self._stats.of(product.name, now_ms), self._last(product, now_ms)
+        day, last = self._stats.day(product.name, now_ms), self._last(product, now_ms)
         low, high = product.price(min(day.low, last)), product.price(max(day.high, last))
         row = {
             "type": "ticker",

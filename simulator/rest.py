@@ -133,7 +133,7 @@ class Rest:
         now_ms = self._clock.now_ms()
         first_s, last_s = _span(query, timeframe, now_ms // 1000)
         limit = whole(query, "limit", MAX_BUCKETS)
-        rows, note = self._rows.of(product.name, timeframe, first_s, last_s, now_ms)
+        rows, note = self._rows.read(product.name, timeframe, first_s, last_s, now_ms)
         price, size = product.price, product.size
         newest_first = rows[::-1][: max(0, limit)].tolist()
         candles = [

@@ -34,7 +34,7 @@ class Rows:
         self._faults = faults
         self._answers = count()
 
-    def of(self, name: str, timeframe: Timeframe, first_s: int, last_s: int, now_ms: int) -> tuple[Candles, str]:
+    def read(self, name: str, timeframe: Timeframe, first_s: int, last_s: int, now_ms: int) -> tuple[Candles, str]:
         """Candles with starts from `first_s` to `last_s`, oldest first; and the fault that changed them, or ""."""
         if not self._faults:
             return self._trade_log.candles(name, timeframe, first_s, last_s + 1, now_ms), ""

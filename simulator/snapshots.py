@@ -29,7 +29,7 @@ class CandleSnapshots:
         self.zero_ms = 0
         """Trades before this do not count in the bucket that was open then: the server has restarted."""
 
-    def of(self, product: str, now_ms: int) -> list[CandleValues]:
+    def read(self, product: str, now_ms: int) -> list[CandleValues]:
         """At most 100 of the newest candles of `product`, as of the exchange time `now_ms`."""
         hole_rate, order, includes_open = self._manner()
         near = min(_FAR_BUCKETS, int(MAX_CANDLES / max(0.01, 1 - hole_rate)) + 20)

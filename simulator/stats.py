@@ -47,7 +47,7 @@ class DayStats:
         self._monotonic = monotonic
         self._kept: dict[str, tuple[float, int, Day]] = {}
 
-    def of(self, product: str, now_ms: int) -> Day:
+    def day(self, product: str, now_ms: int) -> Day:
         at, then_ms, day = self._kept.get(product, (float("-inf"), 0, Day()))
         if self._monotonic() - at > MAX_AGE_S or not then_ms <= now_ms < then_ms + DAY_MS:
             day = _day(self._trade_log.trades(product, now_ms - DAY_MS, now_ms + 1))

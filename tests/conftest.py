@@ -13,8 +13,8 @@ import pytest
 import redis
 from hypothesis import Phase, settings
 
-from app.launch.redis import RedisServer
 from tests.faults.world import World
+from tests.redis_server import RedisServer
 from tests.support import Process, free_port
 
 MUTANTS = (Phase.explicit, Phase.generate)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from redis import Redis
 
-from app.launch.redis import RedisServer
+from tests.redis_server import RedisServer
 from tests.relay import Relay, relay
 from tests.support import eventually, free_port
 

@@ -28,7 +28,7 @@ def _delivery() -> Delivery:
 
 
 @celeryd_after_setup.connect
-def _tell_what_is_missing(instance: Any, **_: Any) -> None:
+def _report_misconfigured(instance: Any, **_: Any) -> None:
     if "alerts" in instance.app.amqp.queues.consume_from:
         report_misconfigured(context().deliveries, _channels())
 

@@ -53,7 +53,7 @@ class UpdateWork(Work):
             return Elements(_ALL.validate_python(value), [])
         except ValidationError as error:
             elements = value if isinstance(value, list) and len(value) <= MAX_SERIES else []
-            bad = {e["loc"][0]: _said(e) for e in error.errors(include_url=False) if e["loc"]}
+            bad = {e["loc"][0]: _reason(e) for e in error.errors(include_url=False) if e["loc"]}
             good = [element for i, element in enumerate(elements) if i not in bad]
             if not good:
                 raise
@@ -83,6 +83,6 @@ def parsed(model: type[Work], arguments: dict[str, Any]) -> Any:
         raise InvalidInput(f"task arguments are wrong: {wrong}") from error
 
 
-def _said(error: Any) -> str:
+def _reason(error: Any) -> str:
     """The error of an element, with as much of it as a log line may show."""
     return f"{ascii(error['input'])[:80]}: {error['msg'].removeprefix('Value error, ')}"

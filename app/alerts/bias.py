@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from app.indicators.stages import Stage
 from app.market.timeframes import Timeframe
+from app.wire.alerts import Bias
 
 WEIGHTS = {
     Timeframe.M1: 1,
@@ -25,7 +26,7 @@ BEARISH = frozenset((Stage.OVERBOUGHT, Stage.RETRACING, Stage.REVERSING))
 CLEARLY = 1.5
 
 
-def bias_of(stages: Mapping[Timeframe, Stage | None]) -> str:
+def bias_of(stages: Mapping[Timeframe, Stage | None]) -> Bias:
     """`Bullish` or `Bearish` if one side clearly outweighs the other, else `Neutral`."""
     bull = sum(WEIGHTS[timeframe] for timeframe, stage in stages.items() if stage in BULLISH)
     bear = sum(WEIGHTS[timeframe] for timeframe, stage in stages.items() if stage in BEARISH)

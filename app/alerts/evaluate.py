@@ -22,6 +22,7 @@ from app.market.timeframes import BASE, Timeframe
 from app.storage.alert_changes import Alert, AlertChange, AlertCursor
 from app.storage.alerts import AlertCache, StoredAlert
 from app.storage.candles import CandleCache
+from app.storage.model import Range
 from app.util.batches import batched
 
 MIN_EXTRA = 8
@@ -107,7 +108,7 @@ class Evaluator:
         """The newest point of every other timeframe of each product, as of an exchange time."""
         others = [[t for t in self._timeframes if t != series.timeframe] for series, _ in moments]
         asked = [
-            (series.at(t), *as_of(t, end_s))
+            Range(series.at(t), *as_of(t, end_s))
             for (series, end_s), each in zip(moments, others, strict=True)
             for t in each
         ]
@@ -136,16 +137,16 @@ class Evaluator:
     ) -> dict[int, list[tuple[str, bool]]]:
         """Whether the older alerts of each series whose history has changed still hold."""
         changed = [
-            (i, snapshot.series, s.done_s - OLD_BARS * snapshot.series.timeframe.seconds, s.done_s - 1)
+            (i, Range(snapshot.series, s.done_s - OLD_BARS * snapshot.series.timeframe.seconds, s.done_s - 1))
             for i, (snapshot, s) in enumerate(zip(snapshots, evaluations, strict=True))
             if s and s.has_changed
         ]
         if not changed:
             return {}
-        stored = self._alerts.of_series([(series, first_s, last_s) for _, series, first_s, last_s in changed])
+        stored = self._alerts.of_series([range_ for _, range_ in changed])
         return {
-            i: self._verdicts(series, alerts)
-            for (i, series, _, _), alerts in zip(changed, stored, strict=True)
+            i: self._verdicts(range_.series, alerts)
+            for (i, range_), alerts in zip(changed, stored, strict=True)
             if alerts
         }
 

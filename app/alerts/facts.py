@@ -9,13 +9,13 @@ import numpy as np
 from app.alerts.bias import bias_of
 from app.alerts.engine import Finding
 from app.indicators.macdv import MacdvPoint
-from app.indicators.stages import Stage
 from app.indicators.window import WINDOW
 from app.market.candles import CandleState
 from app.market.records import STATE_MASK
 from app.market.series import Series
 from app.market.timeframes import Timeframe
 from app.storage.alert_changes import Alert
+from app.wire.alerts import AlertFact, AlertPoint
 
 
 def identity(rule: str, series: Series, start_s: int) -> str:
@@ -41,7 +41,7 @@ def alert_of(
     settings, event, _, start_s = finding
     identified = identity(settings.name, series, start_s)
     points = dict(sorted({**others, series.timeframe: point}.items(), key=lambda item: item[0].seconds))
-    fact = {
+    fact: AlertFact = {
         "id": identified,
         "rule": settings.name,
         "kind": settings.kind,  # type: ignore[attr-defined]
@@ -52,7 +52,10 @@ def alert_of(
         "end": start_s + series.timeframe.seconds,
         "event": event.detail,
         "price": float(candle["close"]),
-        **{name: getattr(point, name, None) for name in ("macdv", "signal", "histogram", "stage")},
+        "macdv": point.macdv if point else None,
+        "signal": point.signal if point else None,
+        "histogram": point.histogram if point else None,
+        "stage": point.stage if point else None,
         "timeframes": {str(t): _brief(p) for t, p in points.items()},
         "bias": bias_of({t: p.stage if p else None for t, p in points.items()}),
         "confirmed": int(candle["flags"]) & STATE_MASK >= CandleState.CONFIRMED,
@@ -68,5 +71,5 @@ def as_of(timeframe: Timeframe, end_s: int) -> tuple[int, int]:
     return last - (WINDOW - 1) * timeframe.seconds, last
 
 
-def _brief(point: MacdvPoint | None) -> dict[str, float | Stage | None] | None:
+def _brief(point: MacdvPoint | None) -> AlertPoint | None:
     return None if point is None or point.macdv is None else {"macdv": point.macdv, "stage": point.stage}

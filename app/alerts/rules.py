@@ -12,20 +12,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from app.alerts.bars import Bars
 from app.indicators.stages import Stage
+from app.wire.alerts import AlertEvent, Direction, Zone
 
 
 class RuleEvent(NamedTuple):
     """An event. `name`: such as `-150 down`; equal events of one rule have the same name.
 
-    `detail`: the same in parts, for programs and texts. JSON-able.
+    `detail`: the same in parts, for programs and texts.
     """
 
     name: str
-    detail: dict[str, Any]
+    detail: AlertEvent
 
 
 class Rule(ABC):
@@ -105,7 +106,7 @@ class ReversalRule(Rule):
                 newest_raised, last[event.name] = True, start_s
             yield event
 
-    def _zone_of(self, value: float | None) -> str | None:
+    def _zone_of(self, value: float | None) -> Zone | None:
         if value is None or abs(value) <= self._zone:
             return None
         return "oversold" if value < 0 else "overbought"
@@ -143,7 +144,7 @@ class PriceRule(Rule):
         return RuleEvent(f"{price:.12g} {direction}", {"price": price, "direction": direction})
 
 
-def _crossed(lines: Sequence[float], previous: float, value: float) -> tuple[float | None, str]:
+def _crossed(lines: Sequence[float], previous: float, value: float) -> tuple[float | None, Direction]:
     """The furthest of `lines` (ascending) that lies between two values, and the direction of the crossing.
 
     Touching a line is not crossing it; leaving it is.

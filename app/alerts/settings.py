@@ -100,7 +100,7 @@ class LevelSettings(RuleSettings):
     levels: tuple[Level, ...] = Field((-400, -350, -300, -250, -200, -150, 150, 200, 250, 300, 350, 400), min_length=1)
 
     @model_validator(mode="after")
-    def _has_no_zero(self) -> Self:
+    def _validate_levels(self) -> Self:
         if 0 in self.levels:
             raise ValueError("levels must not be 0: negative levels are crossed downwards, positive ones upwards")
         return self
@@ -203,7 +203,7 @@ class EmailSettings(ChannelSettings):
     chart: bool = True
 
     @model_validator(mode="after")
-    def _names_both_or_none(self) -> Self:
+    def _validate_login(self) -> Self:
         if (self.user_env is None) != (self.password_env is None):
             raise ValueError("set both user_env and password_env, or neither")
         return self
@@ -225,7 +225,7 @@ class DeliverySettings(Section):
     proxy_env: Variable | None = None
 
     @model_validator(mode="after")
-    def _outlasts_a_try(self) -> Self:
+    def _validate_lease(self) -> Self:
         if self.lease_seconds < 3 * self.timeout_seconds:
             raise ValueError("lease_seconds must be at least three times timeout_seconds")
         return self

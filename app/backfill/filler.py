@@ -16,7 +16,7 @@ from app.market.timeframes import BASE
 from app.settings import Settings
 from app.storage import mismatches
 from app.storage.changed_ranges import ChangedRange, changed_ranges
-from app.storage.model import View
+from app.storage.model import Range, View
 from app.storage.queue import BackfillRequest, Kind, Priority
 from app.storage.requests import PageRequest, Rules, page_of_reconciliation
 from app.storage.stores import Stores
@@ -117,7 +117,7 @@ class Filler:
             return None
         base = self._stores.candles.read_whole(series.at(BASE), self._rules.newest(BASE, now_s))
         (uncovered,) = self._queue.uncovered([BackfillRequest(Kind.GAP, series.product, BASE)])
-        return Built.of(Gaps(base, BASE, now_s, self._rules, uncovered), series.timeframe)
+        return Built.from_base(Gaps(base, BASE, now_s, self._rules, uncovered), series.timeframe)
 
     def _write(
         self, request: BackfillRequest, series: Series, requested: PageRequest, page: Page, gaps: Gaps, exchange_ms: int
@@ -162,7 +162,7 @@ class Filler:
 
         Marked candles are requested again (`anew`: at once), and the newest value of the series is updated.
         """
-        if not self._stores.candles.mark_provisional([(series, *range_) for range_ in ranges], confirmed=True):
+        if not self._stores.candles.mark_provisional([Range(series, *range_) for range_ in ranges], confirmed=True):
             return False
         self._queue.add([(BackfillRequest(Kind.GAP, series.product, series.timeframe), Priority.GAP)], anew=anew)
         newest_s = self._rules.newest(series.timeframe, exchange_ms / 1000)

@@ -47,7 +47,7 @@ class Built(NamedTuple):
     except_s: frozenset[int] = frozenset()
 
     @classmethod
-    def of(cls, base: Gaps, timeframe: Timeframe) -> Self:
+    def from_base(cls, base: Gaps, timeframe: Timeframe) -> Self:
         """The buckets of `timeframe` built from candles of `base`."""
         first_s = base.view.wanted_from_s(base.timeframe.seconds)
         waiting = {timeframe.bucket(s) for s in base.lost.tolist()} if base.uncovered else set()

@@ -33,15 +33,20 @@ FAILED_FOR_MS = 3_600_000
 PRODUCTS_PER_READ = 32
 
 
-class Found(NamedTuple):
-    """Result of a scan of one series. `buckets`: number of missing closed candles.
+class Due(NamedTuple):
+    """A request to queue. `not_before_ms`: exchange time until which it must wait."""
 
-    `request`: the request, its priority, and the exchange time (ms) before which it must wait, or None.
-    """
+    request: BackfillRequest
+    priority: Priority
+    not_before_ms: int | None
+
+
+class Found(NamedTuple):
+    """Result of a scan of one series. `buckets`: number of missing closed candles."""
 
     series: Series
     buckets: int
-    request: tuple[BackfillRequest, Priority, int | None] | None = None
+    due: Due | None = None
     changed: ChangedRange | None = None
 
 
@@ -63,7 +68,7 @@ class Scanner:
         found: list[Found] = []
         for products in batched(self._stores.products.delivered(), PRODUCTS_PER_READ):
             found += self._scan_some(products, exchange_ms)
-        return [f for f in found if f.request is None or f.request[0] not in given_up]
+        return [f for f in found if f.due is None or f.due.request not in given_up]
 
     def _scan_some(self, products: list[str], exchange_ms: int) -> Iterator[Found]:
         now_s = exchange_ms / 1000
@@ -109,7 +114,7 @@ class Scanner:
         base, built = None, None
         if timeframe.contains(BASE) and view.revision:
             base = Gaps(self._view(series.at(BASE), rings, now_s), BASE, now_s, self._rules, uncovered_of_base)
-            built = Built.of(base, timeframe)
+            built = Built.from_base(base, timeframe)
         gaps = Gaps(view, timeframe, now_s, self._rules, uncovered, built)
         if base is not None:
             every = gaps.missing
@@ -118,9 +123,8 @@ class Scanner:
         due_s = gaps.due_s()
         if due_s is not None:
             later = int(due_s * 1000) if due_s > now_s else None
-            yield Found(
-                series, len(gaps.lost), request=(BackfillRequest(Kind.GAP, product, timeframe), _why(gaps), later)
-            )
+            due = Due(BackfillRequest(Kind.GAP, product, timeframe), _why(gaps), later)
+            yield Found(series, len(gaps.lost), due)
         if timeframe == BASE and len(stale := updated_empty_candles(view.over, BASE)):
             first, last = int(stale["start_s"][0]), int(stale["start_s"][-1])
             yield Found(series, len(stale), changed=ChangedRange(product, BASE, first, last))

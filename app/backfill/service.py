@@ -39,8 +39,8 @@ class Backfill:
         if not now and not is_due(self._stores.redis, "scan", self._stores.exchange, clock.exchange_s, every_s):
             return []
         found = self._scanner.scan(clock.exchange_ms)
-        for request, why, not_before_ms in (f.request for f in found if f.request):
-            self._stores.queue.add([(request, why)], not_before_ms=not_before_ms)
+        for due in (f.due for f in found if f.due):
+            self._stores.queue.add([(due.request, due.priority)], not_before_ms=due.not_before_ms)
         self._tasks.update(f.changed for f in found if f.changed)
         self._forget()
         if found:
@@ -83,8 +83,8 @@ class Backfill:
 
 
 def _report(found: list[Found]) -> None:
-    kinds = Counter(f.request[1] for f in found if f.request and f.buckets)
-    starts = sum(f.request is not None and f.request[1] is Priority.START for f in found)
+    kinds = Counter(f.due.priority for f in found if f.due and f.buckets)
+    starts = sum(f.due is not None and f.due.priority is Priority.START for f in found)
     if starts or kinds:
         buckets = sum(f.buckets for f in found)
         words = "scan: %d new series, %d with gaps, %d missing history (%d buckets)"

@@ -28,18 +28,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except CandlewickError as error:
-        return _told(str(error), WRONG if _is_input(error) else NOT_READY)
+        return _failed(str(error), WRONG if _is_input(error) else NOT_READY)
     except Exception as error:
         if _is_explained(error):
-            return _told(str(error), NO_REDIS)
+            return _failed(str(error), NO_REDIS)
         if _is_redis(error):
-            return _told(
+            return _failed(
                 f"Redis cannot be reached: {str(error).rstrip('.')}; is it running, and is REDIS_URL right?", NO_REDIS
             )
         raise
 
 
-def _told(message: str, code: int) -> int:
+def _failed(message: str, code: int) -> int:
     print(f"error: {message}", file=sys.stderr)
     return code
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from argparse import Namespace
-from typing import Any
 
 import numpy as np
 
@@ -16,11 +15,12 @@ from app.delivery.listing import channel_rows, page_of_alerts
 from app.delivery.texts import lines_of
 from app.errors import InvalidInput
 from app.market.records import RECORD, Records
+from app.wire.alerts import AlertFact, AlertsAndChannels
 
 EXAMPLE_S = 1_735_689_600
 
 
-def listed(context: Context, arguments: Namespace) -> dict[str, Any]:
+def listed(context: Context, arguments: Namespace) -> AlertsAndChannels:
     page = page_of_alerts(
         context.alerts,
         product=arguments.product,
@@ -64,7 +64,7 @@ def _channel(context: Context, name: str) -> Channel:
 
 def example() -> Message:
     """An alert that cannot be mistaken for a real one, with a chart."""
-    fact = {
+    fact: AlertFact = {
         "id": "test",
         "rule": "test",
         "kind": "level",
@@ -89,7 +89,7 @@ def example() -> Message:
     return Message("test|raised", "raised", fact, title, lines_of(fact), lambda: _chart(fact), int(time.time()))
 
 
-def _chart(fact: dict[str, Any]) -> bytes:
+def _chart(fact: AlertFact) -> bytes:
     from app.delivery.chart import draw
     from app.indicators.macdv import macdv_of
 

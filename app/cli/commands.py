@@ -6,13 +6,15 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 from app.cli import NOT_READY, OK
 from app.context import Context
 from app.errors import Unready
 from app.query.lookup import Lookup
 from app.util.numbers import plain_json
+
+T = TypeVar("T")
 
 
 def run(arguments: Namespace) -> int:
@@ -184,7 +186,7 @@ COMMANDS: dict[str, Callable[[Context, Namespace], int]] = {
 }
 
 
-def _show(answer: dict[str, Any], arguments: Namespace, table: Callable[[dict[str, Any]], None]) -> None:
+def _show(answer: T, arguments: Namespace, table: Callable[[T], None]) -> None:
     """Print `answer`: as JSON for programs, or with `table` for people."""
     if arguments.json:
         sys.stdout.write(plain_json(answer).decode() + "\n")

@@ -10,16 +10,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 
 from app.errors import InvalidInput, Unready
+from app.market.candles import LABELS
 from app.market.records import RECORD, Records, has_trades, over, state_of
 from app.market.series import Series
 from app.query.lookup import MAX_CANDLES, Lookup
-from app.query.rows import LABELS, NUMBERS
 from app.util.numbers import plain
+from app.wire.candles import NUMBERS
 
 COLUMNS = ("start", "time", "open", "high", "low", "close", "volume", "trades", "state")
 
@@ -46,7 +47,7 @@ def _closed(lookup: Lookup, series: Series, start_s: int | None, end_s: int | No
         answer = lookup.candles(
             series.product, series.timeframe, start_s=start_s, end_s=end_s, limit=MAX_CANDLES, rows=lambda r: r
         )
-        page: Records = answer["candles"]
+        page = cast(Records, answer["candles"])  # as `rows` left them
         pages.append(over(page))
         if len(page) < MAX_CANDLES:
             return np.concatenate(pages).astype(RECORD, copy=False)
@@ -55,7 +56,7 @@ def _closed(lookup: Lookup, series: Series, start_s: int | None, end_s: int | No
 
 def _columns(records: Records) -> dict[str, list[Any]]:
     starts = records["start_s"].astype("datetime64[s]")
-    values = {name: records[name].tolist() for name in NUMBERS}
+    values: dict[str, list[Any]] = {name: records[name].tolist() for name in NUMBERS}
     return {
         "start": records["start_s"].tolist(),
         "time": [f"{text}Z" for text in np.datetime_as_string(starts)],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +13,10 @@ from rich.table import Table
 
 from app.query.status import Status
 from app.util.numbers import plain
-from app.util.timestamps import shown
+from app.util.timestamps import format_utc
+from app.wire.alerts import AlertsAndChannels
+from app.wire.candles import NUMBERS, CandlesAnswer
+from app.wire.indicators import IndicatorInShort, IndicatorsAnswer, ProductsAnswer
 
 WIDE = 240
 
@@ -75,7 +78,7 @@ def _facts(state: Status) -> Table:
     return table
 
 
-def products(answer: dict[str, Any]) -> None:
+def products(answer: ProductsAnswer) -> None:
     timeframes = answer["timeframes"]
     _print(
         _console(),
@@ -93,14 +96,14 @@ def products(answer: dict[str, Any]) -> None:
     )
 
 
-def candles(answer: dict[str, Any]) -> None:
+def candles(answer: CandlesAnswer) -> None:
     _print(
         _console(),
-        (f"{answer['product']} {answer['timeframe']}", "open", "high", "low", "close", "volume", "state"),
+        (_name(answer), *NUMBERS, "state"),
         [
             (
                 _time(c["start"]),
-                *(plain(c[k]) for k in ("open", "high", "low", "close", "volume")),
+                *(plain(c[name]) for name in NUMBERS),
                 c["state"] if c["trades"] else f"{c['state']}, no trades",
             )
             for c in answer["candles"]
@@ -109,17 +112,19 @@ def candles(answer: dict[str, Any]) -> None:
     )
 
 
-def indicators(answer: dict[str, Any]) -> None:
+def indicators(answer: IndicatorsAnswer) -> None:
     console = _console()
     if not answer["ready"]:
         console.print(f"not ready: {escape(str(answer['reason']))}")
     _print(
         console,
-        (f"{answer['product']} {answer['timeframe']}", "MACD-V", "signal", "histogram", "ATR", "stage"),
+        (_name(answer), "MACD-V", "signal", "histogram", "ATR", "stage"),
         [
             (
                 _time(v["start"]),
-                *(_number(v.get(k)) for k in ("macdv", "signal", "histogram")),
+                _number(v["macdv"]),
+                _number(v.get("signal")),
+                _number(v.get("histogram")),
                 f"{v['atr']:.6g}",
                 v["stage"] or "",
             )
@@ -139,7 +144,7 @@ def gaps(answer: dict[str, Any]) -> None:
     _print(console, ("given up", "kind", "reason"), [(_name(f), f["kind"], f["reason"]) for f in failures])
 
 
-def alerts(answer: dict[str, Any]) -> None:
+def alerts(answer: AlertsAndChannels) -> None:
     console = _console()
     found = answer["alerts"]
     _print(
@@ -182,12 +187,12 @@ def _print(
         console.print(f"… and {len(rows) - most} more; --json has them all")
 
 
-def _name(row: dict[str, Any]) -> str:
+def _name(row: Mapping[str, Any]) -> str:
     return f"{row['product']} {row['timeframe']}"
 
 
 def _time(seconds: float | None) -> str:
-    return "–" if seconds is None else shown(seconds)
+    return "–" if seconds is None else format_utc(seconds)
 
 
 def _age(ms: int) -> str:
@@ -199,7 +204,7 @@ def _number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _macdv(latest: dict[str, Any] | None) -> str:
+def _macdv(latest: IndicatorInShort | None) -> str:
     if latest is None or latest.get("macdv") is None:
         return "–"
     return f"{latest['macdv']:.1f} {latest.get('stage') or ''}".strip()

@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
 
 import orjson
 from redis.exceptions import RedisError
@@ -21,11 +20,12 @@ from app.context import Context
 from app.events import Event, Wanted
 from app.market.series import Series
 from app.query.lookup import Lookup
-from app.query.rows import NUMBERS
 from app.query.status import read_status
 from app.storage.events import EventStream
 from app.util.numbers import plain, plain_json
-from app.util.timestamps import shown
+from app.util.timestamps import format_utc
+from app.wire.candles import NUMBERS, CandleRow
+from app.wire.indicators import IndicatorRow
 
 EVERY_S = 0.5
 """Longest time between two redraws; an event redraws at once."""
@@ -62,7 +62,7 @@ def watch_series(context: Context, series: Series, *, as_json: bool) -> None:
         stream.wait(position, EVERY_S)
         page = stream.read(position)
         position = page.position
-        newest.extend(_line(event, as_json=False) for event in wanted.of(page.events))
+        newest.extend(_line(event, as_json=False) for event in wanted.select(page.events))
 
     _live(draw, wait)
 
@@ -94,7 +94,7 @@ def _events(context: Context, series: Series) -> Iterator[Event]:
         if page.lost:
             print("events arrived faster than they could be read: some are missing here", file=sys.stderr)
         position = page.position
-        yield from wanted.of(page.events)
+        yield from wanted.select(page.events)
 
 
 def _wanted(series: Series) -> Wanted:
@@ -108,11 +108,8 @@ def _line(event: Event, *, as_json: bool) -> str:
     data = orjson.loads(event.data)
     told = ("close", "volume", "state") if event.kind in ("close", "correction") else ("macdv", "signal", "stage", "id")
     facts = "  ".join(f"{name} {_short(name, data[name])}" for name in told if data.get(name) is not None)
-    return f"{_moment(data)}  {event.kind:<10}  {event.product} {event.timeframe}  {facts}"
-
-
-def _moment(data: dict[str, Any]) -> str:
-    return shown(data["start"]) if "start" in data else "–"
+    moment = format_utc(data["start"]) if "start" in data else "–"
+    return f"{moment}  {event.kind:<10}  {event.product} {event.timeframe}  {facts}"
 
 
 def _short(name: str, value: object) -> str:
@@ -129,18 +126,19 @@ def _series(lookup: Lookup, series: Series, newest: deque[str], rows: int) -> Re
     for name in (str(series), "open", "high", "low", "close", "volume", "MACD-V", "signal", "stage", "state"):
         table.add_column(name, justify="left" if name in (str(series), "stage", "state") else "right")
     for candle in reversed(candles):
-        table.add_row(*_row(candle, values.get(candle["start"], {})), style=_style(candle))
+        table.add_row(*_row(candle, values.get(candle["start"])), style=_style(candle))
     return Group(table, Text(), *(Text(line, "dim") for line in reversed(newest)))
 
 
-def _row(candle: dict[str, Any], value: dict[str, Any]) -> list[str]:
-    prices = [plain(candle[name]) for name in ("open", "high", "low", "close", "volume")]
-    macdv = [f"{value[name]:.2f}" if value.get(name) is not None else "–" for name in ("macdv", "signal")]
+def _row(candle: CandleRow, value: IndicatorRow | None) -> list[str]:
+    prices = [plain(candle[name]) for name in NUMBERS]
+    numbers = [value["macdv"], value.get("signal")] if value else [None, None]
+    macdv = ["–" if number is None else f"{number:.2f}" for number in numbers]
     state = candle["state"] if candle["trades"] else f"{candle['state']}, no trades"
-    return [shown(candle["start"]), *prices, *macdv, str(value.get("stage") or ""), state]
+    return [format_utc(candle["start"]), *prices, *macdv, (value and value["stage"]) or "", state]
 
 
-def _style(candle: dict[str, Any]) -> str:
+def _style(candle: CandleRow) -> str:
     if not candle["trades"]:
         return "dim"
     return "green" if candle["close"] >= candle["open"] else "red"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from app.alerts.evaluate import Evaluator, SeriesSnapshot
-from app.indicators.latest import latest_values
+from app.compute.latest import latest_values
 from app.indicators.macdv import BLOCK, macdv_of_batch
 from app.indicators.window import WINDOW
 from app.market.aggregate import aggregate_many, parents_of
@@ -18,7 +18,7 @@ from app.storage.alert_changes import AlertCursor
 from app.storage.candles import CandleCache
 from app.storage.changed_ranges import ChangedRange, changed_ranges
 from app.storage.indicators import IndicatorCache, IndicatorValue
-from app.storage.model import View, Write
+from app.storage.model import Range, View, Write
 from app.util.batches import batched
 
 _NO_MORE = 2**32
@@ -108,11 +108,12 @@ class Computer:
             newest_s = series.timeframe.bucket(now_s)
             extra = self._evaluator.extra(before, series.timeframe, newest_s) if self._evaluator else 0
             # One bucket more than a window: the newest closed candle may not have arrived.
-            ranges.append((series, min(first_s, newest_s - (WINDOW + 1 + extra) * series.timeframe.seconds), newest_s))
+            first_s = min(first_s, newest_s - (WINDOW + 1 + extra) * series.timeframe.seconds)
+            ranges.append(Range(series, first_s, newest_s))
         views = self._candles.read_many(ranges)
-        if halted := [i for i, view in enumerate(views) if _is_halted(view, *ranges[i])]:
+        if halted := [i for i, view in enumerate(views) if _is_halted(view, ranges[i])]:
             # A window ends at the newest candle, which is long ago here: read the whole ring.
-            whole = self._candles.read_many([(ranges[i][0], 0, ranges[i][2]) for i in halted])
+            whole = self._candles.read_many([ranges[i]._replace(first_s=0) for i in halted])
             views = [whole[halted.index(i)] if i in halted else view for i, view in enumerate(views)]
         return {
             series: Held(view.over, view.revision, before, view.origin.start_s if view.origin.is_proven else 0)
@@ -153,7 +154,7 @@ class Computer:
         """Compute and store the indicator of each series from its newest contiguous candles, with its alerts."""
         tails = [contiguous_tail(held.closed, series.timeframe)[-WINDOW:] for series, held in many.items()]
         computed = macdv_of_batch(tails)
-        values = latest_values(tails, [series.timeframe for series in many], computed)
+        values = latest_values(list(many), tails, computed)
         snapshots = [
             SeriesSnapshot(series, held.closed, of_window, held.cursor, held.begin_s)
             for (series, held), of_window in zip(many.items(), computed.of_each(tails), strict=True)
@@ -161,9 +162,7 @@ class Computer:
         changes = self._evaluator.evaluate(snapshots) if self._evaluator else [None] * len(many)
         stored = self._indicators.write(
             (
-                IndicatorValue(
-                    series, held.revision, value["start"], _named(series, value), change, _late_s(series, now_s)
-                )
+                IndicatorValue(series, held.revision, value["start"], value, change, _late_s(series, now_s))
                 for (series, held), value, change in zip(many.items(), values, changes, strict=True)
                 if value
             ),
@@ -176,17 +175,13 @@ class Computer:
         return stored.values
 
 
-def _is_halted(view: View, series: Series, _: int, newest_s: int) -> bool:
-    """Whether the newest closed candle is older than the last two buckets. `newest_s`: the open one."""
+def _is_halted(view: View, read: Range) -> bool:
+    """Whether the newest closed candle is older than the last two buckets. `read`: what was read, the open one last."""
     return bool(view.revision) and (
-        not len(view.over) or int(view.over["start_s"][-1]) < newest_s - 2 * series.timeframe.seconds
+        not len(view.over) or int(view.over["start_s"][-1]) < read.last_s - 2 * read.series.timeframe.seconds
     )
 
 
 def _late_s(series: Series, now_s: float) -> int:
     """End of the bucket open at `now_s`: from then on, candles read at `now_s` may be out of date."""
     return series.timeframe.bucket(now_s) + series.timeframe.seconds
-
-
-def _named(series: Series, value: dict[str, Any]) -> dict[str, Any]:
-    return {"exchange": series.exchange, "product": series.product, "timeframe": series.timeframe, **value}

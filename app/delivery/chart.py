@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from app.delivery.texts import price_text, title_of
 from app.indicators.macdv import Floats, MacdvSeries
 from app.market.records import Records
-from app.storage.alert_changes import Fact
+from app.wire.alerts import AlertFact
 
 BARS = 72
 WIDTH, HEIGHT = 1200, 800
@@ -36,7 +36,7 @@ CLEAR = 30
 """Distance of two labels that do not touch."""
 
 
-def draw(records: Records, values: MacdvSeries, fact: Fact) -> bytes:
+def draw(records: Records, values: MacdvSeries, fact: AlertFact) -> bytes:
     """The PNG. `records` and their `values` end with the bar of the alert; at least one bar."""
     canvas = _Canvas(Image.new("RGB", (WIDTH * FINER, HEIGHT * FINER), PAPER))
     shown = np.s_[-BARS:]
@@ -61,7 +61,7 @@ class _Scale:
     bottom: int
 
     @classmethod
-    def of(cls, values: Sequence[float], panel: tuple[int, int]) -> _Scale:
+    def fitting(cls, values: Sequence[float], panel: tuple[int, int]) -> _Scale:
         lowest, highest = min(values), max(values)
         margin = (highest - lowest) * 0.06 or abs(highest) * 0.01 or 1.0
         return cls(lowest - margin, highest + margin, *panel)
@@ -118,9 +118,9 @@ def _mark(canvas: _Canvas, x: float, width: float) -> None:
     canvas.box(x, CANDLES[0], VALUES[1], width, "#3d3a24")
 
 
-def _candles(canvas: _Canvas, records: Records, xs: Floats, width: float, fact: Fact) -> None:
+def _candles(canvas: _Canvas, records: Records, xs: Floats, width: float, fact: AlertFact) -> None:
     prices = [fact["event"]["price"]] if fact["kind"] == "price" else []
-    scale = _Scale.of([float(records["low"].min()), float(records["high"].max()), *prices], CANDLES)
+    scale = _Scale.fitting([float(records["low"].min()), float(records["high"].max()), *prices], CANDLES)
     _frame(canvas, CANDLES)
     last = float(records["close"][-1])
     for price in np.linspace(scale.lowest, scale.highest, 5)[1:-1].tolist():
@@ -136,7 +136,7 @@ def _candles(canvas: _Canvas, records: Records, xs: Floats, width: float, fact: 
 
 
 def _values(
-    canvas: _Canvas, macdv: Floats, signal: Floats, histogram: Floats, xs: Floats, width: float, fact: Fact
+    canvas: _Canvas, macdv: Floats, signal: Floats, histogram: Floats, xs: Floats, width: float, fact: AlertFact
 ) -> None:
     _frame(canvas, VALUES)
     known = np.concatenate([macdv, signal, histogram])
@@ -145,15 +145,15 @@ def _values(
         canvas.text((LEFT + 8, VALUES[0] + 8), "MACD-V is not ready yet", DIM, 28)
         return
     crossed = [fact["event"]["level"]] if fact["kind"] == "level" else []
-    scale = _Scale.of([float(known.min()), float(known.max()), 0.0, *crossed], VALUES)
+    scale = _Scale.fitting([float(known.min()), float(known.max()), 0.0, *crossed], VALUES)
     canvas.line([(LEFT, scale.y(0)), (RIGHT, scale.y(0))], DIM, 1)
     levels = [level for level in LEVELS if scale.holds(level) and level not in crossed]
     for level in levels:
         canvas.dashes(scale.y(level), GRID if abs(level) < 150 else "#5b6378", 1.5)
         if all(abs(scale.y(level) - scale.y(c)) > CLEAR for c in (*crossed, float(macdv[-1]))):
             _label(canvas, scale.y(level), f"{level:+d}", DIM)
-    for level in crossed:
-        canvas.dashes(scale.y(level), MARK, 3)
+    for mark in crossed:
+        canvas.dashes(scale.y(mark), MARK, 3)
     for x, value in zip(xs.tolist(), histogram.tolist(), strict=True):
         if value == value:
             canvas.box(x, scale.y(0), scale.y(value), width * 0.68, "#1d6f68" if value >= 0 else "#963a3c")

@@ -187,8 +187,8 @@ def message_due(claim: Claim, max_age_ms: float) -> tuple[str | None, str]:
     earlier try counts as sent.
     """
     alert, kind = claim.alert, claim.kind
-    raised = alert.said.get((claim.channel, "raised"), {}).get("state")
-    withdrawn = alert.said.get((claim.channel, "withdrawn"), {}).get("state")
+    states = {kind: outcome["state"] for (channel, kind), outcome in alert.said.items() if channel == claim.channel}
+    raised, withdrawn = states.get("raised"), states.get("withdrawn")
     if kind == "raised":
         if claim.tries == 1 and alert.withdrawn is not None:
             return None, "withdrawn before it was sent"

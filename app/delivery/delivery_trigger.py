@@ -11,26 +11,26 @@ finds messages at every check."""
 
 
 class DeliveryTrigger:
-    """Calls `ask` at the first messages, then every `TRIGGER_EVERY_S` at most; `flush` requests the rest.
+    """Calls `trigger` at the first messages, then every `TRIGGER_EVERY_S` at most; `flush` requests the rest.
 
     `now_s`: real seconds that only grow.
     """
 
-    def __init__(self, ask: Callable[[int], None], now_s: Callable[[], float] = time.monotonic) -> None:
-        self._ask = ask
+    def __init__(self, trigger: Callable[[int], None], now_s: Callable[[], float] = time.monotonic) -> None:
+        self._trigger = trigger
         self._now_s = now_s
         self._messages = 0
-        self._asked_s = -TRIGGER_EVERY_S
+        self._triggered_s = -TRIGGER_EVERY_S
 
     def found(self, messages: int) -> None:
         """`messages` more wait for delivery."""
         self._messages += messages
-        if self._now_s() - self._asked_s >= TRIGGER_EVERY_S:
+        if self._now_s() - self._triggered_s >= TRIGGER_EVERY_S:
             self.flush()
 
     def flush(self) -> None:
         """Request delivery now, if any wait."""
         messages, self._messages = self._messages, 0
         if messages:
-            self._asked_s = self._now_s()
-            self._ask(messages)
+            self._triggered_s = self._now_s()
+            self._trigger(messages)

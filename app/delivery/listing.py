@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import Any
 
 from app.alerts.settings import AlertSettings
 from app.delivery.texts import title_of
@@ -13,6 +12,7 @@ from app.errors import InvalidInput
 from app.market.timeframes import Timeframe
 from app.storage.alerts import AlertCache, StoredAlert
 from app.storage.deliveries import Deliveries
+from app.wire.alerts import AlertRow, AlertsAnswer, ChannelRow, DeliveryOutcome
 
 MAX_ALERTS = 500
 _CURSOR = re.compile(r"(\d{1,12}) ([^ ]{1,120})")
@@ -27,8 +27,8 @@ def page_of_alerts(
     since_s: int | None = None,
     limit: int = 100,
     cursor: str | None = None,
-) -> dict[str, Any]:
-    """`alerts`, newest first, of bars that ended at `since_s` or later; `next`: the cursor of the next page, or None.
+) -> AlertsAnswer:
+    """A page of alerts of bars that ended at `since_s` or later.
 
     A page continues where the last one ended, whatever was added since. Raises `InvalidInput`.
     """
@@ -45,9 +45,8 @@ def page_of_alerts(
     return {"alerts": [row_of(a) for a in alerts], "next": _cursor(last.fact["end"], last.id) if last else None}
 
 
-def row_of(alert: StoredAlert) -> dict[str, Any]:
-    """`state`: stands, or withdrawn if a correction made it wrong. `deliveries`: the outcome of each message."""
-    deliveries: dict[str, dict[str, Any]] = {}
+def row_of(alert: StoredAlert) -> AlertRow:
+    deliveries: dict[str, dict[str, DeliveryOutcome]] = {}
     for (channel, kind), outcome in sorted(alert.said.items()):
         deliveries.setdefault(channel, {})[kind] = outcome
     return {
@@ -59,9 +58,9 @@ def row_of(alert: StoredAlert) -> dict[str, Any]:
     }
 
 
-def channel_rows(deliveries: Deliveries, settings: AlertSettings) -> list[dict[str, Any]]:
+def channel_rows(deliveries: Deliveries, settings: AlertSettings) -> list[ChannelRow]:
     """Every channel of the alerts file: its kind, state, problem and waiting messages."""
-    rows = []
+    rows: list[ChannelRow] = []
     for name, channel in settings.channels.items():
         state = deliveries.state(name)
         rows.append(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
-from app.storage.alert_changes import Fact
-from app.util.timestamps import shown
+from app.util.timestamps import format_utc
+from app.wire.alerts import AlertEvent, AlertFact, AlertPoint
 
 PREFIXES = {"raised": "", "withdrawn": "Withdrawn: ", "restored": "Restored: "}
 
@@ -16,11 +15,11 @@ TIMEFRAMES_PER_ROW = 2
 """Timeframes side by side: as many as a phone shows without wrapping."""
 
 
-def title_of(fact: Fact, kind: str = "raised") -> str:
+def title_of(fact: AlertFact, kind: str = "raised") -> str:
     return PREFIXES[kind] + f"{fact['product']}: {_happened(fact)} ({fact['timeframe']})"
 
 
-def _happened(fact: Fact) -> str:
+def _happened(fact: AlertFact) -> str:
     event = fact["event"]
     match fact["kind"]:
         case "level":
@@ -34,15 +33,15 @@ def _happened(fact: Fact) -> str:
     raise ValueError(f"unknown kind of alert: {fact['kind']}")
 
 
-def _side(event: Mapping[str, Any]) -> str:
+def _side(event: AlertEvent) -> str:
     return "below" if event["direction"] == "down" else "above"
 
 
-def _turn(event: Mapping[str, Any]) -> str:
+def _turn(event: AlertEvent) -> str:
     return "up" if event["zone"] == "oversold" else "down"
 
 
-def meaning_of(fact: Fact) -> str:
+def meaning_of(fact: AlertFact) -> str:
     """The meaning of a title, in a sentence; empty if there is nothing to add."""
     event = fact["event"]
     match fact["kind"]:
@@ -53,7 +52,7 @@ def meaning_of(fact: Fact) -> str:
     return ""
 
 
-def lines_of(fact: Fact, kind: str = "raised") -> list[str]:
+def lines_of(fact: AlertFact, kind: str = "raised") -> list[str]:
     """All other lines; `grid_of` is separate, because it needs a fixed width."""
     lines = {
         "raised": [meaning_of(fact)],
@@ -64,20 +63,21 @@ def lines_of(fact: Fact, kind: str = "raised") -> list[str]:
         f"Price {price_text(fact['price'])}",
         f"MACD-V {number(fact['macdv'])}, signal {number(fact['signal'])}, histogram {number(fact['histogram'])}",
         f"Stage {fact['stage'] or 'N/A'}, bias {fact['bias']}",
-        f"Candle of {shown(fact['start'])} UTC, {'confirmed' if fact['confirmed'] else 'closed, not yet confirmed'}",
+        f"Candle of {format_utc(fact['start'])} UTC, "
+        f"{'confirmed' if fact['confirmed'] else 'closed, not yet confirmed'}",
     ]
     return [line for line in lines if line]
 
 
-def digest_of(facts: Sequence[Fact], most: int = 40) -> tuple[str, list[str]]:
+def digest_of(facts: Sequence[AlertFact], most: int = 40) -> tuple[str, list[str]]:
     """Title and lines of many old alerts: newest first, by the end of their bars."""
     ordered = sorted(facts, key=lambda fact: (-fact["end"], fact["product"]))
-    title = f"{len(facts)} alerts of {shown(ordered[-1]['end'])} to {shown(ordered[0]['end'])} UTC"
-    lines = [f"{shown(fact['end'])}  {title_of(fact)}" for fact in ordered[:most]]
+    title = f"{len(facts)} alerts of {format_utc(ordered[-1]['end'])} to {format_utc(ordered[0]['end'])} UTC"
+    lines = [f"{format_utc(fact['end'])}  {title_of(fact)}" for fact in ordered[:most]]
     return title, [*lines, f"and {len(facts) - most} older ones"] if len(facts) > most else lines
 
 
-def grid_of(fact: Fact) -> list[str]:
+def grid_of(fact: AlertFact) -> list[str]:
     """MACD-V of every timeframe, as rows of fixed width."""
     cells = [f"{t:>3}: {_short(value):<5}" for t, value in fact["timeframes"].items()]
     return [" | ".join(cells[i : i + TIMEFRAMES_PER_ROW]).rstrip() for i in range(0, len(cells), TIMEFRAMES_PER_ROW)]
@@ -92,5 +92,5 @@ def price_text(price: float, digits: int = 10) -> str:
     return np.format_float_positional(price, precision=digits, unique=False, fractional=False, trim="-")
 
 
-def _short(value: Mapping[str, Any] | None) -> str:
+def _short(value: AlertPoint | None) -> str:
     return "N/A" if value is None else f"{value['macdv']:+.0f}"

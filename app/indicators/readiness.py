@@ -38,7 +38,7 @@ class Readiness(NamedTuple):
 def readiness_of(records: Records, values: MacdvSeries, timeframe: Timeframe) -> Readiness:
     """Readiness of the newest of `values`, computed from `records` (of `timeframe`, oldest first)."""
     arrays = MacdvArrays(*(getattr(values, name)[None] for name in MacdvArrays._fields))
-    return readiness_of_batch([records], Columns.of_records([records]), arrays, [timeframe])[0]
+    return readiness_of_batch([records], Columns.from_records([records]), arrays, [timeframe])[0]
 
 
 def readiness_of_batch(

@@ -45,7 +45,7 @@ class Following:
         threading.Thread(target=self._complete, args=(selector, stop), name="selection", daemon=True).start()
 
     def _complete(self, selector: Selector, stop: Stop) -> None:
-        while not stop.wait(self._selection.look_again_s):
+        while not stop.wait(self._selection.check_again_s):
             self._selection = selector.again(self._selection)
 
     def check(self) -> SelectionChange:

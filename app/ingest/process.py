@@ -50,10 +50,10 @@ class Ingest:
         self._outbox = Outbox(self._on_link)
         self._writer = Writer(stores, tasks, settings.settling_seconds, self._outbox.top_up)
         self._health = HealthCache(stores.redis, stores.exchange)
-        self._away_since: float | None = None
+        self._failing_since_s: float | None = None
         self._backoff = Backoff(first_s=0.1, max_s=MAX_DELAY_S)
         self._heartbeat = Heartbeat(stores.redis, "ingest")
-        self._look_at_s = 0.0
+        self._check_at_s = 0.0
         self._scanned = False
 
     def stop(self) -> None:
@@ -68,7 +68,7 @@ class Ingest:
         if selection is None:
             return
         following = Following(self._stores.products, settings.ingest_share, selection)
-        first = self._first_look(following)
+        first = self._first_check(following)
         if first is None:
             return
         adapter = CoinbaseAdapter(
@@ -87,11 +87,11 @@ class Ingest:
                 self._turn(adapter, following)
         finally:
             adapter.disconnect()
-            self._look_at_s = 0.0
+            self._check_at_s = 0.0
             self._turn(adapter, following)
             log.info("ended")
 
-    def _first_look(self, following: Following) -> SelectionChange | None:
+    def _first_check(self, following: Following) -> SelectionChange | None:
         while not self._stop.is_set():
             try:
                 if found := earlier_version(self._stores.redis):
@@ -111,21 +111,21 @@ class Ingest:
             self._heartbeat.beat()
         except (RedisError, OperationalError) as error:
             self._outbox.put_back(batch)
-            self._note_away(error)
+            self._redis_failed(error)
             self._stop.wait(self._backoff.next_s())
         else:
-            self._note_back()
+            self._redis_returned()
 
     def _after(self, batch: Batch, adapter: CoinbaseAdapter, following: Following) -> None:
-        if time.monotonic() >= self._look_at_s:
-            self._look(adapter, following)
-            self._look_at_s = time.monotonic() + CHECK_EVERY_S
+        if time.monotonic() >= self._check_at_s:
+            self._check(adapter, following)
+            self._check_at_s = time.monotonic() + CHECK_EVERY_S
         if batch.exchange_ms and not self._scanned:
             # The start is an ordinary scan: it finds every series empty, or with a gap from the downtime.
             self._tasks.scan()
             self._scanned = True
 
-    def _look(self, adapter: CoinbaseAdapter, following: Following) -> None:
+    def _check(self, adapter: CoinbaseAdapter, following: Following) -> None:
         self._health.store(adapter.health(), dropped=self._outbox.dropped)
         change = following.check()
         if change.lost:
@@ -136,20 +136,20 @@ class Ingest:
         if change.lost or change.new:
             self._scanned = False
 
-    def _note_away(self, error: Exception) -> None:
-        if self._away_since is None:
-            self._away_since = time.monotonic()
+    def _redis_failed(self, error: Exception) -> None:
+        if self._failing_since_s is None:
+            self._failing_since_s = time.monotonic()
             log.error("cannot write to Redis (%s): buffering closed candles in memory", error)
 
-    def _note_back(self) -> None:
-        if self._away_since is not None:
-            away_s = time.monotonic() - self._away_since
-            log.warning("Redis is back after %.1f s: all buffers written (%d dropped)", away_s, self._outbox.dropped)
-            self._away_since = None
+    def _redis_returned(self) -> None:
+        if self._failing_since_s is not None:
+            failed_s = time.monotonic() - self._failing_since_s
+            log.warning("Redis is back after %.1f s: all buffers written (%d dropped)", failed_s, self._outbox.dropped)
+            self._failing_since_s = None
             self._backoff.reset()
 
     def _on_link(self, event: Connected | Disconnected | FrameRejected) -> None:
-        self._look_at_s = 0.0
+        self._check_at_s = 0.0
         match event:
             case Connected(connection, attempt):
                 log.info("connection %s: open (number %d)", connection, attempt)

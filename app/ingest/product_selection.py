@@ -28,7 +28,7 @@ from app.storage.products import FollowedProduct
 from app.storage.stores import Stores
 from app.util.backoff import jittered_s
 from app.util.stop import Stop
-from app.util.timestamps import shown
+from app.util.timestamps import format_utc
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +37,10 @@ MAX_DELAY_S = 30.0
 ATTEMPTS = 3
 """Attempts to read the listing before products named one by one are followed without it."""
 
-SELECT_AGAIN_S = 300.0
+SELECT_EVERY_S = 300.0
 """Real seconds between two reads of the listing while a part of the selection is open."""
 
-LISTING_AGAIN_S = 3600.0
+LISTING_EVERY_S = 3600.0
 """Real seconds between two reads of the listing if no part is open: products may be delisted, or listed again."""
 
 
@@ -61,9 +61,9 @@ class Selection(NamedTuple):
         return self.is_own and not self.open_parts
 
     @property
-    def look_again_s(self) -> float:
+    def check_again_s(self) -> float:
         """Real seconds until the next read of the listing."""
-        return LISTING_AGAIN_S if self.is_final and not self.unlisted else SELECT_AGAIN_S
+        return LISTING_EVERY_S if self.is_final and not self.unlisted else SELECT_EVERY_S
 
 
 class Selector:
@@ -111,7 +111,7 @@ class Selector:
             more = self._made(before.open_parts if before.is_own else self._settings.products, listing)
             judged, unlisted = _judged(before, listing, self._today())
         except (ExchangeError, RedisError) as error:
-            log.info("products: cannot read the listing: %s; retrying in %.0f s", error, before.look_again_s)
+            log.info("products: cannot read the listing: %s; retrying in %.0f s", error, before.check_again_s)
             return before
         if not before.is_own:
             return more
@@ -122,7 +122,7 @@ class Selector:
 
     def _today(self) -> str:
         clock = self._stores.clock.read()
-        return f" (seen {shown(clock.exchange_s)} UTC)" if clock else ""
+        return f" (seen {format_utc(clock.exchange_s)} UTC)" if clock else ""
 
     def _made(self, parts: Sequence[str], listing: Listing) -> Selection:
         missing = unmatched(parts, listing.products)
@@ -136,7 +136,7 @@ class Selector:
         self._rejected = dict(listing.rejected)
         for part, hint in missing.items():
             if part not in self._reported:
-                minutes = SELECT_AGAIN_S / 60
+                minutes = SELECT_EVERY_S / 60
                 log.warning("PRODUCTS: %s matches nothing: %s (checked again every %.0f min)", part, hint, minutes)
         self._reported = set(missing)
 

@@ -18,7 +18,7 @@ from app.market.timeframes import Timeframe
 from app.storage import mismatches
 from app.storage.changed_ranges import changed_ranges
 from app.storage.forming import FormingFeed
-from app.storage.model import Outcome, Write, Written
+from app.storage.model import Outcome, Range, Write, Written
 from app.storage.queue import BackfillRequest, Kind, Priority
 from app.storage.stores import Stores
 from app.tasks import SERIES_PER_TASK, Tasks
@@ -46,7 +46,7 @@ class Writer:
 
     def write(self, batch: Batch) -> None:
         """Write `batch`, and empty it step by step, so that nothing is done twice if a step fails."""
-        self._tell_workers(batch)  # left over from a failed attempt
+        self._notify_workers(batch)  # left over from a failed attempt
         self._write_closed(batch)
         if batch.exchange_ms:
             # After the candles: a reader of this time finds every candle that closed before it.
@@ -78,9 +78,9 @@ class Writer:
                 del batch.closed[key]
             self._compare(written)
             mismatches.record(self._stores.redis, written, cause="revision", exchange_ms=batch.exchange_ms)
-            self._tell_workers(batch)  # last: the broker may fail, and only this is retried
+            self._notify_workers(batch)  # last: the broker may fail, and only this is retried
 
-    def _tell_workers(self, batch: Batch) -> None:
+    def _notify_workers(self, batch: Batch) -> None:
         if batch.changed:
             self._tasks.update(batch.changed)
             batch.changed.clear()
@@ -139,7 +139,7 @@ class Writer:
             exchange = self._stores.exchange
             # A stream that turns out to be stalled may have closed some of them already.
             self._stores.candles.mark_provisional(
-                [(Series(exchange, g.product, g.timeframe), g.first_s, g.last_s) for g in batch.gaps.values()]
+                [Range(Series(exchange, g.product, g.timeframe), g.first_s, g.last_s) for g in batch.gaps.values()]
             )
             self._stores.queue.add(((_request(gap), Priority.GAP) for gap in batch.gaps.values()), anew=True)
             self._tasks.drain()

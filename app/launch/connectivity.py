@@ -35,21 +35,21 @@ class Connectivity:
 
     def __init__(self, urls: Iterable[str]) -> None:
         self._urls = tuple(urls)
-        self._said: str | None = None
+        self._reported: str | None = None
         self._found: str | None = None
-        threading.Thread(target=self._look, name="reach", daemon=True).start()
+        threading.Thread(target=self._check, name="reach", daemon=True).start()
 
     def line(self) -> str | None:
         """The state, if it has changed since the last call."""
-        found, said = self._found, self._said
-        self._said = found
-        if found == said:
+        found, reported = self._found, self._reported
+        self._reported = found
+        if found == reported:
             return None
         if found is None:
             return "the exchange can be reached"
         return f"cannot reach {found}; every process keeps retrying; no data is invented"
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         pause = threading.Event()
         while (found := unreachable(self._urls)) is not None:
             self._found = found

@@ -16,7 +16,7 @@ MAX_PAUSE_S = 300.0
 class _Exits:
     started_s: int = 0
     starts: int = 0
-    told_deaths: int = 0
+    reported_deaths: int = 0
     next_s: float = float("-inf")
     backoff: Backoff = field(default_factory=lambda: Backoff(first_s=FIRST_PAUSE_S, max_s=MAX_PAUSE_S))
 
@@ -25,7 +25,7 @@ class ExitCounter:
     """Counts every process's exits."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, _Exits] = {}
+        self._exits: dict[str, _Exits] = {}
 
     def deaths(self, states: Iterable[ProcessState], now_s: float) -> list[tuple[ProcessState, int]]:
         """Processes that exited since they were last reported, each with its total of exits.
@@ -34,18 +34,18 @@ class ExitCounter:
         """
         deaths_by_state = [(state, self._count(state)) for state in states]
         return [
-            (state, deaths) for state, deaths in deaths_by_state if self._is_due(self._seen[state.name], deaths, now_s)
+            (state, deaths) for state, deaths in deaths_by_state if self._is_due(self._exits[state.name], deaths, now_s)
         ]
 
     def _count(self, state: ProcessState) -> int:
-        seen = self._seen.setdefault(state.name, _Exits())
-        if state.started_s != seen.started_s:
-            seen.started_s = state.started_s
-            seen.starts += 1
-        return seen.starts - (1 if state.pid else 0) if seen.starts else 0
+        exits = self._exits.setdefault(state.name, _Exits())
+        if state.started_s != exits.started_s:
+            exits.started_s = state.started_s
+            exits.starts += 1
+        return exits.starts - (1 if state.pid else 0) if exits.starts else 0
 
-    def _is_due(self, seen: _Exits, deaths: int, now_s: float) -> bool:
-        due = deaths > seen.told_deaths and now_s >= seen.next_s
+    def _is_due(self, exits: _Exits, deaths: int, now_s: float) -> bool:
+        due = deaths > exits.reported_deaths and now_s >= exits.next_s
         if due:
-            seen.told_deaths, seen.next_s = deaths, now_s + seen.backoff.next_s()
+            exits.reported_deaths, exits.next_s = deaths, now_s + exits.backoff.next_s()
         return due

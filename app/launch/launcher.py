@@ -21,11 +21,11 @@ from app.launch.exits import ExitCounter
 from app.launch.market_lock import claim
 from app.launch.plan import ExchangeChoice, Plan, redis_socket
 from app.launch.progress import Progress
-from app.launch.redis import shown, wait_ready
+from app.launch.redis import wait_ready, without_login
 from app.launch.sockets import is_answered, make_private
 from app.launch.supervision import ProcessState, Supervisor, configuration, supervisor_socket
 from app.storage.connection import connect
-from app.storage.fitness import ask, unfit
+from app.storage.fitness import read_facts, unfit
 from app.storage.heartbeats import process_records
 from app.storage.leftovers import earlier_version
 from app.util.stop import Stop
@@ -98,7 +98,7 @@ class Launcher:
             why = f"; its log ends: {_last_line(self._plan.logs / 'redis.log')}" if self._plan.redis else ""
             raise Unready(f"{error}{why}") from None
         for problem in self._unfit(url):
-            self._say(f"not ready: {problem}")
+            self._report(f"not ready: {problem}")
         if first := [name for name in FIRST if name in self._plan.programs]:
             supervisor.start_programs(first)
             self._await_first(url)
@@ -113,14 +113,14 @@ class Launcher:
         try:
             claim(url, self._plan.origin)
             with connect(url) as client:
-                server, earlier = ask(client), earlier_version(client)
+                server, earlier = read_facts(client), earlier_version(client)
         except RedisError as error:
-            raise Unready(f"Redis at {shown(url)} stopped answering: {error}") from None
+            raise Unready(f"Redis at {without_login(url)} stopped answering: {error}") from None
         if self._plan.redis and (version := Version.parse(f"{server.name} {server.version}")):
             mark(self._plan.data, version)
-        self._say(f"Redis answers: {shown(url)}")
+        self._report(f"Redis answers: {without_login(url)}")
         if earlier:
-            self._say(earlier)
+            self._report(earlier)
         return unfit(server)
 
     def _await_first(self, url: str) -> None:
@@ -141,7 +141,7 @@ class Launcher:
             self._look_after(supervisor)
             for line in (reach.line(), *self._progress.lines(time.monotonic())):
                 if line:
-                    self._say(line)
+                    self._report(line)
 
     def _outside(self) -> list[str]:
         """The exchange's URLs, unless it is one of our own processes."""
@@ -159,7 +159,7 @@ class Launcher:
         except Unready:
             return  # busy or stopping: the next check reports
         for state, deaths in self._watch.deaths(states, time.monotonic()):
-            self._say(self._obituary(state, deaths))
+            self._report(self._obituary(state, deaths))
 
     def _obituary(self, state: ProcessState, deaths: int) -> str:
         log = self._plan.logs / f"{state.name}.log"
@@ -179,13 +179,13 @@ class Launcher:
         return trouble(_tail(self._plan.logs / "redis.log"), Path(_near(self._plan.data)))
 
     def _end(self, supervisor: Supervisor) -> bool:
-        self._say("stopping every process, Redis last ...")
+        self._report("stopping every process, Redis last ...")
         clean = supervisor.stop()
         kept = f"its data is in {_near(self._plan.folder)}" if self._plan.redis else "Redis keeps its data"
-        self._say(f"stopped; {kept}" if clean else f"stopped, but not cleanly: see {_near(self._plan.logs)}")
+        self._report(f"stopped; {kept}" if clean else f"stopped, but not cleanly: see {_near(self._plan.logs)}")
         return clean
 
-    def _say(self, line: str) -> None:
+    def _report(self, line: str) -> None:
         self._print(f"[{time.monotonic() - self._began_s:5.1f} s] {line}")
 
     def _print(self, text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.errors import InvalidInput, Unready
-from app.launch.redis import shown
+from app.launch.redis import without_login
 from app.storage import keys
 from app.storage.connection import UNAVAILABLE, connect
 
@@ -20,9 +20,9 @@ def claim(url: str, origin: str) -> None:
             client.set(KEY, origin, nx=True)
             holds = client.get(KEY)
     except UNAVAILABLE as error:
-        raise Unready(f"Redis at {shown(url)} cannot be written to: {error}") from None
+        raise Unready(f"Redis at {without_login(url)} cannot be written to: {error}") from None
     if isinstance(holds, bytes) and holds.decode(errors="replace") != origin:
         raise InvalidInput(
-            f"the Redis at {shown(url)} holds prices of {holds.decode(errors='replace')}, and this start is for "
-            f"{origin}: use another REDIS_URL or database, or delete its data"
+            f"the Redis at {without_login(url)} holds prices of {holds.decode(errors='replace')}, and this start is "
+            f"for {origin}: use another REDIS_URL or database, or delete its data"
         )

@@ -50,8 +50,8 @@ class Progress:
         self._web = web_url
         self._flower = flower_url
         self._answer = answer
-        self._said: dict[str, str] = {}
-        self._said_s: dict[str, float] = {}
+        self._printed: dict[str, str] = {}
+        self._printed_s: dict[str, float] = {}
         self._was_ready = False
 
     def lines(self, now_s: float) -> list[str]:
@@ -61,24 +61,24 @@ class Progress:
         if status:
             start = status[1].get("start")
             found.append(("web", f"dashboard answers: {self._web}", 0.0))
-            if self._said.get("history") != COMPLETE:
+            if self._printed.get("history") != COMPLETE:
                 found.append(("history", history(start), HISTORY_EVERY_S))
             known = None if self._was_ready else start  # later, history is not reported
             found.append(("trouble", readiness(self._answer(f"{self._web}/readyz"), known), TROUBLE_EVERY_S))
-        if "flower" not in self._said and self._answer(f"{self._flower}/healthcheck"):
+        if "flower" not in self._printed and self._answer(f"{self._flower}/healthcheck"):
             found.append(("flower", f"Flower answers: {self._flower}", 0.0))
-        return [line for topic, line, every_s in found if line and self._is_news(topic, line, now_s, every_s)]
+        return [line for topic, line, every_s in found if line and self._is_new(topic, line, now_s, every_s)]
 
-    def _is_news(self, topic: str, line: str, now_s: float, every_s: float) -> bool:
-        recent = now_s - self._said_s.get(topic, float("-inf")) < every_s
-        said = self._said.get(topic)
+    def _is_new(self, topic: str, line: str, now_s: float, every_s: float) -> bool:
+        recent = now_s - self._printed_s.get(topic, float("-inf")) < every_s
+        printed = self._printed.get(topic)
         is_good = line in (READY, COMPLETE)
-        if said == line or (recent and not is_good):
+        if printed == line or (recent and not is_good):
             return False
         self._was_ready |= line == READY
-        self._said[topic] = line
+        self._printed[topic] = line
         if not is_good:  # the next line follows at once
-            self._said_s[topic] = now_s
+            self._printed_s[topic] = now_s
         return True
 
 
@@ -103,8 +103,8 @@ def readiness(answer: tuple[int, Mapping[str, Any]] | None, start: object = None
     status, body = answer
     if status == 200:
         return READY
-    told = start.get("text") if isinstance(start, dict) else None
-    reasons = [reason for reason in _reasons(body) if not (told and str(told) in reason)]
+    summary = start.get("text") if isinstance(start, dict) else None
+    reasons = [reason for reason in _reasons(body) if not (summary and str(summary) in reason)]
     return f"not ready: {'; '.join(reasons)}" if reasons else None
 
 

@@ -13,14 +13,11 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import redis
 
 from app.errors import InvalidInput, Unready
 from app.launch.data import INSTEAD, Version, written_by
-from app.launch.parent_death import exits_with_parent
 from app.storage.address import Address
 from app.storage.connection import UNAVAILABLE, connect
 from app.storage.master import NoDatabase
@@ -72,10 +69,10 @@ def _named(name: str) -> Path:
 def version_of(server: Path) -> Version:
     """The version that `server --version` prints; 0.0 if it prints none."""
     try:
-        told = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
+        printed = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
-        told = ""
-    return Version.parse(told) or Version("Redis", 0, 0)
+        printed = ""
+    return Version.parse(printed) or Version("Redis", 0, 0)
 
 
 def _packaged() -> Path | None:
@@ -121,7 +118,7 @@ def wait_ready(url: str, alive: Callable[[], bool] = lambda: True, seconds: floa
             if not alive():
                 raise Unready("Redis ended while it was starting")
             if time.monotonic() > until:
-                raise Unready(f"Redis at {shown(url)} does not answer: {problem}")
+                raise Unready(f"Redis at {without_login(url)} does not answer: {problem}")
             time.sleep(0.02)
 
 
@@ -138,75 +135,6 @@ def _problem(client: redis.Redis) -> str | None:
     return None
 
 
-def _pid(url: str) -> int:
-    with connect(url) as client:
-        return int(client.info("server")["process_id"])
-
-
-def shown(url: str) -> str:
+def without_login(url: str) -> str:
     """`url` for printing: without user, password and options."""
     return Address.parse(url).shown
-
-
-class RedisServer:
-    """A server as a child of this process. It runs for the `with` block, at most as long as the thread that started
-    it. Its log goes to `folder`/redis.log.
-    """
-
-    def __init__(self, folder: Path, port: int, environ: Mapping[str, str] = os.environ) -> None:
-        self.url = f"redis://127.0.0.1:{port}/0"
-        self.log = folder / "redis.log"
-        self._command = command_line(find_server(environ), port, folder)
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def pid(self) -> int:
-        """The server's process id; `Unready` while it does not run."""
-        if self._process is None:
-            raise Unready("this Redis is not running")
-        return self._process.pid
-
-    def start(self) -> None:
-        """Start it with its data on disk, wait until it answers; `Unready` with the end of its log if it does not."""
-        with self.log.open("ab") as log:
-            process = self._process = subprocess.Popen(
-                exits_with_parent(self._command),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        try:
-            wait_ready(self.url, alive=lambda: process.poll() is None)
-            if _pid(self.url) != process.pid:
-                raise Unready(f"another server answers at {self.url}")
-        except Unready as error:
-            self.stop()
-            raise Unready(f"{error}\n{self.log.read_text()[-2000:]}") from None
-
-    def stop(self) -> None:
-        """Stop it cleanly, its data on disk; a server that does not exit within 10 s is killed."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        self._process = None
-
-    def kill(self) -> None:
-        """Kill it, like a power cut."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None

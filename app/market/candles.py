@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from enum import IntEnum
 from math import isfinite
+from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.market.timeframes import Timeframe
+
+StateName: TypeAlias = Literal["forming", "closed", "confirmed"]
 
 
 class CandleState(IntEnum):
@@ -18,11 +21,15 @@ class CandleState(IntEnum):
     CONFIRMED = 3
 
     @property
-    def label(self) -> str:
-        return self._name_.lower()
+    def label(self) -> StateName:
+        return LABELS[self]
 
 
-LABELS = {int(state): state.label for state in CandleState}
+LABELS: dict[int, StateName] = {
+    int(CandleState.FORMING): "forming",
+    int(CandleState.CLOSED): "closed",
+    int(CandleState.CONFIRMED): "confirmed",
+}
 """Labels by number: enum members are slow to create and read."""
 
 

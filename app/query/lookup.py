@@ -1,6 +1,6 @@
 """Queries for products, candles and indicators, for the API and the command line.
 
-Answers are plain JSON-able dictionaries, built directly from the arrays. Read-only. Every value comes from the cache,
+Answers are plain dictionaries, built directly from the arrays. Read-only. Every value comes from the cache,
 or is computed from cached values by the function that the workers use.
 """
 
@@ -17,18 +17,21 @@ from app.errors import InvalidInput, Unready
 from app.indicators.macdv import MacdvSeries, macdv_of
 from app.indicators.readiness import readiness_of
 from app.indicators.window import WINDOW
-from app.market.candles import CandleState
+from app.market.candles import LABELS
 from app.market.carry_forward import contiguous_tail
 from app.market.product_ids import typed
 from app.market.records import RECORD, Records, state_of
 from app.market.series import Series
 from app.market.timeframes import BASE, Timeframe
 from app.query.rows import candle_rows, indicator_rows
-from app.storage.fitness import ask, behind_of
+from app.storage.fitness import behind_of, read_facts
 from app.storage.indicators import IndicatorValue
-from app.storage.model import NOTHING, View
+from app.storage.model import NOTHING, Range, View
 from app.storage.stores import Stores
 from app.util.caches import kept_for
+from app.wire.candles import CandlesAnswer
+from app.wire.fields import DataAnswer, part_of
+from app.wire.indicators import IndicatorInShort, IndicatorsAnswer, LatestIndicator, ProductRow, ProductsAnswer
 
 MAX_CANDLES = 100_000
 """Most candles in one answer."""
@@ -63,25 +66,25 @@ class Lookup:
         self._timeframes = timeframes
         self._followed = kept_for(FOLLOWED_FOR_S, lambda: {p.product: p for p in stores.products.read()})
         self._clock = kept_for(CLOCK_FOR_S, stores.clock.read)
-        self._behind = kept_for(SERVER_FOR_S, lambda: behind_of(ask(stores.redis)))
+        self._behind = kept_for(SERVER_FOR_S, lambda: behind_of(read_facts(stores.redis)))
 
-    def products(self) -> dict[str, Any]:
+    def products(self) -> ProductsAnswer:
         """Every followed product with the latest indicator of each timeframe, None if there is none."""
         followed = self._stores.products.read()
         timeframes = self._timeframes
         many = [Series(self._stores.exchange, p.product, t) for p in followed for t in timeframes]
         latest = dict(zip(many, self._stores.indicators.read_many(many), strict=True))
-        rows = [
+        rows: list[ProductRow] = [
             {
                 "product": p.product,
                 "source": p.source,
                 "refused": p.refused,
-                "latest": {str(t): _brief(latest[Series(self._stores.exchange, p.product, t)]) for t in timeframes},
+                "latest": {str(t): _in_short(latest[Series(self._stores.exchange, p.product, t)]) for t in timeframes},
             }
             for p in followed
         ]
-        head = {"exchange": self._stores.exchange, "timeframes": [str(t) for t in timeframes]}
-        return {**head, "products": rows, **self._stale()}
+        names = [str(t) for t in timeframes]
+        return {"exchange": self._stores.exchange, "timeframes": names, "products": rows, **self._stale()}
 
     def candles(
         self,
@@ -92,7 +95,7 @@ class Lookup:
         end_s: int | None = None,
         limit: int | None = None,
         rows: Callable[[Records], Any] = candle_rows,
-    ) -> dict[str, Any]:
+    ) -> CandlesAnswer:
         """Candles with bucket starts from `start_s` to `end_s` (inclusive), oldest first.
 
         With `start_s`: the first `limit` candles from there (default: all). Without: the newest `limit` (500).
@@ -108,13 +111,13 @@ class Lookup:
 
     def newest(
         self, asked: Sequence[Newest], rows: Callable[[Records], Any] = candle_rows
-    ) -> list[dict[str, Any] | InvalidInput]:
+    ) -> list[CandlesAnswer | InvalidInput]:
         """The answer of `candles` to each of `asked`, or the error that it raises; usually in one read.
 
         Raises `Unready` (no clock yet).
         """
-        found: dict[Newest, dict[str, Any] | InvalidInput] = {}
-        ranges: dict[Newest, tuple[Series, int, int]] = {}
+        found: dict[Newest, CandlesAnswer | InvalidInput] = {}
+        ranges: dict[Newest, Range] = {}
         now_s: float | None = None
         for one in asked:
             try:
@@ -125,7 +128,7 @@ class Lookup:
                 found[one] = error
             else:
                 last = _open_s(one.timeframe, now_s)
-                ranges[one] = (series, *_reach(one.timeframe, last, one.limit))
+                ranges[one] = Range(series, *_reach(one.timeframe, last, one.limit))
         views = self._stores.candles.read_many(list(ranges.values()))
         for (one, (series, _, last)), view in zip(ranges.items(), views, strict=True):
             if len(view.records) < one.limit:
@@ -136,18 +139,18 @@ class Lookup:
                 found[one] = error
         return [found[one] for one in asked]
 
-    def _answer(self, series: Series, view: View, rows: Callable[[Records], Any]) -> dict[str, Any]:
+    def _answer(self, series: Series, view: View, rows: Callable[[Records], Any]) -> CandlesAnswer:
         if not view.revision:
             self.check_delivered(series)
-        head = {"product": series.product, "timeframe": series.timeframe, **self._stale()}
-        return {**head, "candles": rows(view.records)}
+        product, timeframe, stale = series.product, series.timeframe, self._stale()
+        return {"product": product, "timeframe": timeframe, **stale, "candles": rows(view.records)}
 
-    def _stale(self) -> dict[str, str]:
-        """The field `stale`: why an answer may be old. No field if it is read from a master."""
+    def _stale(self) -> DataAnswer:
+        """Why an answer may be old; empty if it is read from a master."""
         behind = self._behind()
         return {"stale": behind} if behind else {}
 
-    def indicators(self, product: str, timeframe: Timeframe = BASE, *, limit: int = 100) -> dict[str, Any]:
+    def indicators(self, product: str, timeframe: Timeframe = BASE, *, limit: int = 100) -> IndicatorsAnswer:
         """MACD-V of the newest closed candles: the worker's `latest` value, and the newest `limit` of the `series`.
 
         Raises `InvalidInput`, `NotFollowed`, `Unready` (no clock yet).
@@ -162,16 +165,17 @@ class Lookup:
         latest = self._stores.indicators.read_many([series])[0]
         tail = contiguous_tail(view.over, timeframe)[-WINDOW:]
         values, reason = _macdv(tail.tobytes(), timeframe)
-        return {
+        answer: IndicatorsAnswer = {
             "product": series.product,
             "timeframe": timeframe,
             "ready": reason is None,
             "candles": len(tail),
             "latest": _latest(latest, view),
             "series": [] if reason else indicator_rows(values, limit),
-            **({"reason": reason} if reason else {}),
-            **self._stale(),
         }
+        if reason:
+            answer["reason"] = reason
+        return {**answer, **self._stale()}
 
     def series(self, product: str, timeframe: Timeframe) -> Series:
         """The requested series. Raises `NotFollowed` if it is not followed."""
@@ -259,18 +263,16 @@ def _macdv(packed: bytes, timeframe: Timeframe) -> tuple[MacdvSeries, str | None
     return values, readiness_of(tail, values, timeframe).reason if len(tail) else "no closed candle yet"
 
 
-def _brief(value: IndicatorValue | None) -> dict[str, Any] | None:
-    """The part of an indicator that an overview shows."""
-    if value is None:
-        return None
-    shown = ("ready", "macdv", "signal", "histogram", "stage")
-    return {"start": value.start_s, **{k: value.data[k] for k in shown if k in value.data}}
+def _in_short(value: IndicatorValue | None) -> IndicatorInShort | None:
+    return None if value is None else part_of(value.data, IndicatorInShort)
 
 
-def _latest(value: IndicatorValue | None, view: View) -> dict[str, Any] | None:
+def _latest(value: IndicatorValue | None, view: View) -> LatestIndicator | None:
     """A whole indicator: the worker's value, the current state of its candle, the revision of its candles."""
     if value is None:
         return None
     candle = view.records[view.records["start_s"] == value.start_s]
-    now = {"state": CandleState(int(state_of(candle)[0])).label} if len(candle) else {}
-    return {"start": value.start_s, **value.data, **now, "revision": value.revision}
+    latest: LatestIndicator = {"start": value.start_s, **value.data, "revision": value.revision}
+    if len(candle):
+        latest["state"] = LABELS[int(state_of(candle)[0])]
+    return latest

@@ -16,22 +16,22 @@ from app.market.series import Series
 from app.market.timeframes import BASE, Timeframe
 from app.settings import Settings
 from app.storage.entries import readable
+from app.storage.indicators import indicator_of
 from app.storage.stores import Stores
 from app.util.caches import IncrementalMap
+from app.wire.fields import part_of
+from app.wire.indicators import OverviewAnswer, OverviewCell
 
 DAY_S = 86_400
-
-SHOWN = ("start", "macdv", "histogram", "stage")
-"""Fields of a value that are shown, if present."""
 
 NEWEST = 4
 """Newest buckets that are read for a product's price. If all are missing, the indicator's close is used."""
 
 
 class Cell(NamedTuple):
-    """`json`: the shown fields of a value. `start` and `close`: of its bar."""
+    """`json`: an `OverviewCell`, to embed in JSON. `start` and `close`: of its bar."""
 
-    json: orjson.Fragment | None
+    json: Any
     start: int | None
     close: float | None
 
@@ -44,7 +44,7 @@ class Prices(NamedTuple):
     newest: int | None
 
 
-def read_overview(stores: Stores, settings: Settings) -> dict[str, Any]:
+def read_overview(stores: Stores, settings: Settings) -> OverviewAnswer:
     """One row per followed product, in alphabetical order. Serialise it with orjson: the cells are JSON already.
 
     Raises redis' errors if Redis cannot be reached. Cheap: reads five buckets per product, and one short text per
@@ -117,9 +117,9 @@ def _cell(data: bytes) -> Cell:
 
 
 def _read_cell(data: bytes) -> Cell:
-    value = orjson.loads(data)
-    shown = {name: value[name] for name in SHOWN if name in value}
-    return Cell(orjson.Fragment(orjson.dumps(shown)), value.get("start"), value.get("close"))
+    value = indicator_of(data)
+    cell = part_of(value, OverviewCell)
+    return Cell(orjson.Fragment(orjson.dumps(cell)), value.get("start"), value.get("close"))
 
 
 _cells = IncrementalMap(_cell)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from threading import Lock
 from typing import Any
@@ -11,19 +11,14 @@ import numpy as np
 import orjson
 from cachetools import LRUCache, cached
 
-from app.indicators.macdv import MacdvSeries
+from app.indicators.macdv import MacdvArrays, MacdvSeries
 from app.indicators.stages import STAGES
 from app.indicators.window import WINDOW
-from app.market.candles import CandleState
+from app.market.candles import LABELS
 from app.market.records import CORRECTED, PROVISIONAL, RECORD, Records, has_trades, state_of
 from app.util.numbers import fragment
-
-LABELS = {int(state): state.label for state in CandleState}
-
-NUMBERS = ("open", "high", "low", "close", "volume")
-
-ALWAYS = ("macdv", "fast_ema", "slow_ema", "atr")
-"""Fields of every bar with a MACD-V."""
+from app.wire.candles import NUMBERS, CandleRow
+from app.wire.indicators import IndicatorRow, LaterValues
 
 CHANGING = 2
 """Candles at the end that may change before the next read: the forming one, and one just closed."""
@@ -31,12 +26,14 @@ CHANGING = 2
 REMEMBERED_BYTES = 80_000_000
 """Cached JSON of old candles: 500 of each of 700 products."""
 
-LATER = ("signal", "histogram")
-"""Fields that exist only some bars later; absent until then."""
+
+def candle_rows(records: Records) -> list[CandleRow]:
+    """One row per record. Converts by column: ten times as fast as record by record."""
+    return _rows(records, [records[name].tolist() for name in NUMBERS])
 
 
-def candle_rows(records: Records) -> list[dict[str, Any]]:
-    """One dictionary per record. Converts by column: ten times as fast as record by record."""
+def _rows(records: Records, numbers: Sequence[list[Any]]) -> list[CandleRow]:
+    """`numbers`: the columns `NUMBERS`."""
     return [
         {
             "start": s,
@@ -52,11 +49,7 @@ def candle_rows(records: Records) -> list[dict[str, Any]]:
         }
         for s, o, h, lo, c, v, t, state, corrected, provisional in zip(
             records["start_s"].tolist(),
-            records["open"].tolist(),
-            records["high"].tolist(),
-            records["low"].tolist(),
-            records["close"].tolist(),
-            records["volume"].tolist(),
+            *numbers,
             has_trades(records).tolist(),
             state_of(records).tolist(),
             ((records["flags"] & CORRECTED) != 0).tolist(),
@@ -83,11 +76,7 @@ def candle_pieces(records: Records) -> Iterator[bytes]:
 
 
 def _json(records: Records) -> bytes:
-    rows = candle_rows(records)
-    for row in rows:
-        for name in NUMBERS:
-            row[name] = fragment(row[name])
-    return orjson.dumps(rows)
+    return orjson.dumps(_rows(records, [list(map(fragment, records[name].tolist())) for name in NUMBERS]))
 
 
 def _digest(packed: bytes) -> bytes:
@@ -100,19 +89,24 @@ def _without_end(packed: bytes) -> bytes:
     return _json(np.frombuffer(packed, RECORD))[:-1] + b","
 
 
-def indicator_rows(values: MacdvSeries, limit: int) -> list[dict[str, Any]]:
+def indicator_rows(values: MacdvSeries, limit: int) -> list[IndicatorRow]:
     """The newest `limit` bars that have a MACD-V."""
     bars = np.flatnonzero(np.isfinite(values.macdv))[-limit:]
-    columns = [getattr(values, name)[bars].tolist() for name in (*ALWAYS, *LATER)]
-    starts, stages = values.start_s[bars].tolist(), values.stages[bars].tolist()
-    return [
-        _indicator_row(start, row, STAGES[stage]) for start, stage, *row in zip(starts, stages, *columns, strict=True)
-    ]
+    columns = (values.start_s, *(getattr(values, name) for name in MacdvArrays._fields), values.stages)
+    return [_indicator_row(*row) for row in zip(*(column[bars].tolist() for column in columns), strict=True)]
 
 
-def _indicator_row(start: int, row: list[float], stage: object) -> dict[str, Any]:
-    macdv, fast_ema, slow_ema, atr, signal, histogram = row
-    known: dict[str, Any] = {"start": start, "macdv": macdv}
-    if signal == signal:  # NaN is not equal to itself: there is no signal yet
-        known |= {"signal": signal, "histogram": histogram}
-    return {**known, "fast_ema": fast_ema, "slow_ema": slow_ema, "atr": atr, "stage": stage}
+def _indicator_row(
+    start: int, macdv: float, signal: float, histogram: float, fast_ema: float, slow_ema: float, atr: float, stage: int
+) -> IndicatorRow:
+    is_known = signal == signal  # NaN is not equal to itself: there is no signal yet
+    later: LaterValues = {"signal": signal, "histogram": histogram} if is_known else {}
+    return {
+        "start": start,
+        "macdv": macdv,
+        **later,
+        "fast_ema": fast_ema,
+        "slow_ema": slow_ema,
+        "atr": atr,
+        "stage": STAGES[stage],
+    }

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
-Fact: TypeAlias = dict[str, Any]
-"""JSON-able. Times are UNIX seconds of the exchange's clock, MACD-V in points, prices in quote currency."""
+from app.wire.alerts import AlertFact
 
 
 class Alert(NamedTuple):
@@ -15,7 +14,7 @@ class Alert(NamedTuple):
     start_s: int
     event: str
     channels: tuple[str, ...]
-    fact: Fact
+    fact: AlertFact
 
 
 class Fingerprint(NamedTuple):

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple, cast
 import orjson
 from redis import Redis
 
-from app.market.series import Series
 from app.storage import keys
 from app.storage.entries import readable
+from app.storage.model import Range
 from app.util.batches import batched
+from app.wire.alerts import AlertFact, DeliveryOutcome
 
 ALERTS_PER_READ = 500
 """Alerts per round trip."""
@@ -24,19 +25,19 @@ class StoredAlert(NamedTuple):
     """
 
     id: str
-    fact: dict[str, Any]
+    fact: AlertFact
     event: str
     withdrawn: int | None
     raised_ms: int
-    said: dict[tuple[str, str], dict[str, Any]]
+    said: dict[tuple[str, str], DeliveryOutcome]
 
 
 class AlertCache:
     def __init__(self, client: Redis) -> None:
         self._client = client
 
-    def of_series(self, many: Sequence[tuple[Series, int, int]]) -> list[list[StoredAlert]]:
-        """The alerts of each (series, first bar, last bar), oldest first."""
+    def of_series(self, many: Sequence[Range]) -> list[list[StoredAlert]]:
+        """The alerts of each range of bars, oldest first."""
         with self._client.pipeline(transaction=False) as pipe:
             for series, first_s, last_s in many:
                 pipe.zrange(keys.alerts_of(series), first_s, last_s, byscore=True)

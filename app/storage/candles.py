@@ -14,11 +14,12 @@ from app.market.candles import LABELS
 from app.market.records import EMPTY, PROVISIONAL, RECORD, STATE_MASK
 from app.market.series import Series
 from app.storage import keys
-from app.storage.model import Outcome, Ring, View, Write, Written
+from app.storage.model import Outcome, Range, Ring, View, Write, Written
 from app.storage.rings import RingReader, note_of
 from app.storage.scripts import Call, script
 from app.util.batches import batched
 from app.util.numbers import fragment
+from app.wire.candles import ClosedCandle
 
 SERIES_PER_CALL = 64
 """Series per script call: enough to save round trips, few enough not to block Redis."""
@@ -69,13 +70,13 @@ class CandleCache:
         named = [keys.EVENTS, keys.clock(writes[0].series.exchange), *[keys.candles(w.series) for w in writes]]
         return named, [self._events_kept, self._capacity, header, b"".join(packed), *payloads]
 
-    def read_many(self, ranges: Sequence[tuple[Series, int, int]]) -> list[View]:
-        """The records of each (series, first bucket, last bucket), as far as the rings reach back."""
+    def read_many(self, ranges: Sequence[Range]) -> list[View]:
+        """The records of each range, as far as the rings reach back."""
         return self._rings.read_many(ranges)
 
     def read(self, series: Series, first_s: int, last_s: int) -> View:
         """The records of the buckets from `first_s` to `last_s` (starts, inclusive)."""
-        return self.read_many([(series, first_s, last_s)])[0]
+        return self.read_many([Range(series, first_s, last_s)])[0]
 
     def read_rings(self, many: Sequence[Series]) -> Iterator[Ring]:
         """The whole ring of each series. Much cheaper than `read_many`: the server only copies."""
@@ -85,8 +86,8 @@ class CandleCache:
         """All records of `series` up to the bucket `last_s`."""
         return next(self.read_rings([series])).view(series.timeframe.seconds, last_s)
 
-    def mark_provisional(self, ranges: Sequence[tuple[Series, int, int]], *, confirmed: bool = False) -> int:
-        """Mark closed candles of each (series, first bucket, last bucket) as provisional, so REST is requested.
+    def mark_provisional(self, ranges: Sequence[Range], *, confirmed: bool = False) -> int:
+        """Mark closed candles of `ranges` as provisional, so REST is requested.
 
         `confirmed`: also mark candles that REST has confirmed, which is a change of the series. Otherwise such candles
         are marked only if they rely on a silent stream, which is now void. Returns how many. Values do not change.
@@ -114,22 +115,21 @@ class CandleCache:
 def _payload(series: Series, row: tuple[Any, ...]) -> bytes:
     """The published JSON of the candle in `row`."""
     start_s, flags, _, opened, high, low, close, volume = row
-    return orjson.dumps(
-        {
-            "exchange": series.exchange,
-            "product": series.product,
-            "timeframe": series.timeframe,
-            "start": start_s,
-            "open": fragment(opened),
-            "high": fragment(high),
-            "low": fragment(low),
-            "close": fragment(close),
-            "volume": fragment(volume),
-            "trades": not flags & EMPTY,
-            "state": LABELS[flags & STATE_MASK],
-            "provisional": bool(flags & PROVISIONAL),
-        }
-    )
+    candle: ClosedCandle = {
+        "exchange": series.exchange,
+        "product": series.product,
+        "timeframe": series.timeframe,
+        "start": start_s,
+        "open": fragment(opened),
+        "high": fragment(high),
+        "low": fragment(low),
+        "close": fragment(close),
+        "volume": fragment(volume),
+        "trades": not flags & EMPTY,
+        "state": LABELS[flags & STATE_MASK],
+        "provisional": bool(flags & PROVISIONAL),
+    }
+    return orjson.dumps(candle)
 
 
 def _split(writes: Sequence[Write], codes: list[int], befores: list[Any]) -> list[Written]:

@@ -35,9 +35,9 @@ class ClockCache:
 
     def read(self) -> ExchangeTime | None:
         """The newest known time; None if none was received yet."""
-        answers = send_pipelined(self._client, [("HMGET", self._key, "exchange_ms", "heard_ms"), ("TIME",)])
+        answers = send_pipelined(self._client, [("HMGET", self._key, "exchange_ms", "received_ms"), ("TIME",)])
         raise_first(answers)
-        (exchange_ms, heard_ms), (seconds, micros) = answers
-        if exchange_ms is None or heard_ms is None:
+        (exchange_ms, received_ms), (seconds, micros) = answers
+        if exchange_ms is None or received_ms is None:
             return None
-        return ExchangeTime(int(exchange_ms), max(0, int(seconds) * 1000 + int(micros) // 1000 - int(heard_ms)))
+        return ExchangeTime(int(exchange_ms), max(0, int(seconds) * 1000 + int(micros) // 1000 - int(received_ms)))

@@ -12,6 +12,7 @@ from app.storage import keys
 from app.storage.alerts import AlertCache, StoredAlert, alert_of_row
 from app.storage.connection import hash_at
 from app.storage.scripts import script
+from app.wire.alerts import DeliveryOutcome
 
 
 class Claim(NamedTuple):
@@ -165,4 +166,5 @@ def _keys(channel: str) -> list[str]:
 
 
 def _outcome(claim: Claim, state: str) -> bytes:
-    return orjson.dumps({"state": state, "tries": claim.tries, "at_ms": claim.now_ms})
+    outcome: DeliveryOutcome = {"state": state, "tries": claim.tries, "at_ms": claim.now_ms}
+    return orjson.dumps(outcome)

@@ -1,4 +1,4 @@
-"""Check by its INFO whether a Redis server is suitable for this program. Pure, except `ask`."""
+"""Check by its INFO whether a Redis server is suitable for this program. Pure, except `read_facts`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redis.exceptions import NoPermissionError
 class ServerFacts(NamedTuple):
     """INFO of a server. `product`: its name if it is neither Redis nor Valkey; else empty.
 
-    `name`: Redis or Valkey. `max_bytes` 0: no limit. `is_linked`: a replica is connected to its master. `is_told`:
+    `name`: Redis or Valkey. `max_bytes` 0: no limit. `is_linked`: a replica is connected to its master. `is_readable`:
     whether this user may run INFO.
     """
 
@@ -25,11 +25,11 @@ class ServerFacts(NamedTuple):
     append_only: bool = False
     is_replica: bool = False
     is_linked: bool = True
-    is_told: bool = True
+    is_readable: bool = True
     name: str = "Redis"
 
     @classmethod
-    def of(cls, info: Mapping[str, Any]) -> ServerFacts:
+    def from_info(cls, info: Mapping[str, Any]) -> ServerFacts:
         return cls(
             version=str(info.get("valkey_version") or info.get("redis_version", "")),
             product="Dragonfly" if "dragonfly_version" in info else "",
@@ -44,12 +44,12 @@ class ServerFacts(NamedTuple):
         )
 
 
-def ask(client: Redis) -> ServerFacts:
+def read_facts(client: Redis) -> ServerFacts:
     """Run INFO. Raises redis errors, except for missing permission."""
     try:
-        return ServerFacts.of(client.info())
+        return ServerFacts.from_info(client.info())
     except NoPermissionError:
-        return ServerFacts(is_told=False)
+        return ServerFacts(is_readable=False)
 
 
 def behind_of(server: ServerFacts) -> str:
@@ -62,7 +62,7 @@ def behind_of(server: ServerFacts) -> str:
 
 def unfit(server: ServerFacts) -> Iterator[str]:
     """Reasons why `server` is unsuitable; none if it is suitable."""
-    if not server.is_told:
+    if not server.is_readable:
         yield "cannot check whether Redis keeps its data (no permission for INFO): allow its user +info"
     if server.mode == "cluster":
         yield "Redis runs as a cluster, but the scripts need keys of several nodes: use one server, or Sentinels"

@@ -15,6 +15,7 @@ from app.storage import keys
 from app.storage.entries import readable
 from app.util.batches import batched
 from app.util.numbers import plain_json
+from app.wire.candles import FormingCandle
 
 CANDLES_PER_MESSAGE = 50
 """Keeps messages below 16 KB. Valkey 9 does not count larger ones that it buffers for a listener that does not read, so
@@ -27,7 +28,7 @@ class FormingFeed:
         self._channel = keys.forming_channel(exchange)
 
     def publish(self, candles: Iterable[UnifiedCandle]) -> None:
-        """Publish `candles` as JSON lists. Fields as in a published close, without `provisional`."""
+        """Publish `candles` as JSON lists."""
         with self._client.pipeline(transaction=False) as pipe:
             for some in batched(candles, CANDLES_PER_MESSAGE):
                 pipe.publish(self._channel, orjson.dumps([_row(candle) for candle in some]))
@@ -56,15 +57,15 @@ class Listener:
         return readable("forming candles", rows, _event)
 
 
-def _rows(data: bytes) -> list[dict[str, str]]:
+def _rows(data: bytes) -> list[FormingCandle]:
     return list(orjson.loads(data))
 
 
-def _event(row: dict[str, str]) -> Event:
+def _event(row: FormingCandle) -> Event:
     return Event(BEFORE_ALL, FORMING, row["product"], row["timeframe"], plain_json(row))
 
 
-def _row(candle: UnifiedCandle) -> dict[str, object]:
+def _row(candle: UnifiedCandle) -> FormingCandle:
     return {
         "exchange": candle.exchange,
         "product": candle.product,

@@ -23,38 +23,38 @@ class HealthCache:
         self._client = client
         self._key = keys.health(exchange)
         self._name = f"{socket.gethostname()}:{os.getpid()}"
-        self._told = False
+        self._has_stored = False
 
     def store(self, connections: Sequence[Any], *, dropped: int) -> None:
         """Store this process' connections (dataclasses) and its number of dropped candles."""
-        if not self._told:
+        if not self._has_stored:
             self.read()  # removes processes that are gone, even if nothing else reads
         seconds, micros = self._client.time()
         row = {
-            "told_ms": seconds * 1000 + micros // 1000,
+            "stored_ms": seconds * 1000 + micros // 1000,
             "dropped": dropped,
             "connections": list(connections),
         }
         self._client.hset(self._key, self._name, orjson.dumps(row, default=str))
-        self._told = True
+        self._has_stored = True
 
     def read(self) -> dict[str, dict[str, Any]]:
         """The last report of each running ingest process, with its age in ms. Removes processes that are gone."""
         seconds, micros = self._client.time()
         now_ms = seconds * 1000 + micros // 1000
-        alive: dict[str, dict[str, Any]] = {}
+        running: dict[str, dict[str, Any]] = {}
         for name, row in readable("health of ingests", hash_at(self._client, self._key).items(), _row):
-            if now_ms - row["told_ms"] > STALE_MS:
+            if now_ms - row["stored_ms"] > STALE_MS:
                 self._client.hdel(self._key, name)
             else:
-                alive[name] = {**row, "age_ms": now_ms - row["told_ms"]}
-        return alive
+                running[name] = {**row, "age_ms": now_ms - row["stored_ms"]}
+        return running
 
 
 def _row(entry: tuple[bytes, bytes]) -> tuple[str, dict[str, Any]]:
     """Name and report of a process. Raises `ValueError` or similar if malformed."""
     row = orjson.loads(entry[1])
-    if not isinstance(row["told_ms"], int) or not isinstance(row["dropped"], int):
+    if not isinstance(row["stored_ms"], int) or not isinstance(row["dropped"], int):
         raise ValueError("a number is missing")
     if not isinstance(row["connections"], list):
         raise ValueError("connections are missing")

@@ -54,14 +54,14 @@ class Heartbeat:
 
     def __init__(self, client: Redis, role: str) -> None:
         self._client = client
-        self._tell = script(client, "heartbeat")
+        self._store = script(client, "heartbeat")
         self._role = role
         self._count = 0
-        self._told_s = 0.0
+        self._sent_s = 0.0
 
     def beat(self) -> None:
         """Store a heartbeat, if the last one is old enough. Raises redis errors."""
-        if time.monotonic() - self._told_s < EVERY_S:
+        if time.monotonic() - self._sent_s < EVERY_S:
             return
         if not self._count:
             process_records(self._client)  # removes heartbeats of processes that are gone
@@ -69,11 +69,11 @@ class Heartbeat:
         pid = os.getpid()
         row = {"role": self._role, "beats": self._count, "started": process_start_time(pid)}
         host = socket.gethostname()
-        self._tell(
+        self._store(
             keys=[keys.heartbeats(host), keys.PROCESSES],
             args=[pid, orjson.dumps(row), KEPT_S, f"{self._role}|{host}|{pid}", GONE_MS],
         )
-        self._told_s = time.monotonic()
+        self._sent_s = time.monotonic()
 
 
 def process_records(client: Redis) -> list[ProcessRecord]:
@@ -97,11 +97,11 @@ def live_process_counts(client: Redis) -> dict[str, int]:
     with client.pipeline(transaction=False) as pipe:
         pipe.time()
         pipe.zrange(keys.PROCESSES, 0, -1, withscores=True)
-        (seconds, _), heard = pipe.execute()
+        (seconds, _), last_beats = pipe.execute()
     names = (
         name.decode(errors="replace").partition("|")[0]
-        for name, heard_ms in heard
-        if heard_ms > seconds * 1000 - GONE_MS
+        for name, beat_ms in last_beats
+        if beat_ms > seconds * 1000 - GONE_MS
     )
     return dict(sorted(Counter(names).items()))
 
@@ -111,7 +111,7 @@ def process_start_time(pid: int) -> str:
     try:
         return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
-        return "" if IS_LINUX else _told_by_ps("lstart", pid)
+        return "" if IS_LINUX else _from_ps("lstart", pid)
 
 
 def is_own_process(pid: int) -> bool:
@@ -122,11 +122,11 @@ def is_own_process(pid: int) -> bool:
     except OSError:
         if IS_LINUX:
             return False
-        words, is_own = _told_by_ps("command", pid).split(), _told_by_ps("uid", pid) == str(os.geteuid())
+        words, is_own = _from_ps("command", pid).split(), _from_ps("uid", pid) == str(os.geteuid())
     return is_own and any(pair in OWN_COMMANDS for pair in pairwise(words))
 
 
-def _told_by_ps(what: str, pid: int) -> str:
+def _from_ps(what: str, pid: int) -> str:
     """Output of `ps` for a process, for systems without /proc; empty if the process does not exist."""
     done = subprocess.run(["ps", "-o", f"{what}=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return done.stdout.strip()

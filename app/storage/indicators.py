@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 import orjson
 from redis import Redis
@@ -16,13 +16,14 @@ from app.storage.candles import SERIES_PER_CALL
 from app.storage.entries import readable
 from app.storage.scripts import Call, script
 from app.util.batches import batched
+from app.wire.indicators import Indicator
 
 SERIES_PER_READ = 500
 """Hashes per script call: about 1 ms of Redis' time."""
 
 
 class IndicatorValue(NamedTuple):
-    """`data`: JSON-able value of the newest bar. `start_s`: that bar. `revision`: revision of its candles.
+    """`data`: value of the newest bar. `start_s`: that bar. `revision`: revision of its candles.
 
     `change`: change of the alerts of the series; None if no rule watches it.
     `late_s`: exchange time from which there may be closed candles that were not read; 0 if all were read.
@@ -31,7 +32,7 @@ class IndicatorValue(NamedTuple):
     series: Series
     revision: int
     start_s: int
-    data: dict[str, Any]
+    data: Indicator
     change: AlertChange | None = None
     late_s: int = 0
 
@@ -46,6 +47,11 @@ class Stored(NamedTuple):
     messages: int
     late: list[Series]
     now_s: int
+
+
+def indicator_of(data: bytes) -> Indicator:
+    """The stored value in `data`."""
+    return cast(Indicator, orjson.loads(data))
 
 
 class IndicatorCache:
@@ -115,7 +121,7 @@ _NO_CURSOR = (0,) * 11
 
 def _value(row: tuple[Series, tuple[bytes, ...]]) -> IndicatorValue:
     series, (revision, start_s, data) = row
-    return IndicatorValue(series, int(revision), int(start_s), orjson.loads(data))
+    return IndicatorValue(series, int(revision), int(start_s), indicator_of(data))
 
 
 def _row(value: IndicatorValue, sets: Mapping[str, int]) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Container
 
 from redis import Redis
-from redis.exceptions import NoPermissionError
 
 from app.storage import keys
 
@@ -37,11 +36,9 @@ def sweep(client: Redis, exchange: str, followed: Container[str]) -> int:
 
 
 def earlier_version(client: Redis) -> str:
-    """What to do about the data of an earlier version, which is not read; empty if there is none or it is hidden."""
-    try:
-        if not client.exists(*(f"{EARLIER}:{name}" for name in ("events", "counters", "products:coinbase"))):
-            return ""
-    except NoPermissionError:
+    """What to do about the data of an earlier version, which is not read; empty if none is found among 10,000 keys."""
+    _, found = client.scan(0, match=f"{EARLIER}:*", count=10_000)
+    if not found:
         return ""
     return (
         f"Redis holds data of an earlier version ({EARLIER}:*), which is not read: candles are fetched again. "

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import orjson
 from redis import Redis
 
-from app.market.candles import CandleState
+from app.market.candles import LABELS
 from app.market.records import EMPTY, STATE_MASK
 from app.storage import keys
 from app.storage.entries import readable
 from app.storage.model import Outcome, Written
+from app.wire.candles import NUMBERS, CandleValues, CorrectedCandle, Correction
 
 KEPT = 5_000
-FIELDS = ("open", "high", "low", "close", "volume")
-ROW = ("product", "timeframe", "start", "exchange_ms", "fields", "before", "after")
 
 
 def record(client: Redis, written: Iterable[Written], *, cause: str, exchange_ms: int) -> int:
@@ -35,33 +34,40 @@ def record(client: Redis, written: Iterable[Written], *, cause: str, exchange_ms
     return len(rows)
 
 
-def latest(client: Redis, count: int = 100) -> list[dict[str, Any]]:
-    """The newest corrections, newest first, each with its `cause`."""
+def latest(client: Redis, count: int = 100) -> list[Correction]:
+    """The newest corrections, newest first."""
     rows = cast("list[tuple[bytes, dict[bytes, bytes]]]", client.xrevrange(keys.MISMATCHES, count=count))
     return readable("corrections", rows, _correction)
 
 
-def _correction(entry: tuple[bytes, dict[bytes, bytes]]) -> dict[str, Any]:
-    row = orjson.loads(entry[1][b"data"])
-    if missing := [name for name in ROW if name not in row]:
+def _correction(entry: tuple[bytes, dict[bytes, bytes]]) -> Correction:
+    row: CorrectedCandle = orjson.loads(entry[1][b"data"])
+    if missing := [name for name in CorrectedCandle.__annotations__ if name not in row]:
         raise ValueError(f"{', '.join(missing)} is missing")
     return {"cause": entry[1][b"cause"].decode(), **row}
 
 
-def _row(written: Written, i: int, exchange_ms: int) -> dict[str, Any]:
+def _row(written: Written, i: int, exchange_ms: int) -> CorrectedCandle:
     now, before = written.records[i], written.before[i][0]
     return {
         "product": written.series.product,
         "timeframe": written.series.timeframe,
         "start": int(now["start_s"]),
         "exchange_ms": exchange_ms,
-        "fields": [f for f in FIELDS if now[f] != before[f]],
+        "fields": [name for name in NUMBERS if now[name] != before[name]],
         "before": _values(before),
         "after": _values(now),
     }
 
 
-def _values(record: np.void) -> dict[str, Any]:
-    flags = int(record["flags"])
-    values = {f: float(record[f]) for f in FIELDS}
-    return {**values, "trades": not flags & EMPTY, "state": CandleState(flags & STATE_MASK).label}
+def _values(record: np.void) -> CandleValues:
+    _, flags, _, opened, high, low, close, volume = record.tolist()
+    return {
+        "open": opened,
+        "high": high,
+        "low": low,
+        "close": close,
+        "volume": volume,
+        "trades": not flags & EMPTY,
+        "state": LABELS[flags & STATE_MASK],
+    }

@@ -32,7 +32,7 @@ class Outcome(IntEnum):
     """The same candle was stored, and is no longer provisional."""
 
     @property
-    def is_news(self) -> bool:
+    def is_change(self) -> bool:
         """Whether aggregates, indicators and alerts of this bucket must be recomputed."""
         return self in (Outcome.INSERTED, Outcome.CORRECTED, Outcome.RESOLVED)
 
@@ -62,6 +62,14 @@ PROVEN_RESPONSES, MAX_RESPONSES = 2, 3
 NO_ORIGIN = Origin(0, 0, 0)
 
 
+class Range(NamedTuple):
+    """Buckets of a series: starts of the first and the last."""
+
+    series: Series
+    first_s: int
+    last_s: int
+
+
 class Write(NamedTuple):
     """Candles for one series.
 
@@ -89,7 +97,7 @@ class Written(NamedTuple):
     def changed_starts(self) -> list[int]:
         """The starts of the changed records."""
         starts: list[int] = self.records["start_s"].tolist()
-        return [start_s for start_s, outcome in zip(starts, self.outcomes, strict=True) if outcome.is_news]
+        return [start_s for start_s, outcome in zip(starts, self.outcomes, strict=True) if outcome.is_change]
 
 
 class View(NamedTuple):
@@ -118,7 +126,7 @@ class View(NamedTuple):
         return max(edge_s, self.origin.start_s) if self.origin.is_proven else edge_s
 
     @classmethod
-    def of(cls, slots: Records, revision: int, origin: Origin, step: int, first_s: int, last_s: int) -> Self:
+    def from_slots(cls, slots: Records, revision: int, origin: Origin, step: int, first_s: int, last_s: int) -> Self:
         """View of `slots`, ordered by bucket up to `last_s`. Slots that hold another bucket are dropped."""
         newest = last_s // step * step
         oldest = newest - step * (len(slots) - 1)
@@ -158,7 +166,7 @@ class Ring(NamedTuple):
         """All records of the buckets up to `last_s`."""
         oldest = (last_s // step + 1) % len(self.slots)
         in_order = np.concatenate((self.slots[oldest:], self.slots[:oldest]))
-        return View.of(in_order, self.revision, self.origin, step, 0, last_s)
+        return View.from_slots(in_order, self.revision, self.origin, step, 0, last_s)
 
 
 NOTHING = View(np.empty(0, RECORD), 0, NO_ORIGIN, 0)

@@ -19,7 +19,7 @@ from redis import Redis
 from app.market.records import RECORD
 from app.market.series import Series
 from app.storage import keys
-from app.storage.model import MAX_RESPONSES, NO_ORIGIN, NOTHING, Origin, Ring, View
+from app.storage.model import MAX_RESPONSES, NO_ORIGIN, NOTHING, Origin, Range, Ring, View
 from app.storage.pipelining import Command, raise_first, send_pipelined, transaction
 from app.util.batches import batched
 
@@ -39,8 +39,8 @@ class RingReader:
         self._other_capacities: dict[Series, int] = {}
         self._no_ring = Ring(np.zeros(capacity, RECORD), 0, NO_ORIGIN)
 
-    def read_many(self, ranges: Sequence[tuple[Series, int, int]]) -> list[View]:
-        """The records of each (series, first bucket, last bucket), as far as the rings reach back."""
+    def read_many(self, ranges: Sequence[Range]) -> list[View]:
+        """The records of each range, as far as the rings reach back."""
         return [view for some in batched(ranges, RANGES_PER_READ) for view in self._read(some)]
 
     def read_rings(self, many: Sequence[Series]) -> Iterator[Ring]:
@@ -51,7 +51,7 @@ class RingReader:
                     pipe.get(keys.candles(series))
                 yield from (_ring(raw) if raw else self._no_ring for raw in pipe.execute())
 
-    def _read(self, some: Sequence[tuple[Series, int, int]]) -> list[View]:
+    def _read(self, some: Sequence[Range]) -> list[View]:
         while True:
             looks = self._look(some)
             odd = [series for (series, _, _), (trailer, *_) in zip(some, looks, strict=True) if not _is_one(trailer)]
@@ -59,7 +59,7 @@ class RingReader:
                 return [_view(look, *asked) for look, asked in zip(looks, some, strict=True)]
             self._other_capacities |= lengths
 
-    def _look(self, some: Sequence[tuple[Series, int, int]]) -> list[list[bytes]]:
+    def _look(self, some: Sequence[Range]) -> list[list[bytes]]:
         """The bytes behind the slots of each ring, and its slots of the range in at most two pieces.
 
         One transaction. A script would copy all data twice.
@@ -117,7 +117,7 @@ def _view(look: list[bytes], series: Series, first_s: int, last_s: int) -> View:
         return NOTHING
     revision, origin_s, note = TRAILER.unpack(trailer)
     slots = np.frombuffer(pieces[0] if len(pieces) == 1 else b"".join(pieces), RECORD)
-    return View.of(slots, revision, _origin(origin_s, note), series.timeframe.seconds, first_s, last_s)
+    return View.from_slots(slots, revision, _origin(origin_s, note), series.timeframe.seconds, first_s, last_s)
 
 
 def note_of(origin: Origin) -> int:

@@ -53,13 +53,13 @@ class _Frugal(_Base):
         return super().pool if client is None else client.connection_pool
 
 
-class Channel(_Frugal, redis.Channel):
+class ServerChannel(_Frugal, redis.Channel):
     connection_class = MasterConnection
     connection_class_ssl = MasterSslConnection
 
 
 class Transport(redis.Transport):
-    Channel = Channel
+    Channel = ServerChannel
 
 
 class SentinelChannel(_Frugal, redis.SentinelChannel):

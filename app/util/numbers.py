@@ -36,6 +36,6 @@ def _plain(token: re.Match[bytes]) -> bytes:
     return text if text.startswith(b'"') else plain(float(text)).encode()
 
 
-def fragment(value: float) -> orjson.Fragment:
-    """`value` as a plain number to embed in JSON."""
+def fragment(value: float) -> Any:
+    """`value` as a plain number, to take the place of a float in JSON."""
     return orjson.Fragment(plain(value))

@@ -31,6 +31,6 @@ def _from_iso(text: str) -> int:
         ) from None
 
 
-def shown(seconds: float) -> str:
+def format_utc(seconds: float) -> str:
     """Format `seconds` (UNIX) in UTC: `2025-01-31 12:00:00`."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")

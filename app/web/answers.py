@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
@@ -25,7 +26,7 @@ def json_answer(value: Any, status: int = 200, headers: dict[str, str] | None = 
     )
 
 
-def long_answer(value: dict[str, Any], name: str) -> Response:
+def long_answer(value: Mapping[str, Any], name: str) -> Response:
     """`value` as streamed JSON. Its field `name` comes last, in pieces that are made as the client reads."""
     head = plain_json({k: v for k, v in value.items() if k != name})[:-1] + b"," + plain_json(name) + b":"
     return StreamingResponse(chain((head,), value[name], (b"}",)), media_type=JSON, headers=FRESH)

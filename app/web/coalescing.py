@@ -25,7 +25,7 @@ class RequestCoalescer(Generic[Question, Answer]):
         self._waiting: dict[Question, asyncio.Future[Answer | Exception]] = {}
         self._reading: asyncio.Task[None] | None = None
 
-    async def ask(self, question: Question) -> Answer:
+    async def request(self, question: Question) -> Answer:
         future = self._waiting.get(question)
         if future is None:
             future = self._waiting[question] = asyncio.get_running_loop().create_future()

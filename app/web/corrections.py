@@ -5,30 +5,22 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from app.context import Context
-from app.market.timeframes import Timeframe
 from app.storage import keys, mismatches
 from app.web.answers import json_answer
 from app.web.data import ERRORS
+from app.wire.candles import Correction
 
 
-class Correction(BaseModel):
-    cause: str
-    product: str
-    timeframe: Timeframe
-    start: int
-    exchange_ms: int = Field(description="When it was noticed, on the exchange's clock.")
-    fields: list[str] = Field(description="Fields that differ.")
-    before: dict[str, Any]
-    after: dict[str, Any]
-
-
-class CorrectionsAnswer(BaseModel):
-    scanned_ms: int | None = Field(description="Slot of exchange time of the last scan; null before the first.")
-    reconciled_ms: int | None = Field(description="The same for the last comparison with REST.")
-    corrections: list[Correction] = Field(description="Newest first.")
+class CorrectionsAnswer(TypedDict):
+    scanned_ms: Annotated[
+        int | None, Field(description="Slot of exchange time of the last scan; null before the first.")
+    ]
+    reconciled_ms: Annotated[int | None, Field(description="The same for the last comparison with REST.")]
+    corrections: Annotated[list[Correction], Field(description="Newest first.")]
 
 
 def router(context: Context) -> APIRouter:
@@ -38,13 +30,12 @@ def router(context: Context) -> APIRouter:
     def corrections(limit: Annotated[int, Query(ge=1, le=1000, description="How many, at most.")] = 100) -> Response:
         """The newest replaced candles, with the values before and the cause."""
         settings = context.settings
-        return json_answer(
-            {
-                "scanned_ms": _last_run_ms(context, "scan", settings.gap_scan_seconds),
-                "reconciled_ms": _last_run_ms(context, "reconcile", settings.reconcile_seconds),
-                "corrections": mismatches.latest(context.redis, limit),
-            }
-        )
+        answer: CorrectionsAnswer = {
+            "scanned_ms": _last_run_ms(context, "scan", settings.gap_scan_seconds),
+            "reconciled_ms": _last_run_ms(context, "reconcile", settings.reconcile_seconds),
+            "corrections": mismatches.latest(context.redis, limit),
+        }
+        return json_answer(answer)
 
     return routes
 

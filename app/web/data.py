@@ -15,7 +15,9 @@ from app.query.rows import candle_json, candle_pieces
 from app.web.answers import json_answer, long_answer
 from app.web.coalescing import RequestCoalescer
 from app.web.queries import CandleQuery, IndicatorQuery
-from app.web.schemas import CandlesAnswer, ErrorAnswer, IndicatorsAnswer, ProductsAnswer
+from app.web.schemas import ErrorAnswer
+from app.wire.candles import CandlesAnswer
+from app.wire.indicators import IndicatorsAnswer, ProductsAnswer
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorAnswer, "description": "Invalid parameter; the message names it and the reason."},
@@ -46,7 +48,7 @@ def router(lookup: Lookup) -> APIRouter:
         """Candles of one product, oldest first, the forming one included."""
         limit = query.limit or WINDOW
         if query.start is None and query.end is None and limit <= WINDOW:  # nearly every request
-            return json_answer(await together.ask(Newest(product, query.timeframe, limit)))
+            return json_answer(await together.request(Newest(product, query.timeframe, limit)))
         found = await run_in_threadpool(
             lookup.candles,
             product,

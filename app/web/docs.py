@@ -113,10 +113,11 @@ def _type(schema: dict[str, Any]) -> str:
         return ", ".join(map(str, schema["enum"]))
     if schema.get("type") == "array":
         return f"list of {_type(schema.get('items', {})) or 'anything'}"
+    if isinstance(values := schema.get("additionalProperties"), dict):
+        return f"object of {_type(values)}"
     return str(schema.get("type", ""))
 
 
 def _link(text: str) -> str:
-    """`text` as HTML; its last word becomes a link if it names a schema."""
-    head, _, last = text.rpartition(" ")
-    return f'{escape(head)} <a href="#{escape(last)}">{escape(last)}</a>' if last[:1].isupper() else escape(text)
+    """`text` as HTML; the names of schemas become links. A list of values, with commas, has none."""
+    return escape(text) if "," in text else re.sub(r"\b[A-Z]\w+", r'<a href="#\g<0>">\g<0></a>', escape(text))

@@ -15,6 +15,7 @@ from app.errors import CandlewickError, InvalidInput, Unready
 from app.query.lookup import NotFollowed
 from app.storage.master import EXPLAINED
 from app.web.answers import json_answer
+from app.web.schemas import ErrorAnswer, ErrorInfo
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +26,13 @@ RETRY_AFTER_S = 1
 def error_answer(
     status: int, code: str, message: str, *, retry_after_s: int | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
-    error: dict[str, object] = {"code": code, "message": message}
+    error: ErrorInfo = {"code": code, "message": message}
     all_headers = dict(headers or {})
     if retry_after_s is not None:
         error["retry_after_s"] = retry_after_s
         all_headers["Retry-After"] = str(retry_after_s)
-    return json_answer({"error": error}, status, all_headers)
+    answer: ErrorAnswer = {"error": error}
+    return json_answer(answer, status, all_headers)
 
 
 def install(app: FastAPI) -> None:

@@ -39,7 +39,8 @@ def router(status: Callable[[], Status]) -> APIRouter:
     @routes.get("/healthz", responses={200: {"model": Alive}})
     async def healthz() -> Response:
         """200 as long as this process serves, regardless of the data."""
-        return json_answer({"status": "alive"})
+        answer: Alive = {"status": "alive"}
+        return json_answer(answer)
 
     @routes.head("/readyz", include_in_schema=False)
     @routes.get("/readyz", responses={200: {"model": ReadinessAnswer}, 503: {"model": ReadinessAnswer}})
@@ -47,7 +48,7 @@ def router(status: Callable[[], Status]) -> APIRouter:
         """200 only while the data is complete and current; else 503 with the reasons."""
         now = status()
         changes.note(now)
-        answer = {"ready": now.ready, "summary": now.summary, "reasons": now.reasons}
+        answer: ReadinessAnswer = {"ready": now.ready, "summary": now.summary, "reasons": now.reasons}
         return json_answer(answer) if now.ready else json_answer(answer, 503, {"Retry-After": "1"})
 
     @routes.get("/v1/status", responses={200: {"model": Status}, 503: {"model": ErrorAnswer}})

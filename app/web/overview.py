@@ -9,40 +9,16 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from app.context import Context
-from app.market.timeframes import Timeframe
 from app.query.overview import read_overview
 from app.query.status import Status
 from app.query.status.model import Start
 from app.util.caches import kept_for
 from app.web.answers import json_answer
 from app.web.schemas import ErrorAnswer
+from app.wire.indicators import OverviewAnswer
 
 OVERVIEW_FOR_S = 0.5
 """Concurrent requests share one answer."""
-
-
-class OverviewTimeframe(BaseModel):
-    name: Timeframe
-    seconds: int
-
-
-class OverviewRow(BaseModel):
-    product: str = Field(examples=["BTC-USD"])
-    refused: str | None = Field(description="Why the exchange does not deliver it.")
-    price: float | None = Field(description="Newest known price, of the forming candle if there is one.")
-    change: float | None = Field(description="Against the price of 24 hours ago: 0.01 is one per cent up.")
-    newest: int | None = Field(description="Start of the newest closed candle of 5m, UNIX seconds.")
-    latest: dict[str, dict[str, Any] | None] = Field(
-        description="By timeframe: `start`, `macdv`, `histogram` and `stage`, if they exist."
-    )
-
-
-class OverviewAnswer(BaseModel):
-    exchange: str
-    exchange_ms: int | None = Field(description="The exchange's clock, UNIX milliseconds; null until received.")
-    settling_seconds: float
-    timeframes: list[OverviewTimeframe]
-    products: list[OverviewRow]
 
 
 class Summary(BaseModel):
@@ -69,18 +45,18 @@ def router(context: Context, status: Callable[[], Status]) -> APIRouter:
     @routes.get("/summary", responses={200: {"model": Summary}, **away})
     def in_short() -> Response:
         """The summary of `/v1/status`, the clock, and progress of the initial backfill. Always 200, ready or not."""
-        return json_answer(_summary(status()))
+        return json_answer(_summary(status()).model_dump())
 
     return routes
 
 
-def _summary(status: Status) -> dict[str, Any]:
+def _summary(status: Status) -> Summary:
     clock = status.feed.clock
-    return {
-        "summary": status.summary,
-        "ready": status.ready,
-        "exchange_ms": clock.exchange_ms if clock else None,
-        "clock_age_real_seconds": clock.age_real_seconds if clock else None,
-        "connected": status.feed.connected,
-        "start": status.start.model_dump(),
-    }
+    return Summary(
+        summary=status.summary,
+        ready=status.ready,
+        exchange_ms=clock.exchange_ms if clock else None,
+        clock_age_real_seconds=clock.age_real_seconds if clock else None,
+        connected=status.feed.connected,
+        start=status.start,
+    )

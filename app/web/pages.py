@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
@@ -19,8 +20,7 @@ STATIC = Path(__file__).parent / "static"
 
 CHART_LIBRARY = "vendor/lightweight-charts.js"
 
-SHARED = ("api.js", "dom.js", "format.js", "frame.js", "live.js")
-"""Modules that nearly every page imports."""
+IMPORTED = re.compile(r'^import .* from "\./(.+)";$', re.MULTILINE)
 
 FILE_HEADERS = {"Cache-Control": "no-cache"}
 
@@ -61,7 +61,7 @@ def _router(app: FastAPI, settings: Settings) -> APIRouter:
 
     @routes.get("/")
     def overview() -> Response:
-        main, modules = f'{BANNER}<div id="page"></div>', ["overview.js", "market.js", *SHARED]
+        main, modules = f'{BANNER}<div id="page"></div>', with_imports("overview.js")
         asks = ["/v1/overview", "/v1/summary"]
         return page("Candlewick", main, here="/", modules=modules, asks=asks, data=told())
 
@@ -71,27 +71,35 @@ def _router(app: FastAPI, settings: Settings) -> APIRouter:
             f"{product[:40]} · Candlewick",
             f'{BANNER}<div id="page"></div>',
             scripts=[CHART_LIBRARY],
-            modules=["product.js", "candles.js", "chart.js", "alert.js", *SHARED],
+            modules=with_imports("product.js"),
             data={**told(), "product": product.upper()[:40]},
         )
 
     @routes.get("/health")
     def health() -> Response:
         main = f'{BANNER}<div id="page"></div>'
-        return page("Health · Candlewick", main, here="/health", modules=["health.js", *SHARED[:-1]], data=told())
+        return page("Health · Candlewick", main, here="/health", modules=with_imports("health.js"), data=told())
 
     @routes.get("/alerts")
     def alerts() -> Response:
         main = f'{BANNER}<div id="page"></div>'
-        return page(
-            "Alerts · Candlewick", main, here="/alerts", modules=["alerts.js", "alert.js", *SHARED], data=told()
-        )
+        return page("Alerts · Candlewick", main, here="/alerts", modules=with_imports("alerts.js"), data=told())
 
     @routes.get(f"/static/{CHART_LIBRARY}")
     def chart_library() -> Response:
         return FileResponse(_chart_library(), media_type="text/javascript", headers=FILE_HEADERS)
 
     return routes
+
+
+@cache
+def with_imports(module: str) -> tuple[str, ...]:
+    """The module and all that it imports, directly or not."""
+    found = [module]
+    for name in found:
+        imported = IMPORTED.findall((STATIC / name).read_text(encoding="utf-8"))
+        found += [other for other in imported if other not in found]
+    return tuple(found)
 
 
 @cache

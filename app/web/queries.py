@@ -19,17 +19,19 @@ def _moment(value: object) -> object:
 Moment = Annotated[int, BeforeValidator(_moment)]
 
 
-class SeriesQuery(BaseModel):
+class Parameters(BaseModel):
     """Unknown parameters are refused: a mistyped name must not lead to the answer to another query."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-    timeframe: Timeframe = Field(BASE, description="Candle length.")
 
     @model_validator(mode="before")
     @classmethod
     def _without_empty(cls, values: Any) -> Any:
         return {k: v for k, v in values.items() if v not in ("", None)} if isinstance(values, dict) else values
+
+
+class SeriesQuery(Parameters):
+    timeframe: Timeframe = Field(BASE, description="Candle length.")
 
 
 class CandleQuery(SeriesQuery):

@@ -18,10 +18,10 @@ import psutil
 from redis import Redis
 
 from app.errors import Unready
-from app.launch.redis import RedisServer
 from tests.alerting import Service, service
 from tests.alerts_reference import RULES
 from tests.oracle import Exchange, followed
+from tests.redis_server import RedisServer
 from tests.replica import Pair, pair
 from tests.support import PATIENCE_S, ROOT, Process, eventually, free_port, silent
 from tests.system import System

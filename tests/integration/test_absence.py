@@ -89,8 +89,8 @@ class Here(Context):
         """One scan, and work until nothing is due."""
         self.clock.set(self.market.clock.now_ms())
         for found in Scanner(self, self.settings).scan(self.market.clock.now_ms()):
-            if found.request:
-                self.queue.add([found.request[:2]], not_before_ms=found.request[2])
+            if due := found.due:
+                self.queue.add([(due.request, due.priority)], not_before_ms=due.not_before_ms)
         while self.queue.state().ready:
             Drain(self, self.settings, self.budgeted_rest, self.changed.extend).run(max_s=5)
 

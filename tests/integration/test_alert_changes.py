@@ -12,6 +12,7 @@ from redis import Redis
 from app.alerts.evaluate import Evaluator
 from app.alerts.settings import AlertSettings
 from app.compute.computer import Computer
+from app.events import BEFORE_ALL, KEPT_KINDS, PAYLOADS
 from app.market.candles import CandleState
 from app.market.records import PROVISIONAL, RECORD, Records
 from app.market.series import Series
@@ -21,8 +22,10 @@ from app.storage.alerts import AlertCache, StoredAlert
 from app.storage.candles import CandleCache
 from app.storage.changed_ranges import ChangedRange
 from app.storage.clock import ClockCache
+from app.storage.events import EventStream
 from app.storage.indicators import IndicatorCache, IndicatorValue
 from app.storage.model import Origin, Write
+from tests.described import check
 
 pytestmark = pytest.mark.integration
 
@@ -117,7 +120,7 @@ def test_an_alert_of_a_removed_or_changed_rule_is_left_alone(
 
 
 def test_an_alert_of_the_same_rule_is_withdrawn_by_a_correction_and_restored_by_another(
-    installation: Installation,
+    installation: Installation, redis_client: Redis
 ) -> None:
     installation.put(bars(0, *[100.0] * 99))
     newest = bars(99, 160.0)
@@ -128,6 +131,10 @@ def test_an_alert_of_the_same_rule_is_withdrawn_by_a_correction_and_restored_by_
     right["observed_ms"] = 3
     installation.put(right)
     assert installation.standing() == [99]
+    events = EventStream(redis_client).read(BEFORE_ALL).events
+    assert {event.kind for event in events} == set(KEPT_KINDS)
+    for event in events:
+        check(PAYLOADS[event.kind], event.data)
 
 
 def test_an_alert_is_judged_again_as_long_as_its_candles_are_there(installation: Installation) -> None:

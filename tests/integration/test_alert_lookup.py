@@ -19,8 +19,10 @@ from app.market.series import Series
 from app.market.timeframes import Timeframe
 from app.storage.connection import connect
 from app.storage.indicators import IndicatorCache
+from app.wire.alerts import AlertsAnswer
 from tests import filled
 from tests.alerting import B0, SERIES, raise_alerts, service
+from tests.described import check
 from tests.integration.test_web import served
 from tests.support import PATIENCE_S, ROOT
 
@@ -90,7 +92,9 @@ def test_alerts_are_filtered(web: httpx.Client) -> None:
 
 
 def test_an_alert_has_all_its_fields(web: httpx.Client) -> None:
-    (alert,) = web.get("/v1/alerts", params={"product": "ETH-USD", "since": 0}).json()["alerts"][-1:]
+    answer = web.get("/v1/alerts", params={"product": "ETH-USD", "since": 0})
+    check(AlertsAnswer, answer.content)
+    (alert,) = answer.json()["alerts"][-1:]
     assert alert["title"] == "ETH-USD: MACD-V crossed below -150 (1h)"
     assert (alert["state"], alert["withdrawn_at"]) == ("withdrawn", B0 + 1200)
     stands = web.get("/v1/alerts").json()["alerts"][0]

@@ -17,9 +17,9 @@ from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from app.context import Context
-from app.launch.redis import RedisServer
 from tests import filled
 from tests.described import DESCRIPTION
+from tests.redis_server import RedisServer
 from tests.serving import serving
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("api fuzz")]  # one server for all

@@ -32,7 +32,7 @@ JUNK = [
     b"[]",
     b"{}",
     b"{",
-    b'{"told_ms":"x"}',
+    b'{"stored_ms":"x"}',
     b'{"reason":1}',
     b"gap|BTC-USD|7m",
     b"a|b|c",
@@ -92,7 +92,7 @@ def test_a_scan_continues(context: Context, redis_client: redis.Redis) -> None:
     assert before
     spoil(redis_client)
     found = scanner.scan(now_ms)
-    assert [(f.series, f.request) for f in found] == [(f.series, f.request) for f in before]
+    assert [(f.series, f.due) for f in found] == [(f.series, f.due) for f in before]
 
 
 def test_an_invalid_entry_leaves_the_queue_and_blocks_no_request(context: Context, redis_client: redis.Redis) -> None:

@@ -16,8 +16,8 @@ import pytest
 import redis
 
 from app.backfill.schedule import is_due
-from app.launch.redis import RedisServer
 from app.tasks import MAX_WAITING_PERIODIC
+from tests.redis_server import RedisServer
 from tests.support import Process, eventually, free_port
 
 pytestmark = pytest.mark.integration

@@ -24,7 +24,6 @@ from app.exchange.adapter import CandleClosed, GapSuspected
 from app.ingest import writer as writer_module
 from app.ingest.outbox import Batch
 from app.ingest.writer import Writer
-from app.launch.redis import RedisServer
 from app.launch.supervision import Supervisor, configuration
 from app.market.candles import CandleState
 from app.market.timeframes import BASE, Timeframe
@@ -42,6 +41,7 @@ from app.storage.requests import Uncovered
 from app.tasks import SERIES_PER_TASK, Tasks
 from tests import filled
 from tests.build import B0, STEP, candle, run, series
+from tests.redis_server import RedisServer
 from tests.support import ROOT, eventually
 from workers.arguments import UpdateWork, parsed
 
@@ -143,7 +143,7 @@ def test_products_that_are_no_longer_followed_are_dropped(redis_client: redis.Re
 def test_ended_feeds_do_not_pile_up_without_readers(redis_client: redis.Redis) -> None:
     key, long_ago = keys.health("coinbase"), int(redis_client.time()[0]) * 1000 - STALE_MS - 1000
     for number in range(50):  # each start of a container is another host
-        redis_client.hset(key, f"host{number}:7", b'{"told_ms":%d,"dropped":0,"connections":[]}' % long_ago)
+        redis_client.hset(key, f"host{number}:7", b'{"stored_ms":%d,"dropped":0,"connections":[]}' % long_ago)
     HealthCache(redis_client, "coinbase").store([], dropped=0)
     assert redis_client.hlen(key) == 1
 

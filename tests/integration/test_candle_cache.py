@@ -276,7 +276,7 @@ def test_a_response_does_not_replace_more_trades_written_since(cache: CandleCach
     there = cache.read(series(), B0, B0).records
     assert there["volume"].tolist() == [4.0]
     assert bool(there["flags"][0] & PROVISIONAL) is (state is CLOSED), "REST is requested once more"
-    assert put(cache, more)[0].is_news
+    assert put(cache, more)[0].is_change
     assert not cache.read(series(), B0, B0).records["flags"][0] & GUARDED
     overruled = less.copy()
     overruled["flags"] -= GUARDED

@@ -42,7 +42,7 @@ def context(redis_client: redis.Redis, exchange: LocalExchange) -> Context:
 def set_clock(context: Context, exchange: LocalExchange, age_ms: int = 0) -> None:
     """Set the exchange's clock as received `age_ms` ago."""
     context.clock.set(exchange.clock.now_ms())
-    context.redis.hincrby(keys.clock("coinbase"), "heard_ms", -age_ms)
+    context.redis.hincrby(keys.clock("coinbase"), "received_ms", -age_ms)
 
 
 def drained(context: Context, stop: Stop | None = None) -> int:

@@ -23,7 +23,7 @@ def clock(redis_client: redis.Redis) -> ClockCache:
 
 def pass_time(client: redis.Redis, ms: int) -> None:
     """As if the clock had been received earlier by this time."""
-    client.hincrby(keys.clock("coinbase"), "heard_ms", -ms)
+    client.hincrby(keys.clock("coinbase"), "received_ms", -ms)
 
 
 def shown(clock: ClockCache) -> int:
@@ -66,7 +66,7 @@ def test_an_ingest_is_listed_until_it_was_silent_for_15_s(
     redis_client: redis.Redis, age_s: int, is_listed: bool
 ) -> None:
     key, (seconds, _) = keys.health("coinbase"), redis_client.time()
-    row = {"told_ms": (int(seconds) - age_s) * 1000, "dropped": 0, "connections": []}
+    row = {"stored_ms": (int(seconds) - age_s) * 1000, "dropped": 0, "connections": []}
     redis_client.hset(key, "host:7", json.dumps(row))
     assert ("host:7" in HealthCache(redis_client, "coinbase").read()) is is_listed
     assert redis_client.hexists(key, "host:7") is is_listed

@@ -12,7 +12,6 @@ from app.cli import NOT_READY, main
 from app.context import Context
 from app.errors import Unready
 from app.launch.market_lock import claim
-from app.launch.redis import RedisServer
 from app.market.timeframes import Timeframe
 from app.query.lookup import Lookup
 from app.query.status import read_status
@@ -20,6 +19,7 @@ from app.storage.connection import connect
 from tests import filled, plain
 from tests.faults.verdict import judge
 from tests.faults.world import PROCESSES, world
+from tests.redis_server import RedisServer
 from tests.replica import Pair, pair
 from tests.serving import serving
 from tests.support import eventually, free_port

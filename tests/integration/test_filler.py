@@ -143,7 +143,7 @@ def test_a_first_page_and_history_are_not_announced_and_a_gap_is(worker: Worker)
 def test_a_contradiction_changes_nothing_and_is_requested_again(worker: Worker) -> None:
     worker.hold(run(B0, 10))
     before = worker.held(0, 9).records["close"].tolist()
-    with pytest.raises(Unavailable, match="contradicts 2 candles"):
+    with pytest.raises(Unavailable, match="contradicts 2 known candles"):
         worker.work(RECONCILE, 0, 9, at(11), *rows(0, 3), *[c for c in rows(0, 10) if c.start_s > start(4)])
     assert worker.held(0, 9).records["close"].tolist() == before
     assert worker.provisional(9) == [3, 4]

@@ -9,7 +9,7 @@ import redis
 
 from app.context import Context
 from app.query.status import read_status
-from app.storage.fitness import ServerFacts, ask, unfit
+from app.storage.fitness import ServerFacts, read_facts, unfit
 from tests import filled
 
 pytestmark = pytest.mark.integration
@@ -22,7 +22,7 @@ def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:
 
 
 def test_a_server_that_evicts_is_not_ready(context: Context) -> None:
-    assert list(unfit(ask(context.redis))) == []
+    assert list(unfit(read_facts(context.redis))) == []
     context.redis.config_set("maxmemory-policy", "allkeys-lru")
     status = read_status(context, context.settings)
     assert not status.ready
@@ -50,5 +50,5 @@ def test_a_user_without_info_rights_gets_a_status_that_reports_it(context: Conte
     ],
 )
 def test_a_cluster_or_dragonfly_is_named(info: dict[str, str], part: str) -> None:
-    (problem,) = unfit(ServerFacts.of(info))
+    (problem,) = unfit(ServerFacts.from_info(info))
     assert part in problem

@@ -9,10 +9,10 @@ import pytest
 import redis
 from redis.exceptions import ConnectionError, NoScriptError, ResponseError
 
-from app.launch.redis import RedisServer
 from app.storage.connection import connect
 from app.storage.pipelining import SEND_BYTES, Command, send_pipelined, transaction
 from app.storage.scripts import Script
+from tests.redis_server import RedisServer
 from tests.support import free_port
 
 pytestmark = pytest.mark.integration

@@ -11,10 +11,11 @@ import redis
 from celery import Celery
 
 from app.errors import InvalidInput, Unready
-from app.launch.redis import RedisServer, command_line, find_server, wait_ready
+from app.launch.redis import command_line, find_server, wait_ready
 from app.settings import Settings
 from app.storage.address import broker_of
 from app.storage.connection import connect
+from tests.redis_server import RedisServer
 from tests.support import Process, eventually, free_port
 
 pytestmark = pytest.mark.integration

@@ -55,7 +55,7 @@ def scan(context: Context, exchange_ms: int = NOW_MS) -> list[Found]:
 
 
 def requests(found: list[Found]) -> list[tuple[BackfillRequest, Priority, int | None]]:
-    return [f.request for f in found if f.request]
+    return [f.due for f in found if f.due]
 
 
 def changed(found: list[Found]) -> list[ChangedRange]:
@@ -83,17 +83,17 @@ def test_in_a_complete_series_nothing_is_found_and_its_indicator_only_if_it_is_b
 @pytest.mark.parametrize("bucket", [EDGE, EDGE + 5 * STEP, NEWEST - STEP, NEWEST])
 def test_one_missing_bucket_anywhere_in_the_ring_is_requested(context: Context, bucket: int) -> None:
     write(context, without(FULL, bucket))
-    (found,) = [f for f in scan(context) if f.request]
+    (found,) = [f for f in scan(context) if f.due]
     assert found.buckets == 1
-    assert found.request == (GAP, Priority.HISTORY if bucket == EDGE else Priority.GAP, None)
+    assert found.due == (GAP, Priority.HISTORY if bucket == EDGE else Priority.GAP, None)
 
 
 def test_one_provisional_candle_in_a_complete_series_is_requested(context: Context) -> None:
     rows = FULL.copy()
     rows["flags"][-5] |= PROVISIONAL
     write(context, rows)
-    (found,) = [f for f in scan(context) if f.request]
-    assert (found.buckets, found.request) == (1, (GAP, Priority.GAP, None))
+    (found,) = [f for f in scan(context) if f.due]
+    assert (found.buckets, found.due) == (1, (GAP, Priority.GAP, None))
 
 
 def test_a_candle_of_the_stream_is_confirmed_without_a_reconciliation(context: Context) -> None:
@@ -102,7 +102,7 @@ def test_a_candle_of_the_stream_is_confirmed_without_a_reconciliation(context: C
     reached = NEWEST - 348 * STEP
     rows["flags"][np.isin(rows["start_s"], [reached - STEP, reached, NEWEST])] = CandleState.CLOSED
     write(context, rows)
-    (found,) = [f for f in scan(context) if f.request]
+    (found,) = [f for f in scan(context) if f.due]
     assert found.buckets == 1
     rows["flags"][rows["start_s"] < reached] = CandleState.CONFIRMED
     write(context, rows)
@@ -114,8 +114,8 @@ def test_a_ring_grows_to_the_capacity_of_the_settings_and_requests_history(
 ) -> None:
     write(context, FULL, origin=Origin.given(EDGE))
     larger = Context(context.settings.model_copy(update={"series_capacity": 2 * CAPACITY}), redis_client)
-    (found,) = [f for f in Scanner(larger, larger.settings).scan(NOW_MS) if f.request]
-    assert found.request == (GAP, Priority.HISTORY, None)
+    (found,) = [f for f in Scanner(larger, larger.settings).scan(NOW_MS) if f.due]
+    assert found.due == (GAP, Priority.HISTORY, None)
     assert found.buckets == CAPACITY
     held = larger.candles.read_whole(series(), NEWEST)
     assert held.over["start_s"].tolist() == FULL["start_s"].tolist(), "nothing was lost"

@@ -157,12 +157,12 @@ def test_an_unlisted_product_is_set_apart_until_it_is_listed_again(
     process.context.clock.set(1_614_816_000_000)
     gone = "the exchange does not list it (seen 2021-03-04 00:00:00 UTC)"
     assert after(row("A-USD", 9)) == {"A-USD": None, "B-USD": None}, "that answer may have been short"
-    assert known.look_again_s > process.following._selection.look_again_s
+    assert known.check_again_s > process.following._selection.check_again_s
     assert after(row("A-USD", 9), row("B-USD", 8)) == {"A-USD": None, "B-USD": None}
     assert process.following._selection == known
     assert after(row("A-USD", 9)) == {"A-USD": None, "B-USD": None}
     assert after(row("A-USD", 9)) == {"A-USD": None, "B-USD": gone}
-    assert process.following._selection.look_again_s == known.look_again_s
+    assert process.following._selection.check_again_s == known.check_again_s
     process.context.clock.set(1_614_826_000_000)
     assert after(row("A-USD", 9)) == {"A-USD": None, "B-USD": gone}, "since when it is gone"
     assert after(row("A-USD", 9), row("B-USD", 8)) == {"A-USD": None, "B-USD": None}

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from app.launch.redis import RedisServer, find_server
+from app.launch.redis import find_server
 from tests.faults.verdict import judge
 from tests.faults.world import PROCESSES, world
+from tests.redis_server import RedisServer
 from tests.support import Process, eventually, free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=1.0)]

@@ -18,7 +18,7 @@ import pytest
 import redis
 
 from app.context import Context
-from app.launch.redis import RedisServer
+from app.events import PAYLOADS
 from app.market.candles import CandleState, UnifiedCandle
 from app.market.series import Series
 from app.market.timeframes import Timeframe
@@ -30,7 +30,9 @@ from app.web import server
 from app.web.stream import hub as hub_module
 from client import ApiError, Candle, Client, Event
 from tests import filled, plain
+from tests.described import check
 from tests.oracle import Exchange
+from tests.redis_server import RedisServer
 from tests.serving import serving
 from tests.support import PATIENCE_S, Process, eventually, free_port
 from tests.system import System
@@ -165,10 +167,16 @@ def test_a_close_a_correction_and_an_indicator_come_as_they_were_written(
     filled.compute(context, {BTC: candle})
     close, correction, indicator = follower.has(3)
     assert [e.kind for e in (close, correction, indicator)] == ["close", "correction", "indicator"]
+    check_payloads(follower.events)
     assert (close.product, close.timeframe, close.candle.start) == ("BTC-USD", "5m", filled.OPEN_S)
     assert correction.candle.close == pytest.approx(close.candle.close + 0.001)
     assert indicator.data["macdv"] == context.indicators.read_many([BTC])[0].data["macdv"]  # type: ignore[union-attr]
     assert sorted(map(id_of, follower.events)) == [id_of(e) for e in follower.events]
+
+
+def check_payloads(events: Sequence[Event]) -> None:
+    for event in events:
+        check(PAYLOADS[event.kind], orjson.dumps(event.data))
 
 
 def id_of(event: Event) -> tuple[int, ...]:
@@ -199,6 +207,7 @@ def test_forming_candles_come_only_on_request_and_have_no_id(follow: Callable[..
 
     first = eventually(seen)[0]
     assert (first.id, first.candle.state, first.candle.close) == (None, "forming", 7.0)
+    check_payloads([first])
     add(context, [5])
     assert eventually(lambda: other.numbers()) == [5]
     assert {e.kind for e in other.events} == {"close"}

@@ -17,8 +17,8 @@ import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from app.launch.redis import RedisServer
 from app.storage.queue import LEASE_S
+from tests.redis_server import RedisServer
 from tests.support import Process, eventually, free_port
 from workers.heartbeat import STUCK_S
 

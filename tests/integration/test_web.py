@@ -21,7 +21,6 @@ import redis
 
 from app.context import Context
 from app.indicators.macdv import macdv_of
-from app.launch.redis import RedisServer
 from app.market.records import EMPTY
 from app.market.series import Series
 from app.market.timeframes import Timeframe
@@ -31,7 +30,10 @@ from app.storage.model import Write
 from app.storage.queue import BackfillRequest, Kind, Priority
 from app.web import app as web_app
 from app.web.headers import HEADERS
+from app.web.schemas import ErrorAnswer
 from tests import filled, plain
+from tests.described import answer_of, check
+from tests.redis_server import RedisServer
 from tests.serving import serving
 from tests.support import PATIENCE_S, Process, eventually, free_port
 
@@ -89,16 +91,15 @@ def get(web: httpx.Client, path: str, **query: object) -> Any:
     answer = web.get(path, params={k: str(v) for k, v in query.items()})
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/json"
+    check(answer_of(path), answer.content)
     return answer.json()
 
 
 def refused(web: httpx.Client, status: int, path: str, **query: object) -> dict[str, Any]:
     answer = web.get(path, params={k: str(v) for k, v in query.items()})
     assert answer.status_code == status, answer.text
-    body = answer.json()
-    assert set(body) == {"error"}
-    assert {"code", "message"} <= set(body["error"])
-    return dict(body["error"])
+    check(ErrorAnswer, answer.content)
+    return dict(answer.json()["error"])
 
 
 # Candles

@@ -27,10 +27,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from app.launch.redis import RedisServer
 from tests.mutants.copies import Copy, Outcome, Run, preload
 from tests.mutants.mechanical import generated
 from tests.mutants.mutant import Mutant, Stale, Target, targets
+from tests.redis_server import RedisServer
 from tests.support import ROOT, free_port
 
 PATIENCE_S = 30.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from app.launch.redis import RedisServer
+from tests.redis_server import RedisServer
 from tests.simulation import current, standins
 from tests.simulation.faults import KINDS
 from tests.simulation.judge import Verdict, judge

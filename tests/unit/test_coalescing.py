@@ -32,7 +32,7 @@ class BlockedRead:
 
 
 async def start(together: RequestCoalescer[str, str], *questions: str) -> list[asyncio.Task[str]]:
-    tasks = [asyncio.create_task(together.ask(question)) for question in questions]
+    tasks = [asyncio.create_task(together.request(question)) for question in questions]
     await asyncio.sleep(0)  # now they wait
     return tasks
 
@@ -50,7 +50,7 @@ def test_requests_during_a_read_are_answered_once_by_the_next() -> None:
             await later[3]
         assert reads.seen == [["a"], ["a", "b", "bad"]]
         reads.go.release()
-        assert await together.ask("a") == "a3"
+        assert await together.request("a") == "a3"
 
     asyncio.run(main())
 
@@ -68,7 +68,7 @@ def test_a_failed_read_fails_all_waiting_requests_and_is_not_kept() -> None:
         assert reads.seen == [["a"]]
         reads.error = None
         reads.go.release()
-        assert await together.ask("b") == "b2"
+        assert await together.request("b") == "b2"
 
     asyncio.run(main())
 

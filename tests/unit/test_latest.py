@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from app.indicators.latest import latest_values
+from app.compute.latest import latest_values
 from app.indicators.macdv import macdv_of_batch
 from app.market.records import PROVISIONAL
-from app.market.timeframes import Timeframe
-from tests.build import B0, run
+from tests.build import B0, run, series
 
 
 @pytest.mark.parametrize(
@@ -18,6 +17,6 @@ from tests.build import B0, run
 def test_a_value_counts_its_newest_provisional_candles(marked: list[int], expected: int | None) -> None:
     candles = run(B0, 100)
     candles["flags"][marked] |= PROVISIONAL
-    (value,) = latest_values([candles], [Timeframe.M5], macdv_of_batch([candles]))
+    (value,) = latest_values([series()], [candles], macdv_of_batch([candles]))
     assert value is not None
     assert value.get("provisional") == expected

@@ -236,4 +236,4 @@ def test_no_candles_give_no_values() -> None:
     assert macdv_of_many([]) == []
     assert macdv_of(np.zeros(0, RECORD)).latest is None
     none = np.zeros((0, 0))
-    assert macdv(Columns.of(none, none, none, none > 0)).macdv.shape == (0, 0)
+    assert macdv(Columns.from_prices(none, none, none, none > 0)).macdv.shape == (0, 0)

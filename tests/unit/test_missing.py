@@ -177,7 +177,7 @@ def test_a_longer_candle_with_trades_is_requested_while_a_part_of_it_is_uncovere
     def built(*lost: int, requested_s: float, uncovered: bool = True) -> Built:
         held = run(start(f), 22)[~np.isin(range(f, f + 22), lost)]
         uncovered_part = uncovered_at(lost[0], lost[-1], requested_s) if uncovered else ()
-        return Built.of(gaps(held, now=when, uncovered=uncovered_part), M15)
+        return Built.from_base(gaps(held, now=when, uncovered=uncovered_part), M15)
 
     waits = built(f + 4, requested_s=when - 10)
     assert waits == Built(start(f), frozenset({start(f + 3)}))

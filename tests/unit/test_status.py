@@ -16,7 +16,7 @@ from app.query.status.model import Clock, FailedRequest, FeedStatus, ProductStat
 from app.query.status.series import Latest, SeriesFacts, series_status
 from app.query.status.verdict import reasons_of, set_apart, start_of, summary_of
 from app.storage.model import NO_ORIGIN, NOTHING, Origin, View
-from app.util.timestamps import shown
+from app.util.timestamps import format_utc
 
 BTC = Series("coinbase", "BTC-USD", Timeframe.M5)
 NEWEST = 1_614_840_900
@@ -102,7 +102,7 @@ def test_a_series_with_given_up_requests_counts_as_started() -> None:
 
 def test_an_outdated_series_shows_since_when_and_the_exchange_s_reason() -> None:
     late = SeriesFacts(BTC, view(NEWEST - 3_000), None, False)
-    since = f"no candle since {shown(NEWEST - 2_700)} UTC"
+    since = f"no candle since {format_utc(NEWEST - 2_700)} UTC"
     status = series_status(late, NOW, settling_s=60)
     assert (status.stale, status.reason) == (True, since)
     status = series_status(late._replace(refusal="404 not supported"), NOW, settling_s=60)

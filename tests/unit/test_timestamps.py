@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.errors import InvalidInput
-from app.util.timestamps import parse_time, shown
+from app.util.timestamps import format_utc, parse_time
 
 SECONDS = 1_738_324_800
 
@@ -29,4 +29,4 @@ def test_anything_else_is_refused_with_its_beginning(text: str) -> None:
 
 
 def test_a_moment_is_shown_in_utc() -> None:
-    assert shown(SECONDS) == "2025-01-31 12:00:00"
+    assert format_utc(SECONDS) == "2025-01-31 12:00:00"

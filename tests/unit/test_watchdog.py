@@ -19,26 +19,26 @@ INGEST, WEB = ProcessRecord(7, "ingest", 1, "100"), ProcessRecord(8, "web", 1, "
 
 
 def test_only_a_process_with_an_old_heartbeat_is_found() -> None:
-    standstill = StallDetector()
-    assert standstill.of([INGEST, WEB], 0) == []
-    assert standstill.of([INGEST, WEB._replace(beats=2)], STALL_S) == []
-    assert standstill.of([INGEST, WEB._replace(beats=3)], STALL_S + 1) == [INGEST]
-    assert standstill.of([WEB._replace(beats=4)], STALL_S + 2) == []
+    stalls = StallDetector()
+    assert stalls.stalled([INGEST, WEB], 0) == []
+    assert stalls.stalled([INGEST, WEB._replace(beats=2)], STALL_S) == []
+    assert stalls.stalled([INGEST, WEB._replace(beats=3)], STALL_S + 1) == [INGEST]
+    assert stalls.stalled([WEB._replace(beats=4)], STALL_S + 2) == []
 
 
 def test_a_new_process_with_an_old_pid_starts_fresh() -> None:
-    standstill = StallDetector()
-    standstill.of([INGEST], 0)
+    stalls = StallDetector()
+    stalls.stalled([INGEST], 0)
     again = INGEST._replace(started="999")
-    assert standstill.of([again], STALL_S + 1) == []
-    assert standstill.of([again], 2 * STALL_S + 2) == [again]
+    assert stalls.stalled([again], STALL_S + 1) == []
+    assert stalls.stalled([again], 2 * STALL_S + 2) == [again]
 
 
 def test_time_without_redis_does_not_count_against_a_process() -> None:
-    standstill = StallDetector()
-    standstill.of([INGEST], 0)
-    standstill.forget()
-    assert standstill.of([INGEST], STALL_S + 1) == []
+    stalls = StallDetector()
+    stalls.stalled([INGEST], 0)
+    stalls.forget()
+    assert stalls.stalled([INGEST], STALL_S + 1) == []
 
 
 def test_a_writer_to_redis_cannot_have_a_foreign_process_killed(caplog: pytest.LogCaptureFixture) -> None:

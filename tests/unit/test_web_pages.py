@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from app.settings import Settings
 from app.web.app import create_app
 from app.web.docs import render
 from app.web.page import page
+from app.web.pages import STATIC, with_imports
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +58,17 @@ def test_descriptions_cannot_become_html(description: dict[str, dict[str, object
     hostile = {**description, "info": {"title": "<script>", "version": "1", "description": "<img>"}}
     assert "<script>" not in render(hostile)
     assert "<img>" not in render(hostile)
+
+
+@pytest.mark.parametrize("module", ["overview.js", "product.js", "health.js", "alerts.js"])
+def test_a_page_names_each_module_that_it_imports_once(module: str) -> None:
+    modules = with_imports(module)
+    imports = {n for name in modules for n in re.findall(r'"\./(\w+\.js)"', (STATIC / name).read_text())}
+    assert modules[0] == module
+    assert len(modules) == len(set(modules))
+    assert set(modules[1:]) == imports
+
+
+@pytest.mark.parametrize("file", sorted(STATIC.glob("*.js")), ids=lambda file: file.name)
+def test_a_module_has_no_mutable_globals(file: Path) -> None:
+    assert re.findall(r"^(?:let|var) .*|^const .*= new (?:Map|Set)\(\);?$", file.read_text(), re.MULTILINE) == []

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from app.errors import CandlewickError
+from app.wire.alerts import AlertFact
 
 
 class DeliveryError(CandlewickError):
@@ -39,7 +40,7 @@ class Message(NamedTuple):
 
     id: str
     kind: str
-    fact: dict[str, Any]
+    fact: AlertFact
     title: str
     lines: list[str]
     chart_of: Callable[[], bytes | None]

@@ -155,7 +155,7 @@ class StreamConnection:
         while not self._stopped.is_set():
             self._read(stream)
             while self._may_gather(stream):
-                with _WAKEUP.next():
+                with _WAKEUP.wait():
                     if not self._read_all(stream):
                         break
 

@@ -140,12 +140,16 @@ class CoinbaseSession:
         try:
             message = decode(data)
         except BadFrame as bad:
-            return [self._reader.reject(bad)]
+            # A lost update shows as a gap in the numbers, unless those have been wrong on this connection.
+            lost = [] if self._sequence.is_dense else self._books.frames_lost("a frame was not understood")
+            return [*lost, self._reader.reject(bad)]
         if isinstance(message, VenueError):
             return [self._failed(message, local_ms)]
-        order = self._sequence.accept(message.sequence_num)
+        order = self._sequence.accept(message.sequence_num, data)
         if order is Order.DUPLICATE:
             return []
+        if order is Order.MISNUMBERED:
+            return self._books.frames_lost("frames were lost (misnumbered)")
         self._received_local_ms[message.channel if message.channel in _CHANNELS else "other"] = local_ms
         events = self._observe(message, local_ms)
         if order is Order.AFTER_GAP:

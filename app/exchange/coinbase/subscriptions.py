@@ -29,7 +29,7 @@ class Subscriptions:
         self._to_send: list[tuple[str, list[str]]] = []
         self._sent = 0
         self._answers = 0
-        self._asked: dict[str, int] = {}
+        self._requested: dict[str, int] = {}
         self._missing_since_local_ms: dict[str, int] = {}
         self._failed: set[str] = set()
         self._once_more: set[str] = set()
@@ -86,7 +86,7 @@ class Subscriptions:
     def closed(self) -> None:
         self._is_open = False
         self._to_send.clear()
-        self._asked.clear()
+        self._requested.clear()
         self._missing_since_local_ms.clear()
         self._failed.clear()
         self._once_more.clear()
@@ -103,7 +103,7 @@ class Subscriptions:
                 continue
             messages.append({"type": kind, "product_ids": streams, "channel": "candles"})
             if kind == "subscribe":
-                self._asked.update(dict.fromkeys(streams, self._sent))
+                self._requested.update(dict.fromkeys(streams, self._sent))
         self._to_send.clear()
         return [orjson.dumps(message).decode() for message in messages]
 
@@ -120,7 +120,7 @@ class Subscriptions:
     def _count_answer(self, local_ms: int) -> list[str]:
         """Responses arrive in the order of requests. Returns the newly missing streams of the requests answered."""
         self._answers += 1
-        answered = [stream for stream, number in self._asked.items() if number <= self._answers]
+        answered = [stream for stream, number in self._requested.items() if number <= self._answers]
         new = [stream for stream in answered if stream not in self._missing_since_local_ms]
         self._missing_since_local_ms.update(dict.fromkeys(new, local_ms))
         return new
@@ -139,17 +139,17 @@ class Subscriptions:
         new = []
         for stream in late:
             del self._missing_since_local_ms[stream]
-            self._asked.pop(stream, None)
+            self._requested.pop(stream, None)
             if stream in self._failed and stream not in self._once_more:
                 self._once_more.add(stream)
             elif stream not in self.refused:
                 new.append(stream)
             self._failed.discard(stream)
         self.refused.update(new)
-        self._ask_again(local_ms)
+        self._request_again(local_ms)
         return new
 
-    def _ask_again(self, local_ms: int) -> None:
+    def _request_again(self, local_ms: int) -> None:
         waiting = self.refused | self._once_more
         if not waiting:
             self._retry_at_local_ms, self._retry_ms = None, _FIRST_RETRY_MS
@@ -169,5 +169,5 @@ class Subscriptions:
         self.refused.discard(stream)
         self._failed.discard(stream)
         self._once_more.discard(stream)
-        self._asked.pop(stream, None)
+        self._requested.pop(stream, None)
         self._missing_since_local_ms.pop(stream, None)

@@ -28,7 +28,7 @@ class SharedWakeup:
         self._lock = threading.Lock()
 
     @contextmanager
-    def next(self) -> Iterator[None]:
+    def wait(self) -> Iterator[None]:
         """Wait for the next moment, and for earlier threads."""
         self._sleep(self._every_s - self._clock() % self._every_s)
         is_mine = self._lock.acquire(timeout=_MAX_WAIT_S)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import orjson
-
 from app.market.series import Series
 from app.market.timeframes import BASE
 from app.query.status.model import (
@@ -31,10 +29,11 @@ from app.settings import Settings
 from app.storage import keys
 from app.storage.clock import ExchangeTime
 from app.storage.entries import counts_of, readable
-from app.storage.fitness import ServerFacts, ask, unfit
+from app.storage.fitness import ServerFacts, read_facts, unfit
 from app.storage.health import HealthCache
 from app.storage.heartbeats import live_process_counts
-from app.storage.model import NOTHING, View
+from app.storage.indicators import indicator_of
+from app.storage.model import NOTHING, Range, View
 from app.storage.products import FollowedProduct
 from app.storage.queue import BackfillRequest, Kind
 from app.storage.stores import Stores
@@ -57,7 +56,7 @@ def read_status(stores: Stores, settings: Settings) -> Status:
     now_s = clock.exchange_s if clock else None
     series = [series_status(s, now_s, settings.settling_seconds) for s in seen]
     budget = _budget(stores, settings)
-    start = start_of(series, _still_asking(series), budget.per_second, budget.paused_real_seconds)
+    start = start_of(series, _requests_left(series), budget.per_second, budget.paused_real_seconds)
     feed, gaps, products = _feed(stores, clock), _gaps(stores, pending, failures), _products(followed, series)
     rest = _rest(stores)
     reasons = [*unfit(rest.server), *reasons_of(feed, products, series, start)]
@@ -121,7 +120,7 @@ def _look(
 def _begun(stores: Stores, products: Iterable[str]) -> dict[str, int]:
     """The 5m bucket in which each of `products` began, if REST has shown it."""
     base = [Series(stores.exchange, product, BASE) for product in products]
-    origins = [view.origin for view in stores.candles.read_many([(series, 0, 0) for series in base])]
+    origins = [view.origin for view in stores.candles.read_many([Range(series, 0, 0) for series in base])]
     return {
         series.product: origin.start_s
         for series, origin in zip(base, origins, strict=True)
@@ -137,7 +136,7 @@ def _latest(data: bytes) -> Latest | None:
 
 
 def _read_latest(data: bytes) -> Latest:
-    value = orjson.loads(data)
+    value = indicator_of(data)
     return Latest(value["start"], value["candles"], value["ready"], value.get("reason"), value.get("provisional", 0))
 
 
@@ -149,19 +148,19 @@ def _newest_of(
 ) -> list[View]:
     """The newest buckets of each series; all buckets if these are missing, or for series in `whole`."""
     if clock is None:  # The newest buckets are unknown: the status uses the indicators' buckets.
-        return stores.candles.read_many([(s, 0, 0) for s in many])
+        return stores.candles.read_many([Range(s, 0, 0) for s in many])
     newest = [s.timeframe.bucket(clock.exchange_s) for s in many]
     steps = [s.timeframe.seconds for s in many]
     views = stores.candles.read_many(
-        [(s, last - NEWEST * step, last) for s, last, step in zip(many, newest, steps, strict=True)]
+        [Range(s, last - NEWEST * step, last) for s, last, step in zip(many, newest, steps, strict=True)]
     )
     behind = [i for i, view in enumerate(views) if view.revision and (not len(view.over) or many[i] in whole)]
-    for i, view in zip(behind, stores.candles.read_many([(many[i], 0, newest[i]) for i in behind]), strict=True):
+    for i, view in zip(behind, stores.candles.read_many([Range(many[i], 0, newest[i]) for i in behind]), strict=True):
         views[i] = view
     return views
 
 
-def _still_asking(series: Iterable[SeriesStatus]) -> int:
+def _requests_left(series: Iterable[SeriesStatus]) -> int:
     """Requests that the start still needs: one per series that waits for its first candles."""
     return sum(s.starting for s in series)
 
@@ -248,7 +247,7 @@ def _rest(stores: Stores) -> _Rest:
     return _Rest(
         _corrections(counters),
         Queues(waiting=dict(zip(keys.QUEUES, lengths, strict=True)), unacknowledged=unacknowledged),
-        ask(stores.redis),
+        read_facts(stores.redis),
     )
 
 

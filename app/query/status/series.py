@@ -12,7 +12,7 @@ from app.market.records import EMPTY, PROVISIONAL, state_of
 from app.market.series import Series
 from app.query.status.model import SeriesStatus
 from app.storage.model import View
-from app.util.timestamps import shown
+from app.util.timestamps import format_utc
 
 TAIL = 2
 """Newest buckets that may briefly be missing or provisional. With more missing, a series is out of date, unless it was
@@ -114,7 +114,7 @@ def _readiness(
 
 def _silence(end_s: int, refusal: str | None) -> str:
     """Text: since when there is no candle, and the refusal, if any."""
-    return f"no candle since {shown(end_s)} UTC" + (f": {refusal}" if refusal else "")
+    return f"no candle since {format_utc(end_s)} UTC" + (f": {refusal}" if refusal else "")
 
 
 def _begin_s(seen: SeriesFacts) -> int | None:

@@ -23,29 +23,30 @@ NAMED = 3
 """Series that a sentence names; the others are counted."""
 
 
-def start_of(series: Sequence[SeriesStatus], asking: int, per_second: float, paused_s: float) -> Start:
-    """Progress of the initial backfill; `asking`: requests left."""
+def start_of(series: Sequence[SeriesStatus], requests_left: int, per_second: float, paused_s: float) -> Start:
+    """Progress of the initial backfill; `requests_left`: requests left."""
     by_product: defaultdict[str, list[bool]] = defaultdict(list)
     for s in series:
         by_product[s.product].append(s.ready)
     products_ready = sum(map(all, by_product.values()))
-    seconds_left = ceil(asking / per_second + paused_s) if asking else 0
+    seconds_left = ceil(requests_left / per_second + paused_s) if requests_left else 0
     return Start(
         series_ready=sum(s.ready for s in series),
         series_total=len(series),
         products_ready=products_ready,
         products_total=len(by_product),
-        requests_left=asking,
+        requests_left=requests_left,
         seconds_left=seconds_left,
-        text=f"{products_ready} of {_count(len(by_product), 'product', 'products')}" + _left(asking, seconds_left),
+        text=f"{products_ready} of {_count(len(by_product), 'product', 'products')}"
+        + _left(requests_left, seconds_left),
     )
 
 
-def _left(asking: int, seconds_left: int) -> str:
+def _left(requests_left: int, seconds_left: int) -> str:
     """The rest of the initial backfill as text; empty if it is done."""
-    if not asking:
+    if not requests_left:
         return ""
-    return f", {_count(asking, 'request', 'requests')} left, about {_count(seconds_left, 'second', 'seconds')}"
+    return f", {_count(requests_left, 'request', 'requests')} left, about {_count(seconds_left, 'second', 'seconds')}"
 
 
 def reasons_of(

@@ -8,7 +8,7 @@ import { startFrame } from "./frame.js";
 import { Live } from "./live.js";
 
 const POLL_MS = 3000;
-const PAGE = 100;
+const PAGE = 100, MOST = 500; // alerts at first; the API's limit for one page
 const COLUMNS = [
   { name: "bar (UTC)", text: true }, { name: "alert", text: true }, { name: "price" }, { name: "MACD-V" }, { name: "stage", text: true },
   { name: "bias", text: true }, { name: "state", text: true }, { name: "delivery", text: true },
@@ -17,11 +17,6 @@ const CHANNEL_COLUMNS = [
   { name: "channel", text: true }, { name: "kind", text: true }, { name: "state", text: true }, { name: "waiting" },
   { name: "done" }, { name: "dropped" }, { name: "paused for" }, { name: "last error", text: true },
 ];
-
-const page = document.getElementById("page");
-const path = document.body.dataset.alerts;
-let asked = PAGE;
-let shown = "";
 
 function row(alert) {
   const link = `/product/${encodeURIComponent(alert.product)}?timeframe=${encodeURIComponent(alert.timeframe)}`;
@@ -43,36 +38,63 @@ function channelRow(channel) {
   ];
 }
 
-function more() {
-  asked = Math.min(500, asked + 100); // the API's limit for one page
-  refresh();
+function channelsCard(channels) {
+  if (!channels.length)
+    return h("p", { class: "dim" }, "No channel is configured: alerts are stored and shown, but not sent.");
+  return h("section", { class: "card below", id: "channels" }, h("h2", {}, "Channels"),
+    table(CHANNEL_COLUMNS, channels.map(channelRow), "Channels"));
 }
 
-async function read() {
-  try {
-    const [answer, { channels }] = await Promise.all([get(path, { limit: asked }), get("/v1/alert-channels")]);
-    const text = JSON.stringify([answer, channels]);
-    if (text === shown) return;
-    shown = text;
-    const alerts = answer.alerts.map(fromAlert);
-    page.replaceChildren(h("h1", {}, "Alerts"), alerts.length
-      ? h("section", { class: "card", id: "alerts" }, table(COLUMNS, alerts.map(row), "Alerts, newest first"),
-        answer.next && asked < 500 ? h("p", {}, h("button", { type: "button", class: "button", onclick: more }, "More")) : null)
-      : h("p", { class: "dim" }, "No alert has been raised yet."),
-    channels.length ? h("section", { class: "card below", id: "channels" }, h("h2", {}, "Channels"),
-      table(CHANNEL_COLUMNS, channels.map(channelRow), "Channels"))
-      : h("p", { class: "dim" }, "No channel is configured: alerts are stored and shown, but not sent."));
-  } catch (error) {
-    page.replaceChildren(h("h1", {}, "Alerts"), h("p", { class: "say", role: "alert" }, error.message));
-    shown = "";
+class AlertsPage {
+  /** `path`: of the alerts in the API; undefined if the server has none. */
+  constructor(path, element) {
+    this.path = path; // of the alerts in the API
+    this.element = element; // contains the page
+    this.limit = PAGE; // how many alerts are requested
+    this.shown = ""; // the answers that are shown, as text
+    this.refresh = () => {}; // reads them at once
+  }
+
+  start() {
+    startFrame();
+    if (!this.path) {
+      this.show(h("p", { class: "dim" }, "Alerts are not available on this server."));
+      return;
+    }
+    this.refresh = repeat(() => this.read(), () => POLL_MS);
+    new Live({ kinds: "alert" }, () => this.refresh(), () => this.refresh());
+  }
+
+  async read() {
+    try {
+      const [answer, { channels }] = await Promise.all([
+        get(this.path, { limit: this.limit }), get("/v1/alert-channels"),
+      ]);
+      const text = JSON.stringify([answer, channels]);
+      if (text === this.shown) return;
+      this.shown = text;
+      this.show(this.alerts(answer), channelsCard(channels));
+    } catch (error) {
+      this.show(h("p", { class: "say", role: "alert" }, error.message));
+      this.shown = "";
+    }
+  }
+
+  show(...content) {
+    this.element.replaceChildren(h("h1", {}, "Alerts"), ...content);
+  }
+
+  alerts({ alerts, next }) {
+    if (!alerts.length) return h("p", { class: "dim" }, "No alert has been raised yet.");
+    const more = h("p", {}, h("button", { type: "button", class: "button", onclick: () => this.more() }, "More"));
+    return h("section", { class: "card", id: "alerts" },
+      table(COLUMNS, alerts.map(fromAlert).map(row), "Alerts, newest first"), next && this.limit < MOST ? more : null);
+  }
+
+  more() {
+    this.limit = Math.min(MOST, this.limit + PAGE);
+    this.refresh();
   }
 }
 
-startFrame();
-let refresh = () => {};
-if (path) {
-  refresh = repeat(read, () => POLL_MS);
-  new Live({ kinds: "alert" }, () => refresh(), () => refresh());
-} else {
-  page.replaceChildren(h("h1", {}, "Alerts"), h("p", { class: "dim" }, "Alerts are not available on this server."));
-}
+new AlertsPage(document.body.dataset.alerts, document.getElementById("page")).start();

@@ -9,19 +9,8 @@ const POLL_MS = 2000;
 const LISTED = 50; // rows of a list; the rest are counted
 const CLOCK_OLD_S = 15;
 
-const page = document.getElementById("page");
-const cards = new Map();
-
-/** A card that is rebuilt only if its data has changed. */
-function card(name, told, trouble, ...content) {
-  const text = JSON.stringify(told);
-  if (cards.get(name)?.text === text) return cards.get(name).element;
-  const wide = content.some(part => part instanceof Element && (part.matches(".scroll") || part.querySelector(".scroll")));
-  const element = h("section", { class: `card${trouble ? " trouble" : ""}${wide ? " wide" : ""}`, "aria-label": name, id: `health-${name.toLowerCase().replaceAll(" ", "-")}` },
-    h("h2", {}, name), ...content);
-  cards.set(name, { text, element });
-  return element;
-}
+/** A card, as `HealthPage` shows it. `data`: what it is made from. */
+const card = (name, data, trouble, ...content) => ({ name, data, trouble, content });
 
 function facts(pairs) {
   return h("dl", {}, pairs.flatMap(([name, value, trouble]) => [h("dt", {}, name), h("dd", { class: trouble ? "bad" : null }, value)]));
@@ -186,20 +175,54 @@ function refused(status) {
   return rows.length ? card("Refused by the exchange", rows, false, table(columns, rows, "Products that the exchange refuses")) : null;
 }
 
-const box = h("div", { class: "cards" });
-const problem = h("p", { class: "say", role: "alert", hidden: true });
-page.replaceChildren(h("h1", {}, "Health"), problem, box);
-
-startFrame();
-repeat(async () => {
-  try {
-    const [status, corrections] = await Promise.all([get("/v1/status"), get("/v1/corrections", { limit: 20 })]);
-    problem.hidden = true;
-    const wanted = [clock(status), start(status), budget(status), processes(status), queues(status), redis(status), gaps(status),
-      feed(status), troubled(status), failures(status), reconciliation(status, corrections), refused(status)].filter(Boolean);
-    if (wanted.length !== box.children.length || wanted.some((element, i) => box.children[i] !== element)) box.replaceChildren(...wanted);
-  } catch (error) {
-    problem.hidden = false;
-    problem.textContent = error.message;
+class HealthPage {
+  constructor(element) {
+    this.element = element; // contains the page
+    this.cards = new Map(); // the cards that were made, by name: `{text, element}`, the text being their data
+    this.box = h("div", { class: "cards" }); // contains those that are shown
+    this.problem = h("p", { class: "say", role: "alert", hidden: true }); // why they are not current
   }
-}, () => POLL_MS);
+
+  start() {
+    this.element.replaceChildren(h("h1", {}, "Health"), this.problem, this.box);
+    startFrame();
+    repeat(() => this.read(), () => POLL_MS);
+  }
+
+  async read() {
+    try {
+      const [status, corrections] = await Promise.all([get("/v1/status"), get("/v1/corrections", { limit: 20 })]);
+      this.problem.hidden = true;
+      this.show([
+        clock(status), start(status), budget(status), processes(status), queues(status), redis(status), gaps(status),
+        feed(status), troubled(status), failures(status), reconciliation(status, corrections), refused(status),
+      ]);
+    } catch (error) {
+      this.problem.hidden = false;
+      this.problem.textContent = error.message;
+    }
+  }
+
+  show(cards) {
+    const { box } = this;
+    const wanted = cards.filter(Boolean).map(card => this.made(card));
+    if (wanted.length !== box.children.length || wanted.some((element, i) => box.children[i] !== element))
+      box.replaceChildren(...wanted);
+  }
+
+  /** The element of a card, made again only if its data has changed. */
+  made({ name, data, trouble, content }) {
+    const text = JSON.stringify(data);
+    if (this.cards.get(name)?.text === text) return this.cards.get(name).element;
+    const wide = content.some(part =>
+      part instanceof Element && (part.matches(".scroll") || part.querySelector(".scroll")));
+    const element = h("section", {
+      class: `card${trouble ? " trouble" : ""}${wide ? " wide" : ""}`, "aria-label": name,
+      id: `health-${name.toLowerCase().replaceAll(" ", "-")}`,
+    }, h("h2", {}, name), ...content);
+    this.cards.set(name, { text, element });
+    return element;
+  }
+}
+
+new HealthPage(document.getElementById("page")).start();

@@ -9,53 +9,132 @@ import { bySearch, bySort, heat, isStale } from "./market.js";
 
 const SPARE = 12; // rows above and below the visible ones
 const POLL_MS = 2000, POLL_WITH_STREAM_MS = 5000;
+const BASE = "5m"; // the timeframe of the newest candles
 
-const state = { answer: null, by: new Map(), rows: [], sort: "product", down: false, search: "", ...fromUrl() };
-const page = document.getElementById("page");
-let view = null;
+/** The products with their search and order, which are in the address, too. */
+class OverviewPage {
+  constructor(element) {
+    const query = new URLSearchParams(location.search);
+    const sort = query.get("sort") ?? "product";
+    this.element = element; // contains the page
+    this.search = query.get("q") ?? ""; // what the products are searched for
+    this.sort = sort.replace(/^-/, ""); // column that orders the rows
+    this.down = sort.startsWith("-"); // whether the order is descending
+    this.answer = null; // the newest overview
+    this.by = new Map(); // its rows, by product
+    this.rows = []; // those that the search finds, in order
+    this.view = null; // the elements, once the timeframes are known
+    this.refresh = () => {}; // reads the overview at once
+    this.live = null; // the events of all products
+  }
 
-function fromUrl() {
-  const query = new URLSearchParams(location.search);
-  const told = {};
-  if (query.has("q")) told.search = query.get("q");
-  if (query.has("sort")) { told.sort = query.get("sort").replace(/^-/, ""); told.down = query.get("sort").startsWith("-"); }
-  return told;
+  start() {
+    document.addEventListener("keydown", event => this.press(event));
+    this.live = new Live(
+      { kinds: "close,indicator,forming" }, (kind, event) => this.take(kind, event), () => this.refresh());
+    startFrame();
+    this.refresh = repeat(() => this.read(), () => (this.live.isOpen ? POLL_WITH_STREAM_MS : POLL_MS));
+  }
+
+  press(event) {
+    if (event.key !== "/" || !this.view || /INPUT|SELECT|TEXTAREA/.test(event.target.tagName)) return;
+    event.preventDefault();
+    this.view.search.focus();
+  }
+
+  async read() {
+    try {
+      this.accept(await get("/v1/overview"));
+    } catch (error) {
+      if (!this.answer) this.element.textContent = error.message;
+    }
+  }
+
+  accept(answer) {
+    const nowS = answer.exchange_ms === null ? null : answer.exchange_ms / 1000;
+    const base = answer.timeframes.find(t => t.name === BASE);
+    for (const row of answer.products) {
+      row.age = nowS === null || row.newest === null ? null : Math.max(0, nowS - row.newest - base.seconds);
+      row.stale = !row.refused && isStale(row.newest, base.seconds, answer);
+    }
+    this.answer = answer;
+    this.by = new Map(answer.products.map(row => [row.product, row]));
+    this.update();
+  }
+
+  /** An event changes only its row; the next poll updates the rest. */
+  take(kind, event) {
+    const row = this.by.get(event.product);
+    if (!row) return;
+    if (kind === "indicator" && event.timeframe in row.latest
+        && (row.latest[event.timeframe]?.start ?? 0) <= event.start) row.latest[event.timeframe] = event;
+    if ((kind === "forming" || kind === "close") && event.timeframe === BASE && Number.isFinite(event.close)
+        && event.start > (row.newest ?? 0)) row.price = event.close;
+    this.view?.schedule(event.product);
+  }
+
+  searchFor(text) {
+    this.search = text;
+    this.toUrl();
+    this.update();
+  }
+
+  sortBy(key) {
+    this.down = key === this.sort ? !this.down : key !== "product";
+    this.sort = key;
+    this.toUrl();
+    this.update();
+  }
+
+  toUrl() {
+    const query = new URLSearchParams();
+    if (this.search) query.set("q", this.search);
+    if (this.sort !== "product" || this.down) query.set("sort", (this.down ? "-" : "") + this.sort);
+    history.replaceState(null, "", query.size ? `?${query}` : location.pathname);
+  }
+
+  /** Update the page to the answer, the search and the order. */
+  update() {
+    if (!this.answer) return;
+    this.view ??= new View(this);
+    this.rows = bySort(bySearch(this.answer.products, this.search), this.sort, this.down);
+    this.view.showOrder();
+    this.view.showCount();
+    this.view.paint();
+  }
 }
 
-function toUrl() {
-  const query = new URLSearchParams();
-  if (state.search) query.set("q", state.search);
-  if (state.sort !== "product" || state.down) query.set("sort", (state.down ? "-" : "") + state.sort);
-  history.replaceState(null, "", query.size ? `?${query}` : location.pathname);
-}
-
-/** The elements of the page, built once, as soon as the timeframes are known. */
+/** The elements of an `OverviewPage`, built once, as soon as the timeframes are known. */
 class View {
-  constructor(timeframes) {
-    this.timeframes = timeframes;
+  constructor(page) {
+    const { timeframes } = page.answer;
+    this.page = page; // whose rows are shown
+    this.timeframes = timeframes; // a column for each
     this.shown = new Map(); // rows in the document, by index
     this.changed = new Set(); // products whose rows must be refilled
+    this.frame = null; // request of the frame that will refill them, or null
     const columns = [
       ["product", "Product"], ["price", "Price"], ["change", "24 h"],
       ...timeframes.map(t => [t.name, t.name]), ["age", "Age"],
     ];
     this.search = h("input", {
-      type: "search", id: "search", placeholder: "Search", title: "Press / to search", "aria-label": "Search products", autocomplete: "off",
-      spellcheck: "false", value: state.search, oninput: () => { state.search = this.search.value; toUrl(); update(); },
+      type: "search", id: "search", placeholder: "Search", title: "Press / to search", "aria-label": "Search products",
+      autocomplete: "off", spellcheck: "false", value: page.search, oninput: () => page.searchFor(this.search.value),
     });
     this.found = h("span", { class: "dim", role: "status", id: "found" });
-    this.choice = h("select", { "aria-label": "Sort by", class: "narrow", onchange: () => sortBy(this.choice.value) },
-      columns.map(([key, name]) => h("option", { value: key, selected: key === state.sort }, `sort: ${name}`)));
+    this.choice = h("select", {
+      "aria-label": "Sort by", class: "narrow", onchange: () => page.sortBy(this.choice.value),
+    }, columns.map(([key, name]) => h("option", { value: key, selected: key === page.sort }, `sort: ${name}`)));
     this.headings = new Map(columns.map(([key, name]) => [key,
       h("th", { scope: "col", class: `col-${columnClass(key)}` },
-        h("button", { type: "button", onclick: () => sortBy(key), title: `Sort by ${name}` }, name))]));
+        h("button", { type: "button", onclick: () => page.sortBy(key), title: `Sort by ${name}` }, name))]));
     this.above = h("tr", { class: "spacer", "aria-hidden": "true" }, h("td"));
     this.below = h("tr", { class: "spacer", "aria-hidden": "true" }, h("td"));
-    this.body = h("tbody", { onkeydown: moveFocus }, this.above, this.below);
+    this.body = h("tbody", { onkeydown: event => this.moveFocus(event) }, this.above, this.below);
     this.table = h("table", { class: "market", "aria-label": "Products" },
       h("thead", {}, h("tr", {}, [...this.headings.values()])), this.body);
     this.empty = h("p", { class: "dim", hidden: true });
-    page.replaceChildren(
+    page.element.replaceChildren(
       h("div", { class: "tools" }, this.search, this.choice, this.found, legend()), this.table, this.empty);
     addEventListener("scroll", () => this.schedule(), { passive: true });
     addEventListener("resize", () => this.schedule(), { passive: true });
@@ -72,7 +151,8 @@ class View {
     this.changed = new Set();
     const height = this.rowHeight();
     const top = this.body.getBoundingClientRect().top;
-    const total = state.rows.length;
+    const { rows, answer } = this.page;
+    const total = rows.length;
     const first = Math.max(0, Math.min(total, Math.floor(-top / height) - SPARE));
     const last = Math.min(total, Math.ceil((innerHeight - top) / height) + SPARE);
     const spare = [];
@@ -82,9 +162,9 @@ class View {
     let before = this.above;
     for (let index = first; index < last; index++) {
       let row = this.shown.get(index);
-      if (!row || changed === true || changed.has(state.rows[index].product)) {
+      if (!row || changed === true || changed.has(rows[index].product)) {
         row ??= spare.pop() ?? new Row(this.timeframes);
-        row.show(state.rows[index], index, state.answer);
+        row.show(rows[index], index, answer);
         this.shown.set(index, row);
       }
       if (before.nextSibling !== row.element) before.after(row.element);
@@ -102,10 +182,31 @@ class View {
 
   showOrder() {
     for (const [key, heading] of this.headings) {
-      const order = key !== state.sort ? null : state.down ? "descending" : "ascending";
+      const order = key !== this.page.sort ? null : this.page.down ? "descending" : "ascending";
       if (order) heading.setAttribute("aria-sort", order); else heading.removeAttribute("aria-sort");
     }
-    this.choice.value = state.sort;
+    this.choice.value = this.page.sort;
+  }
+
+  showCount() {
+    const found = this.page.rows.length, all = this.page.answer.products.length;
+    setText(this.found, this.page.search ? `${count(found)} of ${count(all)} products` : `${count(all)} products`);
+    this.empty.hidden = found > 0;
+    setText(this.empty, all ? "No product matches the search." : "No products are followed yet.");
+  }
+
+  /** Arrow keys move from product to product, also to rows that are not in the document yet. */
+  moveFocus(event) {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const row = event.target.closest("tr[data-product]");
+    if (!step || !row) return;
+    event.preventDefault();
+    const next = this.page.rows[Number(row.getAttribute("aria-rowindex")) - 2 + step];
+    if (!next) return;
+    const find = () => this.body.querySelector(`tr[data-product="${CSS.escape(next.product)}"] th a`);
+    find()?.scrollIntoView({ block: "nearest" });
+    this.paint(this.changed);
+    find()?.focus({ preventScroll: false });
   }
 }
 
@@ -165,78 +266,4 @@ function legend() {
     steps.map(([value, text]) => h("span", { "data-heat": heat(value), title: `MACD-V ${text}` }, points(value, 0))));
 }
 
-function sortBy(key) {
-  state.down = key === state.sort ? !state.down : key !== "product";
-  state.sort = key;
-  toUrl();
-  update();
-}
-
-/** Arrow keys move from product to product, also to rows that are not in the document yet. */
-function moveFocus(event) {
-  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  const row = event.target.closest("tr[data-product]");
-  if (!step || !row) return;
-  event.preventDefault();
-  const index = Number(row.getAttribute("aria-rowindex")) - 2 + step;
-  if (index < 0 || index >= state.rows.length) return;
-  const product = state.rows[index].product;
-  const find = () => view.body.querySelector(`tr[data-product="${CSS.escape(product)}"] th a`);
-  find()?.scrollIntoView({ block: "nearest" });
-  view.paint(view.changed);
-  find()?.focus({ preventScroll: false });
-}
-
-/** Update the page to the answer, the search and the order. */
-function update() {
-  if (!state.answer) return;
-  view ??= new View(state.answer.timeframes);
-  state.rows = bySort(bySearch(state.answer.products, state.search), state.sort, state.down);
-  const all = state.answer.products.length;
-  setText(view.found, state.search ? `${count(state.rows.length)} of ${count(all)} products` : `${count(all)} products`);
-  view.empty.hidden = state.rows.length > 0;
-  setText(view.empty, all ? "No product matches the search." : "No products are followed yet.");
-  view.showOrder();
-  view.paint();
-}
-
-function accept(answer) {
-  const nowS = answer.exchange_ms === null ? null : answer.exchange_ms / 1000;
-  const base = answer.timeframes.find(t => t.name === "5m");
-  for (const row of answer.products) {
-    row.age = nowS === null || row.newest === null ? null : Math.max(0, nowS - row.newest - base.seconds);
-    row.stale = !row.refused && isStale(row.newest, base.seconds, answer);
-  }
-  state.answer = answer;
-  state.by = new Map(answer.products.map(row => [row.product, row]));
-  update();
-}
-
-/** An event changes only its row; the next poll updates the rest. */
-function onEvent(kind, event) {
-  const row = state.by.get(event.product);
-  if (!row) return;
-  if (kind === "indicator" && event.timeframe in row.latest && (row.latest[event.timeframe]?.start ?? 0) <= event.start)
-    row.latest[event.timeframe] = event;
-  if ((kind === "forming" || kind === "close") && event.timeframe === "5m" && Number.isFinite(event.close)
-      && event.start > (row.newest ?? 0)) row.price = event.close;
-  view?.schedule(event.product);
-}
-
-document.addEventListener("keydown", event => {
-  if (event.key === "/" && view && !/INPUT|SELECT|TEXTAREA/.test(event.target.tagName)) {
-    event.preventDefault();
-    view.search.focus();
-  }
-});
-
-let refresh = () => {};
-const live = new Live({ kinds: "close,indicator,forming" }, onEvent, () => refresh());
-startFrame();
-refresh = repeat(async () => {
-  try {
-    accept(await get("/v1/overview"));
-  } catch (error) {
-    if (!state.answer) page.textContent = error.message;
-  }
-}, () => (live.isOpen ? POLL_WITH_STREAM_MS : POLL_MS));
+new OverviewPage(document.getElementById("page")).start();

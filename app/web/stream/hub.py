@@ -110,7 +110,7 @@ class Hub:
         """From Redis: a gap frame if events are lost, and the next chunk."""
         page = await self._trying(partial(asyncio.to_thread, self._stream.read, position))
         told = gap_frame(position, page) if page.lost else b""
-        return told, chunk_of([(e, event_frame(e)) for e in wanted.of(page.events)], page.position)
+        return told, chunk_of([(e, event_frame(e)) for e in wanted.select(page.events)], page.position)
 
     def _keep_reading(self) -> None:
         if self._reader is None or self._reader.done():

@@ -417,6 +417,30 @@ class TestBreaks:
         venue.deliver(b"\x00\xff garbage")
         assert len(closes(venue.beats_until(T + 303))) == 1
 
+    def test_noise_after_a_gap_in_the_numbers_may_be_a_lost_update(self) -> None:
+        """The numbers were wrong once: they may hide the next loss, too."""
+        venue = Venue()
+        venue.update(row(T))
+        venue.lose()
+        venue.update(row(T, volume=2))
+        venue.deliver(b"\x00\xff garbage")
+        assert closes(venue.beats_until(T + 303)) == []
+
+    def test_another_frame_with_an_old_number_is_not_a_repetition(self) -> None:
+        venue = Venue()
+        venue.update(row(T))
+        venue.seq -= 1
+        venue.update(row(T, volume=2))  # cannot be ordered: it may be older or newer than what is held
+        assert closes(events := venue.beats_until(T + 303)) == []
+        assert spans(events) == [(0, 0, False)]
+
+    def test_a_repeated_frame_changes_nothing(self) -> None:
+        venue = Venue()
+        venue.update(row(T))
+        venue.seq -= 1
+        venue.update(row(T))
+        assert len(closes(venue.beats_until(T + 303))) == 1
+
 
 class TestSnapshots:
     def test_the_open_bucket_is_shown(self) -> None:

@@ -13,7 +13,7 @@ from tests.unit.exchange.coinbase.venue import BTC, T, Venue, row
 def test_all_wake_at_the_same_moments() -> None:
     slept: list[float] = []
     for now_s in (10.0, 10.25, 10.75):
-        with SharedWakeup(0.5, clock=lambda now_s=now_s: now_s, sleep=slept.append).next():  # type: ignore[misc]
+        with SharedWakeup(0.5, clock=lambda now_s=now_s: now_s, sleep=slept.append).wait():  # type: ignore[misc]
             pass
     assert slept == [0.5, 0.25, 0.25]
 
@@ -24,7 +24,7 @@ def test_one_thread_has_its_turn_at_a_time() -> None:
     def work() -> None:
         nonlocal inside, most
         for _ in range(200):
-            with turns.next():
+            with turns.wait():
                 inside += 1
                 most = max(most, inside)
                 inside -= 1
@@ -39,9 +39,9 @@ def test_one_thread_has_its_turn_at_a_time() -> None:
 
 def test_a_stuck_thread_blocks_no_other() -> None:
     turns = SharedWakeup(0.5, sleep=lambda _: None)
-    with turns.next(), turns.next():
+    with turns.wait(), turns.wait():
         pass
-    with turns.next():
+    with turns.wait():
         pass
 
 
