@@ -120,8 +120,10 @@ def test_results_do_not_pile_up(traps: Traps) -> None:
     assert {key.removeprefix(OF_CELERY).partition(".")[0] for key in left} <= known
 
 
-def test_the_task_of_a_worker_that_was_killed_comes_back_in_seconds(traps: Traps) -> None:
-    """Needs the interval and the throttle of the search for such tasks, or it takes 100 s longer."""
+def test_the_task_of_a_worker_that_was_killed_comes_back(traps: Traps) -> None:
+    with traps.sender.connection_for_read() as connection:
+        channel = connection.default_channel
+        assert channel.unacked_restore_interval * channel.unacked_restore_throttle == 5, "seconds between two searches"
     impatient = traps.start("impatient", "-Q", "backfill", "-P", "threads", "-c", "1", IMPATIENT="1")
     traps.client.set("go:begun", 1)
     traps.send("run", "backfill", "begun")
