@@ -36,7 +36,7 @@ def bench_start(folder: Path) -> Iterator[Figure]:
     timeframes = "1m,5m,15m,1h,4h,1d"
     with world(folder, PRODUCTS, 1, *PROCESSES, speed=1, TIMEFRAMES=timeframes) as everything:
         exchange, system = everything.exchange, everything.system
-        eventually(lambda: system.knows_every_series(PRODUCTS), timeout=120, interval=0.1)
+        eventually(lambda: system.knows_every_series(PRODUCTS), interval=0.1)
         ledger = exchange.get("/local/ledger")["requests"]
         asked = [r for r in ledger if r["path"].endswith("/candles")]
         series = {(r["path"], r["query"].split("granularity=")[1]) for r in asked}
@@ -52,7 +52,7 @@ def bench_start(folder: Path) -> Iterator[Figure]:
         yield Figure("start: 429 responses", "", 0, [sum(r["status"] == 429 for r in ledger)])
         yield Figure("start: busiest second", "", BUDGET, [most_in_a_second([r["monotonic_s"] for r in asked])])
         many = [Series("coinbase", p, t) for p in system.context.products.delivered() for t in Settings().timeframes]
-        eventually(lambda: all(system.context.indicators.read_revisions(many)), timeout=20)
+        eventually(lambda: all(system.context.indicators.read_revisions(many)))
         values = [v for v in system.context.indicators.read_many(many) if v is not None]
         yield Figure("start: series with 60 candles or a reason", "", len(many), [len(values)], better="higher")
 
@@ -88,21 +88,21 @@ def bench_disconnect(folder: Path) -> Iterator[Figure]:
     """A disconnect of twenty market minutes."""
     with world(folder, PRODUCTS, 1, *PROCESSES) as everything:
         exchange, system = everything.exchange, everything.system
-        eventually(lambda: system.has_started(PRODUCTS), timeout=120, interval=0.1)
+        eventually(lambda: system.has_started(PRODUCTS), interval=0.1)
         system.wait_until(system.now_s() + 60)
         before = len(exchange.requests_for_candles())
         # The connection is back half-way through a bucket, when the last one has settled.
-        eventually(lambda: 100 < exchange.now_s() % 300 < 160, timeout=10, interval=0.02)
+        eventually(lambda: 100 < exchange.now_s() % 300 < 160, interval=0.02)
         exchange.inject("refuse_connections", for_seconds=20)
         exchange.inject("reset")
         gone_s = exchange.now_s()
-        eventually(lambda: exchange.now_s() > gone_s + 1200, timeout=40, interval=0.05)
-        eventually(lambda: system.now_s() > gone_s + 1200, timeout=40, interval=0.02)
+        eventually(lambda: exchange.now_s() > gone_s + 1200, interval=0.05)
+        eventually(lambda: system.now_s() > gone_s + 1200, interval=0.02)
         back, products = time.monotonic(), followed(system, exchange)
         timeframes = system.context.settings.timeframes
         until_s = gone_s + 1200
         compared = (system, exchange, products, timeframes, until_s)
-        eventually(lambda: none(wrong_candles(*compared)), timeout=60, interval=0.1)
+        eventually(lambda: none(wrong_candles(*compared)), interval=0.1)
         took_s = time.monotonic() - back
         after = exchange.requests_for_candles()[before:]
         missed_s = (gone_s // 300 + 1) * 300

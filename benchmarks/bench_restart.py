@@ -55,7 +55,7 @@ def _restart_s(folder: Path, venue: SteppedVenue) -> float:
     launcher = Process([sys.executable, "-m", "app.launch", "run", "--folder", str(folder)], folder / "launch.log", env)
     try:
         with Redis(unix_socket_path=str(redis_socket(folder))) as client:
-            eventually(lambda: venue.subscribed() == PRODUCTS, timeout=60, interval=0.005)
+            eventually(lambda: venue.subscribed() == PRODUCTS, interval=0.005)
             newest = client.xrevrange(keys.EVENTS, count=1)
             after = newest[0][0] if newest else b"0-0"
             venue.trade_until((end_s - 10) * 1000)

@@ -133,7 +133,7 @@ class Installation:
     def connect(self) -> None:
         """Start the ingest, and wait until it follows every product and workers compute."""
         self.start("ingest")
-        eventually(lambda: self._beating() and self.venue.subscribed() == len(self.products), timeout=120, interval=0.2)
+        eventually(lambda: self._beating() and self.venue.subscribed() == len(self.products), interval=0.2)
         self.trade_until(self.now_s + 1)
 
     def _beating(self) -> bool:
@@ -144,7 +144,7 @@ class Installation:
         """Let every product trade until `now_s`, and wait until the ingest has received it."""
         self.now_s = now_s
         self.venue.trade_until(now_s * 1000)
-        eventually(lambda: (c := self.context.clock.read()) and c.exchange_ms >= now_s * 1000, timeout=30)
+        eventually(lambda: (c := self.context.clock.read()) and c.exchange_ms >= now_s * 1000)
 
     def close(self, now_s: int, series: int) -> Burst:
         """Let every open bucket close at `now_s`, and wait until `series` indicators are published."""
@@ -157,7 +157,7 @@ class Installation:
         """Wait until no task is waiting or running."""
         prefix = "cw:2:celery:"
         client = self.context.redis
-        eventually(lambda: not client.llen(f"{prefix}indicators") and not client.hlen(f"{prefix}unacked"), timeout=30)
+        eventually(lambda: not client.llen(f"{prefix}indicators") and not client.hlen(f"{prefix}unacked"))
 
 
 def _ring(records: Records, timeframe: Timeframe, capacity: int) -> bytes:

@@ -20,7 +20,7 @@ def web_process(folder: Path, redis_url: str) -> Iterator[tuple[int, int]]:
     env = {**os.environ, "REDIS_URL": redis_url, "WEB_PORT": str(port)}
     process = Process([sys.executable, "-m", "app", "web"], folder / "web.log", env=env)
     try:
-        eventually(lambda: httpx.get(f"http://127.0.0.1:{port}/healthz").is_success, timeout=30)
+        eventually(lambda: httpx.get(f"http://127.0.0.1:{port}/healthz").is_success)
         yield port, process.pid
     finally:
         process.end()

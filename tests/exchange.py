@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import requests
 
 from app.market.timeframes import Timeframe
+from tests.support import PATIENCE_S
 
 CHANGES_TRUTH = ("revise", "list_product", "delist_product")
 """Faults that change past candles or the listing."""
@@ -41,25 +42,25 @@ class Exchange:
         self._known: dict[tuple[str, Timeframe], Truth] = {}
 
     def get(self, path: str, **params: object) -> Any:
-        answer = requests.get(self.rest_url + path, params=params, timeout=30)  # type: ignore[arg-type]
+        answer = requests.get(self.rest_url + path, params=params, timeout=PATIENCE_S)  # type: ignore[arg-type]
         answer.raise_for_status()
         return answer.json()
 
     def inject(self, fault: str, **params: object) -> None:
         """Switch a fault on; docs/local-exchange.md lists the names."""
-        answer = requests.post(f"{self.rest_url}/local/faults", json={"fault": fault, **params}, timeout=30)
+        answer = requests.post(f"{self.rest_url}/local/faults", json={"fault": fault, **params}, timeout=PATIENCE_S)
         assert answer.ok, answer.text
         if fault in CHANGES_TRUTH:
             self._known.clear()
 
     def clear(self) -> None:
         """Switch all faults off."""
-        requests.delete(f"{self.rest_url}/local/faults", timeout=30).raise_for_status()
+        requests.delete(f"{self.rest_url}/local/faults", timeout=PATIENCE_S).raise_for_status()
 
     def jump(self, seconds: float) -> None:
         """Move its clock forward or back."""
         body = {"jump_ms": int(seconds * 1000)}
-        requests.post(f"{self.rest_url}/local/clock", json=body, timeout=30).raise_for_status()
+        requests.post(f"{self.rest_url}/local/clock", json=body, timeout=PATIENCE_S).raise_for_status()
         self._known.clear()
 
     def now_s(self) -> float:

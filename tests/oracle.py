@@ -219,9 +219,7 @@ def none(problems: Iterable[str]) -> bool:
     return True
 
 
-def assert_true(
-    system: System, exchange: Exchange, timeout: float = 30.0, now_s: float = 0, unbroken_s: float = float("inf")
-) -> None:
+def assert_true(system: System, exchange: Exchange, now_s: float = 0, unbroken_s: float = float("inf")) -> None:
     """Wait until the cache holds the truth up to `now_s` (exchange time; default: now) and indicators follow."""
     now_s, timeframes = now_s or exchange.now_s(), system.context.settings.timeframes
     products = followed(system, exchange)
@@ -242,5 +240,5 @@ def assert_true(
     def indicators(some: Products) -> Iterator[str]:
         return wrong_indicators(system, exchange, some, timeframes, now_s)
 
-    eventually(lambda: each(candles), timeout=timeout, interval=0.3)
-    eventually(lambda: each(indicators), timeout=10, interval=0.1)
+    eventually(lambda: each(candles), interval=0.3)
+    eventually(lambda: each(indicators), interval=0.1)

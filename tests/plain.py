@@ -6,11 +6,10 @@ from functools import partial
 
 import httpx
 
-PATIENT_S = 40.0
-"""Timeout of a request, unless a test sets one: ten times what a busy machine needs."""
+from tests.support import PATIENCE_S
 
-Client = partial(httpx.Client, verify=False, timeout=PATIENT_S)
-get = partial(httpx.get, verify=False, timeout=PATIENT_S)
-head = partial(httpx.head, verify=False, timeout=PATIENT_S)
-post = partial(httpx.post, verify=False, timeout=PATIENT_S)
-stream = partial(httpx.stream, verify=False, timeout=PATIENT_S)
+Client = partial(httpx.Client, verify=False, timeout=PATIENCE_S)
+get = partial(httpx.get, verify=False, timeout=PATIENCE_S)
+head = partial(httpx.head, verify=False, timeout=PATIENCE_S)
+post = partial(httpx.post, verify=False, timeout=PATIENCE_S)
+stream = partial(httpx.stream, verify=False, timeout=PATIENCE_S)

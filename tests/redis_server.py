@@ -13,6 +13,7 @@ from app.errors import Unready
 from app.launch.parent_death import exits_with_parent
 from app.launch.redis import command_line, find_server, wait_ready
 from app.storage.connection import connect
+from tests.support import PATIENCE_S
 
 
 class RedisServer:
@@ -53,7 +54,7 @@ class RedisServer:
                 start_new_session=True,
             )
         try:
-            wait_ready(self.url, alive=lambda: process.poll() is None)
+            wait_ready(self.url, alive=lambda: process.poll() is None, seconds=PATIENCE_S)
             if _pid(self.url) != process.pid:
                 raise Unready(f"another server answers at {self.url}")
         except Unready as error:
@@ -61,12 +62,12 @@ class RedisServer:
             raise Unready(f"{error}\n{self.log.read_text()[-2000:]}") from None
 
     def stop(self) -> None:
-        """Stop it cleanly, its data on disk; a server that does not exit within 10 s is killed."""
+        """Stop it cleanly, its data on disk; a server that does not exit is killed."""
         if self._process is None:
             return
         self._process.terminate()
         try:
-            self._process.wait(timeout=10)
+            self._process.wait(timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.kill()
         self._process = None

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 
+from tests.support import PATIENCE_S
+
 CHUNK_BYTES = 65_536
 
 
@@ -51,7 +53,7 @@ def relay(target: int) -> Iterator[Relay]:
     made, ready = Relay(target), threading.Event()
     thread = threading.Thread(target=lambda: asyncio.run(made.serve(ready)), name="relay", daemon=True)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(PATIENCE_S)
     try:
         yield made
     finally:

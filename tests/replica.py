@@ -26,7 +26,7 @@ class Pair:
 
     def is_linked(self) -> bool:
         """Whether the replica has the data of the master and receives changes."""
-        with Redis.from_url(self.second.url, socket_timeout=5) as client:
+        with Redis.from_url(self.second.url) as client:
             return bool(client.info("replication").get("master_link_status") == "up")
 
     def swap(self) -> None:

@@ -78,9 +78,9 @@ class System:
         clock = self.context.clock.read()
         return clock.exchange_s if clock else 0.0
 
-    def wait_until(self, exchange_s: float, timeout: float = 120.0) -> None:
+    def wait_until(self, exchange_s: float) -> None:
         """Wait until the system's clock has passed `exchange_s`."""
-        eventually(lambda: self.now_s() >= exchange_s, timeout=timeout, interval=0.1)
+        eventually(lambda: self.now_s() >= exchange_s, interval=0.1)
 
     def logs(self, names: Iterable[str] | None = None) -> str:
         return "\n".join(f"--- {n}\n{self.processes[n].output()[-4000:]}" for n in names or self.processes)

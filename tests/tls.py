@@ -11,6 +11,8 @@ from pathlib import Path
 
 import trustme
 
+from tests.support import PATIENCE_S
+
 
 class TlsServer:
     """Receives data over TLS and answers with `reply` of them; `received` is all of it."""
@@ -51,7 +53,7 @@ class TlsServer:
             except OSError:
                 return
             with plain, suppress(OSError):  # clients that do not trust us hang up
-                plain.settimeout(5)
+                plain.settimeout(PATIENCE_S)
                 self._serve(plain)
 
     def _serve(self, plain: socket.socket) -> None:

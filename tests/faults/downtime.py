@@ -40,7 +40,7 @@ BUDGET = 5
 OVERHEAD = 1.05
 """Most requests per needed one."""
 
-EXTRA_S = 120.0
+EXTRA_S = 600.0
 """Real seconds for work that does not depend on the number of pages: starting processes, waiting for a scan."""
 
 COLUMNS = (

@@ -38,7 +38,7 @@ from client import ApiError, Client
 from tests.alerting import RULED, fact
 from tests.faults.soak import HOUR_S, until_true
 from tests.faults.world import PROCESSES, SPEED, World, world
-from tests.support import eventually
+from tests.support import PATIENCE_S, eventually
 
 SAMPLE_S = 300
 """Exchange seconds between two samples of every process."""
@@ -155,7 +155,7 @@ def request_everything(url: str, products: Iterable[str], timeframes: Iterable[T
     with requests.Session() as session:
         for product, timeframe in itertools.product(products, timeframes):
             for route in ("candles", "indicators"):
-                session.get(f"{url}/v1/{route}/{product}", params={"timeframe": timeframe}, timeout=30)
+                session.get(f"{url}/v1/{route}/{product}", params={"timeframe": timeframe}, timeout=PATIENCE_S)
 
 
 @contextmanager
@@ -211,11 +211,11 @@ def run(hours: float, products: int, seed: int, folder: Path, write: Callable[[s
     with world(folder, listed, seed, *names, start_at=START, **settings) as everything:
         exchange, system = everything.exchange, everything.system
         context = system.context
-        eventually(lambda: system.knows_every_series(products), timeout=120 + 6 * products, interval=0.5)
+        eventually(lambda: system.knows_every_series(products), timeout=PATIENCE_S + 60 * products, interval=0.5)
         followed = context.products.delivered()
         write(f"started: {len(followed)} products")
         # Wait for events of an ordinary market, which `fill` copies.
-        system.wait_until(max(WARM_S, system.now_s() + 1_200), timeout=600)
+        system.wait_until(max(WARM_S, system.now_s() + 1_200))
         url = f"http://127.0.0.1:{context.settings.web_port}"
         with clients(url):
             fill(context)

@@ -20,7 +20,7 @@ MIN_S, MAX_S = 90.0, 1_200.0
 CUT_S = 1.0
 """Real seconds of writes that the append-only file loses."""
 
-LINK_S = 30.0
+LINK_S = 300.0
 """Real seconds within which a replica has the data of its master."""
 
 

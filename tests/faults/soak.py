@@ -24,7 +24,7 @@ from tests.faults.catalogue import Fault, catalogue
 from tests.faults.ledger import busiest_second, refused, repeated
 from tests.faults.world import SPEED, world
 from tests.oracle import Exchange, followed, wrong_candles, wrong_indicators
-from tests.support import eventually
+from tests.support import PATIENCE_S, eventually
 from tests.system import System
 
 HOUR_S = 3600
@@ -60,7 +60,7 @@ def run(hours: float, products: int, seed: int, folder: Path, write: Callable[[s
     with world(folder, products, seed, "ingest", "indicators", "backfill", "alerts", "beat") as everything:
         exchange, system = everything.exchange, everything.system
         timeframes = system.context.settings.timeframes
-        eventually(lambda: system.has_started(products), timeout=60 + 2 * products, interval=0.5)
+        eventually(lambda: system.has_started(products), timeout=PATIENCE_S + 20 * products, interval=0.5)
         write(f"started: {len(followed(system, exchange))} products, {len(exchange.requests_for_candles())} requests")
         began_s, faults = exchange.now_s(), Counter[str]()
         while exchange.now_s() < began_s + hours * HOUR_S:

@@ -14,6 +14,7 @@ from tests.faults.alert_verdict import AlertJudge
 from tests.faults.ledger import busiest_second, refused
 from tests.faults.world import World
 from tests.oracle import followed, wrong_candles, wrong_indicators
+from tests.support import PATIENCE_S
 
 SLACK_S = 1_800
 """Exchange time from the reconciliation that finds something to its end, including a second covering response."""
@@ -23,8 +24,11 @@ BROKER_PREFIX = "cw:2:celery:"
 FEW = 20
 """Tasks that may be waiting in an ordinary market."""
 
-IDLE_S = 30.0
-"""Real seconds within which queues must be empty, once the truth is there."""
+IDLE_S = 300.0
+"""Real seconds within which queues must be empty and parts must work, once the truth is there."""
+
+ALERTS_S = 18_000
+"""Exchange time within which alerts must be delivered, once the truth is there: five real minutes."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ def judge(world: World) -> Verdict:
     problems = _until_none(lambda: _untrue(world, end_s), world, end_s + _round_s(world) + SLACK_S)
     to_truth_s = time.monotonic() - ended
     true_s = world.exchange.now_s()
-    alerts = _until_none(AlertJudge(world, end_s, true_s).problems, world, true_s + 900)
+    alerts = _until_none(AlertJudge(world, end_s, true_s).problems, world, true_s + ALERTS_S)
     until = time.monotonic() + IDLE_S
     while (stuck := _stuck(world)) and time.monotonic() < until:
         time.sleep(0.3)
@@ -142,6 +146,6 @@ def _waiting(context: Context) -> Iterator[str]:
 
 
 def _unready(port: int) -> Iterator[str]:
-    answer = requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5)
+    answer = requests.get(f"http://127.0.0.1:{port}/readyz", timeout=PATIENCE_S)
     if answer.status_code != 200:
         yield f"/readyz: {answer.text[:300]}"

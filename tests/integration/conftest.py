@@ -43,7 +43,7 @@ def start_exchange(processes: Callable[..., Process]) -> Callable[..., Exchange]
         command = [sys.executable, "-m", "simulator", "--port", str(port), "--speed", "60", *options]
         processes(command)
         exchange = Exchange(port)
-        eventually(exchange.now_s, timeout=20)
+        eventually(exchange.now_s)
         return exchange
 
     return start

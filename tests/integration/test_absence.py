@@ -31,6 +31,7 @@ from app.storage.model import Origin, Write
 from app.storage.products import FollowedProduct
 from app.storage.queue import BackfillRequest, Kind, Priority
 from simulator import LocalExchange, SeededMarket
+from tests.support import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -92,7 +93,7 @@ class Here(Context):
             if due := found.due:
                 self.queue.add([(due.request, due.priority)], not_before_ms=due.not_before_ms)
         while self.queue.state().ready:
-            Drain(self, self.settings, self.budgeted_rest, self.changed.extend).run(max_s=5)
+            Drain(self, self.settings, self.budgeted_rest, self.changed.extend).run(max_s=PATIENCE_S)
 
     def pass_time(self, minutes: float, every: int = 20) -> None:
         """Let time pass with a round every few minutes."""
@@ -203,7 +204,7 @@ def test_a_reconciliation_that_overtakes_a_gap_ends_no_history(here: Here) -> No
     assert slow is not None
     for request, need in ((page, filler.next_page(page, now_ms)), (gap, slow)):
         assert need is not None
-        with here.budgeted_rest.permit(timeout_s=5) as permit:
+        with here.budgeted_rest.permit(timeout_s=PATIENCE_S) as permit:
             assert permit is not None
             filler.work(request, need, now_ms, permit)
     here.round()
@@ -285,7 +286,7 @@ def test_a_time_from_the_future_shuts_no_series(here: Here) -> None:
     here.clock.set(ahead_s * 1000)
     here.candles.write([Write(here.series, to_records(later), Origin.given(later[0].start_s))])
     here.queue.add([(BackfillRequest(Kind.GAP, BUSY, BASE), Priority.GAP)])
-    Drain(here, here.settings, here.budgeted_rest, lambda _: None).run(max_s=5)
+    Drain(here, here.settings, here.budgeted_rest, lambda _: None).run(max_s=PATIENCE_S)
     here.redis.delete("cw:2:clock:coinbase")  # ten seconds later the true time is trusted again
     here.pass_time(40)
     here.reconcile()

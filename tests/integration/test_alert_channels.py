@@ -23,6 +23,7 @@ from app.delivery.channels.http import MAX_BYTES, Http
 from app.delivery.texts import lines_of, title_of
 from tests.alerting import OK, Answer, Service, Torn, fact, service
 from tests.servers import listening
+from tests.support import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -39,6 +40,7 @@ api_url = "{url}"
 allow_private = true
 [delivery]
 timeout_seconds = {timeout_s}
+lease_seconds = 180
 """
 
 
@@ -47,7 +49,7 @@ def message(chart_of: bytes | None = None, **changes: Any) -> Message:
     return Message(f"{alert['id']}|raised", "raised", alert, title_of(alert), lines_of(alert), lambda: chart_of, NOW_S)
 
 
-def channels(url: str, timeout_s: float = 15) -> dict[str, Channel]:
+def channels(url: str, timeout_s: float = 60) -> dict[str, Channel]:
     environ = {"URL": f"{url}/api/webhooks/1/{CANARY}", "TOKEN": f"12:{CANARY}"}
     return build_channels(AlertSettings.parse(FILE.format(url=url, timeout_s=timeout_s)), environ)
 
@@ -172,7 +174,7 @@ def test_a_refusal_quotes_the_service_without_the_secret() -> None:
 )
 def test_no_spelling_of_a_secret_in_the_url_is_shown(path: str, description: str) -> None:
     with service(lambda _: (400, {}, orjson.dumps({"message": description}))) as state:
-        reply = Http(state.url + path, timeout_s=5, allow_private=True).post(b"", {})
+        reply = Http(state.url + path, timeout_s=PATIENCE_S, allow_private=True).post(b"", {})
     first, last = description.split()[0], description.split()[-1]
     assert reply.said.startswith(f"{first} ")
     assert reply.said.endswith(f" {last}")
@@ -199,24 +201,29 @@ def test_a_telegram_group_that_has_moved_is_followed(caplog: pytest.LogCaptureFi
     assert "the Telegram group -100123 has become -100999" in caplog.text
 
 
+DRIPS = 600
+
+
 @contextmanager
-def dripping(begin: bytes, byte: bytes, end: bytes = b"") -> Iterator[int]:
-    """The port of a service that answers correctly but byte by byte: in all it takes longer than any timeout."""
+def dripping(begin: bytes, byte: bytes, end: bytes = b"") -> Iterator[tuple[int, list[bytes]]]:
+    """The port of a service that answers correctly but byte by byte, in half a minute, and the bytes sent so far."""
+    sent: list[bytes] = []
 
     def handle(connection: socket.socket) -> None:
         connection.sendall(begin)
-        for _ in range(600):
+        for _ in range(DRIPS):
             connection.sendall(byte)
+            sent.append(byte)
             threading.Event().wait(0.05)
         connection.sendall(end)
 
     with listening(handle) as port:
-        yield port
+        yield port, sent
 
 
 def test_an_answer_whose_head_drips_is_given_up_in_time() -> None:
     begin, end = b"HTTP/1.1 200 OK\r\nX-A: ", b"\r\nContent-Length: 0\r\n\r\n"
-    with dripping(begin, b"a", end) as port, pytest.raises(DeliveryError, match="in time") as caught:
+    with dripping(begin, b"a", end) as (port, _), pytest.raises(DeliveryError, match="in time") as caught:
         channels(f"http://127.0.0.1:{port}", timeout_s=1)["discord"].send(message())
     assert type(caught.value) is DeliveryError
 
@@ -239,8 +246,9 @@ def test_an_accepted_message_is_not_sent_again_whatever_the_body_is(answer: Answ
 
 
 def test_a_body_that_drips_is_not_waited_for() -> None:
-    with dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 600\r\n\r\n", b"a") as port:
-        assert channels(f"http://127.0.0.1:{port}", timeout_s=1)["discord"].send(message()) == 0
+    with dripping(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % DRIPS, b"a") as (port, sent):
+        assert channels(f"http://127.0.0.1:{port}", timeout_s=3)["discord"].send(message()) == 0
+        assert len(sent) < DRIPS
 
 
 def test_after_a_body_that_was_cut_at_its_deadline_the_next_message_is_sent_once() -> None:
@@ -257,13 +265,13 @@ def test_after_a_body_that_was_cut_at_its_deadline_the_next_message_is_sent_once
                     threading.Event().wait(0.3)
 
     with listening(handle) as port:
-        channel = channels(f"http://127.0.0.1:{port}", timeout_s=1)["discord"]
+        channel = channels(f"http://127.0.0.1:{port}", timeout_s=3)["discord"]
         assert [channel.send(message()) for _ in range(2)] == [0, 0]
     assert len(taken) == 2
 
 
 def test_a_mail_server_that_drips_is_given_up_in_time() -> None:
-    with dripping(b"220", b"-x\r\n220", b" fine\r\n") as port, pytest.raises(DeliveryError) as caught:
+    with dripping(b"220", b"-x\r\n220", b" fine\r\n") as (port, _), pytest.raises(DeliveryError) as caught:
         mailbox(port, timeout_s=1).send(message())
     assert "SMTPServerDisconnected" in str(caught.value)
 
@@ -276,7 +284,7 @@ def test_a_password_that_smtp_cannot_send_is_reported_without_it() -> None:
 
 def test_of_an_endless_answer_only_the_beginning_is_read() -> None:
     with service(lambda _: (200, {}, b"x" * (MAX_BYTES + 100_000))) as state:
-        reply = Http(state.url, timeout_s=5, allow_private=True).post(b"", {})
+        reply = Http(state.url, timeout_s=PATIENCE_S, allow_private=True).post(b"", {})
     assert (reply.status, len(reply.body)) == (200, MAX_BYTES)
 
 
@@ -284,7 +292,7 @@ def test_a_service_that_is_down_or_silent_is_tried_again() -> None:
     hang = threading.Event()
 
     def answer(_: int) -> Answer:
-        hang.wait(5)
+        hang.wait(PATIENCE_S)
         return OK
 
     with service(answer) as state:
@@ -325,11 +333,11 @@ def mail(**replies: bytes) -> Iterator[Mail]:
         yield state
 
 
-def mailbox(port: int, login: bool = False, password: str = CANARY, timeout_s: float = 15) -> Channel:
+def mailbox(port: int, login: bool = False, password: str = CANARY, timeout_s: float = 60) -> Channel:
     text = f'[channel.email]\nhost = "127.0.0.1"\nport = {port}\nsecurity = "none"\nsender = "a@example.com"\n'
     text += 'to = ["b@example.com"]\n' + ('user_env = "U"\npassword_env = "P"\n' if login else "")
     environ = {"U": "me", "P": password}
-    text += f"[delivery]\ntimeout_seconds = {timeout_s}\n"
+    text += f"[delivery]\ntimeout_seconds = {timeout_s}\nlease_seconds = 180\n"
     return build_channels(AlertSettings.parse(text), environ)["email"]
 
 

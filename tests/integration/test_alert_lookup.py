@@ -24,7 +24,7 @@ from tests import filled
 from tests.alerting import B0, SERIES, raise_alerts, service
 from tests.described import check
 from tests.integration.test_web import served
-from tests.support import ROOT
+from tests.support import PATIENCE_S, ROOT
 
 pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=0.4)]
 
@@ -137,7 +137,7 @@ def run(context: Context, *arguments: str, **env: str) -> subprocess.CompletedPr
         text=True,
         cwd=ROOT,
         env={**os.environ, "REDIS_URL": settings.redis_url, "ALERTS_FILE": settings.alerts_file, **env},
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 

@@ -64,7 +64,7 @@ def test_every_alert_of_a_running_market_arrives_although_workers_are_killed(
             DISCORD=f"{hook.url}/discord",
         )
         system.start("indicators2", "alerts2")
-        eventually(lambda: system.has_started(len(PRODUCTS)), timeout=40, interval=0.2)
+        eventually(lambda: system.has_started(len(PRODUCTS)), interval=0.2)
         for victims in (("indicators", "alerts"), ("indicators2", "alerts2")):
             system.wait_until(exchange.now_s() + 2400)
             for victim in victims:
@@ -82,7 +82,7 @@ def test_every_alert_of_a_running_market_arrives_although_workers_are_killed(
             assert not any(system.context.deliveries.waiting(["hook", "discord"]).values())
             return stored
 
-        stored = eventually(all_arrived, timeout=30, interval=0.5)
+        stored = eventually(all_arrived, interval=0.5)
     assert len(stored) >= 5
     assert not [alert for alert in stored if alert.withdrawn]
     bodies = [got.body for got in hook.got if got.path == "/discord"]

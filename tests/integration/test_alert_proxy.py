@@ -27,7 +27,8 @@ port = 1
 sender = "a@example.com"
 to = ["b@example.com"]
 [delivery]
-timeout_seconds = 2
+timeout_seconds = 60
+lease_seconds = 180
 proxy_env = "PROXY"
 """
 
@@ -93,8 +94,9 @@ def test_a_refusal_that_may_be_the_proxys_own_disables_no_channel(status: int) -
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 200 " + b"x" * 400, b"HTTP/1.1 200 OK\r\nA: " + b"x" * 400])
 def test_a_proxy_that_drips_is_given_up_in_time(answer: bytes) -> None:
+    file = FILE.replace("timeout_seconds = 60", "timeout_seconds = 2")
     with service() as state, proxy(state.port, answer=answer) as between, pytest.raises(DeliveryError, match="in time"):
-        channel("https://hooks.invalid/abc", between.url).send(message())
+        channel("https://hooks.invalid/abc", between.url, file).send(message())
     assert state.got == []
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import gzip
 import random
-import threading
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from queue import SimpleQueue
 from typing import Any
 
@@ -28,38 +30,33 @@ from app.storage.connection import connect
 from app.storage.indicators import IndicatorCache
 from app.storage.model import Write
 from tests.alerts_reference import RULES, Expected, Row, expected_alerts, rows_of
-from tests.support import ROOT, eventually
+from tests.recorded import CANDLES
 
-DATA = ROOT.parent / "shared" / "market-data"
-PRODUCTS = ("ETH-BTC", "LTC-BTC", "XLM-BTC", "ETC-BTC")
+PRODUCTS = ("ETH-BTC", "XLM-BTC")
 TIMEFRAMES = (Timeframe.M5, Timeframe.M15, Timeframe.H1, Timeframe.H4, Timeframe.D1)
 SEEDED = 12 * 24 * 2
 """Bars of 5m before watching begins: some of every timeframe."""
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.long(minutes=1.3),  # starts beside whole systems, which tests that measure seconds must not
-    pytest.mark.skipif(not DATA.is_dir(), reason="the folder with real candles is not here"),
-]
+pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=0.7)]
 
 Market = dict[str, Records]
 
 
 @pytest.fixture(scope="module")
 def market() -> Market:
-    """12 days of 5m candles by product; a missing bucket is filled as empty, as REST would prove it."""
-    return {product: _read(product)[: 12 * 288] for product in PRODUCTS}
+    """12 days of 5m candles by product."""
+    return {product: _read(product) for product in PRODUCTS}
 
 
 def _read(product: str) -> Records:
-    with gzip.open(DATA / f"{product}-5m.csv.gz", "rt") as file:
+    with gzip.open(CANDLES / f"{product}-5m.csv.gz", "rt") as file:
         rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
     records = np.zeros(len(rows), RECORD)
     records["start_s"] = [row["start"] for row in rows]
     for field in ("open", "high", "low", "close", "volume"):
         records[field] = [row[field] for row in rows]
     records["flags"], records["observed_ms"] = CandleState.CLOSED, (records["start_s"].astype(np.uint64) + 300) * 1000
-    return records[: np.flatnonzero(np.append(np.diff(records["start_s"]) != 300, True))[0] + 1]
+    return records
 
 
 class Worker:
@@ -175,27 +172,29 @@ def assert_expected(alerts: list[StoredAlert], expected: list[Expected]) -> None
 def test_three_workers_that_race_give_the_same(
     start_worker: Callable[[], Worker], market: Market, kept: dict[str, list[dict[str, Any]]]
 ) -> None:
-    first, tasks = start_worker(), SimpleQueue[list[ChangedRange] | None]()
-    # Three pieces are always less than 60 bars of 15m. A waiting worker leaves a gap; behind a longer one, alerts
-    # would rest on fewer bars than in the end.
+    first, idle = start_worker(), SimpleQueue[Worker]()
+    for _ in range(3):
+        idle.put(start_worker())
     iterator = pieces(market, 3, 60)
     first.update(first.put(next(iterator)))
 
-    def work(worker: Worker) -> None:
-        while (changed := tasks.get()) is not None:
-            worker.update(changed)
+    def update(changed: ChangedRange) -> None:
+        worker = idle.get()
+        try:
+            worker.update([changed])
+        finally:
+            idle.put(worker)
 
-    threads = [threading.Thread(target=work, args=(start_worker(),)) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for piece in iterator:
-        for changed in first.put(piece):  # one task per product, so that every worker has work
-            tasks.put([changed])
-        eventually(lambda: tasks.qsize() < 8, timeout=60)
-    for _ in threads:
-        tasks.put(None)
-    for thread in threads:
-        thread.join()
+    # A waiting worker leaves a gap. Behind one of 60 bars of 15m, alerts would rest on fewer bars than in the end: so
+    # no more than three pieces are in work.
+    in_work: deque[list[Future[None]]] = deque()
+    with ThreadPoolExecutor(3) as threads:
+        for piece in iterator:
+            in_work.append([threads.submit(update, changed) for changed in first.put(piece)])
+            for done in in_work.popleft() if len(in_work) == 3 else ():
+                done.result()
+        for done in chain.from_iterable(in_work):
+            done.result()
     assert_same(kept, "three workers", facts(first.all_alerts()))
 
 

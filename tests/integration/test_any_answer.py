@@ -19,6 +19,7 @@ from app.delivery.channels.http import DEFAULT_PAUSE_S, MAX_PAUSE_S
 from tests.hostile import NUMBERS, SECRET, is_readable, some
 from tests.integration.test_alert_channels import message
 from tests.servers import listening
+from tests.support import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -46,7 +47,8 @@ to = ["b@example.com"]
 user_env = "USER"
 password_env = "KEY"
 [delivery]
-timeout_seconds = 2
+timeout_seconds = 60
+lease_seconds = 180
 """
 OVER_HTTP = ("discord", "webhook", "telegram")
 
@@ -60,7 +62,7 @@ class Talker:
         self.port = 0
 
     def handle(self, connection: socket.socket) -> None:
-        connection.settimeout(2)
+        connection.settimeout(PATIENCE_S)
         with suppress(OSError):
             if not self.greets:
                 connection.recv(65536)

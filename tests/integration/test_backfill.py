@@ -22,21 +22,21 @@ def test_the_start_fills_the_rings_and_killed_processes_lose_nothing(
 ) -> None:
     exchange = start_exchange("--products", "6", "--start", "2021-03-04T00:00:00Z")
     system = start_system(exchange, PRODUCTS="all:USD", TIMEFRAMES="1m,5m,15m,1h,4h,1d", RECONCILE_SECONDS="86400")
-    eventually(lambda: len(exchange.requests_for_candles()) > 5, timeout=40)
+    eventually(lambda: len(exchange.requests_for_candles()) > 5)
     assert system.context.queue.state().total > 5
     worker = system.processes["backfill"]
-    assert worker.stop(timeout=20) == 0
+    assert worker.stop() == 0
     assert "Traceback" not in worker.output()
     system.start("backfill")
-    eventually(lambda: system.has_started(6), timeout=40, interval=0.2)
+    eventually(lambda: system.has_started(6), interval=0.2)
     assert_pages_of_a_ring_at_the_pace_of_the_budget(exchange, series=6 * 6)
     for name in ("indicators", "backfill", "ingest"):
         system.processes[name].end()
     away_s = exchange.now_s()
-    eventually(lambda: exchange.now_s() > away_s + 600, timeout=30, interval=0.2)
+    eventually(lambda: exchange.now_s() > away_s + 600, interval=0.2)
     system.start("indicators", "backfill", "ingest")
-    eventually(lambda: system.now_s() > away_s + 700, timeout=30, interval=0.2)
-    assert_true(system, exchange, timeout=60)
+    eventually(lambda: system.now_s() > away_s + 700, interval=0.2)
+    assert_true(system, exchange)
 
 
 def assert_pages_of_a_ring_at_the_pace_of_the_budget(exchange: Exchange, series: int) -> None:

@@ -51,7 +51,7 @@ def test_a_response_for_another_product_is_not_trusted(running: World) -> None:
     exchange.inject("rest_wrong_product", path="candles")
     exchange.inject("refuse_connections", for_seconds=6)
     exchange.inject("reset")
-    eventually(lambda: "the response contradicts" in log.output().removeprefix(logged), timeout=40, interval=0.1)
+    eventually(lambda: "the response contradicts" in log.output().removeprefix(logged), interval=0.1)
     assert_true(system, exchange)
     assert mismatches.latest(system.context.redis) == known, "nothing wrong was written on the way"
 
@@ -61,7 +61,7 @@ def test_an_unannounced_revision_reaches_every_timeframe(running: World) -> None
     system.wait_until(system.now_s() + 400)
     bucket = M5.bucket(exchange.now_s()) - 10 * 300
     exchange.inject("revise", product="BTC-USD", start=bucket, announce=False)
-    assert_true(system, exchange, timeout=60)
+    assert_true(system, exchange)
     series = Series("coinbase", "BTC-USD", M5)
     (record,) = system.context.candles.read(series, bucket, bucket).records
     assert record["flags"] & CORRECTED
@@ -79,11 +79,11 @@ def test_redis_may_be_down_and_nothing_restarts(running: World) -> None:
     running.send(running.redis_process(), signal.SIGSTOP)
     try:
         frozen_s = exchange.now_s()
-        eventually(lambda: exchange.now_s() > frozen_s + 900, timeout=30, interval=0.2)
+        eventually(lambda: exchange.now_s() > frozen_s + 900, interval=0.2)
     finally:
         running.send(running.redis_process(), signal.SIGCONT)
-    eventually(lambda: "Redis is back" in log.output().removeprefix(logged), timeout=30)
-    assert_true(system, exchange, timeout=60)
+    eventually(lambda: "Redis is back" in log.output().removeprefix(logged))
+    assert_true(system, exchange)
     assert {name: p.pid for name, p in system.processes.items() if p.returncode is None} == pids
 
 
@@ -91,7 +91,7 @@ def test_a_redis_that_lost_its_data_is_filled_again(running: World) -> None:
     exchange, system = running.exchange, running.system
     system.wait_until(system.now_s() + 120)
     system.context.redis.flushall()
-    eventually(lambda: system.has_started(PRODUCTS), timeout=40, interval=0.2)
+    eventually(lambda: system.has_started(PRODUCTS), interval=0.2)
     assert_true(system, exchange)
 
 
@@ -99,7 +99,7 @@ def test_an_exchange_without_final_updates_is_corrected_by_rest(running: World) 
     exchange, system = running.exchange, running.system
     assert system.context.trust.is_given
     exchange.inject("no_final_update", for_seconds=3600)
-    eventually(lambda: not system.context.trust.is_given, timeout=40, interval=0.2)
+    eventually(lambda: not system.context.trust.is_given, interval=0.2)
     system.wait_until(exchange.now_s() + 900)
-    assert_true(system, exchange, timeout=60)
+    assert_true(system, exchange)
     exchange.clear()

@@ -199,19 +199,27 @@ def taken(queue: BackfillQueue, request: BackfillRequest | None = None) -> Backf
     return request or gap()
 
 
-def scored(client: redis.Redis, part: str) -> int:
-    """Milliseconds until the entry of this part of the queue is due."""
+def now_ms(client: redis.Redis) -> int:
+    seconds, micros = client.time()
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
+def due_ms(client: redis.Redis, part: str) -> int:
+    """When the entry of this part of the queue is due."""
     ((_, until_ms),) = client.zrange(f"cw:2:backfill:coinbase:{part}", 0, -1, withscores=True)
-    return int(until_ms) - int(client.time()[0]) * 1000
+    return int(until_ms)
 
 
 def test_a_lease_is_longer_than_a_request_takes_and_a_retry_waits(
     queue: BackfillQueue, redis_client: redis.Redis
 ) -> None:
+    began_ms = now_ms(redis_client)
     request = taken(queue)
-    assert 25_000 < scored(redis_client, "leased") <= 31_000
+    assert due_ms(redis_client, "leased") - began_ms >= 29_000
+    assert due_ms(redis_client, "leased") - now_ms(redis_client) <= 31_000
     queue.retry(request, 20.0)
-    assert 15_000 < scored(redis_client, "delayed") <= 21_000
+    assert due_ms(redis_client, "delayed") - began_ms >= 19_000
+    assert due_ms(redis_client, "delayed") - now_ms(redis_client) <= 21_000
 
 
 def test_no_request_waits_more_than_15_minutes_behind_more_urgent_ones() -> None:

@@ -23,7 +23,6 @@ from tests.support import Process, eventually, free_port
 pytestmark = pytest.mark.integration
 
 BEAT = [sys.executable, "-m", "workers", "beat", "--schedule", os.devnull]
-TAKES_OVER_S = 30
 
 
 class Beats(NamedTuple):
@@ -54,18 +53,18 @@ def test_beats_add_nothing_to_a_backlog(beats: Beats) -> None:
     def both_send() -> bool:
         return beats.waiting("backfill").keys() == beats.waiting("reconcile").keys() == {p.pid for p in beats.processes}
 
-    eventually(both_send, timeout=40)
+    eventually(both_send)
     assert beats.waiting("alerts") == {0: MAX_WAITING_PERIODIC}
 
 
 def test_when_one_beat_exits_the_other_continues(beats: Beats) -> None:
     first, second = beats.processes
     beats.take_all()
-    eventually(lambda: len(beats.waiting("backfill")) == 2, timeout=40)
+    eventually(lambda: len(beats.waiting("backfill")) == 2)
     first.send(signal.SIGKILL)
     first.wait()
     beats.take_all()
-    eventually(lambda: all(beats.waiting(q) for q in ("backfill", "reconcile", "alerts")), timeout=TAKES_OVER_S)
+    eventually(lambda: all(beats.waiting(q) for q in ("backfill", "reconcile", "alerts")))
     assert beats.waiting("backfill").keys() == {second.pid}
 
 
@@ -74,7 +73,7 @@ def test_one_of_several_beats_acts_once_per_slot(redis_client: redis.Redis) -> N
     count, together = 8, threading.Barrier(8)
 
     def act(period: int) -> bool:
-        together.wait(timeout=10)
+        together.wait()
         return is_due(redis_client, "scan", "coinbase", period * 300 + 7, 300)
 
     with ThreadPoolExecutor(count) as threads:

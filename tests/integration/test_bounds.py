@@ -128,7 +128,7 @@ def test_disputes_are_bounded_by_the_series_and_dropped_with_them(redis_client: 
 
 def test_permits_are_never_more_than_the_budget(redis_client: redis.Redis) -> None:
     budget = Budget(redis_client, "coinbase", 5)
-    taken = [eventually(lambda: isinstance(p := budget.try_acquire(), Permit) and p, timeout=3) for _ in range(5)]
+    taken = [eventually(lambda: isinstance(p := budget.try_acquire(), Permit) and p) for _ in range(5)]
     assert not any(isinstance(budget.try_acquire(), Permit) for _ in range(50))
     assert redis_client.zcard(f"{keys.BUDGET}:coinbase:permits") == len(taken) == 5
 
@@ -175,7 +175,7 @@ def test_a_listener_that_does_not_read_is_cut_off(redis_client: redis.Redis, red
         subscriber.sendall(b"SUBSCRIBE %s\r\n" % keys.forming_channel("coinbase").encode())
         eventually(lambda: listeners(redis_client) == 1)
         feed, market = FormingFeed(redis_client, "coinbase"), [candle(product=f"P{n}-USD") for n in range(700)]
-        eventually(lambda: feed.publish(market) or listeners(redis_client) == 0, interval=0, timeout=30)
+        eventually(lambda: feed.publish(market) or listeners(redis_client) == 0, interval=0)
     assert redis_client.info("stats")["client_output_buffer_limit_disconnections"] >= 1
 
 
@@ -247,7 +247,7 @@ def test_logs_of_a_process_are_rotated(tmp_path: Path) -> None:
     supervisor = Supervisor([{"loud": loud}], tmp_path, logs, os.environ)
     try:
         supervisor.start(["loud"])
-        eventually(lambda: (logs / "loud.log.2").exists(), timeout=30)
+        eventually(lambda: (logs / "loud.log.2").exists())
         assert sum(f.stat().st_size for f in logs.glob("loud.log*")) < 3 * 5.5e6
     finally:
         supervisor.stop()

@@ -17,6 +17,7 @@ from app.storage import keys
 from app.storage.candles import CALLS_PER_PIPELINE, SERIES_PER_CALL, CandleCache
 from app.storage.model import Origin, Outcome, Write
 from tests.build import B0, STEP, candle, empty, records, run, series
+from tests.support import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -154,14 +155,16 @@ def test_a_deleted_ring_comes_back_with_a_later_revision(cache: CandleCache, red
 def test_a_change_is_announced_once_with_the_finished_bucket(cache: CandleCache, redis_client: redis.Redis) -> None:
     with redis_client.pubsub(ignore_subscribe_messages=True) as listener:
         listener.psubscribe("candle:*")
-        listener.get_message(timeout=1)
+        listener.get_message(timeout=PATIENCE_S)
         put(cache, records((B0, FORMING)), *[records((B0, CLOSED, 10.5, 2))] * 2, records((B0, CLOSED, 10.6, 3)))
-        received = [listener.get_message(timeout=1) for _ in range(3)]
-    messages = [(m["channel"].decode(), json.loads(m["data"])) for m in received if m]
-    assert [(channel, data["start"], data["close"], data["state"]) for channel, data in messages] == [
+        redis_client.publish("candle:end", "{}")
+        received = [listener.get_message(timeout=PATIENCE_S) for _ in range(3)]
+    messages = [(m["channel"].decode(), json.loads(m["data"])) for m in received]
+    assert [(channel, data["start"], data["close"], data["state"]) for channel, data in messages[:2]] == [
         ("candle:close:coinbase:BTC-USD:5m", B0, 10.5, "closed"),
         ("candle:correction:coinbase:BTC-USD:5m", B0, 10.6, "closed"),
     ]
+    assert messages[2:] == [("candle:end", {})]
     kinds = [fields[b"kind"] for _, fields in redis_client.xrange(keys.EVENTS)]
     assert kinds == [b"close", b"correction"]
 

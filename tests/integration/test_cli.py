@@ -28,7 +28,7 @@ from app.storage.connection import connect
 from app.storage.model import Origin, Write
 from app.storage.queue import BackfillRequest, Kind
 from tests import filled
-from tests.support import ROOT, Process, eventually
+from tests.support import PATIENCE_S, ROOT, Process, eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=0.5)]
 
@@ -84,7 +84,7 @@ def run_apart(context: Context, *arguments: str, **env: str) -> Ended:
         text=True,
         cwd=ROOT,
         env={**os.environ, **environment(context.settings.redis_url, **env)},
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert "Traceback" not in done.stderr, done.stderr
@@ -302,7 +302,7 @@ def test_backfill_shows_progress_until_everything_has_arrived(full: Context) -> 
     stop = threading.Event()
 
     def work() -> None:
-        eventually(lambda: full.queue.pending(), timeout=30)
+        eventually(lambda: full.queue.pending())
         for page in (missing[100:], missing[:100]):
             full.candles.write([Write(BTC_5M, page)])
             stop.wait(0.5)
@@ -324,7 +324,7 @@ def test_backfill_completes_although_the_ring_moved_on(full: Context) -> None:
     first, closed, gone = filled.OPEN_S - 5 * 288 * 300, SPARE + 60, 50
 
     def work() -> None:
-        eventually(lambda: full.queue.pending(), timeout=30)
+        eventually(lambda: full.queue.pending())
         full.candles.write([Write(BTC_5M, filled.walk(filled.OPEN_S + (closed - 1) * 300, closed, 300))])
         full.clock.set((filled.NOW_S + closed * 300) * 1000)
         full.candles.write([Write(BTC_5M, filled.walk(filled.OPEN_S - 601 * 300, 5 * 288 - 600 - gone, 300))])
@@ -343,7 +343,7 @@ def test_backfill_reports_why_it_cannot(full: Context, processes: Callable[..., 
         env=environment(full.settings.redis_url),
     )
     request = BackfillRequest(Kind.GAP, "BTC-USD", Timeframe.M5)
-    eventually(lambda: request in full.queue.pending(), timeout=30)
+    eventually(lambda: request in full.queue.pending())
     assert full.queue.claim(filled.NOW_S * 1000) == request
     full.queue.fail(request, "the exchange said 404", filled.NOW_S * 1000)
     assert process.wait() == 1
@@ -363,5 +363,5 @@ def test_ingest_runs_until_sigterm(context: Context, processes: Callable[..., Pr
     nowhere = {"EXCHANGE_REST_URL": "http://127.0.0.1:1", "EXCHANGE_WS_URL": "ws://127.0.0.1:1"}
     process = processes([sys.executable, "-m", "app", "ingest"], env=environment(context.settings.redis_url, **nowhere))
     outcome = "ingest app.ingest.product_selection: products: cannot reach http://127.0.0.1:1"
-    eventually(lambda: outcome in process.output(), timeout=30)
+    eventually(lambda: outcome in process.output())
     assert process.stop() == 0

@@ -111,7 +111,7 @@ def close_a_candle(context: Context) -> Records:
 
 def test_a_series_is_watched_on_a_terminal(context: Context, held: Records) -> None:
     with terminal(context, "watch", "btc-usd") as screen:
-        eventually(lambda: "forming" in screen.text and plain(held["close"][-1]) in screen.text, timeout=20)
+        eventually(lambda: "forming" in screen.text and plain(held["close"][-1]) in screen.text)
         assert "777.25" not in screen.text
         close_a_candle(context)
         eventually(lambda: re.search(r"777\.25.*confirmed", screen.text))
@@ -122,7 +122,7 @@ def test_a_series_is_watched_on_a_terminal(context: Context, held: Records) -> N
 def test_the_status_is_watched_and_an_outage_is_shown(context: Context, held: Records) -> None:
     del held
     with terminal(context, "status", "--watch") as screen:
-        eventually(lambda: "All 3 products complete and current" in screen.text, timeout=20)
+        eventually(lambda: "All 3 products complete and current" in screen.text)
         context.redis.delete("cw:2:clock:coinbase")
         eventually(lambda: "the exchange's clock has not been received yet" in screen.text)
         assert screen.end() == 0
@@ -144,7 +144,7 @@ def test_into_a_pipe_each_event_is_a_line(
         return process.output().splitlines()
 
     revisions = iter(range(2**50, 2**50 + 10_000))
-    last = eventually(seen, timeout=20, interval=0.2)[-1]
+    last = eventually(seen, interval=0.2)[-1]
     if as_json:
         event = orjson.loads(last)
         assert (event["kind"], event["data"]["product"], set(event)) == ("indicator", "BTC-USD", {"id", "kind", "data"})

@@ -97,7 +97,7 @@ def hold(system: System, at_most: dict[str, int], most: int) -> None:
             ready["looks"] += read_status(system.context, system.context.settings).ready
             return set(seen) >= set(at_most) and ready["looks"] > 20
 
-        eventually(stays_within, timeout=60, interval=0.1)
+        eventually(stays_within, interval=0.1)
         assert client.info("stats")["rejected_connections"] == 0
         assert client.config_get("maxclients")["maxclients"] == str(most)
 

@@ -362,7 +362,7 @@ def test_older_candles_load_when_the_reader_scrolls_back(visit: Open) -> None:
         page.keyboard.press("ArrowLeft")
         return int(query_of(page).get("from", ["0"])[0]) or OPEN_S
 
-    eventually(lambda: first_seen() < OPEN_S - 590 * 300, timeout=30)  # the page began with 500
+    eventually(lambda: first_seen() < OPEN_S - 590 * 300)  # the page began with 500
 
 
 @pytest.mark.usefixtures("held")

@@ -66,5 +66,5 @@ def test_a_wrong_answer_at_the_start_is_undone_to_its_beginning(redis_client: re
         market.work()
         assert market.wrong(newest_s) > PAGE - 10, "nothing is known yet that could contradict it"
         exchange.clock.set_speed(SPEED)
-        eventually(lambda: market.work() and not market.wrong(newest_s), timeout=40)
+        eventually(lambda: market.work() and not market.wrong(newest_s))
         assert len(mismatches.latest(redis_client, 1_000)) >= PAGE - 10, "each of them is on record"

@@ -17,6 +17,7 @@ from app.storage.queue import BackfillRequest, Kind, Priority
 from app.util.stop import Stop
 from simulator import LocalExchange, SeededMarket
 from tests.build import run, series
+from tests.support import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -46,10 +47,10 @@ def set_clock(context: Context, exchange: LocalExchange, age_ms: int = 0) -> Non
 
 
 def drained(context: Context, stop: Stop | None = None) -> int:
-    return Drain(context, context.settings, context.budgeted_rest, lambda _: None).run(max_s=5, stop=stop)
+    return Drain(context, context.settings, context.budgeted_rest, lambda _: None).run(max_s=PATIENCE_S, stop=stop)
 
 
-@pytest.mark.parametrize(("age_ms", "is_old"), [(0, False), (7_000, False), (11_000, True)])
+@pytest.mark.parametrize(("age_ms", "is_old"), [(0, False), (4_000, False), (11_000, True)])
 def test_a_clock_older_than_ten_seconds_is_requested(
     context: Context, exchange: LocalExchange, age_ms: int, is_old: bool
 ) -> None:

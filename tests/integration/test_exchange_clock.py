@@ -41,27 +41,27 @@ def test_the_furthest_time_of_several_processes_counts(clock: ClockCache) -> Non
 def test_an_unrepeated_time_ahead_is_replaced_after_ten_seconds(clock: ClockCache, redis_client: redis.Redis) -> None:
     """Even if others report theirs often: otherwise a clock that jumped and came back would stop everything."""
     clock.set(THEN_MS + 86_400_000)
-    pass_time(redis_client, 8_000)
+    pass_time(redis_client, 1_000)
     clock.set(THEN_MS)
     assert shown(clock) == THEN_MS + 86_400_000
-    pass_time(redis_client, 8_000)
+    pass_time(redis_client, 9_000)
     clock.set(THEN_MS)
     assert shown(clock) == THEN_MS
 
 
 def test_a_time_that_is_received_again_is_fresh(clock: ClockCache, redis_client: redis.Redis) -> None:
     clock.set(THEN_MS)
-    pass_time(redis_client, 60_000)
+    pass_time(redis_client, 600_000)
     known = clock.read()
     assert known is not None
-    assert known.age_ms >= 60_000
+    assert known.age_ms >= 600_000
     clock.set(THEN_MS)
     known = clock.read()
     assert known is not None
-    assert known.age_ms < 60_000
+    assert known.age_ms < 600_000
 
 
-@pytest.mark.parametrize(("age_s", "is_listed"), [(10, True), (16, False)])
+@pytest.mark.parametrize(("age_s", "is_listed"), [(0, True), (16, False)])
 def test_an_ingest_is_listed_until_it_was_silent_for_15_s(
     redis_client: redis.Redis, age_s: int, is_listed: bool
 ) -> None:

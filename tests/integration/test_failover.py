@@ -53,16 +53,13 @@ def test_data_read_from_a_replica_are_reported_as_behind(
         context = Context(filled.settings(url), replica)
         lookup = Lookup(context, context.settings.timeframes)
         eventually(lambda: replica.exists("cw:2:products:coinbase") and len(lookup.products()["products"]) == 4)
-        eventually(
-            lambda: len(lookup.candles("BTC-USD", Timeframe.M5)["candles"]) > 100,
-            timeout=10,
-        )
+        eventually(lambda: len(lookup.candles("BTC-USD", Timeframe.M5)["candles"]) > 100)
         behind = "this Redis is a replica, which may be behind its master and takes no writes"
         assert behind in read_status(context, context.settings).summary
         monkeypatch.setenv("REDIS_URL", url)
         assert main(["status"]) == NOT_READY
         assert behind in " ".join(capsys.readouterr().out.split())
-        with serving(context) as (web_url, _), plain.Client(base_url=web_url, timeout=15) as web:
+        with serving(context) as (web_url, _), plain.Client(base_url=web_url) as web:
             readiness = web.get("/readyz")
             assert (readiness.status_code, behind in readiness.text) == (503, True)
             assert behind in web.get("/v1/status").json()["summary"]
@@ -84,13 +81,13 @@ def test_data_read_from_a_replica_are_reported_as_behind(
 def test_all_processes_continue_at_the_new_master(tmp_path: Path) -> None:
     with world(tmp_path, 4, 1, *PROCESSES, replica=True) as everything:
         system = everything.system
-        eventually(lambda: system.has_started(4), timeout=40, interval=0.3)
+        eventually(lambda: system.has_started(4), interval=0.3)
         pids = {name: process.pid for name, process in system.processes.items()}
         system.wait_until(system.now_s() + 400)
         everything.fail_over()
         swapped_s = everything.exchange.now_s()
         with Redis.from_url(everything.server.url) as new:
-            eventually(lambda: _written_clock_s(new) > swapped_s, timeout=60, interval=0.2)
+            eventually(lambda: _written_clock_s(new) > swapped_s, interval=0.2)
         verdict = judge(everything)
         pids_now = {name: process.pid for name, process in system.processes.items()}
     assert verdict.broken == []

@@ -122,20 +122,20 @@ def test_a_host_that_is_cut_off_and_comes_back_harms_nothing(processes: Callable
         market = ["--start", "2021-03-04T00:00:00Z", "--speed", "60", "--products", str(PRODUCTS)]
         listens = ["--host", net.address, "--port", str(exchange.port)]
         processes([sys.executable, "-m", "simulator", *listens, *market])
-        eventually(exchange.now_s, timeout=20)
+        eventually(exchange.now_s)
         urls = {"EXCHANGE_WS_URL": exchange.ws_url, "EXCHANGE_REST_URL": exchange.rest_url}
         system = Spread(processes, url, {**urls, "PRODUCTS": "all:USD"}, [net.namespace(h) for h in HOSTS])
         stack.callback(system.context.redis.close)
         system.start(*(f"{name}{number}" for number in (1, 2) for name in ON_EACH))
-        eventually(lambda: system.has_started(PRODUCTS), timeout=40, interval=0.3)
+        eventually(lambda: system.has_started(PRODUCTS), interval=0.3)
 
         for cut in HOSTS:  # one after the other: each must work without the other
             net.cut(cut)
             gone_s = exchange.now_s()
-            eventually(lambda gone_s=gone_s: exchange.now_s() > gone_s + 600, timeout=60, interval=0.2)
+            eventually(lambda gone_s=gone_s: exchange.now_s() > gone_s + 600, interval=0.2)
             assert system.now_s() > gone_s + 480, "the other host goes on"
             net.heal(cut)
-            assert_true(system, exchange, timeout=40)
+            assert_true(system, exchange)
         ledger = exchange.get("/local/ledger")
         assert refused(ledger)[0] == 0
         assert busiest_second(ledger) <= 5

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
-import httpx
 import pytest
 
-from tests.support import ROOT, Process, eventually, free_port
+from tests import plain
+from tests.support import PATIENCE_S, ROOT, Process, eventually, free_port
 
 pytestmark = pytest.mark.integration
 
@@ -23,19 +23,19 @@ def port(processes: Callable[..., Process], redis_url: str) -> Iterator[int]:
     port = free_port()
     command = f"ulimit -n {OPEN_FILES}; exec {sys.executable} -m app web"
     processes(["bash", "-c", command], env={"REDIS_URL": redis_url, "WEB_PORT": str(port)}, cwd=ROOT)
-    eventually(lambda: health(port) == 200, timeout=20)
+    eventually(lambda: health(port) == 200)
     return port
 
 
 def health(port: int) -> int:
-    return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=5).status_code
+    return plain.get(f"http://127.0.0.1:{port}/healthz").status_code
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nX: "], ids=["silent", "without an end"])
 def test_more_connections_than_files_block_no_client(port: int, sent: bytes) -> None:
     with ExitStack() as stack:
         for _ in range(OPEN_FILES + 50):
-            idle = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+            idle = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S))
             idle.sendall(sent)
         assert health(port) == 200
 
@@ -55,4 +55,4 @@ def test_an_idle_connection_is_closed(port: int) -> None:
 
         slow.settimeout(0.01)
         slow.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
-        eventually(lambda: is_closed(slow, b"y") and is_closed(silent, b""), timeout=15, interval=0.5)
+        eventually(lambda: is_closed(slow, b"y") and is_closed(silent, b""), interval=0.5)

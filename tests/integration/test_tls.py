@@ -16,7 +16,7 @@ from app.errors import Unavailable
 from app.exchange.coinbase.pacing import Limiter
 from app.exchange.coinbase.rest import CoinbaseRest
 from app.exchange.coinbase.websocket import CoinbaseAdapter
-from tests.support import eventually
+from tests.support import PATIENCE_S, eventually
 from tests.tls import TlsServer
 
 pytestmark = pytest.mark.integration
@@ -46,7 +46,8 @@ chart = false
 user_env = "TOKEN"
 password_env = "TOKEN"
 [delivery]
-timeout_seconds = 3
+timeout_seconds = 60
+lease_seconds = 180
 """
 
 
@@ -104,7 +105,7 @@ def trust(monkeypatch: pytest.MonkeyPatch) -> Callable[[TlsServer], None]:
 
 def feed_error(url: str) -> str:
     """The feed's error at its first try to connect."""
-    adapter = CoinbaseAdapter(url, lambda _: None, connect_timeout_seconds=3, connections_limiter=Limiter(100))
+    adapter = CoinbaseAdapter(url, lambda _: None, connect_timeout_seconds=PATIENCE_S, connections_limiter=Limiter(100))
     adapter.subscribe(["BTC-USD"])
     adapter.connect()
     try:
@@ -126,7 +127,9 @@ def test_the_stream(serve: Serve, trust: Trust) -> None:
 
 def test_rest(serve: Serve, trust: Trust) -> None:
     server = serve(http_reply)
-    rest, by_address = (CoinbaseRest(f"https://{host}:{server.port}", 3) for host in ("localhost", "127.0.0.1"))
+    rest, by_address = (
+        CoinbaseRest(f"https://{host}:{server.port}", PATIENCE_S) for host in ("localhost", "127.0.0.1")
+    )
     with pytest.raises(Unavailable, match="certificate verify failed"):
         rest.time_ms()
     trust(server)

@@ -116,6 +116,6 @@ def test_flower_requires_its_password(redis_url: str, processes: Callable[..., P
     env = {"REDIS_URL": redis_url, "FLOWER_PORT": str(port), "FLOWER_BASIC_AUTH": "me:password"}
     process = processes([sys.executable, "-m", "app", "flower"], env=env)
     url = f"http://127.0.0.1:{port}/workers"
-    assert eventually(lambda: plain.get(url), timeout=30).status_code == 401
+    assert eventually(lambda: plain.get(url)).status_code == 401
     assert plain.get(url, auth=("me", "password")).status_code == 200
     assert process.stop() == 0

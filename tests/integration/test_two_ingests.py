@@ -46,7 +46,7 @@ def test_each_product_is_fed_by_the_ingest_of_its_share(
     second = processes(system.command("ingest2"), env={**system.env, **other})
     context = Context(Settings.from_environment(system.env))
 
-    eventually(lambda: set(context.products.delivered()) == BOTH, timeout=20)
+    eventually(lambda: set(context.products.delivered()) == BOTH)
     many = [Series("coinbase", product, BASE) for product in sorted(BOTH)]
 
     def are_all_fed() -> bool:
@@ -56,7 +56,7 @@ def test_each_product_is_fed_by_the_ingest_of_its_share(
         assert not without, f"no candle of {without}"
         return True
 
-    eventually(are_all_fed, timeout=30)
+    eventually(are_all_fed)
     assert subscribed(exchange) == dict.fromkeys(BOTH, 1), "each once: nothing by nobody, nothing by both"
     assert {is_in_share(p, "2/2") for p in set(FIRST) - set(SECOND)} == {True, False}, "or this test shows nothing"
 

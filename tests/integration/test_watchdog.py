@@ -46,19 +46,19 @@ def test_every_stalled_process_is_replaced(tmp_path: Path, monkeypatch: pytest.M
     with world(tmp_path, 3, 1, *PROCESSES, "watchdog") as everything:
         system = everything.system
         redis = system.context.redis
-        eventually(lambda: system.has_started(3), timeout=40, interval=0.3)
+        eventually(lambda: system.has_started(3), interval=0.3)
         (marks,) = redis.scan_iter("cw:2:heartbeats:*")
-        eventually(lambda: redis.hlen(marks) > len(PROCESSES), timeout=20)
+        eventually(lambda: redis.hlen(marks) > len(PROCESSES))
         before = pids(everything)
         for name in PROCESSES:
             everything.send(everything.process(name), signal.SIGSTOP)
         with watched(system.env["REDIS_URL"]):
-            eventually(lambda: all(pids(everything)[n] != before[n] for n in PROCESSES), timeout=60, interval=0.3)
+            eventually(lambda: all(pids(everything)[n] != before[n] for n in PROCESSES), interval=0.3)
         assert pids(everything)["watchdog"] == before["watchdog"]
         # And all of it continues.
-        eventually(lambda: system.now_s() > everything.exchange.now_s() - 120, timeout=30, interval=0.3)
+        eventually(lambda: system.now_s() > everything.exchange.now_s() - 120, interval=0.3)
         revision = indicator_revision(everything)
-        eventually(lambda: indicator_revision(everything) > revision, timeout=30, interval=0.3)
+        eventually(lambda: indicator_revision(everything) > revision, interval=0.3)
         own_watchdog = system.processes["watchdog"]
         own_watchdog.send(signal.SIGTERM)
         assert own_watchdog.wait() == 0

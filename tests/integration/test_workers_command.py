@@ -18,9 +18,9 @@ WORKER = [*WORKERS, "worker", "-Q", "alerts", "-P", "threads", "-c", "1", "--wit
 
 def test_a_worker_restarts_in_the_same_process_on_sighup(processes: Callable[..., Process], redis_url: str) -> None:
     worker = processes(WORKER, env={"REDIS_URL": redis_url})
-    eventually(lambda: worker.output().count(" ready.") == 1, timeout=30)
+    eventually(lambda: worker.output().count(" ready.") == 1)
     worker.send(signal.SIGHUP)
-    eventually(lambda: worker.output().count(" ready.") == 2, timeout=30)
+    eventually(lambda: worker.output().count(" ready.") == 2)
     assert worker.stop() == 0
 
 

@@ -22,6 +22,7 @@ from app.storage.requests import Uncovered
 from app.tasks import Tasks
 from tests import filled
 from tests.build import B0, STEP, candle, records, run, series
+from tests.support import PATIENCE_S
 
 pytestmark = pytest.mark.integration
 
@@ -143,9 +144,9 @@ def test_a_newer_forming_candle_is_shown_without_event(context: Context) -> None
     forming = {p: candle(product=p, state=CandleState.FORMING) for p in ("BTC-USD", "ETH-USD")}
     with context.redis.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe(keys.forming_channel("coinbase"))
-        listener.get_message(timeout=1)
+        listener.get_message(timeout=PATIENCE_S)
         writer_of(context).write(Batch(forming=forming))
-        message = listener.get_message(timeout=5)
+        message = listener.get_message(timeout=PATIENCE_S)
     assert message is not None
     assert b"BTC-USD" in message["data"]
     assert b"ETH-USD" not in message["data"]

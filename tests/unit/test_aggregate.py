@@ -11,7 +11,7 @@ from app.market.aggregate import aggregate, parents_of
 from app.market.candles import CandleState
 from app.market.records import CORRECTED, EMPTY, PROVISIONAL, RECORD, SILENT, Records, has_trades, over, state_of
 from app.market.timeframes import Timeframe
-from tests.shared_values import records_of, shared
+from tests.recorded import recorded, records_of
 from tests.walks import walk
 
 M5, M15, H1, D1 = Timeframe.M5, Timeframe.M15, Timeframe.H1, Timeframe.D1
@@ -63,7 +63,7 @@ def plain(records: Records, target: Timeframe) -> list[tuple[float, ...]]:
 
 @pytest.mark.parametrize("timeframe", [Timeframe.M15, Timeframe.H1, Timeframe.H4, Timeframe.D1])
 def test_candles_are_those_of_the_reference(timeframe: Timeframe) -> None:
-    data = shared("h_aggregation")
+    data = recorded("aggregation")
     built, theirs = aggregate(records_of(data["source5m"]), M5, timeframe), records_of(data["out"][timeframe])
     for name in ("start_s", *PRICES):
         assert built[name].tolist() == theirs[name].tolist(), name

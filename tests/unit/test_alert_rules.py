@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -11,9 +10,8 @@ from app.alerts.bars import Bars
 from app.alerts.rules import LevelRule, PriceRule, ReversalRule, Rule, StageRule
 from app.alerts.settings import BUILT_IN
 from app.indicators.stages import Stage
-from tests.support import ROOT
+from tests.recorded import recorded
 
-TRACES = ROOT.parent / "shared" / "macdv" / "j_alert_rules_trace.json"
 COOLDOWN_S = 300
 RULES = [settings.rule() for settings in BUILT_IN.rule]
 
@@ -43,12 +41,8 @@ def names(step: dict[str, Any]) -> list[str]:
     return [f"{a['args'][2]:g} {a['args'][3]}" if a["kind"] == "level" else a["args"][2] for a in step["alerts"]]
 
 
-@pytest.mark.skipif(not TRACES.is_file(), reason="the folder with traces is not here")
 def test_the_traces_hold_except_for_the_flag_that_outlived_its_zone() -> None:
-    traces = json.loads(TRACES.read_text())
-    for case, steps in traces.items():
-        if case.startswith("__"):
-            continue
+    for case, steps in recorded("alert_rules").items():
         expected = [names(step) for step in steps]
         if case == "reversal_flag_survives_leaving_the_zone":
             assert expected[6] == []
@@ -58,9 +52,8 @@ def test_the_traces_hold_except_for_the_flag_that_outlived_its_zone() -> None:
         assert [[name for name in step if name] for step in found] == expected, case
 
 
-@pytest.mark.skipif(not TRACES.is_file(), reason="the folder with traces is not here")
 def test_a_reversal_has_its_buffer() -> None:
-    steps = json.loads(TRACES.read_text())["reversal_overbought"]
+    steps = recorded("alert_rules")["reversal_overbought"]
     events = list(RULES[1].raised(bars_of(steps), COOLDOWN_S))
     assert [e.detail["buffer"] for e in events if e] == [pytest.approx(steps[3]["alerts"][0]["args"][5])]
 

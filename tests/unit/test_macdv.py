@@ -10,19 +10,13 @@ from app.indicators import macdv as module
 from app.indicators.macdv import Columns, MacdvSeries, macdv, macdv_of, macdv_of_many
 from app.market.records import RECORD, Records, has_trades
 from tests.macdv_reference import reference_macdv
-from tests.shared_values import records_of, shared
+from tests.recorded import recorded, records_of
 from tests.walks import walk, walks
 
 NAMES = ("fast_ema", "slow_ema", "atr", "macdv", "signal", "histogram")
 THEIR_NAMES = ("fastEMA", "slowEMA", "atr", "macdV", "signal", "histogram")
-PREFIXES = (0, 1, 25, 26, 27, 33, 34, 35, 60)
-FILES = (
-    "a_all_observed_600",
-    "b_synthetic_15pct_600",
-    "e_unseeded_sparse",
-    "f_flat_price_60",
-    *(f"d_prefix_{bars:02}" for bars in PREFIXES),
-)
+FILES = ("all_observed", "some_empty", "sparse", "flat")
+FIRST_BARS = (0, 1, 25, 26, 27, 33, 34, 35, 60)
 
 
 def plain(records: Records) -> dict[str, list[float | None]]:
@@ -42,15 +36,24 @@ def assert_same_bits(ours: MacdvSeries, theirs: MacdvSeries, bars: int) -> None:
 
 @pytest.mark.parametrize("file", FILES)
 def test_values_are_those_of_the_reference(file: str) -> None:
-    data = shared(file)
+    data = recorded(file)
     values = macdv_of(records_of(data["input"]))
     for name, theirs in zip(NAMES, THEIR_NAMES, strict=True):
         np.testing.assert_allclose(getattr(values, name), column(data["output"][theirs]), rtol=1e-9, err_msg=name)
 
 
+@pytest.mark.parametrize("bars", FIRST_BARS)
+def test_values_of_the_first_bars_are_those_of_the_reference(bars: int) -> None:
+    data = recorded("all_observed")
+    values = macdv_of(records_of(data["input"][:bars]))
+    for name, theirs in zip(NAMES, THEIR_NAMES, strict=True):
+        expected = column(data["output"][theirs][:bars])
+        np.testing.assert_allclose(getattr(values, name), expected, rtol=1e-9, err_msg=name)
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_the_independent_implementation_agrees_with_the_reference(file: str) -> None:
-    data = shared(file)
+    data = recorded(file)
     values = plain(records_of(data["input"]))
     for name, theirs in zip(NAMES, THEIR_NAMES, strict=True):
         np.testing.assert_allclose(column(values[name]), column(data["output"][theirs]), rtol=1e-9, err_msg=name)

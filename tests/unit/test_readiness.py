@@ -8,7 +8,7 @@ from app.indicators.readiness import Readiness, readiness_of
 from app.indicators.window import MIN_CANDLES
 from app.market.records import RECORD, Records
 from app.market.timeframes import Timeframe
-from tests.shared_values import records_of, shared
+from tests.recorded import recorded, records_of
 from tests.walks import walk
 
 M5 = Timeframe.M5
@@ -44,7 +44,7 @@ def test_enough_candles() -> None:
 
 
 def test_too_little_trading() -> None:
-    data = shared("e_unseeded_sparse")
+    data = recorded("sparse")
     sparse = readiness(records_of(data["input"]))
     assert (sparse.bars, sparse.traded) == (120, 18)
     assert (sparse.ready, sparse.reason, sparse.error) == (
@@ -98,7 +98,7 @@ def test_contiguous_depends_on_the_timeframe() -> None:
 
 @pytest.mark.parametrize(("bars", "greatest"), [(60, 34.4), (100, 4.63), (200, 0.137), (300, 0.00232)])
 def test_the_estimate_covers_the_known_error_of_a_window_and_is_not_absurd(bars: int, greatest: float) -> None:
-    records = records_of(shared("a_all_observed_600")["input"])
+    records = records_of(recorded("all_observed")["input"])
     full = macdv_of(records).macdv
     estimates = []
     for end in range(300, len(records) + 1):

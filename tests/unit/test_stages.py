@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from app.indicators.macdv import macdv_of
 from app.indicators.stages import RANGING_BARS, STAGES, Stage, stage_codes
-from tests.shared_values import records_of, shared
+from tests.recorded import recorded, records_of
 
 POINTS = st.floats(-1e6, 1e6) | st.sampled_from([-150.0, -50.0, 0.0, 50.0, 150.0])
 
@@ -41,7 +41,7 @@ def test_zones_and_their_boundaries(macdv: float, below: str, equal: str, above:
 
 def test_stages_are_those_of_the_reference_except_for_two_documented_differences() -> None:
     differences = []
-    for row in shared("i_classification_table"):
+    for row in recorded("stages"):
         ours, theirs = stage(row["macdV"], row["signal"]), row["stage"]
         if theirs == "unknown":
             # First difference: a value on a boundary, or equal to its signal, has a stage.
@@ -57,9 +57,9 @@ def test_stages_are_those_of_the_reference_except_for_two_documented_differences
     assert differences == []
 
 
-@pytest.mark.parametrize("file", ["a_all_observed_600", "b_synthetic_15pct_600", "e_unseeded_sparse", "d_prefix_33"])
+@pytest.mark.parametrize("file", ["all_observed", "some_empty", "sparse"])
 def test_stages_of_a_series_are_those_of_the_reference_except_for_ranges(file: str) -> None:
-    data = shared(file)
+    data = recorded(file)
     values = macdv_of(records_of(data["input"]))
     compared = 0
     for point, theirs in zip(values, data["output"]["stage"], strict=True):

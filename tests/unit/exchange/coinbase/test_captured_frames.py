@@ -1,4 +1,4 @@
-"""Frames that public projects captured on the live exchange, if the folder exists."""
+"""Frames that public projects captured on the live exchange, or made after its documentation."""
 
 from __future__ import annotations
 
@@ -11,34 +11,28 @@ import pytest
 
 from app.exchange.adapter import ClockTick
 from app.exchange.coinbase.models import Envelope, ListedProduct, VenueError, decode
-from tests.support import ROOT
+from tests.recorded import FRAMES
 from tests.unit.exchange.coinbase.venue import Venue, rejections, updates
 
-CAPTURED = ROOT.parent / "shared" / "coinbase" / "frames"
-
-pytestmark = pytest.mark.skipif(not CAPTURED.is_dir(), reason="no captured frames here")
-
-
-def files(pattern: str) -> list[Path]:
-    return sorted(CAPTURED.glob(pattern))
+RECORDINGS = sorted(FRAMES.glob("*/ws_*.json"))
 
 
 def frames(path: Path) -> Iterator[dict[str, Any]]:
     """Every frame from the exchange in `path`, in any of their formats."""
-    whole = json.loads(path.read_text("utf-8-sig"))
+    whole = json.loads(path.read_text())
     for item in whole if isinstance(whole, list) else [whole]:
         frame = item.get("frame", item)
         if item.get("dir", "server").startswith("server"):
             yield frame
 
 
-@pytest.mark.parametrize("path", files("*/ws_*.json"), ids=lambda p: f"{p.parent.name}/{p.stem}")
+@pytest.mark.parametrize("path", RECORDINGS, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_every_captured_frame_is_understood(path: Path) -> None:
     for frame in frames(path):
         assert isinstance(decode(json.dumps(frame)), Envelope | VenueError)
 
 
-@pytest.mark.parametrize("path", files("*/ws_*.json"), ids=lambda p: f"{p.parent.name}/{p.stem}")
+@pytest.mark.parametrize("path", RECORDINGS, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_every_captured_recording_passes_through_a_session(path: Path) -> None:
     venue = Venue("BTC-USD", "ETH-USD", "ETH-USDT")
     events = [event for frame in frames(path) for event in venue.deliver(frame)]
@@ -48,10 +42,8 @@ def test_every_captured_recording_passes_through_a_session(path: Path) -> None:
 
 
 def test_the_recorded_updates_become_candles() -> None:
-    recording = json.loads((CAPTURED / "livermore" / "candles-test-100-symbols.json").read_text("utf-8-sig"))
-    recorded = recording["updates"]
-    assert len(recorded) >= 10
-    events = [update["event"] for update in recorded]
+    events = json.loads((FRAMES / "livermore" / "candle_updates.json").read_text())
+    assert len(events) >= 10
     candles = [c for e in events for c in e["candles"]]
     venue = Venue(*{c["product_id"] for c in candles})
     venue.time_s = int(candles[0]["start"]) + 10
@@ -62,6 +54,6 @@ def test_the_recorded_updates_become_candles() -> None:
 
 
 def test_the_recorded_product_is_tradable() -> None:
-    product = ListedProduct.model_validate_json((CAPTURED / "nautilus" / "http_product.json").read_text())
+    product = ListedProduct.model_validate_json((FRAMES / "nautilus" / "http_product.json").read_text())
     assert product.tradable
     assert product.quote_volume_24h == 758506771.41

@@ -1,30 +1,28 @@
-"""Reference values in a folder beside the repository; tests that need them are skipped if they are missing."""
+"""The data in tests/data. Its README names the origin of each file."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from app.market.candles import CandleState
 from app.market.records import EMPTY, RECORD, Records
+from tests.support import ROOT
 
-FOLDER = Path(__file__).resolve().parents[2] / "shared" / "macdv"
+DATA = ROOT / "tests" / "data"
+CANDLES = DATA / "candles"
+FRAMES = DATA / "frames"
 
 
-def shared(name: str) -> Any:
+def recorded(name: str) -> Any:
     """The content of one file of reference values."""
-    path = FOLDER / f"{name}.json"
-    if not path.exists():
-        pytest.skip(f"{path.name} is not here")
-    return json.loads(path.read_text())
+    return json.loads((DATA / "macdv" / f"{name}.json").read_text())
 
 
 def records_of(bars: list[dict[str, Any]]) -> Records:
-    """Bars of a reference file as confirmed candles."""
+    """Bars of reference values as confirmed candles."""
     rows = [
         (
             bar["t"] // 1000,
