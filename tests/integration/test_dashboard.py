@@ -124,7 +124,7 @@ def visit(profile: Any, web: httpx.Client) -> Iterator[Open]:
         pages.append(page)
         page.set_viewport_size({"width": size[0], "height": size[1]})
         page.emulate_media(color_scheme=scheme)
-        page.set_default_timeout(10_000 * PATIENCE_S)
+        page.set_default_timeout(1_000 * PATIENCE_S)
         page.on("console", lambda message: problems.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda request: urls.append(request.url))
@@ -619,7 +619,7 @@ def test_an_address_with_a_user_and_a_password_works(browser: Any, context: Cont
     context.settings = filled.settings(redis_url).model_copy(update={"web_token": "a-long-enough-token"})
     with served(context) as web:
         page = browser.new_page()
-        page.set_default_timeout(10_000 * PATIENCE_S)
+        page.set_default_timeout(1_000 * PATIENCE_S)
         page.goto(f"{web.base_url}/product/SOL-USD".replace("://", "://me:a-long-enough-token@"))
         chart(page)
         wait_with_feed(context, page, LIVE)
