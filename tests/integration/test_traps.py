@@ -187,13 +187,19 @@ def test_a_stalled_worker_exits_and_its_tasks_are_redelivered(traps: Traps) -> N
     assert traps.client.llen(f"{OF_CELERY}alerts") + traps.client.hlen(f"{OF_CELERY}unacked") >= 2
 
 
-def test_a_worker_that_does_not_stop_ends_itself(traps: Traps) -> None:
-    """As without Redis, when Celery may wait for itself."""
-    worker = traps.start("unstoppable", "-Q", "reconcile", "-P", "threads", "-c", "1", STUCK_S="1")
-    traps.send("run", "reconcile", "endless")
-    eventually(lambda: traps.ran("endless"), timeout=30)
-    worker.send(signal.SIGTERM)
-    assert worker.wait(timeout=30) == -signal.SIGALRM
+UNSTOPPABLE = """
+import time
+from celery.signals import worker_shutting_down
+from tests import traps
+worker_shutting_down.send(sender="worker")
+time.sleep(600)
+"""
+
+
+def test_a_worker_that_cannot_stop_ends_itself(processes: Callable[..., Process]) -> None:
+    """As without Redis: Celery may then wait for itself."""
+    worker = processes([sys.executable, "-c", UNSTOPPABLE], env={"STUCK_S": "0.1"})
+    assert worker.wait() == -signal.SIGALRM
 
 
 def test_a_signal_to_the_whole_group_lets_a_task_end(traps: Traps) -> None:
