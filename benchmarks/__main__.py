@@ -1,8 +1,8 @@
 """What is promised, measured on this machine, in one table: python -m benchmarks [macdv] [latency] ...
 
-A promise is a ratio to something measured in the same run (`benchmarks.yardstick`, another library, one process
-without Celery), or a count; times are only shown. Each benchmark runs in its own process, one after the other. Exits with
-1 if a promise is not met.
+A promise is a ratio to something measured in the same run (`benchmarks.yardstick`, another library, one process without
+Celery), or a count; times are only shown. Each benchmark runs in its own process, one after the other. Exits with 1 if
+one of the promises is not met.
 """
 
 from __future__ import annotations
