@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -56,16 +55,16 @@ def test_after_a_disconnect_one_request_a_product_brings_everything_back(running
 
 @pytest.mark.parametrize(
     "fault",
-    [{"fault": "freeze_socket", "for_seconds": 15}, {"fault": "freeze_channel", "for_seconds": 40}],
+    ["freeze_socket", "freeze_channel"],
     ids=["silent socket", "dead channel"],
 )
-def test_silence_is_noticed_before_it_ends_and_backfilled(fault: dict[str, Any], running: World) -> None:
+def test_silence_is_noticed_and_backfilled(fault: str, running: World) -> None:
     """The tests of the session check the delay to the millisecond; they have no clock."""
     exchange, system = running.exchange, running.system
     system.wait_until(system.now_s() + 120)
     log = system.processes["ingest"]
     logged = log.output()
-    exchange.inject(**fault)
+    exchange.inject(fault)
     eventually(lambda: "lost: no " in log.output().removeprefix(logged), interval=0.1)
     exchange.clear()
     assert_true(system, exchange)

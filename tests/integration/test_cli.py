@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 import redis
 
-from app.cli import main
+from app.cli import backfill, main
 from app.context import Context
 from app.market.series import Series
 from app.market.timeframes import Timeframe
@@ -295,18 +295,18 @@ def test_a_redis_that_cannot_be_reached_ends_with_3(context: Context, line: str)
 # Backfill
 
 
-def test_backfill_shows_progress_until_everything_has_arrived(full: Context) -> None:
+def test_backfill_waits_until_everything_has_arrived(full: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     """This test writes the candles page by page, as a backfill worker would."""
     first = filled.OPEN_S - 5 * 288 * 300
     missing = filled.walk(filled.OPEN_S - 601 * 300, 5 * 288 - 600, 300)
-    stop = threading.Event()
+    known, left = backfill._left, list[int]()
+    monkeypatch.setattr(backfill, "_left", lambda *seen: left.append(known(*seen)) or left[-1])
 
     def work() -> None:
         eventually(lambda: full.queue.pending())
-        for page in (missing[100:], missing[:100]):
-            full.candles.write([Write(BTC_5M, page)])
-            stop.wait(0.5)
-        stop.set()
+        full.candles.write([Write(BTC_5M, missing[100:])])
+        eventually(lambda: left[-1] == 100)
+        full.candles.write([Write(BTC_5M, missing[:100])])
 
     worker = threading.Thread(target=work)
     worker.start()

@@ -31,7 +31,7 @@ from app.storage.model import Write
 from app.util.numbers import plain
 from tests import filled
 from tests.integration.test_cli import environment, refused, run
-from tests.support import ROOT, Process, eventually
+from tests.support import PATIENCE_S, ROOT, Process, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -83,8 +83,8 @@ class Terminal:
     def end(self) -> int:
         """Ctrl-C; its exit code."""
         self.process.send_signal(signal.SIGINT)
-        code = self.process.wait(20)
-        self._reader.join(20)
+        code = self.process.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
         os.close(self._ours)
         return code
 

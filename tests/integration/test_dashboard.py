@@ -112,6 +112,12 @@ def profile(browser: Any) -> Iterator[Any]:
         yield made
 
 
+def patient(page: Page) -> Page:
+    """The page, whose waits have no other limit than those of tests."""
+    page.set_default_timeout(PATIENCE_S * 1_000)
+    return page
+
+
 @pytest.fixture
 def visit(profile: Any, web: httpx.Client) -> Iterator[Open]:
     """Opens pages; afterwards no console may hold a message, and no other host may have received a request."""
@@ -120,11 +126,10 @@ def visit(profile: Any, web: httpx.Client) -> Iterator[Open]:
     urls: list[str] = []
 
     def show(path: str, size: tuple[int, int] = DESK, scheme: str = "light") -> Page:
-        page = profile.new_page()
+        page = patient(profile.new_page())
         pages.append(page)
         page.set_viewport_size({"width": size[0], "height": size[1]})
         page.emulate_media(color_scheme=scheme)
-        page.set_default_timeout(1_000 * PATIENCE_S)
         page.on("console", lambda message: problems.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda request: urls.append(request.url))
@@ -618,8 +623,7 @@ def test_an_address_with_a_user_and_a_password_works(browser: Any, context: Cont
     filled.fill(context)
     context.settings = filled.settings(redis_url).model_copy(update={"web_token": "a-long-enough-token"})
     with served(context) as web:
-        page = browser.new_page()
-        page.set_default_timeout(1_000 * PATIENCE_S)
+        page = patient(browser.new_page())
         page.goto(f"{web.base_url}/product/SOL-USD".replace("://", "://me:a-long-enough-token@"))
         chart(page)
         wait_with_feed(context, page, LIVE)
@@ -632,7 +636,7 @@ def test_every_page_works_with_the_token(browser: Any, context: Context, redis_u
     with served(context) as web:
         assert web.get("/static/app.css").status_code == 401
         known = {"username": "any", "password": "a-long-enough-token", "send": "always"}
-        page = browser.new_page(http_credentials=known)
+        page = patient(browser.new_page(http_credentials=known))
         page.goto(f"{web.base_url}/product/SOL-USD")
         chart(page)
         wait_with_feed(context, page, LIVE)

@@ -133,7 +133,7 @@ def test_a_host_that_is_cut_off_and_comes_back_harms_nothing(processes: Callable
             net.cut(cut)
             gone_s = exchange.now_s()
             eventually(lambda gone_s=gone_s: exchange.now_s() > gone_s + 600, interval=0.2)
-            assert system.now_s() > gone_s + 480, "the other host goes on"
+            eventually(lambda gone_s=gone_s: system.now_s() > gone_s + 600, interval=0.2)  # the other host goes on
             net.heal(cut)
             assert_true(system, exchange)
         ledger = exchange.get("/local/ledger")

@@ -147,9 +147,7 @@ def test_it_works_and_prints_no_secret(
             bearer = {"Authorization": f"Bearer {TOKEN}"}
             eventually(lambda: plain.get(f"http://127.0.0.1:{web}/readyz", headers=bearer).status_code == 200)
             assert plain.get(f"http://127.0.0.1:{web}/metrics", headers=bearer).status_code == 200
-            eventually(
-                lambda: plain.get(f"http://127.0.0.1:{flower}/workers", auth=("me", FLOWER)).status_code == 200,
-            )
+            eventually(lambda: plain.get(f"http://127.0.0.1:{flower}/workers", auth=("me", FLOWER)).status_code == 200)
             outputs += [cli(system, line) for line in LINES] + [apart(system, line) for line in APART]
             eventually(lambda: hook.got)
             assert secured.admin.acl_log() == [], "something was refused to the user of the documentation"

@@ -49,7 +49,7 @@ class Process:
 
     def __init__(self, client: redis.Redis, venue: Venue, name: str, products: str, share: str) -> None:
         settings = Settings.from_environment(
-            {"EXCHANGE_REST_URL": venue.url, "PRODUCTS": products, "INGEST_SHARE": share, "REST_TIMEOUT_SECONDS": "2"}
+            {"EXCHANGE_REST_URL": venue.url, "PRODUCTS": products, "INGEST_SHARE": share, "REST_TIMEOUT_SECONDS": "60"}
         )
         self.context = Context(settings, client)
         self.context.products = ProductCache(client, "coinbase", process=name)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from app.web.coalescing import RequestCoalescer
+from tests.support import PATIENCE_S
 
 
 class BlockedRead:
@@ -22,13 +23,13 @@ class BlockedRead:
     def __call__(self, questions: Sequence[str]) -> list[str | Exception]:
         self.seen.append(list(questions))
         self.begun.release()
-        assert self.go.acquire(timeout=10)
+        assert self.go.acquire(timeout=PATIENCE_S)
         if self.error:
             raise self.error
         return [ValueError(q) if q == "bad" else f"{q}{len(self.seen)}" for q in questions]
 
     async def has_begun(self) -> None:
-        assert await asyncio.to_thread(self.begun.acquire, timeout=10)
+        assert await asyncio.to_thread(self.begun.acquire, timeout=PATIENCE_S)
 
 
 async def start(together: RequestCoalescer[str, str], *questions: str) -> list[asyncio.Task[str]]:

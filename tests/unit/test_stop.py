@@ -10,7 +10,7 @@ import time
 import pytest
 
 from app.util.stop import Stop
-from tests.support import ROOT
+from tests.support import PATIENCE_S, ROOT
 
 STORM = """
 import signal
@@ -27,7 +27,7 @@ for n in range(5_000):
 
 def test_a_signal_in_the_middle_of_a_wait_ends_it() -> None:
     """Five thousand of them, each at another moment: with an event in its place, this would hang at once."""
-    subprocess.run([sys.executable, "-c", STORM], cwd=ROOT, timeout=60, check=True)
+    subprocess.run([sys.executable, "-c", STORM], cwd=ROOT, timeout=PATIENCE_S, check=True)
 
 
 def test_it_waits_for_the_given_time() -> None:

@@ -42,7 +42,7 @@ def test_time_without_redis_does_not_count_against_a_process() -> None:
 
 
 def test_a_writer_to_redis_cannot_have_a_foreign_process_killed(caplog: pytest.LogCaptureFixture) -> None:
-    with subprocess.Popen(["sleep", "60"]) as foreign:
+    with subprocess.Popen(["sleep", "600"]) as foreign:
         try:
             watchdog._end(ProcessRecord(foreign.pid, "ingest", 1, process_start_time(foreign.pid)))
             assert foreign.poll() is None
@@ -52,7 +52,7 @@ def test_a_writer_to_redis_cannot_have_a_foreign_process_killed(caplog: pytest.L
 
 
 def test_a_process_is_ours_by_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    name = "import time; print(flush=True); time.sleep(60)"
+    name = "import time; print(flush=True); time.sleep(600)"
     with subprocess.Popen([sys.executable, "-c", name, "-m", "app", "ingest"], stdout=subprocess.PIPE) as ours:
         try:
             assert ours.stdout
