@@ -145,8 +145,8 @@ def figures(count: int = ROUNDS) -> list[Figure]:
         rounds, alone = measure(Path(folder), count)
     what = f"close to webhook request, {len(PRODUCTS)} alerts at once"
     return [
-        Figure(f"{what}: median", "ms", 0, [median(one) for one in rounds], ALONE, alone),
-        Figure(f"{what}: the last one", "ms", 0, [max(one) for one in rounds], ALONE, alone),
+        Figure(f"{what}: median", "ms", 1.5, [median(one) for one in rounds], ALONE, alone),
+        Figure(f"{what}: the last one", "ms", 1.5, [max(one) for one in rounds], ALONE, alone),
     ]
 
 

@@ -91,10 +91,10 @@ def figures() -> list[Figure]:
     yardstick = f"a plain page with a table of {len(names)} rows"
     return [
         *(
-            Figure(f"overview of {len(names)} products: {what}", "ms", 0, [s[key] for s in seen], yardstick, painted)
+            Figure(f"overview of {len(names)} products: {what}", "ms", 2, [s[key] for s in seen], yardstick, painted)
             for key, what in WHATS.items()
         ),
-        Figure(f"frame while {len(names)} products scroll and change", "ms", 0, frames, yardstick, plain_frames),
+        Figure(f"frame while {len(names)} products scroll and change", "ms", 16, frames, yardstick, plain_frames),
     ]
 
 

@@ -55,8 +55,10 @@ def few_products() -> list[Figure]:
         runs, alone = alternate(lambda: limits_ms(here, 6), lambda: bursts(here, 12), RUNS)
     all_ms = [[ms for burst in run for ms in burst] for run in runs]
     return [
-        Figure("close to indicator, 25 products: p50", "ms", 0, [quantile(run, 0.5) for run in all_ms], ALONE, alone),
-        Figure("close to indicator, 25 products: p99", "ms", 0, [quantile(run, 0.99) for run in all_ms], ALONE, alone),
+        Figure("close to indicator, 25 products: p50", "ms", 3, [quantile(run, 0.5) for run in all_ms], ALONE, alone),
+        Figure(
+            "close to indicator, 25 products: p99", "ms", 4.5, [quantile(run, 0.99) for run in all_ms], ALONE, alone
+        ),
     ]
 
 
@@ -68,7 +70,7 @@ def many_products() -> list[Figure]:
     all_ms = [quantile([ms for burst in run for ms in burst], 0.99) for run in runs]
     last_ms = [median(max(burst) for burst in run) for run in runs]
     return [
-        Figure("close to indicator, 700 at once: p99", "ms", 0, all_ms, ALONE, alone),
+        Figure("close to indicator, 700 at once: p99", "ms", 3.5, all_ms, ALONE, alone),
         Figure("close to indicator, 700 at once: the last one", "ms", 1.5, last_ms, ALONE, alone),
     ]
 
@@ -93,7 +95,7 @@ def midnight() -> list[Figure]:
         runs, alone = alternate(of_one_process, of_all, RUNS)
     all_ms, last_ms = [quantile(run, 0.99) for run in runs], [max(run) for run in runs]
     return [
-        Figure("close to indicator, 3,500 at midnight: p99", "ms", 0, all_ms, ALONE, alone),
+        Figure("close to indicator, 3,500 at midnight: p99", "ms", 2, all_ms, ALONE, alone),
         Figure("close to indicator, 3,500 at midnight: the last one", "ms", 1.5, last_ms, ALONE, alone),
     ]
 

@@ -11,7 +11,7 @@ class Figure(NamedTuple):
     """`values`: one per run, in `unit`. `yards`: the `yardstick` beside each, in the same unit.
 
     Without a yardstick, the values are ratios or counts themselves. `better`: the good side of `target`, which is None
-    if nothing is promised.
+    if nothing is promised. Targets are half as much again as the median that was seen beside other work (2 cores).
     """
 
     what: str
