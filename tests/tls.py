@@ -38,11 +38,15 @@ class TlsServer:
         self.received = b""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
+        self._client: socket.socket | None = None
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
+        if self._client is not None:
+            with suppress(OSError):  # it has hung up
+                self._client.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._listener.close()
 
@@ -53,6 +57,7 @@ class TlsServer:
             except OSError:
                 return
             with plain, suppress(OSError):  # clients that do not trust us hang up
+                self._client = plain
                 plain.settimeout(PATIENCE_S)
                 self._serve(plain)
 
@@ -63,6 +68,7 @@ class TlsServer:
                 plain.recv(1_000)
                 plain.sendall(line)
         with self._context.wrap_socket(plain, server_side=True) as wire:
+            self._client = wire
             if not self._starttls:
                 wire.sendall(self._greeting)
             while part := wire.recv(10_000):

@@ -35,6 +35,8 @@ from tests.integration.test_web import served
 from tests.support import PATIENCE_S, eventually, network_of_machine
 
 CHROMIUM = shutil.which("chromium")
+SAME = "new Promise(done => { const was = location.search; setTimeout(() => done(was === location.search), 1000) })"
+"""Whether the address is written: it follows the keys after a pause."""
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.long(minutes=1.2),
@@ -346,7 +348,7 @@ def test_the_view_is_in_the_link(visit: Open) -> None:
     for _ in range(12):
         page.keyboard.press("ArrowLeft")
     page.keyboard.press("+")
-    query = eventually(lambda: q if "from" in (q := query_of(page)) else None)
+    query = eventually(lambda: q if page.evaluate(SAME) and "from" in (q := query_of(page)) else None)
     again = visit(f"/product/SOL-USD?{page.evaluate('location.search.slice(1)')}")
     chart(again)
     again.mouse.move(640, 400)
