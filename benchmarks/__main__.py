@@ -1,7 +1,8 @@
-"""Performance targets, measured on this machine, in one table: python -m benchmarks [macdv] [latency] ...
+"""What is promised, measured on this machine, in one table: python -m benchmarks [macdv] [latency] ...
 
-Each benchmark runs in its own process, one after the other. Exits with 1 if a target was missed.
-`bench_alert_latency`, `bench_backfill` and `bench_stream` print their own tables: python -m benchmarks.bench_backfill
+A promise is a ratio to something measured in the same run (`benchmarks.yardstick`, another library, one process
+without Celery), or a count; times are only shown. Each benchmark runs in its own process, one after the other. Exit
+code 1: a promise is not met.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from rich.table import Table
 from benchmarks.figures import Figure
 from tests.support import ROOT
 
-NAMES = ("latency", "restart", "growth", "ingest", "macdv", "cache", "scan", "api", "strangers", "dashboard")
+NAMES = (
+    *("latency", "alert_latency", "restart", "growth", "ingest", "macdv", "cache", "scan", "api", "strangers"),
+    *("dashboard", "stream", "backfill"),
+)
 INTO = "--into"
 """For child processes only: the file for the figures of one benchmark."""
 
@@ -43,7 +47,7 @@ def main(arguments: list[str]) -> int:
             figures += list(_run(name))
         except subprocess.CalledProcessError:
             failed.append(name)
-    width = Console().width if sys.stdout.isatty() else 132
+    width = Console().width if sys.stdout.isatty() else 160
     Console(width=width).print(_table(figures))
     print(
         f"{time.monotonic() - began_s:.0f} s; {psutil.cpu_count()} cores, load {psutil.getloadavg()[0]:.1f} at the end"
@@ -63,21 +67,11 @@ def _run(name: str) -> Iterator[Figure]:
 
 
 def _table(figures: list[Figure]) -> Table:
-    table = Table(title="targets, and the measured median of the runs")
-    for column in ("figure", "target", "median", "spread", "runs", "ratio", ""):
-        table.add_column(column, justify="left" if column == "figure" else "right")
+    table = Table(title="median of the runs (the least and the greatest); targets of the ratio, or of the count")
+    for column in ("figure", "seen here", "yardstick", "ratio", "target", ""):
+        table.add_column(column, justify="left" if column in ("figure", "yardstick") else "right")
     for figure in figures:
-        sign = "≤" if figure.better == "lower" else "≥"
-        least, most = figure.spread
-        table.add_row(
-            figure.what,
-            f"{sign} {figure.target:,.5g} {figure.unit}".rstrip(),
-            f"{figure.median:,.4g}",
-            f"{least:,.4g} to {most:,.4g}",
-            str(len(figure.values)),
-            f"{figure.median / figure.target:.2f}" if figure.target else "",
-            "ok" if figure.is_reached else "MISSED",
-        )
+        table.add_row(figure.what, figure.seen, figure.yardstick, figure.compared, figure.aim, figure.verdict)
     return table
 
 

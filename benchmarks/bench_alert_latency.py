@@ -2,31 +2,36 @@
 
 Real processes: Redis, an indicator worker, an alerts worker, and an HTTP server. In each round, 25 products close a 5m
 candle at once, and each crosses a price. A latency begins when the candles are written, and ends when the webhook's
-request has arrived.
+request has arrived. Between rounds, one process without Celery does the work of both workers.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import orjson
 
+from app.compute.computer import Computer
 from app.context import Context
+from app.delivery.service import channels_of, delivery_of
 from app.market.candles import CandleState
 from app.market.records import RECORD, Records
 from app.market.series import Series
 from app.market.timeframes import Timeframe
 from app.settings import Settings
-from app.storage.changed_ranges import changed_ranges
+from app.storage.changed_ranges import ChangedRange, changed_ranges
 from app.storage.model import Origin, Write
+from benchmarks.figures import Figure
+from benchmarks.yardstick import alternate
 from tests.alerting import OK, Answer, service
 from tests.redis_server import RedisServer
 from tests.support import Process, eventually, free_port
@@ -35,7 +40,8 @@ from tests.system import System
 PRODUCTS = [f"P{n}-USD" for n in range(25)]
 HISTORY = 600
 T0 = 1_614_816_000
-TARGET_MS = 200
+ROUNDS = 20
+ALONE = "one process without Celery, until the last"
 
 FILE = f"""
 [[rule]]
@@ -65,17 +71,32 @@ def candles(first: int, count: int) -> Records:
     return records
 
 
-def close(context: Context, first: int, count: int = 1) -> None:
-    """Write closes and send tasks, as an ingest process does."""
+def close(context: Context, first: int, count: int = 1) -> list[ChangedRange]:
+    """Write closes, as an ingest process does."""
     series = [Series("coinbase", product, Timeframe.M5) for product in PRODUCTS]
     written = context.candles.write([Write(s, candles(first, count), Origin.given(T0)) for s in series])
     context.clock.set((T0 + 300 * (first + count)) * 1000)
-    context.tasks.update(changed_ranges(written))
+    return changed_ranges(written)
 
 
-def rounds(folder: Path, count: int) -> Iterator[list[float]]:
-    """Latencies in ms of each round, one per product."""
+class Alone:
+    """One process that computes and delivers."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        c, settings = context, context.alert_settings
+        self._computer = Computer(c.candles, c.indicators, c.exchange, c.settings.timeframes, c.evaluator)
+        self._delivery = delivery_of(c, settings.delivery, channels_of(settings))
+
+    def deliver(self, changed: list[ChangedRange]) -> None:
+        self._computer.update(changed, changed[0].last_s + 300)
+        self._delivery.drain("hook")
+
+
+def measure(folder: Path, count: int) -> tuple[list[list[float]], list[float]]:
+    """Latencies (ms) of each round, one per product; and the time (ms) of one process beside each round."""
     arrived: dict[str, float] = {}
+    numbers = itertools.count(HISTORY)
 
     def answer(_: int) -> Answer:
         return OK
@@ -92,7 +113,7 @@ def rounds(folder: Path, count: int) -> Iterator[list[float]]:
         hook.take = timed  # type: ignore[method-assign]
         (folder / "alerts.toml").write_text(FILE)
         env = {"ALERTS_FILE": str(folder / "alerts.toml"), "BENCH_HOOK": hook.url, "BENCH_SECRET": "bench"}
-        os.environ["REDIS_URL"] = redis.url
+        os.environ |= env | {"REDIS_URL": redis.url}
         logs = iter(range(100))
 
         def start(command: list[str], **options: object) -> Process:
@@ -102,30 +123,39 @@ def rounds(folder: Path, count: int) -> Iterator[list[float]]:
 
         system = System(start, redis.url, {**env, "TIMEFRAMES": "5m,15m,1h,4h,1d"})
         system.start("indicators", "alerts")
-        context = Context(Settings(redis_url=redis.url))
-        close(context, 0, HISTORY)
+        context = Context(Settings.from_environment())
+        context.tasks.update(close(context, 0, HISTORY))
         several = [Series("coinbase", p, Timeframe.M5) for p in PRODUCTS]
-        eventually(lambda: all(context.indicators.read_many(several)))
-        for number in range(HISTORY, HISTORY + count):
+        eventually(lambda: all(context.indicators.read_many(several)), timeout=60)
+
+        def latencies(deliver: Callable[[list[ChangedRange]], None]) -> list[float]:
+            """Latencies (ms) of a round."""
             arrived.clear()
             began = time.perf_counter()
-            close(context, number)
-            eventually(lambda: len(arrived) == len(PRODUCTS), interval=0.005)
-            yield [1000 * (at - began) for at in arrived.values()]
+            deliver(close(context, next(numbers)))
+            eventually(lambda: len(arrived) == len(PRODUCTS), timeout=30, interval=0.005)
+            return [1000 * (at - began) for at in arrived.values()]
+
+        alone = Alone(context)
+        return alternate(lambda: max(latencies(alone.deliver)), lambda: latencies(context.tasks.update), count)
+
+
+def figures(count: int = ROUNDS) -> list[Figure]:
+    with tempfile.TemporaryDirectory() as folder:
+        rounds, alone = measure(Path(folder), count)
+    what = f"close to webhook request, {len(PRODUCTS)} alerts at once"
+    return [
+        Figure(f"{what}: median", "ms", 1.5, [median(one) for one in rounds], ALONE, alone),
+        Figure(f"{what}: the last one", "ms", 1.5, [max(one) for one in rounds], ALONE, alone),
+    ]
 
 
 def main(count: int) -> int:
-    with tempfile.TemporaryDirectory() as folder:
-        found = list(rounds(Path(folder), count))
-    latencies = sorted(ms for a_round in found[1:] for ms in a_round)  # the first round opens the connections
-    median = statistics.median(latencies)
-    most = statistics.median(map(max, found[1:]))
-    print(f"{count} rounds of {len(PRODUCTS)} products: close → webhook request")
-    print(f"  median {median:.0f} ms (target: under {TARGET_MS})")
-    print(f"  95 % under {latencies[len(latencies) * 95 // 100]:.0f} ms, most {latencies[-1]:.0f} ms")
-    print(f"  the last of a round, median: {most:.0f} ms")
-    return int(median >= TARGET_MS)
+    found = figures(count)
+    for figure in found:
+        print(figure)
+    return int(not all(figure.is_reached for figure in found))
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 20))
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS))

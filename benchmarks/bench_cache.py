@@ -6,15 +6,19 @@ python -m benchmarks.bench_cache
 from __future__ import annotations
 
 import time
+from functools import partial
+from itertools import count
 
 import numpy as np
 
 from app.market.candles import CandleState
+from app.market.records import RECORD
 from app.market.timeframes import BASE
 from app.storage import keys
 from app.storage.model import Outcome, Write
 from benchmarks.figures import Figure
 from benchmarks.full import NOW_S, PRODUCTS, Full, candles, full
+from benchmarks.yardstick import alternate, round_trip_ms
 
 RUNS = 21
 
@@ -38,17 +42,23 @@ def _memory(everything: Full) -> Figure:
 
 def _closes(everything: Full) -> Figure:
     """One close of each of 700 products at a boundary, written and published."""
-    start_s, several = 2 * NOW_S // BASE.seconds * BASE.seconds, [s for s in everything.many if s.timeframe == BASE]
-    values = []
-    for run in range(RUNS):
-        records = candles(BASE, start_s + run * BASE.seconds, 1)
+    starts = count(2 * NOW_S // BASE.seconds * BASE.seconds, BASE.seconds)
+    several = [s for s in everything.many if s.timeframe == BASE]
+
+    def close() -> float:
+        records = candles(BASE, next(starts), 1)
         records["flags"] = CandleState.CLOSED
         writes = [Write(series, records.copy()) for series in several]
         began = time.perf_counter()
         written = everything.context.candles.write(writes)
-        values.append(1000 * (time.perf_counter() - began))
+        took_ms = 1000 * (time.perf_counter() - began)
         assert all(w.outcomes == [Outcome.INSERTED] for w in written)
-    return Figure(f"cache: compare-and-set of {len(PRODUCTS)} closes, published", "ms", 10, values)
+        return took_ms
+
+    sets = [("SET", f"yardstick:{product}", bytes(RECORD.itemsize)) for product in PRODUCTS]
+    took, trips = alternate(partial(round_trip_ms, everything.context.redis, sets), close, RUNS)
+    what = f"cache: compare-and-set of {len(PRODUCTS)} closes, published"
+    return Figure(what, "ms", 4.8, took, f"{len(PRODUCTS)} SETs of as many bytes in one round trip", trips)
 
 
 def main() -> None:

@@ -21,9 +21,10 @@ from app.market.timeframes import BASE
 from app.settings import Settings
 from app.storage.connection import connect
 from app.storage.forming import FormingFeed
-from benchmarks.bench_api import fill
+from benchmarks.bench_api import PRODUCTS, fill
 from benchmarks.figures import Figure
 from benchmarks.web import web_process
+from benchmarks.yardstick import alternate
 from tests.filled import OPEN_S
 from tests.integration.test_dashboard import ARGS, CHROMIUM, DESK
 from tests.redis_server import RedisServer
@@ -32,6 +33,9 @@ from tests.support import eventually, free_port
 LOADS, SCROLLS = 7, 5
 UPDATE_S = 0.25
 """Between two updates of every product's forming candle, as an ingest process publishes them."""
+
+WHATS = {"rows": "first screen painted", "all": "all rows", "sentence": "summary sentence"}
+"""What `WATCH` notes, by the name that it has there."""
 
 WATCH = """() => {
   window.seen = {};
@@ -48,6 +52,9 @@ WATCH = """() => {
   }).observe(document, { childList: true, subtree: true, characterData: true });
 }"""
 
+UNPACED = ("--disable-gpu-vsync", "--disable-frame-rate-limit")
+"""Options of the browser: a frame takes as long as its work, not a multiple of the screen's."""
+
 SCROLL = """async () => {
   const frames = [];
   let last = null;
@@ -58,8 +65,11 @@ SCROLL = """async () => {
     if (last !== null) frames.push(now - last);
     last = now;
   }
-  return frames.sort((a, b) => a - b)[Math.floor(frames.length / 2)];
+  return frames.reduce((sum, frame) => sum + frame) / frames.length;
 }"""
+
+PLAIN = f"""data:text/html,<table>{("<tr height=36>" + "<td>1234.5" * 10) * PRODUCTS}</table>
+<script>requestAnimationFrame(() => setTimeout(() => {{ window.seen = performance.now(); }}))</script>"""
 
 
 def figures() -> list[Figure]:
@@ -71,38 +81,58 @@ def figures() -> list[Figure]:
         context = Context(Settings(redis_url=server.url), connect(server.url))
         names = fill(context)
         with web_process(Path(folder), server.url) as (port, _), sync_api.sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGS, *UNPACED])
             url = f"http://127.0.0.1:{port}/"
-            seen = [_load(browser, url) for _ in range(LOADS)]
-            frames = list(_scroll(browser, url, context, names))
+            seen, painted = alternate(lambda: _plain(browser, "window.seen"), lambda: _load(browser, url), LOADS)
+            frames, plain_frames = alternate(
+                lambda: _plain(browser, SCROLL), lambda: _scroll(browser, url, context, names), SCROLLS
+            )
             browser.close()
-    whats = {"rows": "first screen painted", "all": "all rows", "sentence": "summary sentence"}
+    yardstick = f"a plain page with a table of {len(names)} rows"
     return [
-        *(Figure(f"overview of {len(names)} products: {what}", "ms", 1000, [s[key] for s in seen])
-          for key, what in whats.items()),
-        Figure(f"frame while {len(names)} products scroll and change", "ms", 1000 / 30, frames),
-    ]  # fmt: skip
+        *(
+            Figure(f"overview of {len(names)} products: {what}", "ms", 2, [s[key] for s in seen], yardstick, painted)
+            for key, what in WHATS.items()
+        ),
+        Figure(f"frame while {len(names)} products scroll and change", "ms", 16, frames, yardstick, plain_frames),
+    ]
 
 
 def _load(browser: Any, url: str) -> dict[str, float]:
     """Milliseconds from the start of the navigation, with an empty browser cache."""
-    page = browser.new_context(viewport={"width": DESK[0], "height": DESK[1]}).new_page()
-    page.add_init_script(f"({WATCH})()")
-    page.goto(url)
-    seen: dict[str, float] = eventually(lambda: s if len(s := page.evaluate("seen")) == 3 and all(s.values()) else None)
-    page.context.close()
-    return seen
+    with _page(browser) as page:
+        page.add_init_script(f"({WATCH})()")
+        page.goto(url)
+        seen: dict[str, float] = eventually(
+            lambda: s if len(s := page.evaluate("seen")) == len(WHATS) and all(s.values()) else None, timeout=30
+        )
+        return seen
 
 
-def _scroll(browser: Any, url: str, context: Context, names: list[str]) -> Iterator[float]:
-    """The median frame (ms) of each scroll through all products, while their prices change."""
-    page = browser.new_page(viewport={"width": DESK[0], "height": DESK[1]})
-    page.goto(url)
-    page.wait_for_selector('body[data-live="stream"]')
-    with _changing(context, names):
-        for _ in range(SCROLLS):
-            yield page.evaluate(SCROLL)
-    page.close()
+def _scroll(browser: Any, url: str, context: Context, names: list[str]) -> float:
+    """The mean frame (ms) of a scroll through all products, while their prices change."""
+    with _page(browser) as page, _changing(context, names):
+        page.goto(url)
+        page.wait_for_selector('body[data-live="stream"]')
+        return float(page.evaluate(SCROLL))
+
+
+def _plain(browser: Any, script: str) -> float:
+    """The result of `script` in the plain page: when (ms) it was painted, or its mean frame."""
+    with _page(browser) as page:
+        page.goto(PLAIN)
+        page.wait_for_function("window.seen")
+        return float(page.evaluate(script))
+
+
+@contextmanager
+def _page(browser: Any) -> Iterator[Any]:
+    """A page with an empty cache."""
+    context = browser.new_context(viewport={"width": DESK[0], "height": DESK[1]})
+    try:
+        yield context.new_page()
+    finally:
+        context.close()
 
 
 @contextmanager

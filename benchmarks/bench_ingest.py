@@ -1,4 +1,4 @@
-"""Cost of the feed: candle updates per second through one session, and the ingest process' share of a core.
+"""Cost of the feed: processor time of a candle update through one session, and in the ingest process.
 
 python -m benchmarks.bench_ingest
 """
@@ -10,6 +10,8 @@ import statistics
 import sys
 import tempfile
 import time
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import psutil
@@ -20,6 +22,7 @@ from app.exchange.coinbase.session import CoinbaseSession
 from app.storage.health import HealthCache
 from benchmarks.feed import START_S, STEP_S, Feed
 from benchmarks.figures import Figure
+from benchmarks.yardstick import alternate, python_us
 from tests.redis_server import RedisServer
 from tests.support import Process, eventually, free_port
 
@@ -30,6 +33,9 @@ ROUNDS, PACE = 60, 20
 RUNS, WINDOW_S = 7, 4.0
 """How often, and for how long, the process is measured."""
 
+STEP = "a step of plain Python"
+_step_us = partial(python_us, time.process_time)
+
 
 def figures() -> list[Figure]:
     return [_session(), _process()]
@@ -37,11 +43,13 @@ def figures() -> list[Figure]:
 
 def _session() -> Figure:
     """Candle updates through `CoinbaseSession.frame`: 700 products, four buckets, one heartbeat per round."""
-    what = "ingest: candle updates through a session, one core"
-    return Figure(what, "per second", 30_000, [_updates_a_second(seed) for seed in range(RUNS)], "higher")
+    seeds = count()
+    took, steps = alternate(_step_us, lambda: _update_us(next(seeds)), RUNS)
+    return Figure("ingest: a candle update through a session", "µs", 130, took, STEP, steps)
 
 
-def _updates_a_second(seed: int) -> float:
+def _update_us(seed: int) -> float:
+    """Processor time (µs) of one update."""
     feed = Feed(PRODUCTS, seed)
     hello = feed.hello(START_S)
     frames = [frame for i in range(ROUNDS) for frame in feed.second(START_S + i * PACE)]
@@ -57,7 +65,7 @@ def _updates_a_second(seed: int) -> float:
     took_s = time.process_time() - began
     assert kinds[CandleUpdated] == ROUNDS * len(PRODUCTS)
     assert kinds[CandleClosed] == (ROUNDS * PACE // STEP_S - 1) * len(PRODUCTS)
-    return ROUNDS * len(PRODUCTS) / took_s
+    return 1e6 * took_s / (ROUNDS * len(PRODUCTS))
 
 
 def _process() -> Figure:
@@ -76,17 +84,15 @@ def _process() -> Figure:
         )
         try:
             with Redis.from_url(server.url) as client:
-                shares, frames_a_second = _watch(psutil.Process(ingest.pid), HealthCache(client, "coinbase"))
+                took, steps = _watch(psutil.Process(ingest.pid), HealthCache(client, "coinbase"))
         finally:
             ingest.end()
             feed.end()
-    # With a heartbeat of each connection.
-    assert 0.98 < statistics.mean(frames_a_second) / (len(PRODUCTS) + 7) < 1.02, frames_a_second
-    return Figure("ingest: the process at 700 updates per second", "% of a core", 5, shares)
+    return Figure("ingest: the process at 700 updates per second, an update", "µs", 650, took, STEP, steps)
 
 
 def _watch(process: psutil.Process, health: HealthCache) -> tuple[list[float], list[float]]:
-    """The process's share of a core in per cent, and its frames per second, in each window."""
+    """Processor time (µs) of the process per update in each window, and the yardstick beside it."""
 
     def told() -> tuple[int, float]:
         """The number of frames in its last report, and the time of the report."""
@@ -94,15 +100,21 @@ def _watch(process: psutil.Process, health: HealthCache) -> tuple[list[float], l
         frames = sum(c["session"]["frames"] for row in rows for c in row["connections"])
         return frames, max((row["stored_ms"] / 1000 for row in rows), default=0)
 
-    eventually(lambda: told()[0] > 3 * len(PRODUCTS), interval=0.1)
-    shares, rates = [], []
-    for _ in range(RUNS):
+    eventually(lambda: told()[0] > 3 * len(PRODUCTS), timeout=60, interval=0.1)
+    rates = []
+
+    def window() -> float:
         (before, before_s), used_s, began = told(), sum(process.cpu_times()[:2]), time.monotonic()
         time.sleep(WINDOW_S)
-        shares.append(100 * (sum(process.cpu_times()[:2]) - used_s) / (time.monotonic() - began))
+        share = (sum(process.cpu_times()[:2]) - used_s) / (time.monotonic() - began)
         after, after_s = told()
         rates.append((after - before) / (after_s - before_s))
-    return shares, rates
+        return 1e6 * share / len(PRODUCTS)
+
+    took, steps = alternate(_step_us, window, RUNS)
+    # With a heartbeat of each connection.
+    assert 0.98 < statistics.mean(rates) / (len(PRODUCTS) + 7) < 1.02, rates
+    return took, steps
 
 
 def main() -> None:

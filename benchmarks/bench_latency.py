@@ -16,7 +16,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
@@ -29,9 +31,11 @@ from app.tasks import SERIES_PER_TASK
 from app.util.batches import batched
 from benchmarks.figures import Figure
 from benchmarks.installation import DAY_S, START_S, Installation, installation
+from benchmarks.yardstick import alternate
 from simulator.market import candles_of
 
 RUNS = 5
+ALONE = "one process without Celery"
 GRACE_S = 3
 """Exchange seconds after the end of a bucket: a little more than CLOSE_GRACE_SECONDS."""
 
@@ -45,54 +49,54 @@ MIDDAY_S = START_S + 12 * 3600 + 60
 
 
 def few_products() -> list[Figure]:
-    """25 products; a run is 12 buckets, 300 indicators."""
+    """25 products; a run is 12 buckets, 300 indicators, between 6 buckets of the limit before and after."""
     with tempfile.TemporaryDirectory() as folder, installation(Path(folder), 25, MIDDAY_S) as here:
         started(here)
-        runs = [[ms for burst in bursts(here, 12) for ms in burst] for _ in range(RUNS)]
+        runs, alone = alternate(lambda: limits_ms(here, 6), lambda: bursts(here, 12), RUNS)
+    all_ms = [[ms for burst in run for ms in burst] for run in runs]
     return [
-        Figure("close to indicator, 25 products: p50", "ms", 15, [quantile(run, 0.5) for run in runs]),
-        Figure("close to indicator, 25 products: p99", "ms", 50, [quantile(run, 0.99) for run in runs]),
+        Figure("close to indicator, 25 products: p50", "ms", 3, [quantile(run, 0.5) for run in all_ms], ALONE, alone),
+        Figure(
+            "close to indicator, 25 products: p99", "ms", 4.5, [quantile(run, 0.99) for run in all_ms], ALONE, alone
+        ),
     ]
 
 
 def many_products() -> list[Figure]:
-    """700 products; a run is 6 buckets, and the same number of the limit, in turn."""
+    """700 products; a run is 6 buckets, between 6 of the limit before and after."""
     with tempfile.TemporaryDirectory() as folder, installation(Path(folder), 700, MIDDAY_S) as here:
         started(here)
-        all_ms, last_ms, ratios = [], [], []
-        for _ in range(RUNS):
-            found = bursts(here, 6)
-            alone = [limit_ms(here) for _ in range(6)]
-            all_ms.append(quantile([ms for burst in found for ms in burst], 0.99))
-            last_ms.append(quantile([max(burst) for burst in found], 0.5))
-            ratios.append(last_ms[-1] / quantile(alone, 0.5))
+        runs, alone = alternate(lambda: limits_ms(here, 6), lambda: bursts(here, 6), RUNS)
+    all_ms = [quantile([ms for burst in run for ms in burst], 0.99) for run in runs]
+    last_ms = [median(max(burst) for burst in run) for run in runs]
     return [
-        Figure("close to indicator, 700 at once: p99", "ms", 150, all_ms),
-        Figure("close to indicator, 700 at once: the last one", "ms", 150, last_ms),
-        Figure("the last of 700 / one process without Celery", "", 1.5, ratios),
+        Figure("close to indicator, 700 at once: p99", "ms", 3.5, all_ms, ALONE, alone),
+        Figure("close to indicator, 700 at once: the last one", "ms", 1.5, last_ms, ALONE, alone),
     ]
 
 
 def midnight() -> list[Figure]:
-    """700 products at 00:00 UTC, when 5m, 15m, 1h, 4h and 1d end: a run is one midnight, and one of the limit."""
-    all_ms, last_ms, ratios = [], [], []
+    """700 products at 00:00 UTC, when 5m, 15m, 1h, 4h and 1d end: a run is one midnight, between two of the limit."""
+    days = count(START_S + DAY_S - BEFORE_S, DAY_S)
     with tempfile.TemporaryDirectory() as folder, installation(Path(folder), 700, START_S) as here:
         here.start("indicators")
-        for run in range(RUNS + 1):
-            here.fill(START_S + (2 * run + 1) * DAY_S - BEFORE_S)
-            alone = limit_ms(here)
-            here.fill(START_S + (2 * run + 2) * DAY_S - BEFORE_S)
+
+        def of_one_process() -> float:
+            here.fill(next(days))
+            return limit_ms(here)
+
+        def of_all() -> list[float]:
+            here.fill(next(days))
             here.connect()
             burst = next_burst(here)
             here.end("ingest")
-            if run:  # the first run opens the connections
-                all_ms.append(quantile(burst, 0.99))
-                last_ms.append(max(burst))
-                ratios.append(last_ms[-1] / alone)
+            return burst
+
+        runs, alone = alternate(of_one_process, of_all, RUNS)
+    all_ms, last_ms = [quantile(run, 0.99) for run in runs], [max(run) for run in runs]
     return [
-        Figure("close to indicator, 3,500 at midnight: p99", "ms", 500, all_ms),
-        Figure("close to indicator, 3,500 at midnight: the last one", "ms", 500, last_ms),
-        Figure("the last of 3,500 / one process without Celery", "", 1.5, ratios),
+        Figure("close to indicator, 3,500 at midnight: p99", "ms", 2, all_ms, ALONE, alone),
+        Figure("close to indicator, 3,500 at midnight: the last one", "ms", 1.5, last_ms, ALONE, alone),
     ]
 
 
@@ -124,6 +128,11 @@ def next_burst(here: Installation) -> list[float]:
     burst = here.close(end_s + GRACE_S, len(here.products) * sum(end_s % t.seconds == 0 for t in here.timeframes))
     here.rest()
     return burst.delays_ms()
+
+
+def limits_ms(here: Installation, count: int) -> float:
+    """The median of `count` times of `limit_ms`."""
+    return median(limit_ms(here) for _ in range(count))
 
 
 def limit_ms(here: Installation) -> float:

@@ -22,6 +22,7 @@ from app.market.records import EMPTY, RECORD, Records
 from app.util.batches import batched
 from benchmarks.figures import Figure
 from benchmarks.peers import Peer, installed
+from benchmarks.yardstick import alternate, running_sum_us
 from tests.macdv_reference import reference_macdv
 
 T = TypeVar("T")
@@ -43,18 +44,21 @@ def figures(series: int = SERIES, bars: int = BARS, runs: int = RUNS) -> list[Fi
     peers = dict(installed())
     for peer in peers.values():
         _assert_same_values(batch[:70], peer)
-    alone: list[float] = []
-    ours: list[float] = []
-    ratios: dict[str, list[float]] = {name: [] for name in peers}
-    for _ in range(runs + 1):  # each run measures all in turn, under the same load
-        alone.append(_took_us(lambda rows: _from_prices(*prices, rows), range(series)))
-        ours.append(_took_us(macdv_of_many, batch))
-        for name, peer in peers.items():
-            ratios[name].append(ours[-1] / _took_us(peer, batch[: SLOW.get(name)]))
+
+    def in_turn() -> dict[str, float]:
+        """Time of each per series, measured under the same load."""
+        took = {"prices": _took_us(lambda rows: _from_prices(*prices, rows), range(series))}
+        took["records"] = _took_us(macdv_of_many, batch)
+        return took | {name: _took_us(peer, batch[: SLOW.get(name)]) for name, peer in peers.items()}
+
+    closes = np.stack(batch)["close"]
+    seen, sums = alternate(partial(running_sum_us, closes, BATCH), in_turn, runs)
+    took = {name: [run[name] for run in seen] for name in seen[0]}
+    what, yardstick = f"MACD-V of {series} series × {bars} bars, one core", "NumPy's running sum of their closes"
     return [
-        Figure(f"MACD-V of {series} series × {bars} bars, one core", "µs per series", 12, alone[1:]),
-        Figure("the same from stored records, and with stages", "µs per series", 12, ours[1:]),
-        *(Figure(f"MACD-V: our time / {name}'s", "×", 1, values[1:]) for name, values in ratios.items()),
+        Figure(what, "µs per series", 5.5, took["prices"], yardstick, sums),
+        Figure("the same from stored records, and with stages", "µs per series", 11, took["records"], yardstick, sums),
+        *(Figure("the same", "µs per series", 1, took["records"], name, took[name]) for name in peers),
     ]
 
 

@@ -21,9 +21,10 @@ from app.launch.plan import redis_socket
 from app.market.timeframes import BASE
 from app.storage import keys
 from benchmarks.figures import Figure
-from benchmarks.installation import START_S, Installation
+from benchmarks.installation import PROCESSES, START_S, Installation
 from benchmarks.market import BusyMarket
 from benchmarks.venue import SteppedVenue
+from benchmarks.yardstick import alternate, python_starts_s
 from tests.redis_server import RedisServer
 from tests.support import Process, eventually, free_port
 
@@ -39,8 +40,9 @@ def figures() -> list[Figure]:
             here = Installation(folder, PRODUCTS, NOW_S, venue, redis)
             here.fill(NOW_S)
             here.context.redis.close()
-        seconds = [_restart_s(folder, venue) for _ in range(RUNS + 1)]
-    return [Figure("restart with a warm cache to the first indicator", "s", 3, seconds[1:])]  # the first run compiles
+        seconds, starts = alternate(lambda: python_starts_s(len(PROCESSES)), lambda: _restart_s(folder, venue), RUNS)
+    yardstick = f"{len(PROCESSES)} Python processes that import NumPy, at once"
+    return [Figure("restart with a warm cache to the first indicator", "s", 5, seconds, yardstick, starts)]
 
 
 def _restart_s(folder: Path, venue: SteppedVenue) -> float:

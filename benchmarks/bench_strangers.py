@@ -20,6 +20,7 @@ import httpx
 
 from benchmarks.figures import Figure
 from benchmarks.web import web_process
+from benchmarks.yardstick import plain_server
 from tests.redis_server import RedisServer
 from tests.support import free_port
 
@@ -82,12 +83,14 @@ def figures() -> list[Figure]:
         tempfile.TemporaryDirectory() as folder,
         RedisServer(Path(folder), free_port()) as server,
         web_process(Path(folder), server.url) as (port, _),
+        plain_server(Path(folder)) as plain,
         _strangers(port) as strangers,
     ):
-        slowest = [_slowest_ms(port) for _ in range(RUNS)]
+        slowest = [_slowest_ms(f"http://127.0.0.1:{port}/healthz", f"http://127.0.0.1:{plain}/1") for _ in range(RUNS)]
         print(f"{strangers.made} connections were opened", file=sys.stderr)
     what = f"/healthz beside {SILENT:,} silent and {DRIPPING} dripping connections, the slowest of {RUN_S:g} s"
-    return [Figure(what, "ms", 100.0, slowest)]
+    ours, yards = zip(*slowest, strict=True)
+    return [Figure(what, "ms", 4, ours, "a plain server without them", yards)]
 
 
 @contextmanager
@@ -101,16 +104,17 @@ def _strangers(port: int) -> Iterator[Strangers]:
         strangers.end()
 
 
-def _slowest_ms(port: int) -> float:
-    """The slowest response (ms), each on its own connection."""
-    until, slowest = time.monotonic() + RUN_S, 0.0
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, headers={"Connection": "close"}) as client:
+def _slowest_ms(*urls: str) -> list[float]:
+    """The slowest response (ms) of each of `urls`, requested in turn, each on its own connection."""
+    until, slowest = time.monotonic() + RUN_S, dict.fromkeys(urls, 0.0)
+    with httpx.Client(timeout=30, headers={"Connection": "close"}) as client:
         while time.monotonic() < until:
-            began = time.perf_counter()
-            client.get("/healthz").raise_for_status()
-            slowest = max(slowest, time.perf_counter() - began)
-            time.sleep(BETWEEN_S)
-    return slowest * 1000
+            for url in urls:
+                began = time.perf_counter()
+                client.get(url).raise_for_status()
+                slowest[url] = max(slowest[url], time.perf_counter() - began)
+                time.sleep(BETWEEN_S)
+    return [1000 * seconds for seconds in slowest.values()]
 
 
 if __name__ == "__main__":

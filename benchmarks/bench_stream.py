@@ -171,7 +171,9 @@ def figures() -> list[Figure]:
     seen = _measure(_options([f"--seconds={FIGURES_S}"]))
     return [
         Figure("200 stream clients, one frozen: others that miss an event", "clients", 0, [seen.failed]),
-        Figure("delay from an event to 200 stream clients, p99", "ms", 1000, [seen.p99_ms]),
+        # Informative: most of it, on a quiet machine, is the configured pause of the web process between two reads
+        # (`app.web.stream.hub.PACE_S`). No yardstick has that, so the load of the machine would decide about a ratio.
+        Figure("delay from an event to 200 stream clients, p99", "ms", None, [seen.p99_ms]),
     ]
 
 

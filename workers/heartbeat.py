@@ -1,4 +1,4 @@
-"""Heartbeat of a worker. A worker that receives no task although tasks wait kills itself."""
+"""Heartbeat of a worker. A worker that receives no task although tasks wait, or that does not stop, kills itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from billiard.process import active_children
-from celery.signals import task_received, worker_ready
+from celery.signals import task_received, worker_ready, worker_shutting_down
 from redis.exceptions import RedisError
 
 from app.storage.heartbeats import Heartbeat
@@ -47,6 +47,12 @@ _consumption = Consumption(time.monotonic())
 @task_received.connect
 def _note(**_: Any) -> None:
     _consumption.received_s = time.monotonic()
+
+
+@worker_shutting_down.connect
+def _bound_the_stop(**_: Any) -> None:
+    # Without Redis, Celery may wait for itself: the thread that sends events keeps a lock that stopping needs, too.
+    signal.setitimer(signal.ITIMER_REAL, STUCK_S)
 
 
 @worker_ready.connect

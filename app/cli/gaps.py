@@ -9,12 +9,12 @@ from app.context import Context
 
 
 def read_gaps(context: Context) -> dict[str, Any]:
-    """`lacking`: series with missing closed candles at the exchange's time; `pending` and `failures`: requests."""
+    """`missing`: series with missing closed candles at the exchange's time; `pending` and `failures`: requests."""
     clock = context.clock.read()
     found = Scanner(context, context.settings).scan(clock.exchange_ms) if clock else []
     return {
         "exchange_ms": clock.exchange_ms if clock else None,
-        "lacking": [
+        "missing": [
             {"product": f.series.product, "timeframe": f.series.timeframe, "buckets": f.buckets}
             for f in found
             if f.buckets

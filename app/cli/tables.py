@@ -136,10 +136,10 @@ def indicators(answer: IndicatorsAnswer) -> None:
 
 def gaps(answer: dict[str, Any]) -> None:
     console = _console()
-    lacking, pending, failures = answer["lacking"], answer["pending"], answer["failures"]
-    buckets = sum(g["buckets"] for g in lacking)
+    missing, pending, failures = answer["missing"], answer["pending"], answer["failures"]
+    buckets = sum(g["buckets"] for g in missing)
     console.print(f"{buckets} candles missing, {len(pending)} requests pending, {len(failures)} given up")
-    _print(console, ("missing", "candles"), [(_name(g), g["buckets"]) for g in lacking])
+    _print(console, ("missing", "candles"), [(_name(g), g["buckets"]) for g in missing])
     _print(console, ("pending", "kind"), [(_name(r), r["kind"]) for r in pending])
     _print(console, ("given up", "kind", "reason"), [(_name(f), f["kind"], f["reason"]) for f in failures])
 

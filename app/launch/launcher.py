@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,13 +18,13 @@ from app.errors import InvalidInput, Unready
 from app.launch import ports
 from app.launch.connectivity import Connectivity
 from app.launch.data import Version, mark, trouble
-from app.launch.exits import ExitCounter
+from app.launch.exits import ExitReports
 from app.launch.market_lock import claim
 from app.launch.plan import ExchangeChoice, Plan, redis_socket
 from app.launch.progress import Progress
 from app.launch.redis import wait_ready, without_login
 from app.launch.sockets import is_answered, make_private
-from app.launch.supervision import ProcessState, Supervisor, configuration, supervisor_socket
+from app.launch.supervision import Program, Supervisor
 from app.storage.connection import connect
 from app.storage.fitness import read_facts, unfit
 from app.storage.heartbeats import process_records
@@ -47,26 +48,21 @@ class Launcher:
         self._plan = plan
         self._began_s = time.monotonic()
         self._stop = Stop()
-        self._watch = ExitCounter()
+        self._exits: defaultdict[str, ExitReports] = defaultdict(ExitReports)
         self._progress = Progress(plan.web_url, plan.flower_url)
 
     def run(self) -> int:
         """Block until SIGINT, SIGTERM or SIGHUP; returns the exit code.
 
         Raises `InvalidInput` if a port is taken, the folder is in use or Redis holds another market's prices, and
-        `Unready` if Supervisor or Redis does not start or exits. No process is left running in either case.
+        `Unready` if Redis does not start. No process is left running in either case.
         """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: self._stop.set())
         plan = self._plan
         try:
             plan.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for folder in (
-                plan.logs,
-                plan.data,
-                redis_socket(plan.folder).parent,
-                supervisor_socket(plan.folder).parent,
-            ):
+            for folder in (plan.logs, plan.data, redis_socket(plan.folder).parent):
                 make_private(folder)
         except OSError as error:
             raise _unusable(plan.folder, error) from None
@@ -75,8 +71,8 @@ class Launcher:
             if plan.redis and is_answered(redis_socket(plan.folder)):
                 raise InvalidInput(f"{_near(plan.folder)} is in use: its Redis still runs; retry when it has stopped")
             self._print(_banner(plan))
-            text = configuration(plan.root, plan.folder, plan.programs, plan.redis)
-            supervisor = Supervisor(plan.folder, text, plan.environ)
+            groups = ({"redis": plan.redis} if plan.redis else {}, plan.programs)
+            supervisor = Supervisor(groups, plan.root, plan.logs, plan.environ)
             try:
                 self._start(supervisor)
                 self._attend(supervisor)
@@ -88,10 +84,10 @@ class Launcher:
         return 0 if clean else 1
 
     def _start(self, supervisor: Supervisor) -> None:
-        supervisor.wait_ready()
+        supervisor.start(["redis"])
         url = self._plan.settings.redis.url
         try:
-            wait_ready(url, alive=lambda: not self._stop.is_set() and _redis_lives(supervisor))
+            wait_ready(url, alive=lambda: not (self._stop.is_set() or any(p.exits for p in supervisor.programs)))
         except Unready as error:
             if why := self._data_trouble():
                 raise Unready(f"Redis cannot start: {why}") from None
@@ -100,9 +96,9 @@ class Launcher:
         for problem in self._unfit(url):
             self._report(f"not ready: {problem}")
         if first := [name for name in FIRST if name in self._plan.programs]:
-            supervisor.start_programs(first)
+            supervisor.start(first)
             self._await_first(url)
-        supervisor.start_programs()
+        supervisor.start(self._plan.programs)
 
     def _unfit(self, url: str) -> Iterable[str]:
         """Why this Redis server is not suitable. `InvalidInput` if it holds another market's prices, `Unready` if it
@@ -137,8 +133,10 @@ class Launcher:
         reach = Connectivity(self._outside())
         while not self._stop.wait(CHECK_EVERY_S):
             if not supervisor.is_alive:
-                raise Unready(f"Supervisor exited unexpectedly, and every process with it: {supervisor.last_words()}")
-            self._look_after(supervisor)
+                raise Unready("supervision failed, and every process was stopped")
+            for program in supervisor.programs:
+                if self._exits[program.name].is_due(exits := program.exits, time.monotonic()):
+                    self._report(self._obituary(program, exits))
             for line in (reach.line(), *self._progress.lines(time.monotonic())):
                 if line:
                     self._report(line)
@@ -149,26 +147,15 @@ class Launcher:
         real = self._plan.market is ExchangeChoice.REAL
         return [settings.exchange_rest_url, settings.exchange_ws_url] if real else []
 
-    def _look_after(self, supervisor: Supervisor) -> None:
-        """Report processes that exited, and start those that Supervisor has given up."""
-        try:
-            states = supervisor.states()
-            for state in states:
-                if state.state == "FATAL":
-                    supervisor.begin_again(state.name)
-        except Unready:
-            return  # busy or stopping: the next check reports
-        for state, deaths in self._watch.deaths(states, time.monotonic()):
-            self._report(self._obituary(state, deaths))
-
-    def _obituary(self, state: ProcessState, deaths: int) -> str:
-        log = self._plan.logs / f"{state.name}.log"
-        if state.name == "redis" and (why := self._data_trouble()):
+    def _obituary(self, program: Program, exits: int) -> str:
+        log = self._plan.logs / f"{program.name}.log"
+        if program.name == "redis" and (why := self._data_trouble()):
             return f"redis ended and cannot start: {why}. It is restarted, and the others wait for it"
-        how = {0: "", -1: ", by a signal"}.get(state.exit_code, f", exit code {state.exit_code}")
-        count = "" if deaths == 1 else f" {deaths} times"
+        code = program.exit_code
+        how = ", by a signal" if code < 0 else f", exit code {code}" if code else ""
+        count = "" if exits == 1 else f" {exits} times"
         return (
-            f"{state.name} ended{count}{how}; it is restarted, the others keep running. "
+            f"{program.name} ended{count}{how}; it is restarted, the others keep running. "
             f"Its log, {_near(log)}, ends: {_last_line(log)}"
         )
 
@@ -195,11 +182,6 @@ class Launcher:
         except OSError:
             self._stop.set()
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _redis_lives(supervisor: Supervisor) -> bool:
-    """False once an embedded Redis has exited. It is the first program, and no other runs yet."""
-    return all(state.state in ("STARTING", "RUNNING") for state in supervisor.states() if state.name == "redis")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-_MAX_PATH_BYTES = 90  # bytes; the system's limit is 108 or less, and Supervisor adds its process id while it starts
+_MAX_PATH_BYTES = 90  # the system's limit is 104 or 108
 
 
 def socket_path(folder: Path, name: str) -> Path:

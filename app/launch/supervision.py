@@ -1,209 +1,173 @@
-"""Runs Supervisor, which keeps the processes running: its configuration, its process, and its reports."""
+"""Keeps programs running: starts them, restarts those that exit, stops them, and writes their logs."""
 
 from __future__ import annotations
 
-import shlex
+import os
+import re
+import resource
+import select
 import signal
 import subprocess
-import sys
+import threading
 import time
-import xmlrpc.client
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
-from typing import Any, cast
 
-from supervisor.xmlrpc import SupervisorTransport
+from app.launch.parent_death import exits_with_parent
+from app.util.backoff import Backoff
 
-from app.errors import Unready
-from app.launch.parent_death import exits_with_parent, supervisor_exits_with_parent
-from app.launch.sockets import socket_path
+STEADY_S = 10.0
+"""A program that ran for this long is restarted at once; one that exited earlier, after a pause."""
 
-STEADY_S = 10
-"""A process that ran for this long has started; one that exited earlier is restarted after a pause."""
+STOP_S = 25.0
+"""Longest wait for a program to stop: more than a worker's soft shutdown."""
 
-MAX_RETRIES = 15
-"""The pause grows by 1 s per try; after this many Supervisor gives up, and the launcher starts the process."""
+MAX_LOG_BYTES = 5_000_000
+OLDER_LOGS = 2
+OPEN_FILES = 1024  # the default of macOS is too low for the web server
 
-STOP_S = 25
-"""Longest wait for a process to stop: more than a worker's soft shutdown."""
-
-_APP = "app"
-
-_SUPERVISORD = """\
-[supervisord]
-nodaemon = true
-silent = true
-logfile = {logs}/supervisord.log
-logfile_maxbytes = 1MB
-logfile_backups = 1
-pidfile = {folder}/supervisord.pid
-childlogdir = {logs}
-strip_ansi = true
-
-[unix_http_server]
-file = {socket}
-chmod = 0700
-
-[rpcinterface:supervisor]
-supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
-
-[supervisorctl]
-serverurl = unix://{socket}
-"""
-
-_PROGRAM = """
-[program:{name}]
-command = {command}
-directory = {directory}
-priority = {priority}
-autostart = {autostart}
-autorestart = true
-startsecs = {steady}
-startretries = {retries}
-stopsignal = TERM
-stopasgroup = false
-killasgroup = true
-stopwaitsecs = {stop}
-redirect_stderr = true
-stdout_logfile = {logs}/{name}.log
-stdout_logfile_maxbytes = 5MB
-stdout_logfile_backups = 2
-"""
-
-_GROUP = """
-[group:{name}]
-programs = {programs}
-priority = 20
-"""
+_CHECK_EVERY_S = 0.1
+_PIPE_BYTES = 1 << 16  # all that a pipe holds
+_COLOURS = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessState:
-    """State of a process, as reported by Supervisor.
+class Log:
+    """The log of a program: a pipe to write to, and a file of at most 5 MB; older ones are in `.1` and `.2`."""
 
-    `pid` is 0 while it does not run. `state` is one of Supervisor's names. `started_s` is its last start in UNIX
-    seconds, 0 if there was none. `exit_code` is that of its last exit.
+    def __init__(self, path: Path) -> None:
+        self._files = [path, *(path.with_name(f"{path.name}.{number + 1}") for number in range(OLDER_LOGS))]
+        self._end, self.pipe = os.pipe()  # never closed: the next process of the program writes to it, too
+        os.set_blocking(self._end, False)
+
+    def fileno(self) -> int:
+        return self._end
+
+    def copy(self) -> None:
+        """Move what is in the pipe to the file. It is lost if the disk is full: the program must not wait."""
+        with suppress(OSError):
+            output = _COLOURS.sub(b"", os.read(self._end, _PIPE_BYTES))
+            if self._files[0].exists() and self._files[0].stat().st_size + len(output) > MAX_LOG_BYTES:
+                for number in range(OLDER_LOGS, 0, -1):
+                    if self._files[number - 1].exists():
+                        self._files[number - 1].replace(self._files[number])
+            with self._files[0].open("ab") as file:
+                file.write(output)
+
+
+class Program:
+    """A shell command that is kept running, in a session of its own.
+
+    `exits` is the number of its exits; `exit_code` is that of the last one, negative if a signal ended it.
     """
 
-    name: str
-    pid: int
-    state: str
-    started_s: int
-    exit_code: int
+    def __init__(self, name: str, command: str, folder: Path, logs: Path, environ: Mapping[str, str]) -> None:
+        self.name = name
+        self.log = Log(logs / f"{name}.log")
+        self.is_wanted = False
+        self.exits = 0
+        self.exit_code = 0
+        self.process: subprocess.Popen[bytes] | None = None
+        self._command = exits_with_parent(["/bin/sh", "-c", f"exec {command}"])
+        self._folder = folder
+        self._environ = environ
+        self._started_s = self._due_s = float("-inf")
+        self._backoff = Backoff(first_s=1.0, max_s=15.0)
 
+    def tend(self, now_s: float) -> None:
+        """Record an exit, or start the program if it is wanted and due."""
+        if self.process is None:
+            if self.is_wanted and now_s >= self._due_s:
+                self._start(now_s)
+        elif (code := self.process.poll()) is not None:
+            self._record_exit(code, now_s)
 
-def configuration(root: Path, folder: Path, programs: Mapping[str, str], redis: str | None) -> str:
-    """Supervisor's configuration: `redis` starts first and stops last, the others start on request."""
-    logs = folder / "logs"
-    places = {"folder": folder, "logs": logs, "socket": supervisor_socket(folder)}
-    parts = [_SUPERVISORD.format(**{name: _escaped(str(value)) for name, value in places.items()})]
-    if redis is not None:
-        parts.append(_program("redis", redis, root, logs, priority=10, autostart=True))
-    parts += [_program(name, command, root, logs, priority=20, autostart=False) for name, command in programs.items()]
-    parts.append(_GROUP.format(name=_APP, programs=",".join(programs)))
-    return "".join(parts)
+    def _start(self, now_s: float) -> None:
+        self._started_s = now_s
+        try:
+            self.process = subprocess.Popen(
+                self._command,
+                cwd=self._folder,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=self.log.pipe,
+                stderr=self.log.pipe,
+                start_new_session=True,  # Ctrl-C reaches only the launcher, which stops the others in order
+            )
+        except OSError as error:  # such as too many processes
+            os.write(self.log.pipe, f"cannot be started: {error}\n".encode())
+            self._record_exit(1, now_s)
 
-
-def _program(name: str, command: str, directory: Path, logs: Path, *, priority: int, autostart: bool) -> str:
-    line = shlex.join(exits_with_parent(["/bin/sh", "-c", f"exec {command}"]))
-    return _PROGRAM.format(
-        name=name,
-        command=_escaped(line),
-        directory=_escaped(str(directory)),
-        logs=_escaped(str(logs)),
-        priority=priority,
-        autostart=str(autostart).lower(),
-        steady=STEADY_S,
-        retries=MAX_RETRIES,
-        stop=STOP_S,
-    )
-
-
-def _escaped(value: str) -> str:
-    """`value`, escaped for the configuration: a percent sign begins an expansion there."""
-    return value.replace("%", "%%")
-
-
-def supervisor_socket(folder: Path) -> Path:
-    """Socket of the Supervisor of the launch in `folder`."""
-    return socket_path(folder, "supervisor.sock")
+    def _record_exit(self, code: int, now_s: float) -> None:
+        self.process = None
+        self.log.copy()  # complete before the exit is reported
+        if now_s - self._started_s >= STEADY_S:
+            self._backoff.reset()
+        else:
+            self._due_s = now_s + self._backoff.next_s()
+        self.exit_code = code
+        self.exits += 1
 
 
 class Supervisor:
-    """A running supervisord. Its folder must exist; `Unready` if it does not start."""
+    """Tends groups of shell commands by name. They start on request, and stop in the reverse order of their groups.
 
-    def __init__(self, folder: Path, text: str, environ: Mapping[str, str]) -> None:
-        self._folder = folder
-        config = folder / "supervisord.conf"
-        config.write_text(text, encoding="utf-8")
-        with (folder / "logs" / "supervisord.out").open("wb") as output:
-            self._process = subprocess.Popen(
-                supervisor_exits_with_parent([sys.executable, "-m", "supervisor.supervisord", "-c", str(config)]),
-                env=dict(environ),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,  # Ctrl-C reaches only the launcher, which stops the others in order
-            )
-        self._transport = SupervisorTransport(serverurl=f"unix://{supervisor_socket(folder)}")
-        self._proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=self._transport)
+    One thread does all of it: a process ends with the thread that started it.
+    """
+
+    def __init__(
+        self, groups: Iterable[Mapping[str, str]], folder: Path, logs: Path, environ: Mapping[str, str]
+    ) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, OPEN_FILES), hard), hard))
+        self._groups = [[Program(*named, folder, logs, environ) for named in group.items()] for group in groups]
+        self.programs = [program for group in self._groups for program in group]
+        self._ending = threading.Event()
+        self._is_clean = False
+        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+        self._thread.start()
 
     @property
     def is_alive(self) -> bool:
-        return self._process.poll() is None
+        return self._thread.is_alive()
 
-    def start_programs(self, names: Iterable[str] = ()) -> None:
-        """Start the processes `names`, or all stopped ones but Redis; does not wait for them."""
-        for name in names:
-            self.begin_again(name)
-        if not names:
-            self._call("startProcessGroup", _APP, False)
-
-    def begin_again(self, name: str) -> None:
-        """Start a process that does not run, such as one that Supervisor has given up."""
-        self._call("startProcess", name if name == "redis" else f"{_APP}:{name}", False)
-
-    def states(self) -> list[ProcessState]:
-        """Every process's state now; `Unready` if Supervisor does not answer."""
-        return [
-            ProcessState(info["name"], info["pid"], info["statename"], info["start"], info["exitstatus"])
-            for info in self._call("getAllProcessInfo")
-        ]
+    def start(self, names: Collection[str]) -> None:
+        """Keep the programs `names` running from now on."""
+        for program in self.programs:
+            program.is_wanted |= program.name in names
 
     def stop(self) -> bool:
-        """Stop every process, Redis last, then Supervisor itself; returns whether all stopped cleanly."""
-        self._transport.close()
-        with suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGINT)
+        """Stop every program; returns whether all of them exited when requested."""
+        self._ending.set()
+        self._thread.join(len(self._groups) * STOP_S + 10)
+        return self._is_clean
+
+    def _run(self) -> None:
         try:
-            return self._process.wait(timeout=2 * STOP_S + 10) == 0
-        except subprocess.TimeoutExpired:
-            self._process.kill()  # the others exit with their parent
-            self._process.wait()
-            return False
+            while not self._ending.is_set():
+                self._tend()
+        finally:
+            late = [process for group in reversed(self._groups) for process in self._end(group)]
+            self._is_clean = not late
 
-    def last_words(self) -> str:
-        """The end of supervisord's own output."""
-        return (self._folder / "logs" / "supervisord.out").read_text(errors="replace")[-2000:].strip()
+    def _tend(self) -> None:
+        for log in select.select([program.log for program in self.programs], [], [], _CHECK_EVERY_S)[0]:
+            log.copy()
+        for program in self.programs:
+            program.tend(time.monotonic())
 
-    def wait_ready(self, seconds: float = 15.0) -> None:
-        """Return when Supervisor answers; `Unready` with its last output if it exits instead."""
-        until = time.monotonic() + seconds
-        while True:
-            try:
-                self.states()
-                return
-            except Unready as error:
-                if not self.is_alive or time.monotonic() > until:
-                    raise Unready(f"Supervisor did not start: {self.last_words() or error}") from None
-            time.sleep(0.05)
-
-    def _call(self, method: str, *arguments: object) -> list[dict[str, Any]]:
-        try:
-            return cast(list[dict[str, Any]], getattr(self._proxy.supervisor, method)(*arguments))
-        except (OSError, HTTPException, xmlrpc.client.Error) as error:
-            self._transport.close()  # else it keeps a broken connection, which breaks every later call
-            raise Unready(f"Supervisor: {method}: {error}") from None
+    def _end(self, group: Sequence[Program]) -> list[subprocess.Popen[bytes]]:
+        """Stop `group`; returns the processes that had to be killed."""
+        for program in group:
+            program.is_wanted = False
+            if program.process:
+                program.process.terminate()
+        until_s = time.monotonic() + STOP_S
+        while (late := [p.process for p in group if p.process]) and time.monotonic() < until_s:
+            self._tend()
+        for process in late:
+            with suppress(OSError):  # it has just exited
+                os.killpg(process.pid, signal.SIGKILL)
+        while any(program.process for program in group):
+            self._tend()
+        return late

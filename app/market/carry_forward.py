@@ -39,13 +39,13 @@ def updated_empty_candles(records: Records, timeframe: Timeframe) -> Records:
     if len(records) < 2 or not np.count_nonzero(empty):
         return records[:0]
     after_hole = np.diff(records["start_s"].astype(np.int64), prepend=0) != timeframe.seconds
-    carrier = _newest(has_trades(records) | after_hole)
-    close = records["close"][carrier]
+    source = _newest(has_trades(records) | after_hole)
+    close = records["close"][source]
     wrong = np.flatnonzero(empty & (records["close"] != close))
     renewed = records[wrong].copy()
     for price in ("open", "high", "low", "close"):
         renewed[price] = close[wrong]
-    renewed["observed_ms"] = np.maximum(renewed["observed_ms"] + 1, records["observed_ms"][carrier[wrong]])
+    renewed["observed_ms"] = np.maximum(renewed["observed_ms"] + 1, records["observed_ms"][source[wrong]])
     return renewed
 
 

@@ -57,10 +57,10 @@ def fill_empty(
     before it (`previous_close` for the first). Leading buckets without a close to carry are left out.
     """
     starts = np.arange(first_s, last_s + 1, step, dtype=np.int64)
-    carrier = np.searchsorted(page["start_s"].astype(np.int64), starts, side="right") - 1
-    known = carrier >= 0
+    source = np.searchsorted(page["start_s"].astype(np.int64), starts, side="right") - 1
+    known = source >= 0
     filled = np.zeros(len(starts), RECORD)
-    filled[known] = page[carrier[known]]
+    filled[known] = page[source[known]]
     absent = filled["start_s"] != starts
     close = np.where(known, filled["close"], np.nan if previous_close is None else previous_close)
     for price in ("open", "high", "low", "close"):

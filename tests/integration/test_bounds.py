@@ -24,7 +24,7 @@ from app.exchange.adapter import CandleClosed, GapSuspected
 from app.ingest import writer as writer_module
 from app.ingest.outbox import Batch
 from app.ingest.writer import Writer
-from app.launch.supervision import Supervisor, configuration
+from app.launch.supervision import Supervisor
 from app.market.candles import CandleState
 from app.market.timeframes import BASE, Timeframe
 from app.storage import keys, mismatches
@@ -229,7 +229,7 @@ def test_a_task_of_too_many_series_is_refused() -> None:
 
 def test_every_cache_of_results_is_bounded() -> None:
     """`cache` keeps one result per argument permanently: use it for functions with few arguments or none."""
-    few = {"app/storage/scripts.py:source", "app/delivery/chart.py:_font"}
+    few = {"app/storage/scripts.py:source", "app/delivery/chart.py:_font", "app/web/pages.py:with_imports"}
     found = set()
     for file in [*(ROOT / "app").rglob("*.py"), *(ROOT / "workers").rglob("*.py")]:
         for node in ast.walk(ast.parse(file.read_text())):
@@ -244,10 +244,9 @@ def test_logs_of_a_process_are_rotated(tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     logs.mkdir()
     loud = f"{sys.executable} -c \"for _ in range(400): print('x' * 100_000)\""
-    supervisor = Supervisor(tmp_path, configuration(ROOT, tmp_path, {"loud": loud}, None), os.environ)
+    supervisor = Supervisor([{"loud": loud}], tmp_path, logs, os.environ)
     try:
-        supervisor.wait_ready()
-        supervisor.start_programs()
+        supervisor.start(["loud"])
         eventually(lambda: (logs / "loud.log.2").exists())
         assert sum(f.stat().st_size for f in logs.glob("loud.log*")) < 3 * 5.5e6
     finally:

@@ -230,7 +230,7 @@ def test_gaps_lists_missing_pending_and_given_up(full: Context) -> None:
     full.queue.fail(failed, "404 unknown product", filled.NOW_S * 1000)
     assert run(full, "reconcile").returncode == 0
     answer = as_json(full, "gaps")
-    assert answer["lacking"] == [{"product": "SOL-USD", "timeframe": "5m", "buckets": 1}]
+    assert answer["missing"] == [{"product": "SOL-USD", "timeframe": "5m", "buckets": 1}]
     assert len(answer["pending"]) == 6
     assert [(f["product"], f["reason"]) for f in answer["failures"]] == [("BTC-USDC", "404 unknown product")]
     assert run(full, "gaps").stdout.startswith("1 candles missing, 6 requests pending, 1 given up\n")

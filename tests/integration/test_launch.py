@@ -21,7 +21,6 @@ import redis
 
 from app.launch.plan import redis_socket
 from app.launch.redis import command_line, find_server, wait_ready
-from app.launch.supervision import supervisor_socket
 from app.storage.address import Address
 from tests.support import ROOT, Process, eventually, free_port
 
@@ -200,20 +199,11 @@ def test_nothing_is_left_when_the_launcher_itself_is_killed(launch: Launch) -> N
     eventually(lambda: launch.running() == [])
 
 
-def test_nothing_is_left_when_supervisor_is_killed(launch: Launch) -> None:
-    process = launch.start()
-    _output_with(process, "dashboard answers")
-    psutil.Process(int((launch.root / "var/run/supervisord.pid").read_text())).kill()
-    assert process.wait() == 1
-    assert "Supervisor exited unexpectedly" in process.output()
-    eventually(lambda: launch.running() == [])
-
-
 @pytest.mark.parametrize("again", range(3))
 def test_an_end_while_it_starts_is_not_missed(launch: Launch, again: int) -> None:
     process = launch.start()
-    log = launch.root / "var/run/logs/supervisord.log"
-    eventually(lambda: "spawned: 'waiter'" in log.read_text(), interval=0.001 * again)
+    waiter = ["/bin/sh", "-c", "exec python waiter.py"]
+    eventually(lambda: any(p.cmdline()[-3:] == waiter for p in launch.running()), interval=0.001 * again)
     assert process.stop() == 0
     assert launch.running() == []
 
@@ -301,12 +291,12 @@ def test_no_other_user_reaches_the_embedded_redis(launch: Launch, name: str) -> 
         launch.command += ["--folder", str(folder)]
         process = launch.start()
         _output_with(process, "dashboard answers")
-        sockets = [redis_socket(folder), supervisor_socket(folder)]
-        for path in (sockets[0], sockets[0].parent, folder / "redis", folder / "logs"):
+        listens = redis_socket(folder)
+        for path in (listens, listens.parent, folder / "redis", folder / "logs"):
             assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
         python = Path("/usr/bin/python3")
-        subprocess.run([python, "-c", STRANGER, *map(str, sockets)], user=65534, group=65534, cwd="/", check=True)
-        with redis.Redis(unix_socket_path=str(sockets[0])) as client:
+        subprocess.run([python, "-c", STRANGER, str(listens)], user=65534, group=65534, cwd="/", check=True)
+        with redis.Redis(unix_socket_path=str(listens)) as client:
             server = psutil.Process(client.info("server")["process_id"])
             assert not server.net_connections("inet"), "no port"
         assert process.stop() == 0

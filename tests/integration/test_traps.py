@@ -187,6 +187,21 @@ def test_a_stalled_worker_exits_and_its_tasks_are_redelivered(traps: Traps) -> N
     assert traps.client.llen(f"{OF_CELERY}alerts") + traps.client.hlen(f"{OF_CELERY}unacked") >= 2
 
 
+UNSTOPPABLE = """
+import time
+from celery.signals import worker_shutting_down
+from tests import traps
+worker_shutting_down.send(sender="worker")
+time.sleep(600)
+"""
+
+
+def test_a_worker_that_cannot_stop_ends_itself(processes: Callable[..., Process]) -> None:
+    """As without Redis: Celery may then wait for itself."""
+    worker = processes([sys.executable, "-c", UNSTOPPABLE], env={"STUCK_S": "0.1"})
+    assert worker.wait() == -signal.SIGALRM
+
+
 def test_a_signal_to_the_whole_group_lets_a_task_end(traps: Traps) -> None:
     """As supervisors and terminals send it: the parent waits a little for its child."""
     assert_it_ends_its_task(traps, traps.prefork, "indicators")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import configparser
 import os
-import shlex
 import sys
 from pathlib import Path
 
@@ -13,7 +11,6 @@ import pytest
 from app.errors import InvalidInput
 from app.launch.plan import ExchangeChoice, Plan, make, redis_socket
 from app.launch.sockets import socket_path
-from app.launch.supervision import configuration
 
 BASE = {"PATH": os.environ["PATH"], "HOME": "/nowhere"}
 
@@ -93,22 +90,6 @@ def test_the_launchers_own_names_are_refused_in_the_procfile(procfile: Path) -> 
 @pytest.mark.parametrize(("host", "url"), [("0.0.0.0", "http://127.0.0.1:8000"), ("::1", "http://[::1]:8000")])
 def test_the_dashboards_address_can_be_opened(procfile: Path, host: str, url: str) -> None:
     assert _plan(procfile, {"WEB_HOST": host, "WEB_TOKEN": "a-secret-of-16-characters"}).web_url == url
-
-
-def test_supervisor_reads_back_every_command(procfile: Path) -> None:
-    plan = _plan(procfile)
-    parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"))
-    parser.read_string(configuration(plan.root, plan.folder, plan.programs, plan.redis))
-    for name, command in {**plan.programs, "redis": plan.redis or ""}.items():
-        parts = shlex.split(parser[f"program:{name}"]["command"].replace("%%", "%"))
-        assert parts[-3:] == ["/bin/sh", "-c", f"exec {command}"]
-    assert parser["group:app"]["programs"] == "exchange,web"
-    assert int(parser["program:redis"]["priority"]) < int(parser["group:app"]["priority"])
-
-
-def test_secrets_are_not_written_to_disk(procfile: Path) -> None:
-    plan = _plan(procfile, {"REDIS_URL": "redis://:hunter2@elsewhere:7000/3"})
-    assert "hunter2" not in configuration(plan.root, plan.folder, plan.programs, plan.redis)
 
 
 def test_a_socket_with_a_too_long_path_is_moved() -> None:

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.launch.exits import ExitCounter
+from app.launch.exits import ExitReports
 from app.launch.progress import READY, Progress, history, readiness
-from app.launch.supervision import ProcessState
 
 
 @pytest.mark.parametrize(
@@ -102,27 +101,13 @@ def test_problems_are_printed_at_intervals_and_their_end_at_once() -> None:
     assert progress.lines(33.0) == []
 
 
-def _state(pid: int, started_s: int) -> ProcessState:
-    return ProcessState("web", pid, "RUNNING" if pid else "BACKOFF", started_s, 0)
-
-
-def test_exits_are_counted_and_reported_at_intervals() -> None:
-    watch = ExitCounter()
-
-    def reported(pid: int, started_s: int, now_s: float) -> list[int]:
-        return [deaths for _, deaths in watch.deaths([_state(pid, started_s)], now_s)]
-
-    assert reported(0, 0, 0.0) == []  # not started yet
-    assert reported(10, 100, 1.0) == []
-    assert reported(0, 100, 2.0) == [1]
-    assert reported(11, 103, 3.0) == []  # the same exit
-    assert reported(12, 105, 4.0) == []  # exited again unseen, shortly after the last report
-    assert reported(12, 105, 20.0) == [2]
-    assert reported(13, 125, 40.0) == []  # less and less often
-    assert reported(13, 125, 50.0) == [3]
-    assert reported(13, 125, 999.0) == []
-
-
-def test_an_exit_between_two_checks_is_counted() -> None:
-    watch = ExitCounter()
-    assert [deaths for _, deaths in watch.deaths([_state(0, 100)], 0.0)] == [1]
+def test_exits_are_reported_less_and_less_often() -> None:
+    reports = ExitReports()
+    assert not reports.is_due(0, 0.0)
+    assert reports.is_due(1, 2.0)
+    assert not reports.is_due(1, 3.0)  # the same exit
+    assert not reports.is_due(2, 4.0)  # shortly after the last report
+    assert reports.is_due(2, 20.0)
+    assert not reports.is_due(3, 40.0)
+    assert reports.is_due(3, 50.0)
+    assert not reports.is_due(3, 999.0)

@@ -36,11 +36,11 @@ class EmailChannel(Channel):
         return self._post(email_of(message, self._settings, message.chart_of() if self._settings.chart else None))
 
     def send_digest(self, digest: Digest) -> float:
-        letter = _email_of(digest.id, digest.title, digest.now_s, self._settings)
-        letter.set_content(digest.text + "\n")
-        return self._post(letter)
+        email = _email_of(digest.id, digest.title, digest.now_s, self._settings)
+        email.set_content(digest.text + "\n")
+        return self._post(email)
 
-    def _post(self, letter: EmailMessage) -> float:
+    def _post(self, email: EmailMessage) -> float:
         smtp = self._smtp()
         cut = threading.Timer(self._timeout_s, _cut, args=(smtp,))
         cut.daemon = True
@@ -52,7 +52,7 @@ class EmailChannel(Channel):
                     smtp.starttls(context=ssl.create_default_context())
                 if self._login:
                     smtp.login(*self._login)
-                smtp.send_message(letter)
+                smtp.send_message(email)
         except smtplib.SMTPException as error:
             raise meaning(error) from None
         except UnicodeError:
@@ -83,22 +83,22 @@ def _cut(smtp: smtplib.SMTP) -> None:
 
 def email_of(message: Message, settings: EmailSettings, chart_of: bytes | None) -> EmailMessage:
     """The mail for one alert, with its chart."""
-    letter = _email_of(message.id, message.title, message.fact["end"], settings)
-    letter.set_content("\n".join([*message.lines, "", *grid_of(message.fact), "", message.id]) + "\n")
+    email = _email_of(message.id, message.title, message.fact["end"], settings)
+    email.set_content("\n".join([*message.lines, "", *grid_of(message.fact), "", message.id]) + "\n")
     if chart_of:
-        letter.add_attachment(chart_of, maintype="image", subtype="png", filename="chart.png")
-    return letter
+        email.add_attachment(chart_of, maintype="image", subtype="png", filename="chart.png")
+    return email
 
 
 def _email_of(identity: str, title: str, sent_s: float, settings: EmailSettings) -> EmailMessage:
     """A mail without a text; its Message-ID is the identity, so that a second copy can be recognized."""
-    letter = EmailMessage()
-    letter["Subject"] = title
-    letter["From"] = settings.sender
-    letter["To"] = ", ".join(settings.to)
-    letter["Date"] = format_datetime(datetime.fromtimestamp(sent_s, UTC))
-    letter["Message-ID"] = f"<{hashlib.sha256(identity.encode()).hexdigest()[:32]}@candlewick>"
-    return letter
+    email = EmailMessage()
+    email["Subject"] = title
+    email["From"] = settings.sender
+    email["To"] = ", ".join(settings.to)
+    email["Date"] = format_datetime(datetime.fromtimestamp(sent_s, UTC))
+    email["Message-ID"] = f"<{hashlib.sha256(identity.encode()).hexdigest()[:32]}@candlewick>"
+    return email
 
 
 def meaning(error: smtplib.SMTPException) -> DeliveryError:
