@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.catalogue import catalogue
-from tests.faults.chaos import schedule
-from tests.support import Process
+from tests.faults.chaos import SEED_TIMEOUT_S, schedule
+from tests.support import PATIENCE_S, Process
 
 pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=1.1)]
 
@@ -20,7 +20,7 @@ SEED = "18"
 
 def test_after_faults_of_every_kind_everything_is_the_truth(processes: Callable[..., Process], tmp_path: Path) -> None:
     harness = processes([sys.executable, "-m", "tests.faults.chaos", SEED, "--keep", str(tmp_path)])
-    assert harness.wait() == 0, harness.output()
+    assert harness.wait(SEED_TIMEOUT_S + PATIENCE_S) == 0, harness.output()
 
 
 def test_a_seed_makes_the_same_faults_every_time_and_each_fault_has_its_turn() -> None:

@@ -46,7 +46,7 @@ from tests.unit.exchange.coinbase.venue import BTC, ETH, T, row, timestamp
 
 pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=0.9)]
 
-HOURS_S = 9_999.0
+LATER_S = 2 * PATIENCE_S
 """Longer than any test waits."""
 
 Script = Callable[["Server", ServerConnection, int], None]
@@ -228,7 +228,7 @@ def test_it_reconnects_after_refused_connections() -> None:
 
 
 def test_disconnect_ends_a_wait_between_two_tries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Backoff, "next_s", lambda _: HOURS_S)
+    monkeypatch.setattr(Backoff, "next_s", lambda _: LATER_S)
     with refused() as (adapter, _):
         eventually(lambda: adapter.health()[0].attempts_failed == 1)
         ended = threading.Thread(target=adapter.disconnect, daemon=True)
@@ -240,7 +240,7 @@ def test_disconnect_ends_a_wait_between_two_tries(monkeypatch: pytest.MonkeyPatc
 def test_disconnect_ends_a_handshake_that_never_ends() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"ws://127.0.0.1:{listener.getsockname()[1]}"
-        adapter = CoinbaseAdapter(url, lambda _: None, connect_timeout_seconds=HOURS_S)
+        adapter = CoinbaseAdapter(url, lambda _: None, connect_timeout_seconds=LATER_S)
         adapter.subscribe([BTC])
         adapter.connect()
         peer, _ = listener.accept()
@@ -337,9 +337,9 @@ def test_an_alias_that_becomes_known_with_its_product_joins_its_stream() -> None
 
 
 class Slow(Limiter):
-    """`count` permits now, more after hours. `waiting`: how many of these were requested."""
+    """`count` permits now, more only after the test. `waiting`: how many of these were requested."""
 
-    WINDOW_S = HOURS_S
+    WINDOW_S = LATER_S
 
     def __init__(self, count: int) -> None:
         super().__init__(count)

@@ -6,7 +6,6 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from importlib.util import find_spec
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -40,7 +39,6 @@ SAME = "new Promise(done => { const was = location.search; setTimeout(() => done
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.long(minutes=1.2),
-    pytest.mark.skipif(find_spec("playwright") is None, reason="the browser tests need playwright"),
     pytest.mark.skipif(CHROMIUM is None, reason="the browser tests need Debian's chromium: apt install chromium"),
 ]
 

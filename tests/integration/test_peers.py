@@ -1,4 +1,7 @@
-"""Third-party clients work against the local exchange as they do against the real one."""
+"""Third-party clients work against the local exchange as they do against the real one.
+
+Tests import them, because every process that runs tests would import them otherwise.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from requests.adapters import HTTPAdapter
 
 from app.market.timeframes import Timeframe
 from simulator import LocalExchange, SeededMarket
@@ -28,7 +32,8 @@ def exchange() -> Iterator[LocalExchange]:
 
 
 def test_the_official_websocket_client(exchange: LocalExchange) -> None:
-    websocket: Any = pytest.importorskip("coinbase.websocket", reason="coinbase-advanced-py is not installed")
+    from coinbase import websocket
+
     frames: list[dict[str, Any]] = []
     client = websocket.WSClient(base_url=exchange.ws_url, on_message=lambda text: frames.append(json.loads(text)))
     client.open()
@@ -45,7 +50,8 @@ def test_the_official_websocket_client(exchange: LocalExchange) -> None:
 
 def test_the_official_response_types(exchange: LocalExchange) -> None:
     """They need a `client_id`, which current frames do not have."""
-    websocket: Any = pytest.importorskip("coinbase.websocket", reason="coinbase-advanced-py is not installed")
+    from coinbase import websocket
+
     exchange.inject("client_id")
     typed: list[Any] = []
     client = websocket.WSClient(
@@ -62,10 +68,9 @@ def test_the_official_response_types(exchange: LocalExchange) -> None:
 
 
 def test_the_official_rest_client(exchange: LocalExchange) -> None:
-    rest: Any = pytest.importorskip("coinbase.rest", reason="coinbase-advanced-py is not installed")
-    adapters: Any = pytest.importorskip("requests.adapters")
+    from coinbase import rest
 
-    class WithoutTls(adapters.HTTPAdapter):  # type: ignore[misc]
+    class WithoutTls(HTTPAdapter):
         """The client insists on https://; the local exchange has no certificate."""
 
         def send(self, request: Any, **options: Any) -> Any:
@@ -90,7 +95,8 @@ def test_the_official_rest_client(exchange: LocalExchange) -> None:
 
 
 def test_ccxt(exchange: LocalExchange) -> None:
-    ccxt: Any = pytest.importorskip("ccxt", reason="ccxt is not installed")
+    import ccxt
+
     client = ccxt.coinbase({"urls": {"api": {"rest": exchange.rest_url}}})
     markets = client.load_markets()
     assert markets["BTC/USD"]["active"] is True
@@ -109,7 +115,7 @@ def test_ccxt(exchange: LocalExchange) -> None:
 
 
 def test_ccxt_pro(exchange: LocalExchange) -> None:
-    pro: Any = pytest.importorskip("ccxt.pro", reason="ccxt is not installed")
+    from ccxt import pro
 
     async def watched() -> tuple[list[dict[str, Any]], dict[str, Any]]:
         client = pro.coinbase({"urls": {"api": {"rest": exchange.rest_url, "ws": exchange.ws_url}}})
