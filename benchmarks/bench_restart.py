@@ -70,7 +70,7 @@ def _restart_s(folder: Path, venue: SteppedVenue) -> float:
     except RedisError as error:
         raise AssertionError(f"{error}:\n{launcher.output()}") from error
     finally:
-        launcher.stop(90)
+        launcher.stop()
 
 
 def main() -> int:
