@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from redis import Redis
 
 from app.errors import Throttled
+from app.exchange.adapter import ExchangeRest
 from app.storage.budget import Budget
 from app.storage.request_counters import count_request
 from app.util.stop import Stop
-
-if TYPE_CHECKING:
-    from app.exchange.coinbase.rest import CoinbaseRest
 
 T = TypeVar("T")
 
@@ -22,12 +20,12 @@ T = TypeVar("T")
 class Permitted:
     """A permit for one request."""
 
-    def __init__(self, send: Callable[[str, Callable[[CoinbaseRest], object]], object]) -> None:
+    def __init__(self, send: Callable[[str, Callable[[ExchangeRest], object]], object]) -> None:
         self._send = send
         self.is_used = False
         self.is_answered = False
 
-    def request(self, reason: str, call: Callable[[CoinbaseRest], T]) -> T:
+    def request(self, reason: str, call: Callable[[ExchangeRest], T]) -> T:
         """The response to `call`, counted under `reason`. Raises `ExchangeError`."""
         self.is_used = True
         response = self._send(reason, call)
@@ -38,7 +36,7 @@ class Permitted:
 class BudgetedRest:
     """The exchange's REST for processes that share one budget. `rest` returns the calling thread's session."""
 
-    def __init__(self, rest: Callable[[], CoinbaseRest], budget: Budget, client: Redis) -> None:
+    def __init__(self, rest: Callable[[], ExchangeRest], budget: Budget, client: Redis) -> None:
         self._rest = rest
         self._budget = budget
         self._client = client
@@ -62,7 +60,7 @@ class BudgetedRest:
             else:
                 permit.cancel()
 
-    def _request(self, reason: str, call: Callable[[CoinbaseRest], T]) -> T:
+    def _request(self, reason: str, call: Callable[[ExchangeRest], T]) -> T:
         try:
             with count_request(self._client, reason):
                 return call(self._rest())

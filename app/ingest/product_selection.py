@@ -12,9 +12,8 @@ from redis.exceptions import RedisError
 
 from app.backfill.rest import BudgetedRest
 from app.errors import ExchangeError
-from app.exchange.coinbase.listing import Listing
-from app.exchange.coinbase.models import ListedProduct
-from app.exchange.coinbase.product_selection import (
+from app.exchange.listing import ListedProduct, Listing
+from app.exchange.product_selection import (
     UNLISTED,
     aliases,
     doubts,

@@ -262,7 +262,7 @@ def test_quirk_18_every_error_shows_whether_to_try_again(
     [
         ("3", 3),
         ("0", 0),
-        ("999999999999", 3600),
+        ("999999999999", 7 * 86_400),
         ("1.5", None),
         ("-3", None),
         ("soon", None),
@@ -401,7 +401,7 @@ class TestProducts:
         )
         products, rejected = rest.products()
         assert sorted(rejected) == ["../x", "row 4", "row 5", "row 6"]
-        assert [(p.product_id, p.tradable, p.alias) for p in products] == [(BTC, True, ""), ("BTC-USDC", False, BTC)]
+        assert [(p.product, p.is_tradable, p.alias) for p in products] == [(BTC, True, ""), ("BTC-USDC", False, BTC)]
         assert venue.requests[0][:2] == ("/api/v3/brokerage/market/products", {"product_type": "SPOT"})
 
     def test_quirk_25_delisted_products_are_listed_and_not_tradable(self, venue: Venue, rest: CoinbaseRest) -> None:
@@ -421,7 +421,7 @@ def test_against_the_local_exchange() -> None:
     with LocalExchange(SeededMarket(7, start_s=start_s), speed=60, start_ms=T * 1000) as exchange:
         rest = CoinbaseRest(exchange.rest_url)
         assert T * 1000 <= rest.time_ms() <= exchange.clock.now_ms()
-        assert BTC in [p.product_id for p in rest.products().products if p.tradable]
+        assert BTC in [p.product for p in rest.products().products if p.is_tradable]
         candles = rest.candles(BTC, M5, T - 350 * STEP, T - STEP).candles
         truth = exchange.truth(BTC, M5, T - 350 * STEP, T - STEP)
         found = {c.start_s: (c.open, c.high, c.low, c.close, c.volume) for c in candles}

@@ -13,9 +13,9 @@ from app.cli.alerts import example
 from app.delivery.channels.build import build_channels
 from app.delivery.channels.channel import DeliveryError
 from app.errors import Unavailable
-from app.exchange.coinbase.pacing import Limiter
 from app.exchange.coinbase.rest import CoinbaseRest
-from app.exchange.coinbase.websocket import CoinbaseAdapter
+from app.exchange.pacing import Limiter
+from tests.feeds import coinbase_feed
 from tests.support import PATIENCE_S, eventually
 from tests.tls import TlsServer
 
@@ -105,7 +105,7 @@ def trust(monkeypatch: pytest.MonkeyPatch) -> Callable[[TlsServer], None]:
 
 def feed_error(url: str) -> str:
     """The feed's error at its first try to connect."""
-    adapter = CoinbaseAdapter(url, lambda _: None, connect_timeout_seconds=PATIENCE_S, connections_limiter=Limiter(100))
+    adapter = coinbase_feed(url, lambda _: None, connect_timeout_seconds=PATIENCE_S, connections_limiter=Limiter(100))
     adapter.subscribe(["BTC-USD"])
     adapter.connect()
     try:

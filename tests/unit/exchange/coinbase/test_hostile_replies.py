@@ -16,8 +16,8 @@ from urllib3 import HTTPResponse
 
 from app.errors import Refused, Throttled, Unavailable
 from app.exchange.adapter import Page
-from app.exchange.coinbase.product_selection import aliases, doubts, select_products
 from app.exchange.coinbase.rest import CoinbaseRest
+from app.exchange.product_selection import aliases, doubts, select_products
 from app.market.product_ids import is_product_id
 from app.market.timeframes import Timeframe
 from tests.unit.exchange.coinbase.test_hostile_frames import json_values
@@ -234,12 +234,12 @@ def test_only_valid_products_of_any_listing_are_followed(listing: list[object]) 
     products, rejected = rest({"products": [*listing, whole]}).products()
     assert len(rejected) <= len(listing)
     assert all(len(name) <= 800 and reason for name, reason in rejected.items())
-    assert len({p.product_id for p in products}) == len(products)
-    assert all(is_product_id(p.product_id) for p in products)
+    assert len({p.product for p in products}) == len(products)
+    assert all(is_product_id(p.product) for p in products)
     assert all(0 <= p.quote_volume_24h < float("inf") for p in products)
     chosen = select_products(["all:USD", "top:2:USD"], products)
     assert BTC in chosen
-    assert set(chosen) <= {p.product_id for p in products if p.tradable}
+    assert set(chosen) <= {p.product for p in products if p.is_tradable}
     assert all(isinstance(reason, str) for reason in doubts(["BTC-USD", "ETH-USD"], products).values())
     assert all(is_product_id(alias) for alias in aliases(products).values())
 
