@@ -83,6 +83,13 @@ class ProductRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class ProductAccepted:
+    """The exchange delivers this product, which it refused before."""
+
+    product: str
+
+
+@dataclass(frozen=True, slots=True)
 class FrameRejected:
     """A frame, or a part of one, was invalid and not used."""
 
@@ -91,7 +98,15 @@ class FrameRejected:
 
 
 FeedEvent: TypeAlias = (
-    Connected | Disconnected | ClockTick | CandleUpdated | CandleClosed | GapSuspected | ProductRefused | FrameRejected
+    Connected
+    | Disconnected
+    | ClockTick
+    | CandleUpdated
+    | CandleClosed
+    | GapSuspected
+    | ProductRefused
+    | ProductAccepted
+    | FrameRejected
 )
 
 
@@ -141,8 +156,11 @@ class ExchangeRest(ABC):
         """
 
     @abstractmethod
-    def products(self) -> Listing:
-        """All products of the listing, tradable or not, in its order. An invalid row affects only itself."""
+    def products(self, before: Listing | None = None) -> Listing:
+        """The first part of the listing, or `before` with the next part; all of it if `is_last`.
+
+        Tradable or not, in its order. An invalid row affects only itself.
+        """
 
     @abstractmethod
     def time_ms(self) -> int:

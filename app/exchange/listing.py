@@ -36,32 +36,47 @@ class ListedProduct(NamedTuple):
 
 class Listing(NamedTuple):
     """`products`: in the listing's order. `rejected`: reasons of the rows that are not used, by their id as far as it
-    can be shown.
+    can be shown. `rows`: how many were received. `expected_rows`: how many the exchange has; None if it does not say.
+    `is_last`: another request would bring nothing new.
     """
 
     products: list[ListedProduct]
     rejected: dict[str, str]
+    rows: int = 0
+    expected_rows: int | None = None
+    is_last: bool = True
+
+    @property
+    def is_short(self) -> bool:
+        """Whether rows are missing: then a product that is not listed may exist."""
+        return self.expected_rows is not None and self.rows < self.expected_rows
 
 
-def read_listing(rows: Iterable[Any], read: Callable[[Any], ListedProduct], id_field: str) -> Listing:
+def read_listing(
+    rows: Iterable[Any], read: Callable[[Any], ListedProduct], id_field: str, before: Listing | None = None
+) -> Listing:
     """The listing in `rows`, each read by `read`, which raises `ValueError`. `id_field`: field of a row with its id.
 
-    An invalid row affects only itself; of two with one id the tradable, whole one counts.
+    An invalid row affects only itself; of two with one id the tradable, whole one counts. `before`: the earlier parts.
     """
-    products: dict[str, ListedProduct] = {}
-    rejected: dict[str, str] = {}
-    for number, row in enumerate(rows, 1):
+    rows = list(rows)
+    products = {p.product: p for p in before.products} if before else {}
+    rejected = dict(before.rejected) if before else {}
+    first = before.rows + 1 if before else 1
+    seen: set[str] = set()
+    for number, row in enumerate(rows, first):
         try:
             product = _checked(read(row))
         except ValueError as error:
             rejected[_shown(row, id_field, number)] = why(error) if isinstance(error, ValidationError) else str(error)
-        else:
-            before = products.get(product.product)
-            if before:
-                rejected[product.product] = "listed twice; the first tradable row counts"
-            if before is None or _worth(product) > _worth(before):
-                products[product.product] = product
-    return Listing(list(products.values()), rejected)
+            continue
+        if product.product in seen:
+            rejected[product.product] = "listed twice; the first tradable row counts"
+        seen.add(product.product)
+        known = products.get(product.product)
+        if known is None or _worth(product) > _worth(known):
+            products[product.product] = product
+    return Listing(list(products.values()), rejected, first - 1 + len(rows))
 
 
 def _worth(product: ListedProduct) -> tuple[bool, bool]:

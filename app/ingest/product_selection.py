@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from functools import partial
 from hashlib import blake2b
 from itertools import count
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from redis.exceptions import RedisError
 
 from app.backfill.rest import BudgetedRest
 from app.errors import ExchangeError
+from app.exchange.adapter import ExchangeRest
 from app.exchange.listing import ListedProduct, Listing
 from app.exchange.product_selection import (
     UNLISTED,
@@ -150,8 +152,19 @@ class Selector:
 
     def _listing(self) -> Listing | None:
         """The exchange's listing; None if the budget had no permit in time."""
-        with self._rest.permit(timeout_s=30, stop=self._stop) as permit:
-            return permit.request("products", lambda rest: rest.products()) if permit else None
+        listing: Listing | None = None
+        while listing is None or not listing.is_last:
+            with self._rest.permit(timeout_s=30, stop=self._stop) as permit:
+                if permit is None:
+                    return None
+                listing = permit.request("products", partial(_next_part, listing))
+        if listing.is_short:
+            log.warning("products: the listing has %d of %s rows", listing.rows, listing.expected_rows)
+        return listing
+
+
+def _next_part(before: Listing | None, rest: ExchangeRest) -> Listing:
+    return rest.products(before)
 
 
 def _chosen(selection: Sequence[str], listing: Sequence[ListedProduct]) -> list[FollowedProduct]:
@@ -164,11 +177,14 @@ def _judged(before: Selection, listing: Listing, when: str) -> tuple[list[Follow
     products not found for the first time.
     """
     reasons = untradable([p.product for p in before.products], listing.products)
-    missing = frozenset(p.product for p in before.products if reasons[p.product] == UNLISTED and not p.refused)
+    absent = {name for name, reason in reasons.items() if reason == UNLISTED}
+    missing = frozenset(p.product for p in before.products if p.product in absent and not p.refused)
+    if listing.is_short:
+        missing = frozenset()
     judged = []
     for p in before.products:
         reason, known = reasons[p.product], p.refused
-        if p.product in missing - before.unlisted:
+        if p.product in missing - before.unlisted or (listing.is_short and p.product in absent):
             pass
         elif reason and not (known or "").startswith(reason):
             log.warning("%s is refused: %s%s; checked again every hour", p.product, reason, when)

@@ -157,7 +157,7 @@ def test_selections_name_a_currency(selection: str, is_one: bool) -> None:
 def test_one_bad_row_of_the_listing_is_left_out_alone() -> None:
     good = {"product_id": "BTC-USD", "status": "online", "product_type": "SPOT", "quote_currency_id": "USD"}
     rows = [7, good, {**good, "product_id": "FOO_BAR"}, good, {**good, "product_id": "X-USD", "alias": "x"}, None]
-    products, rejected = read_listing(rows, listed_product, "product_id")
+    products, rejected, *_ = read_listing(rows, listed_product, "product_id")
     assert [p.product for p in products] == ["BTC-USD"]
     assert list(rejected) == ["row 1", "FOO_BAR", "BTC-USD", "X-USD", "row 6"]
     assert "'_'" in rejected["FOO_BAR"]
@@ -167,14 +167,14 @@ def test_one_bad_row_of_the_listing_is_left_out_alone() -> None:
 def test_of_two_rows_with_one_id_the_tradable_one_counts() -> None:
     good = {"product_id": "BTC-USD", "status": "online", "product_type": "SPOT", "quote_currency_id": "USD"}
     for rows in ([{"product_id": "BTC-USD"}, good], [good, {"product_id": "BTC-USD"}], [good, good]):
-        products, rejected = read_listing(rows, listed_product, "product_id")
+        products, rejected, *_ = read_listing(rows, listed_product, "product_id")
         assert [(p.product, p.is_tradable) for p in products] == [("BTC-USD", True)]
         assert list(rejected) == ["BTC-USD"]
 
 
 @given(st.lists(st.none() | st.integers() | st.dictionaries(st.sampled_from(["product_id", "status"]), texts)))
 def test_every_listed_row_is_followed_or_named(rows: list[object]) -> None:
-    products, rejected = read_listing(rows, listed_product, "product_id")
+    products, rejected, *_ = read_listing(rows, listed_product, "product_id")
     names = [row.get("product_id") if isinstance(row, dict) else None for row in rows]
     assert [p.product for p in products] == list(
         dict.fromkeys(name for name in names if isinstance(name, str) and is_product_id(name))

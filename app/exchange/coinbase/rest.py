@@ -48,6 +48,7 @@ class _Candles(_Reply):
 
 class _Products(_Reply):
     products: list[Any]
+    num_products: int | None = Field(None, strict=True, ge=0)
 
 
 def _whole(value: object) -> object:
@@ -77,13 +78,17 @@ class CoinbaseRest(ExchangeRest):
         reply = self._http.get(f"/market/products/{_product_path(product)}/candles", params, _Candles.model_validate)
         return _page(reply.candles, product, timeframe, (first_s, last_s), observed_ms)
 
-    def products(self) -> Listing:
-        """All spot products, tradable or not. An invalid row affects only itself."""
-        reply = self._http.get("/market/products", {"product_type": "SPOT"}, _Products.model_validate)
-        listing = read_listing(reply.products, listed_product, "product_id")
+    def products(self, before: Listing | None = None) -> Listing:
+        """Spot products, in pages: some servers return only the first rows, and some of these ignore the offset."""
+        offset = {"offset": str(before.rows)} if before else {}
+        reply = self._http.get("/market/products", {"product_type": "SPOT", **offset}, _Products.model_validate)
+        listing = read_listing(reply.products, listed_product, "product_id", before)
         if not listing.products:
             raise Unavailable("the product listing has no valid product")
-        return listing
+        if before and len(listing.products) == len(before.products):
+            return before._replace(is_last=True)
+        listing = listing._replace(expected_rows=reply.num_products)
+        return listing._replace(is_last=not listing.is_short)
 
     def time_ms(self) -> int:
         return self._http.get("/time", {}, _Time.model_validate).epoch_ms

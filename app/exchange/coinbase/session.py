@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from app.exchange.adapter import Connected, Disconnected, FeedEvent, FrameRejected, ProductRefused
+from app.exchange.adapter import Connected, Disconnected, FeedEvent, FrameRejected, ProductAccepted, ProductRefused
 from app.exchange.books import StreamBooks
 from app.exchange.clock import Observation
 from app.exchange.coinbase.frame_reader import FrameReader
@@ -148,6 +148,8 @@ class CoinbaseSession:
         for stream in self._subscriptions.newly_refused(local_ms):
             reason = "the exchange was asked for it and does not list it among its subscriptions"
             events += [ProductRefused(name, reason) for name in self._subscriptions.names[stream]]
+        for stream in self._subscriptions.no_longer_refused():
+            events += [ProductAccepted(name) for name in self._subscriptions.names[stream]]
         if self.must_reconnect is None:
             self.must_reconnect = self._silent_socket(local_ms) or self._dead_channel(local_ms, events)
         return events
