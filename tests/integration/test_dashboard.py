@@ -91,9 +91,8 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:
-    made = Context(filled.settings(redis_url), redis_client)
-    made.redis = connect(redis_url)  # one pool for the server's threads
+def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:  # noqa: ARG001  # empties Redis
+    made = Context(filled.settings(redis_url), connect(redis_url))  # one pool for the server's threads
     yield made
     made.redis.close()
 

@@ -71,10 +71,9 @@ def held(steady: tuple[httpx.Client, dict[Series, Any]]) -> dict[Series, Any]:
 
 
 @pytest.fixture
-def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:
+def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:  # noqa: ARG001  # empties Redis
     """An installation of the test's own, empty."""
-    made = Context(filled.settings(redis_url), redis_client)
-    made.redis = connect(redis_url)  # one pool for the server's threads
+    made = Context(filled.settings(redis_url), connect(redis_url))  # one pool for the server's threads
     yield made
     made.redis.close()
 

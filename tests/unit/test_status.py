@@ -204,7 +204,7 @@ TWO = [product("BTC-USD"), product("ETH-USD")]
 
 
 def reasons(feed_: FeedStatus, products: Sequence[ProductStatus], all_series: Sequence[SeriesStatus]) -> str:
-    return "; ".join(reasons_of(feed_, products, all_series, start_of(all_series, 1, 5, 0)))
+    return "; ".join(reasons_of(feed_, products, all_series, start_of(all_series, 5, 0)))
 
 
 @pytest.mark.parametrize(
@@ -266,10 +266,11 @@ def test_series_set_apart_are_named_in_the_summary() -> None:
 
 
 def test_the_start_counts_series_products_requests_and_seconds() -> None:
-    start = start_of([series(), series("ETH-USD"), series("ETH-USD", ready=False)], 12, per_second=5, paused_s=1.5)
-    assert (start.series_ready, start.series_total, start.products_ready, start.products_total) == (2, 3, 1, 2)
+    waiting = [series("ETH-USD", ready=False, starting=True)] * 12
+    start = start_of([series(), series("ETH-USD"), *waiting], per_second=5, paused_s=1.5)
+    assert (start.series_ready, start.series_total, start.products_ready, start.products_total) == (2, 14, 1, 2)
     assert start.text == "1 of 2 products, 12 requests left, about 4 seconds"
-    done = start_of([series()], 0, per_second=5, paused_s=30)
+    done = start_of([series()], per_second=5, paused_s=30)
     assert (done.seconds_left, done.text) == (0, "1 of 1 product")
 
 

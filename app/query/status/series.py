@@ -64,7 +64,7 @@ def series_status(seen: SeriesFacts, now_s: float | None, settling_s: float) -> 
     return SeriesStatus(
         product=seen.series.product,
         timeframe=seen.series.timeframe,
-        candles=_candles(seen),
+        candles=seen.value.candles if seen.value else len(seen.view.over),
         newest=newest,
         age_seconds=age_s,
         ready=ready,
@@ -79,10 +79,6 @@ def newest_closed(seen: SeriesFacts) -> int | None:
     starts = [int(s) for s in seen.view.over["start_s"][-1:]] if len(seen.view.records) else []
     starts += [seen.value.start_s] if seen.value else []
     return max(starts, default=None)
-
-
-def _candles(seen: SeriesFacts) -> int:
-    return seen.value.candles if seen.value else len(seen.view.over)
 
 
 def _readiness(

@@ -23,8 +23,9 @@ NAMED = 3
 """Series that a sentence names; the others are counted."""
 
 
-def start_of(series: Sequence[SeriesStatus], requests_left: int, per_second: float, paused_s: float) -> Start:
-    """Progress of the initial backfill; `requests_left`: requests left."""
+def start_of(series: Sequence[SeriesStatus], per_second: float, paused_s: float) -> Start:
+    """Progress of the initial backfill: one request per series that waits for its first candles."""
+    requests_left = sum(s.starting for s in series)
     by_product: defaultdict[str, list[bool]] = defaultdict(list)
     for s in series:
         by_product[s.product].append(s.ready)
