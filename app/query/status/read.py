@@ -35,7 +35,7 @@ from app.storage.heartbeats import live_process_counts
 from app.storage.indicators import indicator_of
 from app.storage.model import NOTHING, Range, View
 from app.storage.products import FollowedProduct
-from app.storage.queue import BackfillRequest, Kind
+from app.storage.queue import BackfillRequest, Kind, Priority
 from app.storage.stores import Stores
 from app.util.caches import IncrementalMap
 
@@ -50,7 +50,7 @@ def read_status(stores: Stores, settings: Settings) -> Status:
     """The installation's state now. Raises redis' errors if Redis cannot be reached."""
     clock = stores.clock.read()
     followed = stores.products.read()
-    pending = stores.queue.pending()
+    pending = _pending(stores)
     failures = stores.queue.failures()
     seen = _look(stores, settings, followed, clock, pending, failures)
     now_s = clock.exchange_s if clock else None
@@ -83,7 +83,7 @@ def _look(
     settings: Settings,
     followed: Sequence[FollowedProduct],
     clock: ExchangeTime | None,
-    pending: set[BackfillRequest],
+    pending: Mapping[BackfillRequest, Priority | None],
     failures: Mapping[BackfillRequest, dict[str, Any]],
 ) -> list[SeriesFacts]:
     """Facts about every delivered series, from its newest buckets."""
@@ -109,7 +109,7 @@ def _look(
             series,
             views.get(i, NOTHING),
             value,
-            BackfillRequest(Kind.GAP, series.product, series.timeframe) in pending,
+            pending.get(BackfillRequest(Kind.GAP, series.product, series.timeframe)),
             begun.get(series.product),
             refusals.get((series.product, series.timeframe)),
         )
@@ -200,10 +200,18 @@ def _connection(told: dict[str, Any]) -> ConnectionStatus:
     return ConnectionStatus(**told, **told.get("session", {}))
 
 
+def _pending(stores: Stores) -> dict[BackfillRequest, Priority | None]:
+    """The priority of every pending request; None if it is just done."""
+    priorities = stores.queue.priorities()
+    return {request: priorities.get(request) for request in stores.queue.pending()}
+
+
 def _gaps(
-    stores: Stores, pending: set[BackfillRequest], failures: Mapping[BackfillRequest, dict[str, Any]]
+    stores: Stores,
+    pending: Mapping[BackfillRequest, Priority | None],
+    failures: Mapping[BackfillRequest, dict[str, Any]],
 ) -> QueueStatus:
-    state, priorities = stores.queue.state(), stores.queue.priorities()
+    state = stores.queue.state()
     return QueueStatus(
         total=len(pending),
         ready=state.ready,
@@ -211,10 +219,8 @@ def _gaps(
         delayed=state.delayed,
         under_way=state.leased,
         pending=[
-            PendingRequest(
-                **request._asdict(), priority=priorities[request].name.lower() if request in priorities else None
-            )
-            for request in sorted(pending)[:LISTED]
+            PendingRequest(**request._asdict(), priority=None if priority is None else priority.name.lower())
+            for request, priority in sorted(pending.items())[:LISTED]
         ],
         failures=[FailedRequest(**request._asdict(), **failure) for request, failure in sorted(failures.items())],
     )

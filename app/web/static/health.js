@@ -62,7 +62,7 @@ function clock(status) {
 function start(status) {
   const s = status.start;
   const bar = h("progress", { max: s.series_total || 1, value: s.series_ready, "aria-label": "Series ready" });
-  return card("Start", s, s.series_ready < s.series_total, bar, facts([
+  return card("Start", s, s.requests_left > 0, bar, facts([
     ["series ready", `${count(s.series_ready)} of ${count(s.series_total)}`],
     ["products ready", `${count(s.products_ready)} of ${count(s.products_total)}`],
     ["requests left", count(s.requests_left)],
