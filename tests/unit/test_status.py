@@ -242,6 +242,10 @@ def reasons(feed_: FeedStatus, products: Sequence[ProductStatus], all_series: Se
             reasons(feed(), [product()], [series(stale=True)] * 5),
             "5 series are out of date: BTC-USD 5m, BTC-USD 5m, BTC-USD 5m and 2 more: no candle since noon",
         ),
+        (
+            reasons(feed(), [product()], [series(ready=False), series(stale=True)]),
+            "1 series is out of date: BTC-USD 5m: no candle since noon; 1 series is not ready: BTC-USD 5m: warming up",
+        ),
         (reasons(feed(15), [product()], [series()]), ""),
     ],
 )

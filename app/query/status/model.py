@@ -92,7 +92,10 @@ class SeriesStatus:
 
 
 class Start(StatusPart):
-    """Progress of the initial backfill. `seconds_left`: real time, estimated from the request budget."""
+    """Progress of the initial backfill: the first page of each series.
+
+    `requests_left`: series that wait for it. `seconds_left`: real time, estimated from the request budget.
+    """
 
     series_ready: int
     series_total: int
