@@ -67,5 +67,5 @@ class BudgetedRest:
             with count_request(self._client, reason):
                 return call(self._rest())
         except Throttled as error:
-            self._budget.pause(error.retry_after_s)
+            self._budget.pause(error.retry_after_s, str(error))
             raise

@@ -151,11 +151,21 @@ class InTimeHttps(InTime, HTTPSConnection):
     pass
 
 
-class _HttpPool(urllib3.HTTPConnectionPool):
+class _Named:
+    """Mixin for urllib3 pools: their name in errors."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class _HttpPool(_Named, urllib3.HTTPConnectionPool):
     ConnectionCls = InTimeHttp
 
 
-class _HttpsPool(urllib3.HTTPSConnectionPool):
+class _HttpsPool(_Named, urllib3.HTTPSConnectionPool):
     ConnectionCls = InTimeHttps
 
 

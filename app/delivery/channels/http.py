@@ -23,6 +23,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
+    LocationParseError,
     NameResolutionError,
     NewConnectionError,
     ProxyError,
@@ -138,7 +139,7 @@ class Http:
                 response.close()  # and its connection unless read to its end: the next response would begin there
         except PrivateAddress as error:
             raise ChannelBroken(str(error)) from None
-        except UnicodeError:
+        except (UnicodeError, LocationParseError):
             raise ChannelBroken("its URL or the headers hold characters that HTTP cannot send") from None
         except ProxyError as error:
             code = re.search(r"failed: (\d{3})", str(error.original_error))

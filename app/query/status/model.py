@@ -141,12 +141,16 @@ class QueueStatus(StatusPart):
 
 
 class BudgetInfo(StatusPart):
-    """REST requests of all processes: permits granted, 429 responses, remaining pause."""
+    """REST requests of all processes: permits granted, responses of 429, 401 and 403, remaining pause.
+
+    `pause_reason`: the exchange's response; None while there is no pause.
+    """
 
     per_second: float
     granted: int
     throttled: int
     paused_real_seconds: float
+    pause_reason: str | None = None
 
 
 class Corrections(StatusPart):

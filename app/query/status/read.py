@@ -60,6 +60,8 @@ def read_status(stores: Stores, settings: Settings) -> Status:
     feed, gaps, products = _feed(stores, clock), _gaps(stores, pending, failures), _products(followed, series)
     rest = _rest(stores)
     reasons = [*unfit(rest.server), *reasons_of(feed, products, series, start)]
+    if reasons and budget.pause_reason:
+        reasons.append(f"requests are paused, since the exchange answered {budget.pause_reason}")
     return Status(
         summary=summary_of(feed, products, gaps, series, reasons),
         ready=not reasons,
@@ -233,6 +235,7 @@ def _budget(stores: Stores, settings: Settings) -> BudgetInfo:
         granted=state.granted,
         throttled=state.throttled,
         paused_real_seconds=state.paused_s,
+        pause_reason=state.reason,
     )
 
 

@@ -95,8 +95,9 @@ function budget(status) {
   const b = status.budget;
   return card("Request budget", b, b.paused_real_seconds > 0, facts([
     ["limit, all processes", `${b.per_second} per second`], ["requests granted", count(b.granted)],
-    ["requests waiting", count(status.gaps.ready)], ["rate limited (429)", count(b.throttled), b.throttled > 0],
+    ["requests waiting", count(status.gaps.ready)], ["rate limited or blocked", count(b.throttled), b.throttled > 0],
     ["paused for", b.paused_real_seconds ? duration(b.paused_real_seconds) : "–", b.paused_real_seconds > 0],
+    ...(b.pause_reason ? [["the exchange answered", b.pause_reason, true]] : []),
     ...Object.entries(b).filter(([name, value]) => !BUDGET_SHOWN.has(name) && typeof value === "number")
       .map(([name, value]) => [name.replaceAll("_", " "), count(value)]),
   ]));
