@@ -37,7 +37,7 @@ class Permitted:
             self.result = "ok"
         except Throttled as error:
             self.result = "throttled"
-            self._budget.pause(error.retry_after_s)
+            self._budget.pause(error.retry_after_s, str(error))
             raise
         except Refused:
             self.result = "refused"

@@ -94,7 +94,7 @@ class Selector:
                     log.warning("products: %s; continuing with %d without the listing", error, len(selection.products))
                     return selection
                 url = self._settings.exchange_rest_url
-                log.warning("products: cannot reach %s: %s; retrying", url, error)
+                log.warning("products: no listing from %s: %s; retrying", url, error)
                 self._stop.wait(jittered_s(attempt, first_s=1.0, max_s=MAX_DELAY_S))
             except RedisError as error:
                 log.warning("cannot use Redis yet (%s): retrying", error)

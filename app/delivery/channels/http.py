@@ -21,6 +21,7 @@ from urllib3 import encode_multipart_formdata
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
+    LocationParseError,
     NameResolutionError,
     NewConnectionError,
     ProxyError,
@@ -112,7 +113,9 @@ class Http:
                 return reply._replace(said=self._without_secrets(_said(reply))[:MAX_SAID])
             finally:
                 response.close()  # and its connection unless read to its end: the next response would begin there
-        except UnicodeError:
+        except PrivateAddress as error:
+            raise ChannelBroken(str(error)) from None
+        except (UnicodeError, LocationParseError):
             raise ChannelBroken("its URL or the headers hold characters that HTTP cannot send") from None
         except ProxyError as error:
             code = re.search(r"failed: (\d{3})", str(error.original_error))
