@@ -200,7 +200,7 @@ def test_without_a_broker_only_one_task_s_worth_of_changes_is_written(
         assert (len(batch.changed), len(batch.closed)) == (SERIES_PER_TASK, 300 - SERIES_PER_TASK)
     redis_client.delete("cw:2:celery:indicators")
     writer.write(batch)
-    assert not batch
+    assert batch == Batch()
     assert redis_client.llen("cw:2:celery:indicators") == math.ceil(300 / SERIES_PER_TASK)
 
 
