@@ -80,7 +80,7 @@ class Hub:
                         body, chunk = await self._look_back(position, wanted)
                     moved = chunk.position != position
                     self._positions[me] = position = chunk.position
-                    if body := body + chunk.body + forming.pop(wanted):
+                    if body := body + chunk.body + forming(wanted):
                         yield body
                         due_s = _heartbeat_due_s()
                     elif not moved and tail is self._tail and not await _has_arrived(arrival, due_s):
