@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from app.backfill.missing import Built, Gaps
-from app.market.candles import CandleState
 from app.market.carry_forward import updated_empty_candles
 from app.market.gaps import Starts
-from app.market.records import EMPTY, PROVISIONAL, STATE_MASK, state_of
+from app.market.records import CLOSED, CONFIRMED, EMPTY, PROVISIONAL, STATE_MASK, state_of
 from app.market.series import Series
 from app.market.timeframes import BASE, Timeframe
 from app.settings import Settings
@@ -156,20 +155,14 @@ def is_complete(ring: Ring, step: int, newest_s: int) -> bool:
     """
     due = _due(len(ring.slots), step, newest_s)
     flags = ring.slots["flags"]
-    held = (ring.slots["start_s"] == due) & _sure(flags)
-    held &= (due >= newest_s - (PAGE - 2) * step) | ((flags & STATE_MASK) == _CONFIRMED)
+    held = (ring.slots["start_s"] == due) & ((flags & _DECISIVE) == CLOSED)
+    held &= (due >= newest_s - (PAGE - 2) * step) | ((flags & STATE_MASK) == CONFIRMED)
     edge_s = newest_s - (len(ring.slots) - 3) * step
     return bool((held | (due < edge_s)).all())
 
 
-_CLOSED, _CONFIRMED = int(CandleState.CLOSED), int(CandleState.CONFIRMED)
-_DECISIVE = _CLOSED | EMPTY | PROVISIONAL
-"""Bits of `flags` that show whether a candle is sure; closed and confirmed candles have the bit of `_CLOSED`."""
-
-
-def _sure(flags: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
-    sure: npt.NDArray[np.bool_] = (flags & _DECISIVE) == _CLOSED
-    return sure
+_DECISIVE = CLOSED | EMPTY | PROVISIONAL
+"""Bits of `flags` that show whether a candle is sure; closed and confirmed candles have the bit of `CLOSED`."""
 
 
 @lru_cache(maxsize=64)

@@ -106,10 +106,22 @@ def export(context: Context, arguments: Namespace) -> int:
 
 
 def gaps(context: Context, arguments: Namespace) -> int:
+    """Candles that are missing at the exchange's time, and the requests for them."""
+    from app.backfill.scan import Scanner
     from app.cli import tables
-    from app.cli.gaps import read_gaps
 
-    _show(read_gaps(context), arguments, tables.gaps)
+    clock = context.clock.read()
+    found = Scanner(context, context.settings).scan(clock.exchange_ms) if clock else []
+    missing = [
+        {"product": f.series.product, "timeframe": f.series.timeframe, "buckets": f.buckets} for f in found if f.buckets
+    ]
+    answer = {
+        "exchange_ms": clock.exchange_ms if clock else None,
+        "missing": missing,
+        "pending": [r._asdict() for r in sorted(context.queue.pending())],
+        "failures": [{**r._asdict(), **failure} for r, failure in sorted(context.queue.failures().items())],
+    }
+    _show(answer, arguments, tables.gaps)
     return OK
 
 

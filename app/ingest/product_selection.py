@@ -58,13 +58,9 @@ class Selection(NamedTuple):
     unlisted: frozenset[str] = frozenset()
 
     @property
-    def is_final(self) -> bool:
-        return self.is_own and not self.open_parts
-
-    @property
     def check_again_s(self) -> float:
         """Real seconds until the next read of the listing."""
-        return LISTING_EVERY_S if self.is_final and not self.unlisted else SELECT_EVERY_S
+        return LISTING_EVERY_S if self.is_own and not (self.open_parts or self.unlisted) else SELECT_EVERY_S
 
 
 class Selector:

@@ -130,7 +130,7 @@ def test_a_selection_without_match_is_reported_once_and_completed_later(
     assert ("BTC-USD" if "-" in selection else "there are USD (1), EUR (1)") in warning
     listed(venue, [row("BTC-USD"), row("ETH-EUR"), row("BTC-JPY"), row("BTCC-USD")])
     process.following._selection = process.selector.again(process.following._selection)
-    assert process.following._selection.is_final
+    assert not process.following._selection.open_parts
     assert process.check() == {"BTCC-USD" if "-" in selection else "BTC-JPY"}
 
 
@@ -185,7 +185,7 @@ def test_without_the_listing_it_keeps_the_followed_products(venue: Venue, start:
     venue.answer = body({}, 503)
     process = start("a2")
     assert process.check() == {"BTC-USD", "ETH-USD"}
-    assert not process.selection.is_final
+    assert not process.selection.is_own
     assert process.selector.again(process.selection) == process.selection
     listed(venue, [row("BTC-USD"), row("NEW-USD")])
     assert names(process.selector.again(process.selection)) == ["BTC-USD", "NEW-USD"]
