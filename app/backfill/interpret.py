@@ -68,7 +68,7 @@ class PageResult(NamedTuple):
             provisional_ranges |= elsewhere & (state_of(held) == CandleState.CONFIRMED) & (apart_ms <= AGREE_S * 1000)
             provisional_ranges |= (starts < requested.first_s) & (wrong.min() < requested.first_s + ANCHOR * step)
             provisional_ranges |= (starts > requested.last_s) & (wrong.max() > requested.last_s - ANCHOR * step)
-        return merge(starts[provisional_ranges], step, limit=len(starts) + 1)
+        return merge(starts[provisional_ranges], step)
 
 
 def _apart(times: npt.NDArray[np.int64], others: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

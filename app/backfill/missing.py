@@ -50,14 +50,17 @@ class Built(NamedTuple):
     def from_base(cls, base: Gaps, timeframe: Timeframe) -> Self:
         """The buckets of `timeframe` built from candles of `base`."""
         first_s = base.view.wanted_from_s(base.timeframe.seconds)
-        waiting = {timeframe.bucket(s) for s in base.lost.tolist()} if base.uncovered else set()
+        if not base.uncovered:
+            return cls(first_s)
+        waiting = set((base.lost // timeframe.seconds * timeframe.seconds).tolist())
         waiting -= {timeframe.bucket(s) for first, last in base.due for s in (first, last)}
-        with_trades = {timeframe.bucket(s) for s in base.traded.tolist()} if waiting else set()
-        return cls(first_s, frozenset(waiting & with_trades))
+        with_trades = base.traded // timeframe.seconds * timeframe.seconds
+        return cls(first_s, frozenset(waiting.intersection(with_trades.tolist())))
 
     def leaves_out(self, starts: Starts) -> npt.NDArray[np.bool_]:
         """Which of `starts` are not built."""
-        return np.array([s < self.first_s or s in self.except_s for s in starts.tolist()], dtype=bool)
+        left_out: npt.NDArray[np.bool_] = starts < self.first_s
+        return left_out | np.isin(starts, list(self.except_s)) if self.except_s else left_out
 
 
 @dataclass(frozen=True)
@@ -129,13 +132,13 @@ class Gaps:
         return certain
 
     def _certain_before(self, first_s: int) -> Records:
-        before: Records = self._certain[self._certain["start_s"] < first_s]
+        before: Records = self._certain[: np.searchsorted(self._certain["start_s"], first_s)]
         return before
 
     @cached_property
     def due(self) -> list[tuple[int, int]]:
         """The first and the last bucket of each gap to request now, oldest first."""
-        return merge(self.lost[self._due_at_s <= self.now_s], self._step, limit=len(self.lost) + 1)
+        return merge(self.lost[self._due_at_s <= self.now_s], self._step)
 
     @cached_property
     def _due_at_s(self) -> npt.NDArray[np.float64]:
@@ -150,8 +153,9 @@ class Gaps:
             due_s[within] = np.maximum(due_s[within], self._due_again_s(part))
         if self._begins_here:
             due_s[self.lost < self.traded[0]] = self._next_origin_s()
-        silent = np.isin(self.lost, self.view.silent_s)  # a response proves it once it has settled
-        due_s[silent] = np.maximum(due_s[silent], self.lost[silent] + self._step + self.rules.settling_s)
+        if self.view.silent_s:  # a response proves them once they have settled
+            silent = np.isin(self.lost, self.view.silent_s)
+            due_s[silent] = np.maximum(due_s[silent], self.lost[silent] + self._step + self.rules.settling_s)
         later_s = self._newest_requested_s + self._step + BASE.seconds + self.rules.grace_s
         due_s[self.lost > self._newest_requested_s] = later_s
         return due_s

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -31,15 +30,13 @@ def missing(records: Records, step: int, origin_s: int, last_over_s: int) -> Sta
     return first + step * np.flatnonzero(absent)
 
 
-def merge(starts: Starts | Sequence[int], step: int, limit: int = 350) -> list[tuple[int, int]]:
-    """The fewest ranges (first, last; inclusive) of at most `limit` buckets that cover exactly `starts`, oldest first.
-
-    `starts` may be in any order and repeat. No known bucket is requested only to bridge two ranges.
-    """
-    unique = np.unique(np.asarray(starts, dtype=np.int64))
-    runs = np.split(unique, np.flatnonzero(np.diff(unique) != step) + 1)
-    pages = (run[first : first + limit] for run in runs for first in range(0, len(run), limit))
-    return [(int(page[0]), int(page[-1])) for page in pages]
+def merge(starts: Starts, step: int) -> list[tuple[int, int]]:
+    """The fewest ranges (first, last; inclusive) that cover exactly `starts`, oldest first."""
+    if not len(starts):
+        return []
+    ends = np.flatnonzero(starts[1:] - starts[:-1] != step)
+    firsts, lasts = [0, *(ends + 1).tolist()], [*ends.tolist(), len(starts) - 1]
+    return [(int(starts[first]), int(starts[last])) for first, last in zip(firsts, lasts, strict=True)]
 
 
 def fill_empty(

@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from app.market.records import RECORD, SILENT, STATE_MASK, Records, over
+from app.market.records import RECORD, SILENT, STATE_MASK, Records, joined, over
 from app.market.series import Series
 
 
@@ -165,7 +165,7 @@ class Ring(NamedTuple):
     def view(self, step: int, last_s: int) -> View:
         """All records of the buckets up to `last_s`."""
         oldest = (last_s // step + 1) % len(self.slots)
-        in_order = np.concatenate((self.slots[oldest:], self.slots[:oldest]))
+        in_order = joined((self.slots[oldest:], self.slots[:oldest]))
         return View.from_slots(in_order, self.revision, self.origin, step, 0, last_s)
 
 

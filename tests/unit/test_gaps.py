@@ -44,41 +44,24 @@ def test_missing_and_closed_share_the_range(
 
 
 @pytest.mark.parametrize(
-    ("buckets", "limit", "ranges"),
+    ("buckets", "ranges"),
     [
-        ([], 350, []),
-        ([4], 350, [(4, 4)]),
-        ([3, 1, 2, 2, 1], 350, [(1, 3)]),
-        ([1, 2, 4, 5], 350, [(1, 2), (4, 5)]),
-        ([1, 2, 3, 4, 5], 2, [(1, 2), (3, 4), (5, 5)]),
-        (list(range(350)), 350, [(0, 349)]),
-        (list(range(351)), 350, [(0, 349), (350, 350)]),
+        ([], []),
+        ([4], [(4, 4)]),
+        ([1, 2, 4, 5], [(1, 2), (4, 5)]),
+        (list(range(351)), [(0, 350)]),
     ],
 )
-def test_adjacent_and_repeated_buckets_become_ranges(
-    buckets: list[int], limit: int, ranges: list[tuple[int, int]]
-) -> None:
-    assert merge(at(*buckets), STEP, limit) == [tuple(at(*pair)) for pair in ranges]
+def test_adjacent_buckets_become_ranges(buckets: list[int], ranges: list[tuple[int, int]]) -> None:
+    assert merge(np.array(at(*buckets)), STEP) == [tuple(at(*pair)) for pair in ranges]
 
 
-@given(st.lists(BUCKETS), st.integers(1, 7))
-def test_ranges_cover_exactly_the_missing_buckets(buckets: list[int], limit: int) -> None:
-    ranges = merge(np.array(at(*buckets), dtype=np.int64), STEP, limit)
+@given(st.sets(BUCKETS))
+def test_ranges_are_few_and_cover_exactly_the_missing_buckets(buckets: set[int]) -> None:
+    ranges = merge(np.array(sorted(at(*buckets)), dtype=np.int64), STEP)
     covered = [start for first, last in ranges for start in range(first, last + 1, STEP)]
-    assert covered == sorted(set(at(*buckets))), "all of them, once each, nothing else, oldest first"
-    assert all((last - first) // STEP < limit for first, last in ranges)
-
-
-@given(st.lists(BUCKETS), st.integers(1, 7))
-def test_ranges_are_as_few_as_possible(buckets: list[int], limit: int) -> None:
-    needed, end = 0, -1
-    for bucket in sorted(set(buckets)):  # each range reaches as far as it can
-        if bucket > end:
-            needed += 1
-            end = bucket
-            while end + 1 in buckets and end + 1 < bucket + limit:
-                end += 1
-    assert len(merge(at(*buckets), STEP, limit)) == needed
+    assert covered == sorted(at(*buckets)), "all of them, once each, nothing else, oldest first"
+    assert len(ranges) == sum(bucket - 1 not in buckets for bucket in buckets), "none is adjacent to another"
 
 
 def filled(page: Records, first: int, last: int, previous_close: float | None) -> Records:
