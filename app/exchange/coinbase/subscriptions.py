@@ -125,13 +125,11 @@ class Subscriptions:
         self._missing_since_local_ms.update(dict.fromkeys(new, local_ms))
         return new
 
-    def accept(self, stream: str) -> bool:
-        """The exchange delivers `stream`; returns whether it is wanted and new."""
-        if stream not in self.names or stream in self.accepted:
-            return False
-        self._forget(stream)
-        self.accepted.add(stream)
-        return True
+    def accept(self, stream: str) -> None:
+        """The exchange delivers `stream`."""
+        if stream in self.names and stream not in self.accepted:
+            self._forget(stream)
+            self.accepted.add(stream)
 
     def newly_refused(self, local_ms: int) -> list[str]:
         """The stream ids requested but not delivered; each is returned once, and requested again now and then."""

@@ -61,6 +61,8 @@ def series_status(seen: SeriesFacts, now_s: float | None, settling_s: float) -> 
     ready, starting, reason = _readiness(seen, newest, now_s, settling_s)
     patience_s = step * max(TAIL, _longest_silence(seen.view)) + settling_s
     stale = age_s is not None and age_s > patience_s
+    if stale and newest is not None:
+        reason = f"no candle since {format_utc(newest + step)} UTC" + (f": {seen.refusal}" if seen.refusal else "")
     return SeriesStatus(
         product=seen.series.product,
         timeframe=seen.series.timeframe,
@@ -70,7 +72,7 @@ def series_status(seen: SeriesFacts, now_s: float | None, settling_s: float) -> 
         ready=ready,
         starting=starting,
         stale=stale,
-        reason=_silence(newest + step, seen.refusal) if stale and newest is not None else reason,
+        reason=reason,
     )
 
 
@@ -106,11 +108,6 @@ def _readiness(
     if value is None:
         return False, True, "its indicator is not computed yet"
     return False, seen.pending, value.reason or "warming up"
-
-
-def _silence(end_s: int, refusal: str | None) -> str:
-    """Text: since when there is no candle, and the refusal, if any."""
-    return f"no candle since {format_utc(end_s)} UTC" + (f": {refusal}" if refusal else "")
 
 
 def _begin_s(seen: SeriesFacts) -> int | None:
