@@ -51,12 +51,13 @@ def _facts(state: Status) -> Table:
     table = Table.grid(padding=(0, 2))
     clock, redis, budget, gaps = state.feed.clock, state.redis, state.budget, state.gaps
     connections = [c for i in state.feed.ingests for c in i.connections]
+    opened = [c.open_ms for c in connections if c.open_ms]
     facts = {
         "feed": f"{'connected' if state.feed.connected else 'not connected'}: "
         f"ingest processes {len(state.feed.ingests)}, "
         f"{sum(c.is_open for c in connections)} of {len(connections)} connections open, "
         f"{sum(c.sequence_gaps for c in connections)} sequence gaps"
-        + (f", connected for {_age(min(opened))}" if (opened := [c.open_ms for c in connections if c.open_ms]) else ""),
+        + (f", connected for {timedelta(seconds=min(opened) // 1000)}" if opened else ""),
         "exchange time": f"{_time(clock.exchange_ms / 1000)} UTC, received {clock.age_real_seconds:.1f} s ago"
         if clock
         else "never received",
@@ -206,11 +207,6 @@ def _name(row: Mapping[str, Any]) -> str:
 
 def _time(seconds: float | None) -> str:
     return "–" if seconds is None else format_utc(seconds)
-
-
-def _age(ms: int) -> str:
-    """`3:07:12`, a duration in real time."""
-    return str(timedelta(seconds=ms // 1000))
 
 
 def _number(value: float | None, digits: int = 2) -> str:

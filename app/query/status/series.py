@@ -67,6 +67,8 @@ def series_status(seen: SeriesFacts, now_s: float | None, settling_s: float) -> 
     ready, starting, reason = _readiness(seen, newest, now_s, settling_s)
     patience_s = step * max(TAIL, _longest_silence(seen.view)) + settling_s
     stale = age_s is not None and age_s > patience_s
+    if stale and newest is not None:
+        reason = f"no candle since {format_utc(newest + step)} UTC" + (f": {seen.refusal}" if seen.refusal else "")
     return SeriesStatus(
         product=seen.series.product,
         timeframe=seen.series.timeframe,
@@ -76,7 +78,7 @@ def series_status(seen: SeriesFacts, now_s: float | None, settling_s: float) -> 
         ready=ready,
         starting=starting,
         stale=stale,
-        reason=_silence(newest + step, seen.refusal) if stale and newest is not None else reason,
+        reason=reason,
     )
 
 
@@ -113,11 +115,6 @@ def _readiness(
         return False, True, "its indicator is not computed yet"
     reason = (value.reason or "warming up") + _UNDER_WAY.get(seen.pending, "")
     return False, seen.pending is Priority.START, reason
-
-
-def _silence(end_s: int, refusal: str | None) -> str:
-    """Text: since when there is no candle, and the refusal, if any."""
-    return f"no candle since {format_utc(end_s)} UTC" + (f": {refusal}" if refusal else "")
 
 
 def _begin_s(seen: SeriesFacts) -> int | None:

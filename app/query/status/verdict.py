@@ -31,6 +31,11 @@ def start_of(series: Sequence[SeriesStatus], per_second: float, paused_s: float)
         by_product[s.product].append(s.ready)
     products_ready = sum(map(all, by_product.values()))
     seconds_left = ceil(requests_left / per_second + paused_s) if requests_left else 0
+    done = f"{products_ready} of {_count(len(by_product), 'product', 'products')}"
+    left = [
+        f"{_count(requests_left, 'request', 'requests')} left",
+        f"about {_count(seconds_left, 'second', 'seconds')}",
+    ]
     return Start(
         series_ready=sum(s.ready for s in series),
         series_total=len(series),
@@ -38,16 +43,8 @@ def start_of(series: Sequence[SeriesStatus], per_second: float, paused_s: float)
         products_total=len(by_product),
         requests_left=requests_left,
         seconds_left=seconds_left,
-        text=f"{products_ready} of {_count(len(by_product), 'product', 'products')}"
-        + _left(requests_left, seconds_left),
+        text=", ".join([done, *left] if requests_left else [done]),
     )
-
-
-def _left(requests_left: int, seconds_left: int) -> str:
-    """The rest of the initial backfill as text; empty if it is done."""
-    if not requests_left:
-        return ""
-    return f", {_count(requests_left, 'request', 'requests')} left, about {_count(seconds_left, 'second', 'seconds')}"
 
 
 def reasons_of(
