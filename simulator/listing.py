@@ -15,8 +15,10 @@ _FIAT = {"USD": "US Dollar", "EUR": "Euro", "GBP": "British Pound"}
 class ProductPages:
     """The listed products with their last 24 hours, and the currencies."""
 
-    def __init__(self, trade_log: TradeLog, clock: ExchangeClock) -> None:
+    def __init__(self, trade_log: TradeLog, clock: ExchangeClock, most: int = 0) -> None:
+        """`most`: rows of one response; 0: all."""
         self._trade_log = trade_log
+        self._most = most
         self._clock = clock
         self._stats = DayStats(trade_log)
 
@@ -29,7 +31,7 @@ class ProductPages:
         else:
             listed = [p for p in self._trade_log.products.values() if p.listed_ms <= now_ms]
             named = [(p, name) for p in listed for name in (p.name, *p.aliases) if not wanted or name in wanted]
-        offset, limit = whole(query, "offset", 0), whole(query, "limit", 0)
+        offset, limit = whole(query, "offset", 0), whole(query, "limit", self._most)
         if offset < 0 or limit < 0:
             raise BadRequest("offset and limit must not be negative")
         page = named[offset : offset + limit if limit else None]

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import quote
 
 import orjson
@@ -30,6 +30,12 @@ log = logging.getLogger(__name__)
 MAX_BUCKETS = 350
 """Maximum of buckets in one request for candles; the exchange refuses one more."""
 
+Query: TypeAlias = tuple[str, Mapping[str, str]]
+"""A path below the API's, and parameters."""
+
+LISTING_QUERY: Query = ("/market/products", {"product_type": "SPOT"})
+TIME_QUERY: Query = ("/time", {})
+
 _PATH = "/api/v3/brokerage"
 _MAX_BODY_BYTES = 32 * 2**20
 _CHUNK_BYTES = 64 * 1024
@@ -47,6 +53,14 @@ _GRANULARITY = {
 }
 
 T = TypeVar("T")
+
+
+class Reply(NamedTuple):
+    """A response of any status."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class _Reply(BaseModel):
@@ -95,13 +109,12 @@ class CoinbaseRest:
         that time, stored in each candle. An invalid row affects only itself.
         """
         _check_range(timeframe, first_s, last_s)
-        params = {"start": str(first_s), "end": str(last_s), "granularity": _GRANULARITY[timeframe]}
-        reply = self._get(f"/market/products/{_product_path(product)}/candles", params, _Candles.model_validate)
+        reply = self._get(*candles_query(product, timeframe, first_s, last_s), _Candles.model_validate)
         return _page(reply.candles, product, timeframe, (first_s, last_s), observed_ms)
 
     def products(self) -> Listing:
         """All spot products of the listing, tradable or not, in its order. An invalid row affects only itself."""
-        reply = self._get("/market/products", {"product_type": "SPOT"}, _Products.model_validate)
+        reply = self._get(*LISTING_QUERY, _Products.model_validate)
         listing = read_listing(reply.products)
         if not listing.products:
             raise Unavailable("the product listing has no valid product")
@@ -109,19 +122,20 @@ class CoinbaseRest:
 
     def time_ms(self) -> int:
         """The exchange's time (UNIX milliseconds)."""
-        return self._get("/time", {}, _Time.model_validate).epoch_ms
+        return self._get(*TIME_QUERY, _Time.model_validate).epoch_ms
 
-    def _get(self, path: str, params: dict[str, str], read: Callable[[Any], T]) -> T:
-        status, headers, body = self._request(path, params)
-        _raise_for(path, status, headers, body)
+    def _get(self, path: str, params: Mapping[str, str], read: Callable[[Any], T]) -> T:
+        reply = self.fetch(path, params)
+        raise_for(path, reply)
         try:
-            return read(orjson.loads(body))
+            return read(orjson.loads(reply.body))
         except orjson.JSONDecodeError as error:
             raise Unavailable(f"{path}: the reply is not JSON: {error}") from None
         except ValidationError as error:
             raise Unavailable(f"{path}: the reply is invalid: {why(error)}") from None
 
-    def _request(self, path: str, params: dict[str, str]) -> tuple[int, Any, bytes]:
+    def fetch(self, path: str, params: Mapping[str, str]) -> Reply:
+        """The response to a query such as `candles_query`, whatever its status. Raises `Unavailable` without one."""
         deadline = time.monotonic() + self._timeout_s
         try:
             with self._session.get(
@@ -132,7 +146,7 @@ class CoinbaseRest:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                return response.status_code, response.headers, _body(path, response, deadline)
+                return Reply(response.status_code, response.headers, _body(path, response, deadline))
         except (requests.RequestException, HTTPError, OSError) as error:
             # Of requests' nested texts only the last one has the cause.
             cause = str(error).rsplit("Caused by ", 1)[-1]
@@ -151,7 +165,9 @@ def _body(path: str, response: requests.Response, deadline: float) -> bytes:
     return bytes(body)
 
 
-def _raise_for(path: str, status: int, headers: Any, body: bytes) -> None:
+def raise_for(path: str, reply: Reply) -> None:
+    """Raise the error that `reply` is; nothing for 200."""
+    status, headers, body = reply
     if status == 200:
         return
     what = f"{path}: {status} {_message(body)}".rstrip()
@@ -191,6 +207,12 @@ def _check_range(timeframe: Timeframe, first_s: int, last_s: int) -> None:
     buckets = (last_s - first_s) // timeframe.seconds + 1
     if buckets > MAX_BUCKETS:
         raise InvalidInput(f"{buckets} buckets requested: the exchange returns at most {MAX_BUCKETS}")
+
+
+def candles_query(product: str, timeframe: Timeframe, first_s: int, last_s: int) -> Query:
+    """Path and parameters of a request for candles. Only the product is checked."""
+    params = {"start": str(first_s), "end": str(last_s), "granularity": _GRANULARITY[timeframe]}
+    return f"/market/products/{_product_path(product)}/candles", params
 
 
 def _product_path(product: str) -> str:

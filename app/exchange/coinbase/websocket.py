@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 
 from app.exchange.adapter import ExchangeAdapter, FeedEvent
-from app.exchange.coinbase.connection import ConnectionHealth, StreamConnection
+from app.exchange.coinbase.connection import ConnectionHealth, OnFrame, StreamConnection
 from app.exchange.coinbase.models import EXCHANGE
 from app.exchange.coinbase.pacing import CONNECTIONS, MESSAGES, Limiter
 from app.exchange.coinbase.session import CoinbaseSession
@@ -33,9 +33,14 @@ class CoinbaseAdapter(ExchangeAdapter):
         connect_timeout_seconds: float = 10.0,
         connections_limiter: Limiter = CONNECTIONS,
         messages_limiter: Limiter = MESSAGES,
+        on_frame: OnFrame | None = None,
     ) -> None:
-        """`aliases`: product to the id under which the exchange streams it; see `product_selection.aliases`."""
+        """`aliases`: product to the id under which the exchange streams it; see `product_selection.aliases`.
+
+        `on_frame` is called on the connections' threads, like `on_event`.
+        """
         super().__init__(on_event)
+        self._on_frame = on_frame
         self._per_connection = products_per_connection
         self._aliases = dict(aliases or {})
         self._dialler = Dialler(url, connect_timeout_seconds, connections_limiter, messages_limiter)
@@ -116,7 +121,7 @@ class CoinbaseAdapter(ExchangeAdapter):
     def _new_connection(self) -> StreamConnection:
         self._made += 1
         session = CoinbaseSession(f"{EXCHANGE}-{self._made}", aliases=self._aliases, close_grace_ms=self._grace_ms)
-        return StreamConnection(session, self._dialler, self._on_event)
+        return StreamConnection(session, self._dialler, self._on_event, self._on_frame)
 
 
 def _stop(connections: list[StreamConnection]) -> None:
