@@ -131,6 +131,16 @@ def reconcile(context: Context, _: Namespace) -> int:
     return OK
 
 
+def doctor(context: Context, arguments: Namespace) -> int:
+    from app import logs
+    from app.cli import doctor
+
+    logs.configure(context.settings, arguments.command)
+    report = doctor.examine(context.settings, arguments.minutes, arguments.record)
+    _show(report.as_dict(), arguments, lambda _: doctor.show(report))
+    return report.code
+
+
 def ingest(context: Context, arguments: Namespace) -> int:
     from app import logs
     from app.ingest.process import Ingest, main
@@ -178,6 +188,7 @@ COMMANDS: dict[str, Callable[[Context, Namespace], int]] = {
         alerts,
         backfill,
         reconcile,
+        doctor,
         ingest,
         web,
         watchdog,

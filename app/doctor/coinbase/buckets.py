@@ -1,0 +1,173 @@
+"""Assumptions about the updates of buckets. Pure."""
+
+from __future__ import annotations
+
+from app.doctor.coinbase.assumption import Assumption
+from app.doctor.coinbase.evidence import Frame, Response, Row, Update
+from app.doctor.finding import Verdict, counted, examples, verdict
+from app.exchange.adapter import Connected, FeedEvent
+from app.exchange.coinbase.buckets import STEP_S
+from app.market.timeframes import BASE
+from app.util.timestamps import format_utc
+
+Bucket = tuple[str, int]
+"""Product, and start (UNIX seconds)."""
+
+_FEW_BUCKETS = 3
+
+
+def shown(bucket: Bucket) -> str:
+    return f"{bucket[0]} {format_utc(bucket[1])}"
+
+
+class UpdateAfterEnd(Assumption):
+    name = "update-after-end"
+    used_for = "The last trades of a bucket come in an update after its end, so closing waits for it."
+
+    def __init__(self) -> None:
+        self._rows: dict[Bucket, Row] = {}
+        self._lateness_ms: dict[Bucket, int] = {}
+        """Of the last change of each bucket that was seen open; below 0: before its end."""
+        self._now_ms = 0
+
+    def frame(self, frame: Frame) -> None:
+        if frame.envelope is None:
+            return
+        self._now_ms = max(self._now_ms, frame.envelope.time_ms)
+        for product, start_s, row in frame.updates:
+            bucket = product, start_s
+            lateness_ms = frame.envelope.time_ms - (start_s + STEP_S) * 1000
+            is_new = self._rows.get(bucket) != row
+            self._rows[bucket] = row
+            if is_new and (lateness_ms < 0 or bucket in self._lateness_ms):
+                self._lateness_ms[bucket] = lateness_ms
+
+    def conclusion(self) -> tuple[str, Verdict]:
+        ended = [ms for (_, start_s), ms in self._lateness_ms.items() if (start_s + STEP_S) * 1000 <= self._now_ms]
+        late = [ms for ms in ended if ms >= 0]
+        if not late and len(ended) < _FEW_BUCKETS:
+            return f"only {counted(len(ended), 'bucket')} ended: too short, or a quiet market", Verdict.UNSEEN
+        seen = f"{len(late)} of {counted(len(ended), 'bucket')} changed once more after their end"
+        if late:
+            seen += f", {min(late) / 1000:.1f} to {max(late) / 1000:.1f} s after it"
+        else:
+            seen += f"; the last change came {-max(ended) / 1000:.1f} s before it at the latest"
+        return seen, verdict(ended, late)
+
+
+class UpdateWithinGrace(Assumption):
+    """Both clocks must show that an update is late: at 60 times the speed, two exchange seconds pass in an instant."""
+
+    name = "update-within-grace"
+    used_for = "A bucket is closed CLOSE_GRACE_SECONDS after its end; a later change is a revision."
+
+    def __init__(self, grace_s: float) -> None:
+        self._grace_ms = round(grace_s * 1000)
+        self._rows: dict[Bucket, Row] = {}
+        self._ended_local_ms: dict[int, int] = {}
+        """When the end of each bucket was passed while we listened, by the bucket's start."""
+        self._open_s: int | None = None
+        self._late: list[str] = []
+
+    def frame(self, frame: Frame) -> None:
+        if frame.envelope is None:
+            return
+        self._pass(frame.envelope.time_ms, frame.local_ms)
+        for update in frame.updates:
+            if self._is_late(update, frame.envelope.time_ms, frame.local_ms):
+                lateness_s = frame.envelope.time_ms / 1000 - update.start_s - STEP_S
+                self._late.append(f"{shown((update.product, update.start_s))}: {lateness_s:.1f} s after its end")
+
+    def _pass(self, exchange_ms: int, local_ms: int) -> None:
+        open_s = BASE.bucket(exchange_ms / 1000)
+        if self._open_s is None or open_s > self._open_s:
+            if self._open_s is not None:
+                for start_s in range(self._open_s, open_s, STEP_S):
+                    self._ended_local_ms[start_s] = local_ms
+            self._open_s = open_s
+
+    def _is_late(self, update: Update, exchange_ms: int, local_ms: int) -> bool:
+        """Whether `update` changes a bucket that should be closed. An older state is `volume-grows`' concern."""
+        bucket, ended_local_ms = (update.product, update.start_s), self._ended_local_ms.get(update.start_s)
+        known = self._rows.get(bucket)
+        if known is not None and (known == update.row or update.row.volume < known.volume):
+            return False
+        self._rows[bucket] = update.row
+        return (
+            ended_local_ms is not None
+            and exchange_ms > (update.start_s + STEP_S) * 1000 + self._grace_ms
+            and local_ms > ended_local_ms + self._grace_ms
+        )
+
+    def conclusion(self) -> tuple[str, Verdict]:
+        ended = len({b for b in self._rows if b[1] in self._ended_local_ms})
+        if not ended:
+            return "no bucket with trades ended: too short, or a quiet market", Verdict.UNSEEN
+        seen = f"{counted(ended, 'bucket')} ended, {counted(len(self._late), 'later change')}{examples(self._late)}"
+        return seen, verdict(True, not self._late)
+
+
+class VolumeGrows(Assumption):
+    name = "volume-grows"
+    used_for = "Of two states of a bucket on one connection, the one with less volume is the older."
+
+    def __init__(self) -> None:
+        self._volumes: dict[tuple[str, Bucket], Row] = {}
+        self._updates = 0
+        self._falls: list[str] = []
+
+    def event(self, event: FeedEvent) -> None:
+        if isinstance(event, Connected):
+            self._volumes = {key: row for key, row in self._volumes.items() if key[0] != event.connection}
+
+    def frame(self, frame: Frame) -> None:
+        for product, start_s, row in frame.updates:
+            self._updates += 1
+            key = frame.connection, (product, start_s)
+            known = self._volumes.get(key)
+            if known is not None and row.volume < known.volume:
+                self._falls.append(f"{shown(key[1])}: {known.volume} was followed by {row.volume}")
+            else:
+                self._volumes[key] = row
+
+    def conclusion(self) -> tuple[str, Verdict]:
+        seen = f"{counted(self._updates, 'update')}, {len(self._falls)} with less volume{examples(self._falls)}"
+        return seen, verdict(self._updates, not self._falls)
+
+
+class SnapshotHasGaps(Assumption):
+    name = "snapshot-has-gaps"
+    used_for = "Snapshots are never used as history. Without gaps they could be: this costs only requests."
+
+    def __init__(self) -> None:
+        self._snapshots: dict[str, tuple[int, ...]] = {}
+        self._traded: dict[str, set[int]] = {}
+
+    def frame(self, frame: Frame) -> None:
+        for product in {update.product for update in frame.snapshot} - self._snapshots.keys():
+            self._snapshots[product] = tuple(u.start_s for u in frame.snapshot if u.product == product)
+
+    def response(self, response: Response) -> None:
+        if (page := response.page) is not None and page.timeframe is BASE:
+            self._traded.setdefault(page.product, set()).update(s for s in page.rows if page.word(s))
+
+    def conclusion(self) -> tuple[str, Verdict]:
+        missing = traded = 0
+        for product, starts in self._snapshots.items():
+            in_span = {s for s in self._traded.get(product, ()) if min(starts) <= s <= max(starts)}
+            traded += len(in_span)
+            missing += len(in_span - set(starts))
+        if not traded:
+            return "no snapshot and response about the same buckets: too short, or refused", Verdict.UNSEEN
+        sizes = [len(starts) for starts in self._snapshots.values()]
+        seen = (
+            f"{missing} of {counted(traded, 'bucket')} with trades are missing; {min(sizes)} to {max(sizes)} candles, "
+            f"{self._order()}"
+        )
+        return seen, verdict(True, missing)
+
+    def _order(self) -> str:
+        snapshots = self._snapshots.values()
+        if all(list(starts) == sorted(starts, reverse=True) for starts in snapshots):
+            return "newest first"
+        return "oldest first" if all(list(starts) == sorted(starts) for starts in snapshots) else "in no order"

@@ -1,0 +1,114 @@
+"""The report of a whole run: exchanges and machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from app.doctor import machine
+from app.doctor.examination import Examination, Examined, Progress
+from app.doctor.finding import Finding, Verdict
+from app.doctor.recording import Recording
+from app.doctor.secrets import Scrubber, origin
+from app.doctor.target import targets
+from app.settings import SECRETS, Settings
+
+FINE, FAILED, UNREACHABLE = 0, 1, 2
+_PACKAGES = ("candlewick", "websocket-client", "requests", "urllib3", "certifi", "redis", "celery", "pydantic")
+
+
+class Report(NamedTuple):
+    """Everything that was found. No text in it holds a secret of the settings or of the environment."""
+
+    exchanges: Sequence[Examined]
+    machine: Sequence[Finding]
+    versions: dict[str, str]
+
+    @property
+    def code(self) -> int:
+        """Exit code: 0 if all that was seen holds, 1 if something does not, 2 if an exchange cannot be reached."""
+        if any(examined.problem for examined in self.exchanges):
+            return UNREACHABLE
+        findings = [*self.machine, *(f for examined in self.exchanges for f in examined.findings)]
+        return FAILED if any(f.verdict is Verdict.FAILS for f in findings) else FINE
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a bug report."""
+        return {
+            "exit_code": self.code,
+            "exchanges": [
+                {
+                    "exchange": examined.target.exchange,
+                    "stream": origin(examined.target.ws_url),
+                    "rest": origin(examined.target.rest_url),
+                    "requests_per_second": examined.target.requests_per_second,
+                    "products": list(examined.products),
+                    "listened_seconds": round(examined.passed_s, 1),
+                    "unreachable": examined.problem or None,
+                    "assumptions": [finding._asdict() for finding in examined.findings],
+                }
+                for examined in self.exchanges
+            ],
+            "machine": [finding._asdict() for finding in self.machine],
+            "versions": self.versions,
+        }
+
+
+def examine(
+    settings: Settings,
+    minutes: float,
+    record: Path | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Report:
+    """Examine every exchange of `settings`, one after the other, and this machine. Ctrl-C ends the listening.
+
+    Raises `InvalidInput` if `record` exists or cannot be written, or if the selection of products matches nothing.
+    """
+    recording = Recording(record) if record else None
+    try:
+        exchanges = [Examination(target, minutes, recording, progress).run() for target in targets(settings)]
+    finally:
+        if recording is not None:
+            recording.close()
+    findings = [*machine.redis(settings), *_of_exchanges(exchanges), *machine.ports(settings)]
+    clean = _cleaner(settings)
+    return Report(
+        [
+            e._replace(findings=[clean(f) for f in e.findings], problem=_scrubber(settings).text(e.problem))
+            for e in exchanges
+        ],
+        [clean(finding) for finding in findings],
+        _versions(),
+    )
+
+
+def _of_exchanges(exchanges: Sequence[Examined]) -> Iterator[Finding]:
+    """Findings about the way to the exchanges; the same one only once."""
+    found = (check(examined) for examined in exchanges for check in (machine.proxy, machine.trust))
+    yield from dict.fromkeys(found)
+
+
+def _cleaner(settings: Settings) -> Callable[[Finding], Finding]:
+    scrubber = _scrubber(settings)
+    return lambda finding: finding._replace(seen=scrubber.text(finding.seen))
+
+
+def _scrubber(settings: Settings) -> Scrubber:
+    proxies = [os.environ.get(name, "") for name in os.environ if name.lower().endswith("_proxy")]
+    values = [str(getattr(settings, name)) for name in SECRETS if name != "alerts_file"]
+    urls = [value for value in values if "://" in value]
+    return Scrubber([*urls, *proxies], [value for value in values if "://" not in value])
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "system": platform.platform()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed as a package"
+    return found
