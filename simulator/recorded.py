@@ -1,7 +1,8 @@
 """Reads the candles of a file that `doctor --record` wrote: JSON lines, compressed with gzip.
 
-Used are the updates of the `candles` channel, and REST's 5m candles; not the snapshots, which have gaps. A candle's volume only grows, so of all rows about a
-bucket the one with the most volume is its last. Buckets that were not over at the end of the recording are left out.
+Used are the updates of the `candles` channel and REST's 5m candles, not the snapshots, which have gaps. A candle's
+volume only grows, so of all rows about a bucket the one with the most volume is its last. Buckets that were not over at
+the end of the recording are left out.
 """
 
 from __future__ import annotations

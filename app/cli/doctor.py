@@ -47,8 +47,8 @@ def show(found: Report) -> None:
             f"{len(examined.products)} products for {timedelta(seconds=int(examined.passed_s))} of exchange time",
             soft_wrap=True,
         )
-        if examined.problem:
-            console.print(f"cannot be reached: {escape(examined.problem)}", style="bold red", soft_wrap=True)
+        if examined.unreachable:
+            console.print(f"cannot be reached: {escape(examined.unreachable)}", style="bold red", soft_wrap=True)
         _print(console, "assumption", examined.findings)
     _print(console, "this machine", found.machine)
     verdicts = [f.verdict for f in (*found.machine, *(f for e in found.exchanges for f in e.findings))]

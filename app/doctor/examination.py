@@ -36,16 +36,22 @@ class Progress(NamedTuple):
 
 
 class Examined(NamedTuple):
-    """The findings about one exchange. `problem`: why it could not be reached; empty if it was."""
+    """The findings about one exchange. `rest_problem`: why REST never responded; empty if it did."""
 
     target: Target
     products: list[str]
     findings: list[Finding]
-    problem: str
-    responded: bool
-    """Whether REST responded at all."""
+    rest_problem: str
+    has_streamed: bool
+    """Whether any frame came."""
     passed_s: float
     """Exchange time for which it was listened to."""
+    is_interrupted: bool = False
+
+    @property
+    def unreachable(self) -> str:
+        """Why the exchange cannot be reached; empty if it can."""
+        return "" if self.has_streamed else self.rest_problem
 
 
 class Examination:
@@ -80,6 +86,7 @@ class Examination:
         target = self._target
         rest = CoinbaseRest(target.rest_url, target.timeout_s)
         products: list[str] = []
+        is_interrupted = False
         try:
             asker = Asker(
                 rest, target.requests_per_second, self._inbox.put, lambda: self._inbox.exchange_ms, self._stop
@@ -88,16 +95,18 @@ class Examination:
             products = universe.products
             self._listen(universe, asker)
         except KeyboardInterrupt:
-            pass
+            is_interrupted = True
         finally:
             self._stop.set()
             self._inbox.close()
             self._drain(products)
             rest.close()
         findings = [assumption.finding() for assumption in self._assumptions]
-        is_reached = self._responded or self._inbox.first_exchange_ms
-        problem = "" if is_reached else self._problem or "it did not answer"
-        return Examined(target, products, findings, problem, self._responded, self._passed_s)
+        has_streamed = bool(self._inbox.first_exchange_ms)
+        return Examined(target, products, findings, self._rest_problem(), has_streamed, self._passed_s, is_interrupted)
+
+    def _rest_problem(self) -> str:
+        return "" if self._responded else self._problem or "no response before it was interrupted"
 
     def _listen(self, universe: Universe, asker: Asker) -> None:
         self._begin(universe.products)

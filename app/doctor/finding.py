@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -38,12 +38,26 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-def examples(problems: Sequence[str]) -> str:
-    """The first of `problems` in parentheses, with a leading space; empty if there are none."""
-    if not problems:
-        return ""
-    more = f"; {len(problems) - MAX_EXAMPLES:,} more" if len(problems) > MAX_EXAMPLES else ""
-    return f" ({'; '.join(problems[:MAX_EXAMPLES])}{more})"
+class Problems:
+    """Counts problems, and keeps the first few. Its text has them in parentheses; it is empty if there are none."""
+
+    def __init__(self, problems: Iterable[str] = ()) -> None:
+        self._count = 0
+        self._first: list[str] = []
+        for problem in problems:
+            self.add(problem)
+
+    def add(self, problem: str) -> None:
+        self._count += 1
+        if self._count <= MAX_EXAMPLES:
+            self._first.append(problem)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __str__(self) -> str:
+        more = f"; {self._count - MAX_EXAMPLES:,} more" if self._count > MAX_EXAMPLES else ""
+        return f" ({'; '.join(self._first)}{more})" if self._count else ""
 
 
 def named(names: Iterable[str]) -> str:

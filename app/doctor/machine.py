@@ -126,10 +126,10 @@ def trust(examined: Examined) -> Finding:
         return _trust(f"{source}, {path_shown(path)}: {error.strerror or error}", Verdict.FAILS)
     if not examined.target.rest_url.startswith("https:"):
         return _trust(f"{seen}; the exchange is addressed without TLS", Verdict.UNSEEN)
-    if examined.responded:
+    if not examined.rest_problem:
         return _trust(f"{seen}; the exchange's certificate was verified", Verdict.HOLDS)
-    is_certificate = "certificate" in examined.problem.lower()
-    return _trust(f"{seen}; {examined.problem}", verdict(is_certificate, False))
+    is_certificate = "certificate" in examined.rest_problem.lower()
+    return _trust(f"{seen}; {examined.rest_problem}", verdict(is_certificate, False))
 
 
 def _trust(seen: str, found: Verdict) -> Finding:

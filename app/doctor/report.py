@@ -14,7 +14,7 @@ from app.doctor.examination import Examination, Examined, Progress
 from app.doctor.finding import Finding, Verdict
 from app.doctor.recording import Recording
 from app.doctor.secrets import Scrubber, origin
-from app.doctor.target import targets
+from app.doctor.target import Target, targets
 from app.settings import SECRETS, Settings
 
 FINE, FAILED, UNREACHABLE = 0, 1, 2
@@ -31,7 +31,7 @@ class Report(NamedTuple):
     @property
     def code(self) -> int:
         """Exit code: 0 if all that was seen holds, 1 if something does not, 2 if an exchange cannot be reached."""
-        if any(examined.problem for examined in self.exchanges):
+        if any(examined.unreachable for examined in self.exchanges):
             return UNREACHABLE
         findings = [*self.machine, *(f for examined in self.exchanges for f in examined.findings)]
         return FAILED if any(f.verdict is Verdict.FAILS for f in findings) else FINE
@@ -48,7 +48,7 @@ class Report(NamedTuple):
                     "requests_per_second": examined.target.requests_per_second,
                     "products": list(examined.products),
                     "listened_seconds": round(examined.passed_s, 1),
-                    "unreachable": examined.problem or None,
+                    "unreachable": examined.unreachable or None,
                     "assumptions": [finding._asdict() for finding in examined.findings],
                 }
                 for examined in self.exchanges
@@ -70,20 +70,28 @@ def examine(
     """
     recording = Recording(record) if record else None
     try:
-        exchanges = [Examination(target, minutes, recording, progress).run() for target in targets(settings)]
+        exchanges = list(_examined(targets(settings), minutes, recording, progress))
     finally:
         if recording is not None:
             recording.close()
     findings = [*machine.redis(settings), *_of_exchanges(exchanges), *machine.ports(settings)]
-    clean = _cleaner(settings)
+    scrubber = _scrubber(settings)
     return Report(
-        [
-            e._replace(findings=[clean(f) for f in e.findings], problem=_scrubber(settings).text(e.problem))
-            for e in exchanges
-        ],
-        [clean(finding) for finding in findings],
+        [_clean(examined, scrubber) for examined in exchanges],
+        [_clean_finding(finding, scrubber) for finding in findings],
         _versions(),
     )
+
+
+def _examined(
+    of: Sequence[Target], minutes: float, recording: Recording | None, progress: Callable[[Progress], None]
+) -> Iterator[Examined]:
+    """Each target, until one is interrupted."""
+    for target in of:
+        examined = Examination(target, minutes, recording, progress).run()
+        yield examined
+        if examined.is_interrupted:
+            return
 
 
 def _of_exchanges(exchanges: Sequence[Examined]) -> Iterator[Finding]:
@@ -92,9 +100,13 @@ def _of_exchanges(exchanges: Sequence[Examined]) -> Iterator[Finding]:
     yield from dict.fromkeys(found)
 
 
-def _cleaner(settings: Settings) -> Callable[[Finding], Finding]:
-    scrubber = _scrubber(settings)
-    return lambda finding: finding._replace(seen=scrubber.text(finding.seen))
+def _clean(examined: Examined, scrubber: Scrubber) -> Examined:
+    findings = [_clean_finding(finding, scrubber) for finding in examined.findings]
+    return examined._replace(findings=findings, rest_problem=scrubber.text(examined.rest_problem))
+
+
+def _clean_finding(finding: Finding, scrubber: Scrubber) -> Finding:
+    return finding._replace(seen=scrubber.text(finding.seen))
 
 
 def _scrubber(settings: Settings) -> Scrubber:

@@ -71,7 +71,7 @@ def test_everything_holds_on_an_exchange_without_faults() -> None:
         assert exchange.ledger().most_in(1.0) <= 9  # eight, and one that came a moment late
     assert named(examined, Verdict.FAILS) == {}
     assert named(examined, Verdict.UNSEEN) == {}
-    assert not examined.problem
+    assert not examined.unreachable
 
 
 @dataclass(frozen=True)

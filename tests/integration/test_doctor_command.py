@@ -14,12 +14,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 
 from app.market.timeframes import BASE
 from simulator import LocalExchange, ReplayMarket, SeededMarket
 from simulator.trade_log import TradeLog
 from tests.support import PATIENCE_S, ROOT, Process, eventually, free_port
+from tests.tls import TlsServer
 
 pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=1)]
 
@@ -111,6 +113,24 @@ def test_no_secret_is_in_a_report(processes: Start, tmp_path: Path) -> None:
                 assert word not in texts
             assert "redis-reachable" in texts
         assert b"hunter22" not in subprocess.run(["gzip", "-dc", record], check=True, capture_output=True).stdout
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_a_certificate_is_verified_with_the_store_of_the_environment(
+    processes: Start, tmp_path: Path, is_trusted: bool
+) -> None:
+    server = TlsServer(tmp_path, lambda _: b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+    try:
+        place = f"localhost:{server.port}"
+        env = environment(EXCHANGE_WS_URL=f"wss://{place}", EXCHANGE_REST_URL=f"https://{place}")
+        store = {"REQUESTS_CA_BUNDLE": str(server.ca) if is_trusted else certifi.where()}
+        doctor = processes([*COMMAND, "--minutes", "1", "--json"], env=env | store)
+        assert doctor.wait() == (1 if is_trusted else 2)
+    finally:
+        server.close()
+    [trust] = [f for f in json.loads(doctor.output())["machine"] if f["name"] == "tls-trust"]
+    assert trust["verdict"] == ("holds" if is_trusted else "does not hold")
+    assert ("was verified" if is_trusted else "certificate verify failed") in trust["seen"]
 
 
 def test_ctrl_c_reports_what_has_been_seen(processes: Start) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.doctor.coinbase.assumption import Assumption
 from app.doctor.coinbase.evidence import Frame, Response, Row, Update
-from app.doctor.finding import Verdict, counted, examples, verdict
+from app.doctor.finding import Problems, Verdict, counted, verdict
 from app.exchange.adapter import Connected, FeedEvent
 from app.exchange.coinbase.buckets import STEP_S
 from app.market.timeframes import BASE
@@ -67,7 +67,7 @@ class UpdateWithinGrace(Assumption):
         self._ended_local_ms: dict[int, int] = {}
         """When the end of each bucket was passed while we listened, by the bucket's start."""
         self._open_s: int | None = None
-        self._late: list[str] = []
+        self._late = Problems()
 
     def frame(self, frame: Frame) -> None:
         if frame.envelope is None:
@@ -76,7 +76,7 @@ class UpdateWithinGrace(Assumption):
         for update in frame.updates:
             if self._is_late(update, frame.envelope.time_ms, frame.local_ms):
                 lateness_s = frame.envelope.time_ms / 1000 - update.start_s - STEP_S
-                self._late.append(f"{shown((update.product, update.start_s))}: {lateness_s:.1f} s after its end")
+                self._late.add(f"{shown((update.product, update.start_s))}: {lateness_s:.1f} s after its end")
 
     def _pass(self, exchange_ms: int, local_ms: int) -> None:
         open_s = BASE.bucket(exchange_ms / 1000)
@@ -103,7 +103,7 @@ class UpdateWithinGrace(Assumption):
         ended = len({b for b in self._rows if b[1] in self._ended_local_ms})
         if not ended:
             return "no bucket with trades ended: too short, or a quiet market", Verdict.UNSEEN
-        seen = f"{counted(ended, 'bucket')} ended, {counted(len(self._late), 'later change')}{examples(self._late)}"
+        seen = f"{counted(ended, 'bucket')} ended, {counted(len(self._late), 'later change')}{self._late}"
         return seen, verdict(True, not self._late)
 
 
@@ -114,7 +114,7 @@ class VolumeGrows(Assumption):
     def __init__(self) -> None:
         self._volumes: dict[tuple[str, Bucket], Row] = {}
         self._updates = 0
-        self._falls: list[str] = []
+        self._falls = Problems()
 
     def event(self, event: FeedEvent) -> None:
         if isinstance(event, Connected):
@@ -126,12 +126,12 @@ class VolumeGrows(Assumption):
             key = frame.connection, (product, start_s)
             known = self._volumes.get(key)
             if known is not None and row.volume < known.volume:
-                self._falls.append(f"{shown(key[1])}: {known.volume} was followed by {row.volume}")
+                self._falls.add(f"{shown(key[1])}: {known.volume} was followed by {row.volume}")
             else:
                 self._volumes[key] = row
 
     def conclusion(self) -> tuple[str, Verdict]:
-        seen = f"{counted(self._updates, 'update')}, {len(self._falls)} with less volume{examples(self._falls)}"
+        seen = f"{counted(self._updates, 'update')}, {len(self._falls)} with less volume{self._falls}"
         return seen, verdict(self._updates, not self._falls)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.doctor.coinbase.assumption import Assumption
 from app.doctor.coinbase.evidence import Frame, Response
-from app.doctor.finding import Verdict, counted, examples, verdict
+from app.doctor.finding import Problems, Verdict, counted, verdict
 from app.exchange.adapter import Connected, FeedEvent
 
 _CLOCKS_MS = 2_000
@@ -20,7 +20,7 @@ class ClockForward(Assumption):
     def __init__(self) -> None:
         self._last_ms: dict[str, int] = {}
         self._frames = 0
-        self._steps_back: list[str] = []
+        self._steps_back = Problems()
 
     def event(self, event: FeedEvent) -> None:
         if isinstance(event, Connected):
@@ -32,12 +32,12 @@ class ClockForward(Assumption):
         self._frames += 1
         before_ms, now_ms = self._last_ms.get(frame.connection, 0), frame.envelope.time_ms
         if now_ms < before_ms:
-            self._steps_back.append(f"{(before_ms - now_ms) / 1000:.3f} s in a frame of {frame.envelope.channel}")
+            self._steps_back.add(f"{(before_ms - now_ms) / 1000:.3f} s in a frame of {frame.envelope.channel}")
         self._last_ms[frame.connection] = max(before_ms, now_ms)
 
     def conclusion(self) -> tuple[str, Verdict]:
         back = self._steps_back
-        seen = f"{counted(self._frames, 'frame')}, {counted(len(back), 'step back', 'steps back')}{examples(back)}"
+        seen = f"{counted(self._frames, 'frame')}, {counted(len(back), 'step back', 'steps back')}{back}"
         return seen, verdict(self._frames, not back)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from app.doctor.coinbase.assumption import Assumption
 from app.doctor.coinbase.buckets import Bucket, shown
 from app.doctor.coinbase.evidence import Frame, Response
-from app.doctor.finding import Verdict, counted, examples, verdict
+from app.doctor.finding import Problems, Verdict, counted, verdict
 from app.exchange.coinbase.rest import LISTING_QUERY, MAX_BUCKETS
 from app.market.timeframes import BASE, Timeframe
 
@@ -23,22 +23,22 @@ class RestAnswers(Assumption):
 
     def __init__(self) -> None:
         self._took_ms: list[int] = []
-        self._failed: list[str] = []
+        self._failed = Problems()
 
     def response(self, response: Response) -> None:
         self._took_ms.append(response.received_local_ms - response.sent_local_ms)
         page = response.page
         if response.status not in (200, 400, *THROTTLED) or (response.status == 200 and response.problem):
-            self._failed.append(response.problem)
+            self._failed.add(response.problem)
         elif page is not None and page.unreadable:
-            self._failed.append(f"{response.path}: {counted(page.unreadable, 'invalid row')}")
+            self._failed.add(f"{response.path}: {counted(page.unreadable, 'invalid row')}")
 
     def conclusion(self) -> tuple[str, Verdict]:
         if not self._took_ms:
             return "nothing was requested", Verdict.UNSEEN
         seen = (
             f"{counted(len(self._took_ms), 'request')}, {len(self._failed)} without a usable response"
-            f"{examples(self._failed)}; {median(self._took_ms):.0f} ms in the median, {max(self._took_ms)} ms at most"
+            f"{self._failed}; {median(self._took_ms):.0f} ms in the median, {max(self._took_ms)} ms at most"
         )
         return seen, verdict(True, not self._failed)
 
@@ -50,17 +50,17 @@ class NotThrottled(Assumption):
     def __init__(self, per_second: float) -> None:
         self._per_second = per_second
         self._requests = 0
-        self._throttled: list[str] = []
+        self._throttled = Problems()
 
     def response(self, response: Response) -> None:
         self._requests += 1
         if response.status in THROTTLED:
-            self._throttled.append(response.problem)
+            self._throttled.add(response.problem)
 
     def conclusion(self) -> tuple[str, Verdict]:
         seen = (
             f"{counted(self._requests, 'request')} at no more than {self._per_second:g} per second: "
-            f"{len(self._throttled)} throttled{examples(self._throttled)}"
+            f"{len(self._throttled)} throttled{self._throttled}"
         )
         return seen, verdict(self._requests, not self._throttled)
 
@@ -141,7 +141,7 @@ class RangeInclusive(Assumption):
         self._settling_s = settling_s
         self._known: set[tuple[str, Timeframe, int]] = set()
         self._ends = 0
-        self._missing: list[str] = []
+        self._missing = Problems()
 
     def response(self, response: Response) -> None:
         page = response.page
@@ -151,7 +151,7 @@ class RangeInclusive(Assumption):
             if (page.product, page.timeframe, start_s) in self._known:
                 self._ends += 1
                 if start_s not in page.rows:
-                    self._missing.append(f"{name} of {shown((page.product, start_s))}")
+                    self._missing.add(f"{name} of {shown((page.product, start_s))}")
         settled = (s for s in page.rows if page.is_settled(s, response, self._settling_s))
         self._known.update((page.product, page.timeframe, start_s) for start_s in settled)
 
@@ -159,7 +159,7 @@ class RangeInclusive(Assumption):
         if not self._ends:
             return "no range began or ended at a bucket known to have trades", Verdict.UNSEEN
         seen = f"{counted(self._ends, 'first or last bucket', 'first and last buckets')} requested, "
-        return f"{seen}{len(self._missing)} missing{examples(self._missing)}", verdict(True, not self._missing)
+        return f"{seen}{len(self._missing)} missing{self._missing}", verdict(True, not self._missing)
 
 
 class EmptyLeftOut(Assumption):

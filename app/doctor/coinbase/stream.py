@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.doctor.coinbase.assumption import Assumption
 from app.doctor.coinbase.evidence import Frame
-from app.doctor.finding import Verdict, counted, examples, named, verdict
+from app.doctor.finding import Problems, Verdict, counted, named, verdict
 from app.exchange.adapter import Connected, Disconnected, FeedEvent, FrameRejected, ProductRefused
 from app.exchange.coinbase.models import MAX_FRAME_BYTES
 from app.exchange.coinbase.sequence import Order, Sequence
@@ -21,16 +21,16 @@ class ConnectionsStay(Assumption):
 
     def __init__(self) -> None:
         self._opened = 0
-        self._lost: list[str] = []
+        self._lost = Problems()
 
     def event(self, event: FeedEvent) -> None:
         if isinstance(event, Connected):
             self._opened += 1
         elif isinstance(event, Disconnected):
-            self._lost.append(f"{event.connection}: {event.reason}")
+            self._lost.add(f"{event.connection}: {event.reason}")
 
     def conclusion(self) -> tuple[str, Verdict]:
-        seen = f"{counted(self._opened, 'connection')} opened, {len(self._lost)} lost{examples(self._lost)}"
+        seen = f"{counted(self._opened, 'connection')} opened, {len(self._lost)} lost{self._lost}"
         return seen, verdict(self._opened or self._lost, not self._lost)
 
 
@@ -109,7 +109,7 @@ class HeartbeatsDense(Assumption):
     def __init__(self) -> None:
         self._last: dict[str, int] = {}
         self._steps = 0
-        self._wrong: list[str] = []
+        self._wrong = Problems()
 
     def event(self, event: FeedEvent) -> None:
         if isinstance(event, Connected):
@@ -119,17 +119,17 @@ class HeartbeatsDense(Assumption):
         for event in frame.events("heartbeats"):
             counter = event.get("heartbeat_counter")
             if not str(counter).isdecimal():
-                self._wrong.append("a counter that is not a number")
+                self._wrong.add("a counter that is not a number")
                 continue
             before, number = self._last.get(frame.connection), int(str(counter))
             self._last[frame.connection] = number
             if before is not None:
                 self._steps += 1
                 if number != before + 1:
-                    self._wrong.append(f"{before} was followed by {number}")
+                    self._wrong.add(f"{before} was followed by {number}")
 
     def conclusion(self) -> tuple[str, Verdict]:
-        seen = f"{counted(self._steps, 'step')} of the counter, {len(self._wrong)} not by one{examples(self._wrong)}"
+        seen = f"{counted(self._steps, 'step')} of the counter, {len(self._wrong)} not by one{self._wrong}"
         return seen, verdict(self._steps or self._wrong, not self._wrong)
 
 
@@ -139,17 +139,17 @@ class FramesReadable(Assumption):
 
     def __init__(self) -> None:
         self._frames = 0
-        self._rejected: list[str] = []
+        self._rejected = Problems()
 
     def frame(self, _: Frame) -> None:
         self._frames += 1
 
     def event(self, event: FeedEvent) -> None:
         if isinstance(event, FrameRejected):
-            self._rejected.append(event.reason)
+            self._rejected.add(event.reason)
 
     def conclusion(self) -> tuple[str, Verdict]:
-        seen = f"{counted(self._frames, 'frame')}, {len(self._rejected)} rejected{examples(self._rejected)}"
+        seen = f"{counted(self._frames, 'frame')}, {len(self._rejected)} rejected{self._rejected}"
         return seen, verdict(self._frames, not self._rejected)
 
 
@@ -210,7 +210,7 @@ class TradeIdsDense(Assumption):
     def __init__(self) -> None:
         self._last: dict[tuple[str, str], int] = {}
         self._trades = 0
-        self._missing: list[str] = []
+        self._missing = Problems()
 
     def event(self, event: FeedEvent) -> None:
         if isinstance(event, Connected):
@@ -230,13 +230,11 @@ class TradeIdsDense(Assumption):
         self._trades += 1
         self._last[key] = number
         if last is not None and number > last + 1:
-            self._missing.append(f"{key[1]}: {last} was followed by {number}")
+            self._missing.add(f"{key[1]}: {last} was followed by {number}")
 
     def conclusion(self) -> tuple[str, Verdict]:
         if not self._trades:
             return "no trade came: too short, or a quiet market", Verdict.UNSEEN
         products = len({product for _, product in self._last})
         seen = f"{counted(self._trades, 'trade')} of {counted(products, 'product')}"
-        return f"{seen}: {counted(len(self._missing), 'gap')}{examples(self._missing)}", verdict(
-            True, not self._missing
-        )
+        return f"{seen}: {counted(len(self._missing), 'gap')}{self._missing}", verdict(True, not self._missing)

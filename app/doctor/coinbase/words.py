@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from app.doctor.coinbase.assumption import Assumption
 from app.doctor.coinbase.buckets import Bucket, shown
 from app.doctor.coinbase.evidence import Response, Row
-from app.doctor.finding import Verdict, counted, examples, verdict
+from app.doctor.finding import Problems, Verdict, counted, verdict
 from app.exchange.adapter import CandleClosed, FeedEvent, GapSuspected
 from app.exchange.coinbase.buckets import STEP_S
 from app.market.candles import UnifiedCandle
@@ -52,8 +52,8 @@ class RestInTime(Assumption):
             + (f", {min(soon) / 1000:.1f} to {max(soon) / 1000:.1f} s after the end" if soon else "")
             + f"; {len(self._absent_ms.keys() & self._present_ms.keys())} were missing at first"
         )
-        problems = [f"{shown(bucket)} was missing after {ms / 1000:.1f} s" for bucket, ms in late.items()]
-        return seen + examples(problems), verdict(True, not late)
+        problems = Problems(f"{shown(bucket)} was missing after {ms / 1000:.1f} s" for bucket, ms in late.items())
+        return f"{seen}{problems}", verdict(True, not late)
 
 
 class RestSettled(Assumption):
@@ -64,7 +64,7 @@ class RestSettled(Assumption):
         self._settling_s = settling_s
         self._words: dict[tuple[Timeframe, Bucket], Row | None] = {}
         self._repeated: set[tuple[Timeframe, Bucket]] = set()
-        self._changed: list[str] = []
+        self._changed = Problems()
 
     def response(self, response: Response) -> None:
         page = response.page
@@ -77,14 +77,14 @@ class RestSettled(Assumption):
             if key in self._words:
                 self._repeated.add(key)
                 if self._words[key] != word:
-                    self._changed.append(f"{shown(key[1])}: {_word(self._words[key])} became {_word(word)}")
+                    self._changed.add(f"{shown(key[1])}: {_word(self._words[key])} became {_word(word)}")
             self._words[key] = word
 
     def conclusion(self) -> tuple[str, Verdict]:
         if not self._repeated:
             return "no settled bucket was requested twice: too short", Verdict.UNSEEN
         seen = f"{counted(len(self._repeated), 'settled bucket')} requested again, {len(self._changed)} changed"
-        return seen + examples(self._changed), verdict(True, not self._changed)
+        return f"{seen}{self._changed}", verdict(True, not self._changed)
 
 
 def _word(row: Row | None) -> str:
@@ -129,10 +129,10 @@ class StreamEqualsRest(Assumption):
         products = len({bucket[0] for bucket, _ in compared})
         if not compared:
             return "no settled bucket that was seen whole: too short", Verdict.UNSEEN
-        different = [f"{shown(bucket)}: {problem}" for bucket, problem in compared if problem]
+        different = Problems(f"{shown(bucket)}: {problem}" for bucket, problem in compared if problem)
         seen = (
             f"{counted(len(compared), 'bucket')} of {counted(products, 'product')}, "
-            f"{len(different)} different{examples(different)}"
+            f"{len(different)} different{different}"
         )
         return seen, verdict(True, not different)
 
@@ -174,15 +174,15 @@ class MinutesAddUp(Assumption):
 
     def conclusion(self) -> tuple[str, Verdict]:
         compared = 0
-        wrong: list[str] = []
+        wrong = Problems()
         for (product, start_s), row in self._fives.items():
             minutes = [(product, start_s + n * Timeframe.M1.seconds) for n in range(_MINUTES)]
             if row is not None and all(minute in self._minutes for minute in minutes):
                 compared += 1
                 built = _sum([self._minutes[minute] for minute in minutes])
                 if built != row:
-                    wrong.append(f"{shown((product, start_s))}: {_word(built)}, by the 5m candle {_word(row)}")
-        seen = f"{counted(compared, 'bucket')} built of minutes, {len(wrong)} different{examples(wrong)}"
+                    wrong.add(f"{shown((product, start_s))}: {_word(built)}, by the 5m candle {_word(row)}")
+        seen = f"{counted(compared, 'bucket')} built of minutes, {len(wrong)} different{wrong}"
         return seen, verdict(compared, not wrong)
 
 
