@@ -25,6 +25,7 @@ from app.settings import Settings
 from app.storage.address import netloc
 from app.storage.connection import connect
 from app.storage.fitness import ServerFacts, unfit
+from app.storage.name import OURS
 from app.util import network
 from app.util.quoting import path_shown
 
@@ -92,9 +93,11 @@ def _clients(client: Redis, info: dict[str, Any]) -> Finding:
     if most is None:
         with suppress(RedisError):
             most = client.config_get("maxclients").get("maxclients")
-    used = int(info.get("connected_clients", 0))
-    seen = f"maxclients {'unknown' if most is None else most}, {used} connected"
-    is_enough = most is not None and int(most) - used >= NEEDED_CONNECTIONS
+    used, ours = int(info.get("connected_clients", 0)), 0
+    with suppress(RedisError):
+        ours = sum(str(one.get("name", "")).startswith(OURS) for one in client.client_list())
+    seen = f"maxclients {'unknown' if most is None else most}, {used} connected, {ours} of them of this program"
+    is_enough = most is not None and int(most) - (used - ours) >= NEEDED_CONNECTIONS
     used_for = f"A whole installation opens up to {NEEDED_CONNECTIONS} connections."
     return Finding("redis-maxclients", used_for, seen, verdict(most is not None, is_enough))
 

@@ -48,6 +48,7 @@ class Report(NamedTuple):
                     "requests_per_second": examined.target.requests_per_second,
                     "products": list(examined.products),
                     "listened_seconds": round(examined.passed_s, 1),
+                    "interrupted": examined.is_interrupted,
                     "unreachable": examined.unreachable or None,
                     "assumptions": [finding._asdict() for finding in examined.findings],
                 }

@@ -34,7 +34,8 @@ MINUTES = 7.5
 
 @contextmanager
 def running(**options: Any) -> Iterator[LocalExchange]:
-    with LocalExchange(MARKET, speed=60, start_ms=BEGAN_S * 1000, **options) as exchange:
+    """`update_ms`: so long that nearly every bucket has trades after its last regular update."""
+    with LocalExchange(MARKET, speed=60, start_ms=BEGAN_S * 1000, **{"update_ms": 1_000, **options}) as exchange:
         yield exchange
 
 
@@ -132,7 +133,7 @@ SWITCHES = (
     fault("minutes-add-up", "rest_half", count=100, timeframe="1m"),
     fault("rest-open-bucket", "rest_late", seconds=0.001, shows_open=False),
     fault("rest-answers", "rest_500"),
-    fault("not-throttled", "rest_429", retry_after=1),
+    fault("not-throttled", "rest_429", retry_after="1"),
 )  # fmt: skip
 
 

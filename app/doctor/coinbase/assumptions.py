@@ -24,7 +24,7 @@ def assumptions(target: Target, products: int) -> list[Assumption]:
         clocks.MachineClock(),
         buckets.SnapshotHasGaps(),
         buckets.VolumeGrows(),
-        buckets.UpdateAfterEnd(),
+        buckets.UpdateAfterEnd(settling_s),
         buckets.UpdateWithinGrace(target.close_grace_s),
         words.StreamEqualsRest(settling_s),
         words.RestInTime(settling_s),

@@ -13,46 +13,51 @@ from app.util.timestamps import format_utc
 Bucket = tuple[str, int]
 """Product, and start (UNIX seconds)."""
 
-_FEW_BUCKETS = 3
-
 
 def shown(bucket: Bucket) -> str:
     return f"{bucket[0]} {format_utc(bucket[1])}"
 
 
 class UpdateAfterEnd(Assumption):
+    """Judged by buckets with a trade between their last update and their end, as REST or a later update shows."""
+
     name = "update-after-end"
     used_for = "The last trades of a bucket come in an update after its end, so closing waits for it."
 
-    def __init__(self) -> None:
-        self._rows: dict[Bucket, Row] = {}
+    def __init__(self, settling_s: float) -> None:
+        self._settling_s = settling_s
+        self._at_end: dict[Bucket, Row] = {}
+        """The last state before the end of each bucket."""
         self._lateness_ms: dict[Bucket, int] = {}
-        """Of the last change of each bucket that was seen open; below 0: before its end."""
-        self._now_ms = 0
+        """Of the last change after it."""
+        self._final: dict[Bucket, Row] = {}
 
     def frame(self, frame: Frame) -> None:
         if frame.envelope is None:
             return
-        self._now_ms = max(self._now_ms, frame.envelope.time_ms)
         for product, start_s, row in frame.updates:
-            bucket = product, start_s
-            lateness_ms = frame.envelope.time_ms - (start_s + STEP_S) * 1000
-            is_new = self._rows.get(bucket) != row
-            self._rows[bucket] = row
-            if is_new and (lateness_ms < 0 or bucket in self._lateness_ms):
+            bucket, lateness_ms = (product, start_s), frame.envelope.time_ms - (start_s + STEP_S) * 1000
+            if lateness_ms < 0:
+                self._at_end[bucket] = row
+            elif bucket in self._at_end and row != self._at_end[bucket]:
                 self._lateness_ms[bucket] = lateness_ms
 
+    def response(self, response: Response) -> None:
+        page = response.page
+        if page is not None and page.timeframe is BASE and response.is_fine:
+            settled = (s for s in page.rows if page.is_settled(s, response, self._settling_s))
+            self._final.update({(page.product, start_s): page.rows[start_s] for start_s in settled})
+
     def conclusion(self) -> tuple[str, Verdict]:
-        ended = [ms for (_, start_s), ms in self._lateness_ms.items() if (start_s + STEP_S) * 1000 <= self._now_ms]
-        late = [ms for ms in ended if ms >= 0]
-        if not late and len(ended) < _FEW_BUCKETS:
-            return f"only {counted(len(ended), 'bucket')} ended: too short, or a quiet market", Verdict.UNSEEN
-        seen = f"{len(late)} of {counted(len(ended), 'bucket')} changed once more after their end"
-        if late:
-            seen += f", {min(late) / 1000:.1f} to {max(late) / 1000:.1f} s after it"
-        else:
-            seen += f"; the last change came {-max(ended) / 1000:.1f} s before it at the latest"
-        return seen, verdict(ended, late)
+        late = self._lateness_ms.values()
+        known = self._final.keys() & self._at_end.keys()
+        changed = {bucket for bucket in known if self._final[bucket] != self._at_end[bucket]} | self._lateness_ms.keys()
+        if not changed:
+            seen = f"none of {counted(len(known), 'bucket')} had a trade after its last update: too short, or quiet"
+            return seen, Verdict.UNSEEN
+        seen = f"{counted(len(changed), 'bucket')} had a trade after the last update before the end: {len(late)} were "
+        seen += f"updated, {min(late) / 1000:.1f} to {max(late) / 1000:.1f} s after the end" if late else "updated"
+        return seen, verdict(True, late)
 
 
 class UpdateWithinGrace(Assumption):

@@ -162,29 +162,26 @@ def test_machine_clock(ahead_s: float, verdict: Verdict, way: str) -> None:
 
 
 END = START + STEP
+BEFORE = candles(END - 9, row(START))
+SETTLED = response(row(START, "2"), first_s=START, last_s=START, at_s=END + 60)
 
 
 @pytest.mark.parametrize(
     ("evidence", "verdict", "seen"),
     [
-        (NOTHING, UNSEEN, "only 0 buckets"),
-        ([candles(START + 9, row(START))], UNSEEN, "only 0 buckets"),
-        ([candles(END - 9, row(START)), candles(END + 0.5, row(START, "2"))], HOLDS, "1 of 1 bucket changed"),
-        ([candles(END - 9, row(START)), candles(END + 0.5, row(START))], UNSEEN, "only 1 bucket ended"),
-        (
-            [*(candles(END - n, row(START), product=f"P{n}-USD") for n in (3, 4, 5)), frame(END + 5)],
-            FAILS,
-            "0 of 3 buckets changed once more after their end; the last change came 3.0 s before it",
-        ),
-        ([candles(END + 1, row(START)), frame(END + 5)], UNSEEN, "only 0 buckets"),
+        (NOTHING, UNSEEN, "none of 0 buckets"),
+        ([BEFORE], UNSEEN, "none of 0 buckets"),
+        ([BEFORE, candles(END + 0.5, row(START, "2"))], HOLDS, "1 bucket had a trade after"),
+        ([BEFORE, candles(END + 0.5, row(START, "2")), SETTLED], HOLDS, "1 were updated, 0.5 to 0.5 s after the end"),
+        ([BEFORE, candles(END + 0.5, row(START))], UNSEEN, "none of 0 buckets"),
+        ([BEFORE, SETTLED], FAILS, "1 bucket had a trade after the last update before the end: 0 were updated"),
+        ([candles(END - 9, row(START, "2")), SETTLED], UNSEEN, "none of 1 bucket"),
+        ([candles(END + 1, row(START, "2")), SETTLED], UNSEEN, "none of 0 buckets"),  # not seen open
     ],
 )
 def test_update_after_end(evidence: list[Any], verdict: Verdict, seen: str) -> None:
-    text, found = feed(buckets.UpdateAfterEnd(), *evidence)
+    text, found = feed(buckets.UpdateAfterEnd(60), *evidence)
     assert (found, seen in text) == (verdict, True), text
-
-
-BEFORE = candles(END - 9, row(START))
 
 
 @pytest.mark.parametrize(
