@@ -30,6 +30,7 @@ PRODUCTS = (
 )  # fmt: skip
 MINUTES = 7.5
 """The end of a bucket, a whole one, and its settling."""
+ATTEMPTS = 5
 
 
 @contextmanager
@@ -67,12 +68,15 @@ def named(examined: Examined, verdict: Verdict) -> dict[str, str]:
 
 
 def test_everything_holds_on_an_exchange_without_faults() -> None:
-    with running() as exchange:
-        examined = examine(exchange)
-        assert exchange.ledger().most_in(1.0) <= 9  # eight, and one that came a moment late
-    assert named(examined, Verdict.FAILS) == {}
-    assert named(examined, Verdict.UNSEEN) == {}
-    assert not examined.unreachable
+    for _ in range(ATTEMPTS):
+        with running() as exchange:
+            examined = examine(exchange)
+            assert exchange.ledger().most_in(1.0) <= 9  # eight, and one that came a moment late
+        assert named(examined, Verdict.FAILS) == {}
+        assert not examined.unreachable
+        if not (unseen := named(examined, Verdict.UNSEEN)):
+            return
+    raise AssertionError(f"{unseen} in {ATTEMPTS} runs")
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,7 @@ SWITCHES = (
     fault("stream-equals-rest", "freeze_channel", after_s=30, product=OTHER),
     # What is missing after its settling, and comes, has changed; at the end it is missing beside the stream's candle.
     fault("rest-in-time", "rest_late", also="rest-settled", implied="stream-equals-rest", seconds=200),
-    fault("rest-settled", "rest_stale", after_s=30, implied="stream-equals-rest", seconds=3_000),
+    fault("rest-settled", "rest_stale", after_s=FIRST_END_S + 140, implied="stream-equals-rest", seconds=3_000),
     fault("minutes-add-up", "rest_half", count=100, timeframe="1m"),
     fault("rest-open-bucket", "rest_late", seconds=0.001, shows_open=False),
     fault("rest-answers", "rest_500"),
@@ -139,6 +143,18 @@ SWITCHES = (
 
 @pytest.mark.parametrize("switch", SWITCHES, ids=lambda switch: switch.breaks)
 def test_a_switch_is_found_by_the_name_of_the_assumption_that_it_breaks(switch: Switch) -> None:
+    """On a busy machine, a run may not see enough. Then there is another; but none may find anything else."""
+    expected = {switch.breaks} | switch.also
+    for _ in range(ATTEMPTS):
+        found = switched(switch)
+        assert found.keys() <= expected | switch.implied, found
+        if expected <= found.keys():
+            return
+    raise AssertionError(f"{expected} not found in {ATTEMPTS} runs; the last one found {found}")
+
+
+def switched(switch: Switch) -> dict[str, str]:
+    """What does not hold with `switch`."""
     with running(**switch.options) as exchange:
         waiting = [switch.fault] if switch.fault else []
 
@@ -151,9 +167,7 @@ def test_a_switch_is_found_by_the_name_of_the_assumption_that_it_breaks(switch: 
             inject(0)
         examined = examine(exchange, inject)
         assert not waiting
-    found = named(examined, Verdict.FAILS)
-    expected = {switch.breaks} | switch.also
-    assert expected <= found.keys() <= expected | switch.implied, found
+    return named(examined, Verdict.FAILS)
 
 
 def test_another_clock_of_this_machine_is_found() -> None:

@@ -69,31 +69,30 @@ class UpdateWithinGrace(Assumption):
     def __init__(self, grace_s: float) -> None:
         self._grace_ms = round(grace_s * 1000)
         self._rows: dict[Bucket, Row] = {}
-        self._ended_local_ms: dict[int, int] = {}
-        """When the end of each bucket was passed while we listened, by the bucket's start."""
-        self._open_s: int | None = None
+        self._ended_local_ms: dict[tuple[str, int], int] = {}
+        """When a connection passed the end of a bucket, by the bucket's start."""
+        self._open_s: dict[str, int] = {}
         self._late = Problems()
 
     def frame(self, frame: Frame) -> None:
         if frame.envelope is None:
             return
-        self._pass(frame.envelope.time_ms, frame.local_ms)
+        self._pass(frame, BASE.bucket(frame.envelope.time_ms / 1000))
         for update in frame.updates:
-            if self._is_late(update, frame.envelope.time_ms, frame.local_ms):
+            if self._is_late(update, frame, frame.envelope.time_ms):
                 lateness_s = frame.envelope.time_ms / 1000 - update.start_s - STEP_S
                 self._late.add(f"{shown((update.product, update.start_s))}: {lateness_s:.1f} s after its end")
 
-    def _pass(self, exchange_ms: int, local_ms: int) -> None:
-        open_s = BASE.bucket(exchange_ms / 1000)
-        if self._open_s is None or open_s > self._open_s:
-            if self._open_s is not None:
-                for start_s in range(self._open_s, open_s, STEP_S):
-                    self._ended_local_ms[start_s] = local_ms
-            self._open_s = open_s
+    def _pass(self, frame: Frame, open_s: int) -> None:
+        before_s = self._open_s.setdefault(frame.connection, open_s)
+        for start_s in range(before_s, open_s, STEP_S):
+            self._ended_local_ms[frame.connection, start_s] = frame.local_ms
+        self._open_s[frame.connection] = max(before_s, open_s)
 
-    def _is_late(self, update: Update, exchange_ms: int, local_ms: int) -> bool:
+    def _is_late(self, update: Update, frame: Frame, exchange_ms: int) -> bool:
         """Whether `update` changes a bucket that should be closed. An older state is `volume-grows`' concern."""
-        bucket, ended_local_ms = (update.product, update.start_s), self._ended_local_ms.get(update.start_s)
+        bucket = update.product, update.start_s
+        ended_local_ms = self._ended_local_ms.get((frame.connection, update.start_s))
         known = self._rows.get(bucket)
         if known is not None and (known == update.row or update.row.volume < known.volume):
             return False
@@ -101,11 +100,12 @@ class UpdateWithinGrace(Assumption):
         return (
             ended_local_ms is not None
             and exchange_ms > (update.start_s + STEP_S) * 1000 + self._grace_ms
-            and local_ms > ended_local_ms + self._grace_ms
+            and frame.local_ms > ended_local_ms + self._grace_ms
         )
 
     def conclusion(self) -> tuple[str, Verdict]:
-        ended = len({b for b in self._rows if b[1] in self._ended_local_ms})
+        over = {start_s for _, start_s in self._ended_local_ms}
+        ended = sum(start_s in over for _, start_s in self._rows)
         if not ended:
             return "no bucket with trades ended: too short, or a quiet market", Verdict.UNSEEN
         seen = f"{counted(ended, 'bucket')} ended, {counted(len(self._late), 'later change')}{self._late}"

@@ -9,6 +9,7 @@ from app.exchange.adapter import Connected, FeedEvent
 
 _CLOCKS_MS = 2_000
 _MACHINE_MS = 60_000
+_FIRST_MS = 5_000
 _AFTER_MS = 3_000
 """A frame that comes so long after a response was sent after it, however long it was on its way."""
 
@@ -76,19 +77,26 @@ class ClocksAgree(Assumption):
 
 
 class MachineClock(Assumption):
+    """Takes the smallest difference of the first frames: some may wait before they are read."""
+
     name = "machine-clock"
     used_for = "Certificates and log lines use this machine's clock; no candle does."
 
     def __init__(self) -> None:
+        self._began_local_ms: int | None = None
         self._ahead_ms: int | None = None
 
     def frame(self, frame: Frame) -> None:
-        if frame.envelope is not None and self._ahead_ms is None:
-            self._ahead_ms = frame.wall_ms - frame.envelope.time_ms
+        if frame.envelope is None:
+            return
+        self._began_local_ms = frame.local_ms if self._began_local_ms is None else self._began_local_ms
+        if frame.local_ms - self._began_local_ms <= _FIRST_MS:
+            ahead_ms = frame.wall_ms - frame.envelope.time_ms
+            self._ahead_ms = ahead_ms if self._ahead_ms is None else min(ahead_ms, self._ahead_ms, key=abs)
 
     def conclusion(self) -> tuple[str, Verdict]:
         if self._ahead_ms is None:
             return "no frame came", Verdict.UNSEEN
         way = "ahead of" if self._ahead_ms >= 0 else "behind"
-        seen = f"at the first frame, this machine was {abs(self._ahead_ms) / 1000:.2f} s {way} the exchange"
+        seen = f"at the beginning, this machine was {abs(self._ahead_ms) / 1000:.2f} s {way} the exchange"
         return seen, verdict(True, abs(self._ahead_ms) <= _MACHINE_MS)

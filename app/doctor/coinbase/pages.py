@@ -15,6 +15,8 @@ from app.market.timeframes import BASE, Timeframe
 THROTTLED = (429, 401, 403)
 _OPEN_MS = 5_000
 """REST must show a bucket so long after its first update."""
+_AFTER_MS = 2_000
+"""A frame that comes so long after a response shows that the bucket was open until then."""
 
 
 class RestAnswers(Assumption):
@@ -190,25 +192,28 @@ class OpenBucketShown(Assumption):
 
     def __init__(self) -> None:
         self._first_ms: dict[Bucket, int] = {}
+        self._waiting: list[tuple[int, int, bool]] = []  # a bucket, when the response came (local), if it had the row
         self._shown = self._missing = 0
 
     def frame(self, frame: Frame) -> None:
-        if frame.envelope is not None:
-            for product, start_s, _ in frame.updates:
-                self._first_ms.setdefault((product, start_s), frame.envelope.time_ms)
+        if frame.envelope is None:
+            return
+        for product, start_s, _ in frame.updates:
+            self._first_ms.setdefault((product, start_s), frame.envelope.time_ms)
+        while self._waiting and frame.local_ms >= self._waiting[0][1] + _AFTER_MS:
+            open_s, _, is_shown = self._waiting.pop(0)
+            if open_s == BASE.bucket(frame.envelope.time_ms / 1000):
+                self._shown += is_shown
+                self._missing += not is_shown
 
     def response(self, response: Response) -> None:
         page = response.page
         if page is None or page.timeframe is not BASE or not response.is_fine:
             return
         open_s = BASE.bucket(response.sent_exchange_ms / 1000)
-        is_open_at_end = open_s == BASE.bucket(response.received_exchange_ms / 1000)
         first_ms = self._first_ms.get((page.product, open_s))
-        if page.last_s < open_s or not is_open_at_end or first_ms is None:
-            return
-        if response.sent_exchange_ms - first_ms >= _OPEN_MS:
-            self._shown += open_s in page.rows
-            self._missing += open_s not in page.rows
+        if page.last_s >= open_s and first_ms is not None and response.sent_exchange_ms - first_ms >= _OPEN_MS:
+            self._waiting.append((open_s, response.received_local_ms, open_s in page.rows))
 
     def conclusion(self) -> tuple[str, Verdict]:
         both = self._shown + self._missing

@@ -32,7 +32,7 @@ class RestInTime(Assumption):
         if page is None or page.timeframe is not BASE or not response.is_fine or not response.sent_exchange_ms:
             return
         self._began_ms = self._began_ms or response.sent_exchange_ms
-        for start_s in range(page.first_s, page.last_s + 1, STEP_S):
+        for start_s in range(page.first_s, page.last_s, STEP_S):  # the last one may not be included
             bucket, end_ms = (page.product, start_s), (start_s + STEP_S) * 1000
             if not self._began_ms < end_ms <= response.sent_exchange_ms:
                 continue
@@ -156,6 +156,8 @@ def _difference(candle: UnifiedCandle, row: Row | None) -> str:
 
 
 class MinutesAddUp(Assumption):
+    """Takes the first response about each bucket: those of 1m and of 5m come one after the other."""
+
     name = "minutes-add-up"
     used_for = "Candles of 5m are compared with those of 1m, and longer ones are built from shorter ones."
 
@@ -170,7 +172,7 @@ class MinutesAddUp(Assumption):
         if page is not None and words is not None and response.is_fine:
             for start_s in page.covered():
                 if page.is_settled(start_s, response, self._settling_s):
-                    words[page.product, start_s] = page.word(start_s)
+                    words.setdefault((page.product, start_s), page.word(start_s))
 
     def conclusion(self) -> tuple[str, Verdict]:
         compared = 0

@@ -156,9 +156,15 @@ def test_clocks_agree(ahead_s: float, verdict: Verdict) -> None:
 
 @pytest.mark.parametrize(("ahead_s", "verdict", "way"), [(-59, HOLDS, "behind"), (61, FAILS, "ahead of")])
 def test_machine_clock(ahead_s: float, verdict: Verdict, way: str) -> None:
-    text, found = feed(clocks.MachineClock(), frame(START, wall_s=START + ahead_s), frame(START, wall_s=0))
+    text, found = feed(clocks.MachineClock(), frame(START, wall_s=START + ahead_s), frame(START + 9, wall_s=START))
     assert (found, way in text) == (verdict, True)
     assert feed(clocks.MachineClock())[1] is UNSEEN
+
+
+def test_the_machine_clock_is_judged_by_the_frame_that_waited_least() -> None:
+    frames = [frame(START + n, wall_s=START + n + waited_s) for n, waited_s in enumerate((70, 0.3, 80))]
+    text, found = feed(clocks.MachineClock(), *frames, frame(START + 60, wall_s=START + 60))
+    assert (found, "was 0.30 s ahead of" in text) == (HOLDS, True)
 
 
 END = START + STEP
@@ -379,16 +385,17 @@ def test_rest_empty_left_out() -> None:
 
 
 def test_rest_open_bucket() -> None:
-    update = candles(START + 10, row(START))
+    update, later = candles(START + 10, row(START)), frame(START + 30)
     page = {"first_s": START - STEP, "last_s": START}
     shown = response(row(START), row(START - STEP), at_s=START + 20, **page)
     missing = response(row(START - STEP), at_s=START + 20, **page)
-    assert feed(pages.OpenBucketShown(), shown)[1] is UNSEEN
-    assert feed(pages.OpenBucketShown(), update, shown) == ("1 of 1 response had it", HOLDS)
-    assert feed(pages.OpenBucketShown(), update, shown, missing) == ("1 of 2 responses had it", FAILS)
+    assert feed(pages.OpenBucketShown(), shown, later)[1] is UNSEEN
+    assert feed(pages.OpenBucketShown(), update, missing)[1] is UNSEEN  # it may be over by now
+    assert feed(pages.OpenBucketShown(), update, missing, frame(END + 1))[1] is UNSEEN
+    assert feed(pages.OpenBucketShown(), update, shown, later) == ("1 of 1 response had it", HOLDS)
+    assert feed(pages.OpenBucketShown(), update, shown, missing, later) == ("1 of 2 responses had it", FAILS)
     too_soon = response(row(START - STEP), at_s=START + 12, **page)
-    at_the_end = response(row(START - STEP), at_s=END - 0.05, **page)
-    assert feed(pages.OpenBucketShown(), update, too_soon, at_the_end)[1] is UNSEEN
+    assert feed(pages.OpenBucketShown(), update, too_soon, later)[1] is UNSEEN
 
 
 @pytest.mark.parametrize(
