@@ -38,6 +38,7 @@ class Options(BaseModel):
     end_inclusive: bool = Field(True, description="Whether REST returns the bucket that starts at `end`.")
     empty_rows: bool = Field(False, description="Whether REST has rows, without volume, of buckets without trades.")
     listing_rows: int = Field(0, ge=0, le=100_000, description="Most rows of the listing in one response; 0: all.")
+    listing_offset: bool = Field(True, description="Whether the listing begins at `offset`.")
     deflate: bool = Field(True, description="Compress frames for clients that request it.")
     outbox_bytes: int = Field(64 << 20, ge=1_000, le=1 << 32, description="Queued for a slow reader; more is dropped.")
 

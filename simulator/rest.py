@@ -44,7 +44,7 @@ class Rest:
         self._trade_log = trade_log
         self._clock = clock
         self._rows = Rows(trade_log, faults)
-        self._listing = ProductPages(trade_log, clock, options.listing_rows)
+        self._listing = ProductPages(trade_log, clock, options)
         self._version_2 = {
             "/v2/time": self._time_2,
             "/v2/currencies": self._listing.fiat,

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from app.doctor.coinbase.evidence import Page, Response
 from app.errors import ExchangeError, Throttled, Unavailable
-from app.exchange.coinbase.rest import CoinbaseRest, Query, candles_query, raise_for
+from app.exchange.coinbase.rest import Query, candles_query
+from app.exchange.http import Http
 from app.market.timeframes import Timeframe
 from app.util.stop import Stop
 
@@ -46,13 +47,13 @@ class Asker:
 
     def __init__(
         self,
-        rest: CoinbaseRest,
+        http: Http,
         per_second: float,
         keep: Callable[[Response], None],
         exchange_ms: Callable[[], int],
         stop: Stop,
     ) -> None:
-        self._rest = rest
+        self._http = http
         self._pace = Pace(per_second)
         self._keep = keep
         self._exchange_ms = exchange_ms
@@ -81,9 +82,9 @@ class Asker:
         sent_ms, exchange_ms = _local_ms(), self._exchange_ms()
         status, text, problem, may_retry = 0, "", "", False
         try:
-            reply = self._rest.fetch(path, params)
+            reply = self._http.fetch(path, params)
             status, text = reply.status, reply.body.decode("utf-8", "replace")
-            raise_for(path, reply)
+            self._http.raise_for(path, reply)
         except Throttled as error:
             problem, may_retry = str(error), True
             self._pace.throttled(error.retry_after_s)

@@ -12,12 +12,12 @@ from app.doctor.coinbase.assumption import Assumption
 from app.doctor.coinbase.assumptions import assumptions
 from app.doctor.coinbase.evidence import Frame, Response
 from app.doctor.coinbase.listening import Evidence, Inbox, Listener
-from app.doctor.coinbase.questions import Questions
+from app.doctor.coinbase.questions import Questions, read_listing
 from app.doctor.coinbase.universe import Universe, choose
 from app.doctor.finding import Finding
 from app.doctor.recording import Recording
 from app.doctor.target import Target
-from app.exchange.coinbase.rest import LISTING_QUERY, CoinbaseRest
+from app.exchange.coinbase.rest import http
 from app.util.stop import Stop
 
 _TURN_S = 0.1
@@ -84,14 +84,14 @@ class Examination:
         Raises `InvalidInput` if the selection of products matches nothing.
         """
         target = self._target
-        rest = CoinbaseRest(target.rest_url, target.timeout_s)
+        rest = http(target.rest_url, target.timeout_s)
         products: list[str] = []
         is_interrupted = False
         try:
             asker = Asker(
                 rest, target.requests_per_second, self._inbox.put, lambda: self._inbox.exchange_ms, self._stop
             )
-            universe = choose(target.products, asker.ask(LISTING_QUERY))
+            universe = choose(target.products, read_listing(asker))
             products = universe.products
             self._listen(universe, asker)
         except KeyboardInterrupt:

@@ -19,7 +19,7 @@ from app.doctor.examination import Examined
 from app.doctor.finding import Finding, Verdict, verdict
 from app.doctor.secrets import origin
 from app.errors import CandlewickError
-from app.exchange.coinbase.stream_socket import ConnectionEnded, proxy_options
+from app.exchange.stream_socket import ConnectionEnded, proxy_options
 from app.launch.ports import Port, problem_of
 from app.settings import Settings
 from app.storage.address import netloc

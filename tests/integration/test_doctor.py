@@ -108,7 +108,8 @@ SWITCHES = (
     option("snapshot-has-gaps", snapshot_hole_rate=0),
     # What was not sent at the end is missing in the stream's candle.
     option("update-after-end", also="stream-equals-rest", final_update=False),
-    option("listing-complete", listing_rows=60),
+    # Each page is the first one.
+    option("listing-complete", listing_rows=60, listing_offset=False),
     option("rest-page-limit", page_buckets=300),
     option("rest-newest-first", rest_order="oldest"),
     # Requests end at the open bucket.
@@ -168,6 +169,14 @@ def switched(switch: Switch) -> dict[str, str]:
         examined = examine(exchange, inject)
         assert not waiting
     return named(examined, Verdict.FAILS)
+
+
+def test_a_listing_in_pages_is_read_to_its_end() -> None:
+    with running(listing_rows=20) as exchange:
+        examined = Examination(target(exchange, products=("all:USD",)), 0.01).run()
+    listing = next(f for f in examined.findings if f.name == "listing-complete")
+    assert (listing.verdict, "in 4 pages" in listing.seen) == (Verdict.HOLDS, True), listing
+    assert len(examined.products) > 20
 
 
 def test_another_clock_of_this_machine_is_found() -> None:

@@ -6,7 +6,7 @@ from app.doctor.coinbase.assumption import Assumption
 from app.doctor.coinbase.evidence import Frame, Response, Row, Update
 from app.doctor.finding import Problems, Verdict, counted, verdict
 from app.exchange.adapter import Connected, FeedEvent
-from app.exchange.coinbase.buckets import STEP_S
+from app.exchange.buckets import STEP_S
 from app.market.timeframes import BASE
 from app.util.timestamps import format_utc
 

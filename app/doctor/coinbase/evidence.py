@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, Self
 
 import orjson
 
-from app.exchange.coinbase.models import BadFrame, Envelope, Message, decode, read_candle
+from app.exchange.coinbase.models import Envelope, Message, decode, read_candle
+from app.exchange.frames import BadFrame
 from app.market.candles import CandleState
 from app.market.timeframes import BASE, Timeframe
 

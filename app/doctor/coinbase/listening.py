@@ -1,4 +1,4 @@
-"""Listens to the stream with the adapter of the ingest, and to trades on one more connection."""
+"""Listens to the stream with the feed of the ingest, and to trades on one more connection."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ import orjson
 from app.doctor.coinbase.evidence import Frame, Response
 from app.doctor.target import Target
 from app.exchange.adapter import Disconnected, FeedEvent
-from app.exchange.coinbase.connection import StreamConnection
 from app.exchange.coinbase.models import EXCHANGE
-from app.exchange.coinbase.pacing import CONNECTIONS, MESSAGES
 from app.exchange.coinbase.session import CoinbaseSession
-from app.exchange.coinbase.stream_socket import Dialler
-from app.exchange.coinbase.websocket import CoinbaseAdapter
+from app.exchange.coinbase.venue import CONNECTIONS, MESSAGES, VENUE
+from app.exchange.connection import StreamConnection
+from app.exchange.stream_socket import Dialler
 
 TRADED_PRODUCTS = 3
 """Products whose trades are read."""
@@ -86,27 +85,25 @@ class Listener:
     def __init__(self, target: Target, products: Iterable[str], sources: Mapping[str, str], inbox: Inbox) -> None:
         products = list(products)
         self._inbox = inbox
-        self._adapter = CoinbaseAdapter(
+        self._feed = VENUE.feed(
             target.ws_url,
             inbox.put,
             products_per_connection=target.products_per_connection,
-            close_grace_seconds=target.close_grace_s,
-            aliases=sources,
-            connect_timeout_seconds=target.timeout_s,
-            on_frame=inbox.frame,
+            close_grace_s=target.close_grace_s,
         )
-        self._adapter.subscribe(products)
+        self._feed.on_frame = inbox.frame
+        self._feed.subscribe(products, sources)
         traded = list(dict.fromkeys(sources.get(product, product) for product in products))[:TRADED_PRODUCTS]
         dialler = Dialler(target.ws_url, target.timeout_s, CONNECTIONS, MESSAGES)
         self._trades = StreamConnection(_TradesSession(traded), dialler, inbox.put, inbox.frame)
 
     def start(self) -> None:
-        self._adapter.connect()
+        self._feed.connect()
         self._trades.start()
 
     def problems(self) -> list[Disconnected]:
         """The connections that have not opened yet although they tried, and why."""
-        health = [*self._adapter.health(), self._trades.health()]
+        health = [*self._feed.health(), self._trades.health()]
         return [
             Disconnected(h.session.connection, f"could not be opened: {h.last_error}")
             for h in health
@@ -117,5 +114,5 @@ class Listener:
         """Close all connections. What comes from now on is not evidence: we caused it."""
         self._inbox.close()
         self._trades.stop()
-        self._adapter.disconnect()
+        self._feed.disconnect()
         self._trades.join()

@@ -9,10 +9,9 @@ from app.doctor.coinbase.assumption import Assumption
 from app.doctor.coinbase.buckets import Bucket, shown
 from app.doctor.coinbase.evidence import Frame, Response
 from app.doctor.finding import Problems, Verdict, counted, verdict
-from app.exchange.coinbase.rest import LISTING_QUERY, MAX_BUCKETS
+from app.exchange.coinbase.rest import LISTING_PATH, MAX_BUCKETS, THROTTLED
 from app.market.timeframes import BASE, Timeframe
 
-THROTTLED = (429, 401, 403)
 _OPEN_MS = 5_000
 """REST must show a bucket so long after its first update."""
 _AFTER_MS = 2_000
@@ -69,23 +68,25 @@ class NotThrottled(Assumption):
 
 class ListingComplete(Assumption):
     name = "listing-complete"
-    used_for = "A selection such as all:USD means every product of one response; one that is missing is delisted."
+    used_for = "A selection such as all:USD means every product; one that is missing is delisted."
 
     def __init__(self) -> None:
-        self._seen = ""
-        self._is_complete = False
+        self._products: set[str] = set()
+        self._pages = 0
+        self._stated: object = None
 
     def response(self, response: Response) -> None:
-        body: Any = response.body if response.path == LISTING_QUERY[0] and response.is_fine else None
-        if not isinstance(body, dict) or not isinstance(rows := body.get("products"), list):
-            return
-        stated, pagination = body.get("num_products"), body.get("pagination")
-        has_next = isinstance(pagination, dict) and bool(pagination.get("has_next"))
-        self._is_complete = stated == len(rows) and not has_next
-        self._seen = f"{len(rows)} rows, num_products {stated}, {'a' if has_next else 'no'} next page"
+        body: Any = response.body if response.path == LISTING_PATH and response.is_fine else None
+        if isinstance(body, dict) and isinstance(rows := body.get("products"), list):
+            self._pages += 1
+            self._stated = body.get("num_products")
+            self._products.update(str(row.get("product_id")) for row in rows if isinstance(row, dict))
 
     def conclusion(self) -> tuple[str, Verdict]:
-        return self._seen or "the listing could not be read", verdict(self._seen, self._is_complete)
+        if not self._pages:
+            return "the listing could not be read", Verdict.UNSEEN
+        pages, products = counted(self._pages, "page"), counted(len(self._products), "product")
+        return f"{products} in {pages}; num_products {self._stated}", verdict(True, self._stated == len(self._products))
 
 
 class PageLimit(Assumption):

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from pydantic import ValidationError
+
 from app.doctor.asking import Asker
 from app.doctor.coinbase.evidence import Response
-from app.exchange.coinbase.rest import MAX_BUCKETS, TIME_QUERY
+from app.errors import Unavailable
+from app.exchange.coinbase.rest import MAX_BUCKETS, TIME_QUERY, listing_query, read_products
+from app.exchange.listing import Listing
 from app.market.timeframes import BASE, Timeframe
 from app.util.stop import Stop
 
@@ -18,6 +22,20 @@ _FEWER_BUCKETS = 100
 _WATCHED_BUCKETS = 6
 _TIME_EVERY_MS = 60_000
 _TURN_S = 0.05
+
+
+def read_listing(asker: Asker) -> Listing | None:
+    """The listing, however many pages it has; None if a part of it cannot be read."""
+    listing: Listing | None = None
+    while listing is None or not listing.is_last:
+        response = asker.ask(listing_query(listing))
+        if response is None or not response.is_fine:
+            return None
+        try:
+            listing = read_products(response.body, listing)
+        except (Unavailable, ValidationError):
+            return None
+    return listing
 
 
 class Questions:

@@ -6,8 +6,8 @@ from app.doctor.coinbase.assumption import Assumption
 from app.doctor.coinbase.evidence import Frame
 from app.doctor.finding import Problems, Verdict, counted, named, verdict
 from app.exchange.adapter import Connected, Disconnected, FeedEvent, FrameRejected, ProductRefused
-from app.exchange.coinbase.models import MAX_FRAME_BYTES
 from app.exchange.coinbase.sequence import Order, Sequence
+from app.exchange.frames import MAX_FRAME_BYTES
 
 _FEW_HEARTBEATS = 5
 _HEARTBEAT_MS = (500, 1_500)

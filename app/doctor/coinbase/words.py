@@ -9,7 +9,7 @@ from app.doctor.coinbase.buckets import Bucket, shown
 from app.doctor.coinbase.evidence import Response, Row
 from app.doctor.finding import Problems, Verdict, counted, verdict
 from app.exchange.adapter import CandleClosed, FeedEvent, GapSuspected
-from app.exchange.coinbase.buckets import STEP_S
+from app.exchange.buckets import STEP_S
 from app.market.candles import UnifiedCandle
 from app.market.timeframes import BASE, Timeframe
 

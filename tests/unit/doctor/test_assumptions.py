@@ -328,16 +328,18 @@ def test_minutes_add_up() -> None:
     assert feed(words.MinutesAddUp(60), whole, minutes(*parts[1:]))[1] is UNSEEN
 
 
-def listing(rows: int, stated: object, *, has_next: bool = False) -> Response:
-    body = {"products": [{}] * rows, "num_products": stated, "pagination": {"has_next": has_next}}
-    return answer("/market/products", body, START)
+def listing(*products: str, stated: int = 3) -> Response:
+    return answer(
+        "/market/products", {"products": [{"product_id": p} for p in products], "num_products": stated}, START
+    )
 
 
 def test_listing_complete() -> None:
     assert feed(pages.ListingComplete())[1] is UNSEEN
-    assert feed(pages.ListingComplete(), listing(3, 3)) == ("3 rows, num_products 3, no next page", HOLDS)
-    assert feed(pages.ListingComplete(), listing(3, 4))[1] is FAILS
-    assert feed(pages.ListingComplete(), listing(3, 3, has_next=True))[1] is FAILS
+    assert feed(pages.ListingComplete(), listing(*"abc")) == ("3 products in 1 page; num_products 3", HOLDS)
+    assert feed(pages.ListingComplete(), listing(*"ab"), listing("c"))[1] is HOLDS
+    assert feed(pages.ListingComplete(), listing(*"ab"))[1] is FAILS
+    assert feed(pages.ListingComplete(), listing(*"ab"), listing(*"ab"))[1] is FAILS
 
 
 def sized(count: int, status: int = 200) -> Response:

@@ -16,9 +16,9 @@ from app.doctor.report import Report
 from app.doctor.secrets import Scrubber, origin
 from app.doctor.target import Target, targets
 from app.errors import InvalidInput
+from app.exchange.listing import ListedProduct, Listing
 from app.settings import Settings
 from tests.support import ROOT
-from tests.unit.doctor.given import START, answer
 
 
 class Clock:
@@ -50,22 +50,18 @@ def test_a_429_pauses_as_long_as_it_says_or_longer_each_time() -> None:
     assert pauses == [10, 3, 40]
 
 
-def product(name: str, volume: str = "1", **more: Any) -> dict[str, Any]:
-    row = {"status": "online", "product_type": "SPOT", "quote_currency_id": "USD", "price": "1"}
-    return {"product_id": name, "approximate_quote_24h_volume": volume, **row, **more}
+def product(name: str, volume: float = 1, **more: Any) -> ListedProduct:
+    return ListedProduct(name, name.rpartition("-")[2], volume, **more)
 
 
-LISTING = answer(
-    "/market/products",
-    {
-        "products": [
-            product("A-USD", "1"),
-            product("B-USD", "3"),
-            product("C-USD", "2", status="delisted"),
-            product("B-USDC", "3", alias="B-USD", quote_currency_id="USDC"),
-        ]
-    },
-    START,
+LISTING = Listing(
+    [
+        product("A-USD", 1),
+        product("B-USD", 3),
+        product("C-USD", 2, untradable_because="its status is 'delisted'"),
+        product("B-USDC", 3, alias="B-USD"),
+    ],
+    {},
 )
 
 
@@ -79,10 +75,9 @@ def test_products_are_those_of_the_selection_and_the_busiest_that_trade_come_fir
         choose(["all:EUR"], LISTING)
 
 
-@pytest.mark.parametrize("response", [None, answer("/market/products", {}, START, status=502, problem="502")])
-def test_without_a_listing_the_products_named_by_id_are_followed(response: Any) -> None:
-    assert choose(["top:25:USD", "A-USD"], response).products == ["A-USD"]
-    assert choose(["top:25:USD"], response).products == [DEFAULT]
+def test_without_a_listing_the_products_named_by_id_are_followed() -> None:
+    assert choose(["top:25:USD", "A-USD"], None).products == ["A-USD"]
+    assert choose(["top:25:USD"], None).products == [DEFAULT]
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from typing import TypeAlias
 from websocket import WebSocketException
 
 from app.exchange.adapter import FeedEvent
-from app.exchange.coinbase.pacing import AwakeClock
-from app.exchange.coinbase.session import CoinbaseSession, SessionSnapshot
-from app.exchange.coinbase.stream_socket import ConnectionEnded, Dialler, StreamSocket
-from app.exchange.coinbase.wakeups import SharedWakeup
+from app.exchange.pacing import AwakeClock
+from app.exchange.session import SessionSnapshot, StreamSession
+from app.exchange.stream_socket import ConnectionEnded, Dialler, StreamSocket
+from app.exchange.wakeups import SharedWakeup
 from app.util.backoff import Backoff
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class StreamConnection:
 
     def __init__(
         self,
-        session: CoinbaseSession,
+        session: StreamSession,
         dialler: Dialler,
         on_event: Callable[[FeedEvent], None],
         on_frame: OnFrame | None = None,
