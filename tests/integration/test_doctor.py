@@ -35,8 +35,8 @@ ATTEMPTS = 5
 
 @contextmanager
 def running(**options: Any) -> Iterator[LocalExchange]:
-    """`update_ms`: so long that nearly every bucket has trades after its last regular update."""
-    with LocalExchange(MARKET, speed=60, start_ms=BEGAN_S * 1000, **{"update_ms": 1_000, **options}) as exchange:
+    """`update_ms`: so long that many buckets have trades after their last regular update."""
+    with LocalExchange(MARKET, speed=60, start_ms=BEGAN_S * 1000, **{"update_ms": 500, **options}) as exchange:
         yield exchange
 
 
