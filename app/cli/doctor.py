@@ -50,6 +50,8 @@ def show(found: Report) -> None:
         if examined.unreachable:
             console.print(f"cannot be reached: {escape(examined.unreachable)}", style="bold red", soft_wrap=True)
         _print(console, "assumption", examined.findings)
+    for name in found.unknown:
+        console.print(f"[bold]{name}[/bold]: not examined: no assumptions about it are written down")
     _print(console, "this machine", found.machine)
     verdicts = [f.verdict for f in (*found.machine, *(f for e in found.exchanges for f in e.findings))]
     console.print(", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in Verdict))

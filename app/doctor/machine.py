@@ -39,7 +39,7 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
 def redis(settings: Settings) -> Iterator[Finding]:
-    """The server that the settings name. Without a REDIS_URL, a launch starts one, and nothing has to run yet."""
+    """The server that the settings name. If they name none, a launch starts one, and nothing has to run yet."""
     used_for = "All candles, alerts and queues are in Redis."
     shown, is_set = settings.redis.shown, "redis_url" in settings.model_fields_set
     try:
@@ -48,7 +48,7 @@ def redis(settings: Settings) -> Iterator[Finding]:
             yield Finding("redis-reachable", used_for, shown, Verdict.HOLDS)
             yield from _server(client)
     except (RedisError, CandlewickError, OSError) as error:
-        hint = "" if is_set else "; REDIS_URL is not set, so a launch starts its own"
+        hint = "" if is_set else "; CANDLEWICK_REDIS_URL is not set, so a launch starts its own"
         yield Finding("redis-reachable", used_for, f"{shown}: {error}{hint}", verdict(is_set, False))
 
 
@@ -141,8 +141,8 @@ def _trust(seen: str, found: Verdict) -> Finding:
 
 def ports(settings: Settings) -> Iterator[Finding]:
     """Whether each server can listen, or listens already."""
-    web = Port(settings.web_host, settings.web_port, "the API and the pages", "WEB_PORT")
-    flower = Port(settings.flower_address, settings.flower_port, "Flower", "FLOWER_PORT")
+    web = Port(settings.web_host, settings.web_port, "the API and the pages", "CANDLEWICK_WEB_PORT")
+    flower = Port(settings.flower_address, settings.flower_port, "Flower", "CANDLEWICK_FLOWER_PORT")
     yield _port("port-web", web, "/healthz", '{"status":"alive"}')
     yield _port("port-flower", flower, "/healthcheck", "OK")
 

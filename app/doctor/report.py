@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,8 +15,9 @@ from app.doctor.examination import Examination, Examined, Progress
 from app.doctor.finding import Finding, Verdict
 from app.doctor.recording import Recording
 from app.doctor.secrets import Scrubber, origin
-from app.doctor.target import Target, targets
-from app.settings import SECRETS, Settings
+from app.doctor.target import EXAMINED, Target, targets
+from app.settings import Settings
+from app.settings.names import fields, is_secret
 
 FINE, FAILED, UNREACHABLE = 0, 1, 2
 _PACKAGES = ("candlewick", "websocket-client", "requests", "urllib3", "certifi", "redis", "celery", "pydantic")
@@ -27,6 +29,8 @@ class Report(NamedTuple):
     exchanges: Sequence[Examined]
     machine: Sequence[Finding]
     versions: dict[str, str]
+    unknown: Sequence[str] = ()
+    """Followed exchanges that cannot be examined."""
 
     @property
     def code(self) -> int:
@@ -54,6 +58,7 @@ class Report(NamedTuple):
                 }
                 for examined in self.exchanges
             ],
+            "not_examined": list(self.unknown),
             "machine": [finding._asdict() for finding in self.machine],
             "versions": self.versions,
         }
@@ -81,6 +86,7 @@ def examine(
         [_clean(examined, scrubber) for examined in exchanges],
         [_clean_finding(finding, scrubber) for finding in findings],
         _versions(),
+        [name for name in settings.exchanges if name not in EXAMINED],
     )
 
 
@@ -112,7 +118,8 @@ def _clean_finding(finding: Finding, scrubber: Scrubber) -> Finding:
 
 def _scrubber(settings: Settings) -> Scrubber:
     proxies = [os.environ.get(name, "") for name in os.environ if name.lower().endswith("_proxy")]
-    values = [str(getattr(settings, name)) for name in SECRETS if name != "alerts_file"]
+    secret = [path for path, field in fields(type(settings)).items() if is_secret(field)]
+    values = [str(reduce(getattr, path, settings)) for path in secret]
     urls = [value for value in values if "://" in value]
     return Scrubber([*urls, *proxies], [value for value in values if "://" not in value])
 

@@ -22,18 +22,25 @@ class Target:
     settling_s: float
 
 
+EXAMINED = ("coinbase",)
+"""Exchanges about which assumptions are written down."""
+
+
 def targets(settings: Settings) -> list[Target]:
-    """Every exchange that `settings` name."""
+    """Every exchange that `settings` name and that can be examined."""
     return [
         Target(
-            exchange="coinbase",
-            ws_url=settings.exchange_ws_url,
-            rest_url=settings.exchange_rest_url,
-            products=settings.products,
-            requests_per_second=settings.rest_requests_per_second,
+            exchange=name,
+            ws_url=section.ws_url,
+            rest_url=section.rest_url,
+            products=section.products,
+            requests_per_second=section.rest_requests_per_second,
             timeout_s=settings.rest_timeout_seconds,
             products_per_connection=settings.products_per_connection,
             close_grace_s=settings.close_grace_seconds,
             settling_s=settings.settling_seconds,
         )
+        for name in settings.exchanges
+        if name in EXAMINED
+        for section in (settings.exchange(name),)
     ]

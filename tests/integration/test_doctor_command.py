@@ -40,12 +40,12 @@ def running(**options: Any) -> Iterator[LocalExchange]:
 def environment(exchange: LocalExchange | None = None, **more: str) -> dict[str, str]:
     port = free_port() if exchange is None else exchange.port
     return {
-        "EXCHANGE_WS_URL": f"ws://127.0.0.1:{port}",
-        "EXCHANGE_REST_URL": f"http://127.0.0.1:{port}",
-        "PRODUCTS": "BTC-USD,ETH-USD,MLN-USD",
-        "WEB_PORT": str(free_port()),
-        "FLOWER_PORT": str(free_port()),
-        "REST_TIMEOUT_SECONDS": "5",
+        "CANDLEWICK_COINBASE__WS_URL": f"ws://127.0.0.1:{port}",
+        "CANDLEWICK_COINBASE__REST_URL": f"http://127.0.0.1:{port}",
+        "CANDLEWICK_COINBASE__PRODUCTS": "BTC-USD,ETH-USD,MLN-USD",
+        "CANDLEWICK_WEB_PORT": str(free_port()),
+        "CANDLEWICK_FLOWER_PORT": str(free_port()),
+        "CANDLEWICK_REST_TIMEOUT_SECONDS": "5",
         **more,
     }
 
@@ -56,7 +56,9 @@ def verdicts(findings: list[dict[str, str]]) -> dict[str, str]:
 
 def test_a_machine_with_redis_is_described_with_numbers(processes: Start, redis_url: str) -> None:
     with running() as exchange:
-        doctor = processes([*COMMAND, "--minutes", "0.5", "--json"], env=environment(exchange, REDIS_URL=redis_url))
+        doctor = processes(
+            [*COMMAND, "--minutes", "0.5", "--json"], env=environment(exchange, CANDLEWICK_REDIS_URL=redis_url)
+        )
         assert doctor.wait() == 1  # this machine's clock is not that of 2021
     report = json.loads(doctor.output())
     machine = {f["name"]: f for f in report["machine"]}
@@ -83,7 +85,11 @@ def test_an_exchange_that_cannot_be_reached_is_exit_code_2(processes: Start) -> 
 
 def test_a_port_of_another_program_and_a_proxy_that_the_stream_cannot_use_are_found(processes: Start) -> None:
     with running() as exchange:
-        taken = {"WEB_PORT": str(exchange.port), "ALL_PROXY": "socks5://me:hunter22@127.0.0.1:1", "no_proxy": ""}
+        taken = {
+            "CANDLEWICK_WEB_PORT": str(exchange.port),
+            "ALL_PROXY": "socks5://me:hunter22@127.0.0.1:1",
+            "no_proxy": "",
+        }
         doctor = processes([*COMMAND, "--minutes", "0.1", "--json"], env=environment(exchange, **taken))
         assert doctor.wait() == 2  # REST goes through that proxy as well
     machine = {f["name"]: f for f in json.loads(doctor.output())["machine"]}
@@ -95,11 +101,11 @@ def test_no_secret_is_in_a_report(processes: Start, tmp_path: Path) -> None:
     with running() as exchange:
         place = f"127.0.0.1:{exchange.port}"
         secret = {
-            "EXCHANGE_WS_URL": f"ws://me:hunter22@{place}/key-4711",
-            "EXCHANGE_REST_URL": f"http://me:hunter22@{place}",
-            "REDIS_URL": f"redis://:p%40ssword@127.0.0.1:{free_port()}/0",
-            "WEB_TOKEN": "a-token-of-sixteen",
-            "FLOWER_BASIC_AUTH": "flora:blossom123",
+            "CANDLEWICK_COINBASE__WS_URL": f"ws://me:hunter22@{place}/key-4711",
+            "CANDLEWICK_COINBASE__REST_URL": f"http://me:hunter22@{place}",
+            "CANDLEWICK_REDIS_URL": f"redis://:p%40ssword@127.0.0.1:{free_port()}/0",
+            "CANDLEWICK_WEB_TOKEN": "a-token-of-sixteen",
+            "CANDLEWICK_FLOWER_BASIC_AUTH": "flora:blossom123",
             "HTTP_PROXY": f"http://me:fort-knox@{place}",
             "NO_PROXY": "127.0.0.1",
         }
@@ -122,7 +128,9 @@ def test_a_certificate_is_verified_with_the_store_of_the_environment(
     server = TlsServer(tmp_path, lambda _: b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
     try:
         place = f"localhost:{server.port}"
-        env = environment(EXCHANGE_WS_URL=f"wss://{place}", EXCHANGE_REST_URL=f"https://{place}")
+        env = environment(
+            CANDLEWICK_COINBASE__WS_URL=f"wss://{place}", CANDLEWICK_COINBASE__REST_URL=f"https://{place}"
+        )
         store = {"REQUESTS_CA_BUNDLE": str(server.ca) if is_trusted else certifi.where()}
         doctor = processes([*COMMAND, "--minutes", "1", "--json"], env=env | store)
         assert doctor.wait() == (1 if is_trusted else 2)

@@ -49,7 +49,12 @@ class Process:
 
     def __init__(self, client: redis.Redis, venue: Venue, name: str, products: str, share: str) -> None:
         settings = Settings.from_environment(
-            {"EXCHANGE_REST_URL": venue.url, "PRODUCTS": products, "INGEST_SHARE": share, "REST_TIMEOUT_SECONDS": "60"}
+            {
+                "CANDLEWICK_COINBASE__REST_URL": venue.url,
+                "CANDLEWICK_COINBASE__PRODUCTS": products,
+                "CANDLEWICK_INGEST_SHARE": share,
+                "CANDLEWICK_REST_TIMEOUT_SECONDS": "60",
+            }
         )
         self.context = Context(settings, client)
         self.context.products = ProductCache(client, "coinbase", process=name)
@@ -121,7 +126,7 @@ def test_a_selection_without_match_is_reported_once_and_completed_later(
         process.following._selection = process.selector.again(process.following._selection)
     assert process.lost == 0
     (warning,) = warnings(caplog)
-    assert warning.startswith(f"PRODUCTS: {selection} matches nothing: ")
+    assert warning.startswith(f"CANDLEWICK_COINBASE__PRODUCTS: {selection} matches nothing: ")
     assert ("BTC-USD" if "-" in selection else "there are USD (1), EUR (1)") in warning
     listed(venue, [row("BTC-USD"), row("ETH-EUR"), row("BTC-JPY"), row("BTCC-USD")])
     process.following._selection = process.selector.again(process.following._selection)

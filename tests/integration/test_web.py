@@ -631,8 +631,8 @@ def test_the_process_serves_on_the_platforms_port_and_ends_on_sigterm(
 
 def test_a_taken_port_is_one_clear_line(processes: Callable[..., Process], redis_url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        process = web_process(processes, redis_url, WEB_PORT=str(other.getsockname()[1]))
+        process = web_process(processes, redis_url, CANDLEWICK_WEB_PORT=str(other.getsockname()[1]))
         assert process.wait() == 2
     [line] = process.output().splitlines()
     assert "Address already in use" in line
-    assert "WEB_PORT" in line
+    assert "CANDLEWICK_WEB_PORT" in line

@@ -64,7 +64,7 @@ class UpdateWithinGrace(Assumption):
     """Both clocks must show that an update is late: at 60 times the speed, two exchange seconds pass in an instant."""
 
     name = "update-within-grace"
-    used_for = "A bucket is closed CLOSE_GRACE_SECONDS after its end; a later change is a revision."
+    used_for = "A bucket is closed CANDLEWICK_CLOSE_GRACE_SECONDS after its end; a later change is a revision."
 
     def __init__(self, grace_s: float) -> None:
         self._grace_ms = round(grace_s * 1000)

@@ -18,7 +18,7 @@ _MINUTES = BASE.seconds // Timeframe.M1.seconds
 
 class RestInTime(Assumption):
     name = "rest-in-time"
-    used_for = "SETTLING_SECONDS after its end, a bucket without a row had no trades."
+    used_for = "CANDLEWICK_SETTLING_SECONDS after its end, a bucket without a row had no trades."
 
     def __init__(self, settling_s: float) -> None:
         self._settling_ms = round(settling_s * 1000)
@@ -58,7 +58,7 @@ class RestInTime(Assumption):
 
 class RestSettled(Assumption):
     name = "rest-settled"
-    used_for = "What REST says of a bucket SETTLING_SECONDS after its end is final."
+    used_for = "What REST says of a bucket CANDLEWICK_SETTLING_SECONDS after its end is final."
 
     def __init__(self, settling_s: float) -> None:
         self._settling_s = settling_s
