@@ -154,6 +154,14 @@ def reconcile(context: Context, _: Namespace) -> int:
     return OK
 
 
+def doctor(context: Context, arguments: Namespace) -> int:
+    from app.cli import doctor
+
+    report = doctor.examine(context.settings, arguments.minutes, arguments.record)
+    _show(report.as_dict(), arguments, lambda _: doctor.show(report))
+    return report.code
+
+
 def ingest(context: Context, _: Namespace) -> int:
     from app.ingest.process import Ingest, main
 
@@ -201,6 +209,7 @@ COMMANDS: dict[str, Callable[[Context, Namespace], int]] = {
         alerts,
         backfill,
         reconcile,
+        doctor,
         ingest,
         web,
         watchdog,

@@ -116,7 +116,8 @@ def test_help_is_quick_and_names_every_command(context: Context) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
     commands = (
-        "status products candles indicators watch export gaps backfill alerts reconcile ingest web watchdog flower"
+        "status products candles indicators watch export gaps backfill alerts reconcile doctor ingest web watchdog "
+        "flower"
     )
     for command in commands.split():
         assert re.search(rf"^    {command}\b", done.stdout, re.MULTILINE)
