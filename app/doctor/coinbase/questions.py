@@ -62,9 +62,10 @@ class Questions:
 
     def run(self) -> None:
         """Ask until `finish`, or the stop."""
-        while not self._exchange_ms():
-            if self._finish.wait(_TURN_S) or self._stop.is_set():
-                return
+        while not (self._exchange_ms() or self._stop.is_set() or self._finish.wait(_TURN_S)):
+            pass
+        if not self._exchange_ms():
+            return
         busiest, thinnest = self._products[0], self._products[-1]
         self._limits(busiest)
         for product in dict.fromkeys((busiest, thinnest)):
