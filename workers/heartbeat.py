@@ -65,6 +65,7 @@ def _watch(queues: list[str]) -> None:
     heartbeat, prefix = Heartbeat(context().redis, f"worker {'+'.join(queues)}"), _prefix()
     while True:
         try:
+            context().rules.announce()
             waiting = sum(int(context().redis.llen(f"{prefix}{name}")) for name in queues)
             if _consumption.is_stuck(waiting, time.monotonic()):
                 _end(waiting)

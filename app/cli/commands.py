@@ -24,6 +24,11 @@ def run(arguments: Namespace) -> int:
 
         config(arguments)
         return OK
+    if arguments.command == "reload":
+        from app.cli.reload import reload
+
+        print(reload())
+        return OK
     return COMMANDS[arguments.command](Context.from_environment(), arguments)
 
 

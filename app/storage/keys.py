@@ -13,6 +13,8 @@ PROCESSES = f"{PREFIX}:processes"
 """Processes of all hosts, by their last heartbeat."""
 ALERTS = f"{PREFIX}:alerts"
 """Alert ids, by the end of their bar."""
+RULES = f"{PREFIX}:rules"
+"""Hash: the alert rules and channels in force (JSON), and their version."""
 CELERY = f"{PREFIX}:celery:"
 """Prefix of all Celery keys."""
 QUEUES = ("indicators", "backfill", "reconcile", "alerts", "default")
