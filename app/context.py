@@ -11,6 +11,8 @@ from redis import Redis
 from app.alerts.evaluate import Evaluator
 from app.alerts.in_force import RulesInForce
 from app.backfill.rest import BudgetedRest
+from app.exchange.adapter import ExchangeRest
+from app.exchange.registry import venue
 from app.settings import Settings
 from app.storage.connection import connect
 from app.storage.stores import Stores
@@ -18,7 +20,6 @@ from app.tasks import Tasks
 
 if TYPE_CHECKING:
     from app.delivery.service import Delivering
-    from app.exchange.coinbase.rest import CoinbaseRest
 
 
 class Context(Stores):
@@ -68,12 +69,10 @@ class Context(Stores):
         return Tasks(self.redis, self.exchange)
 
     @property
-    def rest(self) -> CoinbaseRest:
+    def rest(self) -> ExchangeRest:
         """The exchange's REST, with one HTTP session for each thread."""
         if not hasattr(self._of_thread, "rest"):
-            from app.exchange.coinbase.rest import CoinbaseRest  # most processes need neither it nor its libraries
-
             url, timeout_s = self.settings.exchange(self.exchange).rest_url, self.settings.rest_timeout_seconds
-            self._of_thread.rest = CoinbaseRest(url, timeout_s=timeout_s)
-        rest: CoinbaseRest = self._of_thread.rest
+            self._of_thread.rest = venue(self.exchange).rest(url, timeout_s)
+        rest: ExchangeRest = self._of_thread.rest
         return rest

@@ -67,7 +67,7 @@ until = time.monotonic() + float(sys.argv[3])
 while (left := until - time.monotonic()) > 0:
     if permit := budget.acquire(timeout_s=left):
         print(time.monotonic(), flush=True)
-        permit.release(answered=True)
+        budget.release(permit, answered=True)
 """
 
 

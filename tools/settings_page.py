@@ -11,7 +11,7 @@ sys.path.insert(0, str(ROOT))
 
 from pydantic.fields import FieldInfo  # noqa: E402
 
-from app.exchange.registry import REGISTRY  # noqa: E402
+from app.exchange.registry import names  # noqa: E402
 from app.settings import Settings  # noqa: E402
 from app.settings.names import fields, is_secret, variable  # noqa: E402
 from app.settings.show import plain  # noqa: E402
@@ -25,7 +25,7 @@ def tables() -> str:
     everything = fields(Settings)
     parts = [
         (f"### `[{name}]`", [(path, field) for path, field in everything.items() if path[0] == name])
-        for name in REGISTRY
+        for name in names()
     ]
     parts.append(("### The others", [(path, field) for path, field in everything.items() if len(path) == 1]))
     return "\n".join(f"{title}\n\n" + "".join(_rows(rows)) for title, rows in parts)

@@ -51,20 +51,23 @@ def _facts(state: Status) -> Table:
     table = Table.grid(padding=(0, 2))
     clock, redis, budget, gaps = state.feed.clock, state.redis, state.budget, state.gaps
     connections = [c for i in state.feed.ingests for c in i.connections]
+    opened = [c.open_ms for c in connections if c.open_ms]
     facts = {
         "feed": f"{'connected' if state.feed.connected else 'not connected'}: "
         f"ingest processes {len(state.feed.ingests)}, "
         f"{sum(c.is_open for c in connections)} of {len(connections)} connections open, "
         f"{sum(c.sequence_gaps for c in connections)} sequence gaps"
-        + (f", connected for {_age(min(opened))}" if (opened := [c.open_ms for c in connections if c.open_ms]) else ""),
+        + (f", connected for {timedelta(seconds=min(opened) // 1000)}" if opened else ""),
         "exchange time": f"{_time(clock.exchange_ms / 1000)} UTC, received {clock.age_real_seconds:.1f} s ago"
         if clock
         else "never received",
         "start": f"{state.start.text}; {state.start.series_ready} of {state.start.series_total} series",
         "requests": f"{gaps.total} pending ({gaps.settling} settling, {gaps.delayed} delayed, "
         f"{gaps.under_way} under way), {len(gaps.failures)} given up",
-        "budget": f"{budget.granted} granted, {budget.throttled} answered 429, at most {budget.per_second:g} per second"
-        + (f", paused for {budget.paused_real_seconds:.0f} s" if budget.paused_real_seconds else ""),
+        "budget": f"{budget.granted} granted, {budget.throttled} answered 429, 401 or 403, "
+        f"at most {budget.per_second:g} per second"
+        + (f", paused for {budget.paused_real_seconds:.0f} s" if budget.paused_real_seconds else "")
+        + (f": {budget.pause_reason}" if budget.pause_reason else ""),
         "corrections": f"{state.corrections.total} "
         + " ".join(f"({cause}: {sum(by.values())})" for cause, by in state.corrections.by_cause.items()),
         "processes": ", ".join(f"{role} {n}" for role, n in state.processes.items()) or "none running",
@@ -204,11 +207,6 @@ def _name(row: Mapping[str, Any]) -> str:
 
 def _time(seconds: float | None) -> str:
     return "–" if seconds is None else format_utc(seconds)
-
-
-def _age(ms: int) -> str:
-    """`3:07:12`, a duration in real time."""
-    return str(timedelta(seconds=ms // 1000))
 
 
 def _number(value: float | None, digits: int = 2) -> str:

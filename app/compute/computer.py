@@ -129,7 +129,7 @@ class Computer:
         Its last child may be cached before the clock shows its end, but never by half a 5m bucket.
         """
         first_s, latest_s = changed.first_s, now_s + BASE.seconds / 2
-        return [longer for longer in self._longer if longer.bucket(first_s) + longer.seconds <= latest_s]
+        return [longer for longer in self._longer if longer.next(first_s) <= latest_s]
 
     def _carry(self, base: Ended, held: Mapping[Series, Held]) -> list[ChangedRange]:
         """Update empty candles after a corrected one to its new close; beyond a window, a scan finds them."""
@@ -166,7 +166,8 @@ class Computer:
         changes = evaluator.evaluate(snapshots) if evaluator else [None] * len(many)
         stored = self._indicators.write(
             (
-                IndicatorValue(series, held.revision, value["start"], value, change, _late_s(series, now_s))
+                # Late: from the end of the open bucket on, what was read at `now_s` may be out of date.
+                IndicatorValue(series, held.revision, value["start"], value, change, series.timeframe.next(now_s))
                 for (series, held), value, change in zip(many.items(), values, changes, strict=True)
                 if value
             ),
@@ -187,8 +188,3 @@ def _is_halted(view: View, read: Range) -> bool:
     return bool(view.revision) and (
         not len(view.over) or int(view.over["start_s"][-1]) < read.last_s - 2 * read.series.timeframe.seconds
     )
-
-
-def _late_s(series: Series, now_s: float) -> int:
-    """End of the bucket open at `now_s`: from then on, candles read at `now_s` may be out of date."""
-    return series.timeframe.bucket(now_s) + series.timeframe.seconds

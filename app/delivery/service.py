@@ -61,15 +61,12 @@ def _exchange_s(clock: ClockCache) -> float | None:
     return told.exchange_s if told else None
 
 
-def report_misconfigured(deliveries: Deliveries, channels: Mapping[str, Channel]) -> list[str]:
-    """Report misconfigured channels in the log and in their state; returns the reasons."""
-    told = []
+def report_misconfigured(deliveries: Deliveries, channels: Mapping[str, Channel]) -> None:
+    """Report misconfigured channels in the log and in their state."""
     for name, channel in channels.items():
         if isinstance(channel, MisconfiguredChannel):
             log.error("%s; its messages wait", channel.reason)
             deliveries.disable(name, channel.reason, channel.target)
-            told.append(channel.reason)
-    return told
 
 
 def chart_of(candles: CandleCache, alert: StoredAlert) -> bytes | None:

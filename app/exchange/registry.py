@@ -1,30 +1,40 @@
-"""The exchanges that can be followed, and the defaults of their settings. The only list of their names."""
+"""The known exchanges: those in this package, and those that other packages add as entry points.
+
+An entry point of the group `candlewick.exchanges` names a `Venue` (`name = "package.module:VENUE"`).
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from app.errors import InvalidInput
+from app.exchange.venue import Venue
+
+GROUP = "candlewick.exchanges"
+
+_BUILT_IN = {"coinbase": "app.exchange.coinbase.venue:VENUE"}
+"""Known without metadata: a checkout is not installed."""
 
 
-class Exchange(NamedTuple):
-    """An exchange: its `name` is the section of its settings, and a part of keys in Redis."""
-
-    name: str
-    ws_url: str
-    rest_url: str
-    products: tuple[str, ...]
-    rest_requests_per_second: float
+@cache
+def names() -> tuple[str, ...]:
+    """The names of all known exchanges."""
+    return tuple(sorted({*_BUILT_IN, *(point.name for point in entry_points(group=GROUP))}))
 
 
-REGISTRY = {
-    exchange.name: exchange
-    for exchange in (
-        Exchange(
-            "coinbase",
-            ws_url="wss://advanced-trade-ws.coinbase.com",
-            rest_url="https://api.coinbase.com",
-            products=("top:25:USD",),
-            rest_requests_per_second=5.0,
-        ),
-    )
-}
-"""By name; the first one is followed by default."""
+@cache
+def venue(name: str) -> Venue:
+    """The exchange called `name`. Raises `InvalidInput`, which lists the known ones."""
+    if place := _BUILT_IN.get(name):
+        module, _, attribute = place.partition(":")
+        found = getattr(import_module(module), attribute)
+    else:
+        points = entry_points(group=GROUP, name=name)
+        if not points:
+            raise InvalidInput(f"unknown exchange {name[:40]!r}: use one of {', '.join(names())}")
+        found = next(iter(points)).load()
+    if not isinstance(found, Venue) or found.name != name:
+        raise InvalidInput(f"the package that adds the exchange {name!r} does not name a Venue called {name!r}")
+    return found

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from app.exchange.registry import REGISTRY
+from app.exchange.registry import names, venue
 from app.market.product_ids import is_currency, is_product_id
 from app.settings.checks import SECRET, split, url_of
 from app.util.quoting import quoted
@@ -58,8 +58,8 @@ class ExchangeSettings(BaseModel):
 def with_defaults(values: dict[str, object]) -> dict[str, object]:
     """`values` of settings, with what the registry says about each exchange under what is set."""
     sections = {}
-    for name, exchange in REGISTRY.items():
+    for name in names():
         given = values.get(name, {})
-        defaults = {field: getattr(exchange, field) for field in ExchangeSettings.model_fields}
+        defaults = {field: getattr(venue(name), field) for field in ExchangeSettings.model_fields}
         sections[name] = {**defaults, **given} if isinstance(given, dict) else given
     return {**values, **sections}

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, create
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.alerts.settings import AlertSettings
-from app.exchange.registry import REGISTRY
+from app.exchange.registry import names
 from app.indicators.window import WINDOW
 from app.market.timeframes import BASE, Timeframe
 from app.settings.checks import SECRET, matching, names_host, split
@@ -25,7 +25,7 @@ MAX_SECONDS = 1e9
 if TYPE_CHECKING:
     Sections = BaseSettings
 else:
-    Sections = create_model("Sections", __base__=BaseSettings, **dict.fromkeys(REGISTRY, (ExchangeSettings, ...)))
+    Sections = create_model("Sections", __base__=BaseSettings, **dict.fromkeys(names(), (ExchangeSettings, ...)))
 
 
 class Settings(Sections):
@@ -46,7 +46,7 @@ class Settings(Sections):
     _reading: Reading | None = PrivateAttr(None)
 
     exchanges: Annotated[tuple[str, ...], BeforeValidator(split)] = Field(
-        tuple(REGISTRY)[:1], description=f"Exchanges to follow, comma separated: {', '.join(REGISTRY)}."
+        names()[:1], description=f"Exchanges to follow, comma separated: {', '.join(names())}."
     )
     redis_url: Annotated[str, SECRET] = Field(
         "redis://127.0.0.1:6379/0",
@@ -174,8 +174,8 @@ class Settings(Sections):
     @field_validator("exchanges")
     @classmethod
     def _validate_exchanges(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value or any(name not in REGISTRY for name in value):
-            raise ValueError(f"must name at least one of {', '.join(REGISTRY)}, and nothing else")
+        if not value or any(name not in names() for name in value):
+            raise ValueError(f"must name at least one of {', '.join(names())}, and nothing else")
         return tuple(dict.fromkeys(value))
 
     @field_validator("redis_url")

@@ -221,7 +221,7 @@ def run(hours: float, products: int, seed: int, folder: Path, write: Callable[[s
             fill(context)
             request_everything(url, followed, context.settings.timeframes)
             samples = list(_watch(everything, hours, write))
-            events, alerts = int(context.redis.xlen(keys.EVENTS)), context.alerts.count()
+            events, alerts = int(context.redis.xlen(keys.EVENTS)), int(context.redis.zcard(keys.ALERTS))
         end_s = exchange.now_s()
         wrong = until_true(system, exchange, followed, context.settings.timeframes, end_s, end_s + HOUR_S)
         return Result(hours, len(followed), uses(samples), events, alerts, wrong)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from websocket import WebSocketException
 
 from app.exchange.adapter import FeedEvent
-from app.exchange.coinbase.pacing import AwakeClock
-from app.exchange.coinbase.session import CoinbaseSession, SessionSnapshot
-from app.exchange.coinbase.stream_socket import ConnectionEnded, Dialler, StreamSocket
-from app.exchange.coinbase.wakeups import SharedWakeup
+from app.exchange.pacing import AwakeClock
+from app.exchange.session import SessionSnapshot, StreamSession
+from app.exchange.stream_socket import ConnectionEnded, Dialler, StreamSocket
+from app.exchange.wakeups import SharedWakeup
 from app.util.backoff import Backoff
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class ConnectionHealth:
 class StreamConnection:
     """One connection slot: a thread that holds at most one socket at a time, and reconnects until it is stopped."""
 
-    def __init__(self, session: CoinbaseSession, dialler: Dialler, on_event: Callable[[FeedEvent], None]) -> None:
+    def __init__(self, session: StreamSession, dialler: Dialler, on_event: Callable[[FeedEvent], None]) -> None:
         self._session = session
         self._dialler = dialler
         self._on_event = on_event
@@ -126,10 +126,9 @@ class StreamConnection:
             reason = "we disconnected"
         except ConnectionEnded as closed:
             reason = str(closed)
-        except (WebSocketException, OSError) as error:
-            reason = f"{type(error).__name__}: {error}"
         except Exception as error:
-            log.exception("connection %s failed", self._session.connection)
+            if not isinstance(error, WebSocketException | OSError):
+                log.exception("connection %s failed", self._session.connection)
             reason = f"{type(error).__name__}: {error}"
         finally:
             stream.close(timeout=_CLOSE_S)
@@ -154,14 +153,11 @@ class StreamConnection:
         self._ticked_local_ms = self._read_clock()
         while not self._stopped.is_set():
             self._read(stream)
-            while self._may_gather(stream):
+            # The next frames may gather if they are not urgent, and none has arrived.
+            while not (self._session.expects_closes or self._stopped.is_set()) and stream.is_drained():
                 with _WAKEUP.wait():
                     if not self._read_all(stream):
                         break
-
-    def _may_gather(self, stream: StreamSocket) -> bool:
-        """Whether the next frames are not urgent, and none has arrived."""
-        return not (self._session.expects_closes or self._stopped.is_set()) and stream.is_drained()
 
     def _read_all(self, stream: StreamSocket) -> bool:
         """Read all frames that arrived; whether there were any."""
