@@ -57,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     _doctor(add("doctor", "observe the exchange: does it behave as this software assumes? Check this machine, too"))
     config = add("config", "every setting, its value and where it came from")
     config.add_argument("--check", action="store_true", help="only whether they are right; for CI")
+    add("reload", "apply the alert rules and channels of candlewick.toml to the running installation", json=False)
     add("ingest", "run an ingest process: from the exchange's stream to Redis", json=False)
     add("web", "run a web process: the API and the pages", json=False)
     add("watchdog", "kill stalled processes of this host, for a supervisor to restart", json=False)

@@ -26,6 +26,11 @@ def run(arguments: Namespace) -> int:
 
         config(arguments)
         return OK
+    if arguments.command == "reload":
+        from app.cli.reload import reload
+
+        print(reload())
+        return OK
     context = Context.from_environment()
     if arguments.command in ("ingest", "web", "watchdog"):
         logs.configure(context.settings, arguments.command)
