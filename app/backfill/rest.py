@@ -70,6 +70,6 @@ class BudgetedRest:
             yield permitted
         finally:
             if permitted.result:
-                permit.release(answered=permitted.result == "ok")
+                self._budget.release(permit, answered=permitted.result == "ok")
             else:
-                permit.cancel()
+                self._budget.cancel(permit)

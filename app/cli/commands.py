@@ -23,6 +23,11 @@ T = TypeVar("T")
 
 def run(arguments: Namespace) -> int:
     """Run the given command; its errors are raised."""
+    if arguments.command == "config":
+        from app.cli.config import config
+
+        config(arguments)
+        return OK
     if "installation" in arguments:
         find(arguments.installation)
     context = Context.from_environment()
@@ -105,10 +110,22 @@ def export(context: Context, arguments: Namespace) -> int:
 
 
 def gaps(context: Context, arguments: Namespace) -> int:
+    """Candles that are missing at the exchange's time, and the requests for them."""
+    from app.backfill.scan import Scanner
     from app.cli import tables
-    from app.cli.gaps import read_gaps
 
-    _show(read_gaps(context), arguments, tables.gaps)
+    clock = context.clock.read()
+    found = Scanner(context, context.settings).scan(clock.exchange_ms) if clock else []
+    missing = [
+        {"product": f.series.product, "timeframe": f.series.timeframe, "buckets": f.buckets} for f in found if f.buckets
+    ]
+    answer = {
+        "exchange_ms": clock.exchange_ms if clock else None,
+        "missing": missing,
+        "pending": [r._asdict() for r in sorted(context.queue.pending())],
+        "failures": [{**r._asdict(), **failure} for r, failure in sorted(context.queue.failures().items())],
+    }
+    _show(answer, arguments, tables.gaps)
     return OK
 
 
@@ -160,14 +177,19 @@ def watchdog(context: Context, _: Namespace) -> int:
 
 
 def flower(context: Context, _: Namespace) -> int:
-    """Replaces this process by Flower, so that a supervisor controls it directly."""
+    """Replaces this process by Flower, so that a supervisor controls it directly.
+
+    Flower reads variables of its own: it receives its password in one, and no others, which may be a platform's.
+    """
     from app.bind_checks import check_flower
 
     settings = context.settings
     check_flower(settings)
     options = [f"--address={settings.flower_address}", f"--port={settings.flower_port}", "--max-tasks=5000"]
-    flower = [sys.executable, "-m", "workers", "flower", *options]
-    os.execve(sys.executable, flower, own_environment(os.environ))
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("FLOWER_")}
+    if settings.flower_basic_auth:
+        environ["FLOWER_BASIC_AUTH"] = settings.flower_basic_auth
+    os.execve(sys.executable, [sys.executable, "-m", "workers", "flower", *options], own_environment(environ))
 
 
 COMMANDS: dict[str, Callable[[Context, Namespace], int]] = {

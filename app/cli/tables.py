@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.query.status import Status
+from app.settings.show import Row
 from app.util.numbers import plain
 from app.util.timestamps import format_utc
 from app.wire.alerts import AlertsAndChannels
@@ -168,20 +169,30 @@ def alerts(answer: AlertsAndChannels) -> None:
         console.print(escape(text), style=None if c["state"] == "working" else "bold red", soft_wrap=True)
 
 
+def config(rows: Sequence[Row]) -> None:
+    """Each setting, its value and where it came from."""
+    shown = [(row.name, row.value, str(row.origin)) for row in rows]
+    _print(_console(), ("setting", "value", "from"), shown, most=None, texts=3)
+
+
 def _console() -> Console:
     """As wide as the terminal; for a file or pipe, wide enough for one line per row."""
     return Console(width=None if sys.stdout.isatty() else WIDE)
 
 
 def _print(
-    console: Console, columns: Sequence[str], rows: Sequence[Sequence[object]], most: int | None = NAMED
+    console: Console,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    most: int | None = NAMED,
+    texts: int = 1,
 ) -> None:
-    """A table of `rows`, the first column left-aligned; nothing if there are none."""
+    """A table of `rows`, the first `texts` columns and the last one left-aligned; nothing if there are none."""
     if not rows:
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for i, name in enumerate(columns):
-        table.add_column(name, justify="left" if i in (0, len(columns) - 1) else "right", overflow="fold")
+        table.add_column(name, justify="left" if i < texts or i == len(columns) - 1 else "right", overflow="fold")
     for row in rows[:most]:
         table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
     console.print(table)

@@ -148,11 +148,11 @@ class ExchangeRest(ABC):
         """Close the session."""
 
     @abstractmethod
-    def candles(self, product: str, timeframe: Timeframe, first_s: int, last_s: int, *, observed_ms: int = 0) -> Page:
+    def candles(self, product: str, timeframe: Timeframe, first_s: int, last_s: int) -> Page:
         """The candles of the buckets that start from `first_s` to `last_s` (UNIX seconds, inclusive).
 
-        All are marked closed, even one that is still open: only the caller knows the exchange's time. `observed_ms`:
-        that time, stored in each candle. An invalid row affects only itself.
+        All are marked closed, even one that is still open, and none has a time of observation: only the caller knows
+        the exchange's time. An invalid row affects only itself.
         """
 
     @abstractmethod

@@ -31,7 +31,6 @@ class SessionSnapshot:
     stale_updates: int
     late_updates: int
     silent_ms: Mapping[str, int]
-    silence_limit_ms: int
 
 
 class StreamSession(Protocol):

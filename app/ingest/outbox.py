@@ -47,11 +47,6 @@ class Batch:
     changed: list[ChangedRange] = field(default_factory=list)
     exchange_ms: int = 0
 
-    def __bool__(self) -> bool:
-        return bool(
-            self.closed or self.forming or self.gaps or self.quiet or self.refused or self.changed or self.exchange_ms
-        )
-
 
 class Outbox:
     """Passes events from the feed's threads, in batches, to the writer's thread.
@@ -143,10 +138,4 @@ def _merged(known: GapSuspected | None, new: GapSuspected) -> GapSuspected:
     """One gap that covers both; the buckets really missing are read from the cache later."""
     if known is None:
         return new
-    return GapSuspected(
-        new.product,
-        new.timeframe,
-        min(known.first_s, new.first_s),
-        max(known.last_s, new.last_s),
-        new.reason,
-    )
+    return replace(new, first_s=min(known.first_s, new.first_s), last_s=max(known.last_s, new.last_s))

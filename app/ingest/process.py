@@ -72,13 +72,13 @@ class Ingest:
         first = self._first_check(following)
         if first is None:
             return
+        share, url = settings.ingest_share, settings.exchange(self._stores.exchange).ws_url
         adapter = venue(self._stores.exchange).feed(
-            settings.exchange_ws_url,
+            url,
             self._outbox.put,
             products_per_connection=settings.products_per_connection,
             close_grace_s=settings.close_grace_seconds,
         )
-        share, url = settings.ingest_share, settings.exchange_ws_url
         log.info("following %d products (share %s) at %s", len(first.new), share, url)
         _apply(first, adapter)
         following.complete(selector, self._stop)

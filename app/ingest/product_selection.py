@@ -58,13 +58,9 @@ class Selection(NamedTuple):
     unlisted: frozenset[str] = frozenset()
 
     @property
-    def is_final(self) -> bool:
-        return self.is_own and not self.open_parts
-
-    @property
     def check_again_s(self) -> float:
         """Real seconds until the next read of the listing."""
-        return LISTING_EVERY_S if self.is_final and not self.unlisted else SELECT_EVERY_S
+        return LISTING_EVERY_S if self.is_own and not (self.open_parts or self.unlisted) else SELECT_EVERY_S
 
 
 class Selector:
@@ -72,7 +68,7 @@ class Selector:
 
     def __init__(self, stores: Stores, settings: Settings, rest: BudgetedRest, stop: Stop) -> None:
         self._stores = stores
-        self._settings = settings
+        self._settings = settings.exchange(stores.exchange)
         self._rest = rest
         self._stop = stop
         self._reported: set[str] = set()
@@ -93,7 +89,7 @@ class Selector:
                 if selection := self._without_listing(attempt):
                     log.warning("products: %s; continuing with %d without the listing", error, len(selection.products))
                     return selection
-                url = self._settings.exchange_rest_url
+                url = self._settings.rest_url
                 log.warning("products: no listing from %s: %s; retrying", url, error)
                 self._stop.wait(jittered_s(attempt, first_s=1.0, max_s=MAX_DELAY_S))
             except RedisError as error:
@@ -138,7 +134,7 @@ class Selector:
         for part, hint in missing.items():
             if part not in self._reported:
                 minutes = SELECT_EVERY_S / 60
-                log.warning("PRODUCTS: %s matches nothing: %s (checked again every %.0f min)", part, hint, minutes)
+                log.warning("products: %s matches nothing: %s (checked again every %.0f min)", part, hint, minutes)
         self._reported = set(missing)
 
     def _without_listing(self, attempt: int) -> Selection | None:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from app.errors import InvalidInput, Unready
-from app.indicators.macdv import MacdvSeries, macdv_of
-from app.indicators.readiness import readiness_of
+from app.indicators.macdv import MacdvSeries, macdv_of_batch
+from app.indicators.readiness import readiness_of_batch
 from app.indicators.window import WINDOW
 from app.market.candles import LABELS
 from app.market.carry_forward import contiguous_tail
@@ -258,8 +258,9 @@ def _check_range(timeframe: Timeframe, start_s: int | None, end_s: int | None, l
 def _macdv(packed: bytes, timeframe: Timeframe) -> tuple[MacdvSeries, str | None]:
     """The values of packed records, and why they are not ready, or None. Cached (15 MB): they seldom change."""
     tail = np.frombuffer(packed, RECORD)
-    values = macdv_of(tail)
-    return values, readiness_of(tail, values, timeframe).reason if len(tail) else "no closed candle yet"
+    columns, values, _ = batch = macdv_of_batch([tail])
+    (readiness,) = readiness_of_batch([tail], columns, values, [timeframe])
+    return next(batch.of_each([tail])), readiness.reason if len(tail) else "no closed candle yet"
 
 
 def _latest(value: IndicatorValue | None, view: View) -> LatestIndicator | None:

@@ -10,8 +10,7 @@ import numpy as np
 import orjson
 from redis import Redis
 
-from app.market.candles import LABELS
-from app.market.records import EMPTY, PROVISIONAL, RECORD, STATE_MASK
+from app.market.records import PROVISIONAL, RECORD
 from app.market.series import Series
 from app.storage import keys
 from app.storage.model import Outcome, Range, View, Write, Written
@@ -19,7 +18,7 @@ from app.storage.rings import RingReader, note_of
 from app.storage.scripts import Call, script
 from app.util.batches import batched
 from app.util.numbers import fragment
-from app.wire.candles import ClosedCandle
+from app.wire.candles import ClosedCandle, values_of
 
 SERIES_PER_CALL = 64
 """Series per script call: enough to save round trips, few enough not to block Redis."""
@@ -104,19 +103,13 @@ class CandleCache(RingReader):
 
 def _payload(series: Series, row: tuple[Any, ...]) -> bytes:
     """The published JSON of the candle in `row`."""
-    start_s, flags, _, opened, high, low, close, volume = row
+    start_s, flags, *_ = row
     candle: ClosedCandle = {
         "exchange": series.exchange,
         "product": series.product,
         "timeframe": series.timeframe,
         "start": start_s,
-        "open": fragment(opened),
-        "high": fragment(high),
-        "low": fragment(low),
-        "close": fragment(close),
-        "volume": fragment(volume),
-        "trades": not flags & EMPTY,
-        "state": LABELS[flags & STATE_MASK],
+        **values_of(row, fragment),
         "provisional": bool(flags & PROVISIONAL),
     }
     return orjson.dumps(candle)

@@ -32,10 +32,6 @@ class Disputes:
         else:
             self._client.hdel(self._key, _field(series))
 
-    def count(self) -> int:
-        """Number of disputed buckets."""
-        return sum(len(raw) // RECORD.itemsize for raw in hash_at(self._client, self._key).values())
-
     def forget(self, products: Container[str]) -> None:
         """Drop the disputes of all but `products`."""
         gone = [name for name in hash_at(self._client, self._key) if name.decode().split("|")[0] not in products]

@@ -137,8 +137,8 @@ class TestCandles:
         self, venue: Venue, rest: CoinbaseRest
     ) -> None:
         venue.answer = body(rows(T + 3 * STEP, T))
-        page = rest.candles(BTC, M5, T, T + 3 * STEP, observed_ms=7)
-        assert [(c.start_s, c.observed_ms) for c in page.candles] == [(T, 7), (T + 3 * STEP, 7)]
+        page = rest.candles(BTC, M5, T, T + 3 * STEP)
+        assert [(c.start_s, c.observed_ms) for c in page.candles] == [(T, 0), (T + 3 * STEP, 0)]
         assert (page.covers_from_s, page.covers_to_s) == (T, T + 2 * STEP), "the newest row may still be growing"
 
     @pytest.mark.parametrize("starts", [(), (T + STEP,)], ids=["no row", "one row"])

@@ -277,7 +277,7 @@ def many(context: Context, count: int) -> list[str]:
 def test_of_seven_hundred_products_only_those_in_sight_are_drawn(
     context: Context, redis_url: str, profile: Any
 ) -> None:
-    context.settings = Settings(redis_url=redis_url, products=("BTC-USD",))
+    context.settings = Settings(redis_url=redis_url, coinbase={"products": ("BTC-USD",)})
     names = many(context, 700)
     with served(context) as web:
         page = profile.new_page()

@@ -49,7 +49,12 @@ class Process:
 
     def __init__(self, client: redis.Redis, venue: Venue, name: str, products: str, share: str) -> None:
         settings = Settings.from_environment(
-            {"EXCHANGE_REST_URL": venue.url, "PRODUCTS": products, "INGEST_SHARE": share, "REST_TIMEOUT_SECONDS": "60"}
+            {
+                "CANDLEWICK_COINBASE__REST_URL": venue.url,
+                "CANDLEWICK_COINBASE__PRODUCTS": products,
+                "CANDLEWICK_INGEST_SHARE": share,
+                "CANDLEWICK_REST_TIMEOUT_SECONDS": "60",
+            }
         )
         self.context = Context(settings, client)
         self.context.products = ProductCache(client, "coinbase", process=name)
@@ -121,11 +126,11 @@ def test_a_selection_without_match_is_reported_once_and_completed_later(
         process.following._selection = process.selector.again(process.following._selection)
     assert process.lost == 0
     (warning,) = warnings(caplog)
-    assert warning.startswith(f"PRODUCTS: {selection} matches nothing: ")
+    assert warning.startswith(f"products: {selection} matches nothing: ")
     assert ("BTC-USD" if "-" in selection else "there are USD (1), EUR (1)") in warning
     listed(venue, [row("BTC-USD"), row("ETH-EUR"), row("BTC-JPY"), row("BTCC-USD")])
     process.following._selection = process.selector.again(process.following._selection)
-    assert process.following._selection.is_final
+    assert not process.following._selection.open_parts
     assert process.check() == {"BTCC-USD" if "-" in selection else "BTC-JPY"}
 
 
@@ -180,7 +185,7 @@ def test_without_the_listing_it_keeps_the_followed_products(venue: Venue, start:
     venue.answer = body({}, 503)
     process = start("a2")
     assert process.check() == {"BTC-USD", "ETH-USD"}
-    assert not process.selection.is_final
+    assert not process.selection.is_own
     assert process.selector.again(process.selection) == process.selection
     listed(venue, [row("BTC-USD"), row("NEW-USD")])
     assert names(process.selector.again(process.selection)) == ["BTC-USD", "NEW-USD"]

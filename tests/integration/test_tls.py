@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from app.alerts.settings import AlertSettings
 from app.cli.alerts import example
 from app.delivery.channels.build import build_channels
 from app.delivery.channels.channel import DeliveryError
 from app.errors import Unavailable
 from app.exchange.coinbase.rest import CoinbaseRest
 from app.exchange.pacing import Limiter
+from tests.alerting import alert_settings
 from tests.feeds import coinbase_feed
 from tests.support import PATIENCE_S, eventually
 from tests.tls import TlsServer
@@ -23,19 +23,19 @@ pytestmark = pytest.mark.integration
 
 SECRET = "canary-5b2e"
 ALERTS = """
-[channel.hook]
+[alerts.channel.hook]
 kind = "webhook"
 url_env = "URL"
 allow_private = true
-[channel.discord]
+[alerts.channel.discord]
 url_env = "URL"
 allow_private = true
-[channel.telegram]
+[alerts.channel.telegram]
 token_env = "TOKEN"
 chat = "-100123"
 api_url = "https://localhost:{port}"
 allow_private = true
-[channel.mail]
+[alerts.channel.mail]
 kind = "email"
 host = "localhost"
 port = {port}
@@ -45,7 +45,7 @@ to = ["you@example.com"]
 chart = false
 user_env = "TOKEN"
 password_env = "TOKEN"
-[delivery]
+[alerts.delivery]
 timeout_seconds = 60
 lease_seconds = 180
 """
@@ -148,11 +148,11 @@ def test_channels(serve: Serve, trust: Trust, name: str, security: str) -> None:
         server = serve(mail_reply, greeting=b"220 mail\r\n", starttls=security == "starttls")
     else:
         server = serve(http_reply)
-    settings = AlertSettings.parse(ALERTS.format(port=server.port, security=security))
+    settings = alert_settings(ALERTS.format(port=server.port, security=security))
     environ = {"URL": f"https://localhost:{server.port}/{SECRET}", "TOKEN": SECRET}
     with pytest.raises(DeliveryError, match=r"TLS failed|SSLCertVerificationError") as caught:
-        build_channels(settings, environ)[name].send(example())
+        build_channels(settings, environ.get)[name].send(example())
     assert SECRET not in str(caught.value)
     trust(server)
-    build_channels(settings, environ)[name].send(example())
+    build_channels(settings, environ.get)[name].send(example())
     assert server.received

@@ -82,13 +82,16 @@ class Installed:
         self.bin = folder / "venv/bin"
         self.project = folder / "project"
         self.home = folder / "home"
-        ports = {name: str(free_port()) for name in ("WEB_PORT", "FLOWER_PORT", "LAUNCH_EXCHANGE_PORT")}
+        ports = {
+            name: str(free_port())
+            for name in ("CANDLEWICK_WEB_PORT", "CANDLEWICK_FLOWER_PORT", "CANDLEWICK_LAUNCH_EXCHANGE_PORT")
+        }
         self.environ = {
             "HOME": str(self.home),
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(self.project),
             "REDIS_URL": "",
-            "TIMEFRAMES": "5m,15m",
+            "CANDLEWICK_TIMEFRAMES": "5m,15m",
             "XDG_RUNTIME_DIR": str(folder / "runtime"),
             **ports,
         }
@@ -139,7 +142,7 @@ def test_the_demo_runs_until_ready_and_is_found(installed: Installed, processes:
     roles = ("beat", "ingest", "watchdog", "web", "worker alerts", "worker backfill+reconcile", "worker indicators")
     assert set(json.loads(status.stdout)["processes"]) == set(roles)
     assert installed.run("candlewick", "candles", "BTC-USD", "--limit", "1").returncode == 0
-    url = f"http://127.0.0.1:{installed.environ['WEB_PORT']}"
+    url = f"http://127.0.0.1:{installed.environ['CANDLEWICK_WEB_PORT']}"
     script = f"import candlewick; print(len(candlewick.Client('{url}').candles('BTC-USD', limit=2)))"
     assert installed.run("python", "-c", script).stdout == "2\n"
     assert process.stop() == 0
@@ -162,11 +165,16 @@ def test_the_users_own_packages_are_imported_in_the_users_programs(installed: In
 
 @pytest.mark.parametrize("role", ["ingest", "web", "watchdog", "flower", "worker indicators", "beat"])
 def test_each_process_runs_this_program_and_not_the_users(installed: Installed, role: str, redis_url: str) -> None:
-    environ = {**installed.environ, "REDIS_URL": redis_url, "WEB_HOST": "0.0.0.0", "FLOWER_ADDRESS": "0.0.0.0"}
-    environ |= {"RECONCILE_SECONDS": "never"}
+    environ = {
+        **installed.environ,
+        "REDIS_URL": redis_url,
+        "CANDLEWICK_WEB_HOST": "0.0.0.0",
+        "CANDLEWICK_FLOWER_ADDRESS": "0.0.0.0",
+    }
+    environ |= {"CANDLEWICK_RECONCILE_SECONDS": "never"}
     done = subprocess.run(
         [installed.bin / "candlewick", *role.split()],
         cwd=installed.project, env=environ, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert re.fullmatch(r"error: settings are wrong:\n  RECONCILE_SECONDS: [^\n]*\n", done.stderr)
+    assert re.fullmatch(r"error: settings are wrong:\n  CANDLEWICK_RECONCILE_SECONDS: [^\n]*\n", done.stderr)

@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 import candlewick
 from client import ApiError, Candle, Client, Event
 from tests.support import ROOT
-from tools import cli
+from tools import cli_page
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
@@ -76,4 +76,4 @@ def test_it_has_the_names_of_the_client() -> None:
 
 
 def test_the_page_of_the_command_line_is_current() -> None:
-    assert cli.PAGE.read_text(encoding="utf-8") == cli.page(), "run `python tools/cli.py`"
+    assert cli_page.PAGE.read_text(encoding="utf-8") == cli_page.page(), "run `make docs`"

@@ -91,7 +91,7 @@ def takes(text: str, how: str) -> bool:
     try:
         match how:
             case "settings":
-                return Settings(products=(text,)).products == (text,)
+                return Settings(coinbase={"products": (text,)}).exchange("coinbase").products == (text,)
             case "alerts":
                 rule = {"name": "x", "kind": "level", "products": [text]}
                 return AlertSettings.model_validate({"rule": [rule]}).rule[0].products == (text,)
@@ -148,10 +148,10 @@ def test_people_may_type_small_letters_but_no_others() -> None:
 )
 def test_selections_name_a_currency(selection: str, is_one: bool) -> None:
     if is_one:
-        assert Settings(products=(selection,)).products == (selection,)
+        assert Settings(coinbase={"products": (selection,)}).exchange("coinbase").products == (selection,)
     else:
         with pytest.raises(ValueError, match="neither a product"):
-            Settings(products=(selection,))
+            Settings(coinbase={"products": (selection,)})
 
 
 def test_one_bad_row_of_the_listing_is_left_out_alone() -> None:

@@ -41,7 +41,7 @@ MAX_BYTES = 64 * 1024
 MAX_PAUSE_S = 3600.0
 DEFAULT_PAUSE_S = 5.0
 PERMANENT = (401, 403, 404, 410)
-PROXY = "the proxy (proxy_env in the alerts file)"
+PROXY = "the proxy (proxy_env in candlewick.toml)"
 
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (NameResolutionError, "its host name cannot be resolved"),

@@ -125,7 +125,6 @@ class ProductRow(BaseModel):
     product_id: str
     status: str = ""
     product_type: str = ""
-    base_currency_id: str = ""
     quote_currency_id: str = ""
     alias: str = ""
     trading_disabled: bool = False

@@ -72,11 +72,11 @@ class CoinbaseRest(ExchangeRest):
     def close(self) -> None:
         self._http.close()
 
-    def candles(self, product: str, timeframe: Timeframe, first_s: int, last_s: int, *, observed_ms: int = 0) -> Page:
+    def candles(self, product: str, timeframe: Timeframe, first_s: int, last_s: int) -> Page:
         _check_range(timeframe, first_s, last_s)
         params = {"start": str(first_s), "end": str(last_s), "granularity": _GRANULARITY[timeframe]}
         reply = self._http.get(f"/market/products/{_product_path(product)}/candles", params, _Candles.model_validate)
-        return _page(reply.candles, product, timeframe, (first_s, last_s), observed_ms)
+        return _page(reply.candles, product, timeframe, (first_s, last_s))
 
     def products(self, before: Listing | None = None) -> Listing:
         """Spot products, in pages: some servers return only the first rows, and some of these ignore the offset."""
@@ -110,7 +110,7 @@ def _product_path(product: str) -> str:
     return quote(product, safe="")
 
 
-def _page(rows: list[Any], product: str, timeframe: Timeframe, asked: tuple[int, int], observed_ms: int) -> Page:
+def _page(rows: list[Any], product: str, timeframe: Timeframe, asked: tuple[int, int]) -> Page:
     """The page in `rows`. If one has no readable bucket, any bucket may be its: then nothing is covered."""
     candles: dict[int, UnifiedCandle] = {}
     unreadable: set[int] = set()
@@ -123,7 +123,7 @@ def _page(rows: list[Any], product: str, timeframe: Timeframe, asked: tuple[int,
             unreadable.add(start_s)
         elif asked[0] <= start_s <= asked[1]:
             try:
-                candles[start_s] = read_candle(row, product, timeframe, CandleState.CLOSED, observed_ms)
+                candles[start_s] = read_candle(row, product, timeframe, CandleState.CLOSED, observed_ms=0)
             except BadFrame as bad:
                 log.warning("candles of %s %s: ignoring the row of bucket %d: %s", product, timeframe, start_s, bad)
                 unreadable.add(start_s)

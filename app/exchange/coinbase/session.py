@@ -172,7 +172,6 @@ class CoinbaseSession:
             stale_updates=self._books.tally["stale"],
             late_updates=self._books.tally["late"],
             silent_ms={channel: local_ms - received for channel, received in self._received_local_ms.items()},
-            silence_limit_ms=int(self._silence.limit_ms),
         )
 
     def _observe(self, message: Envelope, local_ms: int) -> list[FeedEvent]:

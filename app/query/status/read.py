@@ -209,7 +209,7 @@ def _gaps(
 def _budget(stores: Stores, settings: Settings) -> BudgetInfo:
     state = stores.budget.state()
     return BudgetInfo(
-        per_second=settings.rest_requests_per_second,
+        per_second=settings.exchange(stores.exchange).rest_requests_per_second,
         granted=state.granted,
         throttled=state.throttled,
         paused_real_seconds=state.paused_s,

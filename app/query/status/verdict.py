@@ -15,7 +15,7 @@ TOLERANCE = 20
 """One series in this many may be set apart."""
 
 NOTHING_FOLLOWED = (
-    "no products are followed yet: is an ingest process running, can it reach the exchange, and does PRODUCTS match "
+    "no products are followed yet: is an ingest process running, can it reach the exchange, and do its products match "
     "a product there? See the ingest log"
 )
 
