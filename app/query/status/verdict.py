@@ -23,13 +23,15 @@ NAMED = 3
 """Series that a sentence names; the others are counted."""
 
 
-def start_of(series: Sequence[SeriesStatus], requests_left: int, per_second: float, paused_s: float) -> Start:
-    """Progress of the initial backfill; `requests_left`: requests left."""
+def start_of(
+    series: Sequence[SeriesStatus], requests_left: int, per_second: float, paused_s: float, ahead: int = 0
+) -> Start:
+    """Progress of the initial backfill. `ahead`: all pending requests of at least its urgency."""
     by_product: defaultdict[str, list[bool]] = defaultdict(list)
     for s in series:
         by_product[s.product].append(s.ready)
     products_ready = sum(map(all, by_product.values()))
-    seconds_left = ceil(requests_left / per_second + paused_s) if requests_left else 0
+    seconds_left = ceil(max(requests_left, ahead) / per_second + paused_s) if requests_left else 0
     return Start(
         series_ready=sum(s.ready for s in series),
         series_total=len(series),
