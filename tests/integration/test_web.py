@@ -369,7 +369,9 @@ def test_an_empty_installation_is_live_but_not_ready(context: Context, path: str
 def test_a_block_by_the_exchange_is_a_reason_not_to_be_ready(context: Context) -> None:
     context.budget.pause(300, "/market/products: 403: the exchange blocks this address")
     with served(context) as web:
-        reason = "requests are paused, since the exchange answered /market/products: 403: the exchange blocks this address"
+        reason = (
+            "requests are paused, since the exchange answered /market/products: 403: the exchange blocks this address"
+        )
         assert reason in web.get("/readyz").json()["reasons"]
         assert get(web, "/v1/status")["budget"]["pause_reason"].startswith("/market/products: 403")
 
