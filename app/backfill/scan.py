@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from app.backfill.missing import Built, Gaps
-from app.market.candles import CandleState
 from app.market.carry_forward import updated_empty_candles
 from app.market.gaps import Starts
-from app.market.records import EMPTY, PROVISIONAL, STATE_MASK
+from app.market.records import CLOSED, CONFIRMED, EMPTY, PROVISIONAL, STATE_MASK, state_of
 from app.market.series import Series
 from app.market.timeframes import BASE, Timeframe
 from app.settings import Settings
@@ -118,19 +117,22 @@ class Scanner:
             gaps = replace(gaps, built=Built.from_base(base, timeframe))
             every = gaps.missing
             if len(ready := every[built_from(every, base.view, timeframe)]):
-                yield Found(series, len(ready), changed=children_of(product, ready, timeframe))
+                last_s = int(ready[-1]) + timeframe.seconds - BASE.seconds
+                yield Found(series, len(ready), changed=ChangedRange(product, BASE, int(ready[0]), last_s))
         due_s = gaps.due_s()
         if due_s is not None:
             later = int(due_s * 1000) if due_s > gaps.now_s else None
-            due = Due(BackfillRequest(Kind.GAP, product, timeframe), _why(gaps), later)
+            due = Due(BackfillRequest(Kind.GAP, product, timeframe), priority_of(gaps), later)
             yield Found(series, len(gaps.lost), due)
         if timeframe == BASE and len(stale := updated_empty_candles(gaps.view.over, BASE)):
             first, last = int(stale["start_s"][0]), int(stale["start_s"][-1])
             yield Found(series, len(stale), changed=ChangedRange(product, BASE, first, last))
 
 
-def _why(gaps: Gaps) -> Priority:
-    if not gaps.view.revision:
+def priority_of(gaps: Gaps) -> Priority:
+    """The urgency of what is missing. A series starts until REST has answered, even if the stream has made its ring."""
+    view = gaps.view
+    if not (view.origin.responses or (state_of(view.records) == CONFIRMED).any()):
         return Priority.START
     return Priority.HISTORY if gaps.is_history else Priority.GAP
 
@@ -149,20 +151,14 @@ def is_complete(ring: Ring, step: int, newest_s: int) -> bool:
     """
     due = _due(len(ring.slots), step, newest_s)
     flags = ring.slots["flags"]
-    held = (ring.slots["start_s"] == due) & _sure(flags)
-    held &= (due >= newest_s - (PAGE - 2) * step) | ((flags & STATE_MASK) == _CONFIRMED)
+    held = (ring.slots["start_s"] == due) & ((flags & _DECISIVE) == CLOSED)
+    held &= (due >= newest_s - (PAGE - 2) * step) | ((flags & STATE_MASK) == CONFIRMED)
     edge_s = newest_s - (len(ring.slots) - 3) * step
     return bool((held | (due < edge_s)).all())
 
 
-_CLOSED, _CONFIRMED = int(CandleState.CLOSED), int(CandleState.CONFIRMED)
-_DECISIVE = _CLOSED | EMPTY | PROVISIONAL
-"""Bits of `flags` that show whether a candle is sure; closed and confirmed candles have the bit of `_CLOSED`."""
-
-
-def _sure(flags: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
-    sure: npt.NDArray[np.bool_] = (flags & _DECISIVE) == _CLOSED
-    return sure
+_DECISIVE = CLOSED | EMPTY | PROVISIONAL
+"""Bits of `flags` that show whether a candle is sure; closed and confirmed candles have the bit of `CLOSED`."""
 
 
 @lru_cache(maxsize=64)
@@ -181,8 +177,3 @@ def built_from(parents: Starts, base: View, timeframe: Timeframe) -> npt.NDArray
     last = np.searchsorted(starts, parents + timeframe.seconds)
     built: npt.NDArray[np.bool_] = last - first == timeframe.seconds // BASE.seconds
     return built
-
-
-def children_of(product: str, parents: Starts, timeframe: Timeframe) -> ChangedRange:
-    """The 5m buckets of `parents`."""
-    return ChangedRange(product, BASE, int(parents[0]), int(parents[-1]) + timeframe.seconds - BASE.seconds)

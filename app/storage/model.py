@@ -31,10 +31,9 @@ class Outcome(IntEnum):
     RESOLVED = 6
     """The same candle was stored, and is no longer provisional."""
 
-    @property
-    def is_change(self) -> bool:
-        """Whether aggregates, indicators and alerts of this bucket must be recomputed."""
-        return self in (Outcome.INSERTED, Outcome.CORRECTED, Outcome.RESOLVED)
+
+CHANGES = (Outcome.INSERTED, Outcome.CORRECTED, Outcome.RESOLVED)
+"""After these, aggregates, indicators and alerts of the bucket must be recomputed."""
 
 
 class Origin(NamedTuple):
@@ -97,7 +96,7 @@ class Written(NamedTuple):
     def changed_starts(self) -> list[int]:
         """The starts of the changed records."""
         starts: list[int] = self.records["start_s"].tolist()
-        return [start_s for start_s, outcome in zip(starts, self.outcomes, strict=True) if outcome.is_change]
+        return [start_s for start_s, outcome in zip(starts, self.outcomes, strict=True) if outcome in CHANGES]
 
 
 class View(NamedTuple):

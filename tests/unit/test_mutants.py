@@ -91,4 +91,4 @@ def test_the_page_of_cures_keeps_what_it_knows_and_adds_results_in_the_order_of_
 
 def test_the_page_of_cures_names_only_cures_that_there_are() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert page_with(page, {}) == page
+    assert page_with(page, {}) == page, "a cure was renamed: rename its row in docs/cures.md"

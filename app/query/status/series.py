@@ -10,9 +10,16 @@ from app.indicators.window import MIN_CANDLES
 from app.market.candles import CandleState
 from app.market.records import EMPTY, PROVISIONAL, state_of
 from app.market.series import Series
+from app.market.timeframes import BASE
 from app.query.status.model import SeriesStatus
 from app.storage.model import View
+from app.storage.queue import Priority
 from app.util.timestamps import format_utc
+
+_UNDER_WAY: dict[Priority | None, str] = {
+    Priority.GAP: " since a gap, which is being requested",
+    Priority.HISTORY: "; older ones are being requested",
+}
 
 TAIL = 2
 """Newest buckets that may briefly be missing or provisional. With more missing, a series is out of date, unless it was
@@ -38,8 +45,8 @@ class Latest(NamedTuple):
 
 
 class SeriesFacts(NamedTuple):
-    """A series as read: its latest indicator, its newest candles if the indicator is not enough, and whether a request
-    for it is pending.
+    """A series as read: its latest indicator, its newest candles if the indicator is not enough, and the priority of
+    the pending request for it, None if there is none.
 
     `begun_s`: the 5m bucket before which REST has shown no trade of the product; None if unknown.
     `refusal`: why requests for it were given up; None if none was.
@@ -48,7 +55,7 @@ class SeriesFacts(NamedTuple):
     series: Series
     view: View
     value: Latest | None
-    pending: bool
+    pending: Priority | None
     begun_s: int | None = None
     refusal: str | None = None
 
@@ -61,16 +68,18 @@ def series_status(seen: SeriesFacts, now_s: float | None, settling_s: float) -> 
     ready, starting, reason = _readiness(seen, newest, now_s, settling_s)
     patience_s = step * max(TAIL, _longest_silence(seen.view)) + settling_s
     stale = age_s is not None and age_s > patience_s
+    if stale and newest is not None:
+        reason = f"no candle since {format_utc(newest + step)} UTC" + (f": {seen.refusal}" if seen.refusal else "")
     return SeriesStatus(
         product=seen.series.product,
         timeframe=seen.series.timeframe,
-        candles=_candles(seen),
+        candles=seen.value.candles if seen.value else len(seen.view.over),
         newest=newest,
         age_seconds=age_s,
         ready=ready,
         starting=starting,
         stale=stale,
-        reason=_silence(newest + step, seen.refusal) if stale and newest is not None else reason,
+        reason=reason,
     )
 
 
@@ -79,10 +88,6 @@ def newest_closed(seen: SeriesFacts) -> int | None:
     starts = [int(s) for s in seen.view.over["start_s"][-1:]] if len(seen.view.records) else []
     starts += [seen.value.start_s] if seen.value else []
     return max(starts, default=None)
-
-
-def _candles(seen: SeriesFacts) -> int:
-    return seen.value.candles if seen.value else len(seen.view.over)
 
 
 def _readiness(
@@ -109,12 +114,11 @@ def _readiness(
         return True, False, f"the exchange has only {since_begin} candles, an indicator needs {MIN_CANDLES}"
     if value is None:
         return False, True, "its indicator is not computed yet"
-    return False, seen.pending, value.reason or "warming up"
-
-
-def _silence(end_s: int, refusal: str | None) -> str:
-    """Text: since when there is no candle, and the refusal, if any."""
-    return f"no candle since {format_utc(end_s)} UTC" + (f": {refusal}" if refusal else "")
+    pending = seen.pending
+    if pending is Priority.START and seen.series.timeframe.contains(BASE):
+        pending = Priority.HISTORY  # its candles were built from shorter ones
+    reason = (value.reason or "warming up") + _UNDER_WAY.get(pending, "")
+    return False, pending is Priority.START, reason
 
 
 def _begin_s(seen: SeriesFacts) -> int | None:

@@ -15,7 +15,7 @@ TOLERANCE = 20
 """One series in this many may be set apart."""
 
 NOTHING_FOLLOWED = (
-    "no products are followed yet: is an ingest process running, can it reach the exchange, and does PRODUCTS match "
+    "no products are followed yet: is an ingest process running, can it reach the exchange, and do its products match "
     "a product there? See the ingest log"
 )
 
@@ -23,13 +23,19 @@ NAMED = 3
 """Series that a sentence names; the others are counted."""
 
 
-def start_of(series: Sequence[SeriesStatus], requests_left: int, per_second: float, paused_s: float) -> Start:
-    """Progress of the initial backfill; `requests_left`: requests left."""
+def start_of(series: Sequence[SeriesStatus], per_second: float, paused_s: float) -> Start:
+    """Progress of the initial backfill: one request per series that waits for its first candles."""
+    requests_left = sum(s.starting for s in series)
     by_product: defaultdict[str, list[bool]] = defaultdict(list)
     for s in series:
         by_product[s.product].append(s.ready)
     products_ready = sum(map(all, by_product.values()))
     seconds_left = ceil(requests_left / per_second + paused_s) if requests_left else 0
+    done = f"{products_ready} of {_count(len(by_product), 'product', 'products')}"
+    left = [
+        f"{_count(requests_left, 'request', 'requests')} left",
+        f"about {_count(seconds_left, 'second', 'seconds')}",
+    ]
     return Start(
         series_ready=sum(s.ready for s in series),
         series_total=len(series),
@@ -37,16 +43,8 @@ def start_of(series: Sequence[SeriesStatus], requests_left: int, per_second: flo
         products_total=len(by_product),
         requests_left=requests_left,
         seconds_left=seconds_left,
-        text=f"{products_ready} of {_count(len(by_product), 'product', 'products')}"
-        + _left(requests_left, seconds_left),
+        text=", ".join([done, *left] if requests_left else [done]),
     )
-
-
-def _left(requests_left: int, seconds_left: int) -> str:
-    """The rest of the initial backfill as text; empty if it is done."""
-    if not requests_left:
-        return ""
-    return f", {_count(requests_left, 'request', 'requests')} left, about {_count(seconds_left, 'second', 'seconds')}"
 
 
 def reasons_of(
@@ -125,10 +123,15 @@ def _count(number: int, one: str, many: str) -> str:
 
 def _sentence(apart: Sequence[SeriesStatus]) -> str:
     """How many series are set apart, and which."""
-    stale = [s for s in apart if s.stale]
-    if stale:
-        return f"{_count(len(stale), 'series is', 'series are')} out of date: {_names(stale)}: {stale[0].reason}"
-    return f"{_count(len(apart), 'series is', 'series are')} not ready: {_names(apart)}: {apart[0].reason}"
+    kinds = {
+        "out of date": [s for s in apart if s.stale],
+        "not ready": [s for s in apart if not s.stale],
+    }
+    return "; ".join(
+        f"{_count(len(some), 'series is', 'series are')} {kind}: {_names(some)}: {some[0].reason}"
+        for kind, some in kinds.items()
+        if some
+    )
 
 
 def _names(series: Sequence[SeriesStatus]) -> str:
