@@ -1,4 +1,4 @@
-"""`python -m app alerts`: list alerts, test a channel, enable a disabled one."""
+"""`candlewick alerts`: list alerts, test a channel, enable a disabled one."""
 
 from __future__ import annotations
 
@@ -54,9 +54,7 @@ def enable(context: Context, name: str) -> str:
 
 
 def _channel(context: Context, name: str) -> Channel:
-    from app.delivery.service import channels_of
-
-    channels = channels_of(context.alert_settings)
+    channels = context.channels
     if name not in channels:
         raise InvalidInput(f"no channel is called {name[:40]!r}; there are: {', '.join(channels)}")
     return channels[name]

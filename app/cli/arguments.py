@@ -17,7 +17,8 @@ from candlewick import __version__
 T = TypeVar("T")
 
 EPILOG = """exit codes: 0 fine, 1 not ready or not found, 2 wrong input or settings, 3 Redis is not reachable.
-Commands find the running installation of this folder or user; `REDIS_URL` names another one."""
+Commands find the running installation of this folder or user; REDIS_URL names another one. Settings come from the
+environment, .env and candlewick.toml; `candlewick config` shows them."""
 
 SHELLS = ("bash", "zsh", "fish")
 WORKERS = ("indicators", "backfill", "alerts")
@@ -182,7 +183,7 @@ def _alerts(command: argparse.ArgumentParser) -> None:
         ("enable", "let a disabled or paused channel retry"),
     ):
         action = actions.add_parser(name, help=about, description=about, allow_abbrev=False)
-        action.add_argument("channel", metavar="CHANNEL", help="its name in the alerts file")
+        action.add_argument("channel", metavar="CHANNEL", help="its name in candlewick.toml")
     command.add_argument("--product", metavar="PRODUCT", help="only this product")
     command.add_argument("--timeframe", type=_checked(Timeframe.parse), metavar="TIMEFRAME", help="only this timeframe")
     command.add_argument("--rule", metavar="NAME", help="only alerts of this rule")

@@ -20,7 +20,7 @@ def find(wanted: str | None) -> None:
     Errors as in `installations.find`; also `Unready` if nothing runs, and the default Redis holds no data of ours.
     """
     settings = Settings.from_environment()
-    if wanted is None and "redis_url" in settings.model_fields_set:
+    if wanted is None and ("redis_url",) in settings.reading.origins:
         return
     found = installations.find(wanted, Path.cwd())
     if found:

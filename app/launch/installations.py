@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Self
 
@@ -20,14 +21,16 @@ from platformdirs import RuntimeDirWarning, user_runtime_path
 from app.errors import InvalidInput, Unready
 from app.launch import places
 from app.launch.plan import ExchangeChoice, Plan
-from app.launch.settings import LaunchSettings
+from app.settings import Settings
+from app.settings.names import CONFIG, fields, variable
 from app.storage.heartbeats import process_start_time
 
 STATE = "installation.json"
 MAX_BYTES = 100_000
 
-_RECORDED = {name.upper() for name in LaunchSettings.model_fields} - {"WEB_TOKEN", "FLOWER_BASIC_AUTH"}
+_PATHS = [path for path in fields(Settings) if path not in (("web_token",), ("flower_basic_auth",))]
 """Settings by which commands read an installation. Secrets of its servers stay out of the file."""
+_RECORDED = {CONFIG, *map(variable, _PATHS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +48,8 @@ class Installation:
     @classmethod
     def of(cls, plan: Plan) -> Self:
         """The launch of `plan`, by this process."""
-        settings = {name: value for name, value in plan.environ.items() if name in _RECORDED and value}
-        if file := settings.get("ALERTS_FILE"):
-            settings["ALERTS_FILE"] = str(plan.root / file.strip())
         pid = os.getpid()
-        return cls(plan.market, str(plan.folder), plan.web_url, pid, process_start_time(pid), settings)
+        return cls(plan.market, str(plan.folder), plan.web_url, pid, process_start_time(pid), _variables(plan))
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
@@ -67,6 +67,17 @@ class Installation:
 
     def __str__(self) -> str:
         return f"{self.name} ({self.web_url}, data in {self.data})"
+
+
+def _variables(plan: Plan) -> dict[str, str]:
+    """All settings of a launch that are not empty: those of the folder of a command must not join them."""
+    found: dict[str, str] = {}
+    for path in _PATHS:
+        value = reduce(getattr, path, plan.settings)
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        if text:
+            found[variable(path)] = os.path.abspath(text) if path[0] in ("redis_ca_file", "secrets_folder") else text
+    return found | {name: value for name, value in plan.environ.items() if name == CONFIG}
 
 
 @contextmanager
@@ -147,5 +158,5 @@ def choose(fit: list[Installation], wanted: str | None, every: list[Installation
         raise InvalidInput(f"{len(fit)} installations are running; choose one, or set REDIS_URL:{''.join(lines)}")
     if wanted:
         others = "; ".join(map(str, every)) or "none"
-        raise Unready(f"no installation {wanted!r} is running, by name or data folder; running: {others}")
+        raise Unready(f"no installation of this user is {wanted!r}, by name or data folder; running: {others}")
     return None

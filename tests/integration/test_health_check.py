@@ -22,7 +22,7 @@ Start = Callable[..., Process]
 @pytest.fixture
 def web(processes: Start, redis_client: redis.Redis, redis_url: str) -> Process:
     """A web process that has stored a heartbeat."""
-    environment = {"REDIS_URL": redis_url, "WEB_PORT": str(free_port())}
+    environment = {"REDIS_URL": redis_url, "CANDLEWICK_WEB_PORT": str(free_port())}
     started = processes([sys.executable, "-m", "app", "web"], env=environment)
     eventually(lambda: process_records(redis_client))
     return started

@@ -22,6 +22,7 @@ import redis
 
 from app.context import Context
 from app.indicators.macdv import macdv_of
+from app.indicators.stages import STAGES
 from app.market.records import EMPTY
 from app.market.series import Series
 from app.market.timeframes import Timeframe
@@ -72,10 +73,9 @@ def held(steady: tuple[httpx.Client, dict[Series, Any]]) -> dict[Series, Any]:
 
 
 @pytest.fixture
-def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:
+def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:  # noqa: ARG001  # empties Redis
     """An installation of the test's own, empty."""
-    made = Context(filled.settings(redis_url), redis_client)
-    made.redis = connect(redis_url)  # one pool for the server's threads
+    made = Context(filled.settings(redis_url), connect(redis_url))  # one pool for the server's threads
     yield made
     made.redis.close()
 
@@ -245,10 +245,12 @@ def test_indicators_are_those_of_the_newest_closed_candles(web: httpx.Client, he
     assert list(answer) == ["product", "timeframe", "ready", "candles", "latest", "series"]
     assert (answer["timeframe"], answer["ready"], answer["candles"]) == ("1h", True, 500)
     values = macdv_of(held[BTC_1H][-500:])
-    defined = [p for p in values if p.macdv is not None]
-    assert [v["start"] for v in answer["series"]] == [p.start_s for p in defined]
-    for name in ("macdv", "signal", "histogram", "fast_ema", "slow_ema", "atr", "stage"):
-        assert [v.get(name) for v in answer["series"]] == [getattr(p, name) for p in defined]
+    defined = values.macdv == values.macdv
+    assert [v["start"] for v in answer["series"]] == values.start_s[defined].tolist()
+    assert [v["stage"] for v in answer["series"]] == [STAGES[stage] for stage in values.stages[defined]]
+    for name in ("macdv", "signal", "histogram", "fast_ema", "slow_ema", "atr"):
+        theirs = [v.get(name, np.nan) for v in answer["series"]]
+        np.testing.assert_array_equal(theirs, getattr(values, name)[defined])
 
 
 def test_latest_is_the_stored_value_with_its_basis(own: httpx.Client, context: Context) -> None:
@@ -336,7 +338,7 @@ def test_status_shows_backfills_corrections_budget_and_queues(own: httpx.Client,
     mismatches.record(context.redis, written, cause="reconcile", exchange_ms=filled.NOW_S * 1000)
     permit = context.budget.acquire()
     assert permit
-    permit.release(answered=False)
+    context.budget.release(permit, answered=False)
     context.budget.pause(300)
     context.redis.rpush("cw:2:celery:indicators", b"{}", b"{}")
     state = eventually(lambda: s if (s := get(own, "/v1/status"))["gaps"]["total"] else None)
@@ -365,6 +367,16 @@ def test_an_empty_installation_is_live_but_not_ready(context: Context, path: str
         assert get(web, "/v1/products")["products"] == []
         assert get(web, "/v1/overview")["products"] == []
         refused(web, 404, "/v1/candles/BTC-USD")
+
+
+def test_a_block_by_the_exchange_is_a_reason_not_to_be_ready(context: Context) -> None:
+    context.budget.pause(300, "/market/products: 403: the exchange blocks this address")
+    with served(context) as web:
+        reason = (
+            "requests are paused, since the exchange answered /market/products: 403: the exchange blocks this address"
+        )
+        assert reason in web.get("/readyz").json()["reasons"]
+        assert get(web, "/v1/status")["budget"]["pause_reason"].startswith("/market/products: 403")
 
 
 def test_candles_without_a_clock_are_not_ready(context: Context) -> None:
@@ -625,8 +637,8 @@ def test_the_process_serves_on_the_platforms_port_and_ends_on_sigterm(
 
 def test_a_taken_port_is_one_clear_line(processes: Callable[..., Process], redis_url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        process = web_process(processes, redis_url, WEB_PORT=str(other.getsockname()[1]))
+        process = web_process(processes, redis_url, CANDLEWICK_WEB_PORT=str(other.getsockname()[1]))
         assert process.wait() == 2
     [line] = process.output().splitlines()
     assert "Address already in use" in line
-    assert "WEB_PORT" in line
+    assert "CANDLEWICK_WEB_PORT" in line

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from app.errors import InvalidInput, Unready
 from app.launch import installations
 from app.launch.installations import STATE, Installation, announced, choose, find, running
 from app.launch.plan import ExchangeChoice, Plan, make
+from app.settings import Settings
 
 TOKEN = "a-secret-of-16-characters"
 
@@ -31,7 +31,12 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
     (tmp_path / "Procfile").write_text("web: python -m app web\n")
-    environ = {"PATH": os.environ["PATH"], "WEB_TOKEN": TOKEN, "TIMEFRAMES": "5m,1h", "LD_PRELOAD": "x"}
+    environ = {
+        "PATH": os.environ["PATH"],
+        "CANDLEWICK_WEB_TOKEN": TOKEN,
+        "CANDLEWICK_TIMEFRAMES": "5m,1h",
+        "LD_PRELOAD": "x",
+    }
     made = make(ExchangeChoice.LOCAL, tmp_path / "Procfile", None, environ)
     made.folder.mkdir(parents=True)
     return made
@@ -41,8 +46,8 @@ def test_a_launch_is_found_while_it_runs(plan: Plan, runtime: Path) -> None:
     with announced(plan):
         [found] = running()
         assert (found.name, found.data, found.web_url) == ("demo", str(plan.folder), "http://127.0.0.1:8000")
-        assert found.settings["TIMEFRAMES"] == "5m,1h"
-        assert found.settings["REDIS_URL"] == plan.settings.redis_url
+        assert found.settings["CANDLEWICK_TIMEFRAMES"] == "5m,1h"
+        assert found.settings["CANDLEWICK_REDIS_URL"] == plan.settings.redis_url
         for path in (plan.folder / STATE, runtime / f"{os.getpid()}.json"):
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
             assert Installation.read(path) == found
@@ -85,9 +90,20 @@ def test_a_file_of_another_user_is_ignored(plan: Plan) -> None:
         assert Installation.read(plan.folder / STATE) is None
 
 
-def test_a_relative_alerts_file_is_found_from_any_folder(plan: Plan) -> None:
-    plan = replace(plan, environ={**plan.environ, "ALERTS_FILE": "alerts.toml"})
-    assert Installation.of(plan).settings["ALERTS_FILE"] == str(plan.root / "alerts.toml")
+@pytest.mark.usefixtures("plan")
+def test_a_command_reads_the_settings_of_the_launch_in_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "launched").mkdir()
+    (tmp_path / "launched/candlewick.toml").write_text(
+        "gap_scan_seconds = 77.125\n[coinbase]\nproducts = ['BTC-USD']\n"
+    )
+    monkeypatch.chdir(tmp_path / "launched")
+    launched = make(ExchangeChoice.REAL, tmp_path / "Procfile", None, {"PATH": os.environ["PATH"]})
+    (tmp_path / "candlewick.toml").write_text("timeframes = ['5m', '1h']\nreconcile_seconds = 5\n")
+    monkeypatch.chdir(tmp_path)
+    settings = Settings.from_environment(Installation.of(launched).settings)
+    assert settings.model_dump() == launched.settings.model_dump()
 
 
 def test_a_launch_works_without_a_folder_for_all_launches(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +152,9 @@ def test_several_are_named_with_the_way_to_choose() -> None:
 
 
 def test_a_wanted_one_that_does_not_run_is_an_error_with_those_that_do() -> None:
-    with pytest.raises(Unready, match=r"no installation 'run' is running, by name or data folder; running: demo \("):
+    with pytest.raises(
+        Unready, match=r"no installation of this user is 'run', by name or data folder; running: demo \("
+    ):
         choose([], "run", [DEMO])
     with pytest.raises(Unready, match="running: none"):
         choose([], "run", [])

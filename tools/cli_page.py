@@ -1,5 +1,4 @@
-"""Writes docs/cli.md, the page of the command line, from its arguments: `python tools/cli.py`. A test says when it is
-stale."""
+"""Writes docs/cli.md, the page of the command line, from its arguments. A test says when it is stale."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/cli.md"
 
-HEAD = """<!-- Written by `python tools/cli.py` from app/cli/arguments.py. -->
+HEAD = """<!-- Written by `make docs` from app/cli/arguments.py. -->
 
 # Command line
 

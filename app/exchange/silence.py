@@ -16,14 +16,9 @@ class Silence:
 
     def __init__(self) -> None:
         self.expected_ms = float(_FIRST_EXPECTED_MS)
-        self._since_exchange_ms: int | None = None
+        self.since_exchange_ms: int | None = None  # when the silence began; None before the first frame
         self._since_local_ms = 0
         self._halve_at_exchange_ms: int | None = None
-
-    @property
-    def since_exchange_ms(self) -> int | None:
-        """Exchange time at which the silence began; None before the first frame."""
-        return self._since_exchange_ms
 
     @property
     def limit_ms(self) -> float:
@@ -31,23 +26,23 @@ class Silence:
 
     def forget(self) -> None:
         """The connection ended: the silence until the next one does not count."""
-        self._since_exchange_ms = None
+        self.since_exchange_ms = None
 
     def begin(self, exchange_ms: int, local_ms: int) -> None:
         """Measure from here, without learning from the time before."""
-        self._since_exchange_ms, self._since_local_ms = exchange_ms, local_ms
+        self.since_exchange_ms, self._since_local_ms = exchange_ms, local_ms
 
     def ended(self, exchange_ms: int, local_ms: int) -> None:
         """A frame of the channel arrived."""
         self._halve(exchange_ms)
-        if self._since_exchange_ms is not None and exchange_ms - self._since_exchange_ms > self.expected_ms:
-            self.expected_ms = min(_MAX_EXPECTED_MS, exchange_ms - self._since_exchange_ms)
+        if self.since_exchange_ms is not None and exchange_ms - self.since_exchange_ms > self.expected_ms:
+            self.expected_ms = min(_MAX_EXPECTED_MS, exchange_ms - self.since_exchange_ms)
         self.begin(exchange_ms, local_ms)
 
     def is_dead(self, exchange_ms: int, local_ms: int) -> bool:
-        if self._since_exchange_ms is None:
+        if self.since_exchange_ms is None:
             return False
-        return exchange_ms - self._since_exchange_ms > self.limit_ms and local_ms - self._since_local_ms > _REAL_MS
+        return exchange_ms - self.since_exchange_ms > self.limit_ms and local_ms - self._since_local_ms > _REAL_MS
 
     def reconnecting(self) -> None:
         """Reconnecting because of it. If the products were only quiet, wait twice as long the next time."""
