@@ -10,7 +10,7 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 PEERS := $(VENV)/.peers
 PIP := $(PY) -m pip --disable-pip-version-check --quiet --quiet install --require-hashes
-SOURCES := app client simulator workers tests benchmarks tools celeryconfig.py
+SOURCES := app candlewick client simulator workers tests benchmarks tools celeryconfig.py
 
 FUZZED := tests/integration/test_api_fuzz.py tests/integration/test_any_answer.py tests/unit/exchange/coinbase \
   tests/unit/test_any_settings.py tests/unit/test_any_alerts_file.py tests/unit/test_redis_address.py
@@ -23,10 +23,10 @@ help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(RUNTIME) ## the whole system on a local exchange at 60 times the speed; Ctrl-C stops it
-	@exec $(PY) -m app.launch demo
+	@exec $(PY) -m candlewick demo
 
 run: $(RUNTIME) ## the whole system on the real exchange's public feed; Ctrl-C stops it
-	@exec $(PY) -m app.launch run
+	@exec $(PY) -m candlewick run
 
 test: $(DEV) ## all tests, in parallel; some: make test ARGS="tests/unit"
 	$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -76,7 +76,7 @@ bench: $(PEERS) ## measures this project's promises on this machine; some: make 
 
 clean: ## removes the virtual environment, caches and the demo's data; the data of `make run` stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis var/demo
-	find app client simulator workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find app candlewick client simulator workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUNTIME): requirements.lock | $(PY)
 	@echo "installing runtime packages (about a minute, once) ..."

@@ -1,6 +1,7 @@
-"""Only Celery's `worker` and `beat` commands: python -m workers worker -Q indicators
+"""Celery's `worker` and `beat` commands, and Flower: python -m workers worker -Q indicators
 
-Options are Celery's own. Its full command line loads Flower and an AMQP shell into every process.
+Options are their own. Celery's full command line loads Flower and an AMQP shell into every process, and searches the
+current folder for modules first.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ except InvalidInput as error:
     sys.exit(2)
 
 COMMANDS = click.Group("workers", commands=[worker, beat], help="The processes that Celery runs.")
+if sys.argv[1:2] == ["flower"]:
+    from workers.flower import flower
+
+    COMMANDS.add_command(flower)
 
 if __name__ == "__main__":
     arguments = sys.argv[1:]

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from app.cli import NOT_READY, OK
+from app.cli.find import find
 from app.context import Context
 from app.errors import Unready
+from app.launch.places import own_environment
 from app.query.lookup import Lookup
 from app.util.numbers import plain_json
 
@@ -19,6 +21,8 @@ T = TypeVar("T")
 
 def run(arguments: Namespace) -> int:
     """Run the given command; its errors are raised."""
+    if "installation" in arguments:
+        find(arguments.installation)
     return COMMANDS[arguments.command](Context.from_environment(), arguments)
 
 
@@ -127,7 +131,7 @@ def reconcile(context: Context, _: Namespace) -> int:
     queued = Backfill(context, context.settings, context.budgeted_rest, context.tasks).reconcile(now=True)
     if not queued:
         raise Unready("there is nothing to compare yet: no products, or no exchange time received")
-    print(f"{queued} requests queued; `python -m app status` shows how many are pending, and the corrections")
+    print(f"{queued} requests queued; `candlewick status` shows how many are pending, and the corrections")
     return OK
 
 
@@ -162,7 +166,8 @@ def flower(context: Context, _: Namespace) -> int:
     settings = context.settings
     check_flower(settings)
     options = [f"--address={settings.flower_address}", f"--port={settings.flower_port}", "--max-tasks=5000"]
-    os.execv(sys.executable, [sys.executable, "-m", "celery", "-A", "workers.flower", "flower", *options])
+    flower = [sys.executable, "-m", "workers", "flower", *options]
+    os.execve(sys.executable, flower, own_environment(os.environ))
 
 
 COMMANDS: dict[str, Callable[[Context, Namespace], int]] = {

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,7 +11,7 @@ from pathlib import Path
 from app.alerts.settings import AlertSettings
 from app.bind_checks import check_flower, check_web
 from app.errors import InvalidInput
-from app.launch import procfile
+from app.launch import places, procfile
 from app.launch.ports import Port
 from app.launch.redis import command_line, find_server
 from app.launch.settings import LaunchSettings
@@ -73,21 +71,22 @@ def _url(host: str, port: int) -> str:
     return f"http://{netloc(reachable, port)}"
 
 
-def make(market: ExchangeChoice, procfile_path: Path, folder: Path | None, environ: Mapping[str, str]) -> Plan:
+def make(market: ExchangeChoice, own: Path | None, folder: Path | None, environ: Mapping[str, str]) -> Plan:
     """The launch of `market`. Nothing is started or written.
 
+    `own`: the user's own Procfile; its processes run in its folder, and `var/` there is the default of `folder`.
     Raises `InvalidInput` if a setting, the Procfile or the Redis server is wrong.
     """
-    root = procfile_path.resolve().parent
-    programs = procfile.read(procfile_path)
-    folder = (folder or root / "var" / market).resolve()
+    root = own.resolve().parent if own else places.root() or Path.cwd()
+    programs = procfile.read(own or places.PROCFILE)
+    folder = (folder or (root / "var" / market if own else places.data_folder(market))).resolve()
     local = market is ExchangeChoice.LOCAL
     settings = LaunchSettings.from_environment({**environ, **(_demo(environ) if local else {})})
     check_web(settings)
     check_flower(settings)
     AlertSettings.load(settings.alerts_file)
     for name in {"redis", "exchange"} & set(programs):
-        raise InvalidInput(f"{procfile_path}: {name!r} is reserved by the launcher; rename the process")
+        raise InvalidInput(f"{own or places.PROCFILE}: {name!r} is reserved by the launcher; rename the process")
     exchange = {"exchange": _exchange(settings, folder)} if local else {}
     embedded = not environ.get("REDIS_URL")
     if embedded:
@@ -138,10 +137,9 @@ def _redis(settings: LaunchSettings, folder: Path, environ: Mapping[str, str]) -
 
 
 def _environment(environ: Mapping[str, str], settings: LaunchSettings) -> dict[str, str]:
-    """The environment of every program: the launcher's, with its settings, and its own Python first in PATH."""
+    """The environment of every program: the launcher's, with its settings."""
     return {
-        **environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environ.get('PATH', os.defpath)}",
+        **places.own_environment(environ),
         "PYTHONUNBUFFERED": "1",
         "REDIS_URL": settings.redis_url,
         "EXCHANGE_WS_URL": settings.exchange_ws_url,

@@ -18,8 +18,7 @@ from app.web.rate_limit import RateLimitMiddleware
 from app.web.stream import route as stream
 from app.web.stream.hub import Hub
 from app.web.token_auth import TokenAuthMiddleware
-
-VERSION = "0.1.0"
+from candlewick import __version__
 
 STATUS_FOR_S = 0.5
 """Reading the whole state is expensive: concurrent requests share one answer."""
@@ -32,7 +31,7 @@ def create_app(context: Context) -> FastAPI:
     """The application. It reads from the Redis of `context`, whose calls must time out within a few seconds."""
     app = FastAPI(
         title="Candlewick",
-        version=VERSION,
+        version=__version__,
         description=ABOUT,
         docs_url=None,  # they load from another host
         redoc_url=None,
