@@ -173,6 +173,11 @@ class Settings(BaseModel):
         le=1_000_000,
         description="Requests per second that one client on another machine may send to the web server.",
     )
+    web_root_path: Annotated[
+        str,
+        AfterValidator(lambda path: path.rstrip("/")),
+        _matching(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", "must be a path without a query, such as /candlewick"),
+    ] = Field("", description="Path below which a reverse proxy serves the web server, such as `/candlewick`.")
     flower_address: str = Field("127.0.0.1", description="Address that Flower listens on.")
     flower_port: int = Field(5555, ge=1, le=65535, description="Port of Flower.")
     flower_basic_auth: Annotated[

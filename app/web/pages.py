@@ -72,6 +72,7 @@ def _router(app: FastAPI, settings: Settings) -> APIRouter:
             f'{BANNER}<div id="page"></div>',
             scripts=[CHART_LIBRARY],
             modules=with_imports("product.js"),
+            root="..",
             data={**told(), "product": product.upper()[:40]},
         )
 

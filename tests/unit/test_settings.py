@@ -12,6 +12,12 @@ def test_defaults_need_no_environment() -> None:
     assert settings.web_host == "127.0.0.1"
 
 
+def test_the_path_of_a_proxy_ends_without_a_slash() -> None:
+    paths = ("", "/", "/candlewick/", "/a/b.c")
+    read = [Settings.from_environment({"WEB_ROOT_PATH": path}).web_root_path for path in paths]
+    assert read == ["", "", "/candlewick", "/a/b.c"]
+
+
 def test_lists_and_selections() -> None:
     settings = Settings.from_environment({"PRODUCTS": "BTC-USD, ETH-USD,BTC-USD", "TIMEFRAMES": "1d,5m"})
     assert settings.products == ("BTC-USD", "ETH-USD")
@@ -31,6 +37,9 @@ def test_lists_and_selections() -> None:
         ("EXCHANGE_REST_URL", "example.com", "starts with http:// or https://"),
         ("WEB_PORT", "0", "WEB_PORT: Input should be greater"),
         ("INGEST_SHARE", "3/2", "not a share"),
+        ("WEB_ROOT_PATH", "candlewick", "must be a path"),
+        ("WEB_ROOT_PATH", "/a/../b", "must be a path"),
+        ("WEB_ROOT_PATH", "/a?b", "must be a path"),
         ("REST_REQUESTS_PER_SECOND", "nan", "REST_REQUESTS_PER_SECOND"),
     ],
 )
