@@ -44,7 +44,6 @@ def environment(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, int])
     programs, runtime = tmp_path_factory.mktemp("bin"), tmp_path_factory.mktemp("runtime")
     (programs / "candlewick").write_text(CONSOLE)
     (programs / "candlewick").chmod(0o755)
-    (programs / "python").symlink_to(sys.executable)
     runtime.chmod(0o700)
     return {
         "PATH": f"{programs}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -90,7 +89,7 @@ def simulator(folder: Path, environment: dict[str, str]) -> Iterator[int]:
     port = free_port()
     command = ["python", "-m", "simulator", "--port", str(port), "--speed", "60", "--start", "2021-03-04T00:00:00Z"]
     process = Process(command, folder / "simulator.log", env=environment, cwd=folder)
-    eventually(lambda: "local exchange: ws://" in process.output())
+    wait_for(process, "local exchange: ws://")
     yield port
     process.end()
 
@@ -124,15 +123,16 @@ def test_the_command_works(
     process = Process([*shell, str(tmp_path / "block")], tmp_path / "log", env=env, cwd=cwd)
     try:
         if command.until:
-            interrupt(process, command.until)
+            wait_for(process, command.until)
+            interrupt(process)
         else:
             assert process.wait(PATIENCE_S if not command.is_slow else 6 * PATIENCE_S) == 0, process.output()
     finally:
         process.end()
 
 
-def interrupt(process: Process, text: str) -> None:
-    """Wait until the output contains `text`, then press Ctrl-C."""
+def wait_for(process: Process, text: str) -> None:
+    """Wait until the output contains `text`; the test fails if the process ends without."""
 
     def said() -> bool:
         if process.returncode is not None:
@@ -140,6 +140,10 @@ def interrupt(process: Process, text: str) -> None:
         return text in process.output()
 
     eventually(said, interval=0.1)
+
+
+def interrupt(process: Process) -> None:
+    """Press Ctrl-C."""
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait() in INTERRUPTED, process.output()
 
