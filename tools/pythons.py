@@ -25,11 +25,15 @@ PROBE = "import sys, ssl, sqlite3, venv; print('%d.%d' % sys.version_info[:2])"
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("versions", nargs="*", default=VERSIONS, help=f"default: {' '.join(VERSIONS)}")
-    results = {version: tested(version) for version in parser.parse_args(arguments).versions}
-    for version, (passed, text) in results.items():
-        print(f"Python {version}: {'' if passed is None else 'passed: ' if passed else 'FAILED: '}{text}")
-    outcomes = [passed for passed, _ in results.values()]
+    outcomes = [reported(version) for version in parser.parse_args(arguments).versions]
     return 0 if any(outcomes) and False not in outcomes else 1
+
+
+def reported(version: str) -> bool | None:
+    """`tested`, with its result printed."""
+    passed, text = tested(version)
+    print(f"Python {version}: {'' if passed is None else 'passed: ' if passed else 'FAILED: '}{text}", flush=True)
+    return passed
 
 
 def tested(version: str) -> tuple[bool | None, str]:
