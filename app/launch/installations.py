@@ -147,5 +147,5 @@ def choose(fit: list[Installation], wanted: str | None, every: list[Installation
         raise InvalidInput(f"{len(fit)} installations are running; choose one, or set REDIS_URL:{''.join(lines)}")
     if wanted:
         others = "; ".join(map(str, every)) or "none"
-        raise Unready(f"no installation {wanted!r} is running, by name or data folder; running: {others}")
+        raise Unready(f"no installation of this user is {wanted!r}, by name or data folder; running: {others}")
     return None

@@ -37,7 +37,7 @@ IS_LINUX = sys.platform == "linux"
 PROC = Path("/proc")
 
 OWN_COMMANDS = (
-    *(("-m", name) for name in ("app", "candlewick", "workers")),
+    *(("-m", name) for name in ("app", "workers")),
     *(("candlewick", command) for command in ("ingest", "web", "watchdog")),
 )
 """Adjacent words of a command line that start a process of this program; of a path, its last part counts."""

@@ -148,7 +148,10 @@ def test_commands_find_the_running_installation(launch: Launch, tmp_path: Path) 
     assert _candlewick("status", "--installation", "run").stdout == _candlewick("status", "--data", str(data)).stdout
     wrong = _candlewick("status", "--installation", "demo")
     assert (wrong.returncode, wrong.stdout) == (1, "")
-    assert "no installation 'demo' is running, by name or data folder; running: run (http://127.0.0.1:" in wrong.stderr
+    assert (
+        "no installation of this user is 'demo', by name or data folder; running: run (http://127.0.0.1:"
+        in wrong.stderr
+    )
 
     (tmp_path / "other").mkdir()
     other = Launch(tmp_path / "other", launch._processes)

@@ -136,7 +136,9 @@ def test_several_are_named_with_the_way_to_choose() -> None:
 
 
 def test_a_wanted_one_that_does_not_run_is_an_error_with_those_that_do() -> None:
-    with pytest.raises(Unready, match=r"no installation 'run' is running, by name or data folder; running: demo \("):
+    with pytest.raises(
+        Unready, match=r"no installation of this user is 'run', by name or data folder; running: demo \("
+    ):
         choose([], "run", [DEMO])
     with pytest.raises(Unready, match="running: none"):
         choose([], "run", [])
