@@ -18,10 +18,10 @@ FUZZED := tests/integration/test_api_fuzz.py tests/integration/test_any_answer.p
 unexport PYTHONDONTWRITEBYTECODE # else each of hundreds of processes in a test run compiles everything again
 
 .PHONY: help demo run test fuzz check lint audit docs commands pictures pythons lock soak endurance chaos downtime simulate \
-  cures mutants bench clean
+  cures mutants bench image-test clean
 
 help: ## lists the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(RUNTIME) ## the whole system on a local exchange at 60 times the speed; Ctrl-C stops it
 	@exec $(PY) -m candlewick demo
@@ -88,8 +88,11 @@ cures: $(DEV) ## removes each fix of a data loss and finds the simulation seed t
 bench: $(PEERS) ## measures this project's promises on this machine; some: make bench ONLY="latency api"
 	$(PY) -m benchmarks $(ONLY)
 
-clean: ## removes the virtual environment, caches and the demo's data; the data of `make run` stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis var/demo
+image-test: $(DEV) ## builds the container image without Docker and runs the compose file in it; as root, on Debian
+	$(PY) -m tests.image
+
+clean: ## removes the virtual environment, caches, the demo's data and the image; the data of `make run` stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis var/demo var/image
 	find app candlewick client simulator workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUNTIME): requirements.lock | $(PY)

@@ -116,7 +116,10 @@ def _add_processes(top: CommandLine) -> None:
     worker.add_argument("name", choices=WORKERS, metavar="NAME", help=", ".join(WORKERS))
     top.command(group, "beat", "the scheduler of periodic tasks")
     top.command(group, "web", "the API and the pages")
-    top.command(group, "watchdog", "kills stalled processes of this host, for their supervisor to restart")
+    watchdog = top.command(group, "watchdog", "kills stalled processes of this host, for their supervisor to restart")
+    watchdog.add_argument(
+        "--once", action="store_true", help="check once, as the health check of a container; exit code 1 if one stalled"
+    )
     top.command(group, "flower", "Flower: workers and queues in a browser")
 
 
