@@ -5,21 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from redis import Redis
 
 from app.alerts.evaluate import Evaluator
 from app.alerts.settings import AlertSettings
 from app.backfill.rest import BudgetedRest
+from app.exchange.adapter import ExchangeRest
+from app.exchange.registry import venue
 from app.settings import Settings
 from app.storage.connection import connect
 from app.storage.stores import Stores
 from app.tasks import Tasks
-
-if TYPE_CHECKING:
-    from app.exchange.coinbase.rest import CoinbaseRest
-
 
 log = logging.getLogger(__name__)
 
@@ -68,12 +66,10 @@ class Context(Stores):
         return Tasks(self.redis, self.exchange)
 
     @property
-    def rest(self) -> CoinbaseRest:
+    def rest(self) -> ExchangeRest:
         """The exchange's REST, with one HTTP session for each thread."""
         if not hasattr(self._of_thread, "rest"):
-            from app.exchange.coinbase.rest import CoinbaseRest  # most processes need neither it nor its libraries
-
-            url, timeout_s = self.settings.exchange_rest_url, self.settings.rest_timeout_seconds
-            self._of_thread.rest = CoinbaseRest(url, timeout_s=timeout_s)
-        rest: CoinbaseRest = self._of_thread.rest
+            settings = self.settings
+            self._of_thread.rest = venue(self.exchange).rest(settings.exchange_rest_url, settings.rest_timeout_seconds)
+        rest: ExchangeRest = self._of_thread.rest
         return rest

@@ -22,7 +22,8 @@ import orjson
 
 from app.compute.computer import Computer
 from app.context import Context
-from app.delivery.service import channels_of, delivery_of
+from app.delivery.channels.build import build_channels
+from app.delivery.service import delivery_of
 from app.market.candles import CandleState
 from app.market.records import RECORD, Records
 from app.market.series import Series
@@ -86,7 +87,7 @@ class Alone:
         self._context = context
         c, settings = context, context.alert_settings
         self._computer = Computer(c.candles, c.indicators, c.exchange, c.settings.timeframes, c.evaluator)
-        self._delivery = delivery_of(c, settings.delivery, channels_of(settings))
+        self._delivery = delivery_of(c, settings.delivery, build_channels(settings))
 
     def deliver(self, changed: list[ChangedRange]) -> None:
         self._computer.update(changed, changed[0].last_s + 300)

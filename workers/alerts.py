@@ -7,9 +7,10 @@ from typing import Any
 
 from celery.signals import celeryd_after_setup
 
+from app.delivery.channels.build import build_channels
 from app.delivery.channels.channel import Channel
 from app.delivery.delivery import Delivery
-from app.delivery.service import channels_of, delivery_of, report_misconfigured
+from app.delivery.service import delivery_of, report_misconfigured
 from workers.app import ONCE_MORE, app, context
 from workers.arguments import DeliverWork, parsed
 
@@ -19,7 +20,7 @@ MESSAGES_PER_TASK = 8
 
 @cache
 def _channels() -> dict[str, Channel]:
-    return channels_of(context().alert_settings)
+    return build_channels(context().alert_settings)
 
 
 @cache

@@ -8,11 +8,13 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import TypeVar
 
+from app import logs
 from app.cli import NOT_READY, OK
 from app.cli.find import find
 from app.context import Context
 from app.errors import Unready
 from app.launch.places import own_environment
+from app.market.series import Series
 from app.query.lookup import Lookup
 from app.util.numbers import plain_json
 
@@ -23,7 +25,10 @@ def run(arguments: Namespace) -> int:
     """Run the given command; its errors are raised."""
     if "installation" in arguments:
         find(arguments.installation)
-    return COMMANDS[arguments.command](Context.from_environment(), arguments)
+    context = Context.from_environment()
+    if arguments.command in ("ingest", "web", "watchdog"):
+        logs.configure(context.settings, arguments.command)
+    return COMMANDS[arguments.command](context, arguments)
 
 
 def status(context: Context, arguments: Namespace) -> int:
@@ -42,6 +47,14 @@ def status(context: Context, arguments: Namespace) -> int:
 
 def _lookup(context: Context) -> Lookup:
     return Lookup(context, context.settings.timeframes)
+
+
+def _delivered(context: Context, arguments: Namespace) -> Series:
+    """The series that `arguments` name. Raises `NotFollowed` if the exchange refuses its product."""
+    lookup = _lookup(context)
+    series = lookup.series(arguments.product, arguments.timeframe)
+    lookup.check_delivered(series)
+    return series
 
 
 def products(context: Context, arguments: Namespace) -> int:
@@ -77,10 +90,7 @@ def indicators(context: Context, arguments: Namespace) -> int:
 def watch(context: Context, arguments: Namespace) -> int:
     from app.cli.watch import watch_series
 
-    lookup = _lookup(context)
-    series = lookup.series(arguments.product, arguments.timeframe)
-    lookup.check_delivered(series)
-    watch_series(context, series, as_json=arguments.json)
+    watch_series(context, _delivered(context, arguments), as_json=arguments.json)
     return OK
 
 
@@ -105,14 +115,10 @@ def gaps(context: Context, arguments: Namespace) -> int:
 def backfill(context: Context, arguments: Namespace) -> int:
     from app.cli.backfill import backfill
 
-    lookup = _lookup(context)
-    series = lookup.series(arguments.product, arguments.timeframe)
-    lookup.check_delivered(series)
-    return OK if backfill(context, series, arguments.days) else NOT_READY
+    return OK if backfill(context, _delivered(context, arguments), arguments.days) else NOT_READY
 
 
 def alerts(context: Context, arguments: Namespace) -> int:
-    from app import logs
     from app.cli import alerts, tables
 
     if arguments.action == "test":
@@ -135,27 +141,21 @@ def reconcile(context: Context, _: Namespace) -> int:
     return OK
 
 
-def ingest(context: Context, arguments: Namespace) -> int:
-    from app import logs
+def ingest(context: Context, _: Namespace) -> int:
     from app.ingest.process import Ingest, main
 
-    logs.configure(context.settings, arguments.command)
     return main(Ingest(context, context.settings, context.budgeted_rest, context.tasks))
 
 
-def web(context: Context, arguments: Namespace) -> int:
-    from app import logs
+def web(context: Context, _: Namespace) -> int:
     from app.web.server import main
 
-    logs.configure(context.settings, arguments.command)
     return main(context.settings)
 
 
-def watchdog(context: Context, arguments: Namespace) -> int:
-    from app import logs
+def watchdog(context: Context, _: Namespace) -> int:
     from app.watchdog import main
 
-    logs.configure(context.settings, arguments.command)
     return main(context)
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 
-from app.alerts.settings import AlertSettings, DeliverySettings
-from app.delivery.channels.build import MisconfiguredChannel, build_channels
+from app.alerts.settings import DeliverySettings
+from app.delivery.channels.build import MisconfiguredChannel
 from app.delivery.channels.channel import Channel
 from app.delivery.delivery import Delivery
 from app.indicators.macdv import macdv_of
@@ -22,11 +21,6 @@ from app.storage.deliveries import Deliveries
 from app.storage.stores import Stores
 
 log = logging.getLogger(__name__)
-
-
-def channels_of(settings: AlertSettings, environ: Mapping[str, str] | None = None) -> dict[str, Channel]:
-    """The channels of the alerts file, with their secrets from the environment."""
-    return build_channels(settings, os.environ if environ is None else environ)
 
 
 def delivery_of(stores: Stores, settings: DeliverySettings, channels: Mapping[str, Channel]) -> Delivery:
@@ -44,15 +38,12 @@ def _exchange_s(clock: ClockCache) -> float | None:
     return told.exchange_s if told else None
 
 
-def report_misconfigured(deliveries: Deliveries, channels: Mapping[str, Channel]) -> list[str]:
-    """Report misconfigured channels in the log and in their state; returns the reasons."""
-    told = []
+def report_misconfigured(deliveries: Deliveries, channels: Mapping[str, Channel]) -> None:
+    """Report misconfigured channels in the log and in their state."""
     for name, channel in channels.items():
         if isinstance(channel, MisconfiguredChannel):
             log.error("%s; its messages wait", channel.reason)
             deliveries.disable(name, channel.reason, channel.target)
-            told.append(channel.reason)
-    return told
 
 
 def chart_of(candles: CandleCache, alert: StoredAlert) -> bytes | None:

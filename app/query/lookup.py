@@ -70,20 +70,19 @@ class Lookup:
 
     def products(self) -> ProductsAnswer:
         """Every followed product with the latest indicator of each timeframe, None if there is none."""
-        followed = self._stores.products.read()
-        timeframes = self._timeframes
-        many = [Series(self._stores.exchange, p.product, t) for p in followed for t in timeframes]
-        latest = dict(zip(many, self._stores.indicators.read_many(many), strict=True))
+        followed, names = self._stores.products.read(), [str(t) for t in self._timeframes]
+        many = [Series(self._stores.exchange, p.product, t) for p in followed for t in self._timeframes]
+        values = self._stores.indicators.read_many(many)
+        in_short = iter([part_of(value.data, IndicatorInShort) if value else None for value in values])
         rows: list[ProductRow] = [
             {
                 "product": p.product,
                 "source": p.source,
                 "refused": p.refused,
-                "latest": {str(t): _in_short(latest[Series(self._stores.exchange, p.product, t)]) for t in timeframes},
+                "latest": {name: next(in_short) for name in names},
             }
             for p in followed
         ]
-        names = [str(t) for t in timeframes]
         return {"exchange": self._stores.exchange, "timeframes": names, "products": rows, **self._stale()}
 
     def candles(
@@ -261,10 +260,6 @@ def _macdv(packed: bytes, timeframe: Timeframe) -> tuple[MacdvSeries, str | None
     tail = np.frombuffer(packed, RECORD)
     values = macdv_of(tail)
     return values, readiness_of(tail, values, timeframe).reason if len(tail) else "no closed candle yet"
-
-
-def _in_short(value: IndicatorValue | None) -> IndicatorInShort | None:
-    return None if value is None else part_of(value.data, IndicatorInShort)
 
 
 def _latest(value: IndicatorValue | None, view: View) -> LatestIndicator | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from app.market.candles import LABELS
 from app.market.records import EMPTY, PROVISIONAL, RECORD, STATE_MASK
 from app.market.series import Series
 from app.storage import keys
-from app.storage.model import Outcome, Range, Ring, View, Write, Written
+from app.storage.model import Outcome, Range, View, Write, Written
 from app.storage.rings import RingReader, note_of
 from app.storage.scripts import Call, script
 from app.util.batches import batched
@@ -35,14 +35,12 @@ SPARE = 100
 _OUTCOMES = {int(outcome): outcome for outcome in Outcome}
 
 
-class CandleCache:
+class CandleCache(RingReader):
     """Reads and writes rings. `capacity`: of new rings. `events_kept`: bound of the event stream."""
 
     def __init__(self, client: Redis, *, capacity: int, events_kept: int) -> None:
-        self._capacity = capacity
+        super().__init__(client, capacity)
         self._events_kept = events_kept
-        self._client = client
-        self._rings = RingReader(client, capacity)
         self._write = script(client, "write_candles")
         self._grow = script(client, "grow_ring")
         self._mark = script(client, "mark_provisional")
@@ -70,17 +68,9 @@ class CandleCache:
         named = [keys.EVENTS, keys.clock(writes[0].series.exchange), *[keys.candles(w.series) for w in writes]]
         return named, [self._events_kept, self._capacity, header, b"".join(packed), *payloads]
 
-    def read_many(self, ranges: Sequence[Range]) -> list[View]:
-        """The records of each range, as far as the rings reach back."""
-        return self._rings.read_many(ranges)
-
     def read(self, series: Series, first_s: int, last_s: int) -> View:
         """The records of the buckets from `first_s` to `last_s` (starts, inclusive)."""
         return self.read_many([Range(series, first_s, last_s)])[0]
-
-    def read_rings(self, many: Sequence[Series]) -> Iterator[Ring]:
-        """The whole ring of each series. Much cheaper than `read_many`: the server only copies."""
-        return self._rings.read_rings(many)
 
     def read_whole(self, series: Series, last_s: int) -> View:
         """All records of `series` up to the bucket `last_s`."""

@@ -19,7 +19,7 @@ class Disputes:
 
     def __init__(self, client: Redis, exchange: str) -> None:
         self._client = client
-        self._key = keys.disputes(exchange)
+        self._key = keys.backfill(exchange, "disputes")
 
     def read(self, series: Series) -> Records:
         raw = cast("bytes | None", self._client.hget(self._key, _field(series)))

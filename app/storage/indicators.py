@@ -13,7 +13,7 @@ from app.market.series import Series
 from app.storage import keys
 from app.storage.alert_changes import AlertChange, AlertCursor, Fingerprint
 from app.storage.candles import SERIES_PER_CALL
-from app.storage.entries import readable
+from app.storage.entries import or_none
 from app.storage.scripts import Call, script
 from app.util.batches import batched
 from app.wire.indicators import Indicator
@@ -89,8 +89,9 @@ class IndicatorCache:
 
     def read_many(self, many: Sequence[Series]) -> list[IndicatorValue | None]:
         """The latest value of each series; None if there is none."""
+        read = or_none("indicator values", _value)
         rows = zip(many, self._fields(many, "revision", "start", "data"), strict=True)
-        return [next(iter(readable("indicator values", [row], _value)), None) if row[1][2] else None for row in rows]
+        return [read(row) if row[1][2] else None for row in rows]
 
     def read_json(self, many: Sequence[Series]) -> list[bytes]:
         """The stored JSON of the latest value of each series; empty if there is none."""

@@ -7,7 +7,6 @@ by the exchange: its candles in the buckets that a ring can hold.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -69,15 +68,12 @@ class Here(Context):
     def __init__(self, exchange: LocalExchange, client: redis.Redis, product: str) -> None:
         settings = Settings(exchange_rest_url=exchange.rest_url, timeframes=("5m",))
         super().__init__(settings, client)
+        self.budget = Budget(client, self.exchange, FAST)
         self.rest_seen = Distorted(CoinbaseRest(exchange.rest_url))
         self.market = exchange
         self.series = Series("coinbase", product, BASE)
         self.products.follow([FollowedProduct(product, product)])
         self.changed: list[ChangedRange] = []
-
-    @cached_property
-    def budget(self) -> Budget:
-        return Budget(self.redis, self.exchange, FAST)
 
     @property
     def rest(self) -> Any:

@@ -410,3 +410,10 @@ def test_an_alert_without_values_shows_it() -> None:
         )
     )
     assert "MACD-V N/A, signal N/A, histogram N/A" in lines
+
+
+@pytest.mark.parametrize("host", ["①②⑦.0.0.1", "a..b", "a" * 70 + ".example"])
+def test_a_host_that_cannot_be_written_disables_its_channel(host: str) -> None:
+    channel = Http(f"https://{host}/x", timeout_s=PATIENCE_S, allow_private=False)
+    with pytest.raises(ChannelBroken, match="characters that HTTP cannot send"):
+        channel.post(b"{}", {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 import threading
 import time
@@ -288,13 +289,9 @@ def test_a_private_address_is_refused_before_anything_is_sent(url: str) -> None:
 def test_a_name_that_leads_to_a_private_address_is_refused_when_it_is_connected_to(
     indicators: IndicatorCache, deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import socket
-
-    from app.delivery.channels import http
-
     with service() as hook:
         there = socket.getaddrinfo("127.0.0.1", hook.port, type=socket.SOCK_STREAM)
-        monkeypatch.setattr(http.socket, "getaddrinfo", lambda *_, **__: there)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: there)
         raise_alerts(indicators, [1], ("hook",))
         url = f"http://looks-harmless.example:{hook.port}/"
         assert delivery(deliveries, url, FILE.replace("allow_private = true", "")).drain("hook") == 0

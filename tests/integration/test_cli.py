@@ -361,6 +361,6 @@ def test_backfill_without_gaps_ends_at_once(full: Context) -> None:
 def test_ingest_runs_until_sigterm(context: Context, processes: Callable[..., Process]) -> None:
     nowhere = {"EXCHANGE_REST_URL": "http://127.0.0.1:1", "EXCHANGE_WS_URL": "ws://127.0.0.1:1"}
     process = processes([sys.executable, "-m", "app", "ingest"], env=environment(context.settings.redis_url, **nowhere))
-    outcome = "ingest app.ingest.product_selection: products: cannot reach http://127.0.0.1:1"
+    outcome = "ingest app.ingest.product_selection: products: no listing from http://127.0.0.1:1"
     eventually(lambda: outcome in process.output())
     assert process.stop() == 0

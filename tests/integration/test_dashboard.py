@@ -74,9 +74,8 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:
-    made = Context(filled.settings(redis_url), redis_client)
-    made.redis = connect(redis_url)  # one pool for the server's threads
+def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:  # noqa: ARG001  # empties Redis
+    made = Context(filled.settings(redis_url), connect(redis_url))  # one pool for the server's threads
     yield made
     made.redis.close()
 
@@ -453,7 +452,7 @@ def test_the_health_page_shows_the_problem(visit: Open, context: Context) -> Non
     written = context.candles.write([Write(SOL, bar(OPEN_S - 300, 102.5, CandleState.CONFIRMED))])
     mismatches.record(context.redis, written, cause="reconcile", exchange_ms=filled.NOW_S * 1000)
     context.redis.set(keys.last_run("reconcile", "coinbase"), filled.NOW_S // 3600)
-    context.budget.pause(60)
+    context.budget.pause(60, "/time: 403: blocked")
     page = visit("/health")
     page.wait_for_selector("#health-redis")
     shown = {
@@ -466,7 +465,9 @@ def test_the_health_page_shows_the_problem(visit: Open, context: Context) -> Non
     assert "404 unknown product" in shown["given-up"]
     assert "indicators\n0 waiting" in shown["queues"]
     assert "refuses writes (noeviction)" in shown["redis"]
-    assert "rate limited (429)\n1" in text(page, "#health-request-budget")
+    budget = text(page, "#health-request-budget")
+    assert "rate limited or blocked\n1" in budget
+    assert "the exchange answered\n/time: 403: blocked" in budget
     reconciliation = text(page, "#health-reconciliation")
     assert "last run (UTC)\n2021-03-04 07:00" in reconciliation
     assert "→ 102.50" in reconciliation

@@ -219,6 +219,28 @@ def test_a_refused_product_is_fed_only_by_its_process(venue: Venue, start: Start
     assert a.check() == {"BTC-USD", "ETH-USD"}
 
 
+def test_a_refusal_that_is_taken_back_feeds_the_product_everywhere(venue: Venue, start: Start) -> None:
+    listed(venue, [row("BTC-USD"), row("ETH-USD")])
+    start("a").check()
+    second = start("b")
+    second.context.products.refuse({"ETH-USD": "the exchange did not confirm its subscription"})
+    assert [p.product for p in second.context.products.read() if p.refused] == ["ETH-USD"]
+    second.context.products.refuse({"ETH-USD": None})
+    assert [p.refused for p in second.context.products.read()] == [None, None]
+    assert second.check() == {"BTC-USD", "ETH-USD"}
+
+
+def test_a_product_missing_from_a_short_listing_is_not_delisted(venue: Venue, start: Start) -> None:
+    listed(venue, [row("BTC-USD"), row("ETH-USD")])
+    process = start("a", "BTC-USD,ETH-USD")
+    process.check()
+    venue.answer = body({"products": [row("BTC-USD")], "num_products": 2})
+    selection = process.selection
+    for _ in range(3):
+        selection = process.selector.again(selection)
+    assert [p.refused for p in selection.products] == [None, None]
+
+
 def test_an_unfollowed_product_is_not_fed(venue: Venue, start: Start) -> None:
     listed(venue, [row("BTC-USD"), row("ETH-USD")])
     process = start("a")

@@ -44,8 +44,7 @@ BTC = Series("coinbase", "BTC-USD", Timeframe.M5)
 
 @pytest.fixture
 def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:
-    made = Context(filled.settings(redis_url), redis_client)
-    made.redis = connect(redis_url)
+    made = Context(filled.settings(redis_url), connect(redis_url))  # one pool for the server's threads
     filled.fill(made)
     redis_client.delete(keys.EVENTS)
     yield made

@@ -72,10 +72,9 @@ def held(steady: tuple[httpx.Client, dict[Series, Any]]) -> dict[Series, Any]:
 
 
 @pytest.fixture
-def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:
+def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:  # noqa: ARG001  # empties Redis
     """An installation of the test's own, empty."""
-    made = Context(filled.settings(redis_url), redis_client)
-    made.redis = connect(redis_url)  # one pool for the server's threads
+    made = Context(filled.settings(redis_url), connect(redis_url))  # one pool for the server's threads
     yield made
     made.redis.close()
 
@@ -365,6 +364,16 @@ def test_an_empty_installation_is_live_but_not_ready(context: Context, path: str
         assert get(web, "/v1/products")["products"] == []
         assert get(web, "/v1/overview")["products"] == []
         refused(web, 404, "/v1/candles/BTC-USD")
+
+
+def test_a_block_by_the_exchange_is_a_reason_not_to_be_ready(context: Context) -> None:
+    context.budget.pause(300, "/market/products: 403: the exchange blocks this address")
+    with served(context) as web:
+        reason = (
+            "requests are paused, since the exchange answered /market/products: 403: the exchange blocks this address"
+        )
+        assert reason in web.get("/readyz").json()["reasons"]
+        assert get(web, "/v1/status")["budget"]["pause_reason"].startswith("/market/products: 403")
 
 
 def test_candles_without_a_clock_are_not_ready(context: Context) -> None:

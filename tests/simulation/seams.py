@@ -64,10 +64,7 @@ class SimulatedContext(Context):
     def __init__(self, process: Process, settings: Settings) -> None:
         super().__init__(settings, process.client)
         self._process = process
-
-    @cached_property
-    def products(self) -> ProductCache:
-        return ProductCache(self.redis, self.exchange, process=self._process.identity)
+        self.products = ProductCache(self.redis, self.exchange, process=process.identity)
 
     @cached_property
     def tasks(self) -> Tasks:

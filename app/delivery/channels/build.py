@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from app.alerts.settings import (
@@ -27,19 +28,17 @@ from app.errors import InvalidInput
 class MisconfiguredChannel(Channel):
     """Replaces a channel that cannot be built, so that the others work and its messages wait."""
 
+    target = "none"
+
     def __init__(self, reason: str) -> None:
         self.reason = reason
-
-    @property
-    def target(self) -> str:
-        return "none"
 
     def send(self, message: Message) -> float:
         del message
         raise ChannelBroken(self.reason)
 
 
-def build_channels(settings: AlertSettings, environ: Mapping[str, str]) -> dict[str, Channel]:
+def build_channels(settings: AlertSettings, environ: Mapping[str, str] = os.environ) -> dict[str, Channel]:
     """Every channel of `settings`, by name; a `MisconfiguredChannel` if one cannot be built."""
     environ = {name: value.strip() for name, value in environ.items()}  # a secret from a file ends in a newline
     return {name: _build(name, s, environ, settings.delivery) for name, s in settings.channels.items()}

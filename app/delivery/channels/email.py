@@ -15,6 +15,7 @@ from email.utils import format_datetime
 from app.alerts.settings import EmailSettings
 from app.delivery.channels.channel import Channel, ChannelBroken, DeliveryError, Digest, Message, MessageRefused
 from app.delivery.texts import grid_of
+from app.util.network import trusted
 
 
 class EmailChannel(Channel):
@@ -26,11 +27,8 @@ class EmailChannel(Channel):
         self._settings = settings
         self._login = login
         self._timeout_s = timeout_s
-
-    @property
-    def target(self) -> str:
-        where = self._settings.model_dump_json() + (self._login[0] if self._login else "")
-        return hashlib.sha256(where.encode()).hexdigest()[:12]
+        where = settings.model_dump_json() + (login[0] if login else "")
+        self.target = hashlib.sha256(where.encode()).hexdigest()[:12]
 
     def send(self, message: Message) -> float:
         return self._post(email_of(message, self._settings, message.chart_of() if self._settings.chart else None))
@@ -49,7 +47,7 @@ class EmailChannel(Channel):
             smtp.connect(self._settings.host, self._settings.port)
             with smtp:
                 if self._settings.security == "starttls":
-                    smtp.starttls(context=ssl.create_default_context())
+                    smtp.starttls(context=_tls())
                 if self._login:
                     smtp.login(*self._login)
                 smtp.send_message(email)
@@ -67,11 +65,16 @@ class EmailChannel(Channel):
     def _smtp(self) -> smtplib.SMTP:
         """A client, not connected yet."""
         if self._settings.security == "tls":
-            made: smtplib.SMTP = smtplib.SMTP_SSL(timeout=self._timeout_s, context=ssl.create_default_context())
+            made: smtplib.SMTP = smtplib.SMTP_SSL(timeout=self._timeout_s, context=_tls())
         else:
             made = smtplib.SMTP(timeout=self._timeout_s)
         made._host = self._settings.host  # type: ignore[attr-defined]  # whose certificate is checked
         return made
+
+
+def _tls() -> ssl.SSLContext:
+    """Trusts the same certificates as every other connection to an external service."""
+    return ssl.create_default_context(cafile=trusted())
 
 
 def _cut(smtp: smtplib.SMTP) -> None:

@@ -23,8 +23,9 @@ NAMED = 3
 """Series that a sentence names; the others are counted."""
 
 
-def start_of(series: Sequence[SeriesStatus], requests_left: int, per_second: float, paused_s: float) -> Start:
-    """Progress of the initial backfill; `requests_left`: requests left."""
+def start_of(series: Sequence[SeriesStatus], per_second: float, paused_s: float) -> Start:
+    """Progress of the initial backfill: one request per series that waits for its first candles."""
+    requests_left = sum(s.starting for s in series)
     by_product: defaultdict[str, list[bool]] = defaultdict(list)
     for s in series:
         by_product[s.product].append(s.ready)
@@ -125,10 +126,15 @@ def _count(number: int, one: str, many: str) -> str:
 
 def _sentence(apart: Sequence[SeriesStatus]) -> str:
     """How many series are set apart, and which."""
-    stale = [s for s in apart if s.stale]
-    if stale:
-        return f"{_count(len(stale), 'series is', 'series are')} out of date: {_names(stale)}: {stale[0].reason}"
-    return f"{_count(len(apart), 'series is', 'series are')} not ready: {_names(apart)}: {apart[0].reason}"
+    kinds = {
+        "out of date": [s for s in apart if s.stale],
+        "not ready": [s for s in apart if not s.stale],
+    }
+    return "; ".join(
+        f"{_count(len(some), 'series is', 'series are')} {kind}: {_names(some)}: {some[0].reason}"
+        for kind, some in kinds.items()
+        if some
+    )
 
 
 def _names(series: Sequence[SeriesStatus]) -> str:

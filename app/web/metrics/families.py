@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 import numpy as np
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from app.query.status.model import ConnectionStatus, Status
-from app.web.metrics.sources import Sources
+from app.web.metrics.sources import Rows, Sources
 
 PREFIX = "candlewick_"
 QUANTILES = (0.5, 0.9, 0.99, 1.0)
-
-Rows = Mapping[Any, float]
-"""Values by label values, which are tuples of strings."""
 
 
 def families(sources: Sources, clients: int, lag_s: float) -> Iterator[Metric]:
@@ -88,8 +84,7 @@ def _series(status: Status) -> Rows:
 
 def _of_backfill(sources: Sources) -> Iterator[Metric]:
     gaps, budget = sources.status.gaps, sources.status.budget
-    rows = {(t,): float(n) for t, n in sources.open_gaps.items()}
-    yield gauge("open_gaps", "Series with missing candles, which are requested.", rows, ["timeframe"])
+    yield gauge("open_gaps", "Series with missing candles, which are requested.", sources.open_gaps, ["timeframe"])
     states = {"ready": gaps.ready, "settling": gaps.settling, "delayed": gaps.delayed, "under_way": gaps.under_way}
     yield gauge(
         "backfill_requests",
@@ -103,7 +98,7 @@ def _of_backfill(sources: Sources) -> Iterator[Metric]:
     yield gauge("budget_in_use", "Permits that count against the budget now.", sources.permits_in_use)
     yield gauge("budget_paused_seconds", "Remaining pause after a 429.", budget.paused_real_seconds)
     yield counter("budget_granted", "Permits granted.", budget.granted)
-    yield counter("budget_throttled", "429 responses.", budget.throttled)
+    yield counter("budget_throttled", "Responses of 429, 401 and 403.", budget.throttled)
 
 
 def _of_feed(status: Status) -> Iterator[Metric]:
@@ -158,8 +153,8 @@ def _silent(connections: Mapping[tuple[str, str], ConnectionStatus]) -> Rows:
 
 def _of_machinery(sources: Sources) -> Iterator[Metric]:
     queues, redis = sources.status.queues, sources.status.redis
-    waiting = {(name,): n for name, n in queues.waiting.items()}
-    living = {(role,): number for role, number in sources.status.processes.items()}
+    waiting: Rows = {(name,): n for name, n in queues.waiting.items()}
+    living: Rows = {(role,): number for role, number in sources.status.processes.items()}
     yield gauge("processes", "Running processes, on all hosts.", living, ["role"])
     yield gauge("tasks_waiting", "Tasks in Celery's queues.", waiting, ["queue"])
     yield counter("tasks_dropped", "Tasks that were not sent because too many waited.", sources.dropped, ["queue"])
