@@ -62,7 +62,8 @@ def _facts(state: Status) -> Table:
         "start": f"{state.start.text}; {state.start.series_ready} of {state.start.series_total} series",
         "requests": f"{gaps.total} pending ({gaps.settling} settling, {gaps.delayed} delayed, "
         f"{gaps.under_way} under way), {len(gaps.failures)} given up",
-        "budget": f"{budget.granted} granted, {budget.throttled} answered 429, 401 or 403, at most {budget.per_second:g} per second"
+        "budget": f"{budget.granted} granted, {budget.throttled} answered 429, 401 or 403, "
+        f"at most {budget.per_second:g} per second"
         + (f", paused for {budget.paused_real_seconds:.0f} s" if budget.paused_real_seconds else "")
         + (f": {budget.pause_reason}" if budget.pause_reason else ""),
         "corrections": f"{state.corrections.total} "

@@ -119,5 +119,5 @@ class Budget:
         now_us = seconds * 1_000_000 + micros
         in_use = int(self._client.zcount(self._permits, f"({now_us}", "+inf"))
         paused_s = max(0.0, (int(paused_until_us or 0) - now_us) / 1e6)
-        why = reason.decode(errors="replace") if reason and paused_s else None
+        why = reason.decode(errors="replace") if isinstance(reason, bytes) and paused_s else None
         return BudgetState(int(granted or 0), int(throttled or 0), paused_s, in_use, why)
