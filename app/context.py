@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
@@ -10,18 +9,17 @@ from typing import TYPE_CHECKING, Self
 from redis import Redis
 
 from app.alerts.evaluate import Evaluator
-from app.alerts.settings import AlertSettings
+from app.alerts.in_force import RulesInForce
 from app.backfill.rest import BudgetedRest
+from app.exchange.adapter import ExchangeRest
+from app.exchange.registry import venue
 from app.settings import Settings
 from app.storage.connection import connect
 from app.storage.stores import Stores
 from app.tasks import Tasks
 
 if TYPE_CHECKING:
-    from app.exchange.coinbase.rest import CoinbaseRest
-
-
-log = logging.getLogger(__name__)
+    from app.delivery.service import Delivering
 
 
 class Context(Stores):
@@ -30,32 +28,35 @@ class Context(Stores):
     def __init__(self, settings: Settings, client: Redis | None = None) -> None:
         super().__init__(
             client or connect(settings.redis.url, connections=settings.redis_connections),
-            "coinbase",
+            settings.exchanges[0],
             capacity=settings.series_capacity,
             events_kept=settings.events_kept,
-            requests_per_second=settings.rest_requests_per_second,
+            requests_per_second=settings.exchange(settings.exchanges[0]).rest_requests_per_second,
         )
         self.settings = settings
         self._of_thread = threading.local()
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Raises `InvalidInput` if a setting, or the alerts file, is wrong."""
-        settings = Settings.from_environment()
-        AlertSettings.load(settings.alerts_file)
-        return cls(settings)
+        """Raises `InvalidInput` if a setting is wrong."""
+        return cls(Settings.from_environment())
 
     @cached_property
-    def alert_settings(self) -> AlertSettings:
-        """The rules and channels of the alerts file. Logs rules about products or timeframes that are not followed."""
-        settings = AlertSettings.load(self.settings.alerts_file)
-        for problem in settings.never(self.settings.products, self.settings.timeframes):
-            log.warning("%s: %s: it will never raise an alert for that", self.settings.alerts_file, problem)
-        return settings
+    def rules(self) -> RulesInForce:
+        """The alert rules and channels in force."""
+        return RulesInForce(self.redis, self.settings.alerts)
 
     @cached_property
+    def delivering(self) -> Delivering:
+        """Delivery by the channels in force."""
+        from app.delivery.service import Delivering  # most processes deliver nothing
+
+        return Delivering(self, self.rules, self.settings.reading.secrets.get)
+
     def evaluator(self) -> Evaluator:
-        return Evaluator(self.candles, self.alerts, self.alert_settings, self.settings.timeframes)
+        """Evaluates the rules in force now."""
+        version, settings = self.rules.read()
+        return Evaluator(self.candles, self.alerts, settings, self.settings.timeframes, version)
 
     @cached_property
     def budgeted_rest(self) -> BudgetedRest:
@@ -68,12 +69,10 @@ class Context(Stores):
         return Tasks(self.redis, self.exchange)
 
     @property
-    def rest(self) -> CoinbaseRest:
+    def rest(self) -> ExchangeRest:
         """The exchange's REST, with one HTTP session for each thread."""
         if not hasattr(self._of_thread, "rest"):
-            from app.exchange.coinbase.rest import CoinbaseRest  # most processes need neither it nor its libraries
-
-            url, timeout_s = self.settings.exchange_rest_url, self.settings.rest_timeout_seconds
-            self._of_thread.rest = CoinbaseRest(url, timeout_s=timeout_s)
-        rest: CoinbaseRest = self._of_thread.rest
+            url, timeout_s = self.settings.exchange(self.exchange).rest_url, self.settings.rest_timeout_seconds
+            self._of_thread.rest = venue(self.exchange).rest(url, timeout_s)
+        rest: ExchangeRest = self._of_thread.rest
         return rest

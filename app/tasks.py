@@ -35,6 +35,11 @@ An expiry time would also bound queues, but a worker checks it by its own clock:
 DROPPED = "tasks_dropped"
 
 
+def waiting_in(client: Redis, queue: str) -> int:
+    """Number of tasks that wait in a queue of Celery."""
+    return int(client.llen(f"{keys.CELERY}{queue}"))
+
+
 class Tasks:
     """Sends tasks, except to full queues. Each method raises kombu's `OperationalError` or redis' errors."""
 
@@ -45,7 +50,6 @@ class Tasks:
         self._app = celery.Celery("candlewick-sender")  # loaded here: it takes 0.1 s, and not every process sends
         self._app.config_from_object("celeryconfig")
         share(self._app, client)
-        self._prefix = self._app.conf.broker_transport_options["global_keyprefix"]
 
     def update(self, changed: Iterable[ChangedRange]) -> None:
         """Request aggregates and indicators of the changed buckets."""
@@ -65,7 +69,7 @@ class Tasks:
         self._send(DELIVER, queue="alerts", enough=MAX_WAITING_PERIODIC, channel=channel)
 
     def _send(self, name: str, *, queue: str, enough: int | None = None, **work: Any) -> None:
-        waiting = int(self._redis.llen(f"{self._prefix}{queue}"))
+        waiting = waiting_in(self._redis, queue)
         if enough is not None and waiting >= enough:
             return
         if waiting >= MAX_WAITING:

@@ -35,7 +35,7 @@ class StallDetector:
         self._moved.clear()
 
     def stalled(self, seen: Iterable[ProcessRecord], now_s: float) -> list[ProcessRecord]:
-        """The records in `seen` that stalled for too long; again after as long, if the process stays."""
+        """The records in `seen` that have stalled for too long. One that stays is reported again after as long."""
         before, self._moved, still = self._moved, {}, []
         for mark in seen:
             name = mark.pid, mark.started

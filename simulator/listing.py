@@ -5,18 +5,40 @@ from __future__ import annotations
 from simulator import frames
 from simulator.clock import ExchangeClock
 from simulator.market import Product
+from simulator.options import Options
 from simulator.queries import BadRequest, Query, one, whole
 from simulator.stats import DayStats
 from simulator.trade_log import TradeLog
 
 _FIAT = {"USD": "US Dollar", "EUR": "Euro", "GBP": "British Pound"}
 
+_SAME = {
+    "volume_percentage_change_24h": "0",
+    "quote_min_size": "1",
+    "quote_max_size": "150000000",
+    "base_max_size": "3400000",
+    "watched": False,
+    "cancel_only": False,
+    "limit_only": False,
+    "post_only": False,
+    "auction_mode": False,
+    "product_type": "SPOT",
+    "fcm_trading_session_details": None,
+    "mid_market_price": "",
+    "view_only": False,
+    "product_venue": "CBE",
+    "best_bid_price": "",
+    "best_ask_price": "",
+}
+"""Fields that every product has alike."""
+
 
 class ProductPages:
     """The listed products with their last 24 hours, and the currencies."""
 
-    def __init__(self, trade_log: TradeLog, clock: ExchangeClock) -> None:
+    def __init__(self, trade_log: TradeLog, clock: ExchangeClock, options: Options | None = None) -> None:
         self._trade_log = trade_log
+        self._options = options or Options()
         self._clock = clock
         self._stats = DayStats(trade_log)
 
@@ -29,7 +51,8 @@ class ProductPages:
         else:
             listed = [p for p in self._trade_log.products.values() if p.listed_ms <= now_ms]
             named = [(p, name) for p in listed for name in (p.name, *p.aliases) if not wanted or name in wanted]
-        offset, limit = whole(query, "offset", 0), whole(query, "limit", 0)
+        offset, limit = whole(query, "offset", 0), whole(query, "limit", self._options.listing_rows)
+        offset *= self._options.listing_offset
         if offset < 0 or limit < 0:
             raise BadRequest("offset and limit must not be negative")
         page = named[offset : offset + limit if limit else None]
@@ -50,45 +73,30 @@ class ProductPages:
         day, online = self._stats.day(product.name, now_ms), self._trade_log.is_online(product.name, now_ms)
         quote = name.split("-")[1]
         return {
+            **_SAME,
             "product_id": name,
             "price": product.price(day.last) if day.last else "",
             "price_percentage_change_24h": day.change_percent,
             "volume_24h": product.size(day.volume),
-            "volume_percentage_change_24h": "0",
             "base_increment": product.size(1),
             "quote_increment": product.price(1),
-            "quote_min_size": "1",
-            "quote_max_size": "150000000",
             "base_min_size": product.size(1),
-            "base_max_size": "3400000",
             "base_name": product.base,
             "quote_name": "US Dollar" if quote == "USD" else quote,
-            "watched": False,
             "is_disabled": not online,
             "new": now_ms - product.listed_ms < 30 * 86_400_000,
             "status": "online" if online else "delisted",
-            "cancel_only": False,
-            "limit_only": False,
-            "post_only": False,
             "trading_disabled": not online,
-            "auction_mode": False,
-            "product_type": "SPOT",
             "quote_currency_id": quote,
             "base_currency_id": product.base,
-            "fcm_trading_session_details": None,
-            "mid_market_price": "",
             "alias": product.name if is_alias else "",
             "alias_to": [] if is_alias else list(product.aliases),
             "base_display_symbol": product.base,
             "quote_display_symbol": quote,
-            "view_only": False,
             "price_increment": product.price(1),
             "display_name": name,
-            "product_venue": "CBE",
             "approximate_quote_24h_volume": day.quote_volume(product),
             "new_at": frames.rfc3339_nano(max(0, product.listed_ms) * 1_000_000),
-            "best_bid_price": "",
-            "best_ask_price": "",
         }
 
     def fiat(self) -> object:

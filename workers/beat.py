@@ -10,7 +10,7 @@ from celery.result import AsyncResult
 from redis.exceptions import RedisError
 
 from app.storage.heartbeats import Heartbeat
-from app.tasks import MAX_WAITING_PERIODIC
+from app.tasks import MAX_WAITING_PERIODIC, waiting_in
 from workers.app import context
 
 
@@ -32,13 +32,9 @@ class BoundedScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
         self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **kwargs: Any
     ) -> AsyncResult | None:
         """Send the task of `entry`, unless its queue is full."""
-        if self._waiting(entry.options["queue"]) < MAX_WAITING_PERIODIC:
+        if waiting_in(context().redis, entry.options["queue"]) < MAX_WAITING_PERIODIC:
             sent: AsyncResult = super().apply_async(entry, producer=producer, advance=advance, **kwargs)
             return sent
         if advance:
             self.reserve(entry)
         return None
-
-    def _waiting(self, queue: str) -> int:
-        prefix = self.app.conf.broker_transport_options["global_keyprefix"]
-        return int(context().redis.llen(f"{prefix}{queue}"))

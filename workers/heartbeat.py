@@ -14,7 +14,8 @@ from celery.signals import task_received, worker_ready, worker_shutting_down
 from redis.exceptions import RedisError
 
 from app.storage.heartbeats import Heartbeat
-from workers.app import app, context
+from app.tasks import waiting_in
+from workers.app import context
 
 log = logging.getLogger(__name__)
 
@@ -62,20 +63,17 @@ def _watch_over(sender: Any, **_: Any) -> None:
 
 
 def _watch(queues: list[str]) -> None:
-    heartbeat, prefix = Heartbeat(context().redis, f"worker {'+'.join(queues)}"), _prefix()
+    heartbeat = Heartbeat(context().redis, f"worker {'+'.join(queues)}")
     while True:
         try:
-            waiting = sum(int(context().redis.llen(f"{prefix}{name}")) for name in queues)
+            context().rules.announce()
+            waiting = sum(waiting_in(context().redis, name) for name in queues)
             if _consumption.is_stuck(waiting, time.monotonic()):
                 _end(waiting)
             heartbeat.beat()
         except RedisError:
             _consumption.is_stuck(0, time.monotonic())  # nothing could be received
         time.sleep(CHECK_EVERY_S)
-
-
-def _prefix() -> str:
-    return str(app.conf.broker_transport_options["global_keyprefix"])
 
 
 def _end(waiting: int) -> None:

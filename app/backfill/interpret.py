@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.backfill.contradictions import AGREE_S, VOLUME_ROUNDING, compare, contradicts
-from app.backfill.missing import ANCHOR, ORIGIN_DELAYS_S
+from app.backfill.missing import ANCHOR
+from app.backfill.origin import origin_by
 from app.exchange.adapter import Page
 from app.market.candles import CandleState
 from app.market.carry_forward import carried_forward
@@ -27,13 +28,12 @@ from app.market.records import (
     SILENT,
     Records,
     has_trades,
-    over,
     state_of,
     to_records,
 )
 from app.market.series import Series
 from app.market.timeframes import Timeframe
-from app.storage.model import Origin, View, Write
+from app.storage.model import View, Write
 from app.storage.requests import PageRequest, Rules
 
 
@@ -68,7 +68,7 @@ class PageResult(NamedTuple):
             provisional_ranges |= elsewhere & (state_of(held) == CandleState.CONFIRMED) & (apart_ms <= AGREE_S * 1000)
             provisional_ranges |= (starts < requested.first_s) & (wrong.min() < requested.first_s + ANCHOR * step)
             provisional_ranges |= (starts > requested.last_s) & (wrong.max() > requested.last_s - ANCHOR * step)
-        return merge(starts[provisional_ranges], step, limit=len(starts) + 1)
+        return merge(starts[provisional_ranges], step)
 
 
 def _apart(times: npt.NDArray[np.int64], others: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -94,12 +94,13 @@ def interpret(
     proven = _covered(rows, page, settled_s, step, requested_ms)
     proven = proven[proven["start_s"] >= view.from_s + step]
     against = compare(proven, view.records, disputed, requested_ms)
-    origin = _origin(view, requested, rows[rows["start_s"] <= settled_s], requested_s, step)
+    origin = origin_by(view, requested, rows[rows["start_s"] <= settled_s], requested_s, step)
     if not against.is_trusted:
         return PageResult(Write(series, rows[:0]), against.disputed, rows[:0], rows[:0], is_trusted=False)
     sure = against.sure
     unheld = _unheld(view, requested, page, rows, proven, requested_ms)
-    silent = _silent(view, requested, sure, unheld, page, rows, settled_s, requested_ms)
+    read = set(rows["start_s"].tolist()) | page.unreadable
+    silent = _silent(view, requested._replace(last_s=settled_s), sure, unheld, read, requested_ms)
     early = _early(rows[~np.isin(rows["start_s"], proven["start_s"])], view.records)
     early = early[early["start_s"] >= view.from_s + step]
     found = np.concatenate([sure, silent, early])
@@ -120,7 +121,7 @@ def interpret_survey(
     rows = to_records(c for c in page.candles if c.start_s <= rules.newest(longer, requested_s))
     settled_s = min(rules.settled(longer, requested_s), survey.last_s)
     covered = _covered(rows, page, settled_s, longer.seconds, requested_ms)
-    origin = _origin(view, survey, _children_of_first(rows, view, longer), requested_s, longer.seconds)
+    origin = origin_by(view, survey, _children_of_first(rows, view, longer), requested_s, longer.seconds)
     closes = [None, *covered["close"].tolist()]
     made = [
         _proven_children(p, close, view, longer, step, requested_ms) for p, close in zip(covered, closes, strict=False)
@@ -155,7 +156,7 @@ def _covered(rows: Records, page: Page, settled_s: int, step: int, requested_ms:
         return final
     settled_rows = rows["start_s"][rows["start_s"] <= settled_s]
     last_s = min(page.covers_to_s, int(settled_rows[-1]), settled_s)
-    filled = fill_empty(final, int(final["start_s"][0]), last_s, step, None, CandleState.CONFIRMED, requested_ms)
+    filled = fill_empty(final, last_s, step, requested_ms)
     if not page.unreadable:
         return filled
     # The close of an unreadable row is unknown, and so are the empty candles after it.
@@ -190,31 +191,25 @@ def _unheld(
 
 
 def _silent(
-    view: View,
-    requested: PageRequest,
-    sure: Records,
-    unheld: Records,
-    page: Page,
-    rows: Records,
-    settled_s: int,
-    requested_ms: int,
+    view: View, settled: PageRequest, sure: Records, unheld: Records, read: set[int], requested_ms: int
 ) -> Records:
     """Empty candles for silent buckets that are absent from the response, if the close before them is known.
 
+    `settled`: the settled part of the request. `read`: the buckets with a row, readable or not.
     After a provisional candle they are provisional, too: they repeat its close.
     """
-    held, step = view.over, requested.timeframe.seconds
+    held, step = view.over, settled.timeframe.seconds
     unsure = held[((held["flags"] & PROVISIONAL) != 0) | np.isin(held["start_s"], unheld["start_s"])]
     again = unsure[(unsure["flags"] & SILENT) != 0]["start_s"].tolist()
     if not view.silent_s and not again:
         return sure[:0]
-    present = set(rows["start_s"].tolist()) | page.unreadable | set(sure["start_s"].tolist())
+    present = read | set(sure["start_s"].tolist())
     closes = {**_column(held, "close"), **_column(sure, "close")}
     uncertain = set(unsure["start_s"].tolist()) - set(sure["start_s"].tolist())
     made: list[tuple[float, ...]] = []
     for start_s in sorted({*view.silent_s, *again}):
         close = closes.get(start_s - step)
-        if requested.first_s <= start_s <= settled_s and start_s not in present and close is not None:
+        if settled.first_s <= start_s <= settled.last_s and start_s not in present and close is not None:
             closes[start_s] = close
             flags = CandleState.CONFIRMED | EMPTY | SILENT
             uncertain.discard(start_s)
@@ -241,35 +236,7 @@ def _early(records: Records, known: Records) -> Records:
     return early
 
 
-# Origin of a series.
-
-
-def _origin(view: View, requested: PageRequest, rows: Records, requested_s: float, step: int) -> Origin | None:
-    """The series' origin according to the response; None if it is unchanged.
-
-    The response counts if it reaches back as far as the ring does (or as far as a page of the longest timeframe can),
-    has the oldest known trade, and nothing before it.
-    """
-    known, traded = view.origin, over(view.records)
-    traded = traded[has_trades(traded)]
-    if not len(rows):
-        return Origin(0, int(requested_s), 1) if not view.revision else None
-    oldest_s = int(rows["start_s"][0])
-    first_s = min(oldest_s, int(traded["start_s"][0])) if len(traded) else oldest_s
-    reaches = requested.first_s < oldest_s and (
-        requested.first_s <= view.from_s + 2 * step or _is_longest(requested.timeframe)
-    )
-    if not reaches or oldest_s != first_s:
-        return Origin(first_s, 0, 0) if 0 < first_s < known.start_s else None
-    if known.start_s != first_s or known.seen_s > requested_s:
-        return Origin(first_s, int(requested_s), 1)
-    if requested_s - known.seen_s < ORIGIN_DELAYS_S[known.responses]:
-        return None
-    return Origin(first_s, int(requested_s), known.responses + 1)
-
-
-def _is_longest(timeframe: Timeframe) -> bool:
-    return not any(t.contains(timeframe) for t in Timeframe)
+# Children of a longer bucket.
 
 
 def _children_of_first(rows: Records, view: View, longer: Timeframe) -> Records:
@@ -277,8 +244,7 @@ def _children_of_first(rows: Records, view: View, longer: Timeframe) -> Records:
 
     No row either if that one has older trades than are known: their buckets are not known yet.
     """
-    traded = over(view.records)
-    traded = traded[has_trades(traded)]
+    traded = view.over[has_trades(view.over)]
     if not len(rows) or not len(traded):
         return rows[:0]
     parent, first = rows[0], traded[:1]
@@ -287,11 +253,8 @@ def _children_of_first(rows: Records, view: View, longer: Timeframe) -> Records:
     return first if _explained(parent, _known_children(parent, view, longer)) else rows[:0]
 
 
-# Children of a longer bucket.
-
-
 def _known_children(parent: np.void, view: View, longer: Timeframe) -> Records:
-    closed, start_s = over(view.records), int(parent["start_s"])
+    closed, start_s = view.over, int(parent["start_s"])
     inside: Records = closed[(closed["start_s"] >= start_s) & (closed["start_s"] < start_s + longer.seconds)]
     return inside
 

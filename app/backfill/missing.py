@@ -14,20 +14,17 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from app.backfill.origin import ORIGIN_DELAYS_S
 from app.market.candles import CandleState
 from app.market.gaps import Starts, merge, missing
 from app.market.records import PROVISIONAL, Records, has_trades, is_disputed, state_of
 from app.market.timeframes import BASE, Timeframe
 from app.storage.model import View
-from app.storage.requests import PAGE, PageRequest, Rules, Uncovered, ending, page, page_start_s, spanning
+from app.storage.requests import PAGE, PageRequest, Rules, Uncovered, ending, page, page_of_reconciliation, spanning
 
 ANCHOR = 5
 """A page may begin this many buckets earlier, at a candle that REST has confirmed: a response for another product
 contradicts it."""
-
-ORIGIN_DELAYS_S = (0.0, 900.0, 3_600.0, 86_400.0)
-"""Seconds from the n-th response that agrees on the origin to the next check: a first response may be short, and a
-second one in the same minute, too."""
 
 CHILDREN_FIRST_S = 300.0
 """Seconds by which a provisional longer candle waits for the shorter one that made it so."""
@@ -50,14 +47,17 @@ class Built(NamedTuple):
     def from_base(cls, base: Gaps, timeframe: Timeframe) -> Self:
         """The buckets of `timeframe` built from candles of `base`."""
         first_s = base.view.wanted_from_s(base.timeframe.seconds)
-        waiting = {timeframe.bucket(s) for s in base.lost.tolist()} if base.uncovered else set()
+        if not base.uncovered:
+            return cls(first_s)
+        waiting = set((base.lost // timeframe.seconds * timeframe.seconds).tolist())
         waiting -= {timeframe.bucket(s) for first, last in base.due for s in (first, last)}
-        with_trades = {timeframe.bucket(s) for s in base.traded.tolist()} if waiting else set()
-        return cls(first_s, frozenset(waiting & with_trades))
+        with_trades = base.traded // timeframe.seconds * timeframe.seconds
+        return cls(first_s, frozenset(waiting.intersection(with_trades.tolist())))
 
     def leaves_out(self, starts: Starts) -> npt.NDArray[np.bool_]:
         """Which of `starts` are not built."""
-        return np.array([s < self.first_s or s in self.except_s for s in starts.tolist()], dtype=bool)
+        left_out: npt.NDArray[np.bool_] = starts < self.first_s
+        return left_out | np.isin(starts, list(self.except_s)) if self.except_s else left_out
 
 
 @dataclass(frozen=True)
@@ -84,23 +84,18 @@ class Gaps:
         reaches, since the installation stopped before they were confirmed.
         """
         records = self.view.records
-        flags, starts = records["flags"], records["start_s"].astype(np.int64)
-        provisional = (flags & PROVISIONAL) != 0
-        lost = self.missing
-        left = (
-            (state_of(records) == CandleState.CLOSED)
-            & ~provisional
-            & (starts < page_start_s(self.timeframe, self.now_s))
-        )
-        left &= starts >= self.view.wanted_from_s(self._step)
+        records = records[records["start_s"] >= self.view.wanted_from_s(self._step)]
+        lost, starts = self.missing, records["start_s"].astype(np.int64)
+        provisional = (records["flags"] & PROVISIONAL) != 0
+        left = (state_of(records) == CandleState.CLOSED) & ~provisional
+        left &= starts < page_of_reconciliation(self.timeframe, self.now_s).first_s
         if left.any():
             lost = np.union1d(lost, starts[left])
         if self.built is not None:
             lost = lost[self.built.leaves_out(lost)]
         if provisional.any():
             settled_s = self.rules.settled(self.timeframe, self._patient_s)
-            due = provisional & (starts >= self.view.wanted_from_s(self._step)) & (starts <= settled_s)
-            lost = np.union1d(lost, starts[due])
+            lost = np.union1d(lost, starts[provisional & (starts <= settled_s)])
         return lost
 
     @cached_property
@@ -116,26 +111,21 @@ class Gaps:
         starts: Starts = closed["start_s"][has_trades(closed) & ~is_disputed(closed)].astype(np.int64)
         return starts
 
-    def knows_trades(self, first_s: int, end_s: int) -> bool:
-        """Whether a candle with trades, not provisional, starts from `first_s` to before `end_s`."""
-        starts = self._certain["start_s"]
-        return bool(((starts >= first_s) & (starts < end_s)).any())
+    def certain(self, first_s: int, end_s: int) -> Records:
+        """The closed candles from `first_s` to before `end_s` with trades, without provisional ones, oldest first."""
+        first, end = np.searchsorted(self._certain["start_s"], (first_s, end_s))
+        return self._certain[first:end]
 
     @cached_property
     def _certain(self) -> Records:
-        """The closed candles with trades that are not provisional, oldest first."""
         closed = self.view.over
         certain: Records = closed[has_trades(closed) & ((closed["flags"] & PROVISIONAL) == 0)]
         return certain
 
-    def _certain_before(self, first_s: int) -> Records:
-        before: Records = self._certain[self._certain["start_s"] < first_s]
-        return before
-
     @cached_property
     def due(self) -> list[tuple[int, int]]:
         """The first and the last bucket of each gap to request now, oldest first."""
-        return merge(self.lost[self._due_at_s <= self.now_s], self._step, limit=len(self.lost) + 1)
+        return merge(self.lost[self._due_at_s <= self.now_s], self._step)
 
     @cached_property
     def _due_at_s(self) -> npt.NDArray[np.float64]:
@@ -150,8 +140,9 @@ class Gaps:
             due_s[within] = np.maximum(due_s[within], self._due_again_s(part))
         if self._begins_here:
             due_s[self.lost < self.traded[0]] = self._next_origin_s()
-        silent = np.isin(self.lost, self.view.silent_s)  # a response proves it once it has settled
-        due_s[silent] = np.maximum(due_s[silent], self.lost[silent] + self._step + self.rules.settling_s)
+        if self.view.silent_s:  # a response proves them once they have settled
+            silent = np.isin(self.lost, self.view.silent_s)
+            due_s[silent] = np.maximum(due_s[silent], self.lost[silent] + self._step + self.rules.settling_s)
         later_s = self._newest_requested_s + self._step + BASE.seconds + self.rules.grace_s
         due_s[self.lost > self._newest_requested_s] = later_s
         return due_s
@@ -170,19 +161,16 @@ class Gaps:
     def next_page(self) -> PageRequest | None:
         """The page to request now, or None."""
         if not self.view.revision:
-            return self._page(self.open_s - (PAGE - 1) * self._step, self.open_s)._replace(initial=True)
+            return page(self.timeframe, *ending(self.timeframe, self.open_s))._replace(initial=True)
         if self.due:
             return self._page_for(*self.due[-1])
         if self._origin_due_s() <= self.now_s:
-            begin_s = int(self.traded[0])
-            return self._page(begin_s - (PAGE - 1) * self._step, begin_s)
+            return page(self.timeframe, *ending(self.timeframe, int(self.traded[0])))
         return None
 
     def due_s(self) -> float | None:
         """Exchange time from which the next request makes sense; None if nothing is left to request."""
-        if not self.view.revision:
-            return self.now_s
-        if self.due:
+        if not self.view.revision or self.due:
             return self.now_s
         moments = [self._origin_due_s(), *self._due_at_s.tolist()]
         early = self.view.records["start_s"][(self.view.records["flags"] & PROVISIONAL) != 0]
@@ -202,7 +190,7 @@ class Gaps:
             part
             for a in self.uncovered
             for part in a.outside(requested.first_s, end_s, self._step)
-            if self._is_lost(part)
+            if ((self.lost >= part.first_s) & (self.lost <= part.last_s)).any()
         ]
         newest_s = int(self.traded[-1]) if len(self.traded) else 0
         # Buckets before the newest trade and buckets after it wait for different things.
@@ -217,12 +205,9 @@ class Gaps:
         )
         return Uncovered(first_s, last_s, self.now_s, 1 + max((a.responses for a in before), default=0))
 
-    def _is_lost(self, uncovered: Uncovered) -> bool:
-        return bool(((self.lost >= uncovered.first_s) & (self.lost <= uncovered.last_s)).any())
-
     def trade_before_s(self, first_s: int) -> int:
         """Start of the last candle with trades before `first_s`; the ring's edge if none is certain."""
-        before = self._certain_before(first_s)
+        before = self.certain(0, first_s)
         return int(before["start_s"][-1]) if len(before) else self.edge_s
 
     @property
@@ -279,9 +264,9 @@ class Gaps:
         if last_s < lowest_s:  # too far from the next trade: reach as far after the one before as possible
             lowest_s = last_s - (PAGE - 1) * self._step
             begin_s = self._begin_s(first_s, lowest_s)
-            return self._page(begin_s, min(end_s, begin_s + (PAGE - 1) * self._step))
+            return page(self.timeframe, begin_s, min(end_s, begin_s + (PAGE - 1) * self._step))
         oldest_s = min(first for first, last in self.due if lowest_s <= last)
-        return self._page(self._begin_s(oldest_s, lowest_s), end_s)
+        return page(self.timeframe, self._begin_s(oldest_s, lowest_s), end_s)
 
     def _end_s(self, last_s: int) -> int:
         """Last bucket of a page if no candle with trades is known after the gap: usually the open bucket.
@@ -297,7 +282,7 @@ class Gaps:
         """First bucket of a page, not before `lowest_s`, so that it has a certain candle before `first_s`; `lowest_s`
         if there is none, or if it may be wrong, too, since `first_s` is disputed."""
         first = self.view.records[self.view.records["start_s"] == first_s]
-        records = self._certain_before(first_s)
+        records = self.certain(0, first_s)
         if not len(records) or is_disputed(first).any():
             return lowest_s
         newest_s = int(records["start_s"][-1])
@@ -317,6 +302,3 @@ class Gaps:
     @property
     def _patient_s(self) -> float:
         return self.now_s - (CHILDREN_FIRST_S if self.timeframe.contains(BASE) else 0.0)
-
-    def _page(self, first_s: int, last_s: int) -> PageRequest:
-        return page(self.timeframe, first_s, last_s)

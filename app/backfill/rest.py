@@ -4,41 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from redis import Redis
 
-from app.errors import Throttled
+from app.errors import Refused, Throttled
+from app.exchange.adapter import ExchangeRest
+from app.storage import keys
 from app.storage.budget import Budget
-from app.storage.request_counters import count_request
 from app.util.stop import Stop
-
-if TYPE_CHECKING:
-    from app.exchange.coinbase.rest import CoinbaseRest
 
 T = TypeVar("T")
 
+COUNTED = "rest"
+"""Prefix of the counters of requests."""
+
 
 class Permitted:
-    """A permit for one request."""
+    """A permit for one request. `result`: None before it, then ok, throttled, refused (for good) or unavailable."""
 
-    def __init__(self, send: Callable[[str, Callable[[CoinbaseRest], object]], object]) -> None:
-        self._send = send
-        self.is_used = False
-        self.is_answered = False
+    def __init__(self, rest: Callable[[], ExchangeRest], budget: Budget, client: Redis) -> None:
+        self._rest = rest
+        self._budget = budget
+        self._client = client
+        self.result: str | None = None
 
-    def request(self, reason: str, call: Callable[[CoinbaseRest], T]) -> T:
-        """The response to `call`, counted under `reason`. Raises `ExchangeError`."""
-        self.is_used = True
-        response = self._send(reason, call)
-        self.is_answered = True
-        return response  # type: ignore[return-value]
+    def request(self, reason: str, call: Callable[[ExchangeRest], T]) -> T:
+        """The response to `call`, counted by `reason` and result; a 429 pauses all workers. Raises `ExchangeError`."""
+        self.result = "unavailable"
+        try:
+            response = call(self._rest())
+            self.result = "ok"
+        except Throttled as error:
+            self.result = "throttled"
+            self._budget.pause(error.retry_after_s, str(error))
+            raise
+        except Refused:
+            self.result = "refused"
+            raise
+        finally:
+            self._client.hincrby(keys.COUNTERS, f"{COUNTED}:{reason}:{self.result}", 1)
+        return response
 
 
 class BudgetedRest:
     """The exchange's REST for processes that share one budget. `rest` returns the calling thread's session."""
 
-    def __init__(self, rest: Callable[[], CoinbaseRest], budget: Budget, client: Redis) -> None:
+    def __init__(self, rest: Callable[[], ExchangeRest], budget: Budget, client: Redis) -> None:
         self._rest = rest
         self._budget = budget
         self._client = client
@@ -53,19 +65,11 @@ class BudgetedRest:
         if permit is None:
             yield None
             return
-        permitted = Permitted(self._request)
+        permitted = Permitted(self._rest, self._budget, self._client)
         try:
             yield permitted
         finally:
-            if permitted.is_used:
-                permit.release(answered=permitted.is_answered)
+            if permitted.result:
+                self._budget.release(permit, answered=permitted.result == "ok")
             else:
-                permit.cancel()
-
-    def _request(self, reason: str, call: Callable[[CoinbaseRest], T]) -> T:
-        try:
-            with count_request(self._client, reason):
-                return call(self._rest())
-        except Throttled as error:
-            self._budget.pause(error.retry_after_s, str(error))
-            raise
+                self._budget.cancel(permit)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import cache, lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from app.backfill.missing import Built, Gaps
-from app.market.candles import CandleState
 from app.market.carry_forward import updated_empty_candles
 from app.market.gaps import Starts
-from app.market.records import EMPTY, PROVISIONAL, STATE_MASK, state_of
+from app.market.records import CLOSED, CONFIRMED, EMPTY, PROVISIONAL, STATE_MASK, state_of
 from app.market.series import Series
 from app.market.timeframes import BASE, Timeframe
 from app.settings import Settings
@@ -77,10 +77,11 @@ class Scanner:
         computed = self._stores.indicators.read_revisions(many)
         unclear = [series for series in many if not self._is_complete(rings[series], series.timeframe, now_s)]
         uncovered = self._uncovered(unclear)
+        gaps_of = cache(partial(self._gaps, rings, uncovered, now_s))
         for (series, ring), revision in zip(rings.items(), computed, strict=True):
             newest = self._rules.newest(series.timeframe, now_s)
             if series in uncovered:
-                yield from self._look_at(series, rings, uncovered[series], uncovered.get(series.at(BASE), ()), now_s)
+                yield from self._look_at(series, gaps_of)
             if ring.revision > revision:
                 start = newest if series not in uncovered else _newest(ring.view(series.timeframe.seconds, newest))
                 if start:
@@ -101,43 +102,37 @@ class Scanner:
         requests = [BackfillRequest(Kind.GAP, series.product, series.timeframe) for series in many]
         return dict(zip(many, self._stores.queue.uncovered(requests), strict=True))
 
-    def _look_at(
-        self,
-        series: Series,
-        rings: Mapping[Series, Ring],
-        uncovered: tuple[Uncovered, ...],
-        uncovered_of_base: tuple[Uncovered, ...],
-        now_s: float,
-    ) -> Iterator[Found]:
-        product, timeframe = series.product, series.timeframe
-        view = self._view(series, rings, now_s)
-        base, built = None, None
-        if timeframe.contains(BASE) and view.revision:
-            base = Gaps(self._view(series.at(BASE), rings, now_s), BASE, now_s, self._rules, uncovered_of_base)
-            built = Built.from_base(base, timeframe)
-        gaps = Gaps(view, timeframe, now_s, self._rules, uncovered, built)
-        if base is not None:
+    def _gaps(
+        self, rings: Mapping[Series, Ring], uncovered: Mapping[Series, tuple[Uncovered, ...]], now_s: float, one: Series
+    ) -> Gaps:
+        """The gaps of the series `one`."""
+        timeframe = one.timeframe
+        view = rings[one].view(timeframe.seconds, self._rules.newest(timeframe, now_s))
+        return Gaps(view, timeframe, now_s, self._rules, uncovered.get(one, ()))
+
+    def _look_at(self, series: Series, gaps_of: Callable[[Series], Gaps]) -> Iterator[Found]:
+        product, timeframe, gaps = series.product, series.timeframe, gaps_of(series)
+        if timeframe.contains(BASE) and gaps.view.revision:
+            base = gaps_of(series.at(BASE))
+            gaps = replace(gaps, built=Built.from_base(base, timeframe))
             every = gaps.missing
             if len(ready := every[built_from(every, base.view, timeframe)]):
-                yield Found(series, len(ready), changed=children_of(product, ready, timeframe))
+                last_s = int(ready[-1]) + timeframe.seconds - BASE.seconds
+                yield Found(series, len(ready), changed=ChangedRange(product, BASE, int(ready[0]), last_s))
         due_s = gaps.due_s()
         if due_s is not None:
-            later = int(due_s * 1000) if due_s > now_s else None
+            later = int(due_s * 1000) if due_s > gaps.now_s else None
             due = Due(BackfillRequest(Kind.GAP, product, timeframe), priority_of(gaps), later)
             yield Found(series, len(gaps.lost), due)
-        if timeframe == BASE and len(stale := updated_empty_candles(view.over, BASE)):
+        if timeframe == BASE and len(stale := updated_empty_candles(gaps.view.over, BASE)):
             first, last = int(stale["start_s"][0]), int(stale["start_s"][-1])
             yield Found(series, len(stale), changed=ChangedRange(product, BASE, first, last))
-
-    def _view(self, series: Series, rings: Mapping[Series, Ring], now_s: float) -> View:
-        timeframe = series.timeframe
-        return rings[series].view(timeframe.seconds, self._rules.newest(timeframe, now_s))
 
 
 def priority_of(gaps: Gaps) -> Priority:
     """The urgency of what is missing. A series starts until REST has answered, even if the stream has made its ring."""
     view = gaps.view
-    if not (view.origin.responses or (state_of(view.records) == CandleState.CONFIRMED).any()):
+    if not (view.origin.responses or (state_of(view.records) == CONFIRMED).any()):
         return Priority.START
     return Priority.HISTORY if gaps.is_history else Priority.GAP
 
@@ -156,20 +151,14 @@ def is_complete(ring: Ring, step: int, newest_s: int) -> bool:
     """
     due = _due(len(ring.slots), step, newest_s)
     flags = ring.slots["flags"]
-    held = (ring.slots["start_s"] == due) & _sure(flags)
-    held &= (due >= newest_s - (PAGE - 2) * step) | ((flags & STATE_MASK) == _CONFIRMED)
+    held = (ring.slots["start_s"] == due) & ((flags & _DECISIVE) == CLOSED)
+    held &= (due >= newest_s - (PAGE - 2) * step) | ((flags & STATE_MASK) == CONFIRMED)
     edge_s = newest_s - (len(ring.slots) - 3) * step
     return bool((held | (due < edge_s)).all())
 
 
-_CLOSED, _CONFIRMED = int(CandleState.CLOSED), int(CandleState.CONFIRMED)
-_DECISIVE = _CLOSED | EMPTY | PROVISIONAL
-"""Bits of `flags` that show whether a candle is sure; closed and confirmed candles have the bit of `_CLOSED`."""
-
-
-def _sure(flags: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
-    sure: npt.NDArray[np.bool_] = (flags & _DECISIVE) == _CLOSED
-    return sure
+_DECISIVE = CLOSED | EMPTY | PROVISIONAL
+"""Bits of `flags` that show whether a candle is sure; closed and confirmed candles have the bit of `CLOSED`."""
 
 
 @lru_cache(maxsize=64)
@@ -188,8 +177,3 @@ def built_from(parents: Starts, base: View, timeframe: Timeframe) -> npt.NDArray
     last = np.searchsorted(starts, parents + timeframe.seconds)
     built: npt.NDArray[np.bool_] = last - first == timeframe.seconds // BASE.seconds
     return built
-
-
-def children_of(product: str, parents: Starts, timeframe: Timeframe) -> ChangedRange:
-    """The 5m buckets of `parents`."""
-    return ChangedRange(product, BASE, int(parents[0]), int(parents[-1]) + timeframe.seconds - BASE.seconds)

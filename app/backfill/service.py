@@ -11,6 +11,7 @@ from app.backfill.scan import Found, Scanner
 from app.backfill.schedule import is_due
 from app.market.timeframes import BASE
 from app.settings import Settings
+from app.storage.clock import ExchangeTime
 from app.storage.leftovers import sweep
 from app.storage.queue import BackfillRequest, Kind, Priority
 from app.storage.stores import Stores
@@ -32,11 +33,8 @@ class Backfill:
 
     def scan(self, *, now: bool = False) -> list[Found]:
         """Find missing candles and queue requests for them, if a scan is due (or `now`)."""
-        clock = self._stores.clock.read()
+        clock = self._clock_if_due("scan", self._settings.gap_scan_seconds, now=now)
         if clock is None:
-            return []
-        every_s = self._settings.gap_scan_seconds
-        if not now and not is_due(self._stores.redis, "scan", self._stores.exchange, clock.exchange_s, every_s):
             return []
         found = self._scanner.scan(clock.exchange_ms)
         for due in (f.due for f in found if f.due):
@@ -48,6 +46,13 @@ class Backfill:
             self._tasks.drain()
         return found
 
+    def _clock_if_due(self, task: str, every_s: float, *, now: bool) -> ExchangeTime | None:
+        """The exchange's time, if it is known and `task` is due (or `now`)."""
+        stores, clock = self._stores, self._stores.clock.read()
+        if clock is None or now or is_due(stores.redis, task, stores.exchange, clock.exchange_s, every_s):
+            return clock
+        return None
+
     def _forget(self) -> None:
         """Delete requests and disputes of products no longer followed."""
         followed = {product.product for product in self._stores.products.read()}
@@ -57,11 +62,9 @@ class Backfill:
 
     def reconcile(self, *, now: bool = False) -> int:
         """Queue the last page of every 5m series for comparison with REST, and of one longer timeframe in turn."""
-        clock = self._stores.clock.read()
-        if clock is None:
-            return 0
         every_s = self._settings.reconcile_seconds
-        if not now and not is_due(self._stores.redis, "reconcile", self._stores.exchange, clock.exchange_s, every_s):
+        clock = self._clock_if_due("reconcile", every_s, now=now)
+        if clock is None:
             return 0
         longer = [t for t in self._settings.timeframes if t != BASE]
         turn = longer[int(clock.exchange_s // every_s) % len(longer)] if longer else BASE

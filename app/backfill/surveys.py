@@ -16,7 +16,7 @@ def survey(gaps: Gaps, requested: PageRequest, response: Page) -> PageRequest | 
         return None
     first_s, last_s = unspanned
     begin_s = gaps.trade_before_s(first_s)
-    if begin_s >= first_s or gaps.knows_trades(first_s, last_s):
+    if begin_s >= first_s or len(gaps.certain(first_s, last_s)):
         return None
     if last_s == gaps.open_s and any(a.first_s <= first_s <= a.last_s for a in gaps.uncovered):
         return None

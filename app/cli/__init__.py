@@ -27,37 +27,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has stopped reading
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
-    except CandlewickError as error:
-        return _failed(str(error), WRONG if _is_input(error) else NOT_READY)
     except Exception as error:
-        if _is_explained(error):
-            return _failed(str(error), NO_REDIS)
-        if _is_redis(error):
-            return _failed(
-                f"Redis cannot be reached: {str(error).rstrip('.')}; is it running, and is REDIS_URL right?", NO_REDIS
-            )
+        if explained := _explained(error):
+            message, code = explained
+            print(f"error: {message}", file=sys.stderr)
+            return code
         raise
 
 
-def _failed(message: str, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return code
-
-
-def _is_input(error: CandlewickError) -> bool:
-    from app.query.lookup import NotFollowed
-
-    return isinstance(error, InvalidInput) and not isinstance(error, NotFollowed)
-
-
-def _is_explained(error: Exception) -> bool:
-    from app.storage.master import EXPLAINED
-
-    return isinstance(error, EXPLAINED)
-
-
-def _is_redis(error: Exception) -> bool:
+def _explained(error: Exception) -> tuple[str, int] | None:
+    """The text and the exit code of an expected error; None for any other."""
     from kombu.exceptions import OperationalError
     from redis.exceptions import RedisError
 
-    return isinstance(error, RedisError | OperationalError)
+    from app.query.lookup import NotFollowed
+    from app.storage.master import EXPLAINED
+
+    match error:
+        case NotFollowed():
+            return str(error), NOT_READY
+        case CandlewickError():
+            return str(error), WRONG if isinstance(error, InvalidInput) else NOT_READY
+        case _ if isinstance(error, EXPLAINED):
+            return str(error), NO_REDIS
+        case RedisError() | OperationalError():
+            reason = str(error).rstrip(".")
+            return f"Redis cannot be reached: {reason}; is it running, and is REDIS_URL right?", NO_REDIS
+    return None

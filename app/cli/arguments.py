@@ -15,7 +15,7 @@ from app.util.timestamps import parse_time
 T = TypeVar("T")
 
 EPILOG = """exit codes: 0 fine, 1 not ready or not found, 2 wrong input or settings, 3 Redis is not reachable.
-Settings come from the environment, as for every other process of this installation."""
+Settings come from the environment, .env and candlewick.toml; `candlewick config` shows them."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -54,6 +54,10 @@ def parser() -> argparse.ArgumentParser:
     _alerts(add("alerts", "alerts, newest first, and the state of their channels"))
     reconcile = add("reconcile", "compare the newest candles of all products with the exchange now", json=False)
     reconcile.add_argument("when", nargs="?", choices=["now"], default="now", help="when: now")
+    _doctor(add("doctor", "observe the exchange: does it behave as this software assumes? Check this machine, too"))
+    config = add("config", "every setting, its value and where it came from")
+    config.add_argument("--check", action="store_true", help="only whether they are right; for CI")
+    add("reload", "apply the alert rules and channels of candlewick.toml to the running installation", json=False)
     add("ingest", "run an ingest process: from the exchange's stream to Redis", json=False)
     add("web", "run a web process: the API and the pages", json=False)
     add("watchdog", "kill stalled processes of this host, for a supervisor to restart", json=False)
@@ -92,6 +96,17 @@ def _backfill(command: argparse.ArgumentParser) -> None:
     command.add_argument("--days", type=_checked(_days), required=True, metavar="N", help="how far back from now")
 
 
+def _doctor(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--minutes", type=_checked(_minutes), default=15.0, metavar="N", help="of exchange time to listen (%(default)g)"
+    )
+    command.add_argument("--record", type=Path, metavar="FILE", help="record all frames and responses (gzip)")
+    command.epilog = (
+        "exit codes: 0 all that was seen holds, 1 something does not, 2 an exchange cannot be reached. No installation "
+        "has to run. It uses the request limit of its own: stop an installation on this address, or share the rate."
+    )
+
+
 def _series(command: argparse.ArgumentParser) -> None:
     command.add_argument("product", metavar="PRODUCT", help="for example BTC-USD")
     command.add_argument(
@@ -111,7 +126,7 @@ def _alerts(command: argparse.ArgumentParser) -> None:
         ("enable", "let a disabled or paused channel retry"),
     ):
         action = actions.add_parser(name, help=about, description=about, allow_abbrev=False)
-        action.add_argument("channel", metavar="CHANNEL", help="its name in the alerts file")
+        action.add_argument("channel", metavar="CHANNEL", help="its name in candlewick.toml")
     command.add_argument("--product", metavar="PRODUCT", help="only this product")
     command.add_argument("--timeframe", type=_checked(Timeframe.parse), metavar="TIMEFRAME", help="only this timeframe")
     command.add_argument("--rule", metavar="NAME", help="only alerts of this rule")
@@ -123,13 +138,21 @@ def _alerts(command: argparse.ArgumentParser) -> None:
 
 
 def _days(text: str) -> float:
+    return _amount(text, "days")
+
+
+def _minutes(text: str) -> float:
+    return _amount(text, "minutes")
+
+
+def _amount(text: str, unit: str) -> float:
     try:
-        days = float(text)
+        amount = float(text)
     except ValueError:
-        days = 0.0
-    if not (isfinite(days) and days > 0):
-        raise InvalidInput(f"invalid number of days {text[:40]!r}: must be above 0")
-    return days
+        amount = 0.0
+    if not (isfinite(amount) and amount > 0):
+        raise InvalidInput(f"invalid number of {unit} {text[:40]!r}: must be above 0")
+    return amount
 
 
 def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.context import Context
 from app.errors import InvalidInput, Unready
-from app.market.gaps import Starts, missing
+from app.market.gaps import missing
 from app.market.series import Series
-from app.storage.model import View
 from app.storage.queue import BackfillRequest, Kind, Priority
 from app.storage.requests import Rules
 
@@ -27,13 +25,6 @@ PATIENCE_S = 90.0
 """Real seconds without a new candle after which this command stops waiting; the request stays in the queue."""
 
 
-class Left(NamedTuple):
-    """Buckets missing up to `newest`; `reason`: why no more will arrive."""
-
-    buckets: int
-    reason: str | None = None
-
-
 def backfill(context: Context, series: Series, days: float) -> bool:
     """Extend `series` to `days` before the exchange's time; returns whether that succeeded.
 
@@ -41,10 +32,10 @@ def backfill(context: Context, series: Series, days: float) -> bool:
     """
     wanted = _request(context, series, days)
     request = BackfillRequest(Kind.GAP, series.product, series.timeframe)
-    left = _wait(context, series, request, wanted)
-    console = Console(stderr=left.reason is not None)
-    console.print(f"{series}: {left.reason}" if left.reason else f"{series}: complete for the last {days:g} days")
-    return left.reason is None
+    reason = _wait(context, series, request, wanted)
+    console = Console(stderr=reason is not None)
+    console.print(f"{series}: {reason or f'complete for the last {days:g} days'}")
+    return reason is None
 
 
 def _request(context: Context, series: Series, days: float) -> range:
@@ -68,8 +59,8 @@ def _check(series: Series, days: float, buckets: int) -> None:
         raise InvalidInput(f"--days {days:g} of {series.timeframe} are {buckets} candles; at most {most} days are kept")
 
 
-def _wait(context: Context, series: Series, request: BackfillRequest, wanted: range) -> Left:
-    """Show how many candles are missing, until none are or no more will arrive."""
+def _wait(context: Context, series: Series, request: BackfillRequest, wanted: range) -> str | None:
+    """Show how many candles are missing, until none are or no more will arrive; returns the reason in that case."""
     left = total = _left(context, series, wanted)
     moved_at = nudged_at = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -81,11 +72,11 @@ def _wait(context: Context, series: Series, request: BackfillRequest, wanted: ra
             progress.update(bar, completed=total - left)
             moved_at = now if left < before else moved_at
             if reason := _why_not(context, request, now - moved_at):
-                return Left(left, reason)
+                return reason
             if now - max(moved_at, nudged_at) > NUDGE_EVERY_S:
                 context.tasks.drain()
                 nudged_at = now
-    return Left(0)
+    return None
 
 
 def _left(context: Context, series: Series, wanted: range) -> int:
@@ -97,12 +88,9 @@ def _left(context: Context, series: Series, wanted: range) -> int:
     newest_s = max(wanted[-1], _rules(context).newest(series.timeframe, clock.exchange_s if clock else 0))
     view = context.candles.read_whole(series, newest_s)
     lost = missing(view.records, wanted.step, max(wanted[0], view.wanted_from_s(wanted.step)), wanted[-1])
-    return len(lost) - len(_before_the_first(view, lost))
-
-
-def _before_the_first(view: View, lost: Starts) -> Starts:
-    """Buckets of `lost` before the origin, once a response found none there: a second only confirms it."""
-    return lost[lost < view.origin.start_s] if view.origin.responses else lost[:0]
+    if view.origin.responses:  # none is before the origin: a second response only confirms it
+        lost = lost[lost >= view.origin.start_s]
+    return len(lost)
 
 
 def _why_not(context: Context, request: BackfillRequest, still_s: float) -> str | None:

@@ -8,9 +8,11 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import TypeVar
 
+from app import logs
 from app.cli import NOT_READY, OK
 from app.context import Context
 from app.errors import Unready
+from app.market.series import Series
 from app.query.lookup import Lookup
 from app.util.numbers import plain_json
 
@@ -19,7 +21,20 @@ T = TypeVar("T")
 
 def run(arguments: Namespace) -> int:
     """Run the given command; its errors are raised."""
-    return COMMANDS[arguments.command](Context.from_environment(), arguments)
+    if arguments.command == "config":
+        from app.cli.config import config
+
+        config(arguments)
+        return OK
+    if arguments.command == "reload":
+        from app.cli.reload import reload
+
+        print(reload())
+        return OK
+    context = Context.from_environment()
+    if arguments.command in ("ingest", "web", "watchdog"):
+        logs.configure(context.settings, arguments.command)
+    return COMMANDS[arguments.command](context, arguments)
 
 
 def status(context: Context, arguments: Namespace) -> int:
@@ -38,6 +53,14 @@ def status(context: Context, arguments: Namespace) -> int:
 
 def _lookup(context: Context) -> Lookup:
     return Lookup(context, context.settings.timeframes)
+
+
+def _delivered(context: Context, arguments: Namespace) -> Series:
+    """The series that `arguments` name. Raises `NotFollowed` if the exchange refuses its product."""
+    lookup = _lookup(context)
+    series = lookup.series(arguments.product, arguments.timeframe)
+    lookup.check_delivered(series)
+    return series
 
 
 def products(context: Context, arguments: Namespace) -> int:
@@ -73,10 +96,7 @@ def indicators(context: Context, arguments: Namespace) -> int:
 def watch(context: Context, arguments: Namespace) -> int:
     from app.cli.watch import watch_series
 
-    lookup = _lookup(context)
-    series = lookup.series(arguments.product, arguments.timeframe)
-    lookup.check_delivered(series)
-    watch_series(context, series, as_json=arguments.json)
+    watch_series(context, _delivered(context, arguments), as_json=arguments.json)
     return OK
 
 
@@ -91,24 +111,32 @@ def export(context: Context, arguments: Namespace) -> int:
 
 
 def gaps(context: Context, arguments: Namespace) -> int:
+    """Candles that are missing at the exchange's time, and the requests for them."""
+    from app.backfill.scan import Scanner
     from app.cli import tables
-    from app.cli.gaps import read_gaps
 
-    _show(read_gaps(context), arguments, tables.gaps)
+    clock = context.clock.read()
+    found = Scanner(context, context.settings).scan(clock.exchange_ms) if clock else []
+    missing = [
+        {"product": f.series.product, "timeframe": f.series.timeframe, "buckets": f.buckets} for f in found if f.buckets
+    ]
+    answer = {
+        "exchange_ms": clock.exchange_ms if clock else None,
+        "missing": missing,
+        "pending": [r._asdict() for r in sorted(context.queue.pending())],
+        "failures": [{**r._asdict(), **failure} for r, failure in sorted(context.queue.failures().items())],
+    }
+    _show(answer, arguments, tables.gaps)
     return OK
 
 
 def backfill(context: Context, arguments: Namespace) -> int:
     from app.cli.backfill import backfill
 
-    lookup = _lookup(context)
-    series = lookup.series(arguments.product, arguments.timeframe)
-    lookup.check_delivered(series)
-    return OK if backfill(context, series, arguments.days) else NOT_READY
+    return OK if backfill(context, _delivered(context, arguments), arguments.days) else NOT_READY
 
 
 def alerts(context: Context, arguments: Namespace) -> int:
-    from app import logs
     from app.cli import alerts, tables
 
     if arguments.action == "test":
@@ -131,38 +159,46 @@ def reconcile(context: Context, _: Namespace) -> int:
     return OK
 
 
-def ingest(context: Context, arguments: Namespace) -> int:
-    from app import logs
+def doctor(context: Context, arguments: Namespace) -> int:
+    from app.cli import doctor
+
+    report = doctor.examine(context.settings, arguments.minutes, arguments.record)
+    _show(report.as_dict(), arguments, lambda _: doctor.show(report))
+    return report.code
+
+
+def ingest(context: Context, _: Namespace) -> int:
     from app.ingest.process import Ingest, main
 
-    logs.configure(context.settings, arguments.command)
     return main(Ingest(context, context.settings, context.budgeted_rest, context.tasks))
 
 
-def web(context: Context, arguments: Namespace) -> int:
-    from app import logs
+def web(context: Context, _: Namespace) -> int:
     from app.web.server import main
 
-    logs.configure(context.settings, arguments.command)
     return main(context.settings)
 
 
-def watchdog(context: Context, arguments: Namespace) -> int:
-    from app import logs
+def watchdog(context: Context, _: Namespace) -> int:
     from app.watchdog import main
 
-    logs.configure(context.settings, arguments.command)
     return main(context)
 
 
 def flower(context: Context, _: Namespace) -> int:
-    """Replaces this process by Flower, so that a supervisor controls it directly."""
+    """Replaces this process by Flower, so that a supervisor controls it directly.
+
+    Flower reads variables of its own: it receives its password in one, and no others, which may be a platform's.
+    """
     from app.bind_checks import check_flower
 
     settings = context.settings
     check_flower(settings)
     options = [f"--address={settings.flower_address}", f"--port={settings.flower_port}", "--max-tasks=5000"]
-    os.execv(sys.executable, [sys.executable, "-m", "celery", "-A", "workers.flower", "flower", *options])
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("FLOWER_")}
+    if settings.flower_basic_auth:
+        environ["FLOWER_BASIC_AUTH"] = settings.flower_basic_auth
+    os.execve(sys.executable, [sys.executable, "-m", "celery", "-A", "workers.flower", "flower", *options], environ)
 
 
 COMMANDS: dict[str, Callable[[Context, Namespace], int]] = {
@@ -178,6 +214,7 @@ COMMANDS: dict[str, Callable[[Context, Namespace], int]] = {
         alerts,
         backfill,
         reconcile,
+        doctor,
         ingest,
         web,
         watchdog,

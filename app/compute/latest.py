@@ -15,9 +15,6 @@ from app.market.records import PROVISIONAL, STATE_MASK, Records, joined
 from app.market.series import Series
 from app.wire.indicators import Doubts, Indicator, MacdvValues
 
-NUMBERS = MacdvArrays._fields
-"""Numbers of a ready value, as far as they exist."""
-
 
 def latest_values(many: Sequence[Series], tails: Sequence[Records], computed: MacdvBatch) -> list[Indicator | None]:
     """The value of the newest bar of each series; None for a series without a bar.
@@ -41,7 +38,9 @@ def _value(
     start_s, flags, *_, close, _ = bar
     known: MacdvValues = {}
     if readiness.ready:
-        known = cast(MacdvValues, {n: number for n, number in zip(NUMBERS, numbers, strict=True) if number == number})
+        known = cast(
+            MacdvValues, {n: number for n, number in zip(MacdvArrays._fields, numbers, strict=True) if number == number}
+        )
         if (name := STAGES[stage]) is not None:
             known["stage"] = name
     doubts: Doubts = {}

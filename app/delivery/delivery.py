@@ -11,6 +11,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from app.alerts.settings import DeliverySettings
 from app.delivery.channels.channel import (
@@ -57,25 +58,24 @@ class Delivery:
     ) -> None:
         """`exchange_s`: the exchange's time, None if unknown."""
         self._deliveries = deliveries
-        self._channels = channels
+        self.channels = channels
         self._settings = settings
         self._picture = chart_of
         self._exchange_s = exchange_s
 
     def waiting(self) -> dict[str, int]:
         """Channels with waiting messages, and how many."""
-        return {name: count for name, count in self._deliveries.waiting(self._channels).items() if count}
+        return {name: count for name, count in self._deliveries.waiting(self.channels).items() if count}
 
     def drain(self, name: str, *, max_s: float = 20.0) -> int:
         """Send the messages of channel `name` until none is due or `max_s` have passed; returns how many were sent."""
-        channel = self._channels[name]
+        channel = self.channels[name]
         until, sent = time.monotonic() + max_s, 0
         while time.monotonic() < until:
             claim = self._claim(name, channel, channel.at_once)
             if claim is None:
                 break
-            together = self._claim_old(claim, channel) if channel.digests else []
-            sent += self._settle_together(together, channel) if together else self._settle(claim, channel)
+            sent += self._settle(self._claim_old(claim, channel) if channel.digests else [claim], channel)
         return sent
 
     def _claim(self, name: str, channel: Channel, at_once: int, only: str = "") -> Claim | None:
@@ -83,17 +83,16 @@ class Delivery:
         return self._deliveries.claim(name, at_once=at_once, lease_s=lease_s, target=target, only=only)
 
     def _claim_old(self, first: Claim, channel: Channel) -> list[Claim]:
-        """`first` and all other waiting old alerts, if it is old and not the only one."""
+        """`first`, and all other waiting old alerts if it is old."""
         now_s = self._exchange_s()
         if now_s is None or first.kind != "raised" or not is_old(first.alert, now_s):
-            return []
+            return [first]
         others = (a.id for a in self._deliveries.waiting_to_raise(first.channel, MAX_IN_DIGEST) if is_old(a, now_s))
         claims = [self._claim(first.channel, channel, MAX_IN_DIGEST + 1, only=identity) for identity in others]
-        found = [claim for claim in claims if claim is not None]
-        return [first, *found] if found else []
+        return [first, *(claim for claim in claims if claim is not None)]
 
-    def _settle_together(self, claims: list[Claim], channel: Channel) -> int:
-        """Send the `claims` that are still true as one message; its outcome applies to each."""
+    def _settle(self, claims: list[Claim], channel: Channel) -> int:
+        """Send the `claims` that are still true, several as one digest; its outcome applies to each."""
         said: list[Claim] = []
         for claim in claims:
             kind, reason = message_due(claim, self._settings.max_age_hours * 3_600_000)
@@ -103,29 +102,19 @@ class Delivery:
                 said.append(claim)
         if not said:
             return 0
-        title, lines = digest_of([claim.alert.fact for claim in said])
-        identity = hashlib.sha256("\n".join(sorted(c.alert.id for c in said)).encode()).hexdigest()[:32]
-        digest = Digest(f"digest|{identity}", title, lines, said[0].now_ms // 1000)
-        outcome = _tried(lambda: channel.send_digest(digest))
+        if len(claims) > 1:
+            send = partial(channel.send_digest, _digest(said))
+        else:
+            assert kind is not None  # that of the only claim
+            alert, now_s = said[0].alert, said[0].now_ms // 1000
+            send = partial(channel.send, message_of(alert, kind, partial(self._picture, alert), now_s))
+        outcome = _tried(send)
         if isinstance(outcome, DeliveryError):
             self._note(said, channel, outcome)
             return 0
         for claim in said:
             self._deliveries.settle(claim, "sent", outcome)
         return len(said)
-
-    def _settle(self, claim: Claim, channel: Channel) -> bool:
-        kind, reason = message_due(claim, self._settings.max_age_hours * 3_600_000)
-        if kind is None:
-            self._deliveries.skip(claim, reason)
-            return False
-        message = message_of(claim.alert, kind, lambda: self._picture(claim.alert), claim.now_ms // 1000)
-        outcome = _tried(lambda: channel.send(message))
-        if isinstance(outcome, DeliveryError):
-            self._note([claim], channel, outcome)
-            return False
-        self._deliveries.settle(claim, "sent", outcome)
-        return True
 
     def _note(self, claims: list[Claim], channel: Channel, error: DeliveryError) -> None:
         """Record why the one message of `claims` was not accepted.
@@ -201,6 +190,12 @@ def message_due(claim: Claim, max_age_ms: float) -> tuple[str | None, str]:
     elif kind == "restored" and withdrawn != "sent":
         return ("raised", "") if raised == "withdrawn before it was sent" else (None, "was never sent")
     return kind, ""
+
+
+def _digest(claims: list[Claim]) -> Digest:
+    title, lines = digest_of([claim.alert.fact for claim in claims])
+    identity = hashlib.sha256("\n".join(sorted(c.alert.id for c in claims)).encode()).hexdigest()[:32]
+    return Digest(f"digest|{identity}", title, lines, claims[0].now_ms // 1000)
 
 
 def message_of(alert: StoredAlert, kind: str, chart_of: Callable[[], bytes | None], now_s: int) -> Message:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
+import threading
 from collections.abc import Mapping
 
-from app.alerts.settings import AlertSettings, DeliverySettings
-from app.delivery.channels.build import MisconfiguredChannel, build_channels
+from app.alerts.in_force import RulesInForce
+from app.alerts.settings import DeliverySettings
+from app.delivery.channels.build import MisconfiguredChannel, Secret, build_channels
 from app.delivery.channels.channel import Channel
 from app.delivery.delivery import Delivery
 from app.indicators.macdv import macdv_of
@@ -24,9 +25,25 @@ from app.storage.stores import Stores
 log = logging.getLogger(__name__)
 
 
-def channels_of(settings: AlertSettings, environ: Mapping[str, str] | None = None) -> dict[str, Channel]:
-    """The channels of the alerts file, with their secrets from the environment."""
-    return build_channels(settings, os.environ if environ is None else environ)
+class Delivering:
+    """Delivery by the rules and channels in force. Safe to use from several threads."""
+
+    def __init__(self, stores: Stores, rules: RulesInForce, secret: Secret) -> None:
+        self._stores = stores
+        self._rules = rules
+        self._secret = secret
+        self._lock = threading.Lock()
+        self._made: tuple[str, Delivery] | None = None
+
+    def current(self) -> Delivery:
+        """The delivery of now. A channel that cannot be built is reported in the log and in its state."""
+        with self._lock:
+            version, settings = self._rules.read()
+            if self._made is None or self._made[0] != version:
+                channels = build_channels(settings, self._secret)
+                report_misconfigured(self._stores.deliveries, channels)
+                self._made = version, delivery_of(self._stores, settings.delivery, channels)
+            return self._made[1]
 
 
 def delivery_of(stores: Stores, settings: DeliverySettings, channels: Mapping[str, Channel]) -> Delivery:
@@ -44,15 +61,12 @@ def _exchange_s(clock: ClockCache) -> float | None:
     return told.exchange_s if told else None
 
 
-def report_misconfigured(deliveries: Deliveries, channels: Mapping[str, Channel]) -> list[str]:
-    """Report misconfigured channels in the log and in their state; returns the reasons."""
-    told = []
+def report_misconfigured(deliveries: Deliveries, channels: Mapping[str, Channel]) -> None:
+    """Report misconfigured channels in the log and in their state."""
     for name, channel in channels.items():
         if isinstance(channel, MisconfiguredChannel):
             log.error("%s; its messages wait", channel.reason)
             deliveries.disable(name, channel.reason, channel.target)
-            told.append(channel.reason)
-    return told
 
 
 def chart_of(candles: CandleCache, alert: StoredAlert) -> bytes | None:

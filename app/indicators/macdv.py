@@ -156,17 +156,12 @@ class MacdvArrays(NamedTuple):
     atr: Floats
 
 
-@dataclass(frozen=True, slots=True)
-class MacdvPoint:
-    """One bar. Averages and ATR in quote currency, the others in points; None if a value does not exist."""
+class MacdvPoint(NamedTuple):
+    """One bar, in points; None if a value does not exist."""
 
-    start_s: int
     macdv: float | None
     signal: float | None
     histogram: float | None
-    fast_ema: float | None
-    slow_ema: float | None
-    atr: float | None
     stage: Stage | None
 
 
@@ -186,29 +181,10 @@ class MacdvSeries:
     atr: Floats
     stages: Codes
 
-    def __len__(self) -> int:
-        return len(self.start_s)
-
-    def __iter__(self) -> Iterator[MacdvPoint]:
-        return map(self.point, range(len(self)))
-
     def point(self, bar: int) -> MacdvPoint:
         """The values of `bar`; -1 is the newest. Raises `IndexError` if there is none."""
-        return MacdvPoint(
-            start_s=int(self.start_s[bar]),
-            macdv=_known(self.macdv[bar]),
-            signal=_known(self.signal[bar]),
-            histogram=_known(self.histogram[bar]),
-            fast_ema=_known(self.fast_ema[bar]),
-            slow_ema=_known(self.slow_ema[bar]),
-            atr=_known(self.atr[bar]),
-            stage=STAGES[self.stages[bar]],
-        )
-
-    @property
-    def latest(self) -> MacdvPoint | None:
-        """The newest bar, or None."""
-        return self.point(-1) if len(self) else None
+        macdv, signal, histogram = (_known(column[bar]) for column in (self.macdv, self.signal, self.histogram))
+        return MacdvPoint(macdv, signal, histogram, STAGES[self.stages[bar]])
 
 
 class MacdvBatch(NamedTuple):

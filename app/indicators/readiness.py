@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from app.indicators.macdv import ATR, FAST, SLOW, Bools, Columns, Floats, MacdvArrays, MacdvSeries, Smoothing
+from app.indicators.macdv import ATR, FAST, SLOW, Bools, Columns, Floats, MacdvArrays, Smoothing
 from app.indicators.window import MIN_CANDLES
 from app.market.carry_forward import gaps_in
 from app.market.records import Records
@@ -22,29 +22,24 @@ from app.market.timeframes import Timeframe
 class Readiness(NamedTuple):
     """The basis of the newest value of a series.
 
-    `bars`: number of bars, `traded` of them with trades; `contiguous`: no bucket is missing between. `reason`: why it
-    is not ready. `error`: an estimate, in points of MACD-V, of its greatest distance from the value on the whole
-    history; None if it is not ready.
+    `bars`: number of bars, `traded` of them with trades. `reason`: why it is not ready. `error`: an estimate, in points
+    of MACD-V, of its greatest distance from the value on the whole history; None if it is not ready.
     """
 
     bars: int
     traded: int
-    contiguous: bool
     ready: bool
     reason: str | None
     error: float | None
 
 
-def readiness_of(records: Records, values: MacdvSeries, timeframe: Timeframe) -> Readiness:
-    """Readiness of the newest of `values`, computed from `records` (of `timeframe`, oldest first)."""
-    arrays = MacdvArrays(*(getattr(values, name)[None] for name in MacdvArrays._fields))
-    return readiness_of_batch([records], Columns.from_records([records]), arrays, [timeframe])[0]
-
-
 def readiness_of_batch(
     batch: Sequence[Records], columns: Columns, values: MacdvArrays, timeframes: Sequence[Timeframe]
 ) -> list[Readiness]:
-    """`readiness_of` each series of `batch`, bit for bit as if alone."""
+    """Readiness of the newest value of each series of `batch`, bit for bit as if alone.
+
+    `columns`, `values`: of the batch. `timeframes`: of its series.
+    """
     lengths = np.array([len(records) for records in batch])
     traded = columns.traded & (np.arange(columns.traded.shape[1]) < lengths[:, None])
     counts: list[int] = traded.sum(axis=1).tolist()
@@ -54,8 +49,8 @@ def readiness_of_batch(
     ready = [i for i, reason in enumerate(reasons) if reason is None]
     errors = dict(zip(ready, _errors(columns, values, traded, lengths, ready), strict=True))
     return [
-        Readiness(len(r), t, not holes, reason is None, reason, errors.get(i))
-        for i, (r, t, holes, reason) in enumerate(zip(batch, counts, places, reasons, strict=True))
+        Readiness(len(r), t, reason is None, reason, errors.get(i))
+        for i, (r, t, reason) in enumerate(zip(batch, counts, reasons, strict=True))
     ]
 
 

@@ -14,7 +14,6 @@ from app.ingest.outbox import Batch
 from app.market.candles import UnifiedCandle
 from app.market.records import EMPTY, PROVISIONAL, RECORD, SILENT, Records, to_records
 from app.market.series import Series
-from app.market.timeframes import Timeframe
 from app.storage import mismatches
 from app.storage.changed_ranges import changed_ranges
 from app.storage.forming import FormingFeed
@@ -95,10 +94,11 @@ class Writer:
 
     def _request_settled(self, series: Series, start_s: int) -> None:
         """Queue a request for `series`, due once the bucket has settled."""
-        settles_ms = self._settles_ms(start_s, series.timeframe)
+        settles_ms = int((start_s + series.timeframe.seconds + self._settling_s) * 1000)
         request = BackfillRequest(Kind.GAP, series.product, series.timeframe)
         self._stores.queue.add([(request, Priority.GAP)], not_before_ms=settles_ms)
-        self._note_wake_up(settles_ms)
+        if settles_ms not in self._wake_ups and len(self._wake_ups) < WAKE_UPS_KEPT:
+            heapq.heappush(self._wake_ups, settles_ms)
 
     def _compare(self, written: Iterable[Written]) -> None:
         """If the stream contradicts confirmed candles, queue a reconciliation: REST decides."""
@@ -108,10 +108,6 @@ class Writer:
             requests = (BackfillRequest(Kind.RECONCILE, s.product, s.timeframe) for s in contradicted)
             self._stores.queue.add((request, Priority.RECONCILE) for request in requests)
             self._tasks.drain()
-
-    def _settles_ms(self, start_s: int, timeframe: Timeframe) -> int:
-        """Exchange time from which REST is final on the bucket."""
-        return int((start_s + timeframe.seconds + self._settling_s) * 1000)
 
     def _write_forming(self, batch: Batch) -> None:
         if batch.forming:
@@ -157,10 +153,6 @@ class Writer:
         for series, start_s in first_s.items():
             self._request_settled(series, start_s)
         batch.quiet.clear()
-
-    def _note_wake_up(self, exchange_ms: int) -> None:
-        if exchange_ms not in self._wake_ups and len(self._wake_ups) < WAKE_UPS_KEPT:
-            heapq.heappush(self._wake_ups, exchange_ms)
 
     def _wake_up(self, exchange_ms: int) -> None:
         """Drain the queue when a bucket in it has settled, rather than at beat's next tick."""

@@ -21,12 +21,10 @@ def parents_of(first_s: int, last_s: int, target: Timeframe) -> npt.NDArray[np.i
     return np.arange(target.bucket(first_s), last_s + 1, target.seconds)
 
 
-def aggregate(
-    records: Records, source: Timeframe, target: Timeframe, parents: npt.NDArray[np.int64] | None = None
-) -> Records:
+def aggregate(records: Records, source: Timeframe, target: Timeframe, parents: npt.NDArray[np.int64]) -> Records:
     """The candles of `target`, oldest first, whose buckets are complete in `records` (of `source`, in any order).
 
-    Complete: each child occurs once, closed or confirmed. `parents`: starts of the buckets to build; None builds all.
+    Complete: each child occurs once, closed or confirmed. `parents`: starts of the buckets to build.
     Prices come from the children with trades, as on the exchange. The volume is summed exactly and rounded once. If all
     children are empty, the parent is empty and carries their close. The state is the lowest of the children,
     `observed_ms` the latest. If a child is provisional, the parent is provisional and at most closed. The order in
@@ -34,14 +32,11 @@ def aggregate(
 
     Raises `InvalidInput` if the length of `target` is not a multiple of `source`.
     """
-    return aggregate_many([records], source, target, None if parents is None else [parents])[0]
+    return aggregate_many([records], source, target, [parents])[0]
 
 
 def aggregate_many(
-    batch: Sequence[Records],
-    source: Timeframe,
-    target: Timeframe,
-    parents: Sequence[npt.NDArray[np.int64]] | None = None,
+    batch: Sequence[Records], source: Timeframe, target: Timeframe, parents: Sequence[npt.NDArray[np.int64]]
 ) -> list[Records]:
     """`aggregate` for each of `batch` with its `parents`. Many products at once cost little more than one."""
     if not target.contains(source):
@@ -50,7 +45,7 @@ def aggregate_many(
         )
     if not batch:
         return []
-    wanted = None if parents is None else _keys(_owners(parents), np.concatenate(parents))
+    wanted = _keys(_owners(parents), np.concatenate(parents))
     owner, records = _owners(batch), joined(batch)
     is_over = state_of(records) >= int(CandleState.CLOSED)
     if not is_over.all():
@@ -88,7 +83,7 @@ def _complete_groups(
     closed: Records,
     source: Timeframe,
     target: Timeframe,
-    wanted: npt.NDArray[np.int64] | None,
+    wanted: npt.NDArray[np.int64],
 ) -> tuple[Records, npt.NDArray[np.int64]]:
     """Children of each complete parent (parents × children, oldest first within an owner), and their owners."""
     starts, size = closed["start_s"].astype(np.int64), target.seconds // source.seconds
@@ -96,7 +91,7 @@ def _complete_groups(
     order = None if (keys[1:] > keys[:-1]).all() else np.argsort(keys, kind="stable")
     if order is not None:
         keys = keys[order]
-    parents = np.unique(_keys(owner, _parents(starts, target)) if wanted is None else wanted)
+    parents = np.unique(wanted)
     first, behind = np.searchsorted(keys, (parents, parents + target.seconds))
     full = behind - first == size
     parents, index = parents[full], first[full, None] + np.arange(size)
@@ -122,7 +117,3 @@ def _owners(batch: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
 def _keys(owner: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Combine owner and start into one number."""
     return owner * _OWNER + starts
-
-
-def _parents(starts: npt.NDArray[np.integer[Any]], target: Timeframe) -> npt.NDArray[np.int64]:
-    return np.asarray(starts, dtype=np.int64) // target.seconds * target.seconds

@@ -20,10 +20,6 @@ class CandleState(IntEnum):
     CLOSED = 2
     CONFIRMED = 3
 
-    @property
-    def label(self) -> StateName:
-        return LABELS[self]
-
 
 LABELS: dict[int, StateName] = {
     int(CandleState.FORMING): "forming",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from app.market.candles import CandleState
-from app.market.records import EMPTY, RECORD, Records, over
+from app.market.records import EMPTY, Records, over
 
 Starts: TypeAlias = npt.NDArray[np.int64]
 """Bucket starts, UNIX seconds, ascending."""
@@ -31,42 +30,28 @@ def missing(records: Records, step: int, origin_s: int, last_over_s: int) -> Sta
     return first + step * np.flatnonzero(absent)
 
 
-def merge(starts: Starts | Sequence[int], step: int, limit: int = 350) -> list[tuple[int, int]]:
-    """The fewest ranges (first, last; inclusive) of at most `limit` buckets that cover exactly `starts`, oldest first.
+def merge(starts: Starts, step: int) -> list[tuple[int, int]]:
+    """The fewest ranges (first, last; inclusive) that cover exactly `starts`, oldest first."""
+    if not len(starts):
+        return []
+    ends = np.flatnonzero(starts[1:] - starts[:-1] != step)
+    firsts, lasts = [0, *(ends + 1).tolist()], [*ends.tolist(), len(starts) - 1]
+    return [(int(starts[first]), int(starts[last])) for first, last in zip(firsts, lasts, strict=True)]
 
-    `starts` may be in any order and repeat. No known bucket is requested only to bridge two ranges.
+
+def fill_empty(page: Records, last_s: int, step: int, observed_ms: int) -> Records:
+    """`page` up to the bucket `last_s`, with a confirmed empty candle for every bucket missing between.
+
+    `page`: all candles with trades, oldest first, at least one. An empty one carries the close of the bucket before it.
     """
-    unique = np.unique(np.asarray(starts, dtype=np.int64))
-    runs = np.split(unique, np.flatnonzero(np.diff(unique) != step) + 1)
-    pages = (run[first : first + limit] for run in runs for first in range(0, len(run), limit))
-    return [(int(page[0]), int(page[-1])) for page in pages]
-
-
-def fill_empty(
-    page: Records,
-    first_s: int,
-    last_s: int,
-    step: int,
-    previous_close: float | None,
-    state: CandleState,
-    observed_ms: int,
-) -> Records:
-    """A candle for every bucket from `first_s` to `last_s`. `page` holds all candles with trades, oldest first.
-
-    A bucket missing from `page` is empty: it gets `state` and `observed_ms`, and carries the close of the bucket
-    before it (`previous_close` for the first). Leading buckets without a close to carry are left out.
-    """
-    starts = np.arange(first_s, last_s + 1, step, dtype=np.int64)
-    source = np.searchsorted(page["start_s"].astype(np.int64), starts, side="right") - 1
-    known = source >= 0
-    filled = np.zeros(len(starts), RECORD)
-    filled[known] = page[source[known]]
+    known = page["start_s"].astype(np.int64)
+    starts = np.arange(known[0], last_s + 1, step)
+    filled: Records = page[np.searchsorted(known, starts, side="right") - 1]
     absent = filled["start_s"] != starts
-    close = np.where(known, filled["close"], np.nan if previous_close is None else previous_close)
-    for price in ("open", "high", "low", "close"):
-        filled[price][absent] = close[absent]
+    for price in ("open", "high", "low"):
+        filled[price][absent] = filled["close"][absent]
     filled["volume"][absent] = 0.0
-    filled["flags"][absent] = state | EMPTY
+    filled["flags"][absent] = CandleState.CONFIRMED | EMPTY
     filled["observed_ms"][absent] = observed_ms
     filled["start_s"] = starts
-    return filled[~np.isnan(close)]
+    return filled

@@ -30,10 +30,8 @@ RECORD = np.dtype(
 Records: TypeAlias = npt.NDArray[Any]
 """A one-dimensional array of `RECORD`."""
 
-_CLOSED, _CONFIRMED = (
-    int(CandleState.CLOSED),
-    int(CandleState.CONFIRMED),
-)  # NumPy is slow with enum members
+CLOSED, CONFIRMED = int(CandleState.CLOSED), int(CandleState.CONFIRMED)
+"""As plain numbers: NumPy is slow with enum members."""
 
 STATE_MASK = 0b11
 """Bits of `flags` that hold the `CandleState`."""
@@ -66,13 +64,13 @@ def has_trades(records: Records) -> npt.NDArray[np.bool_]:
 
 def is_disputed(records: Records) -> npt.NDArray[np.bool_]:
     """Mask of the records that REST has confirmed, but later left out or contradicted."""
-    doubted: npt.NDArray[np.bool_] = (state_of(records) == _CONFIRMED) & ((records["flags"] & PROVISIONAL) != 0)
+    doubted: npt.NDArray[np.bool_] = (state_of(records) == CONFIRMED) & ((records["flags"] & PROVISIONAL) != 0)
     return doubted
 
 
 def over(records: Records) -> Records:
     """The `records` that are closed or confirmed."""
-    closed = state_of(records) >= _CLOSED
+    closed = state_of(records) >= CLOSED
     return records if np.count_nonzero(closed) == len(closed) else records[closed]
 
 

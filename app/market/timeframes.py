@@ -41,6 +41,10 @@ class Timeframe(StrEnum):
         """Start of the bucket that holds `time_s` (UNIX seconds)."""
         return int(time_s // self.seconds) * self.seconds
 
+    def next(self, time_s: float) -> int:
+        """Start of the bucket after the one that holds `time_s`."""
+        return self.bucket(time_s) + self.seconds
+
     def last_over(self, time_s: float) -> int:
         """Start of the newest bucket that is over at `time_s`."""
         return self.bucket(time_s) - self.seconds
@@ -53,17 +57,8 @@ class Timeframe(StrEnum):
         return self.seconds > other.seconds and self.seconds % other.seconds == 0
 
 
-_SECONDS = {
-    Timeframe.M1: 60,
-    Timeframe.M5: 300,
-    Timeframe.M15: 900,
-    Timeframe.M30: 1_800,
-    Timeframe.H1: 3_600,
-    Timeframe.H2: 7_200,
-    Timeframe.H4: 14_400,
-    Timeframe.H6: 21_600,
-    Timeframe.D1: 86_400,
-}
+_UNITS = {"m": 60, "h": 3_600, "d": 86_400}
+_SECONDS = {timeframe: int(timeframe[:-1]) * _UNITS[timeframe[-1]] for timeframe in Timeframe}
 
 BASE = Timeframe.M5
 """The timeframe that the stream delivers; longer ones are aggregated from it."""

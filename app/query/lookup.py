@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from app.errors import InvalidInput, Unready
-from app.indicators.macdv import MacdvSeries, macdv_of
-from app.indicators.readiness import readiness_of
+from app.indicators.macdv import MacdvSeries, macdv_of_batch
+from app.indicators.readiness import readiness_of_batch
 from app.indicators.window import WINDOW
 from app.market.candles import LABELS
 from app.market.carry_forward import contiguous_tail
@@ -70,20 +70,19 @@ class Lookup:
 
     def products(self) -> ProductsAnswer:
         """Every followed product with the latest indicator of each timeframe, None if there is none."""
-        followed = self._stores.products.read()
-        timeframes = self._timeframes
-        many = [Series(self._stores.exchange, p.product, t) for p in followed for t in timeframes]
-        latest = dict(zip(many, self._stores.indicators.read_many(many), strict=True))
+        followed, names = self._stores.products.read(), [str(t) for t in self._timeframes]
+        many = [Series(self._stores.exchange, p.product, t) for p in followed for t in self._timeframes]
+        values = self._stores.indicators.read_many(many)
+        in_short = iter([part_of(value.data, IndicatorInShort) if value else None for value in values])
         rows: list[ProductRow] = [
             {
                 "product": p.product,
                 "source": p.source,
                 "refused": p.refused,
-                "latest": {str(t): _in_short(latest[Series(self._stores.exchange, p.product, t)]) for t in timeframes},
+                "latest": {name: next(in_short) for name in names},
             }
             for p in followed
         ]
-        names = [str(t) for t in timeframes]
         return {"exchange": self._stores.exchange, "timeframes": names, "products": rows, **self._stale()}
 
     def candles(
@@ -104,7 +103,7 @@ class Lookup:
         """
         series = self.series(product, timeframe)
         _check_range(timeframe, start_s, end_s, limit)
-        last = _open_s(timeframe, self._now_s())
+        last = timeframe.next(self._now_s())  # a bucket may be written just before the clock reaches its start
         last = last if end_s is None else min(last, end_s)
         view = self._read(series, start_s, last, limit or (WINDOW if start_s is None else MAX_CANDLES))
         return self._answer(series, view, rows)
@@ -127,8 +126,7 @@ class Lookup:
             except InvalidInput as error:
                 found[one] = error
             else:
-                last = _open_s(one.timeframe, now_s)
-                ranges[one] = Range(series, *_reach(one.timeframe, last, one.limit))
+                ranges[one] = Range(series, *_reach(one.timeframe, one.timeframe.next(now_s), one.limit))
         views = self._stores.candles.read_many(list(ranges.values()))
         for (one, (series, _, last)), view in zip(ranges.items(), views, strict=True):
             if len(view.records) < one.limit:
@@ -218,11 +216,6 @@ class Lookup:
         return clock.exchange_s
 
 
-def _open_s(timeframe: Timeframe, now_s: float) -> int:
-    """The last bucket that may exist: it can be written just before the clock reaches its start."""
-    return timeframe.bucket(now_s) + timeframe.seconds
-
-
 def _reach(timeframe: Timeframe, last: int, limit: int) -> tuple[int, int]:
     """The range of the newest `limit` candles up to `last`, if none is missing."""
     return max(0, last - (limit + 1) * timeframe.seconds), last
@@ -259,12 +252,9 @@ def _check_range(timeframe: Timeframe, start_s: int | None, end_s: int | None, l
 def _macdv(packed: bytes, timeframe: Timeframe) -> tuple[MacdvSeries, str | None]:
     """The values of packed records, and why they are not ready, or None. Cached (15 MB): they seldom change."""
     tail = np.frombuffer(packed, RECORD)
-    values = macdv_of(tail)
-    return values, readiness_of(tail, values, timeframe).reason if len(tail) else "no closed candle yet"
-
-
-def _in_short(value: IndicatorValue | None) -> IndicatorInShort | None:
-    return None if value is None else part_of(value.data, IndicatorInShort)
+    columns, values, _ = batch = macdv_of_batch([tail])
+    (readiness,) = readiness_of_batch([tail], columns, values, [timeframe])
+    return next(batch.of_each([tail])), readiness.reason if len(tail) else "no closed candle yet"
 
 
 def _latest(value: IndicatorValue | None, view: View) -> LatestIndicator | None:

@@ -15,7 +15,7 @@ from app.market.records import Records, state_of
 from app.market.series import Series
 from app.market.timeframes import BASE, Timeframe
 from app.settings import Settings
-from app.storage.entries import readable
+from app.storage.entries import or_none
 from app.storage.indicators import indicator_of
 from app.storage.stores import Stores
 from app.util.caches import IncrementalMap
@@ -34,6 +34,9 @@ class Cell(NamedTuple):
     json: Any
     start: int | None
     close: float | None
+
+
+NO_CELL = Cell(None, None, None)
 
 
 class Prices(NamedTuple):
@@ -56,7 +59,7 @@ def read_overview(stores: Stores, settings: Settings) -> OverviewAnswer:
     many = _series(stores.exchange, tuple(p.product for p in followed), timeframes)
     base = timeframes.index(BASE)
     prices = _prices(stores, many[base], clock.exchange_s if clock else 0)
-    cells = _cells(stores.indicators.read_json([*chain(*many)]))
+    cells = [cell or NO_CELL for cell in _cells(stores.indicators.read_json([*chain(*many)]))]
     columns = [cells[i * len(followed) : (i + 1) * len(followed)] for i in range(len(timeframes))]
     rows = zip(followed, prices, columns[base], zip(*columns, strict=True), strict=True)
     names = [str(t) for t in timeframes]
@@ -110,16 +113,9 @@ def _known(value: Any, otherwise: Any) -> Any:
 
 
 def _cell(data: bytes) -> Cell:
-    """The cell of a stored value; an empty cell if the value is empty or unreadable."""
-    if not data:
-        return Cell(None, None, None)
-    return next(iter(readable("indicator values", [data], _read_cell)), Cell(None, None, None))
-
-
-def _read_cell(data: bytes) -> Cell:
     value = indicator_of(data)
     cell = part_of(value, OverviewCell)
     return Cell(orjson.Fragment(orjson.dumps(cell)), value.get("start"), value.get("close"))
 
 
-_cells = IncrementalMap(_cell)
+_cells = IncrementalMap(or_none("indicator values", _cell))

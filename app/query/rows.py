@@ -79,11 +79,11 @@ def _json(records: Records) -> bytes:
     return orjson.dumps(_rows(records, [list(map(fragment, records[name].tolist())) for name in NUMBERS]))
 
 
-def _digest(packed: bytes) -> bytes:
-    return blake2b(packed, digest_size=16).digest()
-
-
-@cached(LRUCache[bytes, bytes](REMEMBERED_BYTES, getsizeof=len), key=_digest, lock=Lock())
+@cached(
+    LRUCache[bytes, bytes](REMEMBERED_BYTES, getsizeof=len),
+    key=lambda packed: blake2b(packed, digest_size=16).digest(),
+    lock=Lock(),
+)
 def _without_end(packed: bytes) -> bytes:
     """The rows of packed records as JSON, left open for more rows to follow."""
     return _json(np.frombuffer(packed, RECORD))[:-1] + b","

@@ -69,9 +69,6 @@ class AlertCache:
             alerts += readable("stored alerts", kept, lambda entry: alert_of_row(*entry))
         return alerts
 
-    def count(self) -> int:
-        return self._client.zcard(keys.ALERTS)
-
 
 def alert_of_row(identity: str, row: dict[bytes, bytes]) -> StoredAlert:
     """The alert in a hash."""

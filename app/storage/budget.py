@@ -12,7 +12,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from redis import Redis
 
@@ -46,20 +46,8 @@ class BudgetState(NamedTuple):
     reason: str | None = None
 
 
-class Permit:
-    """The right to one request. Release it when the request is over, however it ended."""
-
-    def __init__(self, release: Callable[[bool], None], cancel: Callable[[], None]) -> None:
-        self._release = release
-        self._cancel = cancel
-
-    def release(self, *, answered: bool) -> None:
-        """Release after a request. `answered`: with a proper response, so the next pause starts small again."""
-        self._release(answered)
-
-    def cancel(self) -> None:
-        """Release without a request."""
-        self._cancel()
+Permit: TypeAlias = str
+"""The right to one request, by its name. Release it when the request is over, however it ended."""
 
 
 class Budget:
@@ -81,7 +69,7 @@ class Budget:
         spacing_us = int(SPACING * self._window_us / self._at_once)
         args: list[str | bytes | int] = [self._at_once, name, int(HELD_S * 1e6), spacing_us, self._window_us]
         wait_us = int(self._acquire(keys=[self._permits, self._state], args=args))
-        return wait_us / 1e6 if wait_us else self._permit(name)
+        return wait_us / 1e6 if wait_us else name
 
     def acquire(self, *, timeout_s: float = 60.0, stop: Stop | None = None) -> Permit | None:
         """Wait for a permit. None if none came within `timeout_s`, or if `stop` was set."""
@@ -92,15 +80,14 @@ class Budget:
                 return None
         return permit
 
-    def _permit(self, name: str) -> Permit:
-        def release(answered: bool) -> None:
-            self._release(keys=[self._permits, self._state], args=[name, self._window_us, int(answered)])
+    def release(self, permit: Permit, *, answered: bool) -> None:
+        """Release after a request. `answered`: with a proper response, so the next pause starts small again."""
+        self._release(keys=[self._permits, self._state], args=[permit, self._window_us, int(answered)])
 
-        def cancel() -> None:
-            self._client.zrem(self._permits, name)
-            self._client.hdel(self._state, "next_us")
-
-        return Permit(release, cancel)
+    def cancel(self, permit: Permit) -> None:
+        """Release without a request."""
+        self._client.zrem(self._permits, permit)
+        self._client.hdel(self._state, "next_us")
 
     def pause(self, retry_after_s: float | None = None, reason: str = "429") -> float:
         """Pause all workers for `retry_after_s`, else for exponentially growing times. Returns the pause in seconds.
@@ -119,5 +106,5 @@ class Budget:
         now_us = seconds * 1_000_000 + micros
         in_use = int(self._client.zcount(self._permits, f"({now_us}", "+inf"))
         paused_s = max(0.0, (int(paused_until_us or 0) - now_us) / 1e6)
-        why = reason.decode(errors="replace") if isinstance(reason, bytes) and paused_s else None
+        why = reason.decode(errors="replace") if isinstance(reason, bytes) and reason and paused_s else None
         return BudgetState(int(granted or 0), int(throttled or 0), paused_s, in_use, why)

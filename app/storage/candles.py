@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import orjson
 from redis import Redis
 
-from app.market.candles import LABELS
-from app.market.records import EMPTY, PROVISIONAL, RECORD, STATE_MASK
+from app.market.records import PROVISIONAL, RECORD
 from app.market.series import Series
 from app.storage import keys
-from app.storage.model import Outcome, Range, Ring, View, Write, Written
+from app.storage.model import Outcome, Range, View, Write, Written
 from app.storage.rings import RingReader, note_of
 from app.storage.scripts import Call, script
 from app.util.batches import batched
 from app.util.numbers import fragment
-from app.wire.candles import ClosedCandle
+from app.wire.candles import ClosedCandle, values_of
 
 SERIES_PER_CALL = 64
 """Series per script call: enough to save round trips, few enough not to block Redis."""
@@ -35,14 +34,12 @@ SPARE = 100
 _OUTCOMES = {int(outcome): outcome for outcome in Outcome}
 
 
-class CandleCache:
+class CandleCache(RingReader):
     """Reads and writes rings. `capacity`: of new rings. `events_kept`: bound of the event stream."""
 
     def __init__(self, client: Redis, *, capacity: int, events_kept: int) -> None:
-        self._capacity = capacity
+        super().__init__(client, capacity)
         self._events_kept = events_kept
-        self._client = client
-        self._rings = RingReader(client, capacity)
         self._write = script(client, "write_candles")
         self._grow = script(client, "grow_ring")
         self._mark = script(client, "mark_provisional")
@@ -70,17 +67,9 @@ class CandleCache:
         named = [keys.EVENTS, keys.clock(writes[0].series.exchange), *[keys.candles(w.series) for w in writes]]
         return named, [self._events_kept, self._capacity, header, b"".join(packed), *payloads]
 
-    def read_many(self, ranges: Sequence[Range]) -> list[View]:
-        """The records of each range, as far as the rings reach back."""
-        return self._rings.read_many(ranges)
-
     def read(self, series: Series, first_s: int, last_s: int) -> View:
         """The records of the buckets from `first_s` to `last_s` (starts, inclusive)."""
         return self.read_many([Range(series, first_s, last_s)])[0]
-
-    def read_rings(self, many: Sequence[Series]) -> Iterator[Ring]:
-        """The whole ring of each series. Much cheaper than `read_many`: the server only copies."""
-        return self._rings.read_rings(many)
 
     def read_whole(self, series: Series, last_s: int) -> View:
         """All records of `series` up to the bucket `last_s`."""
@@ -114,19 +103,13 @@ class CandleCache:
 
 def _payload(series: Series, row: tuple[Any, ...]) -> bytes:
     """The published JSON of the candle in `row`."""
-    start_s, flags, _, opened, high, low, close, volume = row
+    start_s, flags, *_ = row
     candle: ClosedCandle = {
         "exchange": series.exchange,
         "product": series.product,
         "timeframe": series.timeframe,
         "start": start_s,
-        "open": fragment(opened),
-        "high": fragment(high),
-        "low": fragment(low),
-        "close": fragment(close),
-        "volume": fragment(volume),
-        "trades": not flags & EMPTY,
-        "state": LABELS[flags & STATE_MASK],
+        **values_of(row, fragment),
         "provisional": bool(flags & PROVISIONAL),
     }
     return orjson.dumps(candle)

@@ -19,7 +19,7 @@ class Disputes:
 
     def __init__(self, client: Redis, exchange: str) -> None:
         self._client = client
-        self._key = keys.disputes(exchange)
+        self._key = keys.backfill(exchange, "disputes")
 
     def read(self, series: Series) -> Records:
         raw = cast("bytes | None", self._client.hget(self._key, _field(series)))
@@ -31,10 +31,6 @@ class Disputes:
             self._client.hset(self._key, _field(series), disputed.tobytes())
         else:
             self._client.hdel(self._key, _field(series))
-
-    def count(self) -> int:
-        """Number of disputed buckets."""
-        return sum(len(raw) // RECORD.itemsize for raw in hash_at(self._client, self._key).values())
 
     def forget(self, products: Container[str]) -> None:
         """Drop the disputes of all but `products`."""

@@ -28,6 +28,11 @@ def readable(where: str, entries: Iterable[E], read: Callable[[E], T]) -> list[T
     return found
 
 
+def or_none(where: str, read: Callable[[E], T]) -> Callable[[E], T | None]:
+    """`read` for one entry: None if that is empty or unreadable."""
+    return lambda entry: next(iter(readable(where, [entry], read)), None) if entry else None
+
+
 def counts_of(counters: Mapping[bytes, bytes]) -> dict[str, int]:
     """The values of a hash of counters."""
     return dict(readable("counters", counters.items(), lambda entry: (entry[0].decode(), int(entry[1]))))

@@ -32,10 +32,6 @@ class EventStream:
         """Wait for an event after `after`. False if none came within `timeout_s` (real time)."""
         return bool(self._client.xread({keys.EVENTS: str(after)}, count=1, block=int(timeout_s * 1000)))
 
-    def length(self) -> int:
-        """Number of stored events."""
-        return int(self._client.xlen(keys.EVENTS))
-
 
 def _id(raw: bytes) -> EventId | None:
     return EventId.parse(raw.decode()) if raw else None

@@ -10,7 +10,7 @@ import orjson
 from redis import Redis
 
 from app.events import BEFORE_ALL, FORMING, Event
-from app.market.candles import UnifiedCandle
+from app.market.candles import LABELS, UnifiedCandle
 from app.storage import keys
 from app.storage.entries import readable
 from app.util.batches import batched
@@ -77,5 +77,5 @@ def _row(candle: UnifiedCandle) -> FormingCandle:
         "close": candle.close,
         "volume": candle.volume,
         "trades": candle.trades,
-        "state": candle.state.label,
+        "state": LABELS[candle.state],
     }

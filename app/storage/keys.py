@@ -13,8 +13,12 @@ PROCESSES = f"{PREFIX}:processes"
 """Processes of all hosts, by their last heartbeat."""
 ALERTS = f"{PREFIX}:alerts"
 """Alert ids, by the end of their bar."""
+RULES = f"{PREFIX}:rules"
+"""Hash: the alert rules and channels in force (JSON), and their version."""
 CELERY = f"{PREFIX}:celery:"
 """Prefix of all Celery keys."""
+DELIVERY_CHANNELS = f"{PREFIX}:deliveries:channels"
+"""Set: channels that ever received a message."""
 QUEUES = ("indicators", "backfill", "reconcile", "alerts", "default")
 """Celery queues, one for each kind of work: a long backfill never delays a close."""
 
@@ -63,11 +67,6 @@ def backfill(exchange: str, part: str) -> str:
     return f"{PREFIX}:backfill:{exchange}:{part}"
 
 
-def disputes(exchange: str) -> str:
-    """Hash: series to its disputed buckets (packed records)."""
-    return backfill(exchange, "disputes")
-
-
 def trust(exchange: str) -> str:
     """Number of closes that REST must confirm until the stream is trusted again; trusted if missing or 0."""
     return f"{PREFIX}:trust:{exchange}"
@@ -91,11 +90,6 @@ def alerts_of(series: Series) -> str:
 def deliveries(channel: str, part: str) -> str:
     """Part of one channel: its `waiting` messages, its `claimed` messages, or its `state`."""
     return f"{PREFIX}:deliveries:{channel}:{part}"
-
-
-def delivery_channels() -> str:
-    """Set: channels that ever received a message."""
-    return f"{PREFIX}:deliveries:channels"
 
 
 def forming_channel(exchange: str) -> str:

@@ -6,16 +6,13 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import cast
 
-import numpy as np
 import orjson
 from redis import Redis
 
-from app.market.candles import LABELS
-from app.market.records import EMPTY, STATE_MASK
 from app.storage import keys
 from app.storage.entries import readable
 from app.storage.model import Outcome, Written
-from app.wire.candles import NUMBERS, CandleValues, CorrectedCandle, Correction
+from app.wire.candles import NUMBERS, CorrectedCandle, Correction, values_of
 
 KEPT = 5_000
 
@@ -55,19 +52,6 @@ def _row(written: Written, i: int, exchange_ms: int) -> CorrectedCandle:
         "start": int(now["start_s"]),
         "exchange_ms": exchange_ms,
         "fields": [name for name in NUMBERS if now[name] != before[name]],
-        "before": _values(before),
-        "after": _values(now),
-    }
-
-
-def _values(record: np.void) -> CandleValues:
-    _, flags, _, opened, high, low, close, volume = record.tolist()
-    return {
-        "open": opened,
-        "high": high,
-        "low": low,
-        "close": close,
-        "volume": volume,
-        "trades": not flags & EMPTY,
-        "state": LABELS[flags & STATE_MASK],
+        "before": values_of(before.tolist()),
+        "after": values_of(now.tolist()),
     }

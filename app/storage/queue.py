@@ -31,6 +31,13 @@ STEP_MS = 20_000
 """A request overtakes one of the next lower urgency that came at most this much earlier. So none starves."""
 
 
+WAITING = ("ready", "settling", "delayed", "leased")
+"""Sorted sets of requests; each request is in one of them."""
+
+PARTS = (*WAITING, "urgency", "attempts", "failures", "uncovered")
+"""All keys of the queue, in the order of the scripts."""
+
+
 class Kind(StrEnum):
     GAP = "gap"
     """Missing buckets: requested until they are there."""
@@ -88,11 +95,8 @@ class QueueState(NamedTuple):
 class BackfillQueue:
     def __init__(self, client: Redis, exchange: str) -> None:
         self._client = client
-        self._ready, self._settling, self._delayed, self._leased, self._urgency, self._attempts, self._failures = (
-            keys.backfill(exchange, part)
-            for part in ("ready", "settling", "delayed", "leased", "urgency", "attempts", "failures")
-        )
-        self._uncovered = keys.backfill(exchange, "uncovered")
+        self._keys = [keys.backfill(exchange, part) for part in PARTS]
+        self._urgency, self._attempts, self._failures, self._uncovered = self._keys[len(WAITING) :]
         self._add = script(client, "queue_add")
         self._claim = script(client, "queue_claim")
         self._release = script(client, "queue_release")
@@ -108,16 +112,11 @@ class BackfillQueue:
         wait = "" if not_before_ms is None else not_before_ms
         args = [a for request, priority in requests for a in (str(request), urgency(priority, request.timeframe), wait)]
         if args:
-            self._add(
-                keys=[self._ready, self._settling, self._urgency, self._uncovered], args=[STEP_MS, int(anew), *args]
-            )
+            self._add(keys=self._keys, args=[STEP_MS, int(anew), *args])
 
     def claim(self, exchange_ms: int) -> BackfillRequest | None:
         """Lease the most urgent request that is due at `exchange_ms`. Removes entries that are not requests."""
-        while raw := self._claim(
-            keys=[self._ready, self._settling, self._delayed, self._leased, self._urgency],
-            args=[exchange_ms, int(LEASE_S * 1000), STEP_MS],
-        ):
+        while raw := self._claim(keys=self._keys, args=[exchange_ms, int(LEASE_S * 1000), STEP_MS]):
             for request in readable("backfill queue", [raw], BackfillRequest.parse):
                 return request
             self._end_lease(raw, "done", "")
@@ -180,32 +179,19 @@ class BackfillQueue:
     def _end_lease(
         self, request: BackfillRequest | bytes, verb: str, value: str | bytes | int, steps: str | int = ""
     ) -> int:
-        return int(
-            self._release(
-                keys=[
-                    self._leased,
-                    self._delayed,
-                    self._settling,
-                    self._urgency,
-                    self._attempts,
-                    self._failures,
-                    self._ready,
-                    self._uncovered,
-                ],
-                args=[request if isinstance(request, bytes) else str(request), verb, value, steps],
-            )
-        )
+        name = request if isinstance(request, bytes) else str(request)
+        return int(self._release(keys=self._keys, args=[name, verb, value, steps]))
 
     def state(self) -> QueueState:
         with self._client.pipeline(transaction=False) as pipe:
-            for key in (self._ready, self._settling, self._delayed, self._leased):
+            for key in self._keys[: len(WAITING)]:
                 pipe.zcard(key)
             return QueueState(*pipe.execute())
 
     def pending(self) -> set[BackfillRequest]:
         """All requests that wait or are claimed."""
         with self._client.pipeline(transaction=False) as pipe:
-            for key in (self._ready, self._settling, self._delayed, self._leased):
+            for key in self._keys[: len(WAITING)]:
                 pipe.zrange(key, 0, -1)
             members = chain.from_iterable(pipe.execute())
         return set(readable("backfill queue", members, BackfillRequest.parse))

@@ -145,14 +145,6 @@ DEFAULT_TIMEOUT_S = 60.0
 """For connections without a given time-out."""
 
 
-class InTimeHttp(InTime, HTTPConnection):
-    pass
-
-
-class InTimeHttps(InTime, HTTPSConnection):
-    pass
-
-
 class _Named:
     """Mixin for urllib3 pools: their name in errors."""
 
@@ -163,15 +155,21 @@ class _Named:
         return f"{self.host}:{self.port}"
 
 
-class _HttpPool(_Named, urllib3.HTTPConnectionPool):
-    ConnectionCls = InTimeHttp
+def pools(mixin: type[InTime]) -> dict[str, type[urllib3.HTTPConnectionPool]]:
+    """Pools of connections with `mixin`, by scheme."""
+    kinds = {
+        "http": (urllib3.HTTPConnectionPool, HTTPConnection),
+        "https": (urllib3.HTTPSConnectionPool, HTTPSConnection),
+    }
+    return {
+        scheme: type(
+            pool.__name__, (_Named, pool), {"ConnectionCls": type(connection.__name__, (mixin, connection), {})}
+        )
+        for scheme, (pool, connection) in kinds.items()
+    }
 
 
-class _HttpsPool(_Named, urllib3.HTTPSConnectionPool):
-    ConnectionCls = InTimeHttps
-
-
-POOLS: dict[str, type[urllib3.HTTPConnectionPool]] = {"http": _HttpPool, "https": _HttpsPool}
+POOLS = pools(InTime)
 
 
 class _Adapter(HTTPAdapter):

@@ -6,6 +6,7 @@ import re
 from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import FileResponse
@@ -59,31 +60,26 @@ def _router(app: FastAPI, settings: Settings) -> APIRouter:
         }
         return {**flower, **{n: path for n, path in known.items() if path in paths}}
 
+    def frame(title: str, module: str, data: dict[str, str] | None = None, **options: Any) -> Response:
+        main = f'{BANNER}<div id="page"></div>'
+        return page(title, main, modules=with_imports(module), data=told() | (data or {}), **options)
+
     @routes.get("/")
     def overview() -> Response:
-        main, modules = f'{BANNER}<div id="page"></div>', with_imports("overview.js")
-        asks = ["/v1/overview", "/v1/summary"]
-        return page("Candlewick", main, here="/", modules=modules, asks=asks, data=told())
+        return frame("Candlewick", "overview.js", here="/", asks=["/v1/overview", "/v1/summary"])
 
     @routes.get("/product/{product}")
     def product(product: str) -> Response:
-        return page(
-            f"{product[:40]} · Candlewick",
-            f'{BANNER}<div id="page"></div>',
-            scripts=[CHART_LIBRARY],
-            modules=with_imports("product.js"),
-            data={**told(), "product": product.upper()[:40]},
-        )
+        title, data = f"{product[:40]} · Candlewick", {"product": product.upper()[:40]}
+        return frame(title, "product.js", data, scripts=[CHART_LIBRARY])
 
     @routes.get("/health")
     def health() -> Response:
-        main = f'{BANNER}<div id="page"></div>'
-        return page("Health · Candlewick", main, here="/health", modules=with_imports("health.js"), data=told())
+        return frame("Health · Candlewick", "health.js", here="/health")
 
     @routes.get("/alerts")
     def alerts() -> Response:
-        main = f'{BANNER}<div id="page"></div>'
-        return page("Alerts · Candlewick", main, here="/alerts", modules=with_imports("alerts.js"), data=told())
+        return frame("Alerts · Candlewick", "alerts.js", here="/alerts")
 
     @routes.get(f"/static/{CHART_LIBRARY}")
     def chart_library() -> Response:

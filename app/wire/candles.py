@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from app.market.candles import StateName
+from app.market.candles import LABELS, StateName
+from app.market.records import EMPTY, STATE_MASK
 from app.wire.fields import Bucket, DataAnswer, Product, SeriesFields, TimeframeName
 
 NUMBERS: tuple[Literal["open", "high", "low", "close", "volume"], ...] = ("open", "high", "low", "close", "volume")
@@ -26,6 +28,20 @@ class CandleValues(TypedDict):
     volume: Annotated[float, Field(description="In base currency.")]
     trades: Annotated[bool, Field(description="False: the exchange has proven that the bucket had no trades.")]
     state: StateName
+
+
+def values_of(record: tuple[Any, ...], number: Callable[[float], Any] = float) -> CandleValues:
+    """The values in a record of the cache; `number` converts each number."""
+    _, flags, _, opened, high, low, close, volume = record
+    return {
+        "open": number(opened),
+        "high": number(high),
+        "low": number(low),
+        "close": number(close),
+        "volume": number(volume),
+        "trades": not flags & EMPTY,
+        "state": LABELS[flags & STATE_MASK],
+    }
 
 
 class CandleRow(Bucket, CandleValues):

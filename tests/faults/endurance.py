@@ -207,7 +207,7 @@ class Result(NamedTuple):
 def run(hours: float, products: int, seed: int, folder: Path, write: Callable[[str], None]) -> Result:
     """`hours` of market time."""
     listed = products + products // 10 + 1  # some of them are not in USD
-    names, settings = (*PROCESSES, "watchdog"), {"PRODUCTS": f"top:{products}:USD"}
+    names, settings = (*PROCESSES, "watchdog"), {"CANDLEWICK_COINBASE__PRODUCTS": f"top:{products}:USD"}
     with world(folder, listed, seed, *names, start_at=START, **settings) as everything:
         exchange, system = everything.exchange, everything.system
         context = system.context
@@ -221,7 +221,7 @@ def run(hours: float, products: int, seed: int, folder: Path, write: Callable[[s
             fill(context)
             request_everything(url, followed, context.settings.timeframes)
             samples = list(_watch(everything, hours, write))
-            events, alerts = int(context.redis.xlen(keys.EVENTS)), context.alerts.count()
+            events, alerts = int(context.redis.xlen(keys.EVENTS)), int(context.redis.zcard(keys.ALERTS))
         end_s = exchange.now_s()
         wrong = until_true(system, exchange, followed, context.settings.timeframes, end_s, end_s + HOUR_S)
         return Result(hours, len(followed), uses(samples), events, alerts, wrong)

@@ -120,10 +120,11 @@ def test_disputes_are_bounded_by_the_series_and_dropped_with_them(redis_client: 
     for turn in range(20):
         for n in range(3):
             disputes.write(series(f"P{n}-USD"), run(B0 + turn * STEP, 4))
-    assert (redis_client.hlen(keys.disputes("coinbase")), disputes.count()) == (3, 12)
+    assert redis_client.hlen(keys.backfill("coinbase", "disputes")) == 3
+    assert [len(disputes.read(series(f"P{n}-USD"))) for n in range(3)] == [4, 4, 4]
     disputes.write(series("P0-USD"), run(B0, 0))
     disputes.forget({"P0-USD", "P1-USD"})
-    assert redis_client.hkeys(keys.disputes("coinbase")) == [b"P1-USD|5m"]
+    assert redis_client.hkeys(keys.backfill("coinbase", "disputes")) == [b"P1-USD|5m"]
 
 
 def test_permits_are_never_more_than_the_budget(redis_client: redis.Redis) -> None:
@@ -200,7 +201,7 @@ def test_without_a_broker_only_one_task_s_worth_of_changes_is_written(
         assert (len(batch.changed), len(batch.closed)) == (SERIES_PER_TASK, 300 - SERIES_PER_TASK)
     redis_client.delete("cw:2:celery:indicators")
     writer.write(batch)
-    assert not batch
+    assert batch == Batch()
     assert redis_client.llen("cw:2:celery:indicators") == math.ceil(300 / SERIES_PER_TASK)
 
 

@@ -26,7 +26,7 @@ for _ in range(int(sys.argv[3])):
     permit = budget.acquire(timeout_s=600)
     time.sleep(random.choice([0, 0, 0, 0.05]))  # a request that is held up on its way
     print(time.monotonic(), flush=True)
-    permit.release(answered=True)
+    budget.release(permit, answered=True)
 """
 
 
@@ -60,7 +60,7 @@ def test_a_429_pauses_all_processes_and_the_restart_is_slow(redis_client: redis.
     one, other = in_use(redis_client, 50), in_use(redis_client, 50)
     first = one.try_acquire()
     assert isinstance(first, Permit)
-    first.release(answered=True)
+    one.release(first, answered=True)
     assert one.pause(retry_after_s=60) == pytest.approx(60)
     wait_s = other.try_acquire()
     assert isinstance(wait_s, float)
@@ -70,7 +70,7 @@ def test_a_429_pauses_all_processes_and_the_restart_is_slow(redis_client: redis.
     after = other.acquire()
     assert after is not None
     released_us = now_us(redis_client)
-    after.release(answered=True)
+    other.release(after, answered=True)
     ((_, until_us),) = redis_client.zrange(PERMITS, -1, -1, withscores=True)
     assert until_us > released_us + 2.5e6, "the first permits after a pause count for longer"
     assert one.state().throttled == 1
@@ -99,7 +99,7 @@ def test_a_permit_counts_until_a_second_after_its_release(redis_client: redis.Re
     assert isinstance(permit, Permit)
     assert budget.acquire(timeout_s=1.2) is None, "in use"
     given_back = time.monotonic()
-    permit.release(answered=True)
+    budget.release(permit, answered=True)
     assert budget.acquire() is not None
     assert time.monotonic() - given_back >= 1.0
 
@@ -108,8 +108,8 @@ def test_a_permit_that_was_not_used_costs_nothing(redis_client: redis.Redis) -> 
     budget = in_use(redis_client, 1)
     permit = budget.try_acquire()
     assert isinstance(permit, Permit)
-    permit.cancel()
-    permit.release(answered=False)
+    budget.cancel(permit)
+    budget.release(permit, answered=False)
     assert isinstance(budget.try_acquire(), Permit)
 
 
@@ -132,7 +132,7 @@ def test_pauses_grow_until_a_response_arrives(redis_client: redis.Redis) -> None
     redis_client.hset(STATE, "paused_until_us", 0)
     permit = budget.try_acquire()
     assert isinstance(permit, Permit)
-    permit.release(answered=True)
+    budget.release(permit, answered=True)
     assert pause_after_the_last() <= 1.01
 
 

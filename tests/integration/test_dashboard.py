@@ -91,9 +91,8 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:
-    made = Context(filled.settings(redis_url), redis_client)
-    made.redis = connect(redis_url)  # one pool for the server's threads
+def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:  # noqa: ARG001  # empties Redis
+    made = Context(filled.settings(redis_url), connect(redis_url))  # one pool for the server's threads
     yield made
     made.redis.close()
 
@@ -278,7 +277,7 @@ def many(context: Context, count: int) -> list[str]:
 def test_of_seven_hundred_products_only_those_in_sight_are_drawn(
     context: Context, redis_url: str, profile: Any
 ) -> None:
-    context.settings = Settings(redis_url=redis_url, products=("BTC-USD",))
+    context.settings = Settings(redis_url=redis_url, coinbase={"products": ("BTC-USD",)})
     names = many(context, 700)
     with served(context) as web:
         page = profile.new_page()

@@ -147,7 +147,7 @@ def test_a_contradiction_changes_nothing_and_is_requested_again(worker: Worker) 
         worker.work(RECONCILE, 0, 9, at(11), *rows(0, 3), *[c for c in rows(0, 10) if c.start_s > start(4)])
     assert worker.held(0, 9).records["close"].tolist() == before
     assert worker.provisional(9) == [3, 4]
-    assert worker.context.disputes.count() == 2
+    assert len(worker.context.disputes.read(series())) == 2
     assert worker.context.queue.claim(at(11)) == GAP
     assert {(t.product, t.timeframe) for t in worker.announced} == {(GAP.product, GAP.timeframe)}, "the value says so"
 
@@ -179,7 +179,7 @@ def test_two_agreeing_responses_correct_and_mark_candles_before_the_page(worker:
     worker.context.queue.claim(at(41))
     worker.work(RECONCILE, 10, 29, at(45), *answer)
     assert worker.provisional(39) == list(range(10)), "before the page, and not behind it"
-    assert worker.context.disputes.count() == 0
+    assert len(worker.context.disputes.read(series())) == 0
     (row,) = mismatches.latest(worker.context.redis)
     assert (row["start"], row["cause"]) == (start(11), "reconcile")
 

@@ -18,12 +18,11 @@ from app.storage import keys, mismatches
 from app.storage.connection import connect
 from app.storage.model import Write
 from app.storage.queue import BackfillRequest, Kind, Priority
-from app.storage.request_counters import count_request
 from tests import filled, plain
 from tests.integration.test_stream import add, following
 from tests.oracle import Exchange
 from tests.serving import serving
-from tests.support import ROOT, eventually
+from tests.support import PATIENCE_S, ROOT, eventually
 from tests.system import System
 
 pytestmark = pytest.mark.integration
@@ -33,9 +32,8 @@ Metrics = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 @pytest.fixture
-def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:
-    made = Context(filled.settings(redis_url), redis_client)
-    made.redis = connect(redis_url)
+def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:  # noqa: ARG001  # empties Redis
+    made = Context(filled.settings(redis_url), connect(redis_url))
     filled.fill(made)
     yield made
     made.redis.close()
@@ -112,10 +110,14 @@ def test_problems_are_counted(web: str, context: Context) -> None:
     ],
 )
 def test_requests_count_by_reason_and_status(web: str, context: Context, error: Exception | None, status: str) -> None:
+    def respond(_: object) -> None:
+        if error:
+            raise error
+
     def request() -> None:
-        with count_request(context.redis, "gap"):
-            if error:
-                raise error
+        with context.budgeted_rest.permit(timeout_s=PATIENCE_S) as permit:
+            assert permit
+            permit.request("gap", respond)
 
     for _ in range(3):
         if error is None:
@@ -179,8 +181,10 @@ def test_rules_and_dashboard_use_existing_metrics(
     exprs = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     assert len(exprs) > 20
     used |= _used("\n".join(exprs))
-    system = start_system(start_exchange("--products", "3"), PRODUCTS="all:USD", TIMEFRAMES="5m,15m")
-    system.context.redis.sadd(keys.delivery_channels(), "some")
+    system = start_system(
+        start_exchange("--products", "3"), CANDLEWICK_COINBASE__PRODUCTS="all:USD", CANDLEWICK_TIMEFRAMES="5m,15m"
+    )
+    system.context.redis.sadd(keys.DELIVERY_CHANNELS, "some")
     system.context.redis.hincrby(keys.COUNTERS, "corrections:reconcile:5m")
     with serving(system.context) as (url, _):
 

@@ -13,7 +13,7 @@ from app.ingest.following import Following
 from app.ingest.product_selection import Selection, Selector
 from app.settings import Settings
 from app.storage import keys
-from app.storage.products import FollowedProduct, ProductCache
+from app.storage.products import LEASE_S, FollowedProduct, ProductCache
 from app.util.stop import Stop
 from tests.integration.test_coinbase_rest import Venue, body
 from tests.servers import serving
@@ -47,12 +47,19 @@ def venue() -> Iterator[Venue]:
 class Process:
     """The selecting and following part of an ingest process."""
 
-    def __init__(self, client: redis.Redis, venue: Venue, name: str, products: str, share: str) -> None:
+    def __init__(
+        self, client: redis.Redis, venue: Venue, name: str, products: str, share: str, lease_s: float = LEASE_S
+    ) -> None:
         settings = Settings.from_environment(
-            {"EXCHANGE_REST_URL": venue.url, "PRODUCTS": products, "INGEST_SHARE": share, "REST_TIMEOUT_SECONDS": "60"}
+            {
+                "CANDLEWICK_COINBASE__REST_URL": venue.url,
+                "CANDLEWICK_COINBASE__PRODUCTS": products,
+                "CANDLEWICK_INGEST_SHARE": share,
+                "CANDLEWICK_REST_TIMEOUT_SECONDS": "60",
+            }
         )
         self.context = Context(settings, client)
-        self.context.products = ProductCache(client, "coinbase", process=name)
+        self.context.products = ProductCache(client, "coinbase", process=name, lease_s=lease_s)
         self.selector = Selector(self.context, self.context.settings, self.context.budgeted_rest, Stop())
         self.selection = self.select()
         self.following = Following(self.context.products, self.context.settings.ingest_share, self.selection)
@@ -80,8 +87,8 @@ Start = Callable[..., Process]
 
 @pytest.fixture
 def start(redis_client: redis.Redis, venue: Venue) -> Start:
-    def start(name: str, products: str = "all:USD", share: str = "1/1") -> Process:
-        return Process(redis_client, venue, name, products, share)
+    def start(name: str, products: str = "all:USD", share: str = "1/1", **more: float) -> Process:
+        return Process(redis_client, venue, name, products, share, **more)
 
     return start
 
@@ -121,11 +128,11 @@ def test_a_selection_without_match_is_reported_once_and_completed_later(
         process.following._selection = process.selector.again(process.following._selection)
     assert process.lost == 0
     (warning,) = warnings(caplog)
-    assert warning.startswith(f"PRODUCTS: {selection} matches nothing: ")
+    assert warning.startswith(f"products: {selection} matches nothing: ")
     assert ("BTC-USD" if "-" in selection else "there are USD (1), EUR (1)") in warning
     listed(venue, [row("BTC-USD"), row("ETH-EUR"), row("BTC-JPY"), row("BTCC-USD")])
     process.following._selection = process.selector.again(process.following._selection)
-    assert process.following._selection.is_final
+    assert not process.following._selection.open_parts
     assert process.check() == {"BTCC-USD" if "-" in selection else "BTC-JPY"}
 
 
@@ -180,7 +187,7 @@ def test_without_the_listing_it_keeps_the_followed_products(venue: Venue, start:
     venue.answer = body({}, 503)
     process = start("a2")
     assert process.check() == {"BTC-USD", "ETH-USD"}
-    assert not process.selection.is_final
+    assert not process.selection.is_own
     assert process.selector.again(process.selection) == process.selection
     listed(venue, [row("BTC-USD"), row("NEW-USD")])
     assert names(process.selector.again(process.selection)) == ["BTC-USD", "NEW-USD"]
@@ -219,6 +226,28 @@ def test_a_refused_product_is_fed_only_by_its_process(venue: Venue, start: Start
     assert a.check() == {"BTC-USD", "ETH-USD"}
 
 
+def test_a_refusal_that_is_taken_back_feeds_the_product_everywhere(venue: Venue, start: Start) -> None:
+    listed(venue, [row("BTC-USD"), row("ETH-USD")])
+    start("a").check()
+    second = start("b")
+    second.context.products.refuse({"ETH-USD": "the exchange did not confirm its subscription"})
+    assert [p.product for p in second.context.products.read() if p.refused] == ["ETH-USD"]
+    second.context.products.refuse({"ETH-USD": None})
+    assert [p.refused for p in second.context.products.read()] == [None, None]
+    assert second.check() == {"BTC-USD", "ETH-USD"}
+
+
+def test_a_product_missing_from_a_short_listing_is_not_delisted(venue: Venue, start: Start) -> None:
+    listed(venue, [row("BTC-USD"), row("ETH-USD")])
+    process = start("a", "BTC-USD,ETH-USD")
+    process.check()
+    venue.answer = body({"products": [row("BTC-USD")], "num_products": 2})
+    selection = process.selection
+    for _ in range(3):
+        selection = process.selector.again(selection)
+    assert [p.refused for p in selection.products] == [None, None]
+
+
 def test_an_unfollowed_product_is_not_fed(venue: Venue, start: Start) -> None:
     listed(venue, [row("BTC-USD"), row("ETH-USD")])
     process = start("a")
@@ -247,8 +276,7 @@ def test_a_republished_part_supersedes_no_other(venue: Venue, start: Start, redi
     """Otherwise a process that was considered dead would end the parts of processes that are down for a while."""
     lease_s = 0.2
     listed(venue, [row("BTC-USD"), row("ETH-USD")])
-    process = start("a", "BTC-USD")
-    process.context.products = ProductCache(redis_client, "coinbase", process="a", lease_s=lease_s)
+    process = start("a", "BTC-USD", lease_s=lease_s)
     process.check()
     ProductCache(redis_client, "coinbase", process="b", lease_s=lease_s).follow([FollowedProduct("ETH-USD", "ETH-USD")])
     for is_lost in (True, False):

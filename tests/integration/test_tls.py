@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from app.alerts.settings import AlertSettings
 from app.cli.alerts import example
 from app.delivery.channels.build import build_channels
 from app.delivery.channels.channel import DeliveryError
 from app.errors import Unavailable
-from app.exchange.coinbase.pacing import Limiter
 from app.exchange.coinbase.rest import CoinbaseRest
-from app.exchange.coinbase.websocket import CoinbaseAdapter
+from app.exchange.pacing import Limiter
+from tests.alerting import alert_settings
+from tests.feeds import coinbase_feed
 from tests.support import PATIENCE_S, eventually
 from tests.tls import TlsServer
 
@@ -23,19 +23,19 @@ pytestmark = pytest.mark.integration
 
 SECRET = "canary-5b2e"
 ALERTS = """
-[channel.hook]
+[alerts.channel.hook]
 kind = "webhook"
 url_env = "URL"
 allow_private = true
-[channel.discord]
+[alerts.channel.discord]
 url_env = "URL"
 allow_private = true
-[channel.telegram]
+[alerts.channel.telegram]
 token_env = "TOKEN"
 chat = "-100123"
 api_url = "https://localhost:{port}"
 allow_private = true
-[channel.mail]
+[alerts.channel.mail]
 kind = "email"
 host = "localhost"
 port = {port}
@@ -45,7 +45,7 @@ to = ["you@example.com"]
 chart = false
 user_env = "TOKEN"
 password_env = "TOKEN"
-[delivery]
+[alerts.delivery]
 timeout_seconds = 60
 lease_seconds = 180
 """
@@ -104,7 +104,7 @@ def trust(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Ca
 
 def feed_error(url: str) -> str:
     """The feed's error at its first try to connect."""
-    adapter = CoinbaseAdapter(url, lambda _: None, connect_timeout_seconds=PATIENCE_S, connections_limiter=Limiter(100))
+    adapter = coinbase_feed(url, lambda _: None, connect_timeout_seconds=PATIENCE_S, connections_limiter=Limiter(100))
     adapter.subscribe(["BTC-USD"])
     adapter.connect()
     try:
@@ -148,11 +148,11 @@ def test_channels(serve: Serve, trust: Trust, name: str, security: str) -> None:
         server = serve(mail_reply, greeting=b"220 mail\r\n", starttls=security == "starttls")
     else:
         server = serve(http_reply)
-    settings = AlertSettings.parse(ALERTS.format(port=server.port, security=security))
+    settings = alert_settings(ALERTS.format(port=server.port, security=security))
     environ = {"URL": f"https://localhost:{server.port}/{SECRET}", "TOKEN": SECRET}
     with pytest.raises(DeliveryError, match=r"TLS failed|SSLCertVerificationError") as caught:
-        build_channels(settings, environ)[name].send(example())
+        build_channels(settings, environ.get)[name].send(example())
     assert SECRET not in str(caught.value)
     trust(server)
-    build_channels(settings, environ)[name].send(example())
+    build_channels(settings, environ.get)[name].send(example())
     assert server.received

@@ -21,6 +21,7 @@ import redis
 
 from app.context import Context
 from app.indicators.macdv import macdv_of
+from app.indicators.stages import STAGES
 from app.market.records import EMPTY
 from app.market.series import Series
 from app.market.timeframes import Timeframe
@@ -71,10 +72,9 @@ def held(steady: tuple[httpx.Client, dict[Series, Any]]) -> dict[Series, Any]:
 
 
 @pytest.fixture
-def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:
+def context(redis_client: redis.Redis, redis_url: str) -> Iterator[Context]:  # noqa: ARG001  # empties Redis
     """An installation of the test's own, empty."""
-    made = Context(filled.settings(redis_url), redis_client)
-    made.redis = connect(redis_url)  # one pool for the server's threads
+    made = Context(filled.settings(redis_url), connect(redis_url))  # one pool for the server's threads
     yield made
     made.redis.close()
 
@@ -244,10 +244,12 @@ def test_indicators_are_those_of_the_newest_closed_candles(web: httpx.Client, he
     assert list(answer) == ["product", "timeframe", "ready", "candles", "latest", "series"]
     assert (answer["timeframe"], answer["ready"], answer["candles"]) == ("1h", True, 500)
     values = macdv_of(held[BTC_1H][-500:])
-    defined = [p for p in values if p.macdv is not None]
-    assert [v["start"] for v in answer["series"]] == [p.start_s for p in defined]
-    for name in ("macdv", "signal", "histogram", "fast_ema", "slow_ema", "atr", "stage"):
-        assert [v.get(name) for v in answer["series"]] == [getattr(p, name) for p in defined]
+    defined = values.macdv == values.macdv
+    assert [v["start"] for v in answer["series"]] == values.start_s[defined].tolist()
+    assert [v["stage"] for v in answer["series"]] == [STAGES[stage] for stage in values.stages[defined]]
+    for name in ("macdv", "signal", "histogram", "fast_ema", "slow_ema", "atr"):
+        theirs = [v.get(name, np.nan) for v in answer["series"]]
+        np.testing.assert_array_equal(theirs, getattr(values, name)[defined])
 
 
 def test_latest_is_the_stored_value_with_its_basis(own: httpx.Client, context: Context) -> None:
@@ -335,7 +337,7 @@ def test_status_shows_backfills_corrections_budget_and_queues(own: httpx.Client,
     mismatches.record(context.redis, written, cause="reconcile", exchange_ms=filled.NOW_S * 1000)
     permit = context.budget.acquire()
     assert permit
-    permit.release(answered=False)
+    context.budget.release(permit, answered=False)
     context.budget.pause(300)
     context.redis.rpush("cw:2:celery:indicators", b"{}", b"{}")
     state = eventually(lambda: s if (s := get(own, "/v1/status"))["gaps"]["total"] else None)
@@ -632,8 +634,8 @@ def test_the_process_serves_on_the_platforms_port_and_ends_on_sigterm(
 
 def test_a_taken_port_is_one_clear_line(processes: Callable[..., Process], redis_url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        process = web_process(processes, redis_url, WEB_PORT=str(other.getsockname()[1]))
+        process = web_process(processes, redis_url, CANDLEWICK_WEB_PORT=str(other.getsockname()[1]))
         assert process.wait() == 2
     [line] = process.output().splitlines()
     assert "Address already in use" in line
-    assert "WEB_PORT" in line
+    assert "CANDLEWICK_WEB_PORT" in line

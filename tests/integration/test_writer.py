@@ -159,7 +159,7 @@ def test_a_refusal_is_stored_once(context: Context) -> None:
     batch = Batch(refused={"SOL-USD": "why"})
     writer_of(context).write(batch)
     assert "SOL-USD" not in context.products.delivered()
-    assert not batch
+    assert batch == Batch()
 
 
 def test_closes_during_a_write_are_written_with_the_batch(context: Context) -> None:

@@ -64,10 +64,7 @@ class SimulatedContext(Context):
     def __init__(self, process: Process, settings: Settings) -> None:
         super().__init__(settings, process.client)
         self._process = process
-
-    @cached_property
-    def products(self) -> ProductCache:
-        return ProductCache(self.redis, self.exchange, process=self._process.identity)
+        self.products = ProductCache(self.redis, self.exchange, process=process.identity)
 
     @cached_property
     def tasks(self) -> Tasks:
@@ -85,10 +82,9 @@ class SimulatedContext(Context):
 def settings_of(products: tuple[str, ...], timeframes: tuple[str, ...], capacity: int, per_second: float) -> Settings:
     return Settings(
         redis_url="redis://simulated",
-        products=products,
+        coinbase={"products": products, "rest_requests_per_second": per_second},
         timeframes=timeframes,
         series_capacity=capacity,
-        rest_requests_per_second=per_second,
         events_kept=100,
     )
 

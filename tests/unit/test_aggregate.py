@@ -2,12 +2,14 @@ from math import fsum
 from random import Random
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import InvalidInput
-from app.market.aggregate import aggregate, parents_of
+from app.market import aggregate as room
+from app.market.aggregate import parents_of
 from app.market.candles import CandleState
 from app.market.records import CORRECTED, EMPTY, PROVISIONAL, RECORD, SILENT, Records, has_trades, over, state_of
 from app.market.timeframes import Timeframe
@@ -18,6 +20,15 @@ M5, M15, H1, D1 = Timeframe.M5, Timeframe.M15, Timeframe.H1, Timeframe.D1
 PRICES = ("open", "high", "low", "close")
 FIRST = 1_700_006_400  # the start of an hour
 HOUR = walk(1, 12)
+
+
+def aggregate(
+    records: Records, source: Timeframe, target: Timeframe, parents: npt.NDArray[np.int64] | None = None
+) -> Records:
+    """The candles of `parents`; of every bucket of which a child is there if none are named."""
+    starts = records["start_s"].astype(np.int64)
+    every = np.unique(starts // target.seconds * target.seconds)
+    return room.aggregate(records, source, target, every if parents is None else parents)
 
 
 @st.composite

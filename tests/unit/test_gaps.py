@@ -44,79 +44,57 @@ def test_missing_and_closed_share_the_range(
 
 
 @pytest.mark.parametrize(
-    ("buckets", "limit", "ranges"),
+    ("buckets", "ranges"),
     [
-        ([], 350, []),
-        ([4], 350, [(4, 4)]),
-        ([3, 1, 2, 2, 1], 350, [(1, 3)]),
-        ([1, 2, 4, 5], 350, [(1, 2), (4, 5)]),
-        ([1, 2, 3, 4, 5], 2, [(1, 2), (3, 4), (5, 5)]),
-        (list(range(350)), 350, [(0, 349)]),
-        (list(range(351)), 350, [(0, 349), (350, 350)]),
+        ([], []),
+        ([4], [(4, 4)]),
+        ([1, 2, 4, 5], [(1, 2), (4, 5)]),
+        (list(range(351)), [(0, 350)]),
     ],
 )
-def test_adjacent_and_repeated_buckets_become_ranges(
-    buckets: list[int], limit: int, ranges: list[tuple[int, int]]
-) -> None:
-    assert merge(at(*buckets), STEP, limit) == [tuple(at(*pair)) for pair in ranges]
+def test_adjacent_buckets_become_ranges(buckets: list[int], ranges: list[tuple[int, int]]) -> None:
+    assert merge(np.array(at(*buckets)), STEP) == [tuple(at(*pair)) for pair in ranges]
 
 
-@given(st.lists(BUCKETS), st.integers(1, 7))
-def test_ranges_cover_exactly_the_missing_buckets(buckets: list[int], limit: int) -> None:
-    ranges = merge(np.array(at(*buckets), dtype=np.int64), STEP, limit)
+@given(st.sets(BUCKETS))
+def test_ranges_are_few_and_cover_exactly_the_missing_buckets(buckets: set[int]) -> None:
+    ranges = merge(np.array(sorted(at(*buckets)), dtype=np.int64), STEP)
     covered = [start for first, last in ranges for start in range(first, last + 1, STEP)]
-    assert covered == sorted(set(at(*buckets))), "all of them, once each, nothing else, oldest first"
-    assert all((last - first) // STEP < limit for first, last in ranges)
+    assert covered == sorted(at(*buckets)), "all of them, once each, nothing else, oldest first"
+    assert len(ranges) == sum(bucket - 1 not in buckets for bucket in buckets), "none is adjacent to another"
 
 
-@given(st.lists(BUCKETS), st.integers(1, 7))
-def test_ranges_are_as_few_as_possible(buckets: list[int], limit: int) -> None:
-    needed, end = 0, -1
-    for bucket in sorted(set(buckets)):  # each range reaches as far as it can
-        if bucket > end:
-            needed += 1
-            end = bucket
-            while end + 1 in buckets and end + 1 < bucket + limit:
-                end += 1
-    assert len(merge(at(*buckets), STEP, limit)) == needed
-
-
-def filled(page: Records, first: int, last: int, previous_close: float | None) -> Records:
-    first_s, last_s = at(first, last)
-    return fill_empty(page, first_s, last_s, STEP, previous_close, CandleState.CONFIRMED, 99)
+def filled(page: Records, last: int) -> Records:
+    return fill_empty(page, at(last)[0], STEP, 99)
 
 
 def test_a_bucket_left_out_by_rest_is_empty_and_carries_the_close_before() -> None:
     page = records((at(1)[0], CandleState.CLOSED, 10.5, 7), (at(3)[0], CandleState.CONFIRMED, 9.5, 8))
-    every = filled(page, 0, 5, 12.0)
-    assert every["start_s"].tolist() == at(0, 1, 2, 3, 4, 5)
-    assert every[[1, 3]].tobytes() == page.tobytes(), "as they are"
-    empty = every[[0, 2, 4, 5]]
+    every = filled(page, 5)
+    assert every["start_s"].tolist() == at(1, 2, 3, 4, 5)
+    assert every[[0, 2]].tobytes() == page.tobytes(), "as they are"
+    empty = every[[1, 3, 4]]
     for price in ("open", "high", "low", "close"):
-        assert empty[price].tolist() == [12.0, 10.5, 9.5, 9.5]
-    assert empty["volume"].tolist() == [0.0] * 4
-    assert empty["flags"].tolist() == [CandleState.CONFIRMED | EMPTY] * 4
-    assert empty["observed_ms"].tolist() == [99] * 4
+        assert empty[price].tolist() == [10.5, 9.5, 9.5]
+    assert empty["volume"].tolist() == [0.0] * 3
+    assert empty["flags"].tolist() == [CandleState.CONFIRMED | EMPTY] * 3
+    assert empty["observed_ms"].tolist() == [99] * 3
 
 
-def test_leading_buckets_with_nothing_to_carry_are_left_out() -> None:
-    assert filled(run(at(2)[0], 1), 0, 3, None)["start_s"].tolist() == at(2, 3)
-    assert len(filled(run(B0, 0), 0, 3, None)) == 0
-    assert filled(run(B0, 0), 0, 3, 5.0)["close"].tolist() == [5.0] * 4
-    assert len(filled(run(B0, 0), 3, 2, 5.0)) == 0
+def test_nothing_is_filled_beyond_the_last_bucket() -> None:
+    assert filled(run(at(2)[0], 3), 3)["start_s"].tolist() == at(2, 3)
+    assert len(filled(run(at(2)[0], 1), 1)) == 0
 
 
-@given(st.dictionaries(BUCKETS, st.floats(0.01, 1e6)), BUCKETS, BUCKETS, st.none() | st.floats(0.01, 1e6))
-def test_every_bucket_from_the_first_known_close_on_has_a_record(
-    closes: dict[int, float], first: int, last: int, previous_close: float | None
-) -> None:
-    traded = {bucket: close for bucket, close in sorted(closes.items()) if first <= bucket <= last}
+@given(st.dictionaries(BUCKETS, st.floats(0.01, 1e6), min_size=1), BUCKETS)
+def test_every_bucket_from_the_first_trade_on_has_a_record(closes: dict[int, float], last: int) -> None:
+    traded = dict(sorted(closes.items()))
     page = records(*((at(bucket)[0], CandleState.CONFIRMED, close) for bucket, close in traded.items()))
-    every, close, expected = filled(page, first, last, previous_close), previous_close, []
-    for bucket in range(first, last + 1):
+    before = page.tobytes()
+    every, close, expected = filled(page, last), 0.0, []
+    for bucket in range(min(traded), last + 1):
         close = traded.get(bucket, close)
-        if close is not None:
-            expected.append((at(bucket)[0], close, bucket in traded))
+        expected.append((at(bucket)[0], close, bucket in traded))
     assert list(zip(every["start_s"], every["close"], has_trades(every), strict=True)) == expected
     assert (state_of(every) == CandleState.CONFIRMED).all()
-    assert missing(every, STEP, expected[0][0] if expected else B0, at(last)[0]).tolist() == [] or not expected
+    assert page.tobytes() == before

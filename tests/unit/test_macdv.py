@@ -216,24 +216,22 @@ def test_huge_and_tiny_prices_cause_no_warning() -> None:
         records = walk(6, 70)
         for name in ("open", "high", "low", "close"):
             records[name] *= price / 100
-        assert len(macdv_of(records)) == 70
+        assert len(macdv_of(records).macdv) == 70
 
 
 def test_points_are_none_if_a_value_does_not_exist() -> None:
     values = macdv_of(walk(1, 40))
-    early, middle, latest = values.point(5), values.point(30), values.latest
-    assert early.start_s == values.start_s[5]
-    assert (early.fast_ema, early.macdv, early.signal, early.stage) == (None, None, None, None)
+    early, middle, latest = values.point(5), values.point(30), values.point(-1)
+    assert early == (None, None, None, None)
     assert middle.macdv == values.macdv[30]
     assert (middle.signal, middle.histogram, middle.stage) == (None, None, None)
-    assert latest == list(values)[-1]
-    assert latest is not None
+    assert latest == values.point(39)
     assert latest.histogram == latest.macdv - latest.signal  # type: ignore[operator]
     assert latest.stage is not None
 
 
 def test_no_candles_give_no_values() -> None:
     assert macdv_of_many([]) == []
-    assert macdv_of(np.zeros(0, RECORD)).latest is None
+    assert len(macdv_of(np.zeros(0, RECORD)).macdv) == 0
     none = np.zeros((0, 0))
     assert macdv(Columns.from_prices(none, none, none, none > 0)).macdv.shape == (0, 0)

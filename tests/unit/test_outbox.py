@@ -13,7 +13,7 @@ from app.exchange.adapter import (
     ProductRefused,
 )
 from app.ingest import outbox as module
-from app.ingest.outbox import SILENCES_KEPT, Outbox
+from app.ingest.outbox import SILENCES_KEPT, Batch, Outbox
 from app.market.candles import CandleState
 from app.market.timeframes import Timeframe
 from app.storage.changed_ranges import ChangedRange
@@ -35,7 +35,7 @@ def test_it_keeps_only_the_newest_event_of_a_bucket() -> None:
     box = filled(CandleClosed(candle(close=10)), CandleClosed(candle(close=10.5)), CandleClosed(candle(B0 + STEP)))
     batch = box.pop(at_most_s=0)
     assert [e.candle.close for e in batch.closed.values()] == [10.5, 10.0]
-    assert not box.pop(at_most_s=0)
+    assert box.pop(at_most_s=0) == Batch()
 
 
 def test_forming_candles_coalesce() -> None:
@@ -133,7 +133,7 @@ def test_connects_and_disconnects_go_past_the_queue() -> None:
     box.put(Connected("a", 1))
     box.put(Disconnected("a", "why"))
     assert seen == [Connected("a", 1), Disconnected("a", "why")]
-    assert not box.pop(at_most_s=0)
+    assert box.pop(at_most_s=0) == Batch()
 
 
 def test_returned_and_newer_events_are_merged_and_the_newest_counts() -> None:

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
-from app.delivery.channels.http import is_public
+from app.delivery.channels.addresses import is_public
 
 PRIVATE, PUBLIC = IPv4Address("10.1.2.3"), IPv4Address("93.184.216.34")
 

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from app.indicators.macdv import macdv_of
-from app.indicators.readiness import Readiness, readiness_of
+from app.indicators.macdv import macdv_of, macdv_of_batch
+from app.indicators.readiness import Readiness, readiness_of_batch
 from app.indicators.window import MIN_CANDLES
 from app.market.records import RECORD, Records
 from app.market.timeframes import Timeframe
@@ -15,8 +15,9 @@ M5 = Timeframe.M5
 FLAT = "flat price: the average true range is zero or nearly zero"
 
 
-def readiness(records: Records) -> Readiness:
-    return readiness_of(records, macdv_of(records), M5)
+def readiness(records: Records, timeframe: Timeframe = M5) -> Readiness:
+    columns, values, _ = macdv_of_batch([records])
+    return readiness_of_batch([records], columns, values, [timeframe])[0]
 
 
 def error_of_window(records: Records, bars: int) -> tuple[float, float | None]:
@@ -27,7 +28,7 @@ def error_of_window(records: Records, bars: int) -> tuple[float, float | None]:
 
 def test_a_value_shows_its_basis() -> None:
     ready = readiness(walk(1, 200, empty=0.15))
-    assert (ready.bars, ready.contiguous, ready.ready, ready.reason) == (200, True, True, None)
+    assert (ready.bars, ready.ready, ready.reason) == (200, True, None)
     assert 26 < ready.traded < 200
     assert ready.error is not None
     assert 0 < ready.error < 10
@@ -87,13 +88,13 @@ def test_a_price_that_has_been_flat_for_so_long_that_only_rounding_is_left() -> 
 
 def test_a_gap_makes_a_value_untrustworthy() -> None:
     broken = readiness(np.delete(walk(1, 100), [40, 41, 60]))
-    assert (broken.contiguous, broken.ready) == (False, False)
+    assert not broken.ready
     assert broken.reason == "not contiguous: buckets are missing in 2 places"
 
 
 def test_contiguous_depends_on_the_timeframe() -> None:
     records = walk(1, 100)
-    assert not readiness_of(records, macdv_of(records), Timeframe.M15).contiguous
+    assert (readiness(records, Timeframe.M15).reason or "").startswith("not contiguous")
 
 
 @pytest.mark.parametrize(("bars", "greatest"), [(60, 34.4), (100, 4.63), (200, 0.137), (300, 0.00232)])

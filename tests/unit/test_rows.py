@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from app.indicators.macdv import macdv_of
+from app.indicators.stages import STAGES
 from app.market.candles import CandleState
 from app.market.records import CORRECTED, EMPTY, PROVISIONAL, RECORD
 from app.query.rows import candle_json, candle_pieces, candle_rows, indicator_rows
@@ -61,10 +62,9 @@ def test_many_candles_as_json_come_a_window_at_a_time(bars: int, pieces: int) ->
 def test_indicator_rows_are_those_bars_that_have_a_value() -> None:
     values = macdv_of(walk(300 * 100, 60, 300))
     rows = indicator_rows(values, 500)
-    defined = [p for p in values if p.macdv is not None]
-    assert [(r["start"], r["macdv"], r["atr"], r["stage"]) for r in rows] == [
-        (p.start_s, p.macdv, p.atr, p.stage) for p in defined
-    ]
+    columns = zip(values.start_s, values.macdv, values.atr, values.stages, strict=True)
+    defined = [(start_s, macdv, atr, STAGES[stage]) for start_s, macdv, atr, stage in columns if macdv == macdv]
+    assert [(r["start"], r["macdv"], r["atr"], r["stage"]) for r in rows] == defined
 
 
 def test_signal_and_histogram_are_absent_until_they_exist() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from collections.abc import Iterable
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.exchange.coinbase.models import ListedProduct
-from app.ingest.product_selection import _chosen, is_in_share, share_of
+from app.exchange.listing import ListedProduct
+from app.ingest.product_selection import _chosen, is_in_share
 from app.storage.products import FollowedProduct
 from tests.support import ROOT
 
@@ -19,29 +20,23 @@ def listing(count: int, seed: int, noise: float) -> list[ListedProduct]:
     """`count` products whose volumes differ by about `noise` from one `seed` to another."""
     changes = random.Random(seed)
     return [
-        ListedProduct(
-            product_id=f"P{i:03}-USD",
-            status="online",
-            product_type="SPOT",
-            quote_currency_id="USD",
-            approximate_quote_24h_volume=str(round(1e9 / (i + 1) ** 1.2 * (1 + changes.gauss(0, noise)), 2)),  # type: ignore[arg-type]
-        )
+        ListedProduct(f"P{i:03}-USD", "USD", round(1e9 / (i + 1) ** 1.2 * (1 + changes.gauss(0, noise)), 2))
         for i in range(count)
     ]
 
 
-def names(products: list[FollowedProduct]) -> set[str]:
-    return {p.product for p in products}
+def share_of(products: Iterable[FollowedProduct], share: str) -> set[str]:
+    return {p.product for p in products if is_in_share(p.product, share)}
 
 
 @given(st.sampled_from(["all:USD", "top:25:USD"]), st.floats(0, 0.5), st.integers(2, 7), st.integers(0, 99))
 def test_each_product_is_fed_once_however_the_listings_differ(selection: str, noise: float, of: int, seed: int) -> None:
     chosen = [_chosen((selection,), listing(300, seed + part, noise)) for part in range(of)]
     followed = {p.product: p for each in chosen for p in each}
-    shares = [names(share_of(followed.values(), f"{part}/{of}")) for part in range(1, of + 1)]
+    shares = [share_of(followed.values(), f"{part}/{of}") for part in range(1, of + 1)]
     assert set().union(*shares) == set(followed)
     assert sum(map(len, shares)) == len(followed)
-    early = [names(share_of(each, f"{part}/{of}")) for part, each in enumerate(chosen, 1)]
+    early = [share_of(each, f"{part}/{of}") for part, each in enumerate(chosen, 1)]
     assert all(a <= b for a, b in zip(early, shares, strict=True)), "none changes hands when others' lists are seen"
 
 

@@ -62,14 +62,14 @@ def test_stages_of_a_series_are_those_of_the_reference_except_for_ranges(file: s
     data = recorded(file)
     values = macdv_of(records_of(data["input"]))
     compared = 0
-    for point, theirs in zip(values, data["output"]["stage"], strict=True):
+    for point, theirs in zip(map(values.point, range(len(values.macdv))), data["output"]["stage"], strict=True):
         if point.stage == Stage.RANGING:
             assert point.macdv is not None
             assert abs(point.macdv) <= 50
         else:
             assert (point.stage or "unknown") == theirs
             compared += 1
-    assert compared > 0.8 * len(values)
+    assert compared > 0.8 * len(values.macdv)
 
 
 def test_a_range_begins_with_its_20th_calm_bar_and_ends_with_the_first_other() -> None:

@@ -137,6 +137,7 @@ def test_a_product_that_began_today_is_ready_without_a_candle_of_a_day() -> None
     assert readiness(of_a_day(empty, None, begun_s=NEWEST)) == (True, False, "no candle has closed yet")
     assert readiness(of_a_day(empty, None, begun_s=NEWEST - 4 * 86_400))[:2] == (False, False)
     assert readiness(of_a_day(empty, None, begun_s=None))[:2] == (False, False)
+    assert readiness(of_a_day(empty, None, begun_s=NOW + 2 * 86_400))[:2] == (False, False), "the clock was ahead"
     assert readiness(of_a_day(NOTHING, None, begun_s=NEWEST))[:2] == (False, True)
 
 
@@ -171,7 +172,7 @@ def test_an_old_series_without_an_indicator_is_starting() -> None:
 @pytest.mark.parametrize(
     ("pending", "reason"),
     [
-        (Priority.GAP, "ATR is 0; the missing ones are being requested"),
+        (Priority.GAP, "ATR is 0 since a gap, which is being requested"),
         (Priority.HISTORY, "ATR is 0; older ones are being requested"),
     ],
 )
@@ -220,7 +221,7 @@ TWO = [product("BTC-USD"), product("ETH-USD")]
 
 
 def reasons(feed_: FeedStatus, products: Sequence[ProductStatus], all_series: Sequence[SeriesStatus]) -> str:
-    return "; ".join(reasons_of(feed_, products, all_series, start_of(all_series, 1, 5, 0)))
+    return "; ".join(reasons_of(feed_, products, all_series, start_of(all_series, 5, 0)))
 
 
 @pytest.mark.parametrize(
@@ -286,12 +287,13 @@ def test_series_set_apart_are_named_in_the_summary() -> None:
 
 
 def test_the_start_counts_series_products_requests_and_seconds() -> None:
-    start = start_of([series(), series("ETH-USD"), series("ETH-USD", ready=False)], 12, per_second=5, paused_s=1.5)
-    assert (start.series_ready, start.series_total, start.products_ready, start.products_total) == (2, 3, 1, 2)
+    waiting = [series("ETH-USD", ready=False, starting=True)] * 12
+    start = start_of([series(), series("ETH-USD"), *waiting], per_second=5, paused_s=1.5)
+    assert (start.series_ready, start.series_total, start.products_ready, start.products_total) == (2, 14, 1, 2)
     assert start.text == "1 of 2 products, 12 requests left, about 4 seconds"
-    crowded = start_of([series(), series("ETH-USD", ready=False)], 12, per_second=5, paused_s=0, ahead=100)
-    assert crowded.text == "1 of 2 products, 12 requests left, about 20 seconds", "more urgent ones come first"
-    done = start_of([series()], 0, per_second=5, paused_s=30)
+    crowded = start_of(waiting, per_second=5, paused_s=0, ahead=100)
+    assert crowded.text == "0 of 1 product, 12 requests left, about 20 seconds", "more urgent ones come first"
+    done = start_of([series()], per_second=5, paused_s=30)
     assert (done.seconds_left, done.text) == (0, "1 of 1 product")
 
 

@@ -1,8 +1,9 @@
-"""Builds channels from settings. The secrets come from the environment, and go nowhere else."""
+"""Builds channels from settings. The secrets come from their variables and files, and go nowhere else."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from app.alerts.settings import (
     AlertSettings,
@@ -27,28 +28,33 @@ from app.errors import InvalidInput
 class MisconfiguredChannel(Channel):
     """Replaces a channel that cannot be built, so that the others work and its messages wait."""
 
+    target = "none"
+
     def __init__(self, reason: str) -> None:
         self.reason = reason
-
-    @property
-    def target(self) -> str:
-        return "none"
 
     def send(self, message: Message) -> float:
         del message
         raise ChannelBroken(self.reason)
 
 
-def build_channels(settings: AlertSettings, environ: Mapping[str, str]) -> dict[str, Channel]:
+Secret: TypeAlias = Callable[[str], str | None]
+"""The secret in a variable; None if it is not set. `InvalidInput` if it cannot be read."""
+
+
+def build_channels(settings: AlertSettings, secret: Secret) -> dict[str, Channel]:
     """Every channel of `settings`, by name; a `MisconfiguredChannel` if one cannot be built."""
-    environ = {name: value.strip() for name, value in environ.items()}  # a secret from a file ends in a newline
-    return {name: _build(name, s, environ, settings.delivery) for name, s in settings.channels.items()}
+    return {name: _build(name, s, secret, settings.delivery) for name, s in settings.channels.items()}
 
 
-def _build(name: str, settings: AnyChannel, environ: Mapping[str, str], delivery: DeliverySettings) -> Channel:
+def _build(name: str, settings: AnyChannel, secret: Secret, delivery: DeliverySettings) -> Channel:
     proxy = delivery.proxy_env if not isinstance(settings, EmailSettings | LogSettings) else None
     variables = (*settings.secrets, proxy) if proxy else settings.secrets
-    if missing := [variable for variable in variables if not environ.get(variable)]:
+    try:
+        environ = {variable: (secret(variable) or "").strip() for variable in variables}
+    except InvalidInput as error:
+        return MisconfiguredChannel(f"channel {name}: {', '.join(variables)}: {error}")
+    if missing := [variable for variable in variables if not environ[variable]]:
         return MisconfiguredChannel(f"channel {name}: the environment variable {missing[0]} is not set")
     if odd := [variable for variable in variables if not environ[variable].isprintable()]:
         return MisconfiguredChannel(

@@ -69,10 +69,8 @@ class Channel(ABC):
     digests = False
     """Whether people read it: then old alerts are sent as one message, not hundreds."""
 
-    @property
-    @abstractmethod
-    def target(self) -> str:
-        """A fingerprint of the destination: it changes with the settings, and reveals nothing else."""
+    target: str
+    """A fingerprint of the destination: it changes with the settings, and reveals nothing else."""
 
     @abstractmethod
     def send(self, message: Message) -> float:

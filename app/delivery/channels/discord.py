@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import orjson
-from urllib3 import encode_multipart_formdata
 
 from app.delivery.channels.channel import Channel, Digest, Message
 from app.delivery.channels.http import Http, HttpReply, check, seconds_of
@@ -22,10 +21,7 @@ class DiscordChannel(Channel):
     def __init__(self, http: Http, *, chart: bool) -> None:
         self._http = http
         self._chart = chart
-
-    @property
-    def target(self) -> str:
-        return self._http.target
+        self.target = http.target
 
     def send(self, message: Message) -> float:
         chart_of = message.chart_of() if self._chart and message.kind == "raised" else None
@@ -38,11 +34,10 @@ class DiscordChannel(Channel):
 
     def _post(self, embed: dict[str, object], chart_of: bytes | None) -> float:
         payload = orjson.dumps({"embeds": [embed], "allowed_mentions": {"parse": []}})
-        fields: dict[str, bytes | tuple[str, bytes, str]] = {"payload_json": payload}
+        fields: dict[str, str | bytes | tuple[str, bytes, str]] = {"payload_json": payload}
         if chart_of:
             fields["files[0]"] = ("chart.png", chart_of, "image/png")
-        body, content_type = encode_multipart_formdata(fields)
-        reply = self._http.post(body, {"Content-Type": content_type, "User-Agent": "candlewick"})
+        reply = self._http.post_form(fields)
         check(reply)
         return pause_after(reply)
 

@@ -27,11 +27,8 @@ class EmailChannel(Channel):
         self._settings = settings
         self._login = login
         self._timeout_s = timeout_s
-
-    @property
-    def target(self) -> str:
-        where = self._settings.model_dump_json() + (self._login[0] if self._login else "")
-        return hashlib.sha256(where.encode()).hexdigest()[:12]
+        where = settings.model_dump_json() + (login[0] if login else "")
+        self.target = hashlib.sha256(where.encode()).hexdigest()[:12]
 
     def send(self, message: Message) -> float:
         return self._post(email_of(message, self._settings, message.chart_of() if self._settings.chart else None))

@@ -7,10 +7,8 @@ checked when it is connected to, not when it is resolved.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import math
 import re
-import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,7 +17,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import orjson
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3 import encode_multipart_formdata
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -32,9 +30,10 @@ from urllib3.exceptions import (
 )
 from urllib3.util import make_headers
 
+from app.delivery.channels.addresses import PUBLIC_POOLS, PrivateAddress, is_private_literal
 from app.delivery.channels.channel import ChannelBroken, DeliveryError, MessageRefused, TooMany
 from app.errors import InvalidInput
-from app.util.network import POOLS, InTime, trusted
+from app.util.network import POOLS, trusted
 
 MAX_BYTES = 64 * 1024
 """Of a response; the rest is not read."""
@@ -42,7 +41,7 @@ MAX_BYTES = 64 * 1024
 MAX_PAUSE_S = 3600.0
 DEFAULT_PAUSE_S = 5.0
 PERMANENT = (401, 403, 404, 410)
-PROXY = "the proxy (proxy_env in the alerts file)"
+PROXY = "the proxy (proxy_env in candlewick.toml)"
 
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (NameResolutionError, "its host name cannot be resolved"),
@@ -52,29 +51,6 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (SSLError, "TLS failed"),
 )
 """The narrower ones first: some are subclasses of others."""
-
-_HIDING = [ipaddress.ip_network(text) for text in ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96")]
-"""IPv6 networks whose last 32 bits are an IPv4 address."""
-
-_ISATAP = (0x0000_5EFE, 0x0200_5EFE)
-
-_SPECIAL = [
-    ipaddress.ip_network(text)
-    for text in (
-        "192.0.0.0/24",
-        "192.88.99.0/24",
-        "64:ff9b:1::/48",
-        "2620:4f:8000::/48",
-        "3fff::/20",
-        "5f00::/16",
-        "fec0::/10",
-    )
-]
-"""Special-purpose networks (IANA's registries) that not every version of Python knows."""
-
-
-class PrivateAddress(Exception):
-    """A connection to an address that is not on the public internet was refused."""
 
 
 class HttpReply(NamedTuple):
@@ -119,7 +95,7 @@ class Http:
         }
         self._manager = _through(proxy, options) if proxy else urllib3.PoolManager(**options)
         is_any = allow_private or proxy  # the address of a proxy is the operator's, and may be private
-        self._manager.pool_classes_by_scheme = POOLS if is_any else {"http": _PublicHttpPool, "https": _PublicHttpsPool}
+        self._manager.pool_classes_by_scheme = POOLS if is_any else PUBLIC_POOLS
         self._is_relayed = bool(proxy) and urlsplit(url).scheme == "http"
         self.target = hashlib.sha256(url.encode()).hexdigest()[:12]
 
@@ -146,8 +122,15 @@ class Http:
             raise DeliveryError(_of_proxy(int(code[1])) if code else f"no connection through {PROXY}") from None
         except (HTTPError, OSError) as error:
             cause = getattr(error, "reason", error)
+            if isinstance(getattr(cause, "__cause__", None), PrivateAddress):
+                raise ChannelBroken("its host has a private address; allow_private = true allows that") from None
             reason = next((text for kind, text in _REASONS if isinstance(cause, kind)), "the connection broke")
             raise DeliveryError(reason) from None
+
+    def post_form(self, fields: Mapping[str, str | bytes | tuple[str, bytes, str]], path: str = "") -> HttpReply:
+        """As `post`, with a form; a field with a file has its name, content and type."""
+        body, content_type = encode_multipart_formdata(fields)
+        return self.post(body, {"Content-Type": content_type, "User-Agent": "candlewick"}, path)
 
     def _without_secrets(self, text: str) -> str:
         """`text` without any part of the URL, in any case and quoting, that is neither short nor a usual word."""
@@ -279,60 +262,5 @@ def check_url(url: str, *, allow_private: bool) -> None:
         raise InvalidInput("it must be a URL that starts with https:// (or http://)")
     if parts.username or parts.password:
         raise InvalidInput("the URL must not hold a user or a password")
-    if not allow_private and (host == "localhost" or host.endswith(".localhost") or _is_private_literal(host)):
+    if not allow_private and (host == "localhost" or host.endswith(".localhost") or is_private_literal(host)):
         raise InvalidInput("its host is a private address; allow_private = true allows that")
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address, or the address embedded in it, is on the public internet."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if any(ip in network for network in _HIDING) or int(ip) >> 32 & 0xFFFF_FFFF in _ISATAP:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
-        if inner is not None:
-            return is_public(str(inner))
-    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _SPECIAL)
-
-
-def _is_private_literal(host: str) -> bool:
-    try:
-        return not is_public(host)
-    except ValueError:
-        return False
-
-
-class _Public(InTime):
-    """A connection to public addresses only: the address checked is the one connected to."""
-
-    def check(self, address: str) -> None:
-        if not is_public(address):
-            raise _NotPublic
-
-    def _new_conn(self) -> socket.socket:
-        try:
-            return super()._new_conn()
-        except NewConnectionError as error:
-            if isinstance(error.__cause__, _NotPublic):
-                raise PrivateAddress("its host has a private address; allow_private = true allows that") from None
-            raise
-
-
-class _NotPublic(OSError):
-    """An address that is skipped: another one of the host may be public."""
-
-
-class _PublicHttp(_Public, HTTPConnection):
-    pass
-
-
-class _PublicHttps(_Public, HTTPSConnection):
-    pass
-
-
-class _PublicHttpPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _PublicHttp
-
-
-class _PublicHttpsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _PublicHttps

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 
-from urllib3 import encode_multipart_formdata
-
 from app.delivery.channels.channel import Channel, ChannelBroken, Digest, Message
 from app.delivery.channels.http import Http, HttpReply, check
 from app.delivery.texts import grid_of
@@ -23,11 +21,7 @@ class TelegramChannel(Channel):
         self._http = http
         self._chat = chat
         self._chart = chart
-        self._target = f"{http.target}:{chat}"
-
-    @property
-    def target(self) -> str:
-        return self._target
+        self.target = f"{http.target}:{chat}"
 
     def send(self, message: Message) -> float:
         chart_of = message.chart_of() if self._chart and message.kind == "raised" else None
@@ -40,7 +34,7 @@ class TelegramChannel(Channel):
     def _say(self, text: str, chart_of: bytes | None) -> float:
         reply = self._post(text, chart_of)
         if reply.status == 400 and (chat := moved_to(reply)):
-            log.warning("the Telegram group %s has become %s: change it in the alerts file", self._chat, chat)
+            log.warning("the Telegram group %s has become %s: change it in candlewick.toml", self._chat, chat)
             self._chat = chat
             reply = self._post(text, chart_of)
         if reply.status == 400 and "chat not found" in str(reply.json().get("description", "")):
@@ -49,15 +43,13 @@ class TelegramChannel(Channel):
         return 0
 
     def _post(self, text: str, chart_of: bytes | None) -> HttpReply:
-        fields: dict[str, str | tuple[str, bytes, str]] = {
+        fields: dict[str, str | bytes | tuple[str, bytes, str]] = {
             "chat_id": self._chat,
             "caption" if chart_of else "text": text,
         }
         if chart_of:
             fields["photo"] = ("chart.png", chart_of, "image/png")
-        body, content_type = encode_multipart_formdata(fields)
-        path = "/sendPhoto" if chart_of else "/sendMessage"
-        return self._http.post(body, {"Content-Type": content_type, "User-Agent": "candlewick"}, path)
+        return self._http.post_form(fields, "/sendPhoto" if chart_of else "/sendMessage")
 
 
 def moved_to(reply: HttpReply) -> str | None:

@@ -16,10 +16,7 @@ class WebhookChannel(Channel):
         self._http = http
         self._secret = secret
         self.at_once = at_once
-
-    @property
-    def target(self) -> str:
-        return self._http.target
+        self.target = http.target
 
     def send(self, message: Message) -> float:
         body = orjson.dumps(

@@ -13,7 +13,7 @@ from app.market.timeframes import Timeframe
 
 
 class StatusPart(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, from_attributes=True)
 
 
 class Clock(StatusPart):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from app.market.series import Series
 from app.market.timeframes import BASE
@@ -28,8 +28,8 @@ from app.query.status.verdict import reasons_of, start_of, summary_of
 from app.settings import Settings
 from app.storage import keys
 from app.storage.clock import ExchangeTime
-from app.storage.entries import counts_of, readable
-from app.storage.fitness import ServerFacts, read_facts, unfit
+from app.storage.entries import counts_of, or_none, readable
+from app.storage.fitness import read_facts, unfit
 from app.storage.health import HealthCache
 from app.storage.heartbeats import live_process_counts
 from app.storage.indicators import indicator_of
@@ -57,10 +57,11 @@ def read_status(stores: Stores, settings: Settings) -> Status:
     series = [series_status(s, now_s, settings.settling_seconds) for s in seen]
     budget = _budget(stores, settings)
     ahead = sum(priority is not None and priority <= Priority.START for priority in pending.values())
-    start = start_of(series, _requests_left(series), budget.per_second, budget.paused_real_seconds, ahead)
+    start = start_of(series, budget.per_second, budget.paused_real_seconds, ahead)
     feed, gaps, products = _feed(stores, clock), _gaps(stores, pending, failures), _products(followed, series)
-    rest = _rest(stores)
-    reasons = [*unfit(rest.server), *reasons_of(feed, products, series, start)]
+    corrections, queues = _counters(stores)
+    server = read_facts(stores.redis)
+    reasons = [*unfit(server), *reasons_of(feed, products, series, start)]
     if reasons and budget.pause_reason:
         reasons.append(f"requests are paused, since the exchange answered {budget.pause_reason}")
     return Status(
@@ -74,10 +75,10 @@ def read_status(stores: Stores, settings: Settings) -> Status:
         series=series,
         gaps=gaps,
         budget=budget,
-        corrections=rest.corrections,
+        corrections=corrections,
         processes=live_process_counts(stores.redis),
-        queues=rest.queues,
-        redis=_redis(rest.server),
+        queues=queues,
+        redis=RedisInfo.model_validate(server),
     )
 
 
@@ -131,19 +132,13 @@ def _begun(stores: Stores, products: Iterable[str]) -> dict[str, int]:
     }
 
 
-def _latest(data: bytes) -> Latest | None:
-    """The stored value, decoded; None if it is missing or unreadable."""
-    if not data:
-        return None
-    return next(iter(readable("indicator values", [data], _read_latest)), None)
-
-
-def _read_latest(data: bytes) -> Latest:
+def _latest(data: bytes) -> Latest:
+    """The stored value, decoded."""
     value = indicator_of(data)
     return Latest(value["start"], value["candles"], value["ready"], value.get("reason"), value.get("provisional", 0))
 
 
-_latest_of = IncrementalMap(_latest)
+_latest_of = IncrementalMap(or_none("indicator values", _latest))
 
 
 def _newest_of(
@@ -163,22 +158,9 @@ def _newest_of(
     return views
 
 
-def _requests_left(series: Iterable[SeriesStatus]) -> int:
-    """Requests that the start still needs: one per series that waits for its first candles."""
-    return sum(s.starting for s in series)
-
-
 def _products(followed: Iterable[FollowedProduct], series: Iterable[SeriesStatus]) -> list[ProductStatus]:
     waiting = {s.product for s in series if not s.ready}
-    return [
-        ProductStatus(
-            product=p.product,
-            source=p.source,
-            refused=p.refused,
-            ready=p.refused is None and p.product not in waiting,
-        )
-        for p in followed
-    ]
+    return [ProductStatus(**p._asdict(), ready=p.refused is None and p.product not in waiting) for p in followed]
 
 
 def _feed(stores: Stores, clock: ExchangeTime | None) -> FeedStatus:
@@ -194,13 +176,9 @@ def _feed(stores: Stores, clock: ExchangeTime | None) -> FeedStatus:
 
 def _ingest(entry: tuple[str, dict[str, Any]]) -> IngestStatus:
     name, row = entry
-    connections = [_connection(c) for c in row["connections"]]
+    # An adapter's report on each connection, merged with its session's report.
+    connections = [ConnectionStatus(**c, **c.get("session", {})) for c in row["connections"]]
     return IngestStatus(name=name, age_ms=row["age_ms"], dropped=row["dropped"], connections=connections)
-
-
-def _connection(told: dict[str, Any]) -> ConnectionStatus:
-    """An adapter's report on a connection, merged with its session's report."""
-    return ConnectionStatus(**told, **told.get("session", {}))
 
 
 def _pending(stores: Stores) -> dict[BackfillRequest, Priority | None]:
@@ -232,7 +210,7 @@ def _gaps(
 def _budget(stores: Stores, settings: Settings) -> BudgetInfo:
     state = stores.budget.state()
     return BudgetInfo(
-        per_second=settings.rest_requests_per_second,
+        per_second=settings.exchange(stores.exchange).rest_requests_per_second,
         granted=state.granted,
         throttled=state.throttled,
         paused_real_seconds=state.paused_s,
@@ -240,35 +218,16 @@ def _budget(stores: Stores, settings: Settings) -> BudgetInfo:
     )
 
 
-class _Rest(NamedTuple):
-    corrections: Corrections
-    queues: Queues
-    server: ServerFacts
-
-
-def _rest(stores: Stores) -> _Rest:
-    """Counters and Celery's queues in one round trip, and Redis' INFO."""
+def _counters(stores: Stores) -> tuple[Corrections, Queues]:
+    """In one round trip."""
     with stores.redis.pipeline(transaction=False) as pipe:
         pipe.hgetall(keys.COUNTERS)
         pipe.hlen(f"{keys.CELERY}unacked")
         for name in keys.QUEUES:
             pipe.llen(f"{keys.CELERY}{name}")
         counters, unacknowledged, *lengths = pipe.execute()
-    return _Rest(
-        _corrections(counters),
-        Queues(waiting=dict(zip(keys.QUEUES, lengths, strict=True)), unacknowledged=unacknowledged),
-        read_facts(stores.redis),
-    )
-
-
-def _redis(server: ServerFacts) -> RedisInfo:
-    return RedisInfo(
-        version=server.version,
-        used_bytes=server.used_bytes,
-        max_bytes=server.max_bytes,
-        policy=server.policy,
-        append_only=server.append_only,
-    )
+    waiting = dict(zip(keys.QUEUES, lengths, strict=True))
+    return _corrections(counters), Queues(waiting=waiting, unacknowledged=unacknowledged)
 
 
 def _corrections(counters: dict[bytes, bytes]) -> Corrections:

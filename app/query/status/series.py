@@ -68,16 +68,18 @@ def series_status(seen: SeriesFacts, now_s: float | None, settling_s: float) -> 
     ready, starting, reason = _readiness(seen, newest, now_s, settling_s)
     patience_s = step * max(TAIL, _longest_silence(seen.view)) + settling_s
     stale = age_s is not None and age_s > patience_s
+    if stale and newest is not None:
+        reason = f"no candle since {format_utc(newest + step)} UTC" + (f": {seen.refusal}" if seen.refusal else "")
     return SeriesStatus(
         product=seen.series.product,
         timeframe=seen.series.timeframe,
-        candles=_candles(seen),
+        candles=seen.value.candles if seen.value else len(seen.view.over),
         newest=newest,
         age_seconds=age_s,
         ready=ready,
         starting=starting,
         stale=stale,
-        reason=_silence(newest + step, seen.refusal) if stale and newest is not None else reason,
+        reason=reason,
     )
 
 
@@ -86,10 +88,6 @@ def newest_closed(seen: SeriesFacts) -> int | None:
     starts = [int(s) for s in seen.view.over["start_s"][-1:]] if len(seen.view.records) else []
     starts += [seen.value.start_s] if seen.value else []
     return max(starts, default=None)
-
-
-def _candles(seen: SeriesFacts) -> int:
-    return seen.value.candles if seen.value else len(seen.view.over)
 
 
 def _readiness(
@@ -108,7 +106,7 @@ def _readiness(
     if not seen.view.revision:
         return False, True, "not requested yet"
     if newest is None:
-        if begin_s is not None and now_s is not None and now_s < begin_s + (1 + TAIL) * step + settling_s:
+        if begin_s is not None and now_s is not None and 0 <= now_s - begin_s < (1 + TAIL) * step + settling_s:
             return True, False, "no candle has closed yet"
         return False, False, "the exchange has not reported a trade yet; requested again"
     since_begin = 0 if begin_s is None else (newest - begin_s) // step + 1
@@ -121,11 +119,6 @@ def _readiness(
         pending = Priority.HISTORY  # its candles were built from shorter ones
     reason = (value.reason or "warming up") + _UNDER_WAY.get(pending, "")
     return False, pending is Priority.START, reason
-
-
-def _silence(end_s: int, refusal: str | None) -> str:
-    """Text: since when there is no candle, and the refusal, if any."""
-    return f"no candle since {format_utc(end_s)} UTC" + (f": {refusal}" if refusal else "")
 
 
 def _begin_s(seen: SeriesFacts) -> int | None:

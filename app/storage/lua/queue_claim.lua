@@ -1,5 +1,5 @@
 -- Leases the most urgent request that is due.
--- KEYS: ready, settling, delayed, leased, urgency   ARGV: exchange time in ms, lease in ms, ms per step of urgency
+-- KEYS: `PARTS` of queue.py   ARGV: exchange time in ms, lease in ms, ms per step of urgency
 -- Returns the request, or nothing.
 
 local ready, settling, delayed, leased, urgency = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 import numpy as np
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from app.query.status.model import ConnectionStatus, Status
-from app.web.metrics.sources import Sources
+from app.query.status.model import Status
+from app.web.metrics.sources import Rows, Sources
 
 PREFIX = "candlewick_"
 QUANTILES = (0.5, 0.9, 0.99, 1.0)
-
-Rows = Mapping[Any, float]
-"""Values by label values, which are tuples of strings."""
 
 
 def families(sources: Sources, clients: int, lag_s: float) -> Iterator[Metric]:
@@ -88,8 +84,7 @@ def _series(status: Status) -> Rows:
 
 def _of_backfill(sources: Sources) -> Iterator[Metric]:
     gaps, budget = sources.status.gaps, sources.status.budget
-    rows = {(t,): float(n) for t, n in sources.open_gaps.items()}
-    yield gauge("open_gaps", "Series with missing candles, which are requested.", rows, ["timeframe"])
+    yield gauge("open_gaps", "Series with missing candles, which are requested.", sources.open_gaps, ["timeframe"])
     states = {"ready": gaps.ready, "settling": gaps.settling, "delayed": gaps.delayed, "under_way": gaps.under_way}
     yield gauge(
         "backfill_requests",
@@ -134,11 +129,14 @@ def _of_feed(status: Status) -> Iterator[Metric]:
     yield counter(
         "connection_rejected",
         "Rejected frames, by reason.",
-        _rejected(connections),
+        {(*name, reason): n for name, c in connections.items() for reason, n in c.rejected.items()},
         (*labels, "reason"),
     )
     yield gauge(
-        "channel_silent_seconds", "Real seconds since the last frame.", _silent(connections), (*labels, "channel")
+        "channel_silent_seconds",
+        "Real seconds since the last frame.",
+        {(*name, channel): ms / 1000 for name, c in connections.items() for channel, ms in c.silent_ms.items()},
+        (*labels, "channel"),
     )
     yield counter(
         "ingest_dropped",
@@ -148,18 +146,10 @@ def _of_feed(status: Status) -> Iterator[Metric]:
     )
 
 
-def _rejected(connections: Mapping[tuple[str, str], ConnectionStatus]) -> Rows:
-    return {(*name, reason): n for name, c in connections.items() for reason, n in c.rejected.items()}
-
-
-def _silent(connections: Mapping[tuple[str, str], ConnectionStatus]) -> Rows:
-    return {(*name, channel): ms / 1000 for name, c in connections.items() for channel, ms in c.silent_ms.items()}
-
-
 def _of_machinery(sources: Sources) -> Iterator[Metric]:
     queues, redis = sources.status.queues, sources.status.redis
-    waiting = {(name,): n for name, n in queues.waiting.items()}
-    living = {(role,): number for role, number in sources.status.processes.items()}
+    waiting: Rows = {(name,): n for name, n in queues.waiting.items()}
+    living: Rows = {(role,): number for role, number in sources.status.processes.items()}
     yield gauge("processes", "Running processes, on all hosts.", living, ["role"])
     yield gauge("tasks_waiting", "Tasks in Celery's queues.", waiting, ["queue"])
     yield counter("tasks_dropped", "Tasks that were not sent because too many waited.", sources.dropped, ["queue"])

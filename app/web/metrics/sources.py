@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple, cast
+from collections.abc import Mapping
+from typing import NamedTuple, TypeAlias, cast
 
+from app.backfill.rest import COUNTED
 from app.context import Context
 from app.query.status import Status
 from app.storage import keys
@@ -12,8 +14,10 @@ from app.storage.connection import hash_at
 from app.storage.entries import counts_of
 from app.storage.queue import Kind
 from app.storage.rejected import REJECTED
-from app.storage.request_counters import PREFIX
 from app.tasks import DROPPED
+
+Rows: TypeAlias = Mapping[tuple[str, ...], float]
+"""Values by the values of their labels."""
 
 
 class Sources(NamedTuple):
@@ -24,19 +28,19 @@ class Sources(NamedTuple):
     """
 
     status: Status
-    rest: dict[tuple[str, str], int]
-    dropped: dict[tuple[str], int]
-    rejected: dict[tuple[str], int]
-    open_gaps: dict[str, int]
+    rest: Rows
+    dropped: Rows
+    rejected: Rows
+    open_gaps: Rows
     permits_in_use: int
     events: int
     alerts: int
-    messages: dict[tuple[str, str], int]
+    messages: Rows
 
 
 def read_sources(context: Context, status: Status) -> Sources:
     """Raises redis' errors if Redis cannot be read."""
-    channels = sorted(raw.decode() for raw in cast("set[bytes]", context.redis.smembers(keys.delivery_channels())))
+    channels = sorted(raw.decode() for raw in cast("set[bytes]", context.redis.smembers(keys.DELIVERY_CHANNELS)))
     parts = [(channel, part) for channel in channels for part in ("waiting", "claimed")]
     with context.redis.pipeline(transaction=False) as pipe:
         pipe.xlen(keys.EVENTS)
@@ -45,30 +49,21 @@ def read_sources(context: Context, status: Status) -> Sources:
             pipe.zcard(keys.deliveries(channel, part))
         events, alerts, *waiting = pipe.execute()
     counters = counts_of(hash_at(context.redis, keys.COUNTERS))
+
+    def counted(kind: str, labels: int = 1) -> Rows:
+        """The counters of one kind, by their labels."""
+        rows = {tuple(name.split(":", labels)): count for name, count in counters.items()}
+        return {names[1:]: count for names, count in rows.items() if names[0] == kind and len(names) > labels}
+
     gaps = Counter(str(r.timeframe) for r in context.queue.pending() if r.kind is Kind.GAP)
     return Sources(
         status=status,
-        rest=_rest(counters),
-        dropped=_by_label(counters, DROPPED),
-        rejected=_by_label(counters, REJECTED),
-        open_gaps={str(t): gaps[str(t)] for t in context.settings.timeframes},
+        rest=counted(COUNTED, 2),
+        dropped=counted(DROPPED),
+        rejected=counted(REJECTED),
+        open_gaps={(str(t),): gaps[str(t)] for t in context.settings.timeframes},
         permits_in_use=context.budget.state().in_use,
         events=events,
         alerts=alerts,
         messages=dict(zip(parts, waiting, strict=True)),
     )
-
-
-def _rest(counters: dict[str, int]) -> dict[tuple[str, str], int]:
-    found = {}
-    for name, count in counters.items():
-        what, _, rest = name.partition(":")
-        if what == PREFIX:
-            reason, _, status = rest.partition(":")
-            found[reason, status] = count
-    return found
-
-
-def _by_label(counters: dict[str, int], kind: str) -> dict[tuple[str], int]:
-    names = {name.partition(":")[::2]: count for name, count in counters.items()}
-    return {(label,): count for (what, label), count in names.items() if what == kind}

@@ -34,16 +34,23 @@ class Forming:
         self._over = threading.Event()
 
     @contextmanager
-    def watching(self, wants: bool) -> Iterator[Watcher]:
-        """The view of one client; empty if it does not request any."""
+    def watching(self, wants: bool) -> Iterator[Callable[[Wanted], bytes]]:
+        """A function that returns the candles new to one client: none if it does not request any."""
         if not wants:
-            yield Watcher(None, 0)
+            yield lambda _: b""
             return
         self._watchers += 1
         if self._listening is None or self._listening.done():
             self._listening = self._listen()
+        seen = self._count
+
+        def pop(wanted: Wanted) -> bytes:
+            nonlocal seen
+            since, seen = seen, self._count
+            return self._since(since, wanted)
+
         try:
-            yield Watcher(self, self._count)
+            yield pop
         finally:
             self._watchers -= 1
             if not self._watchers:
@@ -51,15 +58,15 @@ class Forming:
                 self._listening = None
                 self._newest.clear()
 
-    def since(self, count: int, wanted: Wanted) -> tuple[int, bytes]:
-        """The number of the newest message, and the wanted candles that changed after the `count`th message."""
+    def _since(self, count: int, wanted: Wanted) -> bytes:
+        """The wanted candles that changed after the `count`th message."""
         changed = []
         for number, event, frame in reversed(self._newest.values()):
             if number <= count:
                 break
             if wanted.takes(event):
                 changed.append(frame)
-        return self._count, b"".join(changed)
+        return b"".join(changed)
 
     def _listen(self) -> asyncio.Future[None]:
         """Listen on a thread that owns the connection: no other may close it during a read."""
@@ -90,18 +97,3 @@ class Forming:
             self._newest.pop(name, None)
             self._newest[name] = (self._count, event, event_frame(event))
         self._on_changes()
-
-
-class Watcher:
-    """The forming candles that one client has received."""
-
-    def __init__(self, forming: Forming | None, seen: int) -> None:
-        self._forming = forming
-        self._seen = seen
-
-    def pop(self, wanted: Wanted) -> bytes:
-        """Candles new to the client."""
-        if self._forming is None:
-            return b""
-        self._seen, body = self._forming.since(self._seen, wanted)
-        return body

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
+from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 from redis.exceptions import RedisError
@@ -25,6 +24,7 @@ from app.web.stream.tail import Chunk, Tail, chunk_of
 
 log = logging.getLogger(__name__)
 
+Position = TypeVar("Position", bound=EventId | None)
 T = TypeVar("T")
 
 CLIENTS = 1_000
@@ -80,7 +80,7 @@ class Hub:
                         body, chunk = await self._look_back(position, wanted)
                     moved = chunk.position != position
                     self._positions[me] = position = chunk.position
-                    if body := body + chunk.body + forming.pop(wanted):
+                    if body := body + chunk.body + forming(wanted):
                         yield body
                         due_s = _heartbeat_due_s()
                     elif not moved and tail is self._tail and not await _has_arrived(arrival, due_s):
@@ -108,7 +108,7 @@ class Hub:
 
     async def _look_back(self, position: EventId, wanted: Wanted) -> tuple[bytes, Chunk]:
         """From Redis: a gap frame if events are lost, and the next chunk."""
-        page = await self._trying(partial(asyncio.to_thread, self._stream.read, position))
+        page = await self._trying(self._stream.read, position)
         told = gap_frame(position, page) if page.lost else b""
         return told, chunk_of([(e, event_frame(e)) for e in wanted.select(page.events)], page.position)
 
@@ -123,10 +123,10 @@ class Hub:
 
     async def _read(self) -> None:
         """Keep the tail up to the newest event, even if Redis fails for a time."""
-        page = await self._trying(partial(asyncio.to_thread, self._stream.read, None))
+        page = await self._trying(self._stream.read, None)
         tail = self._begin_at(page.position)
         while not self._closed:
-            page = await self._trying(partial(asyncio.to_thread, self._next_page, tail.position))
+            page = await self._trying(self._next_page, tail.position)
             if page.lost:  # each client finds its lost events when it reads
                 tail = self._begin_at(page.position)
             elif page.position != tail.position:
@@ -149,11 +149,11 @@ class Hub:
         arrival, self._arrival = self._arrival, asyncio.Event()
         arrival.set()
 
-    async def _trying(self, call: Callable[[], Awaitable[T]]) -> T:
-        """The result of `call`. Retries while Redis is unavailable."""
+    async def _trying(self, read: Callable[[Position], T], position: Position) -> T:
+        """The result of `read`, on a thread. Retries while Redis is unavailable."""
         while True:
             try:
-                result = await call()
+                result = await asyncio.to_thread(read, position)
             except RedisError as error:
                 if not self._away:
                     log.warning("stream: cannot read from Redis: %s; %d clients wait", error, self.clients)
