@@ -149,7 +149,7 @@ class _Named:
     """Mixin for urllib3 pools: their name in errors."""
 
     host: str
-    port: int
+    port: int | None
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
