@@ -136,7 +136,7 @@ class _Quiet:
         pass
 
 
-def _connection(session: Any, _: Any, on_event: Any) -> Link:
+def _connection(session: Any, _: Any, on_event: Any, on_frame: Any = None) -> Link:  # noqa: ARG001
     return Link(world(), process(), session, on_event)
 
 
