@@ -172,7 +172,7 @@ def test_an_old_series_without_an_indicator_is_starting() -> None:
 @pytest.mark.parametrize(
     ("pending", "reason"),
     [
-        (Priority.GAP, "ATR is 0 since a gap, which is being requested"),
+        (Priority.GAP, "ATR is 0; the missing ones are being requested"),
         (Priority.HISTORY, "ATR is 0; older ones are being requested"),
     ],
 )
