@@ -10,14 +10,15 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 PEERS := $(VENV)/.peers
 PIP := $(PY) -m pip --disable-pip-version-check --quiet --quiet install --require-hashes
-SOURCES := app candlewick client simulator workers tests benchmarks tools celeryconfig.py
+SOURCES := app candlewick client simulator workers tests benchmarks examples tools celeryconfig.py
 
 FUZZED := tests/integration/test_api_fuzz.py tests/integration/test_any_answer.py tests/unit/exchange/coinbase \
   tests/unit/test_any_settings.py tests/unit/test_any_config_file.py tests/unit/test_redis_address.py
 
 unexport PYTHONDONTWRITEBYTECODE # else each of hundreds of processes in a test run compiles everything again
 
-.PHONY: help demo run test fuzz check lint audit docs lock soak endurance chaos downtime simulate cures mutants bench image-test clean
+.PHONY: help demo run test fuzz check lint audit docs commands pictures pythons lock soak endurance chaos downtime simulate \
+  cures mutants bench image-test clean
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,13 +45,24 @@ lint: $(DEV)
 	@$(VENV)/bin/lint-imports --no-cache
 	@$(PY) tools/prose.py
 	@$(PY) tools/settings_page.py --check
+	@$(PY) -m tools.links
 
 audit: $(DEV)
 	@$(PY) tools/audit.py
 
-docs: $(DEV) ## rewrites the pages that are made from the code: docs/configuration.md, docs/cli.md
+docs: $(DEV) ## rewrites the pages made from the code, and builds the documentation as a site in var/site
 	$(PY) tools/settings_page.py
 	$(PY) tools/cli_page.py
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict && echo "var/site/index.html"
+
+commands: $(DEV) ## executes every command in the README and docs/, also the slow ones
+	ALL_COMMANDS=1 $(PY) -m pytest tests/integration/test_commands.py
+
+pictures: $(DEV) ## the pictures of the pages in docs/images, from the pages as they are now
+	$(PY) -m tests.pictures
+
+pythons: $(DEV) ## the unit tests with every supported Python that is here, or that uv can install: VERSIONS="3.12 3.13"
+	@$(PY) tools/pythons.py $(VERSIONS)
 
 lock: $(DEV) ## rebuilds requirements*.lock after a change in requirements*.txt
 	$(PY) tools/lock.py

@@ -126,10 +126,8 @@ class RuleEngine:
 
     def rule_of(self, product: str, timeframe: Timeframe, rule: str, definition: str) -> Rule | None:
         """The rule called `rule` if its definition is unchanged; else None, and its alerts cannot be verified."""
-        for settings, known in self.rules_of(product, timeframe):
-            if settings.name == rule and settings.definition == definition:
-                return known
-        return None
+        known = self.rules_of(product, timeframe)
+        return next((r for s, r in known if (s.name, s.definition) == (rule, definition)), None)
 
 
 def event_at(rule: Rule, window: Records, values: MacdvSeries) -> str | None:

@@ -20,7 +20,7 @@ from app.market.gaps import Starts, merge, missing
 from app.market.records import PROVISIONAL, Records, has_trades, is_disputed, state_of
 from app.market.timeframes import BASE, Timeframe
 from app.storage.model import View
-from app.storage.requests import PAGE, PageRequest, Rules, Uncovered, ending, page, page_start_s, spanning
+from app.storage.requests import PAGE, PageRequest, Rules, Uncovered, ending, page, page_of_reconciliation, spanning
 
 ANCHOR = 5
 """A page may begin this many buckets earlier, at a candle that REST has confirmed: a response for another product
@@ -88,7 +88,7 @@ class Gaps:
         lost, starts = self.missing, records["start_s"].astype(np.int64)
         provisional = (records["flags"] & PROVISIONAL) != 0
         left = (state_of(records) == CandleState.CLOSED) & ~provisional
-        left &= starts < page_start_s(self.timeframe, self.now_s)
+        left &= starts < page_of_reconciliation(self.timeframe, self.now_s).first_s
         if left.any():
             lost = np.union1d(lost, starts[left])
         if self.built is not None:

@@ -117,7 +117,8 @@ class Scanner:
             gaps = replace(gaps, built=Built.from_base(base, timeframe))
             every = gaps.missing
             if len(ready := every[built_from(every, base.view, timeframe)]):
-                yield Found(series, len(ready), changed=children_of(product, ready, timeframe))
+                last_s = int(ready[-1]) + timeframe.seconds - BASE.seconds
+                yield Found(series, len(ready), changed=ChangedRange(product, BASE, int(ready[0]), last_s))
         due_s = gaps.due_s()
         if due_s is not None:
             later = int(due_s * 1000) if due_s > gaps.now_s else None
@@ -176,8 +177,3 @@ def built_from(parents: Starts, base: View, timeframe: Timeframe) -> npt.NDArray
     last = np.searchsorted(starts, parents + timeframe.seconds)
     built: npt.NDArray[np.bool_] = last - first == timeframe.seconds // BASE.seconds
     return built
-
-
-def children_of(product: str, parents: Starts, timeframe: Timeframe) -> ChangedRange:
-    """The 5m buckets of `parents`."""
-    return ChangedRange(product, BASE, int(parents[0]), int(parents[-1]) + timeframe.seconds - BASE.seconds)

@@ -65,6 +65,7 @@ def parser() -> CommandLine:
     _add_launches(top)
     _add_reads(top)
     _add_requests(top)
+    _add_checks(top)
     _add_processes(top)
     completion = top.command(
         "shell", "completion", "print the completion script of a shell, whose first lines say how to install it"
@@ -105,8 +106,17 @@ def _add_requests(top: CommandLine) -> None:
     _backfill(backfill)
     reconcile = top.command(group, "reconcile", "compare the newest candles of all products with the exchange now")
     reconcile.add_argument("when", nargs="?", choices=["now"], default="now", help="when: now")
-    for command in (backfill, reconcile):
+    reload = top.command(group, "reload", "apply the alert rules and channels of candlewick.toml to the running system")
+    for command in (backfill, reconcile, reload):
         _installation(command)
+
+
+def _add_checks(top: CommandLine) -> None:
+    group = "check settings, this machine and the exchange"
+    config = top.command(group, "config", "every setting, its value and where it came from", json=True)
+    config.add_argument("--check", action="store_true", help="only whether they are right; for CI")
+    about = "observe the exchange: does it behave as this software assumes? Check this machine, too"
+    _doctor(top.command(group, "doctor", about, json=True))
 
 
 def _add_processes(top: CommandLine) -> None:
@@ -164,6 +174,17 @@ def _backfill(command: argparse.ArgumentParser) -> None:
     command.add_argument("--days", type=_checked(_days), required=True, metavar="N", help="how far back from now")
 
 
+def _doctor(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--minutes", type=_checked(_minutes), default=15.0, metavar="N", help="of exchange time to listen (%(default)g)"
+    )
+    command.add_argument("--record", type=Path, metavar="FILE", help="record all frames and responses (gzip)")
+    command.epilog = (
+        "exit codes: 0 all that was seen holds, 1 something does not, 2 an exchange cannot be reached. No installation "
+        "has to run. It uses the request limit of its own: stop an installation on this address, or share the rate."
+    )
+
+
 def _series(command: argparse.ArgumentParser) -> None:
     command.add_argument("product", metavar="PRODUCT", help="for example BTC-USD")
     command.add_argument(
@@ -195,13 +216,21 @@ def _alerts(command: argparse.ArgumentParser) -> None:
 
 
 def _days(text: str) -> float:
+    return _amount(text, "days")
+
+
+def _minutes(text: str) -> float:
+    return _amount(text, "minutes")
+
+
+def _amount(text: str, unit: str) -> float:
     try:
-        days = float(text)
+        amount = float(text)
     except ValueError:
-        days = 0.0
-    if not (isfinite(days) and days > 0):
-        raise InvalidInput(f"invalid number of days {text[:40]!r}: must be above 0")
-    return days
+        amount = 0.0
+    if not (isfinite(amount) and amount > 0):
+        raise InvalidInput(f"invalid number of {unit} {text[:40]!r}: must be above 0")
+    return amount
 
 
 def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:

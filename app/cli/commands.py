@@ -23,15 +23,10 @@ T = TypeVar("T")
 
 def run(arguments: Namespace) -> int:
     """Run the given command; its errors are raised."""
-    if arguments.command == "config":
-        from app.cli.config import config
-
-        config(arguments)
-        return OK
     if "installation" in arguments:
         find(arguments.installation)
     context = Context.from_environment()
-    if arguments.command in ("ingest", "web", "watchdog"):
+    if arguments.command in ("doctor", "ingest", "web", "watchdog"):
         logs.configure(context.settings, arguments.command)
     return COMMANDS[arguments.command](context, arguments)
 
@@ -158,6 +153,21 @@ def reconcile(context: Context, _: Namespace) -> int:
     return OK
 
 
+def reload(context: Context, _: Namespace) -> int:
+    from app.cli.reload import reload
+
+    print(reload(context))
+    return OK
+
+
+def doctor(context: Context, arguments: Namespace) -> int:
+    from app.cli import doctor
+
+    report = doctor.examine(context.settings, arguments.minutes, arguments.record)
+    _show(report.as_dict(), arguments, lambda _: doctor.show(report))
+    return report.code
+
+
 def ingest(context: Context, _: Namespace) -> int:
     from app.ingest.process import Ingest, main
 
@@ -205,6 +215,8 @@ COMMANDS: dict[str, Callable[[Context, Namespace], int]] = {
         alerts,
         backfill,
         reconcile,
+        reload,
+        doctor,
         ingest,
         web,
         watchdog,

@@ -1,4 +1,4 @@
-"""Commands that read no data: they start processes, or print the completion of a shell."""
+"""Commands that read no data: they start processes, or print settings or the completion of a shell."""
 
 from __future__ import annotations
 
@@ -40,6 +40,13 @@ def _become(name: str) -> NoReturn:
     os.execve("/bin/sh", ["sh", "-c", command], places.own_environment(os.environ))
 
 
+def config(arguments: argparse.Namespace) -> int:
+    from app.cli.config import config
+
+    config(arguments)
+    return 0
+
+
 def completion(arguments: argparse.Namespace) -> int:
     import shtab
 
@@ -63,5 +70,5 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 
 
 WITHOUT_DATA: dict[str, Callable[[argparse.Namespace], int]] = {
-    f.__name__: f for f in (demo, run, worker, beat, completion)
+    f.__name__: f for f in (demo, run, worker, beat, config, completion)
 }

@@ -44,7 +44,8 @@ class Held(NamedTuple):
 class Computer:
     """Reads and writes candles and indicators of one exchange. Doing the same work twice changes nothing.
 
-    `evaluator`: evaluates the alert rules, if given. `on_messages` receives the number of new messages to deliver.
+    `evaluator`: evaluates the alert rules, if given; `renewed` gives one with the rules in force, if they change.
+    `on_messages` receives the number of new messages to deliver.
     """
 
     def __init__(
@@ -55,8 +56,10 @@ class Computer:
         timeframes: Sequence[Timeframe],
         evaluator: Evaluator | None = None,
         on_messages: Callable[[int], None] = lambda _: None,
+        renewed: Callable[[], Evaluator] | None = None,
     ) -> None:
         self._evaluator = evaluator
+        self._renewed = renewed
         self._on_messages = on_messages
         self._candles = candles
         self._indicators = indicators
@@ -126,7 +129,7 @@ class Computer:
         Its last child may be cached before the clock shows its end, but never by half a 5m bucket.
         """
         first_s, latest_s = changed.first_s, now_s + BASE.seconds / 2
-        return [longer for longer in self._longer if longer.bucket(first_s) + longer.seconds <= latest_s]
+        return [longer for longer in self._longer if longer.next(first_s) <= latest_s]
 
     def _carry(self, base: Ended, held: Mapping[Series, Held]) -> list[ChangedRange]:
         """Update empty candles after a corrected one to its new close; beyond a window, a scan finds them."""
@@ -159,18 +162,23 @@ class Computer:
             SeriesSnapshot(series, held.closed, of_window, held.cursor, held.begin_s)
             for (series, held), of_window in zip(many.items(), computed.of_each(tails), strict=True)
         ]
-        changes = self._evaluator.evaluate(snapshots) if self._evaluator else [None] * len(many)
+        evaluator = self._evaluator  # one for all: another thread may renew it
+        changes = evaluator.evaluate(snapshots) if evaluator else [None] * len(many)
         stored = self._indicators.write(
             (
-                IndicatorValue(series, held.revision, value["start"], value, change, _late_s(series, now_s))
+                # Late: from the end of the open bucket on, what was read at `now_s` may be out of date.
+                IndicatorValue(series, held.revision, value["start"], value, change, series.timeframe.next(now_s))
                 for (series, held), value, change in zip(many.items(), values, changes, strict=True)
                 if value
             ),
             now_s,
+            evaluator.version if evaluator else "",
         )
         if stored.messages:
             self._on_messages(stored.messages)
         if stored.late:
+            if self._renewed:
+                self._evaluator = self._renewed()
             return stored.values + self._compute(self._held(stored.late, {}, stored.now_s), stored.now_s)
         return stored.values
 
@@ -180,8 +188,3 @@ def _is_halted(view: View, read: Range) -> bool:
     return bool(view.revision) and (
         not len(view.over) or int(view.over["start_s"][-1]) < read.last_s - 2 * read.series.timeframe.seconds
     )
-
-
-def _late_s(series: Series, now_s: float) -> int:
-    """End of the bucket open at `now_s`: from then on, candles read at `now_s` may be out of date."""
-    return series.timeframe.bucket(now_s) + series.timeframe.seconds

@@ -24,7 +24,7 @@ WIDTH, HEIGHT = 1200, 800
 FINER = 2
 """The chart is drawn this much larger, then reduced, which smooths lines."""
 
-PAPER, GRID, INK, DIM = "#131722", "#2a2e39", "#e8eaf0", "#9aa4b8"
+PAPER, GRID, INK, DIM, MARKED = "#131722", "#2a2e39", "#e8eaf0", "#9aa4b8", "#3d3a24"
 UP, DOWN, LINE, SIGNAL, MARK = "#26a69a", "#ef5350", "#4d9fff", "#ff9f43", "#ffd54f"
 LEVELS = (-400, -350, -300, -250, -200, -150, -50, 50, 150, 200, 250, 300, 350, 400)
 
@@ -44,7 +44,7 @@ def draw(records: Records, values: MacdvSeries, fact: AlertFact) -> bytes:
     width = (RIGHT - LEFT) / max(bars, 12)
     xs: Floats = np.asarray(RIGHT - width * (np.arange(bars, 0, -1) - 0.5), dtype=np.float64)
     canvas.text((LEFT, 14), title_of(fact), INK, 40)
-    _mark(canvas, float(xs[-1]), width)
+    canvas.box(float(xs[-1]), CANDLES[0], VALUES[1], width, MARKED)
     _candles(canvas, records, xs, width, fact)
     _values(canvas, values.macdv[shown], values.signal[shown], values.histogram[shown], xs, width, fact)
     _times(canvas, records, xs)
@@ -68,9 +68,6 @@ class _Scale:
 
     def y(self, value: float) -> float:
         return self.bottom - (value - self.lowest) / (self.highest - self.lowest) * (self.bottom - self.top)
-
-    def holds(self, value: float) -> bool:
-        return self.lowest <= value <= self.highest
 
 
 class _Canvas:
@@ -114,10 +111,6 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     return font
 
 
-def _mark(canvas: _Canvas, x: float, width: float) -> None:
-    canvas.box(x, CANDLES[0], VALUES[1], width, "#3d3a24")
-
-
 def _candles(canvas: _Canvas, records: Records, xs: Floats, width: float, fact: AlertFact) -> None:
     prices = [fact["event"]["price"]] if fact["kind"] == "price" else []
     scale = _Scale.fitting([float(records["low"].min()), float(records["high"].max()), *prices], CANDLES)
@@ -147,7 +140,7 @@ def _values(
     crossed = [fact["event"]["level"]] if fact["kind"] == "level" else []
     scale = _Scale.fitting([float(known.min()), float(known.max()), 0.0, *crossed], VALUES)
     canvas.line([(LEFT, scale.y(0)), (RIGHT, scale.y(0))], DIM, 1)
-    levels = [level for level in LEVELS if scale.holds(level) and level not in crossed]
+    levels = [level for level in LEVELS if scale.lowest <= level <= scale.highest and level not in crossed]
     for level in levels:
         canvas.dashes(scale.y(level), GRID if abs(level) < 150 else "#5b6378", 1.5)
         if all(abs(scale.y(level) - scale.y(c)) > CLEAR for c in (*crossed, float(macdv[-1]))):

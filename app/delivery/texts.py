@@ -25,7 +25,7 @@ def _happened(fact: AlertFact) -> str:
         case "level":
             return f"MACD-V crossed {_side(event)} {event['level']:g}"
         case "reversal":
-            return f"Potential reversal {_turn(event)} from {event['zone']}"
+            return f"Potential reversal {'up' if event['zone'] == 'oversold' else 'down'} from {event['zone']}"
         case "stage":
             return f"Stage changed from {event['from']} to {event['to']}"
         case "price":
@@ -35,10 +35,6 @@ def _happened(fact: AlertFact) -> str:
 
 def _side(event: AlertEvent) -> str:
     return "below" if event["direction"] == "down" else "above"
-
-
-def _turn(event: AlertEvent) -> str:
-    return "up" if event["zone"] == "oversold" else "down"
 
 
 def meaning_of(fact: AlertFact) -> str:

@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from websocket import WebSocketException
 
@@ -29,6 +30,10 @@ _HEALTHY_MS = 10_000
 """After a connection that was open for at least this long, the next attempt comes within a second."""
 
 
+OnFrame: TypeAlias = Callable[[str, bytes], None]
+"""Receives a connection's name and each of its messages, before they are read."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionHealth:
     """The state of one connection: its session and its socket."""
@@ -42,7 +47,14 @@ class ConnectionHealth:
 class StreamConnection:
     """One connection slot: a thread that holds at most one socket at a time, and reconnects until it is stopped."""
 
-    def __init__(self, session: StreamSession, dialler: Dialler, on_event: Callable[[FeedEvent], None]) -> None:
+    def __init__(
+        self,
+        session: StreamSession,
+        dialler: Dialler,
+        on_event: Callable[[FeedEvent], None],
+        on_frame: OnFrame | None = None,
+    ) -> None:
+        self._on_frame = on_frame
         self._session = session
         self._dialler = dialler
         self._on_event = on_event
@@ -126,10 +138,9 @@ class StreamConnection:
             reason = "we disconnected"
         except ConnectionEnded as closed:
             reason = str(closed)
-        except (WebSocketException, OSError) as error:
-            reason = f"{type(error).__name__}: {error}"
         except Exception as error:
-            log.exception("connection %s failed", self._session.connection)
+            if not isinstance(error, WebSocketException | OSError):
+                log.exception("connection %s failed", self._session.connection)
             reason = f"{type(error).__name__}: {error}"
         finally:
             stream.close(timeout=_CLOSE_S)
@@ -154,14 +165,11 @@ class StreamConnection:
         self._ticked_local_ms = self._read_clock()
         while not self._stopped.is_set():
             self._read(stream)
-            while self._may_gather(stream):
+            # The next frames may gather if they are not urgent, and none has arrived.
+            while not (self._session.expects_closes or self._stopped.is_set()) and stream.is_drained():
                 with _WAKEUP.wait():
                     if not self._read_all(stream):
                         break
-
-    def _may_gather(self, stream: StreamSocket) -> bool:
-        """Whether the next frames are not urgent, and none has arrived."""
-        return not (self._session.expects_closes or self._stopped.is_set()) and stream.is_drained()
 
     def _read_all(self, stream: StreamSocket) -> bool:
         """Read all frames that arrived; whether there were any."""
@@ -176,6 +184,8 @@ class StreamConnection:
         data = stream.receive()
         local_ms = self._read_clock()
         if data is not None:
+            if self._on_frame is not None:
+                self._on_frame(self._session.connection, data)
             with self._lock:
                 events = self._session.frame(data, local_ms)
             self._emit(events)

@@ -37,15 +37,11 @@ def unmatched(selection: Sequence[str], listing: Sequence[ListedProduct]) -> dic
     for part in selection:
         if ":" not in part:
             if part not in listed:
-                found[part] = _nearest_ids(part, listed)
+                near = difflib.get_close_matches(part, listed, n=NEAREST, cutoff=0.75)
+                found[part] = UNLISTED + (f"; did you mean {' or '.join(near)}?" if near else "")
         elif not _meant(part, ranked):
             found[part] = _other_currencies(part, ranked, listing)
     return found
-
-
-def _nearest_ids(product: str, listed: Sequence[str]) -> str:
-    near = difflib.get_close_matches(product, listed, n=NEAREST, cutoff=0.75)
-    return UNLISTED + (f"; did you mean {' or '.join(near)}?" if near else "")
 
 
 def _other_currencies(part: str, ranked: Sequence[ListedProduct], listing: Sequence[ListedProduct]) -> str:

@@ -10,7 +10,7 @@ import logging
 import threading
 from typing import NamedTuple
 
-from app.ingest.product_selection import Selection, Selector, is_in_share, share_of
+from app.ingest.product_selection import Selection, Selector, is_in_share
 from app.storage.products import FollowedProduct, ProductCache
 from app.util.stop import Stop
 
@@ -64,7 +64,8 @@ class Following:
         self._followed = {p.product: p for p in self._products.read()}
         self._revision = revision
         fed = self._fed
-        mine = [p for p in share_of(self._followed.values(), self._share) if not p.refused or p.product in fed]
+        offered = (p for p in self._followed.values() if not p.refused or p.product in fed)
+        mine = [p for p in offered if self._feeds(p.product)]
         self._fed = {p.product for p in mine}
         return SelectionChange([p for p in mine if p.product not in fed], sorted(fed - self._fed), lost)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from hashlib import blake2b
 from itertools import count
@@ -192,13 +192,8 @@ def _judged(before: Selection, listing: Listing, when: str) -> tuple[list[Follow
     return judged, missing - before.unlisted
 
 
-def share_of(followed: Iterable[FollowedProduct], share: str) -> list[FollowedProduct]:
-    """The part of `followed` that an ingest with this share (`2/3`: the second of three) feeds."""
-    return [p for p in followed if is_in_share(p.product, share)]
-
-
 def is_in_share(product: str, share: str) -> bool:
-    """Whether a product belongs to a share: by its name alone, so that all processes agree."""
+    """Whether a product belongs to a share (`2/3`: the second of three): by its name alone, so that all agree."""
     part, of = map(int, share.split("/"))
     digest = blake2b(product.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % of == part - 1

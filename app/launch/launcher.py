@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from redis.exceptions import RedisError
 
+from app.alerts.in_force import publish
 from app.errors import InvalidInput, Unready
 from app.launch import ports
 from app.launch.connectivity import Connectivity
@@ -28,10 +30,12 @@ from app.launch.progress import Progress
 from app.launch.redis import wait_ready, without_login
 from app.launch.sockets import is_answered, make_private
 from app.launch.supervision import Program, Supervisor
+from app.settings import Settings
 from app.storage.connection import connect
 from app.storage.fitness import read_facts, unfit
 from app.storage.heartbeats import process_records
 from app.storage.leftovers import earlier_version
+from app.storage.rules import RuleStore, When
 from app.util.stop import Stop
 
 CHECK_EVERY_S = 1.0
@@ -54,17 +58,19 @@ class Launcher:
         self._indicators: NewIndicators | None = None
         self._began_s = time.monotonic()
         self._stop = Stop()
+        self._reload = threading.Event()
         self._exits: defaultdict[str, ExitReports] = defaultdict(ExitReports)
         self._progress = Progress(plan.web_url, plan.flower_url)
 
     def run(self) -> int:
-        """Block until SIGINT, SIGTERM or SIGHUP; returns the exit code.
+        """Block until SIGINT, SIGTERM or SIGHUP; returns the exit code. SIGUSR1 applies a changed file of settings.
 
         Raises `InvalidInput` if a port is taken, the folder is in use or Redis holds another market's prices, and
         `Unready` if Redis does not start or no indicator comes in time. No process is left running in either case.
         """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: self._stop.set())
+        signal.signal(signal.SIGUSR1, lambda *_: self._reload.set())
         plan = self._plan
         try:
             plan.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -146,6 +152,9 @@ class Launcher:
         """Report progress until a stop is requested; true if the launch is complete before."""
         reach = Connectivity(self._outside())
         while not self._stop.wait(CHECK_EVERY_S):
+            if self._reload.is_set():
+                self._reload.clear()
+                self._report(self._reloaded())
             if not supervisor.is_alive:
                 raise Unready("supervision failed, and every process was stopped")
             for program in supervisor.programs:
@@ -167,6 +176,16 @@ class Launcher:
             why = self._progress.trouble or f"see {_near(self._plan.logs)}"
             raise Unready(f"no indicator was computed within {within_s:g} s: {why}")
         return False
+
+    def _reloaded(self) -> str:
+        """Put the rules and channels of the file into force, unless a setting is wrong; returns what happened."""
+        try:
+            settings = Settings.from_environment()
+            with connect(self._plan.settings.redis.url) as client:
+                version = publish(RuleStore(client), settings.alerts, When.ALWAYS).version
+        except (InvalidInput, RedisError) as error:
+            return f"not reloaded, nothing has changed: {error}"
+        return f"reloaded: {settings.alerts.counted}, version {version}"
 
     def _outside(self) -> list[str]:
         """The exchange's URLs, unless it is one of our own processes."""

@@ -41,6 +41,10 @@ class Timeframe(StrEnum):
         """Start of the bucket that holds `time_s` (UNIX seconds)."""
         return int(time_s // self.seconds) * self.seconds
 
+    def next(self, time_s: float) -> int:
+        """Start of the bucket after the one that holds `time_s`."""
+        return self.bucket(time_s) + self.seconds
+
     def last_over(self, time_s: float) -> int:
         """Start of the newest bucket that is over at `time_s`."""
         return self.bucket(time_s) - self.seconds

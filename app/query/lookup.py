@@ -103,7 +103,7 @@ class Lookup:
         """
         series = self.series(product, timeframe)
         _check_range(timeframe, start_s, end_s, limit)
-        last = _open_s(timeframe, self._now_s())
+        last = timeframe.next(self._now_s())  # a bucket may be written just before the clock reaches its start
         last = last if end_s is None else min(last, end_s)
         view = self._read(series, start_s, last, limit or (WINDOW if start_s is None else MAX_CANDLES))
         return self._answer(series, view, rows)
@@ -126,8 +126,7 @@ class Lookup:
             except InvalidInput as error:
                 found[one] = error
             else:
-                last = _open_s(one.timeframe, now_s)
-                ranges[one] = Range(series, *_reach(one.timeframe, last, one.limit))
+                ranges[one] = Range(series, *_reach(one.timeframe, one.timeframe.next(now_s), one.limit))
         views = self._stores.candles.read_many(list(ranges.values()))
         for (one, (series, _, last)), view in zip(ranges.items(), views, strict=True):
             if len(view.records) < one.limit:
@@ -215,11 +214,6 @@ class Lookup:
         if clock is None:
             raise Unready("the exchange's clock has not been received yet: is an ingest process running?")
         return clock.exchange_s
-
-
-def _open_s(timeframe: Timeframe, now_s: float) -> int:
-    """The last bucket that may exist: it can be written just before the clock reaches its start."""
-    return timeframe.bucket(now_s) + timeframe.seconds
 
 
 def _reach(timeframe: Timeframe, last: int, limit: int) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import (
@@ -248,6 +248,12 @@ class Settings(Sections):
         """The settings of one exchange."""
         section: ExchangeSettings = getattr(self, name)
         return section
+
+    def unfollowed(self) -> Iterator[str]:
+        """Alert rules about products or timeframes that are not followed."""
+        products = [product for name in self.exchanges for product in self.exchange(name).products]
+        for why in self.alerts.never(products, self.timeframes):
+            yield f"{why}: it will never raise an alert for that"
 
     @property
     def redis(self) -> Address:

@@ -36,7 +36,6 @@ class ChannelState(NamedTuple):
     failures: int
     paused_ms: int
     disabled: str | None
-    target: str | None
     trouble: str | None
 
 
@@ -156,7 +155,6 @@ class Deliveries:
             failures=int(row.get(b"failures", 0)),
             paused_ms=max(0, paused_ms),
             disabled=text(b"disabled"),
-            target=text(b"target"),
             trouble=text(b"trouble"),
         )
 

@@ -66,13 +66,8 @@ def ending(timeframe: Timeframe, last_s: int) -> tuple[int, int]:
     return last_s - (PAGE - 1) * timeframe.seconds, last_s
 
 
-def page_start_s(timeframe: Timeframe, now_s: float) -> int:
-    """The first bucket of a reconciliation at `now_s` (exchange time)."""
-    return ending(timeframe, timeframe.bucket(now_s))[0]
-
-
 def page_of_reconciliation(timeframe: Timeframe, now_s: float) -> PageRequest:
-    """The newest page, known or not."""
+    """The newest page at `now_s` (exchange time), known or not."""
     return page(timeframe, *ending(timeframe, timeframe.bucket(now_s)))
 
 

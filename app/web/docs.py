@@ -38,20 +38,16 @@ def render(description: dict[str, Any]) -> str:
 
 def _operation(path: str, operation: dict[str, Any]) -> str:
     parameters = operation.get("parameters", [])
-    about = "".join(_parameter(p) for p in parameters)
+    about, fields = ("".join(map(part, parameters)) for part in (_parameter, _field))
+    form = f'<form data-path="{escape(path)}">{fields}<button>try it</button></form><pre hidden></pre>'
     answers = "".join(_answer(code, answer) for code, answer in sorted(operation["responses"].items()))
     return (
         f"<details open><summary><b>GET</b> <code>{escape(path)}</code></summary>"
         f"<p>{_prose(operation.get('description', ''))}</p>"
         + (f'<div class="scroll"><table><tbody>{about}</tbody></table></div>' if about else "")
-        + (_example(operation) or _form(path, parameters))
+        + (_example(operation) or form)
         + f'<div class="scroll"><table><tbody>{answers}</tbody></table></div></details>'
     )
-
-
-def _form(path: str, parameters: list[dict[str, Any]]) -> str:
-    fields = "".join(_field(p) for p in parameters)
-    return f'<form data-path="{escape(path)}">{fields}<button>try it</button></form><pre hidden></pre>'
 
 
 def _example(operation: dict[str, Any]) -> str:

@@ -15,25 +15,20 @@ from app.web.schemas import Alive, ErrorAnswer, ReadinessAnswer
 log = logging.getLogger(__name__)
 
 
-class Changes:
-    """Logs each change between ready and not ready that a request observes."""
+def router(status: Callable[[], Status]) -> APIRouter:
+    routes = APIRouter(tags=["health"])
+    was_ready: bool | None = None
+    lock = threading.Lock()
 
-    def __init__(self) -> None:
-        self._was_ready: bool | None = None
-        self._lock = threading.Lock()
-
-    def note(self, now: Status) -> None:
-        with self._lock:
-            before, self._was_ready = self._was_ready, now.ready
+    def note(now: Status) -> None:
+        """Log each change between ready and not ready that a request observes."""
+        nonlocal was_ready
+        with lock:
+            before, was_ready = was_ready, now.ready
         if now.ready and before is not True:
             log.info("ready: %s", now.summary)
         elif not now.ready and before:
             log.warning("%s", now.summary)
-
-
-def router(status: Callable[[], Status]) -> APIRouter:
-    routes = APIRouter(tags=["health"])
-    changes = Changes()
 
     @routes.head("/healthz", include_in_schema=False)
     @routes.get("/healthz", responses={200: {"model": Alive}})
@@ -47,7 +42,7 @@ def router(status: Callable[[], Status]) -> APIRouter:
     def readyz() -> Response:
         """200 only while the data is complete and current; else 503 with the reasons."""
         now = status()
-        changes.note(now)
+        note(now)
         answer: ReadinessAnswer = {"ready": now.ready, "summary": now.summary, "reasons": now.reasons}
         return json_answer(answer) if now.ready else json_answer(answer, 503, {"Retry-After": "1"})
 

@@ -301,7 +301,7 @@ def test_a_taken_port_is_named_with_its_purpose_and_setting(launch: Launch) -> N
 def test_one_port_for_two_processes_is_an_error(launch: Launch) -> None:
     process = launch.start(CANDLEWICK_FLOWER_PORT=launch.ports["CANDLEWICK_WEB_PORT"])
     assert process.wait() == 2
-    assert "is also used by dashboard and API (WEB_PORT)" in process.output()
+    assert "is also used by dashboard and API (CANDLEWICK_WEB_PORT)" in process.output()
 
 
 def test_a_folder_that_is_in_use_is_refused(launch: Launch) -> None:
@@ -504,8 +504,31 @@ def test_a_server_that_is_older_than_the_data_is_not_started_on_it(launch: Launc
     mark.write_text("Valkey 99.0\n")
     refused = launch.start()
     assert refused.wait() == 2
-    assert "name Valkey 99.0 or a later one in REDIS_SERVER, or move that folder away" in refused.output()
+    assert (
+        "name Valkey 99.0 or a later one in CANDLEWICK_LAUNCH_REDIS_SERVER, or move that folder away"
+        in refused.output()
+    )
     (launch.root / "var/run/redis").rename(launch.root / "moved")
     again = launch.start()
     _output_with(again, "Redis answers")
     assert again.stop() == 0
+
+
+def test_sigusr1_applies_changed_rules_and_sighup_ends_in_order(launch: Launch) -> None:
+    config = launch.root / "candlewick.toml"
+    config.write_text("")
+    process = launch.start(CANDLEWICK_CONFIG=str(config))
+    _output_with(process, "dashboard answers")
+    config.write_text("[[alerts.rule]]\nname = 'x'\nkind = 'lvl'\n")
+    process.send(signal.SIGUSR1)
+    wrong = "candlewick.toml, line 3: alerts.rule.0.kind: must be one of level"
+    assert "not reloaded, nothing has changed: settings are wrong" in _output_with(process, wrong)
+    with launch.client() as client:
+        assert not client.exists(keys.RULES)
+        config.write_text("[[alerts.rule]]\nname = 'x'\nkind = 'level'\n")
+        process.send(signal.SIGUSR1)
+        _output_with(process, "reloaded: alert rules: 1, channels: 1, version ")
+        assert b'"name":"x"' in client.hget(keys.RULES, "text")
+    process.send(signal.SIGHUP)
+    assert process.wait() == 0
+    assert "stopping every process, Redis last" in process.output()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from collections.abc import Iterable
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.exchange.listing import ListedProduct
-from app.ingest.product_selection import _chosen, is_in_share, share_of
+from app.ingest.product_selection import _chosen, is_in_share
 from app.storage.products import FollowedProduct
 from tests.support import ROOT
 
@@ -24,18 +25,18 @@ def listing(count: int, seed: int, noise: float) -> list[ListedProduct]:
     ]
 
 
-def names(products: list[FollowedProduct]) -> set[str]:
-    return {p.product for p in products}
+def share_of(products: Iterable[FollowedProduct], share: str) -> set[str]:
+    return {p.product for p in products if is_in_share(p.product, share)}
 
 
 @given(st.sampled_from(["all:USD", "top:25:USD"]), st.floats(0, 0.5), st.integers(2, 7), st.integers(0, 99))
 def test_each_product_is_fed_once_however_the_listings_differ(selection: str, noise: float, of: int, seed: int) -> None:
     chosen = [_chosen((selection,), listing(300, seed + part, noise)) for part in range(of)]
     followed = {p.product: p for each in chosen for p in each}
-    shares = [names(share_of(followed.values(), f"{part}/{of}")) for part in range(1, of + 1)]
+    shares = [share_of(followed.values(), f"{part}/{of}") for part in range(1, of + 1)]
     assert set().union(*shares) == set(followed)
     assert sum(map(len, shares)) == len(followed)
-    early = [names(share_of(each, f"{part}/{of}")) for part, each in enumerate(chosen, 1)]
+    early = [share_of(each, f"{part}/{of}") for part, each in enumerate(chosen, 1)]
     assert all(a <= b for a, b in zip(early, shares, strict=True)), "none changes hands when others' lists are seen"
 
 

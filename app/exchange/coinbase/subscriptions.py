@@ -126,15 +126,13 @@ class Subscriptions:
         self._missing_since_local_ms.update(dict.fromkeys(new, local_ms))
         return new
 
-    def accept(self, stream: str) -> bool:
-        """The exchange delivers `stream`; returns whether it is wanted and new."""
-        if stream not in self.names or stream in self.accepted:
-            return False
-        if stream in self.refused:
-            self._no_longer_refused.append(stream)
-        self._forget(stream)
-        self.accepted.add(stream)
-        return True
+    def accept(self, stream: str) -> None:
+        """The exchange delivers `stream`."""
+        if stream in self.names and stream not in self.accepted:
+            if stream in self.refused:
+                self._no_longer_refused.append(stream)
+            self._forget(stream)
+            self.accepted.add(stream)
 
     def no_longer_refused(self) -> list[str]:
         """The stream ids that were refused and are delivered now; each is returned once."""

@@ -10,13 +10,14 @@ from app.indicators.window import MIN_CANDLES
 from app.market.candles import CandleState
 from app.market.records import EMPTY, PROVISIONAL, state_of
 from app.market.series import Series
+from app.market.timeframes import BASE
 from app.query.status.model import SeriesStatus
 from app.storage.model import View
 from app.storage.queue import Priority
 from app.util.timestamps import format_utc
 
 _UNDER_WAY: dict[Priority | None, str] = {
-    Priority.GAP: " since a gap, which is being requested",
+    Priority.GAP: "; the missing ones are being requested",
     Priority.HISTORY: "; older ones are being requested",
 }
 
@@ -67,6 +68,8 @@ def series_status(seen: SeriesFacts, now_s: float | None, settling_s: float) -> 
     ready, starting, reason = _readiness(seen, newest, now_s, settling_s)
     patience_s = step * max(TAIL, _longest_silence(seen.view)) + settling_s
     stale = age_s is not None and age_s > patience_s
+    if stale and newest is not None:
+        reason = f"no candle since {format_utc(newest + step)} UTC" + (f": {seen.refusal}" if seen.refusal else "")
     return SeriesStatus(
         product=seen.series.product,
         timeframe=seen.series.timeframe,
@@ -76,7 +79,7 @@ def series_status(seen: SeriesFacts, now_s: float | None, settling_s: float) -> 
         ready=ready,
         starting=starting,
         stale=stale,
-        reason=_silence(newest + step, seen.refusal) if stale and newest is not None else reason,
+        reason=reason,
     )
 
 
@@ -111,13 +114,11 @@ def _readiness(
         return True, False, f"the exchange has only {since_begin} candles, an indicator needs {MIN_CANDLES}"
     if value is None:
         return False, True, "its indicator is not computed yet"
-    reason = (value.reason or "warming up") + _UNDER_WAY.get(seen.pending, "")
-    return False, seen.pending is Priority.START, reason
-
-
-def _silence(end_s: int, refusal: str | None) -> str:
-    """Text: since when there is no candle, and the refusal, if any."""
-    return f"no candle since {format_utc(end_s)} UTC" + (f": {refusal}" if refusal else "")
+    pending = seen.pending
+    if pending is Priority.START and seen.series.timeframe.contains(BASE):
+        pending = Priority.HISTORY  # its candles were built from shorter ones
+    reason = (value.reason or "warming up") + _UNDER_WAY.get(pending, "")
+    return False, pending is Priority.START, reason
 
 
 def _begin_s(seen: SeriesFacts) -> int | None:

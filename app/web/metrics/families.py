@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from app.query.status.model import ConnectionStatus, Status
+from app.query.status.model import Status
 from app.web.metrics.sources import Rows, Sources
 
 PREFIX = "candlewick_"
@@ -129,11 +129,14 @@ def _of_feed(status: Status) -> Iterator[Metric]:
     yield counter(
         "connection_rejected",
         "Rejected frames, by reason.",
-        _rejected(connections),
+        {(*name, reason): n for name, c in connections.items() for reason, n in c.rejected.items()},
         (*labels, "reason"),
     )
     yield gauge(
-        "channel_silent_seconds", "Real seconds since the last frame.", _silent(connections), (*labels, "channel")
+        "channel_silent_seconds",
+        "Real seconds since the last frame.",
+        {(*name, channel): ms / 1000 for name, c in connections.items() for channel, ms in c.silent_ms.items()},
+        (*labels, "channel"),
     )
     yield counter(
         "ingest_dropped",
@@ -141,14 +144,6 @@ def _of_feed(status: Status) -> Iterator[Metric]:
         {(i.name,): i.dropped for i in status.feed.ingests},
         ["ingest"],
     )
-
-
-def _rejected(connections: Mapping[tuple[str, str], ConnectionStatus]) -> Rows:
-    return {(*name, reason): n for name, c in connections.items() for reason, n in c.rejected.items()}
-
-
-def _silent(connections: Mapping[tuple[str, str], ConnectionStatus]) -> Rows:
-    return {(*name, channel): ms / 1000 for name, c in connections.items() for channel, ms in c.silent_ms.items()}
 
 
 def _of_machinery(sources: Sources) -> Iterator[Metric]:
