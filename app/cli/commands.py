@@ -180,10 +180,10 @@ def web(context: Context, _: Namespace) -> int:
     return main(context.settings)
 
 
-def watchdog(context: Context, _: Namespace) -> int:
+def watchdog(context: Context, arguments: Namespace) -> int:
     from app.watchdog import main
 
-    return main(context)
+    return main(context, once=arguments.once)
 
 
 def flower(context: Context, _: Namespace) -> int:

@@ -20,9 +20,7 @@ def install(app: FastAPI, root: str) -> None:
         return
     own = {path.split("/")[1] for path in (*app.openapi()["paths"], *NAVIGATION, *FOLDERS)}
     if root.split("/")[1] in own:
-        raise InvalidInput(
-            f"CANDLEWICK_WEB_ROOT_PATH={root} begins like a path of this server; choose another, like /candlewick"
-        )
+        raise InvalidInput(f"CANDLEWICK_WEB_ROOT_PATH: {root} begins like a path of this server; choose another one")
     app.add_middleware(RootPathMiddleware, root=root)
 
 

@@ -45,10 +45,9 @@ def _service(name: str, about: dict[str, Any], whole: dict[str, Any], folder: Pa
         raise ValueError(f"service {name} is not confined: {weak}")
     secrets = {f"/run/secrets/{s}": folder / whole["secrets"][s]["file"] for s in about.get("secrets", [])}
     configs = {c["target"]: folder / whole["configs"][c["source"]]["file"] for c in about.get("configs", [])}
-    command = about["command"]
     return Service(
         name=name,
-        command=command.split() if isinstance(command, str) else command,
+        command=about["command"],
         environment={key: str(value) for key, value in about.get("environment", {}).items()},
         files=secrets | configs,
         health=about.get("healthcheck", {}).get("test", [])[1:],

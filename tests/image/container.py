@@ -14,6 +14,9 @@ from tests.support import Process, eventually
 GIVEN_UP = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
 """What the sandbox needs to become another user without any capability."""
 
+FREE = ("/tmp", "/dev/shm")
+"""Folders for everybody: the first one is the compose file's, the second one every container has."""
+
 
 class Container:
     """A running service. `process` is that of its command; the first one of its namespace is the sandbox's own."""
@@ -28,12 +31,12 @@ class Container:
         command = [*image.entrypoint, *(service.command or image.command)]
         sandbox = _sandbox(image, service.name, {"/etc/hosts": hosts, **service.files}, self._variables)
         self._sandbox = Process([*sandbox, *confined, *command], log)
-        self.process: psutil.Process = eventually(self._find)
+        eventually(lambda: self._find() or not self.is_running())
+        self.process = self._find()
 
-    def _find(self) -> psutil.Process | None:
-        """The command: the child of the first process in the sandbox."""
-        first = psutil.Process(self._sandbox.pid).children()
-        return next((child for parent in first for child in parent.children()), None)
+    def _find(self) -> psutil.Process:
+        """The command: the child of the first process in the sandbox. `IndexError` before it has started."""
+        return psutil.Process(self._sandbox.pid).children()[0].children()[0]
 
     def check_health(self) -> int:
         """The exit code of its health check, which runs inside, as the same user."""
@@ -72,10 +75,11 @@ class Container:
 
 def _sandbox(image: Image, name: str, files: dict[str, Path], variables: dict[str, str]) -> list[str]:
     """The command that starts another in the root of `image`, in which only /tmp can be written."""
+    (image.root / "etc/hosts").touch()  # Docker, too, mounts its own over it
     folders = dict.fromkeys(str(PurePosixPath(path).parent) for path in files if not path.startswith("/etc/hosts"))
     arguments = ["bwrap", "--ro-bind", str(image.root), "/", "--dev", "/dev", "--proc", "/proc"]
-    for folder in ("/tmp", "/run", *folders):
-        arguments += ["--perms", "1777" if folder == "/tmp" else "0755", "--tmpfs", folder]
+    for folder in (*FREE, "/run", *folders):
+        arguments += ["--perms", "1777" if folder in FREE else "0755", "--tmpfs", folder]
     for path, file in files.items():
         arguments += ["--ro-bind", str(file), path]
     for folder in ("/run", *folders):
