@@ -13,11 +13,11 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet --quiet install --requir
 SOURCES := app client simulator workers tests benchmarks tools celeryconfig.py
 
 FUZZED := tests/integration/test_api_fuzz.py tests/integration/test_any_answer.py tests/unit/exchange/coinbase \
-  tests/unit/test_any_settings.py tests/unit/test_any_alerts_file.py tests/unit/test_redis_address.py
+  tests/unit/test_any_settings.py tests/unit/test_any_config_file.py tests/unit/test_redis_address.py
 
 unexport PYTHONDONTWRITEBYTECODE # else each of hundreds of processes in a test run compiles everything again
 
-.PHONY: help demo run test fuzz check lint audit lock soak endurance chaos downtime simulate cures mutants bench clean
+.PHONY: help demo run test fuzz check lint audit docs lock soak endurance chaos downtime simulate cures mutants bench clean
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,9 +43,13 @@ lint: $(DEV)
 	$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-cache
 	@$(PY) tools/prose.py
+	@$(PY) tools/settings_page.py --check
 
 audit: $(DEV)
 	@$(PY) tools/audit.py
+
+docs: $(DEV) ## rewrites the pages that are made from the code: docs/configuration.md
+	$(PY) tools/settings_page.py
 
 lock: $(DEV) ## rebuilds requirements*.lock after a change in requirements*.txt
 	$(PY) tools/lock.py

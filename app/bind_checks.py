@@ -12,7 +12,12 @@ from app.util.quoting import quoted
 
 def check_web(settings: Settings) -> None:
     """`InvalidInput` if the API would be open to other machines without a token."""
-    _check(settings.web_host, bool(settings.web_token), "WEB_HOST", "WEB_TOKEN to a secret of at least 16 characters")
+    _check(
+        settings.web_host,
+        bool(settings.web_token),
+        "CANDLEWICK_WEB_HOST",
+        "CANDLEWICK_WEB_TOKEN to a secret of at least 16 characters",
+    )
 
 
 def check_flower(settings: Settings) -> None:
@@ -20,8 +25,8 @@ def check_flower(settings: Settings) -> None:
     _check(
         settings.flower_address,
         bool(settings.flower_basic_auth),
-        "FLOWER_ADDRESS",
-        "FLOWER_BASIC_AUTH to user:password",
+        "CANDLEWICK_FLOWER_ADDRESS",
+        "CANDLEWICK_FLOWER_BASIC_AUTH to user:password",
     )
 
 

@@ -12,14 +12,15 @@ from redis import Redis
 from app.alerts.evaluate import Evaluator
 from app.alerts.settings import AlertSettings
 from app.backfill.rest import BudgetedRest
+from app.exchange.adapter import ExchangeRest
+from app.exchange.registry import venue
 from app.settings import Settings
 from app.storage.connection import connect
 from app.storage.stores import Stores
 from app.tasks import Tasks
 
 if TYPE_CHECKING:
-    from app.exchange.coinbase.rest import CoinbaseRest
-
+    from app.delivery.channels.channel import Channel
 
 log = logging.getLogger(__name__)
 
@@ -30,28 +31,33 @@ class Context(Stores):
     def __init__(self, settings: Settings, client: Redis | None = None) -> None:
         super().__init__(
             client or connect(settings.redis.url, connections=settings.redis_connections),
-            "coinbase",
+            settings.exchanges[0],
             capacity=settings.series_capacity,
             events_kept=settings.events_kept,
-            requests_per_second=settings.rest_requests_per_second,
+            requests_per_second=settings.exchange(settings.exchanges[0]).rest_requests_per_second,
         )
         self.settings = settings
         self._of_thread = threading.local()
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Raises `InvalidInput` if a setting, or the alerts file, is wrong."""
-        settings = Settings.from_environment()
-        AlertSettings.load(settings.alerts_file)
-        return cls(settings)
+        """Raises `InvalidInput` if a setting is wrong."""
+        return cls(Settings.from_environment())
 
     @cached_property
     def alert_settings(self) -> AlertSettings:
-        """The rules and channels of the alerts file. Logs rules about products or timeframes that are not followed."""
-        settings = AlertSettings.load(self.settings.alerts_file)
-        for problem in settings.never(self.settings.products, self.settings.timeframes):
-            log.warning("%s: %s: it will never raise an alert for that", self.settings.alerts_file, problem)
-        return settings
+        """The rules and channels. Logs rules about products or timeframes that are not followed."""
+        settings = self.settings
+        for problem in settings.alerts.never(settings.exchange(self.exchange).products, settings.timeframes):
+            log.warning("%s: it will never raise an alert for that", problem)
+        return settings.alerts
+
+    @cached_property
+    def channels(self) -> dict[str, Channel]:
+        """The channels, with their secrets."""
+        from app.delivery.channels.build import build_channels  # most processes deliver nothing
+
+        return build_channels(self.alert_settings, self.settings.reading.secrets.get)
 
     @cached_property
     def evaluator(self) -> Evaluator:
@@ -68,12 +74,10 @@ class Context(Stores):
         return Tasks(self.redis, self.exchange)
 
     @property
-    def rest(self) -> CoinbaseRest:
+    def rest(self) -> ExchangeRest:
         """The exchange's REST, with one HTTP session for each thread."""
         if not hasattr(self._of_thread, "rest"):
-            from app.exchange.coinbase.rest import CoinbaseRest  # most processes need neither it nor its libraries
-
-            url, timeout_s = self.settings.exchange_rest_url, self.settings.rest_timeout_seconds
-            self._of_thread.rest = CoinbaseRest(url, timeout_s=timeout_s)
-        rest: CoinbaseRest = self._of_thread.rest
+            url, timeout_s = self.settings.exchange(self.exchange).rest_url, self.settings.rest_timeout_seconds
+            self._of_thread.rest = venue(self.exchange).rest(url, timeout_s)
+        rest: ExchangeRest = self._of_thread.rest
         return rest

@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 import orjson
 
 from app.settings import Settings
+from app.util.quoting import MAX_NAME, readable
+
+log = logging.getLogger(__name__)
 
 QUIET = (
     "celery.app.trace",
@@ -28,12 +31,15 @@ KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "tas
 
 
 def configure(settings: Settings, process: str) -> None:
-    """Send the root logger to stderr, using LOG_FORMAT and LOG_LEVEL; `process` is this process's name."""
+    """Send the root logger to stderr, as the settings say; `process` is this process's name."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json(process) if settings.log_format == "json" else _Text(process))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
+    if settings.reading.ignored:
+        names = ", ".join(readable(name, MAX_NAME) for name in settings.reading.ignored)
+        log.info("ignored: %s: made by a container platform for services called candlewick", names)
     for name in QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 

@@ -35,13 +35,14 @@ class StallDetector:
         self._moved.clear()
 
     def stalled(self, seen: Iterable[ProcessRecord], now_s: float) -> list[ProcessRecord]:
-        """The records in `seen` that have stalled for too long."""
+        """The records in `seen` that have stalled for too long. One that stays is reported again after as long."""
         before, self._moved, still = self._moved, {}, []
         for mark in seen:
             name = mark.pid, mark.started
             beats, since_s = before.get(name, (-1, now_s))
-            self._moved[name] = (mark.beats, since_s if beats == mark.beats else now_s)
-            if beats == mark.beats and now_s - since_s > STALL_S:
+            is_stalled = beats == mark.beats and now_s - since_s > STALL_S
+            self._moved[name] = (mark.beats, since_s if beats == mark.beats and not is_stalled else now_s)
+            if is_stalled:
                 still.append(mark)
         return still
 

@@ -22,7 +22,6 @@ import orjson
 
 from app.compute.computer import Computer
 from app.context import Context
-from app.delivery.channels.build import build_channels
 from app.delivery.service import delivery_of
 from app.market.candles import CandleState
 from app.market.records import RECORD, Records
@@ -45,7 +44,7 @@ ROUNDS = 20
 ALONE = "one process without Celery, until the last"
 
 FILE = f"""
-[[rule]]
+[[alerts.rule]]
 name = "hundred"
 kind = "price"
 products = {orjson.dumps(PRODUCTS).decode()}
@@ -53,7 +52,7 @@ timeframes = ["5m"]
 prices = [100]
 cooldown_bars = 0
 
-[channel.hook]
+[alerts.channel.hook]
 kind = "webhook"
 url_env = "BENCH_HOOK"
 secret_env = "BENCH_SECRET"
@@ -87,7 +86,7 @@ class Alone:
         self._context = context
         c, settings = context, context.alert_settings
         self._computer = Computer(c.candles, c.indicators, c.exchange, c.settings.timeframes, c.evaluator)
-        self._delivery = delivery_of(c, settings.delivery, build_channels(settings))
+        self._delivery = delivery_of(c, settings.delivery, c.channels)
 
     def deliver(self, changed: list[ChangedRange]) -> None:
         self._computer.update(changed, changed[0].last_s + 300)
@@ -112,8 +111,8 @@ def measure(folder: Path, count: int) -> tuple[list[list[float]], list[float]]:
             return take(path, headers, body)
 
         hook.take = timed  # type: ignore[method-assign]
-        (folder / "alerts.toml").write_text(FILE)
-        env = {"ALERTS_FILE": str(folder / "alerts.toml"), "BENCH_HOOK": hook.url, "BENCH_SECRET": "bench"}
+        (folder / "candlewick.toml").write_text(FILE)
+        env = {"CANDLEWICK_CONFIG": str(folder / "candlewick.toml"), "BENCH_HOOK": hook.url, "BENCH_SECRET": "bench"}
         os.environ |= env | {"REDIS_URL": redis.url}
         logs = iter(range(100))
 
@@ -122,7 +121,7 @@ def measure(folder: Path, count: int) -> tuple[list[list[float]], list[float]]:
             stack.callback(process.end)
             return process
 
-        system = System(start, redis.url, {**env, "TIMEFRAMES": "5m,15m,1h,4h,1d"})
+        system = System(start, redis.url, {**env, "CANDLEWICK_TIMEFRAMES": "5m,15m,1h,4h,1d"})
         system.start("indicators", "alerts")
         context = Context(Settings.from_environment())
         context.tasks.update(close(context, 0, HISTORY))

@@ -34,7 +34,7 @@ def bench_start(folder: Path) -> Iterator[Figure]:
     """A start with 25 products in six timeframes, from an empty Redis."""
     # At real speed: at 60 times that, the 1m candles alone would need the whole budget.
     timeframes = "1m,5m,15m,1h,4h,1d"
-    with world(folder, PRODUCTS, 1, *PROCESSES, speed=1, TIMEFRAMES=timeframes) as everything:
+    with world(folder, PRODUCTS, 1, *PROCESSES, speed=1, CANDLEWICK_TIMEFRAMES=timeframes) as everything:
         exchange, system = everything.exchange, everything.system
         eventually(lambda: system.knows_every_series(PRODUCTS), interval=0.1)
         ledger = exchange.get("/local/ledger")["requests"]

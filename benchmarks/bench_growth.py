@@ -46,7 +46,10 @@ class Size(NamedTuple):
 def measured(products: int) -> Size:
     """Measure one size, with 5m only: the cost of a series does not depend on a product's other series."""
     now_s = START_S + 12 * 3600 + 60
-    with tempfile.TemporaryDirectory() as folder, installation(Path(folder), products, now_s, TIMEFRAMES="5m") as here:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        installation(Path(folder), products, now_s, CANDLEWICK_TIMEFRAMES="5m") as here,
+    ):
         empty = _used(here)
         here.fill(now_s)
         redis_bytes = _used(here) - empty

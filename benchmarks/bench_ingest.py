@@ -74,9 +74,9 @@ def _process() -> Figure:
         port = free_port()
         env = {
             "REDIS_URL": server.url,
-            "PRODUCTS": ",".join(PRODUCTS),
-            "EXCHANGE_WS_URL": f"ws://127.0.0.1:{port}",
-            "EXCHANGE_REST_URL": f"http://127.0.0.1:{free_port()}",  # unused: PRODUCTS lists names
+            "CANDLEWICK_COINBASE__PRODUCTS": ",".join(PRODUCTS),
+            "CANDLEWICK_COINBASE__WS_URL": f"ws://127.0.0.1:{port}",
+            "CANDLEWICK_COINBASE__REST_URL": f"http://127.0.0.1:{free_port()}",  # unused: PRODUCTS lists names
         }
         feed = Process([sys.executable, "-m", "benchmarks.feed", str(port)], Path(folder) / "feed.log")
         ingest = Process(

@@ -47,8 +47,8 @@ def figures() -> list[Figure]:
 
 def _restart_s(folder: Path, venue: SteppedVenue) -> float:
     """From the launcher's start to the first indicator. Everything has ended when this returns."""
-    ports = {name: str(free_port()) for name in ("WEB_PORT", "FLOWER_PORT")}
-    env = {**os.environ, **venue.urls, **ports, "PRODUCTS": "all:USD"}
+    ports = {name: str(free_port()) for name in ("CANDLEWICK_WEB_PORT", "CANDLEWICK_FLOWER_PORT")}
+    env = {**os.environ, **venue.urls, **ports, "CANDLEWICK_COINBASE__PRODUCTS": "all:USD"}
     env.pop("REDIS_URL", None)
     end_s = BASE.bucket(venue.clock.now_ms() / 1000) + BASE.seconds
     began_s = time.perf_counter()

@@ -65,7 +65,13 @@ class Installation:
         self.redis = redis
         self.market = BusyMarket(products)
         self.products = list(self.market.products)
-        self.env = {**os.environ, "REDIS_URL": redis.url, "PRODUCTS": "all:USD", **venue.urls, **settings}
+        self.env = {
+            **os.environ,
+            "REDIS_URL": redis.url,
+            "CANDLEWICK_COINBASE__PRODUCTS": "all:USD",
+            **venue.urls,
+            **settings,
+        }
         self.env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         self.context = Context(Settings.from_environment(self.env))
         self.timeframes = self.context.settings.timeframes

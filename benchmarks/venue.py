@@ -69,7 +69,10 @@ class SteppedVenue:
 
     @property
     def urls(self) -> dict[str, str]:
-        return {"EXCHANGE_WS_URL": f"ws://127.0.0.1:{self.port}", "EXCHANGE_REST_URL": f"http://127.0.0.1:{self.port}"}
+        return {
+            "CANDLEWICK_COINBASE__WS_URL": f"ws://127.0.0.1:{self.port}",
+            "CANDLEWICK_COINBASE__REST_URL": f"http://127.0.0.1:{self.port}",
+        }
 
     def subscribed(self) -> int:
         """The number of subscribed products."""

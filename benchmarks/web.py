@@ -17,7 +17,7 @@ from tests.support import Process, eventually, free_port
 def web_process(folder: Path, redis_url: str) -> Iterator[tuple[int, int]]:
     """A web process on that Redis: its port and its process id; its log is in `folder`."""
     port = free_port()
-    env = {**os.environ, "REDIS_URL": redis_url, "WEB_PORT": str(port)}
+    env = {**os.environ, "REDIS_URL": redis_url, "CANDLEWICK_WEB_PORT": str(port)}
     process = Process([sys.executable, "-m", "app", "web"], folder / "web.log", env=env)
     try:
         eventually(lambda: httpx.get(f"http://127.0.0.1:{port}/healthz").is_success)

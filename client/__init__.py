@@ -90,7 +90,7 @@ class Event:
 
 
 class Client:
-    """One HTTP session, for one thread. `token` is the server's WEB_TOKEN, if it has one."""
+    """One HTTP session, for one thread. `token` is the server's CANDLEWICK_WEB_TOKEN, if it has one."""
 
     def __init__(self, url: str, token: str | None = None, *, timeout_s: float = 10.0) -> None:
         self._url = url.rstrip("/")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from app.alerts.facts import identity
+from app.alerts.settings import AlertSettings
 from app.market.series import Series
 from app.market.timeframes import Timeframe
 from app.storage.alert_changes import Alert, AlertChange, AlertCursor
@@ -22,6 +24,11 @@ B0 = 1_614_816_000
 SERIES = Series("coinbase", "BTC-USD", Timeframe.M5)
 RULED = " levels:00000000 "
 """The rule of the alerts made here, as `Watch.names_of` would name it."""
+
+
+def alert_settings(text: str) -> AlertSettings:
+    """The section `alerts` of a file of settings."""
+    return AlertSettings.model_validate(tomllib.loads(text)["alerts"])
 
 
 def fact(number: int, series: Series = SERIES, **changes: Any) -> dict[str, Any]:

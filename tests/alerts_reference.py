@@ -26,31 +26,31 @@ STAGE_STEPS = (900, 3600, 14400)
 WINDOW = 500
 
 RULES = """
-[[rule]]
+[[alerts.rule]]
 name = "levels"
 kind = "level"
 
-[[rule]]
+[[alerts.rule]]
 name = "near"
 kind = "level"
 levels = [-120, -80, 80, 120]
 
-[[rule]]
+[[alerts.rule]]
 name = "reversals"
 kind = "reversal"
 
-[[rule]]
+[[alerts.rule]]
 name = "stages"
 kind = "stage"
 timeframes = ["15m", "1h", "4h"]
 
-[[rule]]
+[[alerts.rule]]
 name = "eth"
 kind = "price"
 products = ["ETH-BTC"]
 prices = [0.09, 0.095, 0.1, 0.105]
 """
-"""The same as an alerts file."""
+"""The same as a section of candlewick.toml."""
 
 
 class Row(NamedTuple):

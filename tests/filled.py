@@ -32,7 +32,7 @@ CONNECTION = {
 
 
 def settings(redis_url: str) -> Settings:
-    return Settings(redis_url=redis_url, products=("BTC-USD",), timeframes=TIMEFRAMES, rest_requests_per_second=5)
+    return Settings(redis_url=redis_url, coinbase={"products": ("BTC-USD",)}, timeframes=TIMEFRAMES)
 
 
 def walk(last_s: int, count: int, step: int, *, seed: int = 1) -> Records:

@@ -64,7 +64,7 @@ def _is_tradable(row: Mapping[str, Any]) -> bool:
 
 def followed(system: System, exchange: Exchange) -> Products:
     """The products that the configuration of `system` means at the exchange now."""
-    return products_meant(system.context.settings.products, exchange.listing())
+    return products_meant(system.context.settings.exchange(system.context.exchange).products, exchange.listing())
 
 
 def expected(truth: Mapping[int, Bar], first_s: int, last_s: int, step: int) -> dict[int, Bar]:

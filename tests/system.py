@@ -35,14 +35,18 @@ class System:
         self._start = start
         self._shares = shares
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-        self.env = {"PATH": path, "INDICATOR_PROCESSES": "1", "REDIS_URL": redis_url, **env}
+        self.env = {"PATH": path, "CANDLEWICK_INDICATOR_PROCESSES": "1", "REDIS_URL": redis_url, **env}
         self.context = Context(Settings.from_environment(self.env))
         self.processes: dict[str, Process] = {}
 
     def start(self, *names: str) -> None:
         """Start processes: ingest, indicators, backfill, alerts, beat, web, watchdog, flower; `ingest2` is another."""
         for name in names:
-            share = {"INGEST_SHARE": f"{name.removeprefix('ingest') or 1}/{self._shares}"} if self._shares > 1 else {}
+            share = (
+                {"CANDLEWICK_INGEST_SHARE": f"{name.removeprefix('ingest') or 1}/{self._shares}"}
+                if self._shares > 1
+                else {}
+            )
             more = {**(share if name.startswith("ingest") else {}), **self._of_process(name)}
             self.processes[name] = self._start(self.command(name), env={**self.env, **more})
 

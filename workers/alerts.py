@@ -7,8 +7,6 @@ from typing import Any
 
 from celery.signals import celeryd_after_setup
 
-from app.delivery.channels.build import build_channels
-from app.delivery.channels.channel import Channel
 from app.delivery.delivery import Delivery
 from app.delivery.service import delivery_of, report_misconfigured
 from workers.app import ONCE_MORE, app, context
@@ -19,19 +17,14 @@ MESSAGES_PER_TASK = 8
 
 
 @cache
-def _channels() -> dict[str, Channel]:
-    return build_channels(context().alert_settings)
-
-
-@cache
 def _delivery() -> Delivery:
-    return delivery_of(context(), context().alert_settings.delivery, _channels())
+    return delivery_of(context(), context().alert_settings.delivery, context().channels)
 
 
 @celeryd_after_setup.connect
 def _report_misconfigured(instance: Any, **_: Any) -> None:
     if "alerts" in instance.app.amqp.queues.consume_from:
-        report_misconfigured(context().deliveries, _channels())
+        report_misconfigured(context().deliveries, context().channels)
 
 
 @app.task(name="workers.alerts.deliver", **ONCE_MORE)
@@ -39,13 +32,13 @@ def deliver(**arguments: Any) -> None:
     """Deliver the messages of one channel; without a channel, share out all waiting messages among tasks."""
     work: DeliverWork = parsed(DeliverWork, arguments)
     if work.channel is not None:
-        if work.channel in _channels():
+        if work.channel in context().channels:
             _delivery().drain(work.channel)
         return
     shares = [
         channel
         for channel, count in _delivery().waiting().items()
-        for _ in range(min(_channels()[channel].at_once, 1 + count // MESSAGES_PER_TASK))
+        for _ in range(min(context().channels[channel].at_once, 1 + count // MESSAGES_PER_TASK))
     ]
     for channel in shares[1:]:
         context().tasks.deliver(channel)

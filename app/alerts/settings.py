@@ -1,17 +1,14 @@
-"""The alerts file: rules, and the channels that deliver their alerts. Validated before anything runs.
+"""The alerts section of the settings: rules, and the channels that deliver their alerts.
 
-It has no secrets: it names the environment variables that hold them.
+It has no secrets: it names the variables that hold them.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -20,22 +17,15 @@ from pydantic import (
     Field,
     StringConstraints,
     TypeAdapter,
-    ValidationError,
     model_validator,
 )
 
 from app.alerts.bars import FEW, MANY
 from app.alerts.rules import LevelRule, PriceRule, ReversalRule, Rule, StageRule
-from app.alerts.toml_lines import line_of, parse
-from app.errors import InvalidInput
 from app.indicators.stages import Stage
 from app.market.product_ids import ProductId
 from app.market.timeframes import Timeframe
-from app.util.quoting import path_shown, quoted
 
-MAX_BYTES = 256 * 1024
-MAX_NAMED_PROBLEMS = 10
-"""Problems reported per file."""
 MAX_COOLDOWN = 48
 """Bars; so that the history of a rule holds several cooldowns."""
 
@@ -232,54 +222,33 @@ class DeliverySettings(Section):
 
 
 class AlertSettings(Section):
-    """The whole file. `rule`: in file order; `channel`: by name."""
+    """The section. `rule`: in file order; `channel`: by name."""
 
     rule: tuple[AnyRule, ...] = ()
     channel: dict[Name, AnyChannel] = Field({}, max_length=20)
     delivery: DeliverySettings = DeliverySettings(timeout_seconds=10, lease_seconds=45, max_age_hours=24)
 
+    @model_validator(mode="before")
     @classmethod
-    def load(cls, path: str | None) -> AlertSettings:
-        """The settings in the file at `path` (ALERTS_FILE), or the built-in ones. `InvalidInput` names the line."""
-        if not path:
-            return BUILT_IN
-        try:
-            text = _read(path)
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise InvalidInput(f"ALERTS_FILE: cannot read {path_shown(path)}: {reason}") from None
-        return cls.parse(text, f"ALERTS_FILE: {path_shown(path)}")
-
-    @classmethod
-    def parse(cls, text: str, name: str = "alerts file") -> AlertSettings:
-        try:
-            table = parse(text)
-        except InvalidInput as error:
-            raise InvalidInput(f"{name}, {error}") from None
-        _fill_kinds(table)
-        try:
-            settings = cls.model_validate(table)
-        except ValidationError as error:
-            problems = [_problem(text, e) for e in error.errors(include_url=False)[:MAX_NAMED_PROBLEMS]]
-        else:
-            problems = [
-                (line_of(text, path), why) for path, why in islice(settings._contradictions(), MAX_NAMED_PROBLEMS)
-            ]
-        if problems:
-            told = "\n  ".join(f"{name}, line {line}: {why}" for line, why in sorted(set(problems)))
-            raise InvalidInput(told)
-        return settings
+    def _fill_kinds(cls, values: object) -> object:
+        """The kind of a channel defaults to its name."""
+        channels = values.get("channel") if isinstance(values, dict) else None
+        if not isinstance(values, dict) or not isinstance(channels, dict):
+            return values
+        filled = {name: {"kind": name, **c} if isinstance(c, dict) else c for name, c in channels.items()}
+        return {**values, "channel": filled}
 
     def never(self, products: Sequence[str], timeframes: Sequence[Timeframe]) -> Iterator[str]:
         """Problems of rules that name a product or timeframe not in the settings: they never raise an event."""
         is_known = not any(":" in part for part in products)  # only the exchange can resolve a selection
         for rule in self.rule:
             if unknown := [t for t in rule.timeframes if t not in timeframes]:
-                yield f"rule {rule.name!r} names {unknown[0]}, but TIMEFRAMES is {','.join(timeframes)}"
+                yield f"rule {rule.name!r} names {unknown[0]}, but the timeframes are {','.join(timeframes)}"
             if is_known and (gone := [p for p in rule.products if p not in products]):
-                yield f"rule {rule.name!r} names {gone[0]}, but PRODUCTS is {','.join(products)}"
+                yield f"rule {rule.name!r} names {gone[0]}, but the products are {','.join(products)}"
 
-    def _contradictions(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def contradictions(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Rules that contradict others or the channels: place and reason."""
         names: set[str] = set()
         for i, rule in enumerate(self.rule):
             if rule.name in names:
@@ -291,55 +260,17 @@ class AlertSettings(Section):
 
     @property
     def channels(self) -> Mapping[str, AnyChannel]:
-        """Every channel; the log if the file names none."""
+        """Every channel; the log if there is none."""
         return self.channel or {"log": LogSettings(kind="log")}
 
     @property
     def rules(self) -> tuple[AnyRule, ...]:
-        """Every rule; the built-in ones if the file has none."""
+        """Every rule; the built-in ones if there is none."""
         return self.rule or BUILT_IN.rule
 
 
-def _read(path: str) -> str:
-    """The text of a regular file; a pipe or a device might never end."""
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise InvalidInput(f"{path_shown(path)} is not a file")
-        raw = file.read(MAX_BYTES + 1)
-    if len(raw) > MAX_BYTES:
-        raise InvalidInput(f"{path_shown(path)} is larger than {MAX_BYTES} bytes")
-    return raw.decode("utf-8-sig")  # Windows editors write a byte order mark
-
-
-def _fill_kinds(table: dict[str, Any]) -> None:
-    """The kind of a channel defaults to its name."""
-    channels = table.get("channel")
-    if isinstance(channels, dict):
-        for name, channel in channels.items():
-            if isinstance(channel, dict):
-                channel.setdefault("kind", name)
-
-
-def _problem(text: str, error: Any) -> tuple[int, str]:
-    """Line and reason of a pydantic error. The value is not shown: it may be a secret in the wrong place."""
-    place = tuple(error["loc"])
-    place = place[:2] + place[3:] if place[2:3] and place[2] in (*_KINDS, "[key]") else place
-    if error["type"] == "union_tag_invalid":
-        place = (*place, "kind")
-    said = error["msg"].removeprefix("Value error, ")
-    where = ".".join(str(part) if _WORD.fullmatch(str(part)) else quoted(str(part)) for part in place)
-    if error["type"] == "extra_forbidden":
-        said = "no such setting"
-    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        known = ", ".join(_RULE_KINDS if place[:1] == ("rule",) else _CHANNEL_KINDS)
-        said = f"must be one of {known}" if place[-1:] == ("kind",) else f"kind must be one of {known}"
-    return line_of(text, place), f"{where}: {said}" if where else said
-
-
-_WORD = re.compile(r"[\w-]{1,40}")
-_RULE_KINDS = ("level", "reversal", "stage", "price")
-_CHANNEL_KINDS = ("log", "discord", "webhook", "telegram", "email")
-_KINDS = frozenset((*_RULE_KINDS, *_CHANNEL_KINDS))
+RULE_KINDS = ("level", "reversal", "stage", "price")
+CHANNEL_KINDS = ("log", "discord", "webhook", "telegram", "email")
 
 BUILT_IN = AlertSettings(
     rule=tuple(
@@ -348,4 +279,9 @@ BUILT_IN = AlertSettings(
         )
     )
 )
-"""Settings without a file: levels and reversals, delivered to the log."""
+"""Without the section: levels and reversals, delivered to the log."""
+
+_SECTIONS: list[type[Section]] = [AlertSettings, DeliverySettings]
+_SECTIONS += [*RuleSettings.__subclasses__(), *ChannelSettings.__subclasses__()]
+KEYS = frozenset(field.alias or name for section in _SECTIONS for name, field in section.model_fields.items())
+"""All keys of the section."""

@@ -38,7 +38,7 @@ class Drain:
     ) -> None:
         self._stores = stores
         self._rest = rest
-        self._per_second = settings.rest_requests_per_second
+        self._per_second = settings.exchange(stores.exchange).rest_requests_per_second
         self._filler = Filler(stores, settings, on_changes)
 
     def run(self, *, max_s: float, stop: Stop | None = None) -> int:

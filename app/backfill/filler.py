@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from app.backfill.interpret import PageResult, interpret, interpret_survey
 from app.backfill.missing import Built, Gaps
 from app.backfill.rest import Permitted
+from app.backfill.scan import priority_of
 from app.backfill.surveys import located, survey
 from app.errors import Contradicted, ExchangeError, Refused, Throttled
 from app.exchange.adapter import Page
@@ -99,9 +100,7 @@ class Filler:
         if due_s is None:
             self._queue.done(request)
         else:
-            self._queue.settle(
-                request, max(exchange_ms, int(due_s * 1000)), Priority.HISTORY if gaps.is_history else None
-            )
+            self._queue.settle(request, max(exchange_ms, int(due_s * 1000)), priority_of(gaps))
 
     def _gaps(self, request: BackfillRequest, exchange_ms: int) -> Gaps:
         """The gaps in the series of `request`, read now."""

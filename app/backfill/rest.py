@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from redis import Redis
 
 from app.errors import Refused, Throttled
+from app.exchange.adapter import ExchangeRest
 from app.storage import keys
 from app.storage.budget import Budget
 from app.util.stop import Stop
-
-if TYPE_CHECKING:
-    from app.exchange.coinbase.rest import CoinbaseRest
 
 T = TypeVar("T")
 
@@ -25,13 +23,13 @@ COUNTED = "rest"
 class Permitted:
     """A permit for one request. `result`: None before it, then ok, throttled, refused (for good) or unavailable."""
 
-    def __init__(self, rest: Callable[[], CoinbaseRest], budget: Budget, client: Redis) -> None:
+    def __init__(self, rest: Callable[[], ExchangeRest], budget: Budget, client: Redis) -> None:
         self._rest = rest
         self._budget = budget
         self._client = client
         self.result: str | None = None
 
-    def request(self, reason: str, call: Callable[[CoinbaseRest], T]) -> T:
+    def request(self, reason: str, call: Callable[[ExchangeRest], T]) -> T:
         """The response to `call`, counted by `reason` and result; a 429 pauses all workers. Raises `ExchangeError`."""
         self.result = "unavailable"
         try:
@@ -39,7 +37,7 @@ class Permitted:
             self.result = "ok"
         except Throttled as error:
             self.result = "throttled"
-            self._budget.pause(error.retry_after_s)
+            self._budget.pause(error.retry_after_s, str(error))
             raise
         except Refused:
             self.result = "refused"
@@ -52,7 +50,7 @@ class Permitted:
 class BudgetedRest:
     """The exchange's REST for processes that share one budget. `rest` returns the calling thread's session."""
 
-    def __init__(self, rest: Callable[[], CoinbaseRest], budget: Budget, client: Redis) -> None:
+    def __init__(self, rest: Callable[[], ExchangeRest], budget: Budget, client: Redis) -> None:
         self._rest = rest
         self._budget = budget
         self._client = client

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from app.backfill.missing import Built, Gaps
 from app.market.carry_forward import updated_empty_candles
 from app.market.gaps import Starts
-from app.market.records import CLOSED, CONFIRMED, EMPTY, PROVISIONAL, STATE_MASK
+from app.market.records import CLOSED, CONFIRMED, EMPTY, PROVISIONAL, STATE_MASK, state_of
 from app.market.series import Series
 from app.market.timeframes import BASE, Timeframe
 from app.settings import Settings
@@ -123,7 +123,7 @@ class Scanner:
         due_s = gaps.due_s()
         if due_s is not None:
             later = int(due_s * 1000) if due_s > now_s else None
-            due = Due(BackfillRequest(Kind.GAP, product, timeframe), _why(gaps), later)
+            due = Due(BackfillRequest(Kind.GAP, product, timeframe), priority_of(gaps), later)
             yield Found(series, len(gaps.lost), due)
         if timeframe == BASE and len(stale := updated_empty_candles(view.over, BASE)):
             first, last = int(stale["start_s"][0]), int(stale["start_s"][-1])
@@ -134,8 +134,10 @@ class Scanner:
         return rings[series].view(timeframe.seconds, self._rules.newest(timeframe, now_s))
 
 
-def _why(gaps: Gaps) -> Priority:
-    if not gaps.view.revision:
+def priority_of(gaps: Gaps) -> Priority:
+    """The urgency of what is missing. A series starts until REST has answered, even if the stream has made its ring."""
+    view = gaps.view
+    if not (view.origin.responses or (state_of(view.records) == CONFIRMED).any()):
         return Priority.START
     return Priority.HISTORY if gaps.is_history else Priority.GAP
 

@@ -9,7 +9,7 @@ from argparse import Namespace
 import numpy as np
 
 from app.context import Context
-from app.delivery.channels.build import MisconfiguredChannel, build_channels
+from app.delivery.channels.build import MisconfiguredChannel
 from app.delivery.channels.channel import Channel, Message
 from app.delivery.listing import channel_rows, page_of_alerts
 from app.delivery.texts import lines_of
@@ -54,7 +54,7 @@ def enable(context: Context, name: str) -> str:
 
 
 def _channel(context: Context, name: str) -> Channel:
-    channels = build_channels(context.alert_settings)
+    channels = context.channels
     if name not in channels:
         raise InvalidInput(f"no channel is called {name[:40]!r}; there are: {', '.join(channels)}")
     return channels[name]

@@ -15,7 +15,7 @@ from app.util.timestamps import parse_time
 T = TypeVar("T")
 
 EPILOG = """exit codes: 0 fine, 1 not ready or not found, 2 wrong input or settings, 3 Redis is not reachable.
-Settings come from the environment, as for every other process of this installation."""
+Settings come from the environment, .env and candlewick.toml; `candlewick config` shows them."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -54,6 +54,8 @@ def parser() -> argparse.ArgumentParser:
     _alerts(add("alerts", "alerts, newest first, and the state of their channels"))
     reconcile = add("reconcile", "compare the newest candles of all products with the exchange now", json=False)
     reconcile.add_argument("when", nargs="?", choices=["now"], default="now", help="when: now")
+    config = add("config", "every setting, its value and where it came from")
+    config.add_argument("--check", action="store_true", help="only whether they are right; for CI")
     add("ingest", "run an ingest process: from the exchange's stream to Redis", json=False)
     add("web", "run a web process: the API and the pages", json=False)
     add("watchdog", "kill stalled processes of this host, for a supervisor to restart", json=False)
@@ -111,7 +113,7 @@ def _alerts(command: argparse.ArgumentParser) -> None:
         ("enable", "let a disabled or paused channel retry"),
     ):
         action = actions.add_parser(name, help=about, description=about, allow_abbrev=False)
-        action.add_argument("channel", metavar="CHANNEL", help="its name in the alerts file")
+        action.add_argument("channel", metavar="CHANNEL", help="its name in candlewick.toml")
     command.add_argument("--product", metavar="PRODUCT", help="only this product")
     command.add_argument("--timeframe", type=_checked(Timeframe.parse), metavar="TIMEFRAME", help="only this timeframe")
     command.add_argument("--rule", metavar="NAME", help="only alerts of this rule")

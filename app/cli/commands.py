@@ -21,6 +21,11 @@ T = TypeVar("T")
 
 def run(arguments: Namespace) -> int:
     """Run the given command; its errors are raised."""
+    if arguments.command == "config":
+        from app.cli.config import config
+
+        config(arguments)
+        return OK
     context = Context.from_environment()
     if arguments.command in ("ingest", "web", "watchdog"):
         logs.configure(context.settings, arguments.command)
@@ -168,13 +173,19 @@ def watchdog(context: Context, _: Namespace) -> int:
 
 
 def flower(context: Context, _: Namespace) -> int:
-    """Replaces this process by Flower, so that a supervisor controls it directly."""
+    """Replaces this process by Flower, so that a supervisor controls it directly.
+
+    Flower reads variables of its own: it receives its password in one, and no others, which may be a platform's.
+    """
     from app.bind_checks import check_flower
 
     settings = context.settings
     check_flower(settings)
     options = [f"--address={settings.flower_address}", f"--port={settings.flower_port}", "--max-tasks=5000"]
-    os.execv(sys.executable, [sys.executable, "-m", "celery", "-A", "workers.flower", "flower", *options])
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("FLOWER_")}
+    if settings.flower_basic_auth:
+        environ["FLOWER_BASIC_AUTH"] = settings.flower_basic_auth
+    os.execve(sys.executable, [sys.executable, "-m", "celery", "-A", "workers.flower", "flower", *options], environ)
 
 
 COMMANDS: dict[str, Callable[[Context, Namespace], int]] = {

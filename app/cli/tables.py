@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.query.status import Status
+from app.settings.show import Row
 from app.util.numbers import plain
 from app.util.timestamps import format_utc
 from app.wire.alerts import AlertsAndChannels
@@ -63,8 +64,10 @@ def _facts(state: Status) -> Table:
         "start": f"{state.start.text}; {state.start.series_ready} of {state.start.series_total} series",
         "requests": f"{gaps.total} pending ({gaps.settling} settling, {gaps.delayed} delayed, "
         f"{gaps.under_way} under way), {len(gaps.failures)} given up",
-        "budget": f"{budget.granted} granted, {budget.throttled} answered 429, at most {budget.per_second:g} per second"
-        + (f", paused for {budget.paused_real_seconds:.0f} s" if budget.paused_real_seconds else ""),
+        "budget": f"{budget.granted} granted, {budget.throttled} answered 429, 401 or 403, "
+        f"at most {budget.per_second:g} per second"
+        + (f", paused for {budget.paused_real_seconds:.0f} s" if budget.paused_real_seconds else "")
+        + (f": {budget.pause_reason}" if budget.pause_reason else ""),
         "corrections": f"{state.corrections.total} "
         + " ".join(f"({cause}: {sum(by.values())})" for cause, by in state.corrections.by_cause.items()),
         "processes": ", ".join(f"{role} {n}" for role, n in state.processes.items()) or "none running",
@@ -167,20 +170,30 @@ def alerts(answer: AlertsAndChannels) -> None:
         console.print(escape(text), style=None if c["state"] == "working" else "bold red", soft_wrap=True)
 
 
+def config(rows: Sequence[Row]) -> None:
+    """Each setting, its value and where it came from."""
+    shown = [(row.name, row.value, str(row.origin)) for row in rows]
+    _print(_console(), ("setting", "value", "from"), shown, most=None, texts=3)
+
+
 def _console() -> Console:
     """As wide as the terminal; for a file or pipe, wide enough for one line per row."""
     return Console(width=None if sys.stdout.isatty() else WIDE)
 
 
 def _print(
-    console: Console, columns: Sequence[str], rows: Sequence[Sequence[object]], most: int | None = NAMED
+    console: Console,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    most: int | None = NAMED,
+    texts: int = 1,
 ) -> None:
-    """A table of `rows`, the first column left-aligned; nothing if there are none."""
+    """A table of `rows`, the first `texts` columns and the last one left-aligned; nothing if there are none."""
     if not rows:
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for i, name in enumerate(columns):
-        table.add_column(name, justify="left" if i in (0, len(columns) - 1) else "right", overflow="fold")
+        table.add_column(name, justify="left" if i < texts or i == len(columns) - 1 else "right", overflow="fold")
     for row in rows[:most]:
         table.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
     console.print(table)

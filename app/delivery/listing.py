@@ -59,7 +59,7 @@ def row_of(alert: StoredAlert) -> AlertRow:
 
 
 def channel_rows(deliveries: Deliveries, settings: AlertSettings) -> list[ChannelRow]:
-    """Every channel of the alerts file: its kind, state, problem and waiting messages."""
+    """Every channel: its kind, state, problem and waiting messages."""
     rows: list[ChannelRow] = []
     for name, channel in settings.channels.items():
         state = deliveries.state(name)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Self, TypeAlias
 
+from app.exchange.listing import Listing
 from app.market.candles import UnifiedCandle
 from app.market.timeframes import Timeframe
 
@@ -82,6 +83,13 @@ class ProductRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class ProductAccepted:
+    """The exchange delivers this product, which it refused before."""
+
+    product: str
+
+
+@dataclass(frozen=True, slots=True)
 class FrameRejected:
     """A frame, or a part of one, was invalid and not used."""
 
@@ -90,7 +98,15 @@ class FrameRejected:
 
 
 FeedEvent: TypeAlias = (
-    Connected | Disconnected | ClockTick | CandleUpdated | CandleClosed | GapSuspected | ProductRefused | FrameRejected
+    Connected
+    | Disconnected
+    | ClockTick
+    | CandleUpdated
+    | CandleClosed
+    | GapSuspected
+    | ProductRefused
+    | ProductAccepted
+    | FrameRejected
 )
 
 
@@ -117,6 +133,38 @@ class Page(NamedTuple):
         if not candles:
             return cls([], 0, -step, frozenset(unreadable))
         return cls(candles, candles[0].start_s, candles[-1].start_s - step, frozenset(unreadable))
+
+
+class ExchangeRest(ABC):
+    """One exchange's REST: one call, one request, no retry. One HTTP session; make one per thread.
+
+    The caller respects the request budget and interprets the responses. Every method raises `Throttled` if the limit
+    was exceeded; `Refused` if the exchange refuses this request permanently; `Unavailable` for a time-out, a broken
+    connection, a failure of the exchange, a redirect, or an invalid body.
+    """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the session."""
+
+    @abstractmethod
+    def candles(self, product: str, timeframe: Timeframe, first_s: int, last_s: int) -> Page:
+        """The candles of the buckets that start from `first_s` to `last_s` (UNIX seconds, inclusive).
+
+        All are marked closed, even one that is still open, and none has a time of observation: only the caller knows
+        the exchange's time. An invalid row affects only itself.
+        """
+
+    @abstractmethod
+    def products(self, before: Listing | None = None) -> Listing:
+        """The first part of the listing, or `before` with the next part; all of it if `is_last`.
+
+        Tradable or not, in its order. An invalid row affects only itself.
+        """
+
+    @abstractmethod
+    def time_ms(self) -> int:
+        """The exchange's time (UNIX milliseconds)."""
 
 
 class ExchangeAdapter(ABC):

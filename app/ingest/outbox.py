@@ -16,6 +16,7 @@ from app.exchange.adapter import (
     FeedEvent,
     FrameRejected,
     GapSuspected,
+    ProductAccepted,
     ProductRefused,
 )
 from app.market.candles import UnifiedCandle
@@ -33,13 +34,16 @@ SILENCES_KEPT = 100
 
 @dataclass
 class Batch:
-    """Everything that waits to be written; only the newest event per key."""
+    """Everything that waits to be written; only the newest event per key.
+
+    `refused`: why the exchange does not deliver a product; None if it delivers it again.
+    """
 
     closed: dict[tuple[str, int], CandleClosed] = field(default_factory=dict)
     forming: dict[str, UnifiedCandle] = field(default_factory=dict)
     gaps: dict[str, GapSuspected] = field(default_factory=dict)
     quiet: dict[str, list[GapSuspected]] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str | None] = field(default_factory=dict)
     changed: list[ChangedRange] = field(default_factory=list)
     exchange_ms: int = 0
 
@@ -110,6 +114,8 @@ class Outbox:
                     batch.gaps[product] = _merged(batch.gaps.get(product), event)
             case ProductRefused(product, reason):
                 batch.refused[product] = reason
+            case ProductAccepted(product):
+                batch.refused[product] = None
             case ClockTick(exchange_ms):
                 batch.exchange_ms = max(batch.exchange_ms, exchange_ms)
 

@@ -12,7 +12,8 @@ from redis.exceptions import RedisError
 
 from app.backfill.rest import BudgetedRest
 from app.exchange.adapter import Connected, Disconnected, FrameRejected
-from app.exchange.coinbase.websocket import CoinbaseAdapter
+from app.exchange.feed import Feed
+from app.exchange.registry import venue
 from app.ingest.following import Following, SelectionChange
 from app.ingest.outbox import Batch, Outbox
 from app.ingest.product_selection import Selector
@@ -71,13 +72,13 @@ class Ingest:
         first = self._first_check(following)
         if first is None:
             return
-        adapter = CoinbaseAdapter(
-            settings.exchange_ws_url,
+        share, url = settings.ingest_share, settings.exchange(self._stores.exchange).ws_url
+        adapter = venue(self._stores.exchange).feed(
+            url,
             self._outbox.put,
             products_per_connection=settings.products_per_connection,
-            close_grace_seconds=settings.close_grace_seconds,
+            close_grace_s=settings.close_grace_seconds,
         )
-        share, url = settings.ingest_share, settings.exchange_ws_url
         log.info("following %d products (share %s) at %s", len(first.new), share, url)
         _apply(first, adapter)
         following.complete(selector, self._stop)
@@ -102,7 +103,7 @@ class Ingest:
                 self._stop.wait(1.0)
         return None
 
-    def _turn(self, adapter: CoinbaseAdapter, following: Following) -> None:
+    def _turn(self, adapter: Feed, following: Following) -> None:
         """Write the waiting events. If that fails, they are kept and retried with everything newer."""
         batch = self._outbox.pop(at_most_s=WRITE_EVERY_S)
         try:
@@ -116,7 +117,7 @@ class Ingest:
         else:
             self._redis_returned()
 
-    def _after(self, batch: Batch, adapter: CoinbaseAdapter, following: Following) -> None:
+    def _after(self, batch: Batch, adapter: Feed, following: Following) -> None:
         if time.monotonic() >= self._check_at_s:
             self._check(adapter, following)
             self._check_at_s = time.monotonic() + CHECK_EVERY_S
@@ -125,7 +126,7 @@ class Ingest:
             self._tasks.scan()
             self._scanned = True
 
-    def _check(self, adapter: CoinbaseAdapter, following: Following) -> None:
+    def _check(self, adapter: Feed, following: Following) -> None:
         self._health.store(adapter.health(), dropped=self._outbox.dropped)
         change = following.check()
         if change.lost:
@@ -159,7 +160,7 @@ class Ingest:
                 log.debug("connection %s: frame rejected: %s", connection, reason)
 
 
-def _apply(change: SelectionChange, adapter: CoinbaseAdapter) -> None:
+def _apply(change: SelectionChange, adapter: Feed) -> None:
     adapter.unsubscribe(change.gone)
     adapter.subscribe((p.product for p in change.new), {p.product: p.source for p in change.new})
 

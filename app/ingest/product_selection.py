@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from hashlib import blake2b
 from itertools import count
 from typing import NamedTuple
@@ -12,9 +13,9 @@ from redis.exceptions import RedisError
 
 from app.backfill.rest import BudgetedRest
 from app.errors import ExchangeError
-from app.exchange.coinbase.listing import Listing
-from app.exchange.coinbase.models import ListedProduct
-from app.exchange.coinbase.product_selection import (
+from app.exchange.adapter import ExchangeRest
+from app.exchange.listing import ListedProduct, Listing
+from app.exchange.product_selection import (
     UNLISTED,
     aliases,
     doubts,
@@ -67,7 +68,7 @@ class Selector:
 
     def __init__(self, stores: Stores, settings: Settings, rest: BudgetedRest, stop: Stop) -> None:
         self._stores = stores
-        self._settings = settings
+        self._settings = settings.exchange(stores.exchange)
         self._rest = rest
         self._stop = stop
         self._reported: set[str] = set()
@@ -88,8 +89,8 @@ class Selector:
                 if selection := self._without_listing(attempt):
                     log.warning("products: %s; continuing with %d without the listing", error, len(selection.products))
                     return selection
-                url = self._settings.exchange_rest_url
-                log.warning("products: cannot reach %s: %s; retrying", url, error)
+                url = self._settings.rest_url
+                log.warning("products: no listing from %s: %s; retrying", url, error)
                 self._stop.wait(jittered_s(attempt, first_s=1.0, max_s=MAX_DELAY_S))
             except RedisError as error:
                 log.warning("cannot use Redis yet (%s): retrying", error)
@@ -133,7 +134,7 @@ class Selector:
         for part, hint in missing.items():
             if part not in self._reported:
                 minutes = SELECT_EVERY_S / 60
-                log.warning("PRODUCTS: %s matches nothing: %s (checked again every %.0f min)", part, hint, minutes)
+                log.warning("products: %s matches nothing: %s (checked again every %.0f min)", part, hint, minutes)
         self._reported = set(missing)
 
     def _without_listing(self, attempt: int) -> Selection | None:
@@ -147,8 +148,19 @@ class Selector:
 
     def _listing(self) -> Listing | None:
         """The exchange's listing; None if the budget had no permit in time."""
-        with self._rest.permit(timeout_s=30, stop=self._stop) as permit:
-            return permit.request("products", lambda rest: rest.products()) if permit else None
+        listing: Listing | None = None
+        while listing is None or not listing.is_last:
+            with self._rest.permit(timeout_s=30, stop=self._stop) as permit:
+                if permit is None:
+                    return None
+                listing = permit.request("products", partial(_next_part, listing))
+        if listing.is_short:
+            log.warning("products: the listing has %d of %s rows", listing.rows, listing.expected_rows)
+        return listing
+
+
+def _next_part(before: Listing | None, rest: ExchangeRest) -> Listing:
+    return rest.products(before)
 
 
 def _chosen(selection: Sequence[str], listing: Sequence[ListedProduct]) -> list[FollowedProduct]:
@@ -161,11 +173,14 @@ def _judged(before: Selection, listing: Listing, when: str) -> tuple[list[Follow
     products not found for the first time.
     """
     reasons = untradable([p.product for p in before.products], listing.products)
-    missing = frozenset(p.product for p in before.products if reasons[p.product] == UNLISTED and not p.refused)
+    absent = {name for name, reason in reasons.items() if reason == UNLISTED}
+    missing = frozenset(p.product for p in before.products if p.product in absent and not p.refused)
+    if listing.is_short:
+        missing = frozenset()
     judged = []
     for p in before.products:
         reason, known = reasons[p.product], p.refused
-        if p.product in missing - before.unlisted:
+        if p.product in missing - before.unlisted or (listing.is_short and p.product in absent):
             pass
         elif reason and not (known or "").startswith(reason):
             log.warning("%s is refused: %s%s; checked again every hour", p.product, reason, when)

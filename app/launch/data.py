@@ -72,7 +72,7 @@ def trouble(log: str, folder: Path) -> str | None:
     if newer := next((line for line in lines if _NEWER.search(line)), None):
         return (
             f"the data in {folder} was written by a newer server ({_bare(newer)}): "
-            f"set REDIS_SERVER to the one that wrote it, {INSTEAD}"
+            f"set CANDLEWICK_LAUNCH_REDIS_SERVER to the one that wrote it, {INSTEAD}"
         )
     damaged = next((line for line in lines if _DAMAGED.search(line)), None)
     if damaged is None:

@@ -143,9 +143,10 @@ class Launcher:
 
     def _outside(self) -> list[str]:
         """The exchange's URLs, unless it is one of our own processes."""
-        settings = self._plan.settings
-        real = self._plan.market is ExchangeChoice.REAL
-        return [settings.exchange_rest_url, settings.exchange_ws_url] if real else []
+        if self._plan.market is not ExchangeChoice.REAL:
+            return []
+        followed = [self._plan.settings.exchange(name) for name in self._plan.settings.exchanges]
+        return [url for exchange in followed for url in (exchange.rest_url, exchange.ws_url)]
 
     def _obituary(self, program: Program, exits: int) -> str:
         log = self._plan.logs / f"{program.name}.log"
@@ -211,7 +212,7 @@ def _banner(plan: Plan) -> str:
         if local
         else f"Candlewick on {plan.exchange_url}"
     )
-    redis = f"REDIS_URL={settings.redis_url} " if plan.redis else ""  # not needed if the user has set it
+    redis = f"CANDLEWICK_REDIS_URL={settings.redis_url} " if plan.redis else ""  # not needed if the user has set it
     places = {
         "dashboard": plan.web_url,
         "API": f"{plan.web_url}/docs",

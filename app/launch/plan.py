@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from app.alerts.settings import AlertSettings
 from app.bind_checks import check_flower, check_web
 from app.errors import InvalidInput
 from app.launch import procfile
 from app.launch.ports import Port
 from app.launch.redis import command_line, find_server
-from app.launch.settings import LaunchSettings
 from app.launch.sockets import socket_path
+from app.settings import Settings
+from app.settings.names import CONFIG, variable
 from app.storage.address import Address, netloc
 
 LOOPBACK = "127.0.0.1"
@@ -37,7 +37,7 @@ class Plan:
     market: ExchangeChoice
     origin: str
     """Origin of the prices in Redis: prices of two origins must never mix."""
-    settings: LaunchSettings
+    settings: Settings
     root: Path
     folder: Path
     environ: Mapping[str, str]
@@ -64,7 +64,7 @@ class Plan:
 
     @property
     def exchange_url(self) -> str:
-        return self.settings.exchange_rest_url
+        return _exchange_url(self.settings)
 
 
 def _url(host: str, port: int) -> str:
@@ -82,41 +82,47 @@ def make(market: ExchangeChoice, procfile_path: Path, folder: Path | None, envir
     programs = procfile.read(procfile_path)
     folder = (folder or root / "var" / market).resolve()
     local = market is ExchangeChoice.LOCAL
-    settings = LaunchSettings.from_environment({**environ, **(_demo(environ) if local else {})})
+    ours = _demo(Settings.from_environment(environ)) if local else {}
+    settings = Settings.from_environment({**environ, **ours})
     check_web(settings)
     check_flower(settings)
-    AlertSettings.load(settings.alerts_file)
     for name in {"redis", "exchange"} & set(programs):
         raise InvalidInput(f"{procfile_path}: {name!r} is reserved by the launcher; rename the process")
     exchange = {"exchange": _exchange(settings, folder)} if local else {}
-    embedded = not environ.get("REDIS_URL")
+    embedded = ("redis_url",) not in settings.reading.origins
     if embedded:
         url = Address("unix", socket=str(redis_socket(folder))).url
         settings = settings.model_copy(update={"redis_url": url})
+        ours |= {variable(("redis_url",)): url}
     return Plan(
         market=market,
-        origin=f"local exchange, seed {settings.launch_exchange_seed}" if local else settings.exchange_rest_url,
+        origin=f"local exchange, seed {settings.launch_exchange_seed}" if local else _exchange_url(settings),
         settings=settings,
         root=root,
         folder=folder,
-        environ=_environment(environ, settings),
+        environ=_environment(settings, ours),
         programs={**exchange, **programs},
         redis=_redis(settings, folder, environ) if embedded else None,
         ports=_ports(settings, local=local),
     )
 
 
-def _demo(environ: Mapping[str, str]) -> dict[str, str]:
-    """The demo's settings: always its own exchange, and all of its products unless PRODUCTS is set."""
-    port = environ.get("LAUNCH_EXCHANGE_PORT") or LaunchSettings.model_fields["launch_exchange_port"].default
-    return {
-        "EXCHANGE_WS_URL": f"ws://{LOOPBACK}:{port}",
-        "EXCHANGE_REST_URL": f"http://{LOOPBACK}:{port}",
-        "PRODUCTS": environ.get("PRODUCTS") or "all:USD",
-    }
+def _demo(settings: Settings) -> dict[str, str]:
+    """The demo's variables: always its own exchange, and all of its products unless others are set."""
+    place = f"{LOOPBACK}:{settings.launch_exchange_port}"
+    ours: dict[str, str] = {}
+    for name in settings.exchanges:
+        ours |= {variable((name, "ws_url")): f"ws://{place}", variable((name, "rest_url")): f"http://{place}"}
+        if (name, "products") not in settings.reading.origins:
+            ours[variable((name, "products"))] = "all:USD"
+    return ours
 
 
-def _exchange(settings: LaunchSettings, folder: Path) -> str:
+def _exchange_url(settings: Settings) -> str:
+    return settings.exchange(settings.exchanges[0]).rest_url
+
+
+def _exchange(settings: Settings, folder: Path) -> str:
     options = {
         "port": settings.launch_exchange_port,
         "speed": f"{settings.launch_exchange_speed:g}",
@@ -132,30 +138,32 @@ def redis_socket(folder: Path) -> Path:
     return socket_path(folder / "redis", "redis.sock")
 
 
-def _redis(settings: LaunchSettings, folder: Path, environ: Mapping[str, str]) -> str:
+def _redis(settings: Settings, folder: Path, environ: Mapping[str, str]) -> str:
     data, listens = folder / "redis", redis_socket(folder)
-    return shlex.join(command_line(find_server(environ, data), listens, data, settings.launch_redis_max_memory))
+    server = find_server(environ, data, settings.launch_redis_server)
+    return shlex.join(command_line(server, listens, data, settings.launch_redis_max_memory))
 
 
-def _environment(environ: Mapping[str, str], settings: LaunchSettings) -> dict[str, str]:
-    """The environment of every program: the launcher's, with its settings, and its own Python first in PATH."""
+def _environment(settings: Settings, ours: Mapping[str, str]) -> dict[str, str]:
+    """The environment of every program: the launcher's with its `.env`, `ours`, and its own Python first in PATH.
+
+    The programs run in another folder, so their file of settings has its whole path.
+    """
+    variables, file = settings.reading.secrets.variables, settings.reading.file
     return {
-        **environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environ.get('PATH', os.defpath)}",
+        **variables,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{variables.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
-        "REDIS_URL": settings.redis_url,
-        "EXCHANGE_WS_URL": settings.exchange_ws_url,
-        "EXCHANGE_REST_URL": settings.exchange_rest_url,
-        "PRODUCTS": ",".join(settings.products),
-        "FLOWER_PORT": str(settings.flower_port),
+        **({CONFIG: os.path.abspath(file)} if file else {}),
+        **ours,
     }
 
 
-def _ports(settings: LaunchSettings, *, local: bool) -> tuple[Port, ...]:
+def _ports(settings: Settings, *, local: bool) -> tuple[Port, ...]:
     ports = [
-        Port(settings.web_host, settings.web_port, "dashboard and API", "WEB_PORT"),
-        Port(settings.flower_address, settings.flower_port, "Flower", "FLOWER_PORT"),
+        Port(settings.web_host, settings.web_port, "dashboard and API", "CANDLEWICK_WEB_PORT"),
+        Port(settings.flower_address, settings.flower_port, "Flower", "CANDLEWICK_FLOWER_PORT"),
     ]
     if local:
-        ports.append(Port(LOOPBACK, settings.launch_exchange_port, "local exchange", "LAUNCH_EXCHANGE_PORT"))
+        ports.append(Port(LOOPBACK, settings.launch_exchange_port, "local exchange", "CANDLEWICK_LAUNCH_EXCHANGE_PORT"))
     return tuple(ports)

@@ -13,7 +13,7 @@ TIMEOUT_S = 2.0
 HISTORY_EVERY_S = 5.0
 TROUBLE_EVERY_S = 30.0
 READY = "ready: every series is up to date"
-COMPLETE = "history is complete"
+COMPLETE = "every series has its first candles; older ones follow"
 _opener = build_opener(ProxyHandler({}))  # local processes: no proxy
 
 
@@ -72,10 +72,11 @@ class Progress:
     def _is_new(self, topic: str, line: str, now_s: float, every_s: float) -> bool:
         recent = now_s - self._printed_s.get(topic, float("-inf")) < every_s
         printed = self._printed.get(topic)
-        is_good = line in (READY, COMPLETE)
+        is_ready = line.startswith("ready:")
+        is_good = line == COMPLETE or (is_ready and not (printed or "").startswith("ready:"))
         if printed == line or (recent and not is_good):
             return False
-        self._was_ready |= line == READY
+        self._was_ready |= is_ready
         self._printed[topic] = line
         if not is_good:  # the next line follows at once
             self._printed_s[topic] = now_s
@@ -86,14 +87,14 @@ def history(start: object) -> str | None:
     """Progress of the start, from status' `start` object; None if unknown."""
     if not isinstance(start, dict):
         return None
-    ready, total = start.get("series_ready"), start.get("series_total")
-    if not isinstance(ready, int) or not isinstance(total, int) or total == 0:
+    left, total = start.get("requests_left"), start.get("series_total")
+    if not isinstance(left, int) or not isinstance(total, int) or total == 0:
         return None
-    if ready >= total:
+    if left == 0:
         return COMPLETE
     seconds = start.get("seconds_left")
-    left = f", about {seconds:.0f} s left" if isinstance(seconds, int | float) else ""
-    return f"history: {ready} of {total} series{left}"
+    rest = f", about {seconds:.0f} s left" if isinstance(seconds, int | float) else ""
+    return f"first candles: {total - left} of {total} series{rest}"
 
 
 def readiness(answer: tuple[int, Mapping[str, Any]] | None, start: object = None) -> str | None:
@@ -102,9 +103,10 @@ def readiness(answer: tuple[int, Mapping[str, Any]] | None, start: object = None
         return None
     status, body = answer
     if status == 200:
-        return READY
-    summary = start.get("text") if isinstance(start, dict) else None
-    reasons = [reason for reason in _reasons(body) if not (summary and str(summary) in reason)]
+        count = str(body.get("summary", "All")).partition(" (")[0]
+        return READY if count.startswith("All") else f"ready: {count}"
+    text = start.get("text") if isinstance(start, dict) else None
+    reasons = [reason for reason in _reasons(body) if not (text and str(text) in reason)]
     return f"not ready: {'; '.join(reasons)}" if reasons else None
 
 

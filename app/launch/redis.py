@@ -1,7 +1,7 @@
 """An embedded Redis (or Valkey) server: finds the program, starts it, waits until it answers.
 
-The order: `$REDIS_SERVER`, then `redis-server` or `valkey-server` on the PATH, then the one in the Python packages.
-Its data is in the given folder, as an append-only file; it never evicts.
+The order: the one that a setting names, then `redis-server` or `valkey-server` on the PATH, then the one in the Python
+packages. Its data is in the given folder, as an append-only file; it never evicts.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from app.storage.master import NoDatabase
 
 OLDEST = (6, 2)
 READY_S = 30.0
+SETTING = "CANDLEWICK_LAUNCH_REDIS_SERVER"
 
 
-def find_server(environ: Mapping[str, str], data: Path | None = None) -> Path:
-    """The server's program: the first one that is certain to read the data in the folder `data`.
+def find_server(environ: Mapping[str, str], data: Path | None = None, named: str = "") -> Path:
+    """The server's program: the one `named`, or the first one that is certain to read the data in the folder `data`.
 
-    Raises `InvalidInput` if `$REDIS_SERVER` is set but unusable, or if there is no server, or none for `data`.
+    Raises `InvalidInput` if the one `named` is unusable, or if there is no server, or none for `data`.
     """
-    servers = [_named(environ["REDIS_SERVER"])] if environ.get("REDIS_SERVER") else list(_servers(environ))
+    servers = [_named(named)] if named else list(_servers(environ))
     if not servers:
         raise InvalidInput(
-            "no Redis found: install redis-server or valkey-server 6.2 or later, name one in REDIS_SERVER, "
+            f"no Redis found: install redis-server or valkey-server 6.2 or later, name one in {SETTING}, "
             "or point REDIS_URL at a running one"
         )
     writer = written_by(data) if data else None
@@ -43,7 +44,7 @@ def find_server(environ: Mapping[str, str], data: Path | None = None) -> Path:
         return found
     raise InvalidInput(
         f"{data} was written by {writer}, and {servers[0]} is {version_of(servers[0])}, which may not read it: "
-        f"name {writer} or a later one in REDIS_SERVER, {INSTEAD}"
+        f"name {writer} or a later one in {SETTING}, {INSTEAD}"
     )
 
 
@@ -59,10 +60,10 @@ def _servers(environ: Mapping[str, str]) -> Iterator[Path]:
 def _named(name: str) -> Path:
     found = shutil.which(name)
     if found is None:
-        raise InvalidInput(f"REDIS_SERVER: {name!r} is not an executable program")
+        raise InvalidInput(f"{SETTING}: {name!r} is not an executable program")
     if (version := version_of(Path(found)))[1:] < OLDEST:
         oldest = Version("Redis", *OLDEST)
-        raise InvalidInput(f"REDIS_SERVER: {name!r} is {version}; it must be {oldest} or later")
+        raise InvalidInput(f"{SETTING}: {name!r} is {version}; it must be {oldest} or later")
     return Path(found)
 
 

@@ -34,7 +34,7 @@ HELD_S = 60.0
 
 
 class BudgetState(NamedTuple):
-    """`granted`, `throttled`: counted since the budget was created. `paused_s`: remaining pause.
+    """`granted`, `throttled`: counted since the budget was created. `paused_s`: remaining pause, and its `reason`.
 
     `in_use`: permits that count against the budget now.
     """
@@ -43,6 +43,7 @@ class BudgetState(NamedTuple):
     throttled: int
     paused_s: float
     in_use: int
+    reason: str | None = None
 
 
 Permit: TypeAlias = str
@@ -88,16 +89,22 @@ class Budget:
         self._client.zrem(self._permits, permit)
         self._client.hdel(self._state, "next_us")
 
-    def pause(self, retry_after_s: float | None = None) -> float:
-        """Pause all workers for `retry_after_s`, else for exponentially growing times. Returns the pause in seconds."""
+    def pause(self, retry_after_s: float | None = None, reason: str = "429") -> float:
+        """Pause all workers for `retry_after_s`, else for exponentially growing times. Returns the pause in seconds.
+
+        `reason`: the exchange's response.
+        """
         named_us = int(min(retry_after_s or 0.0, MAX_PAUSE_S) * 1e6)
         jitter = random.uniform(0.5, 1.0)
-        return int(self._pause(keys=[self._state], args=[named_us, str(jitter)])) / 1e6
+        return int(self._pause(keys=[self._state], args=[named_us, str(jitter), reason[:300]])) / 1e6
 
     def state(self) -> BudgetState:
-        granted, throttled, paused_until_us = self._client.hmget(self._state, "granted", "throttled", "paused_until_us")
+        granted, throttled, paused_until_us, reason = self._client.hmget(
+            self._state, "granted", "throttled", "paused_until_us", "reason"
+        )
         seconds, micros = self._client.time()
         now_us = seconds * 1_000_000 + micros
         in_use = int(self._client.zcount(self._permits, f"({now_us}", "+inf"))
         paused_s = max(0.0, (int(paused_until_us or 0) - now_us) / 1e6)
-        return BudgetState(int(granted or 0), int(throttled or 0), paused_s, in_use)
+        why = reason.decode(errors="replace") if isinstance(reason, bytes) and reason and paused_s else None
+        return BudgetState(int(granted or 0), int(throttled or 0), paused_s, in_use, why)

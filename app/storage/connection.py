@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any, cast
 
@@ -9,7 +10,7 @@ from redis import BlockingConnectionPool, Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
 from redis.retry import Retry
-from redis.sentinel import Sentinel, SentinelConnectionPool
+from redis.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 
 from app.storage.address import Address, sentinel_options, tls_options
 from app.storage.master import OF_MASTER, SentinelConnection, SentinelSslConnection
@@ -21,6 +22,18 @@ UNAVAILABLE = (ConnectionError, TimeoutError, BusyLoadingError)
 
 CONNECTIONS = 4
 """Default maximum of connections per client."""
+
+
+class _Sentinels(Sentinel):
+    def discover_master(self, service_name: str) -> Any:
+        """Address of the master. Raises `MasterNotFoundError` without redis-py's dump of its objects."""
+        try:
+            return super().discover_master(service_name)  # type: ignore[no-untyped-call]
+        except MasterNotFoundError as error:
+            kinds = sorted(set(re.findall(r" - (?:\w+:)?(\w+)", str(error))))
+            where = ", ".join("{host}:{port}".format(**s.connection_pool.connection_kwargs) for s in self.sentinels)
+            why = f" ({', '.join(kinds)})" if kinds else ""
+            raise MasterNotFoundError(f"no Sentinel at {where} names a master of {service_name!r}{why}") from None
 
 
 class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
@@ -57,7 +70,7 @@ def connect(url: str, *, timeout_s: float = 5.0, tries: int = 1, connections: in
 
 def _master(address: Address, options: dict[str, Any]) -> Redis:
     times = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0}
-    asked: Any = Sentinel(address.hosts, sentinel_kwargs={**times, **sentinel_options(address)})  # type: ignore[no-untyped-call]
+    asked: Any = _Sentinels(address.hosts, sentinel_kwargs={**times, **sentinel_options(address)})  # type: ignore[no-untyped-call]
     tls = tls_options(address) if address.is_tls else {}
     login = {"username": address.user, "password": address.password}
     options["connection_pool_class"] = _SentinelPool

@@ -82,8 +82,8 @@ class ProductCache:
         """Whether any products are followed. False if Redis lost its data."""
         return bool(self._client.exists(self._key))
 
-    def refuse(self, reasons: Mapping[str, str]) -> None:
-        """Record why the exchange does not deliver these products."""
+    def refuse(self, reasons: Mapping[str, str | None]) -> None:
+        """Record why the exchange does not deliver these products; None: it delivers the product again."""
         refused = [p._replace(refused=reasons[p.product]) for p in self.read() if p.product in reasons]
         if refused:
             self._refuse(keys=[self._key, self._leases], args=[a for p in refused for a in (p.product, _row(p))])

@@ -143,6 +143,16 @@ DEFAULT_TIMEOUT_S = 60.0
 """For connections without a given time-out."""
 
 
+class _Named:
+    """Mixin for urllib3 pools: their name in errors."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
 def pools(mixin: type[InTime]) -> dict[str, type[urllib3.HTTPConnectionPool]]:
     """Pools of connections with `mixin`, by scheme."""
     kinds = {
@@ -150,7 +160,9 @@ def pools(mixin: type[InTime]) -> dict[str, type[urllib3.HTTPConnectionPool]]:
         "https": (urllib3.HTTPSConnectionPool, HTTPSConnection),
     }
     return {
-        scheme: type(pool.__name__, (pool,), {"ConnectionCls": type(connection.__name__, (mixin, connection), {})})
+        scheme: type(
+            pool.__name__, (_Named, pool), {"ConnectionCls": type(connection.__name__, (mixin, connection), {})}
+        )
         for scheme, (pool, connection) in kinds.items()
     }
 

@@ -24,7 +24,7 @@ class HostCheckMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not all(self._is_ours(host) for host in _hosts(scope)):
-            why = "this host name is not allowed: add it to WEB_HOSTS, or set WEB_TOKEN"
+            why = "this host name is not allowed: add it to CANDLEWICK_WEB_HOSTS, or set CANDLEWICK_WEB_TOKEN"
             await error_answer(421, "unknown_host", why)(scope, receive, send)
         else:
             await self._app(scope, receive, send)

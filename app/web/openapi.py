@@ -17,7 +17,7 @@ TAGS = [
 ]
 
 SCHEMES = {
-    "token": {"type": "http", "scheme": "bearer", "description": "WEB_TOKEN, if the server has one."},
+    "token": {"type": "http", "scheme": "bearer", "description": "CANDLEWICK_WEB_TOKEN, if the server has one."},
     "password": {"type": "http", "scheme": "basic", "description": "The same as a password, with any name."},
 }
 

@@ -113,5 +113,6 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise InvalidInput(
-            f"cannot listen on {host} port {port}: {reason}; set WEB_HOST and WEB_PORT to a free address"
+            f"cannot listen on {host} port {port}: {reason}; set CANDLEWICK_WEB_HOST and CANDLEWICK_WEB_PORT "
+            "to a free address"
         ) from None

@@ -91,9 +91,9 @@ class Row(NamedTuple):
 def run(hours: list[float], products: int, seed: int, folder: Path, speed: int) -> Iterator[Row]:
     """The start, then each downtime, in one installation."""
     env = {
-        "BACKFILL_THREADS": str(THREADS),
-        "REST_REQUESTS_PER_SECOND": str(BUDGET),
-        "RECONCILE_SECONDS": "1000000000",  # no reconciliation: every request has another reason
+        "CANDLEWICK_BACKFILL_THREADS": str(THREADS),
+        "CANDLEWICK_COINBASE__REST_REQUESTS_PER_SECOND": str(BUDGET),
+        "CANDLEWICK_RECONCILE_SECONDS": "1000000000",  # no reconciliation: every request has another reason
     }
     with world(folder, products, seed, *FLOW, start_at=START, speed=speed, **env) as everything:
         exchange = everything.exchange

@@ -207,7 +207,7 @@ class Result(NamedTuple):
 def run(hours: float, products: int, seed: int, folder: Path, write: Callable[[str], None]) -> Result:
     """`hours` of market time."""
     listed = products + products // 10 + 1  # some of them are not in USD
-    names, settings = (*PROCESSES, "watchdog"), {"PRODUCTS": f"top:{products}:USD"}
+    names, settings = (*PROCESSES, "watchdog"), {"CANDLEWICK_COINBASE__PRODUCTS": f"top:{products}:USD"}
     with world(folder, listed, seed, *names, start_at=START, **settings) as everything:
         exchange, system = everything.exchange, everything.system
         context = system.context

@@ -43,7 +43,7 @@ UNLISTED = ("RARI-USD", "TIA-USD")
 """Products that the local exchange can list later; the last one has many trades."""
 
 CHANNEL = """
-[channel.hook]
+[alerts.channel.hook]
 kind = "webhook"
 url_env = "HOOK"
 allow_private = true
@@ -217,7 +217,7 @@ def world(
     the exchange has a host name whose addresses can be set.
     """
     (folder / "redis").mkdir(parents=True, exist_ok=True)
-    (folder / "alerts.toml").write_text(RULES + CHANNEL)
+    (folder / "candlewick.toml").write_text(RULES + CHANNEL)
     started: list[Process] = []
 
     def start(command: list[str], env: dict[str, str] | None = None) -> Process:
@@ -235,14 +235,21 @@ def world(
         clock = stack.enter_context(_clock_from(folder / "clock")) if faked_clock else {}
         server = stack.enter_context(RedisServer(folder / "redis", free_port()))
         everything = World(folder, exchange, venue, server, hook)
-        urls = {"EXCHANGE_WS_URL": exchange.ws_url, "EXCHANGE_REST_URL": exchange.rest_url}
+        urls = {"CANDLEWICK_COINBASE__WS_URL": exchange.ws_url, "CANDLEWICK_COINBASE__REST_URL": exchange.rest_url}
         if addresses:
             stack.enter_context(silent(SILENT, exchange.port))
             everything.set_addresses(ANSWERING)
             urls = {name: url.replace(ANSWERING, EXCHANGE_HOST) for name, url in urls.items()}
             urls |= {"PYTHONPATH": HOST_PRELUDE, "FAKE_NAMES": str(folder / "names")}
-        alerts = {"ALERTS_FILE": str(folder / "alerts.toml"), "HOOK": hook.url}
-        more = {"PRODUCTS": "all:USD", "WEB_PORT": str(free_port()), **urls, **alerts, **clock, **env}
+        alerts = {"CANDLEWICK_CONFIG": str(folder / "candlewick.toml"), "HOOK": hook.url}
+        more = {
+            "CANDLEWICK_COINBASE__PRODUCTS": "all:USD",
+            "CANDLEWICK_WEB_PORT": str(free_port()),
+            **urls,
+            **alerts,
+            **clock,
+            **env,
+        }
         url = stack.enter_context(behind(server)) if behind else server.url
         if replica:
             everything.pair = stack.enter_context(pair(folder, server))

@@ -55,7 +55,7 @@ def start_system(processes: Callable[..., Process], redis_url: str) -> Iterator[
     systems: list[System] = []
 
     def start(exchange: Exchange, **env: str) -> System:
-        urls = {"EXCHANGE_WS_URL": exchange.ws_url, "EXCHANGE_REST_URL": exchange.rest_url}
+        urls = {"CANDLEWICK_COINBASE__WS_URL": exchange.ws_url, "CANDLEWICK_COINBASE__REST_URL": exchange.rest_url}
         system = System(processes, redis_url, {**urls, **env})
         systems.append(system)
         system.start_all()

@@ -66,7 +66,7 @@ class Here(Context):
     """An installation of one series, whose scan and drain are called by hand."""
 
     def __init__(self, exchange: LocalExchange, client: redis.Redis, product: str) -> None:
-        settings = Settings(exchange_rest_url=exchange.rest_url, timeframes=("5m",))
+        settings = Settings(coinbase={"rest_url": exchange.rest_url}, timeframes=("5m",))
         super().__init__(settings, client)
         self.budget = Budget(client, self.exchange, FAST)
         self.rest_seen = Distorted(CoinbaseRest(exchange.rest_url))

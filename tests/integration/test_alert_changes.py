@@ -1,4 +1,4 @@
-"""How later candles and a changed alerts file affect stored alerts: through Redis, with real writes of candles."""
+"""How later candles and changed rules affect stored alerts: through Redis, with real writes of candles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from redis import Redis
 
 from app.alerts.evaluate import Evaluator
-from app.alerts.settings import AlertSettings
 from app.compute.computer import Computer
 from app.events import BEFORE_ALL, KEPT_KINDS, PAYLOADS
 from app.market.candles import CandleState
@@ -25,6 +24,7 @@ from app.storage.clock import ClockCache
 from app.storage.events import EventStream
 from app.storage.indicators import IndicatorCache, IndicatorValue
 from app.storage.model import Origin, Write
+from tests.alerting import alert_settings
 from tests.described import check
 
 pytestmark = pytest.mark.integration
@@ -32,15 +32,15 @@ pytestmark = pytest.mark.integration
 M5 = Timeframe.M5
 SERIES = Series("coinbase", "BTC-USD", M5)
 T0 = 1_614_816_000
-OTHER = '[[rule]]\nname = "other"\nkind = "price"\nproducts = ["BTC-USD"]\nprices = [9999]\n'
+OTHER = '[[alerts.rule]]\nname = "other"\nkind = "price"\nproducts = ["BTC-USD"]\nprices = [9999]\n'
 
 
 def rule(prices: str = "150", more: str = "") -> str:
-    return f'[[rule]]\nname = "p"\nkind = "price"\nproducts = ["BTC-USD"]\nprices = [{prices}]\n{more}'
+    return f'[[alerts.rule]]\nname = "p"\nkind = "price"\nproducts = ["BTC-USD"]\nprices = [{prices}]\n{more}'
 
 
 class Installation:
-    """One series, and a worker with an alerts file."""
+    """One series, and a worker with rules."""
 
     def __init__(self, client: Redis) -> None:
         self.clock = ClockCache(client, "coinbase")
@@ -51,7 +51,7 @@ class Installation:
     def put(self, records: Records, text: str = rule()) -> None:
         """Write candles of a series that begins at `T0`, and have a new worker compute it."""
         self.candles.write([Write(SERIES, records, Origin.given(T0))])
-        evaluator = Evaluator(self.candles, self.alerts, AlertSettings.parse(text), (M5,))
+        evaluator = Evaluator(self.candles, self.alerts, alert_settings(text), (M5,))
         first_s, last_s = int(records["start_s"][0]), int(records["start_s"][-1])
         self.clock.set((last_s + 300) * 1000)
         clock = self.clock.read()

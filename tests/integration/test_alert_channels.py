@@ -15,13 +15,12 @@ import orjson
 import pytest
 from PIL import Image
 
-from app.alerts.settings import AlertSettings
 from app.cli.alerts import example
 from app.delivery.channels.build import build_channels
 from app.delivery.channels.channel import Channel, ChannelBroken, DeliveryError, Message, MessageRefused, TooMany
 from app.delivery.channels.http import MAX_BYTES, Http
 from app.delivery.texts import lines_of, title_of
-from tests.alerting import OK, Answer, Service, Torn, fact, service
+from tests.alerting import OK, Answer, Service, Torn, alert_settings, fact, service
 from tests.servers import listening
 from tests.support import PATIENCE_S
 
@@ -30,15 +29,15 @@ pytestmark = pytest.mark.integration
 CANARY = "canary-77aa"
 NOW_S = 1_614_816_000
 FILE = """
-[channel.discord]
+[alerts.channel.discord]
 url_env = "URL"
 allow_private = true
-[channel.telegram]
+[alerts.channel.telegram]
 token_env = "TOKEN"
 chat = "-100123"
 api_url = "{url}"
 allow_private = true
-[delivery]
+[alerts.delivery]
 timeout_seconds = {timeout_s}
 lease_seconds = 180
 """
@@ -51,7 +50,7 @@ def message(chart_of: bytes | None = None, **changes: Any) -> Message:
 
 def channels(url: str, timeout_s: float = 60) -> dict[str, Channel]:
     environ = {"URL": f"{url}/api/webhooks/1/{CANARY}", "TOKEN": f"12:{CANARY}"}
-    return build_channels(AlertSettings.parse(FILE.format(url=url, timeout_s=timeout_s)), environ)
+    return build_channels(alert_settings(FILE.format(url=url, timeout_s=timeout_s)), environ.get)
 
 
 def parts_of(content_type: str, body: bytes) -> dict[str, Any]:
@@ -334,11 +333,11 @@ def mail(**replies: bytes) -> Iterator[Mail]:
 
 
 def mailbox(port: int, login: bool = False, password: str = CANARY, timeout_s: float = 60) -> Channel:
-    text = f'[channel.email]\nhost = "127.0.0.1"\nport = {port}\nsecurity = "none"\nsender = "a@example.com"\n'
+    text = f'[alerts.channel.email]\nhost = "127.0.0.1"\nport = {port}\nsecurity = "none"\nsender = "a@example.com"\n'
     text += 'to = ["b@example.com"]\n' + ('user_env = "U"\npassword_env = "P"\n' if login else "")
     environ = {"U": "me", "P": password}
-    text += f"[delivery]\ntimeout_seconds = {timeout_s}\nlease_seconds = 180\n"
-    return build_channels(AlertSettings.parse(text), environ)["email"]
+    text += f"[alerts.delivery]\ntimeout_seconds = {timeout_s}\nlease_seconds = 180\n"
+    return build_channels(alert_settings(text), environ.get)["email"]
 
 
 def test_a_letter_has_the_identity_as_its_message_id_and_the_chart_attached() -> None:
@@ -410,3 +409,10 @@ def test_an_alert_without_values_shows_it() -> None:
         )
     )
     assert "MACD-V N/A, signal N/A, histogram N/A" in lines
+
+
+@pytest.mark.parametrize("host", ["①②⑦.0.0.1", "a..b", "a" * 70 + ".example"])
+def test_a_host_that_cannot_be_written_disables_its_channel(host: str) -> None:
+    channel = Http(f"https://{host}/x", timeout_s=PATIENCE_S, allow_private=False)
+    with pytest.raises(ChannelBroken, match="characters that HTTP cannot send"):
+        channel.post(b"{}", {})

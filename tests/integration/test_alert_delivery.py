@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 import redis
 
-from app.alerts.settings import AlertSettings
 from app.delivery import delivery as delivery_module
 from app.delivery.channels.build import MisconfiguredChannel, build_channels
 from app.delivery.channels.channel import Channel, Message
@@ -26,19 +25,19 @@ from app.storage.alerts import AlertCache
 from app.storage.deliveries import Deliveries
 from app.storage.indicators import IndicatorCache
 from app.tasks import Tasks
-from tests.alerting import OK, Answer, fact, raise_alerts, service
+from tests.alerting import OK, Answer, alert_settings, fact, raise_alerts, service
 from tests.support import PATIENCE_S, Process, eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=0.4)]
 
 FILE = """
-[channel.hook]
+[alerts.channel.hook]
 kind = "webhook"
 url_env = "HOOK_URL"
 secret_env = "HOOK_SECRET"
 allow_private = true
 
-[delivery]
+[alerts.delivery]
 timeout_seconds = 60
 lease_seconds = 180
 """
@@ -49,8 +48,8 @@ SECRET = "canary-4f1c-secret"
 
 
 def delivery(deliveries: Deliveries, url: str, file: str = FILE, **environ: str) -> Delivery:
-    settings = AlertSettings.parse(file)
-    channels = build_channels(settings, {"HOOK_URL": url, "HOOK_SECRET": SECRET, **environ})
+    settings = alert_settings(file)
+    channels = build_channels(settings, {"HOOK_URL": url, "HOOK_SECRET": SECRET, **environ}.get)
     return Delivery(deliveries, channels, settings.delivery, lambda _: None, lambda: None)
 
 
@@ -125,7 +124,7 @@ def test_any_exception_of_a_channel_counts_as_a_try(
     indicators: IndicatorCache, deliveries: Deliveries, caplog: pytest.LogCaptureFixture
 ) -> None:
     (identity,) = raise_alerts(indicators, [1], ("hook",))
-    delivery_ = Delivery(deliveries, {"hook": Odd()}, AlertSettings.parse(FILE).delivery, lambda _: None, lambda: None)
+    delivery_ = Delivery(deliveries, {"hook": Odd()}, alert_settings(FILE).delivery, lambda _: None, lambda: None)
     assert delivery_.drain("hook") == 0
     state = deliveries.state("hook")
     assert (state.waiting, state.claimed, state.failures, state.trouble) == (1, 0, 1, "unexpected RecursionError")
@@ -280,8 +279,8 @@ def test_no_secret_is_ever_shown(
     ["http://127.0.0.1:1/x", "http://localhost/x", "http://[::1]/x", "http://10.1.2.3", "http://169.254.169.254/"],
 )
 def test_a_private_address_is_refused_before_anything_is_sent(url: str) -> None:
-    settings = AlertSettings.parse(FILE.replace("allow_private = true", ""))
-    channel = build_channels(settings, {"HOOK_URL": url, "HOOK_SECRET": SECRET})["hook"]
+    settings = alert_settings(FILE.replace("allow_private = true", ""))
+    channel = build_channels(settings, {"HOOK_URL": url, "HOOK_SECRET": SECRET}.get)["hook"]
     assert isinstance(channel, MisconfiguredChannel)
     assert "private address" in channel.reason
 
@@ -301,19 +300,19 @@ def test_a_name_that_leads_to_a_private_address_is_refused_when_it_is_connected_
 
 @pytest.fixture
 def start_worker(processes: Callable[..., Process], redis_url: str, tmp_path: Path) -> Callable[[str], Process]:
-    (tmp_path / "alerts.toml").write_text(QUICK)
+    (tmp_path / "candlewick.toml").write_text(QUICK)
 
     def start(url: str) -> Process:
         env = {
             "REDIS_URL": redis_url,
-            "ALERTS_FILE": str(tmp_path / "alerts.toml"),
+            "CANDLEWICK_CONFIG": str(tmp_path / "candlewick.toml"),
             "HOOK_URL": url,
             "HOOK_SECRET": SECRET,
-            "LOG_LEVEL": "DEBUG",
+            "CANDLEWICK_LOG_LEVEL": "DEBUG",
         }
         command = [sys.executable, "-m", "workers", "worker", "-Q", "alerts", "-P", "threads"]
         command += ["-c", "4", "-n", f"alerts{time.monotonic_ns()}@%h", "--without-gossip", "--without-mingle"]
-        return processes([*command, "-l", "DEBUG"], env=env)
+        return processes(command, env=env)
 
     return start
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import orjson
 import pytest
 
-from app.alerts.settings import AlertSettings
 from app.delivery.channels.build import build_channels
 from app.delivery.delivery import Delivery
 from app.market.series import Series
@@ -15,20 +14,20 @@ from app.market.timeframes import Timeframe
 from app.storage.alerts import AlertCache
 from app.storage.deliveries import Claim, Deliveries
 from app.storage.indicators import IndicatorCache
-from tests.alerting import B0, OK, SERIES, Answer, Torn, raise_alerts, service
+from tests.alerting import B0, OK, SERIES, Answer, Torn, alert_settings, raise_alerts, service
 from tests.support import eventually
 
 pytestmark = pytest.mark.integration
 
 FILE = """
-[channel.discord]
+[alerts.channel.discord]
 url_env = "URL"
 chart = false
 allow_private = true
-[channel.webhook]
+[alerts.channel.webhook]
 url_env = "URL"
 allow_private = true
-[channel.telegram]
+[alerts.channel.telegram]
 token_env = "TOKEN"
 chat = "1"
 api_url = "{url}"
@@ -41,8 +40,8 @@ MORNING_S = B0 + 300 * 100
 
 
 def delivery(deliveries: Deliveries, url: str, exchange_s: Callable[[], float | None] = lambda: MORNING_S) -> Delivery:
-    settings = AlertSettings.parse(FILE.format(url=url))
-    channels = build_channels(settings, {"URL": f"{url}/x", "TOKEN": "1:x"})
+    settings = alert_settings(FILE.format(url=url))
+    channels = build_channels(settings, {"URL": f"{url}/x", "TOKEN": "1:x"}.get)
     return Delivery(deliveries, channels, settings.delivery, lambda _: None, exchange_s)
 
 

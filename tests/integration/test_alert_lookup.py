@@ -21,7 +21,7 @@ from app.storage.connection import connect
 from app.storage.indicators import IndicatorCache
 from app.wire.alerts import AlertsAnswer
 from tests import filled
-from tests.alerting import B0, SERIES, raise_alerts, service
+from tests.alerting import B0, SERIES, alert_settings, raise_alerts, service
 from tests.described import check
 from tests.integration.test_web import served
 from tests.support import PATIENCE_S, ROOT
@@ -29,18 +29,21 @@ from tests.support import PATIENCE_S, ROOT
 pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=0.4)]
 
 ETH = Series("coinbase", "ETH-USD", Timeframe.H1)
-FILE = '[channel.hook]\nkind = "webhook"\nurl_env = "HOOK"\nallow_private = true\n[channel.log]\n'
+FILE = '[alerts.channel.hook]\nkind = "webhook"\nurl_env = "HOOK"\nallow_private = true\n[alerts.channel.log]\n'
 CANARY = "canary-0b1d"
 
 
 @pytest.fixture
-def context(redis_client: redis.Redis, redis_url: str, tmp_path: Path) -> Iterator[Context]:
-    (tmp_path / "alerts.toml").write_text(FILE)
+def context(
+    redis_client: redis.Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Context]:
+    monkeypatch.setenv("CANDLEWICK_CONFIG", str(tmp_path / "candlewick.toml"))
+    (tmp_path / "candlewick.toml").write_text(FILE)
     cache = IndicatorCache(redis_client, events_kept=100)
     raise_alerts(cache, range(1, 8), ("hook", "log"))
     raise_alerts(cache, range(1, 4), ("hook", "log"), series=ETH)
     raise_alerts(cache, [2, 3], ("hook", "log"), series=ETH, revision=10)
-    settings = filled.settings(redis_url).model_copy(update={"alerts_file": str(tmp_path / "alerts.toml")})
+    settings = filled.settings(redis_url).model_copy(update={"alerts": alert_settings(FILE)})
     with connect(redis_url) as client:
         yield Context(settings, client)
 
@@ -130,13 +133,12 @@ def test_channels_show_their_state(web: httpx.Client, context: Context) -> None:
 
 
 def run(context: Context, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    settings = context.settings
     return subprocess.run(
         [sys.executable, "-W", "error", "-m", "app", "alerts", *arguments],
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env={**os.environ, "REDIS_URL": settings.redis_url, "ALERTS_FILE": settings.alerts_file, **env},
+        env={**os.environ, "REDIS_URL": context.settings.redis_url, **env},
         timeout=PATIENCE_S,
         check=False,
     )

@@ -23,17 +23,17 @@ pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.lon
 PRODUCTS = ["BTC-USD", "ETH-USD", "SOL-USD"]
 TIMEFRAMES = (Timeframe.M5, Timeframe.M15)
 CHANNEL = """
-[channel.hook]
+[alerts.channel.hook]
 kind = "webhook"
 url_env = "HOOK"
 allow_private = true
 
-[channel.discord]
+[alerts.channel.discord]
 url_env = "DISCORD"
 allow_private = true
 """
 DIGEST = rb'"title":"(\d+) alerts of '
-DELIVERY = "[delivery]\ntimeout_seconds = 5\nlease_seconds = 15\n"
+DELIVERY = "[alerts.delivery]\ntimeout_seconds = 5\nlease_seconds = 15\n"
 
 
 def expected(system: System, series: Series) -> tuple[list[str], int]:
@@ -52,14 +52,14 @@ def expected(system: System, series: Series) -> tuple[list[str], int]:
 def test_every_alert_of_a_running_market_arrives_although_workers_are_killed(
     start_exchange: Callable[..., Exchange], start_system: Callable[..., System], tmp_path: Path
 ) -> None:
-    (tmp_path / "alerts.toml").write_text(RULES + CHANNEL + DELIVERY)
+    (tmp_path / "candlewick.toml").write_text(RULES + CHANNEL + DELIVERY)
     exchange = start_exchange("--seed", "7", "--start", "2021-03-04T00:00:00Z", "--speed", "200")
     with service() as hook:
         system = start_system(
             exchange,
-            PRODUCTS=",".join(PRODUCTS),
-            TIMEFRAMES=",".join(TIMEFRAMES),
-            ALERTS_FILE=str(tmp_path / "alerts.toml"),
+            CANDLEWICK_COINBASE__PRODUCTS=",".join(PRODUCTS),
+            CANDLEWICK_TIMEFRAMES=",".join(TIMEFRAMES),
+            CANDLEWICK_CONFIG=str(tmp_path / "candlewick.toml"),
             HOOK=hook.url,
             DISCORD=f"{hook.url}/discord",
         )

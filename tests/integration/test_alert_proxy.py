@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from app.alerts.settings import AlertSettings
 from app.delivery.channels.build import MisconfiguredChannel, build_channels
 from app.delivery.channels.channel import Channel, ChannelBroken, DeliveryError
-from tests.alerting import service
+from tests.alerting import alert_settings, service
 from tests.integration.test_alert_channels import message
 from tests.proxy import proxy
 from tests.tls import TlsServer
@@ -18,15 +17,15 @@ pytestmark = pytest.mark.integration
 
 LOGIN = "desk:s3cret-9"
 FILE = """
-[channel.discord]
+[alerts.channel.discord]
 url_env = "URL"
 chart = false
-[channel.email]
+[alerts.channel.email]
 host = "127.0.0.1"
 port = 1
 sender = "a@example.com"
 to = ["b@example.com"]
-[delivery]
+[alerts.delivery]
 timeout_seconds = 60
 lease_seconds = 180
 proxy_env = "PROXY"
@@ -34,7 +33,7 @@ proxy_env = "PROXY"
 
 
 def channel(url: str, through: str, file: str = FILE) -> Channel:
-    return build_channels(AlertSettings.parse(file), {"URL": url, "PROXY": through})["discord"]
+    return build_channels(alert_settings(file), {"URL": url, "PROXY": through}.get)["discord"]
 
 
 def test_https_goes_through_a_tunnel_and_the_proxy_resolves_the_name(
@@ -75,7 +74,7 @@ def test_a_proxy_that_refuses_its_login_is_named_without_the_login(scheme: str) 
         through = between.url.replace("other:one", LOGIN)
         with pytest.raises(
             DeliveryError,
-            match=r"^the proxy \(proxy_env in the alerts file\) answered 407: it needs a login, or another one$",
+            match=r"^the proxy \(proxy_env in candlewick.toml\) answered 407: it needs a login, or another one$",
         ):
             channel(f"{scheme}://hooks.invalid/abc", through).send(message())
     assert state.got == []
@@ -102,7 +101,7 @@ def test_a_proxy_that_drips_is_given_up_in_time(answer: bytes) -> None:
 
 def test_a_failed_connection_to_the_proxy_is_reported() -> None:
     with pytest.raises(
-        DeliveryError, match=r"no connection through the proxy \(proxy_env in the alerts file\)"
+        DeliveryError, match=r"no connection through the proxy \(proxy_env in candlewick.toml\)"
     ) as error:
         channel("https://hooks.invalid/abc", f"http://{LOGIN}@127.0.0.1:1").send(message())
     assert type(error.value) is DeliveryError
@@ -120,7 +119,7 @@ def test_an_address_that_is_private_is_refused_behind_a_proxy_too() -> None:
     "wrong", ["", "proxy:3128", "socks5://h:1080", "http://", "http://u:s3cret-9@h:x", "http://u:s3cret-9\udcff@h"]
 )
 def test_an_invalid_proxy_stops_only_its_channels(wrong: str) -> None:
-    made = build_channels(AlertSettings.parse(FILE), {"URL": "https://hooks.invalid/abc", "PROXY": wrong})
+    made = build_channels(alert_settings(FILE), {"URL": "https://hooks.invalid/abc", "PROXY": wrong}.get)
     assert isinstance(made["discord"], MisconfiguredChannel)
     assert made["discord"].reason.startswith("channel discord: ")
     assert "PROXY" in made["discord"].reason
@@ -130,8 +129,8 @@ def test_an_invalid_proxy_stops_only_its_channels(wrong: str) -> None:
 
 
 def test_an_unset_proxy_stops_only_its_channels() -> None:
-    file = FILE + "[channel.log]\n"
-    made = build_channels(AlertSettings.parse(file), {"URL": "https://hooks.invalid/abc"})
+    file = FILE + "[alerts.channel.log]\n"
+    made = build_channels(alert_settings(file), {"URL": "https://hooks.invalid/abc"}.get)
     assert isinstance(made["discord"], MisconfiguredChannel)
     assert made["discord"].reason == "channel discord: the environment variable PROXY is not set"
     assert not any(isinstance(made[name], MisconfiguredChannel) for name in ("email", "log"))

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from app.alerts.evaluate import Evaluator
-from app.alerts.settings import AlertSettings
 from app.compute.computer import Computer
 from app.market.candles import CandleState
 from app.market.records import RECORD, Records
@@ -29,6 +28,7 @@ from app.storage.clock import ClockCache
 from app.storage.connection import connect
 from app.storage.indicators import IndicatorCache
 from app.storage.model import Write
+from tests.alerting import alert_settings
 from tests.alerts_reference import RULES, Expected, Row, expected_alerts, rows_of
 from tests.recorded import CANDLES
 
@@ -68,7 +68,7 @@ class Worker:
         self.candles = CandleCache(self.client, capacity=1000, events_kept=1000)
         self.alerts = AlertCache(self.client)
         indicators = IndicatorCache(self.client, events_kept=1000)
-        evaluator = Evaluator(self.candles, self.alerts, AlertSettings.parse(RULES), TIMEFRAMES)
+        evaluator = Evaluator(self.candles, self.alerts, alert_settings(RULES), TIMEFRAMES)
         self.computer = Computer(self.candles, indicators, "coinbase", TIMEFRAMES, evaluator)
 
     def put(self, batch: dict[str, Records]) -> list[ChangedRange]:

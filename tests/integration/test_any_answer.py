@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from app.alerts.settings import AlertSettings
 from app.delivery.channels.build import build_channels
 from app.delivery.channels.channel import Channel, DeliveryError
 from app.delivery.channels.http import DEFAULT_PAUSE_S, MAX_PAUSE_S
+from tests.alerting import alert_settings
 from tests.hostile import NUMBERS, SECRET, is_readable, some
 from tests.integration.test_alert_channels import message
 from tests.servers import listening
@@ -26,19 +26,19 @@ pytestmark = pytest.mark.integration
 quick = settings(some, suppress_health_check=list(HealthCheck), deadline=None)
 
 FILE = """
-[channel.discord]
+[alerts.channel.discord]
 url_env = "URL"
 allow_private = true
-[channel.webhook]
+[alerts.channel.webhook]
 url_env = "URL"
 secret_env = "KEY"
 allow_private = true
-[channel.telegram]
+[alerts.channel.telegram]
 token_env = "TOKEN"
 chat = "-100123"
 api_url = "{url}"
 allow_private = true
-[channel.email]
+[alerts.channel.email]
 host = "127.0.0.1"
 port = {port}
 security = "none"
@@ -46,7 +46,7 @@ sender = "a@example.com"
 to = ["b@example.com"]
 user_env = "USER"
 password_env = "KEY"
-[delivery]
+[alerts.delivery]
 timeout_seconds = 60
 lease_seconds = 180
 """
@@ -82,7 +82,7 @@ def talker() -> Iterator[Talker]:
 def channels(port: int) -> dict[str, Channel]:
     url = f"http://127.0.0.1:{port}"
     environ = {"URL": f"{url}/api/webhooks/1/{SECRET}", "TOKEN": f"12:{SECRET}", "KEY": SECRET, "USER": "me"}
-    return build_channels(AlertSettings.parse(FILE.format(url=url, port=port)), environ)
+    return build_channels(alert_settings(FILE.format(url=url, port=port)), environ.get)
 
 
 def tried(talker: Talker, name: str, answer: bytes) -> DeliveryError | None:

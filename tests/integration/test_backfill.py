@@ -21,7 +21,12 @@ def test_the_start_fills_the_rings_and_killed_processes_lose_nothing(
     start_exchange: StartExchange, start_system: StartSystem
 ) -> None:
     exchange = start_exchange("--products", "6", "--start", "2021-03-04T00:00:00Z")
-    system = start_system(exchange, PRODUCTS="all:USD", TIMEFRAMES="1m,5m,15m,1h,4h,1d", RECONCILE_SECONDS="86400")
+    system = start_system(
+        exchange,
+        CANDLEWICK_COINBASE__PRODUCTS="all:USD",
+        CANDLEWICK_TIMEFRAMES="1m,5m,15m,1h,4h,1d",
+        CANDLEWICK_RECONCILE_SECONDS="86400",
+    )
     eventually(lambda: len(exchange.requests_for_candles()) > 5)
     assert system.context.queue.state().total > 5
     worker = system.processes["backfill"]

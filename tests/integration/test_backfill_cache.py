@@ -25,7 +25,7 @@ PRODUCTS = 4
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One installation for all of these, with frequent reconciliations: each test leaves it as it was."""
-    with started_world(tmp_path_factory.mktemp("world"), PRODUCTS, RECONCILE_SECONDS="600") as everything:
+    with started_world(tmp_path_factory.mktemp("world"), PRODUCTS, CANDLEWICK_RECONCILE_SECONDS="600") as everything:
         yield everything
 
 

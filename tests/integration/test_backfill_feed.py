@@ -27,7 +27,7 @@ PRODUCTS = 8
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One installation for all of these, with reconciliations only on request: each test leaves it as it was."""
-    with started_world(tmp_path_factory.mktemp("world"), PRODUCTS, RECONCILE_SECONDS="86400") as everything:
+    with started_world(tmp_path_factory.mktemp("world"), PRODUCTS, CANDLEWICK_RECONCILE_SECONDS="86400") as everything:
         yield everything
 
 

@@ -49,7 +49,12 @@ def full(context: Context) -> Context:
 
 
 def environment(redis_url: str, **more: str) -> dict[str, str]:
-    return {"REDIS_URL": redis_url, "PRODUCTS": "BTC-USD", "TIMEFRAMES": ",".join(filled.TIMEFRAMES), **more}
+    return {
+        "REDIS_URL": redis_url,
+        "CANDLEWICK_COINBASE__PRODUCTS": "BTC-USD",
+        "CANDLEWICK_TIMEFRAMES": ",".join(filled.TIMEFRAMES),
+        **more,
+    }
 
 
 class Ended(NamedTuple):
@@ -268,10 +273,10 @@ def test_an_error_is_one_line_on_stderr(full: Context, code: int, line: str, rea
 
 
 def test_wrong_settings_end_with_2(context: Context) -> None:
-    done = run_apart(context, "status", WEB_PORT="http", REST_REQUESTS_PER_SECOND="99")
+    done = run_apart(context, "status", CANDLEWICK_WEB_PORT="http", CANDLEWICK_COINBASE__REST_REQUESTS_PER_SECOND="99")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "WEB_PORT" in done.stderr
-    assert "REST_REQUESTS_PER_SECOND" in done.stderr
+    assert "CANDLEWICK_WEB_PORT" in done.stderr
+    assert "CANDLEWICK_COINBASE__REST_REQUESTS_PER_SECOND" in done.stderr
 
 
 NOWHERE = "redis://:secret@127.0.0.1:1/0"
@@ -360,8 +365,8 @@ def test_backfill_without_gaps_ends_at_once(full: Context) -> None:
 
 
 def test_ingest_runs_until_sigterm(context: Context, processes: Callable[..., Process]) -> None:
-    nowhere = {"EXCHANGE_REST_URL": "http://127.0.0.1:1", "EXCHANGE_WS_URL": "ws://127.0.0.1:1"}
+    nowhere = {"CANDLEWICK_COINBASE__REST_URL": "http://127.0.0.1:1", "CANDLEWICK_COINBASE__WS_URL": "ws://127.0.0.1:1"}
     process = processes([sys.executable, "-m", "app", "ingest"], env=environment(context.settings.redis_url, **nowhere))
-    outcome = "ingest app.ingest.product_selection: products: cannot reach http://127.0.0.1:1"
+    outcome = "ingest app.ingest.product_selection: products: no listing from http://127.0.0.1:1"
     eventually(lambda: outcome in process.output())
     assert process.stop() == 0

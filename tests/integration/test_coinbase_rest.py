@@ -262,7 +262,7 @@ def test_quirk_18_every_error_shows_whether_to_try_again(
     [
         ("3", 3),
         ("0", 0),
-        ("999999999999", 3600),
+        ("999999999999", 7 * 86_400),
         ("1.5", None),
         ("-3", None),
         ("soon", None),
@@ -357,8 +357,9 @@ def test_a_time_out(venue: Venue) -> None:
 
     venue.answer = answer
     rest = CoinbaseRest(venue.url, timeout_s=0.2)
-    with pytest.raises(Unavailable, match="Timeout"):
+    with pytest.raises(Unavailable, match=r"Timeout: 127\.0\.0\.1:\d+: ") as caught:
         rest.time_ms()
+    assert "Pool" not in str(caught.value)
     over.set()
     rest.close()
 
@@ -399,15 +400,44 @@ class TestProducts:
                 "num_products": 6,
             }
         )
-        products, rejected = rest.products()
+        products, rejected, *_ = rest.products()
         assert sorted(rejected) == ["../x", "row 4", "row 5", "row 6"]
-        assert [(p.product_id, p.tradable, p.alias) for p in products] == [(BTC, True, ""), ("BTC-USDC", False, BTC)]
+        assert [(p.product, p.is_tradable, p.alias) for p in products] == [(BTC, True, ""), ("BTC-USDC", False, BTC)]
         assert venue.requests[0][:2] == ("/api/v3/brokerage/market/products", {"product_type": "SPOT"})
 
     def test_quirk_25_delisted_products_are_listed_and_not_tradable(self, venue: Venue, rest: CoinbaseRest) -> None:
         listed = {"product_id": "MATIC-USD", "product_type": "SPOT", "status": "online", "trading_disabled": True}
         venue.answer = body({"products": [listed]})
         assert [p.untradable_because for p in rest.products().products] == ["trading is disabled"]
+
+    def test_a_cancel_only_product_is_not_tradable_and_an_auction_is_noted(
+        self, venue: Venue, rest: CoinbaseRest
+    ) -> None:
+        listed = {"product_type": "SPOT", "status": "online"}
+        rows = [
+            listed | {"product_id": BTC, "cancel_only": True},
+            listed | {"product_id": "ETH-USD", "auction_mode": True},
+        ]
+        venue.answer = body({"products": rows})
+        first, second = rest.products().products
+        assert (first.untradable_because, first.note) == ("orders can only be cancelled", "")
+        assert (second.untradable_because, second.note) == (None, "it trades in auctions at the moment")
+
+    @pytest.mark.parametrize("obeys", [True, False], ids=["pages", "ignores the offset"])
+    def test_a_paged_listing_is_read_to_its_end_or_known_to_be_short(
+        self, venue: Venue, rest: CoinbaseRest, obeys: bool
+    ) -> None:
+        rows = [{"product_id": f"P{n}-USD", "product_type": "SPOT", "status": "online"} for n in range(7)]
+        listing, starts = None, [0, 3, 6] if obeys else [0, 0]
+        for start in starts:
+            venue.answer = body({"products": rows[start : start + 3], "num_products": 7})
+            listing = rest.products(listing)
+        assert listing is not None
+        assert listing.is_last
+        assert (len(listing.products), listing.is_short) == ((7, False) if obeys else (3, True))
+        assert listing.rejected == {}
+        offsets = [request[1].get("offset") for request in venue.requests]
+        assert offsets == ([None, "3", "6"] if obeys else [None, "3"])
 
     @pytest.mark.parametrize("reply", [{"products": []}, {"products": [{"product_id": ""}]}, {"products": 7}, {}])
     def test_an_empty_listing_is_a_broken_one(self, venue: Venue, rest: CoinbaseRest, reply: object) -> None:
@@ -421,7 +451,7 @@ def test_against_the_local_exchange() -> None:
     with LocalExchange(SeededMarket(7, start_s=start_s), speed=60, start_ms=T * 1000) as exchange:
         rest = CoinbaseRest(exchange.rest_url)
         assert T * 1000 <= rest.time_ms() <= exchange.clock.now_ms()
-        assert BTC in [p.product_id for p in rest.products().products if p.tradable]
+        assert BTC in [p.product for p in rest.products().products if p.is_tradable]
         candles = rest.candles(BTC, M5, T - 350 * STEP, T - STEP).candles
         truth = exchange.truth(BTC, M5, T - 350 * STEP, T - STEP)
         found = {c.start_s: (c.open, c.high, c.low, c.close, c.volume) for c in candles}

@@ -9,7 +9,7 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
+from app.exchange import connection
 from app.exchange.adapter import (
     CandleClosed,
     CandleUpdated,
@@ -32,15 +33,15 @@ from app.exchange.adapter import (
     FeedEvent,
     GapSuspected,
 )
-from app.exchange.coinbase import connection
-from app.exchange.coinbase.models import MAX_FRAME_BYTES
-from app.exchange.coinbase.pacing import Limiter
-from app.exchange.coinbase.wakeups import SharedWakeup
-from app.exchange.coinbase.websocket import CoinbaseAdapter
+from app.exchange.feed import Feed
+from app.exchange.frames import MAX_FRAME_BYTES
+from app.exchange.pacing import Limiter
+from app.exchange.wakeups import SharedWakeup
 from app.market.candles import UnifiedCandle
 from app.market.timeframes import BASE
 from app.util.backoff import Backoff
 from simulator import LocalExchange, SeededMarket
+from tests.feeds import coinbase_feed
 from tests.support import PATIENCE_S, eventually, free_port
 from tests.unit.exchange.coinbase.venue import BTC, ETH, T, row, timestamp
 
@@ -107,12 +108,14 @@ def update(number: int, volume: float = 1, product: str = BTC) -> str:
 
 
 @contextmanager
-def feed(server: Server, *products: str, **options: Any) -> Iterator[tuple[CoinbaseAdapter, list[FeedEvent]]]:
+def feed(
+    server: Server, *products: str, aliases: Mapping[str, str] | None = None, **options: Any
+) -> Iterator[tuple[Feed, list[FeedEvent]]]:
     """A connected adapter, and the list that receives its events."""
     events: list[FeedEvent] = []
     limits = {"connections_limiter": Limiter(100), "messages_limiter": Limiter(100)}
-    adapter = CoinbaseAdapter(server.url, options.pop("on_event", events.append), **(limits | options))
-    adapter.subscribe(products or (BTC,))
+    adapter = coinbase_feed(server.url, options.pop("on_event", events.append), **(limits | options))
+    adapter.subscribe(products or (BTC,), aliases)
     adapter.connect()
     try:
         yield adapter, events
@@ -202,10 +205,10 @@ def test_quirk_01_a_silent_socket_is_replaced() -> None:
 
 
 @contextmanager
-def refused() -> Iterator[tuple[CoinbaseAdapter, list[FeedEvent]]]:
+def refused() -> Iterator[tuple[Feed, list[FeedEvent]]]:
     """A feed whose connections are refused, and the list that receives its events."""
     events: list[FeedEvent] = []
-    adapter = CoinbaseAdapter(f"ws://127.0.0.1:{free_port()}", events.append, connections_limiter=Limiter(100))
+    adapter = coinbase_feed(f"ws://127.0.0.1:{free_port()}", events.append, connections_limiter=Limiter(100))
     adapter.subscribe([BTC])
     adapter.connect()
     try:
@@ -240,7 +243,7 @@ def test_disconnect_ends_a_wait_between_two_tries(monkeypatch: pytest.MonkeyPatc
 def test_disconnect_ends_a_handshake_that_never_ends() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"ws://127.0.0.1:{listener.getsockname()[1]}"
-        adapter = CoinbaseAdapter(url, lambda _: None, connect_timeout_seconds=LATER_S)
+        adapter = coinbase_feed(url, lambda _: None, connect_timeout_seconds=LATER_S)
         adapter.subscribe([BTC])
         adapter.connect()
         peer, _ = listener.accept()
@@ -285,14 +288,14 @@ def test_a_callback_that_fails_does_not_end_the_feed(caplog: pytest.LogCaptureFi
 
 
 def test_a_callback_may_disconnect() -> None:
-    adapters: list[CoinbaseAdapter] = []
+    adapters: list[Feed] = []
 
     def stop(event: FeedEvent) -> None:
         if isinstance(event, CandleUpdated):
             adapters[0].disconnect()
 
     with closing(Server(greet)) as server:
-        adapters.append(CoinbaseAdapter(server.url, stop, connections_limiter=Limiter(100)))
+        adapters.append(coinbase_feed(server.url, stop, connections_limiter=Limiter(100)))
         adapters[0].subscribe([BTC])
         adapters[0].connect()
         eventually(lambda: server.opened and server.open_now == 0)
@@ -374,7 +377,7 @@ def test_an_untrusted_certificate_is_refused(tmp_path: Any) -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        adapter = CoinbaseAdapter(f"wss://127.0.0.1:{listener.getsockname()[1]}", lambda _: None)
+        adapter = coinbase_feed(f"wss://127.0.0.1:{listener.getsockname()[1]}", lambda _: None)
         adapter.subscribe([BTC])
         adapter.connect()
         try:
@@ -410,14 +413,12 @@ START = 1_769_093_400
 
 
 @contextmanager
-def local(
-    *products: str, speed: float, **options: Any
-) -> Iterator[tuple[LocalExchange, CoinbaseAdapter, list[FeedEvent]]]:
+def local(*products: str, speed: float, **options: Any) -> Iterator[tuple[LocalExchange, Feed, list[FeedEvent]]]:
     """The local exchange and an adapter that is connected to it."""
     market = SeededMarket(7, start_s=START)
     with LocalExchange(market, speed=speed, start_ms=START * 1000 + 40_000, **options) as exchange:
         events: list[FeedEvent] = []
-        adapter = CoinbaseAdapter(exchange.ws_url, events.append)
+        adapter = coinbase_feed(exchange.ws_url, events.append)
         adapter.subscribe(products)
         adapter.connect()
         try:

@@ -39,7 +39,7 @@ ONE_WORKER = (
     " --without-gossip --without-mingle"
 )
 FEW = {"ingest": 2, "all": 5, "beat": 4, "web": 3, "watchdog": 1}
-"""The same if one worker does everything, with REDIS_CONNECTIONS=3."""
+"""The same if one worker does everything, with CANDLEWICK_REDIS_CONNECTIONS=3."""
 
 
 def few_clients(start: Callable[..., Process], folder: Path, most: int) -> str:
@@ -59,8 +59,8 @@ def system(
 
     def start(most: int, **env: str) -> System:
         exchange = start_exchange()
-        urls = {"EXCHANGE_WS_URL": exchange.ws_url, "EXCHANGE_REST_URL": exchange.rest_url}
-        ports = {"WEB_PORT": str(free_port()), "FLOWER_PORT": str(free_port())}
+        urls = {"CANDLEWICK_COINBASE__WS_URL": exchange.ws_url, "CANDLEWICK_COINBASE__REST_URL": exchange.rest_url}
+        ports = {"CANDLEWICK_WEB_PORT": str(free_port()), "CANDLEWICK_FLOWER_PORT": str(free_port())}
         made.append(System(processes, few_clients(processes, tmp_path, most), {**urls, **ports, **env}))
         return made[0]
 
@@ -103,7 +103,7 @@ def hold(system: System, at_most: dict[str, int], most: int) -> None:
 
 
 def test_the_default_installation_needs_forty(system: Callable[..., System]) -> None:
-    whole = system(40, INDICATOR_PROCESSES="2")
+    whole = system(40, CANDLEWICK_INDICATOR_PROCESSES="2")
     whole.start(*AT_MOST)
     hold(whole, AT_MOST, 40)
     assert sum(AT_MOST.values()) + 3 < 40, "one of ours, one command line, one launcher"
@@ -112,7 +112,7 @@ def test_the_default_installation_needs_forty(system: Callable[..., System]) -> 
 def test_one_worker_for_everything_needs_twenty(
     system: Callable[..., System], processes: Callable[..., Process]
 ) -> None:
-    whole = system(20, REDIS_CONNECTIONS="3")
+    whole = system(20, CANDLEWICK_REDIS_CONNECTIONS="3")
     whole.start("ingest", "beat", "web", "watchdog")
     processes(["sh", "-c", f"exec {ONE_WORKER}"], env=whole.env)
     hold(whole, FEW, 20)
@@ -131,7 +131,7 @@ def test_a_server_that_is_full_is_named_at_the_start_and_by_commands(
     with redis.Redis.from_url(url) as first, redis.Redis.from_url(url) as second:
         eventually(lambda: first.ping() and second.ping())
         with pytest.raises(
-            Unready, match=r"does not answer: Redis accepts no more connections .* lower REDIS_CONNECTIONS"
+            Unready, match=r"does not answer: Redis accepts no more connections .* lower CANDLEWICK_REDIS_CONNECTIONS"
         ):
             wait_ready(url, seconds=0.1)
         monkeypatch.setenv("REDIS_URL", url)

@@ -277,7 +277,7 @@ def many(context: Context, count: int) -> list[str]:
 def test_of_seven_hundred_products_only_those_in_sight_are_drawn(
     context: Context, redis_url: str, profile: Any
 ) -> None:
-    context.settings = Settings(redis_url=redis_url, products=("BTC-USD",))
+    context.settings = Settings(redis_url=redis_url, coinbase={"products": ("BTC-USD",)})
     names = many(context, 700)
     with served(context) as web:
         page = profile.new_page()
@@ -469,7 +469,7 @@ def test_the_health_page_shows_the_problem(visit: Open, context: Context) -> Non
     written = context.candles.write([Write(SOL, bar(OPEN_S - 300, 102.5, CandleState.CONFIRMED))])
     mismatches.record(context.redis, written, cause="reconcile", exchange_ms=filled.NOW_S * 1000)
     context.redis.set(keys.last_run("reconcile", "coinbase"), filled.NOW_S // 3600)
-    context.budget.pause(60)
+    context.budget.pause(60, "/time: 403: blocked")
     page = visit("/health")
     page.wait_for_selector("#health-redis")
     shown = {
@@ -482,7 +482,9 @@ def test_the_health_page_shows_the_problem(visit: Open, context: Context) -> Non
     assert "404 unknown product" in shown["given-up"]
     assert "indicators\n0 waiting" in shown["queues"]
     assert "refuses writes (noeviction)" in shown["redis"]
-    assert "rate limited (429)\n1" in text(page, "#health-request-budget")
+    budget = text(page, "#health-request-budget")
+    assert "rate limited or blocked\n1" in budget
+    assert "the exchange answered\n/time: 403: blocked" in budget
     reconciliation = text(page, "#health-reconciliation")
     assert "last run (UTC)\n2021-03-04 07:00" in reconciliation
     assert "→ 102.50" in reconciliation

@@ -30,9 +30,11 @@ class Market:
     def __init__(self, exchange: LocalExchange, client: redis.Redis) -> None:
         self.exchange = exchange
         settings = Settings(
-            exchange_rest_url=exchange.rest_url,
-            rest_requests_per_second=10,
-            products=(series().product,),
+            coinbase={
+                "rest_url": exchange.rest_url,
+                "rest_requests_per_second": 10,
+                "products": (series().product,),
+            },
             timeframes=(BASE,),
         )
         self.context = Context(settings, client)

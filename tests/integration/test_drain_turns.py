@@ -37,7 +37,7 @@ def exchange() -> Iterator[LocalExchange]:
 def context(redis_client: redis.Redis, exchange: LocalExchange) -> Context:
     seconds, micros = redis_client.time()
     redis_client.hset(f"{keys.BUDGET}:coinbase", "seen_us", int(seconds) * 1_000_000 + int(micros))
-    return Context(Settings(exchange_rest_url=exchange.rest_url, rest_requests_per_second=30), redis_client)
+    return Context(Settings(coinbase={"rest_url": exchange.rest_url, "rest_requests_per_second": 30}), redis_client)
 
 
 def set_clock(context: Context, exchange: LocalExchange, age_ms: int = 0) -> None:

@@ -123,8 +123,10 @@ def test_a_host_that_is_cut_off_and_comes_back_harms_nothing(processes: Callable
         listens = ["--host", net.address, "--port", str(exchange.port)]
         processes([sys.executable, "-m", "simulator", *listens, *market])
         eventually(exchange.now_s)
-        urls = {"EXCHANGE_WS_URL": exchange.ws_url, "EXCHANGE_REST_URL": exchange.rest_url}
-        system = Spread(processes, url, {**urls, "PRODUCTS": "all:USD"}, [net.namespace(h) for h in HOSTS])
+        urls = {"CANDLEWICK_COINBASE__WS_URL": exchange.ws_url, "CANDLEWICK_COINBASE__REST_URL": exchange.rest_url}
+        system = Spread(
+            processes, url, {**urls, "CANDLEWICK_COINBASE__PRODUCTS": "all:USD"}, [net.namespace(h) for h in HOSTS]
+        )
         stack.callback(system.context.redis.close)
         system.start(*(f"{name}{number}" for number in (1, 2) for name in ON_EACH))
         eventually(lambda: system.has_started(PRODUCTS), interval=0.3)

@@ -22,7 +22,7 @@ def port(processes: Callable[..., Process], redis_url: str) -> Iterator[int]:
     """The port of a web process that may open few files."""
     port = free_port()
     command = f"ulimit -n {OPEN_FILES}; exec {sys.executable} -m app web"
-    processes(["bash", "-c", command], env={"REDIS_URL": redis_url, "WEB_PORT": str(port)}, cwd=ROOT)
+    processes(["bash", "-c", command], env={"REDIS_URL": redis_url, "CANDLEWICK_WEB_PORT": str(port)}, cwd=ROOT)
     eventually(lambda: health(port) == 200)
     return port
 

@@ -76,7 +76,11 @@ def as_records(bars: dict[int, Bar], observed_ms: int) -> Records:
 def standing(redis_url: str, market: SeededMarket, now_s: float, products: str, timeframes: str) -> Iterator[Stand]:
     """A `Stand` with a stopped clock and an empty cache."""
     with LocalExchange(market, speed=0, start_ms=int(now_s * 1000)) as local:
-        env = {"PRODUCTS": products, "TIMEFRAMES": timeframes, "EXCHANGE_REST_URL": local.rest_url}
+        env = {
+            "CANDLEWICK_COINBASE__PRODUCTS": products,
+            "CANDLEWICK_TIMEFRAMES": timeframes,
+            "CANDLEWICK_COINBASE__REST_URL": local.rest_url,
+        }
         system = System(lambda *_, **__: None, redis_url, env)  # type: ignore[arg-type,return-value]
         yield Stand(local, system)
         system.context.redis.close()

@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.long(minutes=1.1)]
 
 # An HTTP server, a waiting process, and one that may be made to fail. Each leaves its id in a file.
 PROCFILE = """\
-web: python -m http.server ${WEB_PORT} --bind 127.0.0.1
+web: python -m http.server ${CANDLEWICK_WEB_PORT} --bind 127.0.0.1
 waiter: python waiter.py
 """
 WAITER = """\
@@ -36,12 +36,12 @@ import os, pathlib, sys, time
 pathlib.Path("waiter.pid").write_text(str(os.getpid()))
 if pathlib.Path("fail").exists():
     sys.exit("told to fail")
-print(os.environ["REDIS_URL"], flush=True)
+print(os.environ.get("CANDLEWICK_REDIS_URL") or os.environ["REDIS_URL"], flush=True)
 time.sleep(600)
 """
 
 
-NOWHERE = {"EXCHANGE_WS_URL": "ws://127.0.0.1:1", "EXCHANGE_REST_URL": "http://127.0.0.1:1"}
+NOWHERE = {"CANDLEWICK_COINBASE__WS_URL": "ws://127.0.0.1:1", "CANDLEWICK_COINBASE__REST_URL": "http://127.0.0.1:1"}
 
 
 class Launch:
@@ -49,7 +49,7 @@ class Launch:
 
     def __init__(self, root: Path, processes: Callable[..., Process]) -> None:
         self.root = root
-        self.ports = {name: str(free_port()) for name in ("WEB_PORT", "FLOWER_PORT")}
+        self.ports = {name: str(free_port()) for name in ("CANDLEWICK_WEB_PORT", "CANDLEWICK_FLOWER_PORT")}
         self.redis_url = Address("unix", socket=str(redis_socket(root / "var/run"))).url
         self._processes = processes
         self.command = [sys.executable, "-m", "app.launch", "run", "--procfile", str(root / "Procfile")]
@@ -109,8 +109,8 @@ def _output_with(process: Process, text: str) -> str:
 def test_it_starts_prints_its_urls_and_ends_without_leftovers(launch: Launch, signum: int) -> None:
     process = launch.start()
     output = _output_with(process, "dashboard answers")
-    assert f"dashboard       http://127.0.0.1:{launch.ports['WEB_PORT']}" in output
-    assert f"Flower          http://127.0.0.1:{launch.ports['FLOWER_PORT']}" in output
+    assert f"dashboard       http://127.0.0.1:{launch.ports['CANDLEWICK_WEB_PORT']}" in output
+    assert f"Flower          http://127.0.0.1:{launch.ports['CANDLEWICK_FLOWER_PORT']}" in output
     waiter = eventually(launch.waiter)
     assert f"command line    REDIS_URL={launch.redis_url} " in output
     assert "cannot reach http://127.0.0.1:1 (" in _output_with(process, "every process keeps retrying")
@@ -210,18 +210,19 @@ def test_an_end_while_it_starts_is_not_missed(launch: Launch, again: int) -> Non
 
 
 def test_a_taken_port_is_named_with_its_purpose_and_setting(launch: Launch) -> None:
-    with socket.create_server(("127.0.0.1", int(launch.ports["FLOWER_PORT"]))):
+    with socket.create_server(("127.0.0.1", int(launch.ports["CANDLEWICK_FLOWER_PORT"]))):
         process = launch.start()
         assert process.wait() == 2
-    port = launch.ports["FLOWER_PORT"]
+    port = launch.ports["CANDLEWICK_FLOWER_PORT"]
     assert process.output() == (
-        f"cannot start: port {port} (Flower) is taken by another program; move it: FLOWER_PORT=<another port>\n"
+        f"cannot start: port {port} (Flower) is taken by another program; "
+        "move it: CANDLEWICK_FLOWER_PORT=<another port>\n"
     )
     assert launch.running() == []
 
 
 def test_one_port_for_two_processes_is_an_error(launch: Launch) -> None:
-    process = launch.start(FLOWER_PORT=launch.ports["WEB_PORT"])
+    process = launch.start(CANDLEWICK_FLOWER_PORT=launch.ports["CANDLEWICK_WEB_PORT"])
     assert process.wait() == 2
     assert "is also used by dashboard and API (WEB_PORT)" in process.output()
 
@@ -237,9 +238,9 @@ def test_a_folder_that_is_in_use_is_refused(launch: Launch) -> None:
 
 
 def test_a_bad_setting_is_an_error_before_anything_starts(launch: Launch) -> None:
-    process = launch.start(WEB_PORT="never")
+    process = launch.start(CANDLEWICK_WEB_PORT="never")
     assert process.wait() == 2
-    assert "WEB_PORT" in process.output()
+    assert "CANDLEWICK_WEB_PORT" in process.output()
     assert "Traceback" not in process.output()
     assert not (launch.root / "var").exists()
 
@@ -248,7 +249,7 @@ def test_invented_prices_never_join_real_ones(launch: Launch, redis_url: str) ->
     first = launch.start(REDIS_URL=redis_url)
     _output_with(first, "Redis answers")
     assert first.stop() == 0
-    second = launch.start(REDIS_URL=redis_url, EXCHANGE_REST_URL="https://another.example")
+    second = launch.start(REDIS_URL=redis_url, CANDLEWICK_COINBASE__REST_URL="https://another.example")
     assert second.wait() == 2
     assert "holds prices of" in second.output()
     assert launch.running() == []
@@ -332,10 +333,10 @@ def test_the_command_line_and_celery_find_it_in_an_odd_folder(launch: Launch, od
         (ROOT / "Procfile").read_text().replace("python -m", f"env PYTHONPATH={ROOT} python -m")
     )
     launch.command += ["--folder", str(folder)]
-    process = launch.start(PRODUCTS="BTC-USD")
+    process = launch.start(CANDLEWICK_COINBASE__PRODUCTS="BTC-USD")
     _output_with(process, "Flower answers")
     command = [sys.executable, "-m", "app", "status", "--json"]
-    environ = {**os.environ, **NOWHERE, "REDIS_URL": url, "PRODUCTS": "BTC-USD"}
+    environ = {**os.environ, **NOWHERE, "REDIS_URL": url, "CANDLEWICK_COINBASE__PRODUCTS": "BTC-USD"}
 
     def workers() -> bool:
         pong = subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -414,7 +415,7 @@ def test_a_server_that_is_older_than_the_data_is_not_started_on_it(launch: Launc
     assert mark.read_text().startswith(("Valkey ", "Redis "))
 
     older = _server_of_version(launch.root, "6.2.14")
-    named = launch.start(REDIS_SERVER=str(older))
+    named = launch.start(CANDLEWICK_LAUNCH_REDIS_SERVER=str(older))
     assert named.wait() == 2
     assert (
         f"was written by {mark.read_text().strip()}, and {older} is Redis 6.2, which may not read it" in named.output()

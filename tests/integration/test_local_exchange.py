@@ -22,7 +22,7 @@ import pytest
 import websocket
 
 from app.errors import InvalidInput
-from app.exchange.coinbase.wire_time import parse_ms
+from app.exchange.wire_time import parse_ms
 from app.market.timeframes import Timeframe
 from simulator import LocalExchange, SeededMarket
 from tests import plain

@@ -181,7 +181,9 @@ def test_rules_and_dashboard_use_existing_metrics(
     exprs = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     assert len(exprs) > 20
     used |= _used("\n".join(exprs))
-    system = start_system(start_exchange("--products", "3"), PRODUCTS="all:USD", TIMEFRAMES="5m,15m")
+    system = start_system(
+        start_exchange("--products", "3"), CANDLEWICK_COINBASE__PRODUCTS="all:USD", CANDLEWICK_TIMEFRAMES="5m,15m"
+    )
     system.context.redis.sadd(keys.DELIVERY_CHANNELS, "some")
     system.context.redis.hincrby(keys.COUNTERS, "corrections:reconcile:5m")
     with serving(system.context) as (url, _):

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from app.exchange.coinbase.pacing import Limiter
 from app.exchange.coinbase.rest import CoinbaseRest
-from app.exchange.coinbase.stream_socket import ConnectionEnded, Dialler
+from app.exchange.pacing import Limiter
+from app.exchange.stream_socket import ConnectionEnded, Dialler
 from app.util.network import connect_any
 from tests.integration.test_coinbase_rest import Venue, body
 from tests.servers import serving

@@ -34,7 +34,9 @@ def test_every_candle_and_every_indicator_is_true(
     products = ["BTC-USD", "ETH-USD", "SOL-USD"]
     thin = [p["product_id"] for p in exchange.get("/api/v3/brokerage/market/products")["products"]][-6:-3]
     named = ",".join([*products, *thin, "NOPE-USD"])
-    system = start_system(exchange, PRODUCTS=named, RECONCILE_SECONDS="86400")  # without reconciliation
+    system = start_system(
+        exchange, CANDLEWICK_COINBASE__PRODUCTS=named, CANDLEWICK_RECONCILE_SECONDS="86400"
+    )  # without reconciliation
     eventually(lambda: system.has_started(len(products)), interval=0.2)
     started_s, requests_of_the_start = exchange.now_s(), len(exchange.requests_for_candles())
     for _ in range(6):
@@ -51,7 +53,7 @@ def test_real_candles_come_out_as_they_went_in(
 ) -> None:
     exchange = start_exchange("--market-data", str(CANDLES), "--start", "2018-01-20T00:00:00Z")
     products = ["ETH-BTC", "XLM-BTC"]
-    system = start_system(exchange, PRODUCTS=",".join(products))
+    system = start_system(exchange, CANDLEWICK_COINBASE__PRODUCTS=",".join(products))
     eventually(lambda: system.has_started(len(products)), interval=0.2)
     started_s = exchange.now_s()
     system.wait_until(started_s + 900)

@@ -101,11 +101,11 @@ def test_an_installed_server_comes_first_unless_it_is_too_old(tmp_path: Path) ->
 
 
 def test_a_named_server_must_be_usable(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="REDIS_SERVER"):
-        find_server({"REDIS_SERVER": str(tmp_path / "none")})
+    with pytest.raises(InvalidInput, match="CANDLEWICK_LAUNCH_REDIS_SERVER"):
+        find_server({}, named=str(tmp_path / "none"))
     old = _program(tmp_path, "old", "Redis server v=5.0.1 sha=0")
     with pytest.raises(InvalidInput, match=r"5\.0.*6\.2"):
-        find_server({"REDIS_SERVER": str(old)})
+        find_server({}, named=str(old))
 
 
 def test_eventually_reports_the_last_value() -> None:

@@ -73,6 +73,13 @@ def test_a_series_that_was_never_requested_is_started_at_once(context: Context) 
     assert requests(scan(context)) == [(GAP, Priority.START, None)]
 
 
+def test_a_series_that_only_the_stream_has_delivered_is_started(context: Context) -> None:
+    rows = run(NEWEST - STEP, 2)
+    rows["flags"] = CandleState.CLOSED
+    write(context, rows)
+    assert requests(scan(context)) == [(GAP, Priority.START, None)]
+
+
 def test_in_a_complete_series_nothing_is_found_and_its_indicator_only_if_it_is_behind(context: Context) -> None:
     write(context, FULL)
     assert scan(context) == [Found(series(), 0, changed=ChangedRange("BTC-USD", BASE, NEWEST, NEWEST))]

@@ -28,17 +28,17 @@ pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.lon
 PASSWORD, TOKEN, FLOWER, HOOK, SIGNATURE, BOT, MAIL = (f"canary{number}-{'x' * 12}" for number in range(7))
 SECRETS = (PASSWORD, TOKEN, FLOWER, HOOK, SIGNATURE, BOT, MAIL)
 ALERTS = """
-[channel.hook]
+[alerts.channel.hook]
 kind = "webhook"
 url_env = "HOOK_URL"
 secret_env = "HOOK_SECRET"
 allow_private = true
-[channel.telegram]
+[alerts.channel.telegram]
 token_env = "BOT_TOKEN"
 chat = "-100123"
 api_url = "{url}"
 allow_private = true
-[channel.mail]
+[alerts.channel.mail]
 kind = "email"
 host = "127.0.0.1"
 port = {closed}
@@ -121,18 +121,18 @@ def test_it_works_and_prints_no_secret(
     exchange = start_exchange("--seed", "7", "--start", "2021-03-04T00:00:00Z", "--speed", "200")
     web, flower, outputs = free_port(), free_port(), []
     with service() as hook:
-        (tmp_path / "alerts.toml").write_text(ALERTS.format(url=hook.url, closed=free_port()))
+        (tmp_path / "candlewick.toml").write_text(ALERTS.format(url=hook.url, closed=free_port()))
         env = {
-            "EXCHANGE_WS_URL": exchange.ws_url,
-            "EXCHANGE_REST_URL": exchange.rest_url,
-            "PRODUCTS": "BTC-USD,ETH-USD",
-            "TIMEFRAMES": "5m,15m",
-            "LOG_LEVEL": "DEBUG",
-            "WEB_PORT": str(web),
-            "WEB_TOKEN": TOKEN,
-            "FLOWER_PORT": str(flower),
-            "FLOWER_BASIC_AUTH": f"me:{FLOWER}",
-            "ALERTS_FILE": str(tmp_path / "alerts.toml"),
+            "CANDLEWICK_COINBASE__WS_URL": exchange.ws_url,
+            "CANDLEWICK_COINBASE__REST_URL": exchange.rest_url,
+            "CANDLEWICK_COINBASE__PRODUCTS": "BTC-USD,ETH-USD",
+            "CANDLEWICK_TIMEFRAMES": "5m,15m",
+            "CANDLEWICK_LOG_LEVEL": "DEBUG",
+            "CANDLEWICK_WEB_PORT": str(web),
+            "CANDLEWICK_WEB_TOKEN": TOKEN,
+            "CANDLEWICK_FLOWER_PORT": str(flower),
+            "CANDLEWICK_FLOWER_BASIC_AUTH": f"me:{FLOWER}",
+            "CANDLEWICK_CONFIG": str(tmp_path / "candlewick.toml"),
             "HOOK_URL": f"{hook.url}/{HOOK}",
             "HOOK_SECRET": SIGNATURE,
             "BOT_TOKEN": f"12:{BOT}",

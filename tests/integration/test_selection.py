@@ -49,7 +49,12 @@ class Process:
 
     def __init__(self, client: redis.Redis, venue: Venue, name: str, products: str, share: str) -> None:
         settings = Settings.from_environment(
-            {"EXCHANGE_REST_URL": venue.url, "PRODUCTS": products, "INGEST_SHARE": share, "REST_TIMEOUT_SECONDS": "60"}
+            {
+                "CANDLEWICK_COINBASE__REST_URL": venue.url,
+                "CANDLEWICK_COINBASE__PRODUCTS": products,
+                "CANDLEWICK_INGEST_SHARE": share,
+                "CANDLEWICK_REST_TIMEOUT_SECONDS": "60",
+            }
         )
         self.context = Context(settings, client)
         self.context.products = ProductCache(client, "coinbase", process=name)
@@ -121,7 +126,7 @@ def test_a_selection_without_match_is_reported_once_and_completed_later(
         process.following._selection = process.selector.again(process.following._selection)
     assert process.lost == 0
     (warning,) = warnings(caplog)
-    assert warning.startswith(f"PRODUCTS: {selection} matches nothing: ")
+    assert warning.startswith(f"CANDLEWICK_COINBASE__PRODUCTS: {selection} matches nothing: ")
     assert ("BTC-USD" if "-" in selection else "there are USD (1), EUR (1)") in warning
     listed(venue, [row("BTC-USD"), row("ETH-EUR"), row("BTC-JPY"), row("BTCC-USD")])
     process.following._selection = process.selector.again(process.following._selection)
@@ -217,6 +222,28 @@ def test_a_refused_product_is_fed_only_by_its_process(venue: Venue, start: Start
     assert a.check() == {"BTC-USD", "ETH-USD"}
     a.context.products.refuse({"ETH-USD": "the exchange did not confirm its subscription"})
     assert a.check() == {"BTC-USD", "ETH-USD"}
+
+
+def test_a_refusal_that_is_taken_back_feeds_the_product_everywhere(venue: Venue, start: Start) -> None:
+    listed(venue, [row("BTC-USD"), row("ETH-USD")])
+    start("a").check()
+    second = start("b")
+    second.context.products.refuse({"ETH-USD": "the exchange did not confirm its subscription"})
+    assert [p.product for p in second.context.products.read() if p.refused] == ["ETH-USD"]
+    second.context.products.refuse({"ETH-USD": None})
+    assert [p.refused for p in second.context.products.read()] == [None, None]
+    assert second.check() == {"BTC-USD", "ETH-USD"}
+
+
+def test_a_product_missing_from_a_short_listing_is_not_delisted(venue: Venue, start: Start) -> None:
+    listed(venue, [row("BTC-USD"), row("ETH-USD")])
+    process = start("a", "BTC-USD,ETH-USD")
+    process.check()
+    venue.answer = body({"products": [row("BTC-USD")], "num_products": 2})
+    selection = process.selection
+    for _ in range(3):
+        selection = process.selector.again(selection)
+    assert [p.refused for p in selection.products] == [None, None]
 
 
 def test_an_unfollowed_product_is_not_fed(venue: Venue, start: Start) -> None:

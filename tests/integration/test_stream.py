@@ -215,7 +215,9 @@ def test_forming_candles_come_only_on_request_and_have_no_id(follow: Callable[..
 def test_all_events_of_a_whole_system_come(
     start_exchange: Callable[..., Exchange], start_system: Callable[..., System]
 ) -> None:
-    system = start_system(start_exchange("--products", "3"), PRODUCTS="all:USD", TIMEFRAMES="5m,15m")
+    system = start_system(
+        start_exchange("--products", "3"), CANDLEWICK_COINBASE__PRODUCTS="all:USD", CANDLEWICK_TIMEFRAMES="5m,15m"
+    )
     with serving(system.context) as (url, _):
         client, seen = Client(url), set[tuple[str, str]]()
         closed: dict[tuple[str, str], Candle] = {}
@@ -385,7 +387,7 @@ def test_frozen_clients_delay_no_other_take_no_memory_and_continue_later(
 def web_process(context: Context, processes: Callable[..., Process]) -> tuple[str, Process]:
     """A web process of its own, and its URL."""
     port = free_port()
-    env = {"REDIS_URL": context.settings.redis_url, "TIMEFRAMES": "5m,1h", "WEB_PORT": str(port)}
+    env = {"REDIS_URL": context.settings.redis_url, "CANDLEWICK_TIMEFRAMES": "5m,1h", "CANDLEWICK_WEB_PORT": str(port)}
     process = processes([sys.executable, "-m", "app", "web"], env=env)
     url = f"http://127.0.0.1:{port}"
     eventually(lambda: plain.get(f"{url}/healthz").status_code == 200)
@@ -441,7 +443,7 @@ def test_streams_of_a_stopped_web_process_continue_at_the_next(
         assert process.stop() == 0
         add(context, range(5, 9))
         port = url.rsplit(":", 1)[1]
-        processes(process.command, env={"REDIS_URL": context.settings.redis_url, "WEB_PORT": port})
+        processes(process.command, env={"REDIS_URL": context.settings.redis_url, "CANDLEWICK_WEB_PORT": port})
         follower.has(9)
         assert follower.numbers() == list(range(9))
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from app.alerts.settings import AlertSettings
 from app.cli.alerts import example
 from app.delivery.channels.build import build_channels
 from app.delivery.channels.channel import DeliveryError
 from app.errors import Unavailable
-from app.exchange.coinbase.pacing import Limiter
 from app.exchange.coinbase.rest import CoinbaseRest
-from app.exchange.coinbase.websocket import CoinbaseAdapter
+from app.exchange.pacing import Limiter
+from tests.alerting import alert_settings
+from tests.feeds import coinbase_feed
 from tests.support import PATIENCE_S, eventually
 from tests.tls import TlsServer
 
@@ -23,19 +23,19 @@ pytestmark = pytest.mark.integration
 
 SECRET = "canary-5b2e"
 ALERTS = """
-[channel.hook]
+[alerts.channel.hook]
 kind = "webhook"
 url_env = "URL"
 allow_private = true
-[channel.discord]
+[alerts.channel.discord]
 url_env = "URL"
 allow_private = true
-[channel.telegram]
+[alerts.channel.telegram]
 token_env = "TOKEN"
 chat = "-100123"
 api_url = "https://localhost:{port}"
 allow_private = true
-[channel.mail]
+[alerts.channel.mail]
 kind = "email"
 host = "localhost"
 port = {port}
@@ -45,7 +45,7 @@ to = ["you@example.com"]
 chart = false
 user_env = "TOKEN"
 password_env = "TOKEN"
-[delivery]
+[alerts.delivery]
 timeout_seconds = 60
 lease_seconds = 180
 """
@@ -91,21 +91,20 @@ def only_the_usual_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.fixture
-def trust(monkeypatch: pytest.MonkeyPatch) -> Callable[[TlsServer], None]:
-    """Makes this process trust a server's authority in the ordinary way, by two variables."""
+@pytest.fixture(params=["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+def trust(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Callable[[TlsServer], None]:
+    """Makes this process trust a server's authority by either usual variable."""
 
     def trusted(server: TlsServer) -> None:
         assert server.received == b""
-        for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
-            monkeypatch.setenv(name, str(server.ca))
+        monkeypatch.setenv(request.param, str(server.ca))
 
     return trusted
 
 
 def feed_error(url: str) -> str:
     """The feed's error at its first try to connect."""
-    adapter = CoinbaseAdapter(url, lambda _: None, connect_timeout_seconds=PATIENCE_S, connections_limiter=Limiter(100))
+    adapter = coinbase_feed(url, lambda _: None, connect_timeout_seconds=PATIENCE_S, connections_limiter=Limiter(100))
     adapter.subscribe(["BTC-USD"])
     adapter.connect()
     try:
@@ -127,16 +126,17 @@ def test_the_stream(serve: Serve, trust: Trust) -> None:
 
 def test_rest(serve: Serve, trust: Trust) -> None:
     server = serve(http_reply)
-    rest, by_address = (
-        CoinbaseRest(f"https://{host}:{server.port}", PATIENCE_S) for host in ("localhost", "127.0.0.1")
-    )
+
+    def rest(host: str) -> CoinbaseRest:
+        return CoinbaseRest(f"https://{host}:{server.port}", PATIENCE_S)
+
     with pytest.raises(Unavailable, match="certificate verify failed"):
-        rest.time_ms()
+        rest("localhost").time_ms()
     trust(server)
     with pytest.raises(Unavailable, match=r"Hostname mismatch|IP address mismatch"):
-        by_address.time_ms()
+        rest("127.0.0.1").time_ms()
     assert server.received == b""
-    assert rest.time_ms() == 1_769_093_410_123
+    assert rest("localhost").time_ms() == 1_769_093_410_123
 
 
 @pytest.mark.parametrize(
@@ -148,11 +148,11 @@ def test_channels(serve: Serve, trust: Trust, name: str, security: str) -> None:
         server = serve(mail_reply, greeting=b"220 mail\r\n", starttls=security == "starttls")
     else:
         server = serve(http_reply)
-    settings = AlertSettings.parse(ALERTS.format(port=server.port, security=security))
+    settings = alert_settings(ALERTS.format(port=server.port, security=security))
     environ = {"URL": f"https://localhost:{server.port}/{SECRET}", "TOKEN": SECRET}
     with pytest.raises(DeliveryError, match=r"TLS failed|SSLCertVerificationError") as caught:
-        build_channels(settings, environ)[name].send(example())
+        build_channels(settings, environ.get)[name].send(example())
     assert SECRET not in str(caught.value)
     trust(server)
-    build_channels(settings, environ)[name].send(example())
+    build_channels(settings, environ.get)[name].send(example())
     assert server.received

@@ -104,16 +104,20 @@ def test_a_client_with_a_wrong_token_gives_up_and_one_with_the_right_one_follows
 
 
 def test_nothing_starts_open_to_other_machines(redis_url: str, processes: Callable[..., Process]) -> None:
-    web = processes([sys.executable, "-m", "app", "web"], env={"REDIS_URL": redis_url, "WEB_HOST": "0.0.0.0"})
-    flower = processes([sys.executable, "-m", "app", "flower"], env={"REDIS_URL": redis_url, "FLOWER_ADDRESS": "::"})
+    web = processes(
+        [sys.executable, "-m", "app", "web"], env={"REDIS_URL": redis_url, "CANDLEWICK_WEB_HOST": "0.0.0.0"}
+    )
+    flower = processes(
+        [sys.executable, "-m", "app", "flower"], env={"REDIS_URL": redis_url, "CANDLEWICK_FLOWER_ADDRESS": "::"}
+    )
     assert (web.wait(), flower.wait()) == (2, 2)
-    assert web.output().startswith("error: WEB_HOST is '0.0.0.0', which other machines can reach")
-    assert flower.output().startswith("error: FLOWER_ADDRESS is '::', which other machines can reach")
+    assert web.output().startswith("error: CANDLEWICK_WEB_HOST is '0.0.0.0', which other machines can reach")
+    assert flower.output().startswith("error: CANDLEWICK_FLOWER_ADDRESS is '::', which other machines can reach")
 
 
 def test_flower_requires_its_password(redis_url: str, processes: Callable[..., Process]) -> None:
     port = free_port()
-    env = {"REDIS_URL": redis_url, "FLOWER_PORT": str(port), "FLOWER_BASIC_AUTH": "me:password"}
+    env = {"REDIS_URL": redis_url, "CANDLEWICK_FLOWER_PORT": str(port), "CANDLEWICK_FLOWER_BASIC_AUTH": "me:password"}
     process = processes([sys.executable, "-m", "app", "flower"], env=env)
     url = f"http://127.0.0.1:{port}/workers"
     assert eventually(lambda: plain.get(url)).status_code == 401

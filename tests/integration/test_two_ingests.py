@@ -39,10 +39,14 @@ def test_each_product_is_fed_by_the_ingest_of_its_share(
     start_exchange: Callable[..., Exchange], processes: Callable[..., Process], redis_url: str
 ) -> None:
     exchange = start_exchange()
-    urls = {"EXCHANGE_WS_URL": exchange.ws_url, "EXCHANGE_REST_URL": exchange.rest_url}
-    system = System(processes, redis_url, {**urls, "PRODUCTS": ",".join(FIRST), "INGEST_SHARE": "1/2"})
+    urls = {"CANDLEWICK_COINBASE__WS_URL": exchange.ws_url, "CANDLEWICK_COINBASE__REST_URL": exchange.rest_url}
+    system = System(
+        processes,
+        redis_url,
+        {**urls, "CANDLEWICK_COINBASE__PRODUCTS": ",".join(FIRST), "CANDLEWICK_INGEST_SHARE": "1/2"},
+    )
     system.start("ingest")
-    other = {"PRODUCTS": ",".join(SECOND), "INGEST_SHARE": "2/2"}
+    other = {"CANDLEWICK_COINBASE__PRODUCTS": ",".join(SECOND), "CANDLEWICK_INGEST_SHARE": "2/2"}
     second = processes(system.command("ingest2"), env={**system.env, **other})
     context = Context(Settings.from_environment(system.env))
 

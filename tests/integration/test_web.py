@@ -368,6 +368,16 @@ def test_an_empty_installation_is_live_but_not_ready(context: Context, path: str
         refused(web, 404, "/v1/candles/BTC-USD")
 
 
+def test_a_block_by_the_exchange_is_a_reason_not_to_be_ready(context: Context) -> None:
+    context.budget.pause(300, "/market/products: 403: the exchange blocks this address")
+    with served(context) as web:
+        reason = (
+            "requests are paused, since the exchange answered /market/products: 403: the exchange blocks this address"
+        )
+        assert reason in web.get("/readyz").json()["reasons"]
+        assert get(web, "/v1/status")["budget"]["pause_reason"].startswith("/market/products: 403")
+
+
 def test_candles_without_a_clock_are_not_ready(context: Context) -> None:
     filled.fill(context)
     context.redis.delete(keys.clock("coinbase"))
@@ -624,8 +634,8 @@ def test_the_process_serves_on_the_platforms_port_and_ends_on_sigterm(
 
 def test_a_taken_port_is_one_clear_line(processes: Callable[..., Process], redis_url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        process = web_process(processes, redis_url, WEB_PORT=str(other.getsockname()[1]))
+        process = web_process(processes, redis_url, CANDLEWICK_WEB_PORT=str(other.getsockname()[1]))
         assert process.wait() == 2
     [line] = process.output().splitlines()
     assert "Address already in use" in line
-    assert "WEB_PORT" in line
+    assert "CANDLEWICK_WEB_PORT" in line

@@ -17,10 +17,10 @@ pytestmark = pytest.mark.integration
 
 PROGRAMS = {**procfile.read(ROOT / "Procfile"), "launch": "python -m app.launch demo"}
 WRONG = {
-    "RECONCILE_SECONDS": "inf",
+    "CANDLEWICK_RECONCILE_SECONDS": "inf",
     "REDIS_URL": f"redis://u:{SECRET}\udcff@h",
-    "WEB_HOST": "x" * 70,
-    "TIMEFRAMES": "7m," * 9_000,
+    "CANDLEWICK_WEB_HOST": "x" * 70,
+    "CANDLEWICK_TIMEFRAMES": "7m," * 9_000,
 }
 
 

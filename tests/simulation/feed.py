@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from app.exchange.adapter import FeedEvent
-from app.exchange.coinbase.session import CoinbaseSession
+from app.exchange.session import StreamSession
 from tests.simulation.market import STEP_S, Bar
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Link:
     """One connection slot. Stands in for the project's thread and socket around a session."""
 
     def __init__(
-        self, world: World, process: Process, session: CoinbaseSession, emit: Callable[[FeedEvent], None]
+        self, world: World, process: Process, session: StreamSession, emit: Callable[[FeedEvent], None]
     ) -> None:
         self.session = session
         self.faults = Faults()

@@ -82,10 +82,9 @@ class SimulatedContext(Context):
 def settings_of(products: tuple[str, ...], timeframes: tuple[str, ...], capacity: int, per_second: float) -> Settings:
     return Settings(
         redis_url="redis://simulated",
-        products=products,
+        coinbase={"products": products, "rest_requests_per_second": per_second},
         timeframes=timeframes,
         series_capacity=capacity,
-        rest_requests_per_second=per_second,
         events_kept=100,
     )
 

@@ -17,7 +17,7 @@ from unittest.mock import patch
 import numpy as np
 
 import app.exchange.coinbase.rest
-import app.exchange.coinbase.websocket
+import app.exchange.feed
 import app.ingest.following
 import app.ingest.outbox
 import app.ingest.process
@@ -167,7 +167,7 @@ def patched() -> Iterator[None]:
         put(patch.object(app.ingest.process, "CHECK_EVERY_S", 10.0))  # it costs a round trip
         put(patch.object(app.ingest.process, "Heartbeat", _Quiet))
         put(patch.object(app.ingest.process, "HealthCache", _Quiet))
-        put(patch.object(app.exchange.coinbase.websocket, "StreamConnection", _connection))
+        put(patch.object(app.exchange.feed, "StreamConnection", _connection))
         put(patch.object(CandleCache, "write", _judging(CandleCache.write)))
         put(  # most rows were parsed before
             patch.object(

@@ -11,16 +11,18 @@ import pytest
 from app.alerts import engine as watching
 from app.alerts.engine import Evaluation, RuleEngine, window_at
 from app.alerts.fingerprint import LATE_BARS, RECENT_BARS
-from app.alerts.settings import AlertSettings
 from app.indicators.macdv import MacdvSeries, macdv_of, macdv_of_many
 from app.market.candles import CandleState
 from app.market.records import CORRECTED, PROVISIONAL, RECORD, Records
 from app.market.timeframes import Timeframe
 from app.storage.alert_changes import AlertCursor
+from tests.alerting import alert_settings
 from tests.filled import walk
 
 T0 = 1_614_816_000
-WATCH = RuleEngine(AlertSettings.parse('[[rule]]\nname = "p"\nkind = "price"\nproducts = ["A-USD"]\nprices = [100]\n'))
+WATCH = RuleEngine(
+    alert_settings('[[alerts.rule]]\nname = "p"\nkind = "price"\nproducts = ["A-USD"]\nprices = [100]\n')
+)
 BARS = 120
 
 
@@ -252,7 +254,7 @@ def test_a_provisional_bar_and_the_next_are_held_back_and_those_behind_them_are_
 
 
 def test_bars_are_judged_by_their_own_values_though_the_newest_is_held_back() -> None:
-    stages = RuleEngine(AlertSettings.parse('[[rule]]\nname = "s"\nkind = "stage"\ncooldown_bars = 0\n'))
+    stages = RuleEngine(alert_settings('[[alerts.rule]]\nname = "s"\nkind = "stage"\ncooldown_bars = 0\n'))
 
     def seen(records: Records, before: AlertCursor | None) -> Evaluation:
         window = window_at(records, len(records) - 1, Timeframe.M5)

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from app.alerts.engine import RuleEngine, window_at
-from app.alerts.settings import AlertSettings
 from app.indicators.macdv import macdv_of
 from app.market.candles import CandleState
 from app.market.records import EMPTY, PROVISIONAL, RECORD, STATE_MASK, Records
 from app.market.series import Series
 from app.market.timeframes import Timeframe
 from app.storage.alert_changes import AlertCursor
+from tests.alerting import alert_settings
 from tests.alerts_reference import RULES, Row, expected_alerts
 from tests.faults.alert_verdict import LATE_BARS, LATER, Due, wrong_alerts_of
 
 T0 = 1_614_816_000
-WATCH = RuleEngine(AlertSettings.parse(RULES))
+WATCH = RuleEngine(alert_settings(RULES))
 SERIES = Series("coinbase", "ETH-BTC", Timeframe.M15)
 
 

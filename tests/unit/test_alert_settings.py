@@ -1,4 +1,4 @@
-"""The alerts file: its settings, and how an error names its line."""
+"""Alert rules and channels in the file of settings, and how an error names its line."""
 
 from __future__ import annotations
 
@@ -8,18 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from app.alerts.settings import MAX_BYTES, AlertSettings
 from app.context import Context
 from app.delivery.channels.build import MisconfiguredChannel, build_channels
 from app.errors import InvalidInput
 from app.launch.plan import ExchangeChoice, make
 from app.market.timeframes import Timeframe
 from app.settings import Settings
+from app.util.files import MAX_BYTES
+from tests.alerting import alert_settings
 from tests.support import ROOT
 
 
-def test_without_a_file_levels_and_reversals_go_to_the_log() -> None:
-    settings = AlertSettings.load("")
+def load(path: Path | str, **environ: str) -> Settings:
+    return Settings.from_environment({"CANDLEWICK_CONFIG": str(path), **environ})
+
+
+def test_without_a_section_levels_and_reversals_go_to_the_log() -> None:
+    settings = Settings().alerts
     assert [r.name for r in settings.rules] == ["levels", "reversals"]
     assert list(settings.channels) == ["log"]
 
@@ -27,7 +32,7 @@ def test_without_a_file_levels_and_reversals_go_to_the_log() -> None:
 def test_the_example_of_the_documentation_is_valid_and_shows_every_setting() -> None:
     text = (ROOT / "docs" / "alerts.md").read_text()
     (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
-    settings = AlertSettings.parse(example)
+    settings = alert_settings(example)
     for part in (*settings.rule, *settings.channel.values(), settings.delivery):
         names = {field.alias or name for name, field in type(part).model_fields.items()} - {"kind"}
         assert not {n for n in names if not re.search(rf"^{n} = ", example, re.MULTILINE)}
@@ -40,47 +45,48 @@ def test_only_regular_files_are_read(path: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for place in (path, str(tmp_path / "pipe"), str(tmp_path)):
         with pytest.raises(InvalidInput, match=r"is not a file|Is a directory|cannot read"):
-            AlertSettings.load(place)
+            load(place)
 
 
 def test_a_file_is_read_with_a_bound_and_with_the_mark_of_windows(tmp_path: Path) -> None:
-    file = tmp_path / "alerts.toml"
+    file = tmp_path / "candlewick.toml"
     file.write_bytes(b"\xef\xbb\xbf" + RULE.encode())
-    assert AlertSettings.load(str(file)).rules[0].name == "first"
+    assert load(file).alerts.rules[0].name == "first"
     file.write_bytes(b"#" * (MAX_BYTES + 1))
     with pytest.raises(InvalidInput, match="larger than"):
-        AlertSettings.load(str(file))
+        load(file)
     file.write_text("a = " + "[" * 50_000)
     with pytest.raises(InvalidInput, match=r"line 1: "):
-        AlertSettings.load(str(file))
+        load(file)
 
 
 def test_a_secret_from_a_file_has_no_line_end() -> None:
-    text = '[channel.discord]\nurl_env = "URL"\n[channel.telegram]\ntoken_env = "T"\nchat = "1"\n'
+    text = '[alerts.channel.discord]\nurl_env = "URL"\n[alerts.channel.telegram]\ntoken_env = "T"\nchat = "1"\n'
     made, same = (
-        build_channels(AlertSettings.parse(text), {"URL": f"https://h.example/x{end}", "T": f"1:a{end}"})
+        build_channels(alert_settings(text), {"URL": f"https://h.example/x{end}", "T": f"1:a{end}"}.get)
         for end in ("", "\r\n")
     )
     assert {n: c.target for n, c in made.items()} == {n: c.target for n, c in same.items()}
 
 
 def test_a_rule_about_unfollowed_series_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    file = tmp_path / "alerts.toml"
+    file = tmp_path / "candlewick.toml"
     file.write_text(RULE + 'products = ["ETH-USD"]\ntimeframes = ["4h"]\n')
 
     def logged(**env: str) -> str:
         caplog.clear()
-        assert Context(Settings.from_environment({"ALERTS_FILE": str(file), **env})).alert_settings.rules
+        assert Context(load(file, **env)).alert_settings.rules
         return caplog.text
 
-    assert logged() == logged(PRODUCTS="ETH-USD,BTC-USD") == ""
-    assert "rule 'first' names ETH-USD, but PRODUCTS is BTC-USD" in logged(PRODUCTS="BTC-USD")
-    assert "rule 'first' names 4h, but TIMEFRAMES is 5m,1h" in logged(TIMEFRAMES="5m,1h")
+    assert logged() == logged(CANDLEWICK_COINBASE__PRODUCTS="ETH-USD,BTC-USD") == ""
+    assert "rule 'first' names ETH-USD, but the products are BTC-USD" in logged(CANDLEWICK_COINBASE__PRODUCTS="BTC-USD")
+    assert "rule 'first' names 4h, but the timeframes are 5m,1h" in logged(CANDLEWICK_TIMEFRAMES="5m,1h")
 
 
 def test_a_rule_covers_what_it_names() -> None:
-    settings = AlertSettings.parse(
-        '[[rule]]\nname = "a"\nkind = "level"\nexcept_products = ["X-USD"]\ntimeframes = ["1h"]\ncooldown_bars = 2\n'
+    settings = alert_settings(
+        '[[alerts.rule]]\nname = "a"\nkind = "level"\nexcept_products = ["X-USD"]\n'
+        'timeframes = ["1h"]\ncooldown_bars = 2\n'
     )
     (rule,) = settings.rules
     assert rule.covers("BTC-USD", Timeframe.H1)
@@ -89,7 +95,7 @@ def test_a_rule_covers_what_it_names() -> None:
     assert rule.cooldown_s(Timeframe.H1) == 7200
 
 
-RULE = '[[rule]]\nname = "first"\nkind = "level"\n\n'
+RULE = '[[alerts.rule]]\nname = "first"\nkind = "level"\n\n'
 
 
 @pytest.mark.parametrize(
@@ -98,61 +104,85 @@ RULE = '[[rule]]\nname = "first"\nkind = "level"\n\n'
         ("[[rule]\n", "line 1: "),
         ('a = 1\nb = "x\n', "line 2: "),
         (
-            RULE + '[[rule]]\nname = "second"\nkind = "lvl"\n',
-            "line 7: rule.1.kind: must be one of level, reversal",
+            RULE + '[[alerts.rule]]\nname = "second"\nkind = "lvl"\n',
+            "line 7: alerts.rule.1.kind: must be one of level, reversal",
         ),
-        (RULE + "[[rule]]\nkind = 'level'\n", "line 5: rule.1.name: Field required"),
+        (RULE + "[[alerts.rule]]\nkind = 'level'\n", "line 5: alerts.rule.1.name: Field required"),
         (
-            '[[rule]]\nname = "a"\nkind = "level"\nlevels = ["150"]\n',
-            "line 4: rule.0.levels.0: Input should be a valid number",
-        ),
-        (RULE + '[[rule]]\nname = "second"\nkind = "level"\nlevls = [1]\n', "line 8: rule.1.levls: no such setting"),
-        (
-            RULE + '[[rule]]\nname = "x"\nkind = "level"\nlevels = [\n  -150,\n  0,\n]\n',
-            "line 5: rule.1: levels must not",
-        ),
-        (RULE + '[[rule]]\nname = "first"\nkind = "level"\n', "line 6: duplicate rule name 'first'"),
-        (RULE + '[[rule]]\nname = "x"\nkind = "price"\nprices = [1]\n', "line 5: rule.1.products: Field required"),
-        ('[[rule]]\nname = "x"\nkind = "level"\n# why\ntimeframes = ["7m"]\n', "line 5: rule.0.timeframes.0: "),
-        ('[[rule]]\nname = "x"\nkind = "level"\nchannels = ["me"]\n', "line 4: unknown channel 'me': use one of "),
-        ('[[rule]]\nname = "x"\nkind = "level"\ncooldown_bars = 500\n', "line 4: rule.0.cooldown_bars: "),
-        (
-            '[channel.discord]\nurl = "https://x"\nurl_env = "A"\n',
-            "line 2: channel.discord.url: no such setting",
+            '[[alerts.rule]]\nname = "a"\nkind = "level"\nlevels = ["150"]\n',
+            "line 4: alerts.rule.0.levels.0: Input should be a valid number",
         ),
         (
-            '\n[channel.discord]\nurl_env = "https://x/canary"\n',
-            "line 3: channel.discord.url_env: must be the name of an",
+            RULE + '[[alerts.rule]]\nname = "second"\nkind = "level"\nlevls = [1]\n',
+            "line 8: alerts.rule.1.levls: no such setting",
         ),
-        ('[channel.mine]\nurl_env = "A"\n', "line 1: channel.mine.kind: must be one of log, discord"),
         (
-            '[channel.email]\nhost = "h"\nsender = "a@b"\nto = ["a@b"]\nuser_env = "A"\n',
-            "line 1: channel.email: set both",
+            RULE + '[[alerts.rule]]\nname = "x"\nkind = "level"\nlevels = [\n  -150,\n  0,\n]\n',
+            "line 5: alerts.rule.1: levels must not",
         ),
-        ("[delivery]\nlease_seconds = 1\n", "line 1: delivery: lease_seconds must be at least three times"),
+        (
+            RULE + '[[alerts.rule]]\nname = "first"\nkind = "level"\n',
+            "line 6: alerts.rule.1.name: duplicate rule name 'first'",
+        ),
+        (
+            RULE + '[[alerts.rule]]\nname = "x"\nkind = "price"\nprices = [1]\n',
+            "line 5: alerts.rule.1.products: Field required",
+        ),
+        (
+            '[[alerts.rule]]\nname = "x"\nkind = "level"\n# why\ntimeframes = ["7m"]\n',
+            "line 5: alerts.rule.0.timeframes.0: ",
+        ),
+        (
+            '[[alerts.rule]]\nname = "x"\nkind = "level"\nchannels = ["me"]\n',
+            "line 4: alerts.rule.0.channels: unknown channel 'me': use one of ",
+        ),
+        ('[[alerts.rule]]\nname = "x"\nkind = "level"\ncooldown_bars = 500\n', "line 4: alerts.rule.0.cooldown_bars: "),
+        (
+            '[alerts.channel.discord]\nurl = "https://x"\nurl_env = "A"\n',
+            "line 2: alerts.channel.discord.url: no such setting",
+        ),
+        (
+            '\n[alerts.channel.discord]\nurl_env = "https://x/canary"\n',
+            "line 3: alerts.channel.discord.url_env: must be the name of an",
+        ),
+        ('[alerts.channel.mine]\nurl_env = "A"\n', "line 1: alerts.channel.mine.kind: must be one of log, discord"),
+        (
+            '[alerts.channel.email]\nhost = "h"\nsender = "a@b"\nto = ["a@b"]\nuser_env = "A"\n',
+            "line 1: alerts.channel.email: set both",
+        ),
+        (
+            "[alerts.delivery]\nlease_seconds = 1\n",
+            "line 1: alerts.delivery: lease_seconds must be at least three times",
+        ),
     ],
 )
-def test_an_error_names_line_and_reason(text: str, complaint: str) -> None:
+def test_an_error_names_line_and_reason(
+    text: str, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "candlewick.toml").write_text(text)
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(InvalidInput) as caught:
-        AlertSettings.parse(text, "alerts.toml")
-    assert f"alerts.toml, {complaint}" in str(caught.value)
+        Settings.from_environment({})
+    assert f"candlewick.toml, {complaint}" in str(caught.value)
     assert "canary" not in str(caught.value)
 
 
-def test_all_errors_are_reported_at_once() -> None:
+def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "candlewick.toml"
+    file.write_text('[[alerts.rule]]\nname = "A B"\nkind = "level"\n[alerts.delivery]\ntimeout_seconds = 0\n')
     with pytest.raises(InvalidInput) as caught:
-        AlertSettings.parse('[[rule]]\nname = "A B"\nkind = "level"\n[delivery]\ntimeout_seconds = 0\n')
+        load(file)
     assert re.findall(r"line (\d+)", str(caught.value)) == ["2", "5"]
 
 
 def test_every_process_checks_the_file_at_its_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "alerts.toml"
-    path.write_text("[[rule]]\nkind = 'level'\n")
+    path = tmp_path / "rules.toml"
+    path.write_text("[[alerts.rule]]\nkind = 'level'\n")
     for name, complaint in (
-        (str(path), r"^ALERTS_FILE: .*alerts\.toml, line 1: rule\.0\.name: Field required"),
-        ("/no/where", "^ALERTS_FILE: cannot read /no/where: No such file"),
+        (str(path), r"rules\.toml, line 1: alerts\.rule\.0\.name: Field required"),
+        ("/no/where", "CANDLEWICK_CONFIG: cannot read /no/where: No such file"),
     ):
-        monkeypatch.setenv("ALERTS_FILE", name)
+        monkeypatch.setenv("CANDLEWICK_CONFIG", name)
         with pytest.raises(InvalidInput, match=complaint):
             Context.from_environment()
         with pytest.raises(InvalidInput, match=complaint):
@@ -172,8 +202,8 @@ def test_every_process_checks_the_file_at_its_start(tmp_path: Path, monkeypatch:
     ],
 )
 def test_a_misconfigured_channel_has_a_reason_without_its_secret(environ: dict[str, str], complaint: str) -> None:
-    settings = AlertSettings.parse('[channel.webhook]\nurl_env = "HOOK"\n[channel.log]\n')
-    channels = build_channels(settings, environ)
+    settings = alert_settings('[alerts.channel.webhook]\nurl_env = "HOOK"\n[alerts.channel.log]\n')
+    channels = build_channels(settings, environ.get)
     assert isinstance(channels["webhook"], MisconfiguredChannel)
     assert complaint in channels["webhook"].reason
     assert "canary" not in channels["webhook"].reason

@@ -8,26 +8,25 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.alerts.settings import AlertSettings
 from app.bind_checks import check_flower, check_web
 from app.errors import InvalidInput
-from app.launch.settings import LaunchSettings
-from app.settings import MAX_CHARACTERS, Settings
+from app.settings import Settings
+from app.settings.names import fields, variable
+from app.settings.problems import MAX_CHARACTERS
 from app.storage.address import SCHEMES
 from tests.hostile import HUGE, NUMBERS, ODD, SECRET, is_readable, refusal_of, some, texts
 
-NAMES = sorted(name.upper() for name in LaunchSettings.model_fields)
-PATHS = ("ALERTS_FILE", "REDIS_CA_FILE")
+NAMES = sorted(map(variable, fields(Settings)))
+PATHS = ("CANDLEWICK_REDIS_CA_FILE", "CANDLEWICK_SECRETS_FOLDER", "CANDLEWICK_LAUNCH_REDIS_SERVER")
 """A value that is not a URL is a file name, which an error must show."""
 
 
 def refusal(environ: dict[str, str]) -> str | None:
     """The error for `environ`, or None if it is accepted; accepted numbers must be usable."""
     try:
-        settings = LaunchSettings.from_environment(environ)
+        settings = Settings.from_environment(environ)
         check_web(settings)
         check_flower(settings)
-        AlertSettings.load(settings.alerts_file)
     except InvalidInput as error:
         return str(error)
     assert all(math.isfinite(value) for value in settings.model_dump().values() if isinstance(value, float))
@@ -76,37 +75,45 @@ def test_a_secret_is_shown_neither_whole_nor_in_part(name: str, begin: str) -> N
     def holds(value: str) -> None:
         if name in PATHS and "@" not in value and "://" not in value:
             return
-        error = refusal_of(lambda: LaunchSettings.from_environment({name: begin + value}))
+        error = refusal_of(lambda: Settings.from_environment({name: begin + value}))
         assert error is None or (name in error and is_readable(error))
 
     holds()
 
 
 def test_long_names_are_cut_and_parts_of_a_list_are_not_listed() -> None:
-    for name in ("EXCHANGE_" + "X" * 5_000, "LAUNCH_" + "X" * 5_000, "GAP_\x1b[31m"):
+    for name in ("CANDLEWICK_" + "X" * 5_000, "CANDLEWICK_COINBASE__" + "X" * 5_000, "CANDLEWICK_\x1b[31m"):
         error = refusal({name: "1"})
         assert error is not None
         assert is_readable(error, longest=400)
-    error = refusal({"TIMEFRAMES": "7m," * 1_000, "PRODUCTS": "btc," * 1_000})
+    error = refusal({"CANDLEWICK_TIMEFRAMES": "7m," * 1_000, "CANDLEWICK_COINBASE__PRODUCTS": "btc," * 1_000})
     assert error is not None
     assert error.count("\n") == 2
 
 
-@pytest.mark.parametrize("name", ["RECONCILE_SECONDS", "GAP_SCAN_SECONDS", "LAUNCH_EXCHANGE_SPEED"])
+@pytest.mark.parametrize(
+    "name", ["CANDLEWICK_RECONCILE_SECONDS", "CANDLEWICK_GAP_SCAN_SECONDS", "CANDLEWICK_LAUNCH_EXCHANGE_SPEED"]
+)
 @pytest.mark.parametrize("value", ["inf", "nan", "1e400", "5e-324", "1e10"])
 def test_no_time_is_infinite_or_zero(name: str, value: str) -> None:
     with pytest.raises(InvalidInput, match=name):
-        LaunchSettings.from_environment({name: value})
+        Settings.from_environment({name: value})
 
 
 def test_a_password_in_capitals_is_not_a_product() -> None:
     for name in NAMES:
         error = refusal({name: "HUNTER2SECRETTOKEN123456"})
-        assert error is None or name in (*PATHS, "PRODUCTS") or "HUNTER2" not in error, error
+        assert error is None or name in (*PATHS, "CANDLEWICK_COINBASE__PRODUCTS") or "HUNTER2" not in error, error
 
 
 def test_an_error_shows_only_the_mistyped_part() -> None:
-    error = refusal({"TIMEFRAMES": "1m,5m,15m,30m,1h,7m", "WEB_PORT": "80a", "RECONCILE_SECONDS": "x" * 200})
+    error = refusal(
+        {
+            "CANDLEWICK_TIMEFRAMES": "1m,5m,15m,30m,1h,7m",
+            "CANDLEWICK_WEB_PORT": "80a",
+            "CANDLEWICK_RECONCILE_SECONDS": "x" * 200,
+        }
+    )
     assert error is not None
     assert "(it is '7m')" in error
     assert "(it is '80a')" in error
@@ -115,6 +122,10 @@ def test_an_error_shows_only_the_mistyped_part() -> None:
 
 def test_a_long_list_of_products_may_have_line_ends() -> None:
     many = [f"P{n}-USD" for n in range(2_000)]
-    assert Settings.from_environment({"PRODUCTS": ",\n".join(many)}).products == tuple(many)
-    with pytest.raises(InvalidInput, match=f"PRODUCTS: is longer than {MAX_CHARACTERS} characters"):
-        Settings.from_environment({"PRODUCTS": ",".join(many * 10)})
+    assert Settings.from_environment({"CANDLEWICK_COINBASE__PRODUCTS": ",\n".join(many)}).coinbase.products == tuple(
+        many
+    )
+    with pytest.raises(
+        InvalidInput, match=f"CANDLEWICK_COINBASE__PRODUCTS: is longer than {MAX_CHARACTERS} characters"
+    ):
+        Settings.from_environment({"CANDLEWICK_COINBASE__PRODUCTS": ",".join(many * 10)})

@@ -18,9 +18,9 @@ def test_loopback_needs_no_secret(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "no.such.host.invalid"])
 def test_other_addresses_need_a_secret(host: str) -> None:
-    with pytest.raises(InvalidInput, match="WEB_TOKEN"):
+    with pytest.raises(InvalidInput, match="CANDLEWICK_WEB_TOKEN"):
         check_web(Settings(web_host=host))
-    with pytest.raises(InvalidInput, match="FLOWER_BASIC_AUTH"):
+    with pytest.raises(InvalidInput, match="CANDLEWICK_FLOWER_BASIC_AUTH"):
         check_flower(Settings(flower_address=host))
     check_web(Settings(web_host=host, web_token="sixteen-or-more-characters"))
     check_flower(Settings(flower_address=host, flower_basic_auth="me:password"))
@@ -35,7 +35,12 @@ def test_a_name_with_one_public_address_counts_as_public(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"WEB_TOKEN": "short"}, {"WEB_TOKEN": "with blanks in the middle"}, {"FLOWER_BASIC_AUTH": "me,my:pass"}]
+    "wrong",
+    [
+        {"CANDLEWICK_WEB_TOKEN": "short"},
+        {"CANDLEWICK_WEB_TOKEN": "with blanks in the middle"},
+        {"CANDLEWICK_FLOWER_BASIC_AUTH": "me,my:pass"},
+    ],
 )
 def test_an_invalid_secret_is_refused_and_never_shown(wrong: dict[str, str]) -> None:
     [(name, value)] = wrong.items()

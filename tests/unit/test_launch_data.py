@@ -46,7 +46,7 @@ def test_an_empty_folder_has_no_writer(tmp_path: Path) -> None:
     [
         (
             "Can't handle RDB format version 99",
-            "was written by a newer server (Can't handle RDB format version 99): set REDIS_SERVER to the one",
+            "was written by a newer server (Can't handle RDB format version 99): set CANDLEWICK_LAUNCH_REDIS_SERVER to",
         ),
         ("Invalid AOF manifest file format", "is damaged (Invalid AOF manifest file format)"),
         ("Unable to obtain the AOF file a.base.rdb length. stat: No such file", "is damaged (Unable to obtain"),

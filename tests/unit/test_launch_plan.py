@@ -27,27 +27,30 @@ def _plan(procfile: Path, environ: dict[str, str] | None = None, market: Exchang
 
 
 def test_the_demo_uses_its_own_exchange_in_any_environment(procfile: Path) -> None:
-    plan = _plan(procfile, {"EXCHANGE_WS_URL": "wss://elsewhere", "LAUNCH_EXCHANGE_PORT": "9001"})
-    assert plan.environ["EXCHANGE_WS_URL"] == "ws://127.0.0.1:9001"
-    assert plan.environ["EXCHANGE_REST_URL"] == "http://127.0.0.1:9001"
-    assert plan.environ["PRODUCTS"] == "all:USD"
+    plan = _plan(
+        procfile, {"CANDLEWICK_COINBASE__WS_URL": "wss://elsewhere", "CANDLEWICK_LAUNCH_EXCHANGE_PORT": "9001"}
+    )
+    assert plan.environ["CANDLEWICK_COINBASE__WS_URL"] == "ws://127.0.0.1:9001"
+    assert plan.environ["CANDLEWICK_COINBASE__REST_URL"] == "http://127.0.0.1:9001"
+    assert plan.environ["CANDLEWICK_COINBASE__PRODUCTS"] == "all:USD"
     assert "simulator --port 9001 --speed 60 --seed 7 --anchor-file" in plan.programs["exchange"]
     assert [(p.number, p.variable) for p in plan.ports] == [
-        (8000, "WEB_PORT"),
-        (5555, "FLOWER_PORT"),
-        (9001, "LAUNCH_EXCHANGE_PORT"),
+        (8000, "CANDLEWICK_WEB_PORT"),
+        (5555, "CANDLEWICK_FLOWER_PORT"),
+        (9001, "CANDLEWICK_LAUNCH_EXCHANGE_PORT"),
     ]
 
 
 def test_named_products_are_used_in_the_demo(procfile: Path) -> None:
-    assert _plan(procfile, {"PRODUCTS": "BTC-USD, ETH-USD"}).environ["PRODUCTS"] == "BTC-USD,ETH-USD"
+    named = {"CANDLEWICK_COINBASE__PRODUCTS": "BTC-USD, ETH-USD"}
+    assert _plan(procfile, named).environ.items() >= named.items()
 
 
 def test_the_real_feed_has_no_local_exchange_and_separate_data(procfile: Path) -> None:
     demo, run = _plan(procfile), _plan(procfile, market=ExchangeChoice.REAL)
     assert set(run.programs) == {"web"}
-    assert run.environ["EXCHANGE_REST_URL"].startswith("https://")
-    assert run.environ["REDIS_URL"] == f"unix://{redis_socket(run.folder)}"
+    assert run.exchange_url.startswith("https://")
+    assert run.environ["CANDLEWICK_REDIS_URL"] == f"unix://{redis_socket(run.folder)}"
     assert run.folder != demo.folder
     assert run.origin != demo.origin
 
@@ -65,14 +68,17 @@ def test_programs_find_the_python_that_runs_the_launcher_first(procfile: Path) -
 @pytest.mark.parametrize(
     ("environ", "why"),
     [
-        ({"WEB_PORT": "none"}, "WEB_PORT"),
-        ({"LAUNCH_REDIS_PORT": "6390"}, "LAUNCH_REDIS_PORT: no such setting"),
-        ({"LAUNCH_EXCHANGE_PORT": "x"}, "LAUNCH_EXCHANGE_PORT"),
-        ({"LAUNCH_REDIS_MAX_MEMORY": "much"}, "LAUNCH_REDIS_MAX_MEMORY"),
-        ({"LAUNCH_SPEED": "1"}, "LAUNCH_SPEED: no such setting"),
-        ({"REDIS_SERVER": "/none"}, "REDIS_SERVER"),
-        ({"WEB_HOST": "0.0.0.0"}, "WEB_HOST is '0.0.0.0', which other machines can reach.*WEB_TOKEN"),
-        ({"FLOWER_ADDRESS": "::"}, "FLOWER_ADDRESS is '::', .*FLOWER_BASIC_AUTH"),
+        ({"CANDLEWICK_WEB_PORT": "none"}, "CANDLEWICK_WEB_PORT"),
+        ({"CANDLEWICK_LAUNCH_REDIS_PORT": "6390"}, "LAUNCH_REDIS_PORT: no such setting"),
+        ({"CANDLEWICK_LAUNCH_EXCHANGE_PORT": "x"}, "CANDLEWICK_LAUNCH_EXCHANGE_PORT"),
+        ({"CANDLEWICK_LAUNCH_REDIS_MAX_MEMORY": "much"}, "CANDLEWICK_LAUNCH_REDIS_MAX_MEMORY"),
+        ({"CANDLEWICK_LAUNCH_SPEED": "1"}, "LAUNCH_SPEED: no such setting"),
+        ({"CANDLEWICK_LAUNCH_REDIS_SERVER": "/none"}, "CANDLEWICK_LAUNCH_REDIS_SERVER"),
+        (
+            {"CANDLEWICK_WEB_HOST": "0.0.0.0"},
+            "CANDLEWICK_WEB_HOST is '0.0.0.0', which other machines can reach.*CANDLEWICK_WEB_TOKEN",
+        ),
+        ({"CANDLEWICK_FLOWER_ADDRESS": "::"}, "CANDLEWICK_FLOWER_ADDRESS is '::', .*CANDLEWICK_FLOWER_BASIC_AUTH"),
     ],
 )
 def test_a_bad_setting_is_named_before_anything_starts(procfile: Path, environ: dict[str, str], why: str) -> None:
@@ -89,7 +95,10 @@ def test_the_launchers_own_names_are_refused_in_the_procfile(procfile: Path) -> 
 
 @pytest.mark.parametrize(("host", "url"), [("0.0.0.0", "http://127.0.0.1:8000"), ("::1", "http://[::1]:8000")])
 def test_the_dashboards_address_can_be_opened(procfile: Path, host: str, url: str) -> None:
-    assert _plan(procfile, {"WEB_HOST": host, "WEB_TOKEN": "a-secret-of-16-characters"}).web_url == url
+    assert (
+        _plan(procfile, {"CANDLEWICK_WEB_HOST": host, "CANDLEWICK_WEB_TOKEN": "a-secret-of-16-characters"}).web_url
+        == url
+    )
 
 
 def test_a_socket_with_a_too_long_path_is_moved() -> None:

@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 
 from app.launch.exits import ExitReports
-from app.launch.progress import READY, Progress, history, readiness
+from app.launch.progress import COMPLETE, READY, Progress, history, readiness
 
 
 @pytest.mark.parametrize(
     ("start", "line"),
     [
         (
-            {"series_ready": 30, "series_total": 150, "requests_left": 120, "seconds_left": 24.4},
-            "history: 30 of 150 series, about 24 s left",
+            {"series_ready": 28, "series_total": 150, "requests_left": 120, "seconds_left": 24.4},
+            "first candles: 30 of 150 series, about 24 s left",
         ),
-        ({"series_ready": 30, "series_total": 150, "seconds_left": None}, "history: 30 of 150 series"),
-        ({"series_ready": 150, "series_total": 150}, "history is complete"),
-        ({"series_ready": 0, "series_total": 0}, None),
-        ({"series_ready": "x"}, None),
+        ({"requests_left": 120, "series_total": 150, "seconds_left": None}, "first candles: 30 of 150 series"),
+        ({"series_ready": 123, "series_total": 125, "requests_left": 0}, COMPLETE),
+        ({"requests_left": 0, "series_total": 0}, None),
+        ({"requests_left": "x"}, None),
         ([], None),
         (None, None),
     ],
@@ -33,7 +33,12 @@ def test_history(start: object, line: str | None) -> None:
 @pytest.mark.parametrize(
     ("answer", "line"),
     [
-        ((200, {}), "ready: every series is up to date"),
+        ((200, {}), READY),
+        ((200, {"summary": "All 3 products complete and current (2 checks with REST under way)"}), READY),
+        (
+            (200, {"summary": "2 of 3 products complete and current (1 series is out of date: A-USD 5m: …)"}),
+            "ready: 2 of 3 products complete and current",
+        ),
         ((503, {"reason": "no network"}), "not ready: no network"),
         ((503, {"reasons": ["a", "b"]}), "not ready: a; b"),
         ((503, {}), None),
@@ -49,19 +54,19 @@ def test_a_state_is_printed_once_and_changes_at_most_every_few_seconds() -> None
     progress = Progress("http://web", "http://flower", answers.get)
     assert progress.lines(0.0) == []
     answers["http://flower/healthcheck"] = (200, {})
-    answers["http://web/v1/status"] = (200, {"start": {"series_ready": 1, "series_total": 9}})
+    answers["http://web/v1/status"] = (200, {"start": {"requests_left": 8, "series_total": 9}})
     assert progress.lines(1.0) == [
         "dashboard answers: http://web",
-        "history: 1 of 9 series",
+        "first candles: 1 of 9 series",
         "Flower answers: http://flower",
     ]
-    answers["http://web/v1/status"] = (200, {"start": {"series_ready": 2, "series_total": 9}})
+    answers["http://web/v1/status"] = (200, {"start": {"requests_left": 7, "series_total": 9}})
     assert progress.lines(2.0) == []
-    assert progress.lines(7.0) == ["history: 2 of 9 series"]
+    assert progress.lines(7.0) == ["first candles: 2 of 9 series"]
     assert progress.lines(99.0) == []
-    answers["http://web/v1/status"] = (200, {"start": {"series_ready": 9, "series_total": 9}})
-    assert progress.lines(100.0) == ["history is complete"]
-    answers["http://web/v1/status"] = (200, {"start": {"series_ready": 8, "series_total": 9}})
+    answers["http://web/v1/status"] = (200, {"start": {"requests_left": 0, "series_total": 9}})
+    assert progress.lines(100.0) == [COMPLETE]
+    answers["http://web/v1/status"] = (200, {"start": {"requests_left": 1, "series_total": 9}})
     assert progress.lines(200.0) == []
 
 
@@ -99,6 +104,19 @@ def test_problems_are_printed_at_intervals_and_their_end_at_once() -> None:
     assert progress.lines(32.0) == ["ready: every series is up to date"]
     answers["http://web/readyz"] = (503, {"reasons": ["b"]})
     assert progress.lines(33.0) == []
+
+
+def test_products_that_are_set_apart_or_come_back_are_counted_at_intervals() -> None:
+    answers: dict[str, tuple[int, Mapping[str, Any]]] = {"http://web/v1/status": (200, {})}
+    progress = Progress("http://web", "http://flower", answers.get)
+    some = "ready: 2 of 3 products complete and current"
+    answers["http://web/readyz"] = (200, {"summary": some.removeprefix("ready: ")})
+    assert progress.lines(0.0) == ["dashboard answers: http://web", some]
+    answers["http://web/readyz"] = (200, {"summary": "All 3 products complete and current"})
+    assert progress.lines(31.0) == [READY]
+    answers["http://web/readyz"] = (200, {"summary": some.removeprefix("ready: ")})
+    assert progress.lines(32.0) == []
+    assert progress.lines(62.0) == [some]
 
 
 def test_exits_are_reported_less_and_less_often() -> None:

@@ -12,8 +12,9 @@ from app.alerts.facts import identity
 from app.alerts.settings import AlertSettings
 from app.delivery.listing import _cursor, _parse_cursor
 from app.errors import InvalidInput
-from app.exchange.coinbase.listing import read_listing
-from app.exchange.coinbase.product_selection import select_products
+from app.exchange.coinbase.models import listed_product
+from app.exchange.listing import read_listing
+from app.exchange.product_selection import select_products
 from app.market.product_ids import MAX_LENGTH, is_product_id, typed, why_not
 from app.market.series import Series
 from app.market.timeframes import Timeframe
@@ -82,7 +83,7 @@ def test_invalid_product_ids_and_reasons(text: str) -> None:
 def follows(text: str) -> bool:
     """Whether `all:USD` follows the listed product `text`."""
     row = {"product_id": text, "status": "online", "product_type": "SPOT", "quote_currency_id": "USD"}
-    return select_products(["all:USD"], read_listing([row]).products) == [text]
+    return select_products(["all:USD"], read_listing([row], listed_product, "product_id").products) == [text]
 
 
 def takes(text: str, how: str) -> bool:
@@ -90,7 +91,7 @@ def takes(text: str, how: str) -> bool:
     try:
         match how:
             case "settings":
-                return Settings(products=(text,)).products == (text,)
+                return Settings(coinbase={"products": (text,)}).exchange("coinbase").products == (text,)
             case "alerts":
                 rule = {"name": "x", "kind": "level", "products": [text]}
                 return AlertSettings.model_validate({"rule": [rule]}).rule[0].products == (text,)
@@ -147,17 +148,17 @@ def test_people_may_type_small_letters_but_no_others() -> None:
 )
 def test_selections_name_a_currency(selection: str, is_one: bool) -> None:
     if is_one:
-        assert Settings(products=(selection,)).products == (selection,)
+        assert Settings(coinbase={"products": (selection,)}).exchange("coinbase").products == (selection,)
     else:
         with pytest.raises(ValueError, match="neither a product"):
-            Settings(products=(selection,))
+            Settings(coinbase={"products": (selection,)})
 
 
 def test_one_bad_row_of_the_listing_is_left_out_alone() -> None:
     good = {"product_id": "BTC-USD", "status": "online", "product_type": "SPOT", "quote_currency_id": "USD"}
     rows = [7, good, {**good, "product_id": "FOO_BAR"}, good, {**good, "product_id": "X-USD", "alias": "x"}, None]
-    products, rejected = read_listing(rows)
-    assert [p.product_id for p in products] == ["BTC-USD"]
+    products, rejected, *_ = read_listing(rows, listed_product, "product_id")
+    assert [p.product for p in products] == ["BTC-USD"]
     assert list(rejected) == ["row 1", "FOO_BAR", "BTC-USD", "X-USD", "row 6"]
     assert "'_'" in rejected["FOO_BAR"]
     assert "twice" in rejected["BTC-USD"]
@@ -166,16 +167,16 @@ def test_one_bad_row_of_the_listing_is_left_out_alone() -> None:
 def test_of_two_rows_with_one_id_the_tradable_one_counts() -> None:
     good = {"product_id": "BTC-USD", "status": "online", "product_type": "SPOT", "quote_currency_id": "USD"}
     for rows in ([{"product_id": "BTC-USD"}, good], [good, {"product_id": "BTC-USD"}], [good, good]):
-        products, rejected = read_listing(rows)
-        assert [(p.product_id, p.tradable) for p in products] == [("BTC-USD", True)]
+        products, rejected, *_ = read_listing(rows, listed_product, "product_id")
+        assert [(p.product, p.is_tradable) for p in products] == [("BTC-USD", True)]
         assert list(rejected) == ["BTC-USD"]
 
 
 @given(st.lists(st.none() | st.integers() | st.dictionaries(st.sampled_from(["product_id", "status"]), texts)))
 def test_every_listed_row_is_followed_or_named(rows: list[object]) -> None:
-    products, rejected = read_listing(rows)
+    products, rejected, *_ = read_listing(rows, listed_product, "product_id")
     names = [row.get("product_id") if isinstance(row, dict) else None for row in rows]
-    assert [p.product_id for p in products] == list(
+    assert [p.product for p in products] == list(
         dict.fromkeys(name for name in names if isinstance(name, str) and is_product_id(name))
     )
     assert bool(rejected) is (len(products) < len(rows))

@@ -119,11 +119,11 @@ def test_settings_of_tls_survive_another_url(tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(str(file))
     ca = quote(str(file), safe="")
-    assert url(REDIS_CA_FILE=str(file)) == f"rediss://h:1/0?ssl_ca_certs={ca}&ssl_cert_reqs=required"
-    assert url(REDIS_TLS_VERIFY="no") == "rediss://h:1/0?ssl_cert_reqs=none"
-    own = url(REDIS_TLS_VERIFY="no", REDIS_URL="rediss://h:1/0?ssl_cert_reqs=required")
+    assert url(CANDLEWICK_REDIS_CA_FILE=str(file)) == f"rediss://h:1/0?ssl_ca_certs={ca}&ssl_cert_reqs=required"
+    assert url(CANDLEWICK_REDIS_TLS_VERIFY="no") == "rediss://h:1/0?ssl_cert_reqs=none"
+    own = url(CANDLEWICK_REDIS_TLS_VERIFY="no", REDIS_URL="rediss://h:1/0?ssl_cert_reqs=required")
     assert own == "rediss://h:1/0?ssl_cert_reqs=required", "what the URL itself says comes first"
-    assert url(REDIS_CA_FILE=str(file), REDIS_URL="redis://h:1") == "redis://h:1/0"
+    assert url(CANDLEWICK_REDIS_CA_FILE=str(file), REDIS_URL="redis://h:1") == "redis://h:1/0"
 
 
 def broker(url: str) -> Broker:

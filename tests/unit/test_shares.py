@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.exchange.coinbase.models import ListedProduct
+from app.exchange.listing import ListedProduct
 from app.ingest.product_selection import _chosen, is_in_share
 from app.storage.products import FollowedProduct
 from tests.support import ROOT
@@ -20,13 +20,7 @@ def listing(count: int, seed: int, noise: float) -> list[ListedProduct]:
     """`count` products whose volumes differ by about `noise` from one `seed` to another."""
     changes = random.Random(seed)
     return [
-        ListedProduct(
-            product_id=f"P{i:03}-USD",
-            status="online",
-            product_type="SPOT",
-            quote_currency_id="USD",
-            approximate_quote_24h_volume=str(round(1e9 / (i + 1) ** 1.2 * (1 + changes.gauss(0, noise)), 2)),  # type: ignore[arg-type]
-        )
+        ListedProduct(f"P{i:03}-USD", "USD", round(1e9 / (i + 1) ** 1.2 * (1 + changes.gauss(0, noise)), 2))
         for i in range(count)
     ]
 

@@ -16,6 +16,7 @@ from app.query.status.model import Clock, FailedRequest, FeedStatus, ProductStat
 from app.query.status.series import Latest, SeriesFacts, series_status
 from app.query.status.verdict import reasons_of, set_apart, start_of, summary_of
 from app.storage.model import NO_ORIGIN, NOTHING, Origin, View
+from app.storage.queue import Priority
 from app.util.timestamps import format_utc
 
 BTC = Series("coinbase", "BTC-USD", Timeframe.M5)
@@ -41,7 +42,9 @@ def value(*, ready: bool, candles: int = 500) -> Latest:
     return Latest(NEWEST, candles, ready, None if ready else "ATR is 0")
 
 
-def of(seen_view: View, latest: Latest | None, *, pending: bool = False, now_s: float | None = NOW) -> SeriesStatus:
+def of(
+    seen_view: View, latest: Latest | None, *, pending: Priority | None = None, now_s: float | None = NOW
+) -> SeriesStatus:
     return series_status(SeriesFacts(BTC, seen_view, latest, pending), now_s, settling_s=60)
 
 
@@ -88,7 +91,7 @@ def test_a_series_that_was_never_requested_is_starting() -> None:
 
 
 def test_a_series_with_given_up_requests_counts_as_started() -> None:
-    refused = SeriesFacts(BTC, NOTHING, None, False, refusal="404 not supported")
+    refused = SeriesFacts(BTC, NOTHING, None, None, refusal="404 not supported")
     assert readiness(series_status(refused, NOW, settling_s=60)) == (
         False,
         False,
@@ -96,12 +99,12 @@ def test_a_series_with_given_up_requests_counts_as_started() -> None:
     )
     few = refused._replace(view=view(NEWEST), value=value(ready=False, candles=3))
     assert readiness(series_status(few, NOW, settling_s=60)) == readiness(series_status(refused, NOW, settling_s=60))
-    current = SeriesFacts(BTC, view(NEWEST), value(ready=True), False, refusal="404 not supported")
+    current = SeriesFacts(BTC, view(NEWEST), value(ready=True), None, refusal="404 not supported")
     assert readiness(series_status(current, NOW, settling_s=60)) == (True, False, None)
 
 
 def test_an_outdated_series_shows_since_when_and_the_exchange_s_reason() -> None:
-    late = SeriesFacts(BTC, view(NEWEST - 3_000), None, False)
+    late = SeriesFacts(BTC, view(NEWEST - 3_000), None, None)
     since = f"no candle since {format_utc(NEWEST - 2_700)} UTC"
     status = series_status(late, NOW, settling_s=60)
     assert (status.stale, status.reason) == (True, since)
@@ -111,21 +114,21 @@ def test_an_outdated_series_shows_since_when_and_the_exchange_s_reason() -> None
 
 def test_a_series_without_data_of_rest_has_started_and_is_not_ready() -> None:
     """One empty response is not evidence: the series is not ready, but does not delay the others."""
-    status = of(view(origin=Origin(0, NOW - 60, 1)), None, pending=True)
+    status = of(view(origin=Origin(0, NOW - 60, 1)), None, pending=Priority.START)
     assert readiness(status) == (False, False, "the exchange has not reported a trade yet; requested again")
 
 
 def test_a_young_series_is_ready_once_its_origin_was_requested() -> None:
     young = view(NEWEST, origin=Origin(NEWEST - 9 * 300, NOW - 60, 1))
     reason = "the exchange has only 10 candles, an indicator needs 60"
-    assert readiness(of(young, None, pending=True)) == (True, False, reason)
+    assert readiness(of(young, None, pending=Priority.START)) == (True, False, reason)
     found = view(NEWEST, origin=Origin(NEWEST - 9 * 300, 0, 0))
     assert readiness(of(found, None)) == (False, True, "its indicator is not computed yet")
 
 
 def of_a_day(seen_view: View, latest: Latest | None, *, begun_s: int | None, now_s: float = NOW) -> SeriesStatus:
     daily = Series("coinbase", "BTC-USD", Timeframe.D1)
-    return series_status(SeriesFacts(daily, seen_view, latest, True, begun_s), now_s, settling_s=60)
+    return series_status(SeriesFacts(daily, seen_view, latest, Priority.START, begun_s), now_s, settling_s=60)
 
 
 def test_a_product_that_began_today_is_ready_without_a_candle_of_a_day() -> None:
@@ -160,8 +163,20 @@ def test_a_series_with_a_provisional_tail_is_not_ready_unless_its_silences_are_a
 def test_an_old_series_without_an_indicator_is_starting() -> None:
     assert readiness(of(view(NEWEST), None)) == (False, True, "its indicator is not computed yet")
     few = value(ready=False, candles=MIN_CANDLES - 1)
-    assert readiness(of(view(NEWEST), few, pending=True)) == (False, True, "ATR is 0")
+    assert readiness(of(view(NEWEST), few, pending=Priority.START)) == (False, True, "ATR is 0")
     assert readiness(of(view(NEWEST), few)) == (False, False, "ATR is 0")
+
+
+@pytest.mark.parametrize(
+    ("pending", "reason"),
+    [
+        (Priority.GAP, "ATR is 0 since a gap, which is being requested"),
+        (Priority.HISTORY, "ATR is 0; older ones are being requested"),
+    ],
+)
+def test_a_series_that_has_started_never_starts_again(pending: Priority, reason: str) -> None:
+    few = value(ready=False, candles=2)
+    assert readiness(of(view(NEWEST), few, pending=pending)) == (False, False, reason)
 
 
 def test_a_series_that_can_have_no_value_with_all_its_candles_is_ready() -> None:
@@ -226,6 +241,10 @@ def reasons(feed_: FeedStatus, products: Sequence[ProductStatus], all_series: Se
         (
             reasons(feed(), [product()], [series(stale=True)] * 5),
             "5 series are out of date: BTC-USD 5m, BTC-USD 5m, BTC-USD 5m and 2 more: no candle since noon",
+        ),
+        (
+            reasons(feed(), [product()], [series(ready=False), series(stale=True)]),
+            "1 series is out of date: BTC-USD 5m: no candle since noon; 1 series is not ready: BTC-USD 5m: warming up",
         ),
         (reasons(feed(15), [product()], [series()]), ""),
     ],

@@ -26,6 +26,12 @@ def test_only_a_process_with_an_old_heartbeat_is_found() -> None:
     assert stalls.stalled([WEB._replace(beats=4)], STALL_S + 2) == []
 
 
+def test_a_stalled_process_that_stays_is_reported_again_after_as_long() -> None:
+    stalls = StallDetector()
+    for now_s, expected in [(0, []), (STALL_S + 1, [INGEST]), (STALL_S + 3, []), (2 * STALL_S + 2, [INGEST])]:
+        assert stalls.stalled([INGEST], now_s) == expected
+
+
 def test_a_new_process_with_an_old_pid_starts_fresh() -> None:
     stalls = StallDetector()
     stalls.stalled([INGEST], 0)

@@ -11,7 +11,6 @@ import pytest
 from app.alerts.bars import ready_point
 from app.alerts.engine import Finding, RuleEngine, window_at
 from app.alerts.facts import alert_of
-from app.alerts.settings import AlertSettings
 from app.compute.latest import latest_values
 from app.indicators.macdv import macdv_of, macdv_of_batch
 from app.market.records import PROVISIONAL, Records
@@ -23,6 +22,7 @@ from app.wire.candles import CandleRow, FormingCandle
 from app.wire.fields import part_of
 from app.wire.indicators import Indicator, IndicatorInShort, IndicatorRow, OverviewCell
 from client import Candle
+from tests.alerting import alert_settings
 from tests.build import series
 from tests.described import check
 from tests.filled import walk
@@ -30,17 +30,17 @@ from tests.filled import walk
 BARS = walk(300 * 1000, 600, 300)
 
 RULES = """
-[[rule]]
+[[alerts.rule]]
 name = "levels"
 kind = "level"
-[[rule]]
+[[alerts.rule]]
 name = "turns"
 kind = "reversal"
 zone = 20
-[[rule]]
+[[alerts.rule]]
 name = "stages"
 kind = "stage"
-[[rule]]
+[[alerts.rule]]
 name = "prices"
 kind = "price"
 products = ["BTC-USD"]
@@ -76,7 +76,7 @@ def test_the_newest_indicator_and_its_parts(bars: int) -> None:
 
 
 def test_alerts_of_every_kind() -> None:
-    engine = RuleEngine(AlertSettings.parse(RULES))
+    engine = RuleEngine(alert_settings(RULES))
     alerts = [alert for bar in range(len(BARS)) for alert in alerts_at(engine, BARS, bar)]
     assert {alert.fact["kind"] for alert in alerts} == {"level", "reversal", "stage", "price"}
     assert {name for alert in alerts for name in alert.fact["event"]} == AlertEvent.__annotations__.keys()

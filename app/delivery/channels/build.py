@@ -1,9 +1,9 @@
-"""Builds channels from settings. The secrets come from the environment, and go nowhere else."""
+"""Builds channels from settings. The secrets come from their variables and files, and go nowhere else."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from app.alerts.settings import (
     AlertSettings,
@@ -38,16 +38,23 @@ class MisconfiguredChannel(Channel):
         raise ChannelBroken(self.reason)
 
 
-def build_channels(settings: AlertSettings, environ: Mapping[str, str] = os.environ) -> dict[str, Channel]:
+Secret: TypeAlias = Callable[[str], str | None]
+"""The secret in a variable; None if it is not set. `InvalidInput` if it cannot be read."""
+
+
+def build_channels(settings: AlertSettings, secret: Secret) -> dict[str, Channel]:
     """Every channel of `settings`, by name; a `MisconfiguredChannel` if one cannot be built."""
-    environ = {name: value.strip() for name, value in environ.items()}  # a secret from a file ends in a newline
-    return {name: _build(name, s, environ, settings.delivery) for name, s in settings.channels.items()}
+    return {name: _build(name, s, secret, settings.delivery) for name, s in settings.channels.items()}
 
 
-def _build(name: str, settings: AnyChannel, environ: Mapping[str, str], delivery: DeliverySettings) -> Channel:
+def _build(name: str, settings: AnyChannel, secret: Secret, delivery: DeliverySettings) -> Channel:
     proxy = delivery.proxy_env if not isinstance(settings, EmailSettings | LogSettings) else None
     variables = (*settings.secrets, proxy) if proxy else settings.secrets
-    if missing := [variable for variable in variables if not environ.get(variable)]:
+    try:
+        environ = {variable: (secret(variable) or "").strip() for variable in variables}
+    except InvalidInput as error:
+        return MisconfiguredChannel(f"channel {name}: {', '.join(variables)}: {error}")
+    if missing := [variable for variable in variables if not environ[variable]]:
         return MisconfiguredChannel(f"channel {name}: the environment variable {missing[0]} is not set")
     if odd := [variable for variable in variables if not environ[variable].isprintable()]:
         return MisconfiguredChannel(

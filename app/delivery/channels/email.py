@@ -15,6 +15,7 @@ from email.utils import format_datetime
 from app.alerts.settings import EmailSettings
 from app.delivery.channels.channel import Channel, ChannelBroken, DeliveryError, Digest, Message, MessageRefused
 from app.delivery.texts import grid_of
+from app.util.network import trusted
 
 
 class EmailChannel(Channel):
@@ -46,7 +47,7 @@ class EmailChannel(Channel):
             smtp.connect(self._settings.host, self._settings.port)
             with smtp:
                 if self._settings.security == "starttls":
-                    smtp.starttls(context=ssl.create_default_context())
+                    smtp.starttls(context=_tls())
                 if self._login:
                     smtp.login(*self._login)
                 smtp.send_message(email)
@@ -64,11 +65,16 @@ class EmailChannel(Channel):
     def _smtp(self) -> smtplib.SMTP:
         """A client, not connected yet."""
         if self._settings.security == "tls":
-            made: smtplib.SMTP = smtplib.SMTP_SSL(timeout=self._timeout_s, context=ssl.create_default_context())
+            made: smtplib.SMTP = smtplib.SMTP_SSL(timeout=self._timeout_s, context=_tls())
         else:
             made = smtplib.SMTP(timeout=self._timeout_s)
         made._host = self._settings.host  # type: ignore[attr-defined]  # whose certificate is checked
         return made
+
+
+def _tls() -> ssl.SSLContext:
+    """Trusts the same certificates as every other connection to an external service."""
+    return ssl.create_default_context(cafile=trusted())
 
 
 def _cut(smtp: smtplib.SMTP) -> None:

@@ -21,6 +21,7 @@ from urllib3 import encode_multipart_formdata
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
+    LocationParseError,
     NameResolutionError,
     NewConnectionError,
     ProxyError,
@@ -40,7 +41,7 @@ MAX_BYTES = 64 * 1024
 MAX_PAUSE_S = 3600.0
 DEFAULT_PAUSE_S = 5.0
 PERMANENT = (401, 403, 404, 410)
-PROXY = "the proxy (proxy_env in the alerts file)"
+PROXY = "the proxy (proxy_env in candlewick.toml)"
 
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (NameResolutionError, "its host name cannot be resolved"),
@@ -112,7 +113,9 @@ class Http:
                 return reply._replace(said=self._without_secrets(_said(reply))[:MAX_SAID])
             finally:
                 response.close()  # and its connection unless read to its end: the next response would begin there
-        except UnicodeError:
+        except PrivateAddress as error:
+            raise ChannelBroken(str(error)) from None
+        except (UnicodeError, LocationParseError):
             raise ChannelBroken("its URL or the headers hold characters that HTTP cannot send") from None
         except ProxyError as error:
             code = re.search(r"failed: (\d{3})", str(error.original_error))

@@ -34,7 +34,7 @@ class TelegramChannel(Channel):
     def _say(self, text: str, chart_of: bytes | None) -> float:
         reply = self._post(text, chart_of)
         if reply.status == 400 and (chat := moved_to(reply)):
-            log.warning("the Telegram group %s has become %s: change it in the alerts file", self._chat, chat)
+            log.warning("the Telegram group %s has become %s: change it in candlewick.toml", self._chat, chat)
             self._chat = chat
             reply = self._post(text, chart_of)
         if reply.status == 400 and "chat not found" in str(reply.json().get("description", "")):

@@ -8,12 +8,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from app.exchange.adapter import FeedEvent, FrameRejected
-from app.exchange.coinbase.books import StreamBooks
-from app.exchange.coinbase.buckets import STEP_S, BucketBook
-from app.exchange.coinbase.models import Acknowledgement, BadFrame, Envelope, read_candle
-from app.exchange.coinbase.silence import Silence
-from app.exchange.coinbase.stream_time import StreamTime
+from app.exchange.books import StreamBooks
+from app.exchange.buckets import STEP_S, BucketBook
+from app.exchange.coinbase.models import Acknowledgement, Envelope, read_candle
 from app.exchange.coinbase.subscriptions import Subscriptions
+from app.exchange.frames import BadFrame
+from app.exchange.silence import Silence
+from app.exchange.stream_time import StreamTime
 from app.market.candles import CandleState, UnifiedCandle
 from app.market.timeframes import BASE
 

@@ -5,32 +5,19 @@ For any input, `decode` either returns one of the messages below or raises `BadF
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from app.exchange.coinbase.wire_time import parse_ms
+from app.exchange.frames import MAX_FRAME_BYTES, Amount, BadFrame, check_decimals, why
+from app.exchange.listing import ListedProduct
+from app.exchange.wire_time import parse_ms
 from app.market.candles import CandleState, UnifiedCandle
 from app.market.timeframes import Timeframe
 
 EXCHANGE = "coinbase"
 """Name of this exchange in every event and key."""
-
-MAX_FRAME_BYTES = 8 * 2**20
-"""A candles snapshot is about 15 KB per product; no requested data is near this size."""
-
-_DECIMAL = re.compile(r"\d{1,24}(?:\.\d{1,24})?(?:[eE][+-]?\d{1,2})?", re.ASCII)
-_MAX_DIGITS = 200
-
-
-class BadFrame(ValueError):
-    """A frame, or a part of one, that cannot be used. `kind`: one of few values, to count by."""
-
-    def __init__(self, kind: str, detail: str = "") -> None:
-        super().__init__(f"{kind}: {detail[:160]}" if detail else kind)
-        self.kind = kind
 
 
 class Envelope(NamedTuple):
@@ -100,22 +87,13 @@ def decode(data: str | bytes) -> Message:
     return Envelope.read(frame)
 
 
-def why(error: ValidationError) -> str:
-    """The first error, without the input itself (which may be megabytes)."""
-    first = error.errors(include_input=False, include_url=False)[0]
-    return ".".join(map(str, first["loc"][:4])) + " " + first["msg"].removeprefix("Value error, ")
-
-
 def read_candle(
     row: dict[str, Any], product: str, timeframe: Timeframe, state: CandleState, observed_ms: int
 ) -> UnifiedCandle:
     """The candle in `row`, of the stream or REST; `BadFrame` if it is invalid."""
     try:
         texts = (row["start"], row["open"], row["high"], row["low"], row["close"], row["volume"])
-        digits = "".join(texts).replace(".", "")
-        # Not float() alone: it accepts "nan", "1_0", " 1" and the digits of every script as well.
-        if not (digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS):
-            _check_decimals(texts)
+        check_decimals(texts)
         return UnifiedCandle.model_validate(
             {
                 "exchange": EXCHANGE,
@@ -139,24 +117,7 @@ def read_candle(
         raise BadFrame("bad candle", str(error)) from None
 
 
-def _check_decimals(texts: tuple[str, ...]) -> None:
-    """Raises `ValueError` if one of `texts` is not a decimal number, in digits or with an exponent (`1.2E-7`)."""
-    for text in texts:
-        if not _DECIMAL.fullmatch(text):
-            raise ValueError(f"{text[:40]!r} is not a decimal number")
-
-
-def _float_or_zero(value: object) -> float:
-    if isinstance(value, str) and _DECIMAL.fullmatch(value):
-        return float(value)
-    return 0.0
-
-
-Amount: TypeAlias = Annotated[float, BeforeValidator(_float_or_zero)]
-"""A decimal string; 0 if the exchange leaves it empty, as for products that do not trade."""
-
-
-class ListedProduct(BaseModel):
+class ProductRow(BaseModel):
     """One row of the product listing: the fields that decide whether, and how, a product is followed."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -172,25 +133,29 @@ class ListedProduct(BaseModel):
     price: Amount = 0.0
     volume_24h: Amount = 0.0
     approximate_quote_24h_volume: Amount = 0.0
+    cancel_only: bool = False
+    auction_mode: bool = False
 
-    @property
-    def quote_volume_24h(self) -> float:
-        """Volume of the last 24 hours in quote currency; by price and base volume if the listing has none."""
-        return self.approximate_quote_24h_volume or self.volume_24h * self.price
 
-    @property
-    def untradable_because(self) -> str | None:
-        """Why this product has no live market, or None."""
-        if self.product_type != "SPOT":
-            return f"it is not a spot product ({self.product_type or 'no type'})"
-        if self.status != "online":
-            return f"its status is {self.status or 'empty'!r}"
-        if self.trading_disabled or self.is_disabled:
-            return "trading is disabled"
-        if self.view_only:
-            return "it is view only"
-        return None
+def listed_product(row: Any) -> ListedProduct:
+    """The product in a row of the listing. Raises `ValueError` (pydantic's) if a field has the wrong type.
 
-    @property
-    def tradable(self) -> bool:
-        return self.untradable_because is None
+    The volume is that in quote currency; if the listing leaves it empty, that in base currency at the last price.
+    """
+    r = ProductRow.model_validate(row)
+    volume = r.approximate_quote_24h_volume or r.volume_24h * r.price
+    note = "it trades in auctions at the moment" if r.auction_mode else ""
+    return ListedProduct(r.product_id, r.quote_currency_id, volume, r.alias, _untradable_because(r), note)
+
+
+def _untradable_because(row: ProductRow) -> str | None:
+    """Why this product has no live market, or None."""
+    if row.product_type != "SPOT":
+        return f"it is not a spot product ({row.product_type or 'no type'})"
+    if row.status != "online":
+        return f"its status is {row.status or 'empty'!r}"
+    if row.trading_disabled or row.is_disabled:
+        return "trading is disabled"
+    if row.cancel_only:
+        return "orders can only be cancelled"
+    return "it is view only" if row.view_only else None

@@ -1,29 +1,23 @@
-"""The exchange's public REST: candles, the product listing, the time. One call, one request, no retry.
-
-The caller respects the request budget and interprets the responses.
-"""
+"""Coinbase's public REST: candles, the product listing, the time."""
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from urllib.parse import quote
 
-import orjson
 import requests
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from urllib3.exceptions import HTTPError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from app.errors import InvalidInput, Refused, Throttled, Unavailable
-from app.exchange.adapter import Page
-from app.exchange.coinbase.listing import Listing, read_listing
-from app.exchange.coinbase.models import BadFrame, read_candle, why
+from app.errors import InvalidInput, Unavailable
+from app.exchange.adapter import ExchangeRest, Page
+from app.exchange.coinbase.models import listed_product, read_candle
+from app.exchange.frames import BadFrame
+from app.exchange.http import Http
+from app.exchange.listing import Listing, read_listing
 from app.market.candles import CandleState, UnifiedCandle
 from app.market.product_ids import is_product_id
 from app.market.timeframes import Timeframe
-from app.util import network
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +25,6 @@ MAX_BUCKETS = 350
 """Maximum of buckets in one request for candles; the exchange refuses one more."""
 
 _PATH = "/api/v3/brokerage"
-_MAX_BODY_BYTES = 32 * 2**20
-_CHUNK_BYTES = 64 * 1024
-_MAX_PAUSE_S = 3600.0
 _GRANULARITY = {
     Timeframe.M1: "ONE_MINUTE",
     Timeframe.M5: "FIVE_MINUTE",
@@ -46,8 +37,6 @@ _GRANULARITY = {
     Timeframe.D1: "ONE_DAY",
 }
 
-T = TypeVar("T")
-
 
 class _Reply(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -59,6 +48,7 @@ class _Candles(_Reply):
 
 class _Products(_Reply):
     products: list[Any]
+    num_products: int | None = Field(None, strict=True, ge=0)
 
 
 def _whole(value: object) -> object:
@@ -71,116 +61,37 @@ class _Time(_Reply):
     ]
 
 
-class CoinbaseRest:
-    """One HTTP session to the exchange; make one per thread.
-
-    Every method raises `Throttled` at 429, and at 401 or 403, which the exchange sends instead of it; `Refused` at 400,
-    404 and other client errors; `Unavailable` for a time-out, a broken connection, 5xx, a redirect, or an invalid
-    body.
-    """
+class CoinbaseRest(ExchangeRest):
+    """Throttling shows as 429, and as 401 or 403, which the exchange sends instead of it."""
 
     def __init__(self, base_url: str, timeout_s: float = 10.0, session: requests.Session | None = None) -> None:
-        """`base_url`: origin without a path. `timeout_s`: for a whole request, connecting and reading."""
-        self._base_url = base_url.rstrip("/")
-        self._timeout_s = timeout_s
-        self._session = session or network.session()
+        self._http = Http(
+            base_url.rstrip("/") + _PATH, timeout_s, lambda reply: reply.status in (429, 401, 403), session
+        )
 
     def close(self) -> None:
-        self._session.close()
+        self._http.close()
 
     def candles(self, product: str, timeframe: Timeframe, first_s: int, last_s: int) -> Page:
-        """The candles of the buckets that start from `first_s` to `last_s` (UNIX seconds, inclusive).
-
-        All are marked closed, even one that is still open, and none has a time of observation: only the caller knows
-        the exchange's time. An invalid row affects only itself.
-        """
         _check_range(timeframe, first_s, last_s)
         params = {"start": str(first_s), "end": str(last_s), "granularity": _GRANULARITY[timeframe]}
-        reply = self._get(f"/market/products/{_product_path(product)}/candles", params, _Candles.model_validate)
+        reply = self._http.get(f"/market/products/{_product_path(product)}/candles", params, _Candles.model_validate)
         return _page(reply.candles, product, timeframe, (first_s, last_s))
 
-    def products(self) -> Listing:
-        """All spot products of the listing, tradable or not, in its order. An invalid row affects only itself."""
-        reply = self._get("/market/products", {"product_type": "SPOT"}, _Products.model_validate)
-        listing = read_listing(reply.products)
+    def products(self, before: Listing | None = None) -> Listing:
+        """Spot products, in pages: some servers return only the first rows, and some of these ignore the offset."""
+        offset = {"offset": str(before.rows)} if before else {}
+        reply = self._http.get("/market/products", {"product_type": "SPOT", **offset}, _Products.model_validate)
+        listing = read_listing(reply.products, listed_product, "product_id", before)
         if not listing.products:
             raise Unavailable("the product listing has no valid product")
-        return listing
+        if before and len(listing.products) == len(before.products):
+            return before._replace(is_last=True)
+        listing = listing._replace(expected_rows=reply.num_products)
+        return listing._replace(is_last=not listing.is_short)
 
     def time_ms(self) -> int:
-        """The exchange's time (UNIX milliseconds)."""
-        return self._get("/time", {}, _Time.model_validate).epoch_ms
-
-    def _get(self, path: str, params: dict[str, str], read: Callable[[Any], T]) -> T:
-        status, headers, body = self._request(path, params)
-        _raise_for(path, status, headers, body)
-        try:
-            return read(orjson.loads(body))
-        except orjson.JSONDecodeError as error:
-            raise Unavailable(f"{path}: the reply is not JSON: {error}") from None
-        except ValidationError as error:
-            raise Unavailable(f"{path}: the reply is invalid: {why(error)}") from None
-
-    def _request(self, path: str, params: dict[str, str]) -> tuple[int, Any, bytes]:
-        deadline = time.monotonic() + self._timeout_s
-        try:
-            with self._session.get(
-                self._base_url + _PATH + path,
-                params=params,
-                headers={"Accept": "application/json", "Cache-Control": "no-cache"},
-                timeout=self._timeout_s,
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                return response.status_code, response.headers, _body(path, response, deadline)
-        except (requests.RequestException, HTTPError, OSError) as error:
-            # Of requests' nested texts only the last one has the cause.
-            cause = str(error).rsplit("Caused by ", 1)[-1]
-            raise Unavailable(f"{path}: {type(error).__name__}: {cause[:200]}") from None
-
-
-def _body(path: str, response: requests.Response, deadline: float) -> bytes:
-    """The whole body, within bounds of size and time: requests' own time-out restarts with every byte."""
-    body = bytearray()
-    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
-        body += chunk
-        if len(body) > _MAX_BODY_BYTES:
-            raise Unavailable(f"{path}: the reply is larger than {_MAX_BODY_BYTES} bytes")
-        if time.monotonic() > deadline:
-            raise Unavailable(f"{path}: the reply takes too long")
-    return bytes(body)
-
-
-def _raise_for(path: str, status: int, headers: Any, body: bytes) -> None:
-    if status == 200:
-        return
-    what = f"{path}: {status} {_message(body)}".rstrip()
-    if status in (401, 403):
-        what += ": if this persists, the exchange blocks this address (a country, a data centre, a proxy)"
-    if status in (429, 401, 403):
-        raise Throttled(what, _retry_after_s(headers.get("Retry-After")))
-    if 400 <= status < 500 and status not in (408, 425):
-        raise Refused(what)
-    raise Unavailable(what)
-
-
-def _message(body: bytes) -> str:
-    """The message in an error body of JSON; empty for any other body, such as HTML."""
-    try:
-        reply = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return ""
-    if not isinstance(reply, dict):
-        return ""
-    said = [reply.get(key) for key in ("error_details", "message", "error")]
-    return next((text[:200] for text in said if isinstance(text, str) and text), "")
-
-
-def _retry_after_s(value: str | None) -> float | None:
-    """Seconds to wait; None for an HTTP date, which would need both clocks to agree."""
-    if value is None or not (value.isascii() and value.isdigit()):
-        return None
-    return min(float(value[:9]), _MAX_PAUSE_S)
+        return self._http.get("/time", {}, _Time.model_validate).epoch_ms
 
 
 def _check_range(timeframe: Timeframe, first_s: int, last_s: int) -> None:

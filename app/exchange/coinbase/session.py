@@ -7,45 +7,22 @@ forward; it measures silence, nothing else. All other times are the exchange's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
-from app.exchange.adapter import Connected, Disconnected, FeedEvent, FrameRejected, ProductRefused
-from app.exchange.coinbase.books import StreamBooks
-from app.exchange.coinbase.clock import Observation
+from app.exchange.adapter import Connected, Disconnected, FeedEvent, FrameRejected, ProductAccepted, ProductRefused
+from app.exchange.books import StreamBooks
+from app.exchange.clock import Observation
 from app.exchange.coinbase.frame_reader import FrameReader
-from app.exchange.coinbase.models import BadFrame, Envelope, VenueError, decode
+from app.exchange.coinbase.models import Envelope, VenueError, decode
 from app.exchange.coinbase.sequence import Order, Sequence
-from app.exchange.coinbase.silence import Silence
-from app.exchange.coinbase.stream_time import StreamTime
 from app.exchange.coinbase.subscriptions import Subscriptions
+from app.exchange.frames import BadFrame
+from app.exchange.session import SessionSnapshot
+from app.exchange.silence import Silence
+from app.exchange.stream_time import StreamTime
 
 _FIRST_FRAME_MS = 5_000
 _HEARTBEAT_MS = 5_000
 _CHANNELS = ("candles", "heartbeats", "subscriptions")
-
-
-@dataclass(frozen=True, slots=True)
-class SessionSnapshot:
-    """What a health page shows of one connection. Times in milliseconds; `silent_ms` is real time, by channel.
-
-    `open_ms`: for how long it has been open, in real time; None while it is not.
-    """
-
-    connection: str
-    is_open: bool
-    open_ms: int | None
-    attempt: int
-    exchange_ms: int | None
-    products: int
-    accepted: int
-    refused: tuple[str, ...]
-    frames: int
-    rejected: Mapping[str, int]
-    sequence_gaps: int
-    duplicates: int
-    stale_updates: int
-    late_updates: int
-    silent_ms: Mapping[str, int]
 
 
 class CoinbaseSession:
@@ -171,6 +148,8 @@ class CoinbaseSession:
         for stream in self._subscriptions.newly_refused(local_ms):
             reason = "the exchange was asked for it and does not list it among its subscriptions"
             events += [ProductRefused(name, reason) for name in self._subscriptions.names[stream]]
+        for stream in self._subscriptions.no_longer_refused():
+            events += [ProductAccepted(name) for name in self._subscriptions.names[stream]]
         if self.must_reconnect is None:
             self.must_reconnect = self._silent_socket(local_ms) or self._dead_channel(local_ms, events)
         return events

@@ -23,6 +23,7 @@ class Subscriptions:
         self.names: dict[str, tuple[str, ...]] = {}
         self.accepted: set[str] = set()
         self.refused: set[str] = set()
+        self._no_longer_refused: list[str] = []
         self._aliases = dict(aliases)
         self._per_message = per_message
         self._is_open = False
@@ -128,8 +129,15 @@ class Subscriptions:
     def accept(self, stream: str) -> None:
         """The exchange delivers `stream`."""
         if stream in self.names and stream not in self.accepted:
+            if stream in self.refused:
+                self._no_longer_refused.append(stream)
             self._forget(stream)
             self.accepted.add(stream)
+
+    def no_longer_refused(self) -> list[str]:
+        """The stream ids that were refused and are delivered now; each is returned once."""
+        found, self._no_longer_refused = self._no_longer_refused, []
+        return [stream for stream in found if stream in self.accepted]
 
     def newly_refused(self, local_ms: int) -> list[str]:
         """The stream ids requested but not delivered; each is returned once, and requested again now and then."""

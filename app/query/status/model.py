@@ -92,7 +92,10 @@ class SeriesStatus:
 
 
 class Start(StatusPart):
-    """Progress of the initial backfill. `seconds_left`: real time, estimated from the request budget."""
+    """Progress of the initial backfill: the first page of each series.
+
+    `requests_left`: series that wait for it. `seconds_left`: real time, estimated from the request budget.
+    """
 
     series_ready: int
     series_total: int
@@ -138,12 +141,16 @@ class QueueStatus(StatusPart):
 
 
 class BudgetInfo(StatusPart):
-    """REST requests of all processes: permits granted, 429 responses, remaining pause."""
+    """REST requests of all processes: permits granted, responses of 429, 401 and 403, remaining pause.
+
+    `pause_reason`: the exchange's response; None while there is no pause.
+    """
 
     per_second: float
     granted: int
     throttled: int
     paused_real_seconds: float
+    pause_reason: str | None = None
 
 
 class Corrections(StatusPart):

@@ -35,7 +35,7 @@ from app.storage.heartbeats import live_process_counts
 from app.storage.indicators import indicator_of
 from app.storage.model import NOTHING, Range, View
 from app.storage.products import FollowedProduct
-from app.storage.queue import BackfillRequest, Kind
+from app.storage.queue import BackfillRequest, Kind, Priority
 from app.storage.stores import Stores
 from app.util.caches import IncrementalMap
 
@@ -50,7 +50,7 @@ def read_status(stores: Stores, settings: Settings) -> Status:
     """The installation's state now. Raises redis' errors if Redis cannot be reached."""
     clock = stores.clock.read()
     followed = stores.products.read()
-    pending = stores.queue.pending()
+    pending = _pending(stores)
     failures = stores.queue.failures()
     seen = _look(stores, settings, followed, clock, pending, failures)
     now_s = clock.exchange_s if clock else None
@@ -61,6 +61,8 @@ def read_status(stores: Stores, settings: Settings) -> Status:
     corrections, queues = _counters(stores)
     server = read_facts(stores.redis)
     reasons = [*unfit(server), *reasons_of(feed, products, series, start)]
+    if reasons and budget.pause_reason:
+        reasons.append(f"requests are paused, since the exchange answered {budget.pause_reason}")
     return Status(
         summary=summary_of(feed, products, gaps, series, reasons),
         ready=not reasons,
@@ -84,7 +86,7 @@ def _look(
     settings: Settings,
     followed: Sequence[FollowedProduct],
     clock: ExchangeTime | None,
-    pending: set[BackfillRequest],
+    pending: Mapping[BackfillRequest, Priority | None],
     failures: Mapping[BackfillRequest, dict[str, Any]],
 ) -> list[SeriesFacts]:
     """Facts about every delivered series, from its newest buckets."""
@@ -110,7 +112,7 @@ def _look(
             series,
             views.get(i, NOTHING),
             value,
-            BackfillRequest(Kind.GAP, series.product, series.timeframe) in pending,
+            pending.get(BackfillRequest(Kind.GAP, series.product, series.timeframe)),
             begun.get(series.product),
             refusals.get((series.product, series.timeframe)),
         )
@@ -178,10 +180,18 @@ def _ingest(entry: tuple[str, dict[str, Any]]) -> IngestStatus:
     return IngestStatus(name=name, age_ms=row["age_ms"], dropped=row["dropped"], connections=connections)
 
 
+def _pending(stores: Stores) -> dict[BackfillRequest, Priority | None]:
+    """The priority of every pending request; None if it is just done."""
+    priorities = stores.queue.priorities()
+    return {request: priorities.get(request) for request in stores.queue.pending()}
+
+
 def _gaps(
-    stores: Stores, pending: set[BackfillRequest], failures: Mapping[BackfillRequest, dict[str, Any]]
+    stores: Stores,
+    pending: Mapping[BackfillRequest, Priority | None],
+    failures: Mapping[BackfillRequest, dict[str, Any]],
 ) -> QueueStatus:
-    state, priorities = stores.queue.state(), stores.queue.priorities()
+    state = stores.queue.state()
     return QueueStatus(
         total=len(pending),
         ready=state.ready,
@@ -189,10 +199,8 @@ def _gaps(
         delayed=state.delayed,
         under_way=state.leased,
         pending=[
-            PendingRequest(
-                **request._asdict(), priority=priorities[request].name.lower() if request in priorities else None
-            )
-            for request in sorted(pending)[:LISTED]
+            PendingRequest(**request._asdict(), priority=None if priority is None else priority.name.lower())
+            for request, priority in sorted(pending.items())[:LISTED]
         ],
         failures=[FailedRequest(**request._asdict(), **failure) for request, failure in sorted(failures.items())],
     )
@@ -201,10 +209,11 @@ def _gaps(
 def _budget(stores: Stores, settings: Settings) -> BudgetInfo:
     state = stores.budget.state()
     return BudgetInfo(
-        per_second=settings.rest_requests_per_second,
+        per_second=settings.exchange(stores.exchange).rest_requests_per_second,
         granted=state.granted,
         throttled=state.throttled,
         paused_real_seconds=state.paused_s,
+        pause_reason=state.reason,
     )
 
 

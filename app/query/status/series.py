@@ -12,7 +12,13 @@ from app.market.records import EMPTY, PROVISIONAL, state_of
 from app.market.series import Series
 from app.query.status.model import SeriesStatus
 from app.storage.model import View
+from app.storage.queue import Priority
 from app.util.timestamps import format_utc
+
+_UNDER_WAY: dict[Priority | None, str] = {
+    Priority.GAP: " since a gap, which is being requested",
+    Priority.HISTORY: "; older ones are being requested",
+}
 
 TAIL = 2
 """Newest buckets that may briefly be missing or provisional. With more missing, a series is out of date, unless it was
@@ -38,8 +44,8 @@ class Latest(NamedTuple):
 
 
 class SeriesFacts(NamedTuple):
-    """A series as read: its latest indicator, its newest candles if the indicator is not enough, and whether a request
-    for it is pending.
+    """A series as read: its latest indicator, its newest candles if the indicator is not enough, and the priority of
+    the pending request for it, None if there is none.
 
     `begun_s`: the 5m bucket before which REST has shown no trade of the product; None if unknown.
     `refusal`: why requests for it were given up; None if none was.
@@ -48,7 +54,7 @@ class SeriesFacts(NamedTuple):
     series: Series
     view: View
     value: Latest | None
-    pending: bool
+    pending: Priority | None
     begun_s: int | None = None
     refusal: str | None = None
 
@@ -107,7 +113,8 @@ def _readiness(
         return True, False, f"the exchange has only {since_begin} candles, an indicator needs {MIN_CANDLES}"
     if value is None:
         return False, True, "its indicator is not computed yet"
-    return False, seen.pending, value.reason or "warming up"
+    reason = (value.reason or "warming up") + _UNDER_WAY.get(seen.pending, "")
+    return False, seen.pending is Priority.START, reason
 
 
 def _begin_s(seen: SeriesFacts) -> int | None:

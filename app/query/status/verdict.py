@@ -15,7 +15,7 @@ TOLERANCE = 20
 """One series in this many may be set apart."""
 
 NOTHING_FOLLOWED = (
-    "no products are followed yet: is an ingest process running, can it reach the exchange, and does PRODUCTS match "
+    "no products are followed yet: is an ingest process running, can it reach the exchange, and do its products match "
     "a product there? See the ingest log"
 )
 
@@ -123,10 +123,15 @@ def _count(number: int, one: str, many: str) -> str:
 
 def _sentence(apart: Sequence[SeriesStatus]) -> str:
     """How many series are set apart, and which."""
-    stale = [s for s in apart if s.stale]
-    if stale:
-        return f"{_count(len(stale), 'series is', 'series are')} out of date: {_names(stale)}: {stale[0].reason}"
-    return f"{_count(len(apart), 'series is', 'series are')} not ready: {_names(apart)}: {apart[0].reason}"
+    kinds = {
+        "out of date": [s for s in apart if s.stale],
+        "not ready": [s for s in apart if not s.stale],
+    }
+    return "; ".join(
+        f"{_count(len(some), 'series is', 'series are')} {kind}: {_names(some)}: {some[0].reason}"
+        for kind, some in kinds.items()
+        if some
+    )
 
 
 def _names(series: Sequence[SeriesStatus]) -> str:

@@ -1,5 +1,5 @@
 -- Pauses all workers: the exchange responded "too many requests" (429).
--- KEYS: state   ARGV: pause in us that the exchange named (0: none), jitter between 0.5 and 1
+-- KEYS: state   ARGV: pause in us that the exchange named (0: none), jitter between 0.5 and 1, the reason
 -- Returns the pause in microseconds.
 
 local time = redis.call('TIME')
@@ -13,6 +13,6 @@ local pause = tonumber(ARGV[1])
 if pause == 0 then pause = math.min(60000000, 1000000 * 2 ^ (row - 1)) * ARGV[2] end
 local paused = math.floor(math.max(paused_until, now + pause))
 
-redis.call('HSET', KEYS[1], 'paused_until_us', paused, 'throttled_in_a_row', row, 'slow', 12)
+redis.call('HSET', KEYS[1], 'paused_until_us', paused, 'throttled_in_a_row', row, 'slow', 12, 'reason', ARGV[3])
 redis.call('HINCRBY', KEYS[1], 'throttled', 1)
 return math.max(0, paused - now)

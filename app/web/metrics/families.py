@@ -99,7 +99,7 @@ def _of_backfill(sources: Sources) -> Iterator[Metric]:
     yield gauge("budget_in_use", "Permits that count against the budget now.", sources.permits_in_use)
     yield gauge("budget_paused_seconds", "Remaining pause after a 429.", budget.paused_real_seconds)
     yield counter("budget_granted", "Permits granted.", budget.granted)
-    yield counter("budget_throttled", "429 responses.", budget.throttled)
+    yield counter("budget_throttled", "Responses of 429, 401 and 403.", budget.throttled)
 
 
 def _of_feed(status: Status) -> Iterator[Metric]:

@@ -50,12 +50,12 @@ function say(text, ready) {
 }
 
 function progress(start) {
-  const under_way = start.series_ready < start.series_total;
+  const under_way = start.requests_left > 0;
   by("start").hidden = !under_way;
   if (!under_way) return;
   const bar = by("start").querySelector("progress");
   bar.max = start.series_total;
-  bar.value = start.series_ready;
+  bar.value = start.series_total - start.requests_left;
   bar.setAttribute("aria-label", "Progress of the initial backfill");
   setText(by("start").querySelector("span"), `Initial backfill: ${start.text}`);
 }

@@ -62,7 +62,7 @@ function clock(status) {
 function start(status) {
   const s = status.start;
   const bar = h("progress", { max: s.series_total || 1, value: s.series_ready, "aria-label": "Series ready" });
-  return card("Start", s, s.series_ready < s.series_total, bar, facts([
+  return card("Start", s, s.requests_left > 0, bar, facts([
     ["series ready", `${count(s.series_ready)} of ${count(s.series_total)}`],
     ["products ready", `${count(s.products_ready)} of ${count(s.products_total)}`],
     ["requests left", count(s.requests_left)],
@@ -95,8 +95,9 @@ function budget(status) {
   const b = status.budget;
   return card("Request budget", b, b.paused_real_seconds > 0, facts([
     ["limit, all processes", `${b.per_second} per second`], ["requests granted", count(b.granted)],
-    ["requests waiting", count(status.gaps.ready)], ["rate limited (429)", count(b.throttled), b.throttled > 0],
+    ["requests waiting", count(status.gaps.ready)], ["rate limited or blocked", count(b.throttled), b.throttled > 0],
     ["paused for", b.paused_real_seconds ? duration(b.paused_real_seconds) : "–", b.paused_real_seconds > 0],
+    ...(b.pause_reason ? [["the exchange answered", b.pause_reason, true]] : []),
     ...Object.entries(b).filter(([name, value]) => !BUDGET_SHOWN.has(name) && typeof value === "number")
       .map(([name, value]) => [name.replaceAll("_", " "), count(value)]),
   ]));

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.exchange.adapter import ClockTick
-from app.exchange.coinbase.models import Envelope, ListedProduct, VenueError, decode
+from app.exchange.coinbase.models import Envelope, VenueError, decode, listed_product
 from tests.recorded import FRAMES
 from tests.unit.exchange.coinbase.venue import Venue, rejections, updates
 
@@ -54,6 +54,6 @@ def test_the_recorded_updates_become_candles() -> None:
 
 
 def test_the_recorded_product_is_tradable() -> None:
-    product = ListedProduct.model_validate_json((FRAMES / "nautilus" / "http_product.json").read_text())
-    assert product.tradable
+    product = listed_product(json.loads((FRAMES / "nautilus" / "http_product.json").read_text()))
+    assert product.is_tradable
     assert product.quote_volume_24h == 758506771.41

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.exchange.adapter import ClockTick, FeedEvent
-from app.exchange.coinbase.clock import LEAP_MS, Observation, StreamClock
+from app.exchange.clock import LEAP_MS, Observation, StreamClock
 from tests.unit.exchange.coinbase.venue import BTC, STEP, T, Venue, closes, gaps, row, spans
 
 HOUR_MS = 3_600_000

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from app.exchange.adapter import CandleClosed, CandleUpdated, ClockTick, FeedEvent, GapSuspected
-from app.exchange.coinbase.buckets import MAX_GAP_BUCKETS
+from app.exchange.buckets import MAX_GAP_BUCKETS
 from app.market.candles import CandleState
 from tests.unit.exchange.coinbase.venue import BTC, ETH, STEP, T, Venue, closes, gaps, row, spans, updates
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.exchange.coinbase.pacing import AwakeClock, Limiter
+from app.exchange.pacing import AwakeClock, Limiter
 
 
 class Time:

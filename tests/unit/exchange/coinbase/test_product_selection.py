@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from app.errors import InvalidInput
-from app.exchange.coinbase.models import ListedProduct
-from app.exchange.coinbase.product_selection import aliases, doubts, select_products, unmatched
+from app.exchange.coinbase.models import listed_product
+from app.exchange.listing import ListedProduct
+from app.exchange.product_selection import aliases, doubts, select_products, unmatched
 
 
 def product(name: str, volume: str = "1", **more: Any) -> ListedProduct:
     fields = {"status": "online", "product_type": "SPOT", "quote_currency_id": name.split("-")[1]}
-    return ListedProduct(product_id=name, approximate_quote_24h_volume=volume, **(fields | more))
+    return listed_product({"product_id": name, "approximate_quote_24h_volume": volume, **fields, **more})
 
 
 LISTING = [

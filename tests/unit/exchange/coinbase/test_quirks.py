@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app.exchange.adapter import ProductRefused
-from app.exchange.coinbase.models import MAX_FRAME_BYTES
+from app.exchange.frames import MAX_FRAME_BYTES
 from tests.unit.exchange.coinbase.venue import (
     BTC,
     ETH,

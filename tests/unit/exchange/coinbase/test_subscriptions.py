@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from app.exchange.adapter import Connected, Disconnected, ProductRefused
+from app.exchange.adapter import Connected, Disconnected, ProductAccepted, ProductRefused
 from tests.unit.exchange.coinbase.venue import BTC, ETH, STEP, T, Venue, gaps, rejections, row, updates
 
 
@@ -92,6 +92,8 @@ def test_a_refused_product_that_is_delivered_is_no_longer_refused() -> None:
     assert [e.product for e in venue.pass_ms(2_000) if isinstance(e, ProductRefused)] == [ETH]
     assert len(updates(venue.update(row(T, product=ETH)))) == 1
     assert venue.session.snapshot(0).refused == ()
+    assert [e.product for e in venue.pass_ms(100) if isinstance(e, ProductAccepted)] == [ETH]
+    assert [e for e in venue.pass_ms(10_000) if isinstance(e, ProductAccepted | ProductRefused)] == []
 
 
 def test_all_products_may_be_unknown() -> None:

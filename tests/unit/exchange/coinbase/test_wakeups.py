@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from app.exchange.coinbase.wakeups import SharedWakeup
+from app.exchange.wakeups import SharedWakeup
 from tests.unit.exchange.coinbase.venue import BTC, T, Venue, row
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.exchange.coinbase.silence import Silence
+from app.exchange.silence import Silence
 from tests.unit.exchange.coinbase.venue import BTC, STEP, T, Venue, closes, row, spans
 
 

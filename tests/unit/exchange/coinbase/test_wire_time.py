@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.exchange.coinbase.wire_time import parse_ms
+from app.exchange.wire_time import parse_ms
 
 
 @pytest.mark.parametrize(

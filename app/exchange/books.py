@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from app.exchange.adapter import CandleClosed, CandleUpdated, FeedEvent, GapSuspected
-from app.exchange.coinbase.buckets import STEP_S, BucketBook
-from app.exchange.coinbase.clock import Observation
-from app.exchange.coinbase.models import BadFrame
-from app.exchange.coinbase.stream_time import StreamTime
+from app.exchange.buckets import STEP_S, BucketBook
+from app.exchange.clock import Observation
 from app.exchange.coinbase.subscriptions import Subscriptions
+from app.exchange.frames import BadFrame
+from app.exchange.stream_time import StreamTime
 from app.market.timeframes import BASE
 
 _LATE_MS = 30_000

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from websocket import WebSocketException
 
 from app.exchange.adapter import FeedEvent
-from app.exchange.coinbase.pacing import AwakeClock
-from app.exchange.coinbase.session import CoinbaseSession, SessionSnapshot
-from app.exchange.coinbase.stream_socket import ConnectionEnded, Dialler, StreamSocket
-from app.exchange.coinbase.wakeups import SharedWakeup
+from app.exchange.pacing import AwakeClock
+from app.exchange.session import SessionSnapshot, StreamSession
+from app.exchange.stream_socket import ConnectionEnded, Dialler, StreamSocket
+from app.exchange.wakeups import SharedWakeup
 from app.util.backoff import Backoff
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class ConnectionHealth:
 class StreamConnection:
     """One connection slot: a thread that holds at most one socket at a time, and reconnects until it is stopped."""
 
-    def __init__(self, session: CoinbaseSession, dialler: Dialler, on_event: Callable[[FeedEvent], None]) -> None:
+    def __init__(self, session: StreamSession, dialler: Dialler, on_event: Callable[[FeedEvent], None]) -> None:
         self._session = session
         self._dialler = dialler
         self._on_event = on_event

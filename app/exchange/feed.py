@@ -1,4 +1,4 @@
-"""The live feed of Coinbase: products spread over connections, each with its own thread."""
+"""The live feed of an exchange: products spread over connections, each with its own thread."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 
 from app.exchange.adapter import ExchangeAdapter, FeedEvent
-from app.exchange.coinbase.connection import ConnectionHealth, StreamConnection
-from app.exchange.coinbase.models import EXCHANGE
-from app.exchange.coinbase.pacing import CONNECTIONS, MESSAGES, Limiter
-from app.exchange.coinbase.session import CoinbaseSession
-from app.exchange.coinbase.stream_socket import Dialler
+from app.exchange.connection import ConnectionHealth, StreamConnection
+from app.exchange.pacing import Limiter
+from app.exchange.session import StreamSession
+from app.exchange.stream_socket import Dialler
 
 
-class CoinbaseAdapter(ExchangeAdapter):
-    """The live feed. Products are spread evenly over connections; each connection calls `on_event` on its own thread.
+class Feed(ExchangeAdapter):
+    """Products are spread evenly over connections; each connection calls `on_event` on its own thread.
 
     So `on_event` must be safe to call from several threads, and should be quick. What it raises is logged.
     """
 
-    name = EXCHANGE
-
     def __init__(
         self,
+        name: str,
         url: str,
         on_event: Callable[[FeedEvent], None],
+        new_session: Callable[[str, Mapping[str, str]], StreamSession],
         *,
-        products_per_connection: int = 100,
-        close_grace_seconds: float = 2.0,
-        aliases: Mapping[str, str] | None = None,
+        products_per_connection: int,
+        connections_limiter: Limiter,
+        messages_limiter: Limiter,
         connect_timeout_seconds: float = 10.0,
-        connections_limiter: Limiter = CONNECTIONS,
-        messages_limiter: Limiter = MESSAGES,
     ) -> None:
-        """`aliases`: product to the id under which the exchange streams it; see `product_selection.aliases`."""
+        """`new_session`: makes the session of a connection from its name and the aliases: product to the id under
+        which the exchange streams it.
+        """
         super().__init__(on_event)
+        self.name = name
+        self._new_session = new_session
         self._per_connection = products_per_connection
-        self._aliases = dict(aliases or {})
+        self._aliases: dict[str, str] = {}
         self._dialler = Dialler(url, connect_timeout_seconds, connections_limiter, messages_limiter)
-        self._grace_ms = round(close_grace_seconds * 1000)
         self._lock = threading.RLock()
         self._started = False
         self._products: dict[str, None] = {}
@@ -115,7 +115,7 @@ class CoinbaseAdapter(ExchangeAdapter):
 
     def _new_connection(self) -> StreamConnection:
         self._made += 1
-        session = CoinbaseSession(f"{EXCHANGE}-{self._made}", aliases=self._aliases, close_grace_ms=self._grace_ms)
+        session = self._new_session(f"{self.name}-{self._made}", self._aliases)
         return StreamConnection(session, self._dialler, self._on_event)
 
 

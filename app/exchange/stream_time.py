@@ -6,8 +6,8 @@ Every time here is the exchange's, in milliseconds unless the name says otherwis
 from __future__ import annotations
 
 from app.exchange.adapter import ClockTick
-from app.exchange.coinbase.buckets import STEP_S
-from app.exchange.coinbase.clock import Observation, StreamClock
+from app.exchange.buckets import STEP_S
+from app.exchange.clock import Observation, StreamClock
 from app.market.timeframes import BASE
 
 _TICK_MS = 250

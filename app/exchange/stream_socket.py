@@ -13,8 +13,8 @@ from urllib.request import getproxies, proxy_bypass
 from websocket import ABNF, WebSocket, WebSocketTimeoutException
 from websocket._abnf import frame_buffer
 
-from app.exchange.coinbase.models import MAX_FRAME_BYTES
-from app.exchange.coinbase.pacing import Limiter
+from app.exchange.frames import MAX_FRAME_BYTES
+from app.exchange.pacing import Limiter
 from app.util import network
 
 log = logging.getLogger(__name__)

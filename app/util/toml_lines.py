@@ -1,4 +1,4 @@
-"""Finds the line of a key in a TOML file: parsers drop it, and errors must name it."""
+"""Parses TOML and finds the line of each key: parsers drop it, and errors must name it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from app.errors import InvalidInput
 from app.util.quoting import readable
 
 Path = tuple[str | int, ...]
+
+DEPTH = 8
+"""Deeper tables have no line of their own if a dotted key makes them."""
 
 _TABLE = re.compile(r"\s*(\[\[?)([^\[\]#]+)\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(r"\s*((?:[\w-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[\w-]+|\"[^\"]*\"|'[^']*'))*)\s*=")
@@ -34,17 +37,17 @@ def parse(text: str) -> dict[str, object]:
         ) from None
 
 
-def line_of(text: str, path: Path) -> int:
-    """The line (from 1) of the key at `path`, or of the nearest table around it; 1 if there is none."""
-    lines = dict(_lines(text))
-    for length in range(len(path), 0, -1):
-        if path[:length] in lines:
-            return lines[path[:length]]
-    return 1
+def lines_of(text: str) -> dict[Path, int]:
+    """The line (from 1) of each key and table, that of the file itself at `()`. Keys in inline tables are left out."""
+    lines: dict[Path, int] = {(): 1}
+    for path, line in _lines(text):
+        for length in range(1, min(len(path), DEPTH)):
+            lines.setdefault(path[:length], line)
+        lines[path] = line
+    return lines
 
 
 def _lines(text: str) -> Iterator[tuple[Path, int]]:
-    """Each key and table with its line. Keys inside inline tables are left out."""
     table: Path = ()
     seen: dict[Path, int] = {}
     for number, line in enumerate(text.splitlines(), start=1):

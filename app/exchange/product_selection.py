@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from app.errors import InvalidInput
-from app.exchange.coinbase.models import ListedProduct
+from app.exchange.listing import ListedProduct
 
 NEAREST = 5
 """Ids or currencies suggested instead of one that matches nothing."""
@@ -32,7 +32,7 @@ def select_products(selection: Sequence[str], listing: Iterable[ListedProduct]) 
 
 def unmatched(selection: Sequence[str], listing: Sequence[ListedProduct]) -> dict[str, str]:
     """The parts of `selection` that match nothing in the listing, each with a reason or a suggestion."""
-    ranked, listed = _ranked(listing), [p.product_id for p in listing]
+    ranked, listed = _ranked(listing), [p.product for p in listing]
     found = {}
     for part in selection:
         if ":" not in part:
@@ -47,11 +47,11 @@ def unmatched(selection: Sequence[str], listing: Sequence[ListedProduct]) -> dic
 def _other_currencies(part: str, ranked: Sequence[ListedProduct], listing: Sequence[ListedProduct]) -> str:
     """Why no product is quoted in the currency of `part`, and how many are in others, the nearest name first."""
     head, _, currency = part.rpartition(":")
-    feeding = Counter(p.alias.rpartition("-")[2] for p in listing if p.alias and p.quote_currency_id == currency)
+    feeding = Counter(p.alias.rpartition("-")[2] for p in listing if p.alias and p.quote == currency)
     if feeding:
         ((other, _),) = feeding.most_common(1)
         return f"products quoted in {currency} share the candles of those quoted in {other}: use {head}:{other}"
-    counts = Counter(p.quote_currency_id for p in ranked)
+    counts = Counter(p.quote for p in ranked)
     near = difflib.get_close_matches(currency, list(counts), n=1)
     shown = list(dict.fromkeys([*near, *(name for name, _ in counts.most_common(NEAREST))]))[:NEAREST]
     offered = ", ".join(f"{name} ({counts[name]})" for name in shown)
@@ -59,7 +59,7 @@ def _other_currencies(part: str, ranked: Sequence[ListedProduct], listing: Seque
 
 
 def _ranked(listing: Iterable[ListedProduct]) -> list[ListedProduct]:
-    return sorted((p for p in listing if p.tradable and not p.alias), key=lambda p: (-p.quote_volume_24h, p.product_id))
+    return sorted((p for p in listing if p.is_tradable and not p.alias), key=lambda p: (-p.quote_volume_24h, p.product))
 
 
 def doubts(selection: Sequence[str], listing: Iterable[ListedProduct]) -> dict[str, str]:
@@ -70,20 +70,20 @@ def doubts(selection: Sequence[str], listing: Iterable[ListedProduct]) -> dict[s
 
 def untradable(products: Iterable[str], listing: Iterable[ListedProduct]) -> dict[str, str | None]:
     """Why each of `products` is not tradable in the listing; None if it is."""
-    known = {p.product_id: p.untradable_because for p in listing}
+    known = {p.product: p.untradable_because for p in listing}
     return {product: known.get(product, UNLISTED) for product in products}
 
 
 def aliases(listing: Iterable[ListedProduct]) -> dict[str, str]:
     """Product to the product whose stream it shares (`BTC-USDC` to `BTC-USD`)."""
-    return {p.product_id: p.alias for p in listing if p.alias}
+    return {p.product: p.alias for p in listing if p.alias}
 
 
 def _meant(part: str, ranked: Sequence[ListedProduct]) -> list[str]:
     kind, *rest = part.split(":")
     if not rest:
         return [part]
-    quoted = [p.product_id for p in ranked if p.quote_currency_id == rest[-1]]
+    quoted = [p.product for p in ranked if p.quote == rest[-1]]
     if kind == "all" and len(rest) == 1 and rest[0]:
         return quoted
     if kind == "top" and len(rest) == 2 and rest[0].isdecimal():

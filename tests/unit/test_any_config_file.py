@@ -1,4 +1,4 @@
-"""Any content of the alerts file yields rules and channels, or one error per wrong line without a secret."""
+"""Any content of the file of settings yields rules and channels, or one error per wrong line without a secret."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.alerts.settings import MAX_BYTES, AlertSettings
 from app.delivery.channels.build import MisconfiguredChannel, build_channels
+from app.settings import Settings
+from app.util.files import MAX_BYTES
+from tests.alerting import alert_settings
 from tests.hostile import SECRET, is_readable, refusal_of, some, texts
 from tests.support import ROOT
 
@@ -24,16 +26,21 @@ VALUES = [match.span(1) for match in re.finditer(r"^\w+ = ([^#\n]+)", EXAMPLE, r
 """Positions of the values in the documentation's example."""
 
 
-def refusal(text: str) -> str | None:
+def load(file: Path) -> Settings:
+    return Settings.from_environment({"CANDLEWICK_CONFIG": str(file)})
+
+
+def refusal(file: Path, text: str) -> str | None:
     """The error for a file with `text`, or None if it is accepted."""
-    error = refusal_of(lambda: AlertSettings.parse(text))
+    file.write_text(text, errors="replace", newline="")
+    error = refusal_of(lambda: load(file))
     assert error is None or ("line " in error and is_readable(error, MAX_CHARACTERS))
     return error
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("any") / "alerts.toml"
+    return tmp_path_factory.mktemp("any") / "candlewick.toml"
 
 
 @some
@@ -45,13 +52,13 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @example(b"a = " + b"{a=" * 60_000)
 @example(b"[" + b" " * 200_000 + b"x")
 @example(b'k = """\n[' + b" " * 200_000 + b'\n"""')
-@example(b"[[rule]]\nname='x'\nkind='level'\n" * 5_000)
+@example(b"[[alerts.rule]]\nname='x'\nkind='level'\n" * 5_000)
 @example(b"\xff\xfe")
 @example(b"'" + b"x" * 5_000 + b"' = 1\n'" + b"x" * 5_000 + b"' = 2")
 def test_any_bytes_are_settings_or_one_error_that_names_the_file(file: Path, content: bytes) -> None:
     file.write_bytes(content)
-    error = refusal_of(lambda: AlertSettings.load(str(file)))
-    assert error is None or ("ALERTS_FILE: " in error and "alerts.toml" in error and is_readable(error, MAX_CHARACTERS))
+    error = refusal_of(lambda: load(file))
+    assert error is None or ("candlewick.toml" in error and is_readable(error, MAX_CHARACTERS))
 
 
 scalars = (
@@ -83,44 +90,52 @@ def toml(value: object) -> str:
 
 
 @some
-@given(st.dictionaries(st.sampled_from(["rule", "channel", "delivery", "other"]), values, max_size=3))
-@example({"rule": [{"name": SECRET, "kind": SECRET}], "channel": {"x": SECRET}})
-@example({"channel": {f"https://h/{SECRET}": {"kind": "log"}}})
-@example({"channel": {"discord": {f"https://h/{SECRET}": 1, "url_env": f"https://h/{SECRET}"}}})
-def test_any_structure_is_settings_or_one_error_per_wrong_line(table: dict[str, object]) -> None:
-    refusal("\n".join(f"{name} = {toml(value)}" for name, value in table.items()))
+@given(
+    st.dictionaries(
+        st.sampled_from(["alerts.rule", "alerts.channel", "alerts.delivery", "other", "coinbase", "web_port"]),
+        values,
+        max_size=3,
+    )
+)
+@example({"alerts.rule": [{"name": SECRET, "kind": SECRET}], "alerts.channel": {"x": SECRET}})
+@example({"alerts.channel": {f"https://h/{SECRET}": {"kind": "log"}}})
+@example({"alerts.channel": {"discord": {f"https://h/{SECRET}": 1, "url_env": f"https://h/{SECRET}"}}})
+def test_any_structure_is_settings_or_one_error_per_wrong_line(file: Path, table: dict[str, object]) -> None:
+    refusal(file, "\n".join(f"{name} = {toml(value)}" for name, value in table.items()))
 
 
 @some
 @given(st.sampled_from(VALUES), values.map(toml) | texts)
 @example(VALUES[0], f'"{SECRET}"')
 @example(VALUES[0], f"{SECRET}")
-def test_any_value_in_the_example_is_accepted_or_its_line_is_named(span: tuple[int, int], junk: str) -> None:
-    refusal(EXAMPLE[: span[0]] + junk + EXAMPLE[span[1] :])
+def test_any_value_in_the_example_is_accepted_or_its_line_is_named(
+    file: Path, span: tuple[int, int], junk: str
+) -> None:
+    refusal(file, EXAMPLE[: span[0]] + junk + EXAMPLE[span[1] :])
 
 
-def test_a_secret_in_the_place_of_any_value_is_not_shown() -> None:
-    errors = [refusal(EXAMPLE[:a] + f'"https://h/{SECRET}"' + EXAMPLE[b:]) for a, b in VALUES]
+def test_a_secret_in_the_place_of_any_value_is_not_shown(file: Path) -> None:
+    errors = [refusal(file, EXAMPLE[:a] + f'"https://h/{SECRET}"' + EXAMPLE[b:]) for a, b in VALUES]
     assert sum(error is not None for error in errors) > len(VALUES) / 2
 
 
-def test_the_first_of_many_wrong_lines_are_named() -> None:
-    rule = '[[rule]]\nname = "x"\nkind = "level"\nchannels = ["y"]\n'
-    error = refusal(rule * (MAX_BYTES // len(rule)))
+def test_the_first_of_many_wrong_lines_are_named(file: Path) -> None:
+    rule = '[[alerts.rule]]\nname = "x"\nkind = "level"\nchannels = ["y"]\n'
+    error = refusal(file, rule * (MAX_BYTES // len(rule)))
     assert error is not None
     assert error.count("line ") == 10
 
 
 CHANNELS = """
-[channel.discord]
+[alerts.channel.discord]
 url_env = "A"
-[channel.webhook]
+[alerts.channel.webhook]
 url_env = "A"
 secret_env = "B"
-[channel.telegram]
+[alerts.channel.telegram]
 token_env = "A"
 chat = "1"
-[channel.email]
+[alerts.channel.email]
 host = "h"
 sender = "a@b.example"
 to = ["a@b.example"]
@@ -135,7 +150,7 @@ password_env = "B"
 @example(f"https://u:{SECRET}@h.example/", "x")
 @example(f"https://{SECRET}\u2100.example/", f"{SECRET}\udcff")
 def test_a_channel_with_any_secret_is_made_or_names_the_wrong_variable(first: str, second: str) -> None:
-    made = build_channels(AlertSettings.parse(CHANNELS), {"A": first, "B": second})
+    made = build_channels(alert_settings(CHANNELS), {"A": first, "B": second}.get)
     for name, channel in made.items():
         assert channel.target
         if isinstance(channel, MisconfiguredChannel):

@@ -32,12 +32,6 @@ class Limiter:
             return at - now
 
 
-# The exchange allows 8 new connections and 8 messages a second and address. A connection sends two messages at once
-# (candles, heartbeats) and has five seconds for them, so half as many connections never queue behind their messages.
-CONNECTIONS = Limiter(4)
-MESSAGES = Limiter(8)
-
-
 class AwakeClock:
     """Milliseconds that only go forward, without the time in which this thread was suspended.
 
