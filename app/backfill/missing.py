@@ -47,14 +47,17 @@ class Built(NamedTuple):
     def from_base(cls, base: Gaps, timeframe: Timeframe) -> Self:
         """The buckets of `timeframe` built from candles of `base`."""
         first_s = base.view.wanted_from_s(base.timeframe.seconds)
-        waiting = {timeframe.bucket(s) for s in base.lost.tolist()} if base.uncovered else set()
+        if not base.uncovered:
+            return cls(first_s)
+        waiting = set((base.lost // timeframe.seconds * timeframe.seconds).tolist())
         waiting -= {timeframe.bucket(s) for first, last in base.due for s in (first, last)}
-        with_trades = {timeframe.bucket(s) for s in base.traded.tolist()} if waiting else set()
-        return cls(first_s, frozenset(waiting & with_trades))
+        with_trades = base.traded // timeframe.seconds * timeframe.seconds
+        return cls(first_s, frozenset(waiting.intersection(with_trades.tolist())))
 
     def leaves_out(self, starts: Starts) -> npt.NDArray[np.bool_]:
         """Which of `starts` are not built."""
-        return np.array([s < self.first_s or s in self.except_s for s in starts.tolist()], dtype=bool)
+        left_out: npt.NDArray[np.bool_] = starts < self.first_s
+        return left_out | np.isin(starts, list(self.except_s)) if self.except_s else left_out
 
 
 @dataclass(frozen=True)
@@ -110,9 +113,14 @@ class Gaps:
 
     def certain(self, first_s: int, end_s: int) -> Records:
         """The closed candles from `first_s` to before `end_s` with trades, without provisional ones, oldest first."""
+        first, end = np.searchsorted(self._certain["start_s"], (first_s, end_s))
+        return self._certain[first:end]
+
+    @cached_property
+    def _certain(self) -> Records:
         closed = self.view.over
         certain: Records = closed[has_trades(closed) & ((closed["flags"] & PROVISIONAL) == 0)]
-        return certain[(certain["start_s"] >= first_s) & (certain["start_s"] < end_s)]
+        return certain
 
     @cached_property
     def due(self) -> list[tuple[int, int]]:
@@ -132,8 +140,9 @@ class Gaps:
             due_s[within] = np.maximum(due_s[within], self._due_again_s(part))
         if self._begins_here:
             due_s[self.lost < self.traded[0]] = self._next_origin_s()
-        silent = np.isin(self.lost, self.view.silent_s)  # a response proves it once it has settled
-        due_s[silent] = np.maximum(due_s[silent], self.lost[silent] + self._step + self.rules.settling_s)
+        if self.view.silent_s:  # a response proves them once they have settled
+            silent = np.isin(self.lost, self.view.silent_s)
+            due_s[silent] = np.maximum(due_s[silent], self.lost[silent] + self._step + self.rules.settling_s)
         later_s = self._newest_requested_s + self._step + BASE.seconds + self.rules.grace_s
         due_s[self.lost > self._newest_requested_s] = later_s
         return due_s

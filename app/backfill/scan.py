@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import cache, lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -76,10 +77,11 @@ class Scanner:
         computed = self._stores.indicators.read_revisions(many)
         unclear = [series for series in many if not self._is_complete(rings[series], series.timeframe, now_s)]
         uncovered = self._uncovered(unclear)
+        gaps_of = cache(partial(self._gaps, rings, uncovered, now_s))
         for (series, ring), revision in zip(rings.items(), computed, strict=True):
             newest = self._rules.newest(series.timeframe, now_s)
             if series in uncovered:
-                yield from self._look_at(series, rings, uncovered[series], uncovered.get(series.at(BASE), ()), now_s)
+                yield from self._look_at(series, gaps_of)
             if ring.revision > revision:
                 start = newest if series not in uncovered else _newest(ring.view(series.timeframe.seconds, newest))
                 if start:
@@ -100,38 +102,31 @@ class Scanner:
         requests = [BackfillRequest(Kind.GAP, series.product, series.timeframe) for series in many]
         return dict(zip(many, self._stores.queue.uncovered(requests), strict=True))
 
-    def _look_at(
-        self,
-        series: Series,
-        rings: Mapping[Series, Ring],
-        uncovered: tuple[Uncovered, ...],
-        uncovered_of_base: tuple[Uncovered, ...],
-        now_s: float,
-    ) -> Iterator[Found]:
-        product, timeframe = series.product, series.timeframe
-        view = self._view(series, rings, now_s)
-        base, built = None, None
-        if timeframe.contains(BASE) and view.revision:
-            base = Gaps(self._view(series.at(BASE), rings, now_s), BASE, now_s, self._rules, uncovered_of_base)
-            built = Built.from_base(base, timeframe)
-        gaps = Gaps(view, timeframe, now_s, self._rules, uncovered, built)
-        if base is not None:
+    def _gaps(
+        self, rings: Mapping[Series, Ring], uncovered: Mapping[Series, tuple[Uncovered, ...]], now_s: float, one: Series
+    ) -> Gaps:
+        """The gaps of the series `one`."""
+        timeframe = one.timeframe
+        view = rings[one].view(timeframe.seconds, self._rules.newest(timeframe, now_s))
+        return Gaps(view, timeframe, now_s, self._rules, uncovered.get(one, ()))
+
+    def _look_at(self, series: Series, gaps_of: Callable[[Series], Gaps]) -> Iterator[Found]:
+        product, timeframe, gaps = series.product, series.timeframe, gaps_of(series)
+        if timeframe.contains(BASE) and gaps.view.revision:
+            base = gaps_of(series.at(BASE))
+            gaps = replace(gaps, built=Built.from_base(base, timeframe))
             every = gaps.missing
             if len(ready := every[built_from(every, base.view, timeframe)]):
                 last_s = int(ready[-1]) + timeframe.seconds - BASE.seconds
                 yield Found(series, len(ready), changed=ChangedRange(product, BASE, int(ready[0]), last_s))
         due_s = gaps.due_s()
         if due_s is not None:
-            later = int(due_s * 1000) if due_s > now_s else None
+            later = int(due_s * 1000) if due_s > gaps.now_s else None
             due = Due(BackfillRequest(Kind.GAP, product, timeframe), priority_of(gaps), later)
             yield Found(series, len(gaps.lost), due)
-        if timeframe == BASE and len(stale := updated_empty_candles(view.over, BASE)):
+        if timeframe == BASE and len(stale := updated_empty_candles(gaps.view.over, BASE)):
             first, last = int(stale["start_s"][0]), int(stale["start_s"][-1])
             yield Found(series, len(stale), changed=ChangedRange(product, BASE, first, last))
-
-    def _view(self, series: Series, rings: Mapping[Series, Ring], now_s: float) -> View:
-        timeframe = series.timeframe
-        return rings[series].view(timeframe.seconds, self._rules.newest(timeframe, now_s))
 
 
 def priority_of(gaps: Gaps) -> Priority:

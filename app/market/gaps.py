@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -31,14 +30,13 @@ def missing(records: Records, step: int, origin_s: int, last_over_s: int) -> Sta
     return first + step * np.flatnonzero(absent)
 
 
-def merge(starts: Starts | Sequence[int], step: int) -> list[tuple[int, int]]:
-    """The ranges (first, last; inclusive) that cover exactly `starts`, oldest first.
-
-    `starts` may be in any order and repeat.
-    """
-    unique = np.unique(np.asarray(starts, dtype=np.int64))
-    runs = np.split(unique, np.flatnonzero(np.diff(unique) != step) + 1)
-    return [(int(run[0]), int(run[-1])) for run in runs if len(run)]
+def merge(starts: Starts, step: int) -> list[tuple[int, int]]:
+    """The fewest ranges (first, last; inclusive) that cover exactly `starts`, oldest first."""
+    if not len(starts):
+        return []
+    ends = np.flatnonzero(starts[1:] - starts[:-1] != step)
+    firsts, lasts = [0, *(ends + 1).tolist()], [*ends.tolist(), len(starts) - 1]
+    return [(int(starts[first]), int(starts[last])) for first, last in zip(firsts, lasts, strict=True)]
 
 
 def fill_empty(page: Records, last_s: int, step: int, observed_ms: int) -> Records:

@@ -147,12 +147,12 @@ def source_of(settings: type[BaseSettings], variables: Mapping[str, Variable]) -
         if is_injected(name, value):
             source.ignored.append(name)
         elif path in known and name == variable(path):
-            values |= {path: value} if value else {}
-            source.origins[path] = origin
+            if value:
+                values[path], source.origins[path] = value, origin
         elif name.endswith(FILE) and is_secret(known.get(path := path_of(name.removesuffix(FILE)))):
             try:
-                values |= {path: read_secret(value)} if value else {}
-                source.origins[path] = Origin(path_shown(value), name)
+                if value:
+                    values[path], source.origins[path] = read_secret(value), Origin(path_shown(value), name)
             except InvalidInput as error:
                 source.problems.append(Problem(origin, str(error)))
         else:

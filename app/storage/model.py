@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from app.market.records import RECORD, SILENT, STATE_MASK, Records, over
+from app.market.records import RECORD, SILENT, STATE_MASK, Records, joined, over
 from app.market.series import Series
 
 
@@ -162,10 +162,11 @@ class Ring(NamedTuple):
     origin: Origin
 
     def view(self, step: int, last_s: int) -> View:
-        """All records of the buckets up to `last_s`."""
+        """All records of the buckets up to `last_s`. An origin after it was stored while the clock was ahead."""
         oldest = (last_s // step + 1) % len(self.slots)
-        in_order = np.concatenate((self.slots[oldest:], self.slots[:oldest]))
-        return View.from_slots(in_order, self.revision, self.origin, step, 0, last_s)
+        in_order = joined((self.slots[oldest:], self.slots[:oldest]))
+        origin = self.origin if self.origin.start_s <= last_s else NO_ORIGIN
+        return View.from_slots(in_order, self.revision, origin, step, 0, last_s)
 
 
 NOTHING = View(np.empty(0, RECORD), 0, NO_ORIGIN, 0)

@@ -285,6 +285,7 @@ def test_a_time_from_the_future_shuts_no_series(here: Here) -> None:
     Drain(here, here.settings, here.budgeted_rest, lambda _: None).run(max_s=PATIENCE_S)
     here.redis.delete("cw:2:clock:coinbase")  # ten seconds later the true time is trusted again
     here.pass_time(40)
+    assert here.wrong() == [], "a scan finds it, before any reconciliation"
     here.reconcile()
     here.pass_time(60)
     assert here.wrong() == []

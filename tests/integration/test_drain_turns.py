@@ -9,7 +9,9 @@ import redis
 
 from app.backfill.drain import Drain
 from app.context import Context
-from app.market.timeframes import BASE
+from app.exchange.adapter import Page
+from app.exchange.coinbase.rest import CoinbaseRest
+from app.market.timeframes import BASE, Timeframe
 from app.settings import Settings
 from app.storage import keys
 from app.storage.model import Origin, Write
@@ -90,13 +92,24 @@ def test_a_request_that_needs_nothing_is_done(context: Context, exchange: LocalE
     assert context.budget.state().in_use == 0
 
 
-def test_a_page_that_follows_is_requested_in_the_same_turn(context: Context, exchange: LocalExchange) -> None:
-    """The only trades were a week ago: the newest page has none, and only a longer timeframe reaches them."""
+def test_a_page_that_follows_is_requested_in_the_same_turn(
+    context: Context, exchange: LocalExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest page has no row: a survey follows, and then the page around the newest trades that it found."""
+    requested: list[Timeframe] = []
+    candles = CoinbaseRest.candles
+
+    def noted(rest: CoinbaseRest, product: str, timeframe: Timeframe, *span: int) -> Page:
+        requested.append(timeframe)
+        return candles(rest, product, timeframe, *span)
+
+    monkeypatch.setattr(CoinbaseRest, "candles", noted)
     exchange.clock.jump(7 * 24 * HOUR_MS)
     exchange.inject("rest_empty", count=1)
     set_clock(context, exchange)
     context.queue.add([(GAP, Priority.START)])
-    assert drained(context) >= 2
+    assert drained(context) == len(requested)
+    assert requested[:3] == [BASE, Timeframe.M15, BASE]
 
 
 def test_without_a_permit_a_request_waits_for_the_next_turn(context: Context, exchange: LocalExchange) -> None:

@@ -126,7 +126,7 @@ def test_a_selection_without_match_is_reported_once_and_completed_later(
         process.following._selection = process.selector.again(process.following._selection)
     assert process.lost == 0
     (warning,) = warnings(caplog)
-    assert warning.startswith(f"CANDLEWICK_COINBASE__PRODUCTS: {selection} matches nothing: ")
+    assert warning.startswith(f"products: {selection} matches nothing: ")
     assert ("BTC-USD" if "-" in selection else "there are USD (1), EUR (1)") in warning
     listed(venue, [row("BTC-USD"), row("ETH-EUR"), row("BTC-JPY"), row("BTCC-USD")])
     process.following._selection = process.selector.again(process.following._selection)

@@ -27,7 +27,7 @@ from app.storage.candles import CandleCache
 from app.storage.model import Outcome, Written
 from tests.simulation.current import process, world
 from tests.simulation.feed import Link
-from tests.simulation.wire import PRELUDE
+from tests.simulation.wire import with_virtual_time
 
 
 def _judging(write: Callable[..., Any]) -> Callable[..., Any]:
@@ -160,7 +160,7 @@ def patched() -> Iterator[None]:
                 for attribute, (real, stand_in) in stand_ins.items():
                     if getattr(module, attribute, None) is real:
                         put(patch.object(module, attribute, stand_in))
-        put(patch.object(app.storage.scripts, "source", lambda name: PRELUDE + source(name)))
+        put(patch.object(app.storage.scripts, "source", lambda name: with_virtual_time(source(name))))
         put(patch.object(app.ingest.outbox, "threading", SimpleNamespace(Condition=_Condition)))
         put(patch.object(app.ingest.following, "threading", SimpleNamespace(Thread=_Thread)))
         put(patch.object(app.ingest.process, "Stop", _Stop))

@@ -21,13 +21,7 @@ _TIME_KEY = "simulation:time"
 _TIME_COMMAND = pack_command(("TIME",))
 _READ_TIME = pack_command(("HMGET", _TIME_KEY, "s", "u"))
 
-PRELUDE = f"""local real_redis = redis
-local redis = setmetatable({{call = function(name, ...)
-  if name == 'TIME' then return real_redis.call('HMGET', '{_TIME_KEY}', 's', 'u') end
-  return real_redis.call(name, ...)
-end}}, {{__index = real_redis}})
-"""
-"""Prefix of each script: replaces `TIME` by the key."""
+_SCRIPT = b"$7\r\nEVALSHA\r\n"
 
 _QUEUE = b":backfill:"
 _END = b"simulation: the end"
@@ -36,6 +30,13 @@ CLOCK_STEP_US = 1000
 """Step by which Redis' clock follows the virtual one: each step costs a command."""
 
 T = TypeVar("T")
+
+
+def with_virtual_time(script: str) -> str:
+    """The Lua `script`, which reads the key instead of `TIME`."""
+    changed = script.replace("call('TIME')", f"call('HMGET', '{_TIME_KEY}', 's', 'u')")
+    assert "TIME'" not in changed, "a script reads the time in another way"
+    return changed
 
 
 class Wire:
@@ -47,7 +48,9 @@ class Wire:
         self._reader = hiredis.Reader(replyError=BaseParser.parse_error)
         self._now_us = now_us
         self._clock_us = -1
+        self._set_clock = b""
         self._to_skip = 0
+        self._buffer = bytearray(1 << 20)
         self.calls = 0
         self.fingerprint = 0
         self.queue_changed = True
@@ -66,7 +69,7 @@ class Wire:
         self._clock_us = self._now_us()  # or the time would be sent before
         self.send(pack_command(("FLUSHALL",)))
         self.read()
-        self._clock_us = -1
+        self._clock_us, self._set_clock = -1, b""
 
     def send(self, data: bytes) -> None:
         self.calls += 1
@@ -79,7 +82,10 @@ class Wire:
         if not self._clock_us <= now_us < self._clock_us + CLOCK_STEP_US:
             self._clock_us = now_us
             seconds, micros = divmod(now_us, 1_000_000)
-            data = pack_command(("HSET", _TIME_KEY, "s", seconds, "u", micros)) + data
+            self._set_clock = pack_command(("HSET", _TIME_KEY, "s", seconds, "u", micros))
+        if self._set_clock and (_SCRIPT in data or _READ_TIME in data):  # others do not read it
+            data = self._set_clock + data
+            self._set_clock = b""
             self._to_skip += 1
         self._socket.sendall(data)
 
@@ -94,10 +100,10 @@ class Wire:
 
     def _next(self) -> Any:
         while (answer := self._reader.gets()) is False:
-            data = self._socket.recv(1 << 20)
-            if not data:
+            size = self._socket.recv_into(self._buffer)
+            if not size:
                 raise EOFError("the real Redis ended")
-            self._reader.feed(data)
+            self._reader.feed(self._buffer, 0, size)
         return answer
 
     def drain(self) -> None:
@@ -193,6 +199,9 @@ class Client(redis.Redis):
             connection.send_packed_command(packed)
         return self.parse_response(connection, args[0], **options)
 
+    def parse_response(self, connection: Any, command_name: str | bytes, **options: Any) -> Any:
+        return _parsed(self.response_callbacks, command_name, connection.read_response(), options)
+
     def scan_iter(self, match: Any = None, *_: Any, **__: Any) -> Iterator[Any]:
         """Sorted: the server's order depends on a random number drawn at its start."""
         return iter(sorted(self.keys(match)))
@@ -204,7 +213,7 @@ class Client(redis.Redis):
 
 class _Pipeline(Pipeline):
     def execute(self, raise_on_error: bool = True) -> list[Any]:
-        stack, pool = self.command_stack, self.connection_pool
+        stack, pool, callbacks = self.command_stack, self.connection_pool, self.response_callbacks
         if not stack:
             return []
         connection = pool.get_connection()
@@ -214,15 +223,18 @@ class _Pipeline(Pipeline):
             for _ in range(len(stack) + 1):
                 connection.read_response()
             raw = connection.read_response()
-            answers = [self.response_callbacks.get(c[0], _as_it_is)(r) for c, r in zip(commands, raw, strict=True)]
+            answers = [_parsed(callbacks, c[0], r, {}) for c, r in zip(commands, raw, strict=True)]
         else:
             connection.send_packed_command(map(pack_command, commands))
-            answers = [self.parse_response(connection, args[0], **options) for args, options in stack]
+            answers = [_parsed(callbacks, args[0], connection.read_response(), options) for args, options in stack]
         self.reset()
         if raise_on_error:
             self.raise_first_error(stack, answers)
         return answers
 
 
-def _as_it_is(answer: Any, **_: Any) -> Any:
-    return answer
+def _parsed(callbacks: Any, name: Any, answer: Any, options: dict[str, Any]) -> Any:
+    """Like the parsing of redis-py, without its options."""
+    callback = callbacks.get(name)
+    options.pop("keys", None)
+    return answer if callback is None else callback(answer, **options)

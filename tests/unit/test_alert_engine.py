@@ -12,6 +12,7 @@ from app.alerts import engine as watching
 from app.alerts.engine import Evaluation, RuleEngine, window_at
 from app.alerts.fingerprint import LATE_BARS, RECENT_BARS
 from app.indicators.macdv import MacdvSeries, macdv_of, macdv_of_many
+from app.indicators.window import WINDOW
 from app.market.candles import CandleState
 from app.market.records import CORRECTED, PROVISIONAL, RECORD, Records
 from app.market.timeframes import Timeframe
@@ -260,10 +261,11 @@ def test_bars_are_judged_by_their_own_values_though_the_newest_is_held_back() ->
         window = window_at(records, len(records) - 1, Timeframe.M5)
         return stages.evaluate("A-USD", Timeframe.M5, records, macdv_of(window), before, T0)
 
-    records = walk(T0 + 300 * 299, 300, 300)
+    count = WINDOW + 200  # each window is full: the values of one bar are at other places in the window of the next
+    records = walk(T0 + 300 * (count - 1), count, 300)
     alerts = 0
-    for bars in range(90, 300):
-        cursor = seen(records[: bars - 3], seen(records[:80], None).cursor).cursor
+    for bars in range(WINDOW + 3, count):
+        cursor = seen(records[: bars - 3], None).cursor
         whole = seen(records[: bars - 1], cursor).findings
         assert seen(provisional(records[:bars], bars - 1), cursor).findings == whole
         alerts += len(whole)

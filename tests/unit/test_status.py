@@ -137,6 +137,7 @@ def test_a_product_that_began_today_is_ready_without_a_candle_of_a_day() -> None
     assert readiness(of_a_day(empty, None, begun_s=NEWEST)) == (True, False, "no candle has closed yet")
     assert readiness(of_a_day(empty, None, begun_s=NEWEST - 4 * 86_400))[:2] == (False, False)
     assert readiness(of_a_day(empty, None, begun_s=None))[:2] == (False, False)
+    assert readiness(of_a_day(empty, None, begun_s=NOW + 2 * 86_400))[:2] == (False, False), "the clock was ahead"
     assert readiness(of_a_day(NOTHING, None, begun_s=NEWEST))[:2] == (False, True)
 
 

@@ -105,7 +105,7 @@ def _readiness(
     if not seen.view.revision:
         return False, True, "not requested yet"
     if newest is None:
-        if begin_s is not None and now_s is not None and now_s < begin_s + (1 + TAIL) * step + settling_s:
+        if begin_s is not None and now_s is not None and 0 <= now_s - begin_s < (1 + TAIL) * step + settling_s:
             return True, False, "no candle has closed yet"
         return False, False, "the exchange has not reported a trade yet; requested again"
     since_begin = 0 if begin_s is None else (newest - begin_s) // step + 1
