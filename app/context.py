@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from redis import Redis
 
 from app.alerts.evaluate import Evaluator
-from app.alerts.settings import AlertSettings
+from app.alerts.in_force import RulesInForce
 from app.backfill.rest import BudgetedRest
 from app.exchange.adapter import ExchangeRest
 from app.exchange.registry import venue
@@ -20,9 +19,7 @@ from app.storage.stores import Stores
 from app.tasks import Tasks
 
 if TYPE_CHECKING:
-    from app.delivery.channels.channel import Channel
-
-log = logging.getLogger(__name__)
+    from app.delivery.service import Delivering
 
 
 class Context(Stores):
@@ -45,23 +42,21 @@ class Context(Stores):
         return cls(Settings.from_environment())
 
     @cached_property
-    def alert_settings(self) -> AlertSettings:
-        """The rules and channels. Logs rules about products or timeframes that are not followed."""
-        settings = self.settings
-        for problem in settings.alerts.never(settings.exchange(self.exchange).products, settings.timeframes):
-            log.warning("%s: it will never raise an alert for that", problem)
-        return settings.alerts
+    def rules(self) -> RulesInForce:
+        """The alert rules and channels in force."""
+        return RulesInForce(self.redis, self.settings.alerts)
 
     @cached_property
-    def channels(self) -> dict[str, Channel]:
-        """The channels, with their secrets."""
-        from app.delivery.channels.build import build_channels  # most processes deliver nothing
+    def delivering(self) -> Delivering:
+        """Delivery by the channels in force."""
+        from app.delivery.service import Delivering  # most processes deliver nothing
 
-        return build_channels(self.alert_settings, self.settings.reading.secrets.get)
+        return Delivering(self, self.rules, self.settings.reading.secrets.get)
 
-    @cached_property
     def evaluator(self) -> Evaluator:
-        return Evaluator(self.candles, self.alerts, self.alert_settings, self.settings.timeframes)
+        """Evaluates the rules in force now."""
+        version, settings = self.rules.read()
+        return Evaluator(self.candles, self.alerts, settings, self.settings.timeframes, version)
 
     @cached_property
     def budgeted_rest(self) -> BudgetedRest:

@@ -22,7 +22,6 @@ import orjson
 
 from app.compute.computer import Computer
 from app.context import Context
-from app.delivery.service import delivery_of
 from app.market.candles import CandleState
 from app.market.records import RECORD, Records
 from app.market.series import Series
@@ -84,9 +83,9 @@ class Alone:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        c, settings = context, context.alert_settings
-        self._computer = Computer(c.candles, c.indicators, c.exchange, c.settings.timeframes, c.evaluator)
-        self._delivery = delivery_of(c, settings.delivery, c.channels)
+        c = context
+        self._computer = Computer(c.candles, c.indicators, c.exchange, c.settings.timeframes, c.evaluator())
+        self._delivery = c.delivering.current()
 
     def deliver(self, changed: list[ChangedRange]) -> None:
         self._computer.update(changed, changed[0].last_s + 300)

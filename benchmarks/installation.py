@@ -134,7 +134,7 @@ class Installation:
 
     def _computer(self, timeframes: Sequence[Timeframe]) -> Computer:
         c = self.context
-        return Computer(c.candles, c.indicators, c.exchange, timeframes, c.evaluator)
+        return Computer(c.candles, c.indicators, c.exchange, timeframes, c.evaluator())
 
     def connect(self) -> None:
         """Start the ingest, and wait until it follows every product and workers compute."""

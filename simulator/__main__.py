@@ -84,7 +84,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--speed", type=float, default=1.0, help="exchange seconds per real second (default: 1)")
     add("--seed", type=int, default=7, help="seed of the generated market (default: 7)")
     add("--products", type=int, help="number of products of the generated market (default: the standard 33)")
-    add("--market-data", type=Path, metavar="DIR", help="replay candle files like ETH-BTC-5m.csv.gz instead")
+    add(
+        "--market-data",
+        type=Path,
+        metavar="PATH",
+        help="replay candle files like ETH-BTC-5m.csv.gz, or a recording of doctor, instead",
+    )
     add("--start", type=_time_ms, metavar="TIME", help="exchange time at the start, such as 2021-03-04T00:00:00Z")
     add("--anchor-file", type=Path, metavar="FILE", help="store the start time here: a restart continues in time")
     add(

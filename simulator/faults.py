@@ -19,14 +19,15 @@ from simulator.fault import CountedFault, Fault
 MAX_ACTIVE = 1_000
 
 AnyFault = Annotated[
-    stream.DropFrames | stream.DuplicateFrames | stream.ReorderFrames | stream.FreezeChannel | stream.FreezeSocket
+    stream.DropFrames | stream.DuplicateFrames | stream.ReorderFrames | stream.EarlyTimestamps
+    | stream.LoseTrades | stream.HeartbeatJump | stream.FreezeChannel | stream.FreezeSocket
     | stream.HalfOpen | stream.RefuseConnections | stream.Trickle | stream.Snapshot | stream.HeartbeatText
     | stream.ClientId | stream.NoFinalUpdate | stream.Close | stream.Reset | stream.CutFrame | stream.RestartFromZero
     | stream.Garbage | stream.SnapshotStorm | stream.StaleUpdate | stream.Revise | stream.ListProduct
     | stream.DelistProduct
     | rest.RestThrottle | rest.RestUnauthorized | rest.RestNotFound | rest.RestInternal | rest.RestBadGateway
     | rest.RestHang | rest.RestTruncated | rest.RestWrongProduct | rest.RestLatency | rest.RestLate | rest.RestStale
-    | rest.RestAlternate | rest.RestShort | rest.RestEmpty | rest.RestHalf | rest.RestHoles
+    | rest.RestAlternate | rest.RestTime | rest.RestShort | rest.RestEmpty | rest.RestHalf | rest.RestHoles
     | rest.RestOddRow,
     Field(discriminator="fault"),
 ]  # fmt: skip

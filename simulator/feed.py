@@ -20,7 +20,7 @@ from simulator.market import Product
 from simulator.options import Options
 from simulator.quotes import Levels, Quotes, changes
 from simulator.snapshots import CandleSnapshots
-from simulator.stream_faults import HeartbeatText, NoFinalUpdate
+from simulator.stream_faults import EarlyTimestamps, HeartbeatJump, HeartbeatText, LoseTrades, NoFinalUpdate
 from simulator.ticker import STEP_MS, STEP_S, CandleTicker, track
 from simulator.trade_log import TradeLog
 
@@ -31,6 +31,8 @@ TICKER_BATCH_S = 5.0
 MAX_JUMP_MS = 3_600_000
 """A clock that moves further than this between two ticks was set; nothing of the time between is sent."""
 _WORK_AHEAD_S = 0.02
+_PHASE_NS = 297_367_764
+"""A heartbeat comes this long after a whole second of its process."""
 
 
 class Feed:
@@ -49,7 +51,7 @@ class Feed:
         self._ticker = CandleTicker(trade_log)
         self._books: dict[str, Levels] = {}
         self._numbers = count(1)
-        self._started_ns = time.monotonic_ns()
+        self._beats = 0
         self._seen_ns = clock.now_ns()
         self._batch_at = self._beat_at = time.monotonic()
         self.connections: dict[int, Connection] = {}
@@ -101,7 +103,9 @@ class Feed:
 
     def acknowledge(self, connection: Connection) -> None:
         """Send the list of all subscriptions of the connection."""
-        connection.send("subscriptions", self._timestamp(), frames.subscriptions(connection.subscriptions))
+        connection.send(
+            "subscriptions", self._timestamp("subscriptions"), frames.subscriptions(connection.subscriptions)
+        )
 
     def _watch_only_wanted(self) -> None:
         self._ticker.keep(self._wanted("candles"))
@@ -184,6 +188,8 @@ class Feed:
     def _send_trades(self, since_ms: int, now_ms: int) -> None:
         for name in self._wanted("market_trades"):
             trades = self._trade_log.trades(name, since_ms + 1, now_ms + 1)
+            if len(trades) and self._faults.take(LoseTrades, lambda _: True):
+                trades = trades[1:]
             if len(trades):
                 product = self._trade_log.products[name]
                 rows = frames.trade_rows(product, trades)
@@ -216,12 +222,13 @@ class Feed:
         self._beat_at = max(self._beat_at + self._options.heartbeat_ms / 1000, time.monotonic())
         text = self._options.heartbeat_text or self._faults.find(HeartbeatText) is not None
         period_ns = int(self._options.heartbeat_ms * 1_000_000)
+        self._beats += 2 if self._faults.find(HeartbeatJump) else 1
         for connection in self.connections.values():
             if connection.subscriptions.get("heartbeats"):
                 # Each connection is served by another "process", with another uptime.
-                uptime_ns = time.monotonic_ns() - self._started_ns + _uptime_s(connection.number) * 1_000_000_000
-                events = frames.heartbeat(self._seen_ns, uptime_ns // period_ns, uptime_ns, text=text)
-                connection.send("heartbeats", self._timestamp(), events)
+                counter = self._beats + _uptime_s(connection.number)
+                events = frames.heartbeat(self._seen_ns, counter, counter * period_ns + _PHASE_NS, text=text)
+                connection.send("heartbeats", self._timestamp("heartbeats"), events)
 
     def _drop_idle(self) -> None:
         limit = time.monotonic() - self._options.idle_s
@@ -257,9 +264,10 @@ class Feed:
     def _seen_ms(self) -> int:
         return self._seen_ns // 1_000_000
 
-    def _timestamp(self) -> str:
+    def _timestamp(self, channel: str) -> str:
         """Time of the last tick: no frame has a time whose candles are still unsent, however busy the loop is."""
-        return frames.rfc3339_nano(self._seen_ns)
+        early = self._faults.take(EarlyTimestamps, lambda fault: fault.channel in (None, channel))
+        return frames.rfc3339_nano(self._seen_ns - (int(early.seconds * 1e9) if early else 0))
 
     def _broadcast(self, channel: str, product: Product, events: str) -> None:
         for connection in self.connections.values():
@@ -268,7 +276,7 @@ class Feed:
 
     def _send(self, connection: Connection, channel: str, product: Product, events: str) -> None:
         wire = "l2_data" if channel == "level2" else channel
-        connection.send(wire, self._timestamp(), events, subscription=channel, product=product.name)
+        connection.send(wire, self._timestamp(channel), events, subscription=channel, product=product.name)
 
     def _book(self, kind: str, product: Product, levels: Levels) -> str:
         at = frames.trade_time(self._seen_ms)

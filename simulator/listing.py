@@ -5,6 +5,7 @@ from __future__ import annotations
 from simulator import frames
 from simulator.clock import ExchangeClock
 from simulator.market import Product
+from simulator.options import Options
 from simulator.queries import BadRequest, Query, one, whole
 from simulator.stats import DayStats
 from simulator.trade_log import TradeLog
@@ -35,8 +36,9 @@ _SAME = {
 class ProductPages:
     """The listed products with their last 24 hours, and the currencies."""
 
-    def __init__(self, trade_log: TradeLog, clock: ExchangeClock) -> None:
+    def __init__(self, trade_log: TradeLog, clock: ExchangeClock, options: Options | None = None) -> None:
         self._trade_log = trade_log
+        self._options = options or Options()
         self._clock = clock
         self._stats = DayStats(trade_log)
 
@@ -49,7 +51,8 @@ class ProductPages:
         else:
             listed = [p for p in self._trade_log.products.values() if p.listed_ms <= now_ms]
             named = [(p, name) for p in listed for name in (p.name, *p.aliases) if not wanted or name in wanted]
-        offset, limit = whole(query, "offset", 0), whole(query, "limit", 0)
+        offset, limit = whole(query, "offset", 0), whole(query, "limit", self._options.listing_rows)
+        offset *= self._options.listing_offset
         if offset < 0 or limit < 0:
             raise BadRequest("offset and limit must not be negative")
         page = named[offset : offset + limit if limit else None]

@@ -33,6 +33,12 @@ class Options(BaseModel):
     connections_per_second: int = Field(8, ge=1, le=100_000, description="New connections from one address.")
     requests_per_second: float = Field(10.0, gt=0, le=100_000, description="REST requests from one address.")
     cache_exchange_ms: int = Field(1_000, ge=0, le=3_600_000, description="Exchange time to cache a response.")
+    page_buckets: int = Field(350, ge=1, le=100_000, description="Most buckets in one REST request.")
+    rest_order: Literal["newest", "oldest"] = Field("newest", description="First row of a REST response.")
+    end_inclusive: bool = Field(True, description="Whether REST returns the bucket that starts at `end`.")
+    empty_rows: bool = Field(False, description="Whether REST has rows, without volume, of buckets without trades.")
+    listing_rows: int = Field(0, ge=0, le=100_000, description="Most rows of the listing in one response; 0: all.")
+    listing_offset: bool = Field(True, description="Whether the listing begins at `offset`.")
     deflate: bool = Field(True, description="Compress frames for clients that request it.")
     outbox_bytes: int = Field(64 << 20, ge=1_000, le=1 << 32, description="Queued for a slow reader; more is dropped.")
 

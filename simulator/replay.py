@@ -1,4 +1,4 @@
-"""A market replayed from files of real 5-minute candles.
+"""A market replayed from files of real 5-minute candles, or from a recording of `doctor`.
 
 Each candle becomes five trades, one a minute, that aggregate to exactly this candle. A bucket that the file leaves out,
 or that has no volume, has no trades.
@@ -9,15 +9,17 @@ from __future__ import annotations
 import csv
 import gzip
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from app.errors import InvalidInput
 from simulator import noise
 from simulator.market import CANDLE, Candles, Product, Trades
+from simulator.recorded import read_recording
 
 COLUMNS = ["start", "open", "high", "low", "close", "volume"]
 PER_CANDLE = 5
@@ -28,24 +30,19 @@ _MAX_UNITS = 2**53
 
 
 class ReplayMarket:
-    """A `Market` of the candles in `folder`: files named like `ETH-BTC-5m.csv` or `.csv.gz`.
+    """A `Market` of the candles in `source`: a recording, or a folder of files named like `ETH-BTC-5m.csv.gz`.
 
     Raises `InvalidInput` with file and line if one is invalid.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        folder = Path(folder)
-        if not folder.is_dir():
-            raise InvalidInput(f"{folder}: no such folder; expected one with files like ETH-BTC-5m.csv.gz")
-        files = [(match[1], path) for path in sorted(folder.iterdir()) if (match := _FILE.fullmatch(path.name))]
-        if not files:
-            raise InvalidInput(f"{folder}: no file named like ETH-BTC-5m.csv or ETH-BTC-5m.csv.gz")
+    def __init__(self, source: str | Path) -> None:
+        source = Path(source)
         self._trades: dict[str, Trades] = {}
         self._products: dict[str, Product] = {}
-        for name, path in files:
+        for name, where, rows in _recorded(source) if source.is_file() else _files(source):
             if name in self._products:
-                raise InvalidInput(f"{path}: {name} was already read from another file")
-            candles, price_decimals, size_decimals = _read(path)
+                raise InvalidInput(f"{where}: {name} was already read from another file")
+            candles, price_decimals, size_decimals = _in_units(where, rows)
             self._trades[name] = _expand(candles, noise.key_of(0, name))
             self._products[name] = Product(
                 name, price_decimals, size_decimals, aliases=(f"{name}C",) if name.endswith("-USD") else ()
@@ -66,6 +63,32 @@ class ReplayMarket:
         return min(int(t[0]) for t in times) // 1000, max(int(t[-1]) for t in times) // 1000
 
 
+Rows: TypeAlias = Sequence[tuple[int, tuple[Decimal, ...]]]
+"""Line (0: unknown) and values of each candle with volume."""
+
+
+def _recorded(path: Path) -> Iterator[tuple[str, str, Rows]]:
+    """Product, file and candles of each product of a recording."""
+    found = read_recording(path)
+    if not found:
+        raise InvalidInput(f"{path}: no candle of a bucket that was over")
+    for name, rows in found.items():
+        if name.endswith("-USDC") and name[:-1] in found:
+            continue  # an alias of a product that is there
+        yield name, str(path), [(0, row) for row in rows]
+
+
+def _files(folder: Path) -> Iterator[tuple[str, str, Rows]]:
+    """The same of each file in `folder`."""
+    if not folder.is_dir():
+        raise InvalidInput(f"{folder}: no such folder; expected one with files like ETH-BTC-5m.csv.gz, or a recording")
+    files = [(match[1], path) for path in sorted(folder.iterdir()) if (match := _FILE.fullmatch(path.name))]
+    if not files:
+        raise InvalidInput(f"{folder}: no file named like ETH-BTC-5m.csv or ETH-BTC-5m.csv.gz")
+    for name, path in files:
+        yield name, str(path), list(_rows(path))
+
+
 def _expand(candles: Candles, key: int) -> Trades:
     """Trades at open, one extreme, the middle, the other extreme, close. A rising candle has its low first."""
     rising = candles["close"] >= candles["open"]
@@ -83,9 +106,8 @@ def _expand(candles: Candles, key: int) -> Trades:
     return Trades(time_ms, price, size.ravel(), trade_id, drawn >> np.uint64(63) == 1)
 
 
-def _read(path: Path) -> tuple[Candles, int, int]:
-    """The candles of one file, the decimals of its prices, and the decimals of its sizes."""
-    rows = list(_rows(path))
+def _in_units(path: str, rows: Rows) -> tuple[Candles, int, int]:
+    """The candles in `rows`, the decimals of their prices, and the decimals of their sizes."""
     if not rows:
         raise InvalidInput(f"{path}: no candle with volume")
     for (line, row), (_, before) in zip(rows[1:], rows, strict=False):

@@ -15,12 +15,12 @@ from simulator.market import Product
 from simulator.options import Options
 from simulator.queries import BadRequest, Internal, Query, one, whole
 from simulator.replies import Reply, as_json, error, not_found, unauthorized
-from simulator.rows import Rows
+from simulator.rest_faults import RestTime
+from simulator.rows import Rows, with_empty_rows
 from simulator.stats import book
 from simulator.trade_log import TradeLog
 
 PREFIX = "/api/v3/brokerage"
-MAX_BUCKETS = 350
 MAX_TRADES = 100
 MAX_CACHED = 200
 
@@ -44,14 +44,15 @@ class Rest:
         self._trade_log = trade_log
         self._clock = clock
         self._rows = Rows(trade_log, faults)
-        self._listing = ProductPages(trade_log, clock)
+        self._listing = ProductPages(trade_log, clock, options)
         self._version_2 = {
             "/v2/time": self._time_2,
             "/v2/currencies": self._listing.fiat,
             "/v2/currencies/crypto": self._listing.crypto,
             "/v2/exchange-rates": self._listing.rates,
         }
-        self._cache_ms = options.cache_exchange_ms
+        self._options = options
+        self._faults = faults
         self._cached: OrderedDict[tuple[str, str], tuple[int, Reply]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -60,7 +61,7 @@ class Rest:
         key, now_ms = (path, repr(sorted(query.items()))), self._clock.now_ms()
         with self._lock:
             at_ms, kept = self._cached.get(key, (0, None))
-        if kept is not None and not fresh and 0 <= now_ms - at_ms < self._cache_ms:
+        if kept is not None and not fresh and 0 <= now_ms - at_ms < self._options.cache_exchange_ms:
             return Reply(kept.status, kept.body, kept.content_type, {**kept.headers, "cf-cache-status": "HIT"})
         reply = self._computed(path, query)
         if reply.status == 200 and not reply.note:
@@ -115,6 +116,8 @@ class Rest:
 
     def _time(self) -> object:
         now_ms = self._clock.now_ms()
+        if wrong := self._faults.find(RestTime):
+            now_ms += int(wrong.seconds * 1000)
         iso = frames.rfc3339_nano(now_ms // 1000 * 1_000_000_000)
         return {"iso": iso, "epochSeconds": str(now_ms // 1000), "epochMillis": str(now_ms)}
 
@@ -131,11 +134,15 @@ class Rest:
         if timeframe is None:
             raise BadRequest("granularity argument is invalid")
         now_ms = self._clock.now_ms()
-        first_s, last_s = _span(query, timeframe, now_ms // 1000)
-        limit = whole(query, "limit", MAX_BUCKETS)
+        first_s, last_s = _span(query, timeframe, now_ms // 1000, self._options.page_buckets)
+        limit = whole(query, "limit", self._options.page_buckets)
+        last_s -= 0 if self._options.end_inclusive else 1
         rows, note = self._rows.read(product.name, timeframe, first_s, last_s, now_ms)
+        if self._options.empty_rows:
+            rows = with_empty_rows(rows, timeframe)
         price, size = product.price, product.size
-        newest_first = rows[::-1][: max(0, limit)].tolist()
+        newest_first = rows[::-1][: max(0, limit)]
+        ordered = newest_first[::-1] if self._options.rest_order == "oldest" else newest_first
         candles = [
             {
                 "start": str(start_s),
@@ -145,9 +152,9 @@ class Rest:
                 "close": price(close),
                 "volume": size(volume),
             }
-            for start_s, opening, high, low, close, volume in newest_first
+            for start_s, opening, high, low, close, volume in ordered.tolist()
         ]
-        return as_json({"candles": candles}, note=self._rows.spoil(product.name, candles) or note)
+        return as_json({"candles": candles}, note=self._rows.spoil(product.name, timeframe, candles) or note)
 
     # --- trades and book
 
@@ -185,9 +192,9 @@ class Rest:
         return as_json(content)
 
 
-def _span(query: Query, timeframe: Timeframe, now_s: int) -> tuple[int, int]:
-    """First and last start of a bucket (UNIX seconds); without a range, of the newest 350 buckets."""
-    reach = (MAX_BUCKETS - 1) * timeframe.seconds
+def _span(query: Query, timeframe: Timeframe, now_s: int, most: int) -> tuple[int, int]:
+    """First and last start of a bucket (UNIX seconds); without a range, of the newest `most` buckets."""
+    reach = (most - 1) * timeframe.seconds
     if query.get("end") or not query.get("start"):
         last_s = whole(query, "end", timeframe.bucket(now_s))
         first_s = whole(query, "start", last_s - reach)
@@ -196,8 +203,6 @@ def _span(query: Query, timeframe: Timeframe, now_s: int) -> tuple[int, int]:
         last_s = first_s + reach
     if last_s < first_s or first_s < 0:
         raise BadRequest("start and end argument is invalid - start must be before end")
-    if (last_s - first_s) // timeframe.seconds + 1 > MAX_BUCKETS:
-        raise BadRequest(
-            f"start and end argument is invalid - number of candles requested should be less than {MAX_BUCKETS}"
-        )
+    if (last_s - first_s) // timeframe.seconds + 1 > most:
+        raise BadRequest(f"start and end argument is invalid - number of candles requested should be less than {most}")
     return first_s, last_s

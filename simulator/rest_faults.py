@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from app.market.timeframes import Timeframe
 from simulator.fault import CountedFault, LastingFault
 
 OddRow = Literal["zero_low", "exponent", "missing_field", "text"]
@@ -104,10 +105,21 @@ class RestAlternate(LastingFault):
     product: str | None = None
 
 
+class RestTime(LastingFault):
+    """Answer `/time` with a clock that is `seconds` ahead of the stream's; below 0: behind it."""
+
+    fault: Literal["rest_time"]
+    seconds: float = Field(3_600.0, ge=-86_400, le=86_400)
+
+
 class CountedCandlesFault(CountedFault):
-    """`product`: only responses with candles of this product."""
+    """`product`, `timeframe`: only responses with candles of these."""
 
     product: str | None = None
+    timeframe: Timeframe | None = None
+
+    def is_about(self, product: str, timeframe: Timeframe) -> bool:
+        return self.product in (None, product) and self.timeframe in (None, timeframe)
 
 
 class RestShort(CountedCandlesFault):

@@ -46,14 +46,14 @@ class Rows:
             if changed is not rows:
                 rows, note = changed, note or change.__name__.replace("_", "rest_", 1)
         for kind, left in _LEFT.items():
-            fault = self._faults.take(kind, lambda fault: fault.product in (None, name))
+            fault = self._faults.take(kind, lambda fault: fault.is_about(name, timeframe))
             if fault is not None:
                 rows, note = left(fault, rows, next(self._answers)), note or fault.fault
         return rows, note
 
-    def spoil(self, name: str, candles: list[dict[str, str]]) -> str:
-        """Make a row of `candles` (newest first) odd if a fault requests it. Returns the fault's name, or ""."""
-        odd = self._faults.take(RestOddRow, lambda fault: fault.product in (None, name)) if candles else None
+    def spoil(self, name: str, timeframe: Timeframe, candles: list[dict[str, str]]) -> str:
+        """Make a row of `candles` odd if a fault requests it. Returns the fault's name, or ""."""
+        odd = self._faults.take(RestOddRow, lambda fault: fault.is_about(name, timeframe)) if candles else None
         if odd is None:
             return ""
         row = candles[min(odd.bucket, len(candles) - 1)]
@@ -97,6 +97,21 @@ class Rows:
         rows = rows.copy()
         rows[rows["start_s"] == newest] = early[0]
         return rows
+
+
+def with_empty_rows(rows: Candles, timeframe: Timeframe) -> Candles:
+    """`rows` (oldest first), and between them a row without volume for each bucket without trades."""
+    if not len(rows):
+        return rows
+    starts = np.arange(rows["start_s"][0], rows["start_s"][-1] + 1, timeframe.seconds)
+    before = np.searchsorted(rows["start_s"], starts, side="right") - 1
+    filled = rows[before]
+    empty = filled["start_s"] != starts
+    for price in ("open", "high", "low"):
+        filled[price][empty] = filled["close"][empty]
+    filled["volume"][empty] = 0
+    filled["start_s"] = starts
+    return filled
 
 
 def _short(fault: CountedCandlesFault, rows: Candles, _: int) -> Candles:

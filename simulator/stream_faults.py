@@ -39,6 +39,19 @@ class ReorderFrames(CountedFrameFault):
     fault: Literal["reorder_frames"]
 
 
+class EarlyTimestamps(CountedFrameFault):
+    """Send the next frames with a time `seconds` of exchange time too early."""
+
+    fault: Literal["early_timestamps"]
+    seconds: float = Field(30.0, gt=0, le=86_400)
+
+
+class LoseTrades(CountedFault):
+    """Leave the oldest trade out of the next updates of `market_trades`; no sequence number is missing."""
+
+    fault: Literal["lose_trades"]
+
+
 class FreezeChannel(LastingFault):
     """Send nothing on one channel, for all products or one; heartbeats and other channels continue."""
 
@@ -86,6 +99,12 @@ class HeartbeatText(LastingFault):
     """Send the heartbeat counter as a string."""
 
     fault: Literal["heartbeat_text"]
+
+
+class HeartbeatJump(LastingFault):
+    """Raise the heartbeat counter by two each time."""
+
+    fault: Literal["heartbeat_jump"]
 
 
 class ClientId(LastingFault):

@@ -66,6 +66,7 @@ def _watch(queues: list[str]) -> None:
     heartbeat = Heartbeat(context().redis, f"worker {'+'.join(queues)}")
     while True:
         try:
+            context().rules.announce()
             waiting = sum(waiting_in(context().redis, name) for name in queues)
             if _consumption.is_stuck(waiting, time.monotonic()):
                 _end(waiting)

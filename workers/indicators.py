@@ -33,7 +33,8 @@ _delivery = DeliveryTrigger(_have_delivered)
 @cache
 def _computer() -> Computer:
     c = context()
-    return Computer(c.candles, c.indicators, c.exchange, c.settings.timeframes, c.evaluator, _delivery.found)
+    parts = c.candles, c.indicators, c.exchange, c.settings.timeframes
+    return Computer(*parts, c.evaluator(), _delivery.found, c.evaluator)
 
 
 @app.task(name="workers.indicators.update", **ONCE_MORE)

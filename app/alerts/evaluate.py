@@ -50,11 +50,17 @@ class SeriesSnapshot(NamedTuple):
 
 
 class Evaluator:
-    """Evaluates an installation's rules on its candles."""
+    """Evaluates an installation's rules on its candles. `version`: that of the rules; empty if they never change."""
 
     def __init__(
-        self, candles: CandleCache, alerts: AlertCache, settings: AlertSettings, timeframes: Sequence[Timeframe]
+        self,
+        candles: CandleCache,
+        alerts: AlertCache,
+        settings: AlertSettings,
+        timeframes: Sequence[Timeframe],
+        version: str = "",
     ) -> None:
+        self.version = version
         self._candles = candles
         self._alerts = alerts
         self._engine = RuleEngine(settings)

@@ -259,6 +259,11 @@ class AlertSettings(Section):
                 yield ("rule", i, "channels"), f"unknown channel {unknown[0]!r}: use one of {known}"
 
     @property
+    def counted(self) -> str:
+        """How many there are, in words."""
+        return f"alert rules: {len(self.rules)}, channels: {len(self.channels)}"
+
+    @property
     def channels(self) -> Mapping[str, AnyChannel]:
         """Every channel; the log if there is none."""
         return self.channel or {"log": LogSettings(kind="log")}

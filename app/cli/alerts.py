@@ -1,4 +1,4 @@
-"""`python -m app alerts`: list alerts, test a channel, enable a disabled one."""
+"""`candlewick alerts`: list alerts, test a channel, enable a disabled one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from argparse import Namespace
 import numpy as np
 
 from app.context import Context
-from app.delivery.channels.build import MisconfiguredChannel
+from app.delivery.channels.build import MisconfiguredChannel, build_channels
 from app.delivery.channels.channel import Channel, Message
 from app.delivery.listing import channel_rows, page_of_alerts
 from app.delivery.texts import lines_of
@@ -30,7 +30,7 @@ def listed(context: Context, arguments: Namespace) -> AlertsAndChannels:
         limit=arguments.limit,
         cursor=arguments.cursor,
     )
-    return {**page, "channels": channel_rows(context.deliveries, context.alert_settings)}
+    return {**page, "channels": channel_rows(context.deliveries, context.rules.read().settings)}
 
 
 def test(context: Context, name: str) -> str:
@@ -54,7 +54,7 @@ def enable(context: Context, name: str) -> str:
 
 
 def _channel(context: Context, name: str) -> Channel:
-    channels = context.channels
+    channels = build_channels(context.rules.read().settings, context.settings.reading.secrets.get)
     if name not in channels:
         raise InvalidInput(f"no channel is called {name[:40]!r}; there are: {', '.join(channels)}")
     return channels[name]

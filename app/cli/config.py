@@ -30,9 +30,8 @@ def _check(settings: Settings) -> None:
     """Raises `InvalidInput` also if a process would not start; warns of rules that would never raise an alert."""
     if problems := list(_unprotected(settings)):
         raise InvalidInput("\n  ".join(["settings are wrong:", *problems]))
-    for name in settings.exchanges:
-        for why in settings.alerts.never(settings.exchange(name).products, settings.timeframes):
-            print(f"warning: {why}: it will never raise an alert for that", file=sys.stderr)
+    for why in settings.unfollowed():
+        print(f"warning: {why}", file=sys.stderr)
     print("the settings are right")
 
 

@@ -27,7 +27,7 @@ NAMED = 40
 
 def status(state: Status, console: Console | None = None) -> None:
     """The summary, the facts behind it, then the series with problems."""
-    console = console or _console()
+    console = console or open_console()
     console.print(escape(state.summary), style="bold green" if state.ready else "bold red", soft_wrap=True)
     console.print(_facts(state))
     troubled = [s for s in state.series if s.stale or not s.ready or s.reason]
@@ -85,7 +85,7 @@ def _facts(state: Status) -> Table:
 def products(answer: ProductsAnswer) -> None:
     timeframes = answer["timeframes"]
     _print(
-        _console(),
+        open_console(),
         ("product", "fed by", *(f"MACD-V {t}" for t in timeframes), "state"),
         [
             (
@@ -102,7 +102,7 @@ def products(answer: ProductsAnswer) -> None:
 
 def candles(answer: CandlesAnswer) -> None:
     _print(
-        _console(),
+        open_console(),
         (_name(answer), *NUMBERS, "state"),
         [
             (
@@ -117,7 +117,7 @@ def candles(answer: CandlesAnswer) -> None:
 
 
 def indicators(answer: IndicatorsAnswer) -> None:
-    console = _console()
+    console = open_console()
     if not answer["ready"]:
         console.print(f"not ready: {escape(str(answer['reason']))}")
     _print(
@@ -139,7 +139,7 @@ def indicators(answer: IndicatorsAnswer) -> None:
 
 
 def gaps(answer: dict[str, Any]) -> None:
-    console = _console()
+    console = open_console()
     missing, pending, failures = answer["missing"], answer["pending"], answer["failures"]
     buckets = sum(g["buckets"] for g in missing)
     console.print(f"{buckets} candles missing, {len(pending)} requests pending, {len(failures)} given up")
@@ -149,7 +149,7 @@ def gaps(answer: dict[str, Any]) -> None:
 
 
 def alerts(answer: AlertsAndChannels) -> None:
-    console = _console()
+    console = open_console()
     found = answer["alerts"]
     _print(
         console,
@@ -173,10 +173,10 @@ def alerts(answer: AlertsAndChannels) -> None:
 def config(rows: Sequence[Row]) -> None:
     """Each setting, its value and where it came from."""
     shown = [(row.name, row.value, str(row.origin)) for row in rows]
-    _print(_console(), ("setting", "value", "from"), shown, most=None, texts=3)
+    _print(open_console(), ("setting", "value", "from"), shown, most=None, texts=3)
 
 
-def _console() -> Console:
+def open_console() -> Console:
     """As wide as the terminal; for a file or pipe, wide enough for one line per row."""
     return Console(width=None if sys.stdout.isatty() else WIDE)
 

@@ -44,7 +44,8 @@ class Held(NamedTuple):
 class Computer:
     """Reads and writes candles and indicators of one exchange. Doing the same work twice changes nothing.
 
-    `evaluator`: evaluates the alert rules, if given. `on_messages` receives the number of new messages to deliver.
+    `evaluator`: evaluates the alert rules, if given; `renewed` gives one with the rules in force, if they change.
+    `on_messages` receives the number of new messages to deliver.
     """
 
     def __init__(
@@ -55,8 +56,10 @@ class Computer:
         timeframes: Sequence[Timeframe],
         evaluator: Evaluator | None = None,
         on_messages: Callable[[int], None] = lambda _: None,
+        renewed: Callable[[], Evaluator] | None = None,
     ) -> None:
         self._evaluator = evaluator
+        self._renewed = renewed
         self._on_messages = on_messages
         self._candles = candles
         self._indicators = indicators
@@ -159,7 +162,8 @@ class Computer:
             SeriesSnapshot(series, held.closed, of_window, held.cursor, held.begin_s)
             for (series, held), of_window in zip(many.items(), computed.of_each(tails), strict=True)
         ]
-        changes = self._evaluator.evaluate(snapshots) if self._evaluator else [None] * len(many)
+        evaluator = self._evaluator  # one for all: another thread may renew it
+        changes = evaluator.evaluate(snapshots) if evaluator else [None] * len(many)
         stored = self._indicators.write(
             (
                 # Late: from the end of the open bucket on, what was read at `now_s` may be out of date.
@@ -168,10 +172,13 @@ class Computer:
                 if value
             ),
             now_s,
+            evaluator.version if evaluator else "",
         )
         if stored.messages:
             self._on_messages(stored.messages)
         if stored.late:
+            if self._renewed:
+                self._evaluator = self._renewed()
             return stored.values + self._compute(self._held(stored.late, {}, stored.now_s), stored.now_s)
         return stored.values
 

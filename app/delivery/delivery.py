@@ -58,18 +58,18 @@ class Delivery:
     ) -> None:
         """`exchange_s`: the exchange's time, None if unknown."""
         self._deliveries = deliveries
-        self._channels = channels
+        self.channels = channels
         self._settings = settings
         self._picture = chart_of
         self._exchange_s = exchange_s
 
     def waiting(self) -> dict[str, int]:
         """Channels with waiting messages, and how many."""
-        return {name: count for name, count in self._deliveries.waiting(self._channels).items() if count}
+        return {name: count for name, count in self._deliveries.waiting(self.channels).items() if count}
 
     def drain(self, name: str, *, max_s: float = 20.0) -> int:
         """Send the messages of channel `name` until none is due or `max_s` have passed; returns how many were sent."""
-        channel = self._channels[name]
+        channel = self.channels[name]
         until, sent = time.monotonic() + max_s, 0
         while time.monotonic() < until:
             claim = self._claim(name, channel, channel.at_once)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping
 
+from app.alerts.in_force import RulesInForce
 from app.alerts.settings import DeliverySettings
-from app.delivery.channels.build import MisconfiguredChannel
+from app.delivery.channels.build import MisconfiguredChannel, Secret, build_channels
 from app.delivery.channels.channel import Channel
 from app.delivery.delivery import Delivery
 from app.indicators.macdv import macdv_of
@@ -21,6 +23,27 @@ from app.storage.deliveries import Deliveries
 from app.storage.stores import Stores
 
 log = logging.getLogger(__name__)
+
+
+class Delivering:
+    """Delivery by the rules and channels in force. Safe to use from several threads."""
+
+    def __init__(self, stores: Stores, rules: RulesInForce, secret: Secret) -> None:
+        self._stores = stores
+        self._rules = rules
+        self._secret = secret
+        self._lock = threading.Lock()
+        self._made: tuple[str, Delivery] | None = None
+
+    def current(self) -> Delivery:
+        """The delivery of now. A channel that cannot be built is reported in the log and in its state."""
+        with self._lock:
+            version, settings = self._rules.read()
+            if self._made is None or self._made[0] != version:
+                channels = build_channels(settings, self._secret)
+                report_misconfigured(self._stores.deliveries, channels)
+                self._made = version, delivery_of(self._stores, settings.delivery, channels)
+            return self._made[1]
 
 
 def delivery_of(stores: Stores, settings: DeliverySettings, channels: Mapping[str, Channel]) -> Delivery:

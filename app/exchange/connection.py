@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from websocket import WebSocketException
 
@@ -29,6 +30,10 @@ _HEALTHY_MS = 10_000
 """After a connection that was open for at least this long, the next attempt comes within a second."""
 
 
+OnFrame: TypeAlias = Callable[[str, bytes], None]
+"""Receives a connection's name and each of its messages, before they are read."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionHealth:
     """The state of one connection: its session and its socket."""
@@ -42,7 +47,14 @@ class ConnectionHealth:
 class StreamConnection:
     """One connection slot: a thread that holds at most one socket at a time, and reconnects until it is stopped."""
 
-    def __init__(self, session: StreamSession, dialler: Dialler, on_event: Callable[[FeedEvent], None]) -> None:
+    def __init__(
+        self,
+        session: StreamSession,
+        dialler: Dialler,
+        on_event: Callable[[FeedEvent], None],
+        on_frame: OnFrame | None = None,
+    ) -> None:
+        self._on_frame = on_frame
         self._session = session
         self._dialler = dialler
         self._on_event = on_event
@@ -172,6 +184,8 @@ class StreamConnection:
         data = stream.receive()
         local_ms = self._read_clock()
         if data is not None:
+            if self._on_frame is not None:
+                self._on_frame(self._session.connection, data)
             with self._lock:
                 events = self._session.frame(data, local_ms)
             self._emit(events)

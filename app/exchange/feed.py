@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 
 from app.exchange.adapter import ExchangeAdapter, FeedEvent
-from app.exchange.connection import ConnectionHealth, StreamConnection
+from app.exchange.connection import ConnectionHealth, OnFrame, StreamConnection
 from app.exchange.pacing import Limiter
 from app.exchange.session import StreamSession
 from app.exchange.stream_socket import Dialler
@@ -36,6 +36,8 @@ class Feed(ExchangeAdapter):
         """
         super().__init__(on_event)
         self.name = name
+        self.on_frame: OnFrame | None = None
+        """Set before `connect`. Called on the connections' threads, like `on_event`."""
         self._new_session = new_session
         self._per_connection = products_per_connection
         self._aliases: dict[str, str] = {}
@@ -116,7 +118,7 @@ class Feed(ExchangeAdapter):
     def _new_connection(self) -> StreamConnection:
         self._made += 1
         session = self._new_session(f"{self.name}-{self._made}", self._aliases)
-        return StreamConnection(session, self._dialler, self._on_event)
+        return StreamConnection(session, self._dialler, self._on_event, self.on_frame)
 
 
 def _stop(connections: list[StreamConnection]) -> None:

@@ -86,8 +86,8 @@ class Http:
         Raises `Throttled` for a reply that is `throttled`; `Refused` for other client errors; `Unavailable` for a
         time-out, a broken connection, 5xx, a redirect, or an invalid body.
         """
-        reply = self._request(path, params)
-        self._raise_for(path, reply)
+        reply = self.fetch(path, params)
+        self.raise_for(path, reply)
         try:
             return read(orjson.loads(reply.body))
         except orjson.JSONDecodeError as error:
@@ -95,7 +95,8 @@ class Http:
         except ValidationError as error:
             raise Unavailable(f"{path}: the reply is invalid: {why(error)}") from None
 
-    def _request(self, path: str, params: Mapping[str, str]) -> Reply:
+    def fetch(self, path: str, params: Mapping[str, str]) -> Reply:
+        """The reply, whatever its status. Raises `Unavailable` without one."""
         deadline = time.monotonic() + self._timeout_s
         try:
             with self._session.get(
@@ -107,12 +108,15 @@ class Http:
                 stream=True,
             ) as response:
                 return Reply(response.status_code, response.headers, _body(path, response, deadline))
+        except requests.exceptions.InvalidSchema:
+            raise Unavailable(f"{path}: {network.SOCKS}") from None
         except (requests.RequestException, HTTPError, OSError) as error:
             # Of requests' nested texts only the last one has the cause.
             cause = str(error).rsplit("Caused by ", 1)[-1]
             raise Unavailable(f"{path}: {type(error).__name__}: {cause[:200]}") from None
 
-    def _raise_for(self, path: str, reply: Reply) -> None:
+    def raise_for(self, path: str, reply: Reply) -> None:
+        """Raise the error that `reply` is; nothing for 200."""
         status = reply.status
         if status == 200:
             return

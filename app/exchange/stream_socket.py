@@ -35,6 +35,25 @@ class ConnectionEnded(Exception):
     """The connection ended, for the given reason."""
 
 
+def proxy_options(url: str) -> dict[str, object]:
+    """Options of websocket-client for the proxy in the environment; empty if there is none for `url`.
+
+    Raises `ConnectionEnded` if the stream cannot use it.
+    """
+    parts, proxies = urlsplit(url), getproxies()
+    scheme = "https" if parts.scheme == "wss" else "http"
+    named = urlsplit(proxies.get(scheme) or proxies.get("all") or "")
+    if not named.hostname or proxy_bypass(parts.hostname or ""):
+        return {}
+    if named.scheme != "http":
+        raise ConnectionEnded(
+            f"the proxy for the stream must be http://…, but the environment names one of {named.scheme}://"
+        )
+    login = (unquote(named.username), unquote(named.password or "")) if named.username else None
+    where = {"http_proxy_host": named.hostname, "http_proxy_port": named.port or 80, "http_proxy_auth": login}
+    return {**where, "sslopt": {"ca_certs": network.trusted()}}
+
+
 class Dialler:
     """Opens sockets to the exchange. Holds the limits that all connections share."""
 
@@ -49,24 +68,9 @@ class Dialler:
 
     def open(self, stream: StreamSocket) -> None:
         # Compression is never offered, and a market feed has no reason to redirect.
-        through = self._proxy() or {"socket": self._connected()}
+        through = proxy_options(self._url) or {"socket": self._connected()}
         stream.connect(self._url, timeout=self._timeout_s, redirect_limit=0, **through)  # type: ignore[no-untyped-call]
         stream.settimeout(_RECEIVE_S)
-
-    def _proxy(self) -> dict[str, object]:
-        """Options of websocket-client for the proxy in the environment; empty if there is none."""
-        parts, proxies = urlsplit(self._url), getproxies()
-        scheme = "https" if parts.scheme == "wss" else "http"
-        named = urlsplit(proxies.get(scheme) or proxies.get("all") or "")
-        if not named.hostname or proxy_bypass(parts.hostname or ""):
-            return {}
-        if named.scheme != "http":
-            raise ConnectionEnded(
-                f"the proxy for the stream must be http://…, but the environment names one of {named.scheme}://"
-            )
-        login = (unquote(named.username), unquote(named.password or "")) if named.username else None
-        where = {"http_proxy_host": named.hostname, "http_proxy_port": named.port or 80, "http_proxy_auth": login}
-        return {**where, "sslopt": {"ca_certs": network.trusted()}}
 
     def _connected(self) -> socket.socket:
         parts = urlsplit(self._url)

@@ -26,14 +26,14 @@ def check(ports: Iterable[Port]) -> None:
     wanted: dict[int, Port] = {}
     for port in ports:
         other = wanted.setdefault(port.number, port)
-        problem = f"is also used by {other.purpose} ({other.variable})" if other is not port else _problem(port)
+        problem = f"is also used by {other.purpose} ({other.variable})" if other is not port else problem_of(port)
         if problem:
             problems.append(f"port {port.number} ({port.purpose}) {problem}; move it: {port.variable}=<another port>")
     if problems:
         raise InvalidInput("\n".join(problems))
 
 
-def _problem(port: Port) -> str | None:
+def problem_of(port: Port) -> str | None:
     """Why no process can listen on `port` now; None if one can."""
     try:
         address = socket.getaddrinfo(port.host, port.number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]

@@ -40,7 +40,8 @@ class IndicatorValue(NamedTuple):
 class Stored(NamedTuple):
     """Number of new values, and of alert messages that now wait for delivery.
 
-    `late`: series whose values came too late, to be read again as of `now_s` (exchange time).
+    `late`: series whose values came too late, or whose alerts were evaluated by rules that are no longer in force; to
+    be read again as of `now_s` (exchange time).
     """
 
     values: int
@@ -61,26 +62,29 @@ class IndicatorCache:
         self._write = script(client, "write_indicators")
         self._read = script(client, "read_fields")
 
-    def write(self, values: Iterable[IndicatorValue], now_s: float = 0) -> Stored:
+    def write(self, values: Iterable[IndicatorValue], now_s: float = 0, rules_version: str = "") -> Stored:
         """Store and publish each value with its alerts, unless a value of the same or newer candles is stored.
 
-        `now_s`: exchange time. All values belong to one exchange.
+        `now_s`: exchange time. `rules_version`: of the rules that evaluated the alerts; empty if they never change. All
+        values belong to one exchange.
         """
         many = list(values)
-        answers = self._write.run_pipelined(self._call(some, now_s) for some in batched(many, SERIES_PER_CALL))
+        answers = self._write.run_pipelined(
+            self._call(some, now_s, rules_version) for some in batched(many, SERIES_PER_CALL)
+        )
         verdicts = [verdict for answer in answers for verdict in answer[:-1:2]]
         late = [value.series for value, verdict in zip(many, verdicts, strict=True) if verdict == _LATE]
         messages = sum(sum(answer[1:-1:2]) for answer in answers)
         return Stored(verdicts.count(_NEW), messages, late, answers[-1][-1] if answers else 0)
 
-    def _call(self, values: Sequence[IndicatorValue], now_s: float) -> Call:
+    def _call(self, values: Sequence[IndicatorValue], now_s: float, rules_version: str) -> Call:
         """Keys and arguments of the script. They are few: sending one takes as long as computing a price."""
         used = dict.fromkeys(value.change.rules for value in values if value.change)
         sets = {rules: number for number, rules in enumerate(used, start=1)}
         rows = b"".join(_row(value, sets) for value in values)
         clock = keys.clock(values[0].series.exchange)
-        named = [keys.EVENTS, keys.ALERTS, clock, *[keys.indicator(v.series) for v in values]]
-        args: list[str | bytes | int] = [*self._kept, int(now_s), rows, "\n".join(sets)]
+        named = [keys.EVENTS, keys.ALERTS, clock, keys.RULES, *[keys.indicator(v.series) for v in values]]
+        args: list[str | bytes | int] = [*self._kept, int(now_s), rows, "\n".join(sets), rules_version]
         args += [orjson.dumps(v.data) for v in values]
         for value in values:
             if value.change is not None:

@@ -50,7 +50,7 @@ def router(context: Context) -> APIRouter:
     @routes.get("/alert-channels", responses={200: {"model": ChannelsAnswer}, 503: ERRORS[503]})
     def channels() -> Response:
         """The channels that deliver alerts, and their state."""
-        answer: ChannelsAnswer = {"channels": channel_rows(context.deliveries, context.alert_settings)}
+        answer: ChannelsAnswer = {"channels": channel_rows(context.deliveries, context.rules.read().settings)}
         return json_answer(answer)
 
     return routes

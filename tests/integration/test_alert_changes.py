@@ -282,9 +282,9 @@ def test_values_from_before_redis_lost_its_data_raise_nothing(
     installation.put(bars(0, 100, 100))
     write = installation.indicators.write
 
-    def write_late(values: Iterable[IndicatorValue], now_s: float = 0) -> Any:
+    def write_late(values: Iterable[IndicatorValue], now_s: float = 0, rules_version: str = "") -> Any:
         redis_client.flushdb()
-        return write(values, now_s)
+        return write(values, now_s, rules_version)
 
     with monkeypatch.context() as patched:
         patched.setattr(installation.indicators, "write", write_late)

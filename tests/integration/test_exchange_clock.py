@@ -61,7 +61,7 @@ def test_a_time_that_is_received_again_is_fresh(clock: ClockCache, redis_client:
     assert known.age_ms < 600_000
 
 
-@pytest.mark.parametrize(("age_s", "is_listed"), [(0, True), (16, False)])
+@pytest.mark.parametrize(("age_s", "is_listed"), [(0, True), (12, True), (16, False)])
 def test_an_ingest_is_listed_until_it_was_silent_for_15_s(
     redis_client: redis.Redis, age_s: int, is_listed: bool
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from app.exchange.coinbase.rest import CoinbaseRest
 from app.exchange.pacing import Limiter
-from app.exchange.stream_socket import ConnectionEnded, Dialler
+from app.exchange.stream_socket import ConnectionEnded, Dialler, proxy_options
 from app.util.network import connect_any
 from tests.integration.test_coinbase_rest import Venue, body
 from tests.servers import serving
@@ -78,7 +78,7 @@ def proxy_of(monkeypatch: pytest.MonkeyPatch, url: str, **environ: str) -> dict[
         monkeypatch.delenv(name.upper(), raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    return Dialler(url, 4.0, Limiter(100), Limiter(100))._proxy()
+    return proxy_options(url)
 
 
 def test_the_stream_uses_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from app.ingest.following import Following
 from app.ingest.product_selection import Selection, Selector
 from app.settings import Settings
 from app.storage import keys
-from app.storage.products import FollowedProduct, ProductCache
+from app.storage.products import LEASE_S, FollowedProduct, ProductCache
 from app.util.stop import Stop
 from tests.integration.test_coinbase_rest import Venue, body
 from tests.servers import serving
@@ -47,7 +47,9 @@ def venue() -> Iterator[Venue]:
 class Process:
     """The selecting and following part of an ingest process."""
 
-    def __init__(self, client: redis.Redis, venue: Venue, name: str, products: str, share: str) -> None:
+    def __init__(
+        self, client: redis.Redis, venue: Venue, name: str, products: str, share: str, lease_s: float = LEASE_S
+    ) -> None:
         settings = Settings.from_environment(
             {
                 "CANDLEWICK_COINBASE__REST_URL": venue.url,
@@ -57,7 +59,7 @@ class Process:
             }
         )
         self.context = Context(settings, client)
-        self.context.products = ProductCache(client, "coinbase", process=name)
+        self.context.products = ProductCache(client, "coinbase", process=name, lease_s=lease_s)
         self.selector = Selector(self.context, self.context.settings, self.context.budgeted_rest, Stop())
         self.selection = self.select()
         self.following = Following(self.context.products, self.context.settings.ingest_share, self.selection)
@@ -85,8 +87,8 @@ Start = Callable[..., Process]
 
 @pytest.fixture
 def start(redis_client: redis.Redis, venue: Venue) -> Start:
-    def start(name: str, products: str = "all:USD", share: str = "1/1") -> Process:
-        return Process(redis_client, venue, name, products, share)
+    def start(name: str, products: str = "all:USD", share: str = "1/1", **more: float) -> Process:
+        return Process(redis_client, venue, name, products, share, **more)
 
     return start
 
@@ -274,8 +276,7 @@ def test_a_republished_part_supersedes_no_other(venue: Venue, start: Start, redi
     """Otherwise a process that was considered dead would end the parts of processes that are down for a while."""
     lease_s = 0.2
     listed(venue, [row("BTC-USD"), row("ETH-USD")])
-    process = start("a", "BTC-USD")
-    process.context.products = ProductCache(redis_client, "coinbase", process="a", lease_s=lease_s)
+    process = start("a", "BTC-USD", lease_s=lease_s)
     process.check()
     ProductCache(redis_client, "coinbase", process="b", lease_s=lease_s).follow([FollowedProduct("ETH-USD", "ETH-USD")])
     for is_lost in (True, False):

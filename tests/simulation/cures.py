@@ -2,8 +2,10 @@
 
     python -m tests.simulation.cures                                # seeds 1-1000 for each, until one fails
     python -m tests.simulation.cures "origin" --seeds 1-50 --jobs 2
+    python -m tests.simulation.cures --seeds 51-99 --only-undetected
 
-`cures.txt` lists the cures. Exits with 1 if the simulation passes without one of them.
+`cures.txt` lists the cures. Each result is written into the table of docs/cures.md. Exits with 1 if the simulation
+passes without one of them.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ from tests.mutants.mutant import Mutant, Target, targets
 from tests.support import ROOT
 
 LIST = Path(__file__).with_name("cures.txt")
+PAGE = ROOT / "docs" / "cures.md"
+_ROW = re.compile(r"^\| (?!without)(.+?) \| (.+?) \| (.*?) \|$", re.MULTILINE)
+_NONE = "none of "
 _BROKEN = re.compile(r"^seed (\d+): BROKEN (.*?\})", re.MULTILINE)
 _ALL = re.compile(r"^(\d+) seeds, ", re.MULTILINE)
 
@@ -73,14 +78,35 @@ def without(cure: Cure, copy: Copy, seeds: str) -> Found:
     return Found(cure, None, "", seconds)
 
 
+def page_with(page: str, rows: dict[str, tuple[str, str]]) -> str:
+    """`page` with these rows in its table (cure: the seeds, what they broke), in the order of the list.
+
+    Seeds that detect nothing are added to those before.
+    """
+    known = {name: (seeds, broken) for name, seeds, broken in _ROW.findall(page)}
+    for name, (seeds, broken) in rows.items():
+        before = known.get(name, ("", ""))[0]
+        both = f"{before}, {seeds.removeprefix(_NONE)}" if before.startswith(_NONE) else seeds
+        known[name] = (both if seeds.startswith(_NONE) else seeds, broken)
+    table = [f"| {cure.name} | {' | '.join(known[cure.name])} |\n" for cure in cures() if cure.name in known]
+    return page[: page.index("| without")] + "| without | seed | broken |\n|---|---|---|\n" + "".join(table)
+
+
+def undetected(page: str) -> set[str]:
+    """Cures that no seed of the table detects, or that are not in it."""
+    return {cure.name for cure in cures()} - {name for name, seed, _ in _ROW.findall(page) if seed.isdigit()}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.cures", description="each cure taken out")
     parser.add_argument("match", nargs="?", default="", help="only cures whose name matches this regular expression")
     parser.add_argument("--seeds", default="1-1000", help="at most these (default: 1-1000)")
     parser.add_argument("--jobs", type=int, default=1, help="how many at a time (default: 1)")
+    parser.add_argument("--only-undetected", action="store_true", help="only cures that no seed of the table detects")
     options = parser.parse_args()
-    chosen = [cure for cure in cures() if re.search(options.match, cure.name)]
-    missed = 0
+    allowed = undetected(PAGE.read_text(encoding="utf-8")) if options.only_undetected else None
+    chosen = [c for c in cures() if re.search(options.match, c.name) and (allowed is None or c.name in allowed)]
+    detected = 0
     with tempfile.TemporaryDirectory(prefix="cures-") as folder, ThreadPoolExecutor(options.jobs) as pool:
         copies: SimpleQueue[Copy] = SimpleQueue()
         for _ in range(options.jobs):
@@ -93,15 +119,13 @@ def main() -> int:
             finally:
                 copies.put(copy)
 
-        print("| without | found by seed | broken |\n|---|---|---|")
         for found in pool.map(work, chosen):
-            missed += found.seed is not None
-            print(
-                f"| {found.cure.name} | {found.seed or 'none'} | {found.broken or f'{found.seconds:.0f} s'} |",
-                flush=True,
-            )
-    print(f"{missed} of {len(chosen)} cures are missed within seeds {options.seeds}")
-    return int(missed < len(chosen))
+            detected += found.seed is not None
+            row = (str(found.seed), found.broken) if found.seed else (_NONE + options.seeds, "")
+            print(f"{found.cure.name}: {' '.join(row)} ({found.seconds:.0f} s)", flush=True)
+            PAGE.write_text(page_with(PAGE.read_text(encoding="utf-8"), {found.cure.name: row}), encoding="utf-8")
+    print(f"without {detected} of {len(chosen)} cures, a seed of {options.seeds} fails")
+    return int(detected < len(chosen))
 
 
 if __name__ == "__main__":

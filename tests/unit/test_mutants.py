@@ -8,7 +8,7 @@ import pytest
 
 from tests.mutants.mechanical import generated
 from tests.mutants.mutant import Mutant, Stale, Target, parsed, targets
-from tests.simulation.cures import cures
+from tests.simulation.cures import PAGE, cures, page_with, undetected
 from tests.support import ROOT
 
 LIST = """file app/one.py
@@ -76,3 +76,19 @@ def test_generated_mutants_compile_and_are_the_same_for_a_seed() -> None:
     assert some == generated(target, text, 30, seed=1) != generated(target, text, 30, seed=2)
     for mutant in some:
         assert ast.dump(ast.parse(mutant.applied(text))) != ast.dump(ast.parse(text)), mutant.name
+
+
+def test_the_page_of_cures_keeps_what_it_knows_and_adds_results_in_the_order_of_the_list() -> None:
+    first, second = (cure.name for cure in cures()[:2])
+    page = page_with("# Cures\n\n| without\n", {second: ("none of 1-9", "")})
+    page = page_with(page, {second: ("none of 10-20", "")})
+    page = page_with(page, {first: ("7", "{'lost': 1}")})
+    rows = [f"| {first} | 7 | {{'lost': 1}} |", f"| {second} | none of 1-9, 10-20 |  |"]
+    assert page.splitlines()[-2:] == rows
+    assert undetected(page) == {cure.name for cure in cures()} - {first}
+    assert page_with(page, {second: ("21", "{'wrong': 1}")}).splitlines()[-1] == f"| {second} | 21 | {{'wrong': 1}} |"
+
+
+def test_the_page_of_cures_names_only_cures_that_there_are() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert page_with(page, {}) == page, "a cure was renamed: rename its row in docs/cures.md"

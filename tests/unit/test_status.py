@@ -146,7 +146,8 @@ def test_a_product_that_began_days_ago_is_ready_with_its_few_candles_of_a_day() 
     young, few = view(yesterday), Latest(yesterday, 3, False, "too few candles: 3 of 60")
     reason = "the exchange has only 3 candles, an indicator needs 60"
     assert readiness(of_a_day(young, few, begun_s=yesterday - 2 * 86_400 + 300)) == (True, False, reason)
-    assert readiness(of_a_day(young, few, begun_s=None)) == (False, True, "too few candles: 3 of 60")
+    built = "too few candles: 3 of 60; older ones are being requested"
+    assert readiness(of_a_day(young, few, begun_s=None)) == (False, False, built)
 
 
 def test_a_series_with_a_provisional_tail_is_not_ready_unless_its_silences_are_as_long() -> None:
@@ -171,7 +172,7 @@ def test_an_old_series_without_an_indicator_is_starting() -> None:
 @pytest.mark.parametrize(
     ("pending", "reason"),
     [
-        (Priority.GAP, "ATR is 0 since a gap, which is being requested"),
+        (Priority.GAP, "ATR is 0; the missing ones are being requested"),
         (Priority.HISTORY, "ATR is 0; older ones are being requested"),
     ],
 )
@@ -290,6 +291,8 @@ def test_the_start_counts_series_products_requests_and_seconds() -> None:
     start = start_of([series(), series("ETH-USD"), *waiting], per_second=5, paused_s=1.5)
     assert (start.series_ready, start.series_total, start.products_ready, start.products_total) == (2, 14, 1, 2)
     assert start.text == "1 of 2 products, 12 requests left, about 4 seconds"
+    crowded = start_of([series(), *waiting], per_second=5, paused_s=0, ahead=100)
+    assert crowded.text == "1 of 2 products, 12 requests left, about 20 seconds", "more urgent ones come first"
     done = start_of([series()], per_second=5, paused_s=30)
     assert (done.seconds_left, done.text) == (0, "1 of 1 product")
 

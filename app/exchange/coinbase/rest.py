@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeAlias
 from urllib.parse import quote
 
 import requests
@@ -23,6 +24,12 @@ log = logging.getLogger(__name__)
 
 MAX_BUCKETS = 350
 """Maximum of buckets in one request for candles; the exchange refuses one more."""
+
+Query: TypeAlias = tuple[str, Mapping[str, str]]
+"""A path below the API's, and parameters."""
+
+LISTING_PATH = "/market/products"
+TIME_QUERY: Query = ("/time", {})
 
 _PATH = "/api/v3/brokerage"
 _GRANULARITY = {
@@ -61,37 +68,33 @@ class _Time(_Reply):
     ]
 
 
-class CoinbaseRest(ExchangeRest):
-    """Throttling shows as 429, and as 401 or 403, which the exchange sends instead of it."""
+THROTTLED = (429, 401, 403)
+"""Statuses of a throttled request: the exchange sends 401 and 403 instead of 429."""
 
+
+def http(base_url: str, timeout_s: float, session: requests.Session | None = None) -> Http:
+    """A session to the API. `base_url`: origin without a path."""
+    return Http(base_url.rstrip("/") + _PATH, timeout_s, lambda reply: reply.status in THROTTLED, session)
+
+
+class CoinbaseRest(ExchangeRest):
     def __init__(self, base_url: str, timeout_s: float = 10.0, session: requests.Session | None = None) -> None:
-        self._http = Http(
-            base_url.rstrip("/") + _PATH, timeout_s, lambda reply: reply.status in (429, 401, 403), session
-        )
+        self._http = http(base_url, timeout_s, session)
 
     def close(self) -> None:
         self._http.close()
 
     def candles(self, product: str, timeframe: Timeframe, first_s: int, last_s: int) -> Page:
         _check_range(timeframe, first_s, last_s)
-        params = {"start": str(first_s), "end": str(last_s), "granularity": _GRANULARITY[timeframe]}
-        reply = self._http.get(f"/market/products/{_product_path(product)}/candles", params, _Candles.model_validate)
+        reply = self._http.get(*candles_query(product, timeframe, first_s, last_s), _Candles.model_validate)
         return _page(reply.candles, product, timeframe, (first_s, last_s))
 
     def products(self, before: Listing | None = None) -> Listing:
         """Spot products, in pages: some servers return only the first rows, and some of these ignore the offset."""
-        offset = {"offset": str(before.rows)} if before else {}
-        reply = self._http.get("/market/products", {"product_type": "SPOT", **offset}, _Products.model_validate)
-        listing = read_listing(reply.products, listed_product, "product_id", before)
-        if not listing.products:
-            raise Unavailable("the product listing has no valid product")
-        if before and len(listing.products) == len(before.products):
-            return before._replace(is_last=True)
-        listing = listing._replace(expected_rows=reply.num_products)
-        return listing._replace(is_last=not listing.is_short)
+        return self._http.get(*listing_query(before), lambda reply: read_products(reply, before))
 
     def time_ms(self) -> int:
-        return self._http.get("/time", {}, _Time.model_validate).epoch_ms
+        return self._http.get(*TIME_QUERY, _Time.model_validate).epoch_ms
 
 
 def _check_range(timeframe: Timeframe, first_s: int, last_s: int) -> None:
@@ -102,6 +105,29 @@ def _check_range(timeframe: Timeframe, first_s: int, last_s: int) -> None:
     buckets = (last_s - first_s) // timeframe.seconds + 1
     if buckets > MAX_BUCKETS:
         raise InvalidInput(f"{buckets} buckets requested: the exchange returns at most {MAX_BUCKETS}")
+
+
+def candles_query(product: str, timeframe: Timeframe, first_s: int, last_s: int) -> Query:
+    """The request for candles. Only the product is checked."""
+    params = {"start": str(first_s), "end": str(last_s), "granularity": _GRANULARITY[timeframe]}
+    return f"/market/products/{_product_path(product)}/candles", params
+
+
+def listing_query(before: Listing | None = None) -> Query:
+    """The request for the listing, or for what follows `before`."""
+    return LISTING_PATH, {"product_type": "SPOT", **({"offset": str(before.rows)} if before else {})}
+
+
+def read_products(reply: object, before: Listing | None = None) -> Listing:
+    """`before` with the part of the listing in `reply`. Raises `Unavailable`, or `ValidationError`."""
+    products = _Products.model_validate(reply)
+    listing = read_listing(products.products, listed_product, "product_id", before)
+    if not listing.products:
+        raise Unavailable("the product listing has no valid product")
+    if before and len(listing.products) == len(before.products):
+        return before._replace(is_last=True)
+    listing = listing._replace(expected_rows=products.num_products)
+    return listing._replace(is_last=not listing.is_short)
 
 
 def _product_path(product: str) -> str:

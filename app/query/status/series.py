@@ -10,13 +10,14 @@ from app.indicators.window import MIN_CANDLES
 from app.market.candles import CandleState
 from app.market.records import EMPTY, PROVISIONAL, state_of
 from app.market.series import Series
+from app.market.timeframes import BASE
 from app.query.status.model import SeriesStatus
 from app.storage.model import View
 from app.storage.queue import Priority
 from app.util.timestamps import format_utc
 
 _UNDER_WAY: dict[Priority | None, str] = {
-    Priority.GAP: " since a gap, which is being requested",
+    Priority.GAP: "; the missing ones are being requested",
     Priority.HISTORY: "; older ones are being requested",
 }
 
@@ -113,8 +114,11 @@ def _readiness(
         return True, False, f"the exchange has only {since_begin} candles, an indicator needs {MIN_CANDLES}"
     if value is None:
         return False, True, "its indicator is not computed yet"
-    reason = (value.reason or "warming up") + _UNDER_WAY.get(seen.pending, "")
-    return False, seen.pending is Priority.START, reason
+    pending = seen.pending
+    if pending is Priority.START and seen.series.timeframe.contains(BASE):
+        pending = Priority.HISTORY  # its candles were built from shorter ones
+    reason = (value.reason or "warming up") + _UNDER_WAY.get(pending, "")
+    return False, pending is Priority.START, reason
 
 
 def _begin_s(seen: SeriesFacts) -> int | None:

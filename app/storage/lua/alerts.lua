@@ -59,14 +59,17 @@ local function alert_book(events, index, now_ms, exchange_s)
 
   -- Whether the rule of a stored alert still is a rule of the series, with the same definition. If not, the alert stays
   -- as it is.
-  local function is_ruled(id, rules)
-    local fact = cjson.decode(call('HGET', alert_key(id), 'data') or '{}')
+  local function is_of(data, rules)
+    local fact = cjson.decode(data or '{}')
     return string.find(rules, ' ' .. (fact.rule or '') .. ':' .. (fact.definition or '') .. ' ', 1, true) ~= nil
   end
+
+  local function is_ruled(id, rules) return is_of(call('HGET', alert_key(id), 'data'), rules) end
 
   -- Stores one evaluation of a series (name, index: key of its alerts, by the start of their bar).
   --
   -- alerts: those that hold now   judged: ranges of bars of which these are all   verdicts: on older alerts
+  -- fresh: bars before it were first evaluated by other rules, of which kept remain; nil if there were no others
   -- pending_s: bars before it were final before this evaluation: no alert of them is raised now; nil if there is none
   function book.store(series, evaluation, pending_s)
     local found = {}
@@ -74,8 +77,12 @@ local function alert_book(events, index, now_ms, exchange_s)
       found[alert.id] = alert.event
       local is_final = pending_s and tonumber(alert.start) < pending_s
       local event = call('HGET', alert_key(alert.id), 'event')
-      if not event and not is_final then raise(alert, series) end
-      if event and event ~= alert.event and not is_final then change_event(alert, series) end
+      local is_late = evaluation.fresh and tonumber(alert.start) < evaluation.fresh
+      local is_new_to_it = is_late and not is_of(alert.data, evaluation.kept)
+      if not event and not is_final and not is_new_to_it then raise(alert, series) end
+      if event and event ~= alert.event and not is_final and is_ruled(alert.id, evaluation.rules) then
+        change_event(alert, series)
+      end
     end
     for _, range in ipairs(evaluation.judged) do
       for _, id in ipairs(call('ZRANGEBYSCORE', series.index, range.first, range.last)) do
