@@ -20,6 +20,7 @@ def families(sources: Sources, clients: int, lag_s: float) -> Iterator[Metric]:
     yield from _of_data(sources.status)
     yield from _of_backfill(sources)
     yield from _of_feed(sources.status)
+    yield from _of_connections(sources.status)
     yield from _of_machinery(sources)
     yield gauge("stream_clients", "Clients of the live stream in this process.", clients)
     yield gauge("stream_lag_seconds", "Lag of the slowest of these clients behind the newest event.", lag_s)
@@ -103,12 +104,6 @@ def _of_backfill(sources: Sources) -> Iterator[Metric]:
 
 def _of_feed(status: Status) -> Iterator[Metric]:
     clock = status.feed.clock
-    connections = {(i.name, c.connection): c for i in status.feed.ingests for c in i.connections}
-
-    def each(value: str) -> Rows:
-        return {name: float(getattr(c, value)) for name, c in connections.items()}
-
-    labels = ("ingest", "connection")
     yield gauge("feed_connected", "1 while every connection of every ingest process is open.", status.feed.connected)
     yield gauge("feed_ingests", "Running ingest processes.", len(status.feed.ingests))
     yield gauge(
@@ -116,6 +111,21 @@ def _of_feed(status: Status) -> Iterator[Metric]:
         "Real seconds since the exchange's clock was received; absent if never.",
         {(): clock.age_real_seconds} if clock else {},
     )
+    yield counter(
+        "ingest_dropped",
+        "Candles dropped while Redis was unavailable; a scan finds them.",
+        {(i.name,): i.dropped for i in status.feed.ingests},
+        ["ingest"],
+    )
+
+
+def _of_connections(status: Status) -> Iterator[Metric]:
+    labels = ("ingest", "connection")
+    connections = {(i.name, c.connection): c for i in status.feed.ingests for c in i.connections}
+
+    def each(value: str) -> Rows:
+        return {name: float(getattr(c, value)) for name, c in connections.items()}
+
     yield gauge("connection_open", "1 while the connection is open.", each("is_open"), labels)
     yield counter("connection_frames", "Frames received.", each("frames"), labels)
     yield counter("connection_sequence_gaps", "Gaps in the sequence numbers.", each("sequence_gaps"), labels)
@@ -137,12 +147,6 @@ def _of_feed(status: Status) -> Iterator[Metric]:
         "Real seconds since the last frame.",
         {(*name, channel): ms / 1000 for name, c in connections.items() for channel, ms in c.silent_ms.items()},
         (*labels, "channel"),
-    )
-    yield counter(
-        "ingest_dropped",
-        "Candles dropped while Redis was unavailable; a scan finds them.",
-        {(i.name,): i.dropped for i in status.feed.ingests},
-        ["ingest"],
     )
 
 
