@@ -50,6 +50,7 @@ def main() -> int:
             _check(running)
             exits = {name: container.stop() for name, container in running.items()}
     print(f"--- exit codes after SIGTERM: {exits}")
+    assert exits.pop("ingest") == 128 + signal.SIGKILL, "it had stalled"
     assert set(exits.values()) == {0}, exits
     print("--- the image works: built, confined, ready, healthy, a stalled process ended, stopped in order")
     return 0

@@ -15,7 +15,7 @@ GIVEN_UP = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
 """What the sandbox needs to become another user without any capability."""
 
 FREE = ("/tmp", "/dev/shm")
-"""Folders for all users: the first one is the compose file's, the second one every container has."""
+"""Folders that every user may write to: the first one is the compose file's, the second one every container has."""
 
 
 class Container:
