@@ -10,23 +10,24 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 PEERS := $(VENV)/.peers
 PIP := $(PY) -m pip --disable-pip-version-check --quiet --quiet install --require-hashes
-SOURCES := app client simulator workers tests benchmarks tools celeryconfig.py
+SOURCES := app candlewick client simulator workers tests benchmarks examples tools celeryconfig.py
 
 FUZZED := tests/integration/test_api_fuzz.py tests/integration/test_any_answer.py tests/unit/exchange/coinbase \
   tests/unit/test_any_settings.py tests/unit/test_any_config_file.py tests/unit/test_redis_address.py
 
 unexport PYTHONDONTWRITEBYTECODE # else each of hundreds of processes in a test run compiles everything again
 
-.PHONY: help demo run test fuzz check lint audit docs lock soak endurance chaos downtime simulate cures mutants bench clean
+.PHONY: help demo run test fuzz check lint audit docs commands pictures pythons lock soak endurance chaos downtime simulate \
+  cures mutants bench image-test clean
 
 help: ## lists the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(RUNTIME) ## the whole system on a local exchange at 60 times the speed; Ctrl-C stops it
-	@exec $(PY) -m app.launch demo
+	@exec $(PY) -m candlewick demo
 
 run: $(RUNTIME) ## the whole system on the real exchange's public feed; Ctrl-C stops it
-	@exec $(PY) -m app.launch run
+	@exec $(PY) -m candlewick run
 
 test: $(DEV) ## all tests, in parallel; some: make test ARGS="tests/unit"
 	$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -44,12 +45,24 @@ lint: $(DEV)
 	@$(VENV)/bin/lint-imports --no-cache
 	@$(PY) tools/prose.py
 	@$(PY) tools/settings_page.py --check
+	@$(PY) -m tools.links
 
 audit: $(DEV)
 	@$(PY) tools/audit.py
 
-docs: $(DEV) ## rewrites the pages that are made from the code: docs/configuration.md
+docs: $(DEV) ## rewrites the pages made from the code, and builds the documentation as a site in var/site
 	$(PY) tools/settings_page.py
+	$(PY) tools/cli_page.py
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict && echo "var/site/index.html"
+
+commands: $(DEV) ## executes every command in the README and docs/, also the slow ones
+	ALL_COMMANDS=1 $(PY) -m pytest tests/integration/test_commands.py
+
+pictures: $(DEV) ## the pictures of the pages in docs/images, from the pages as they are now
+	$(PY) -m tests.pictures
+
+pythons: $(DEV) ## the unit tests with every supported Python that is here, or that uv can install: VERSIONS="3.12 3.13"
+	@$(PY) tools/pythons.py $(VERSIONS)
 
 lock: $(DEV) ## rebuilds requirements*.lock after a change in requirements*.txt
 	$(PY) tools/lock.py
@@ -78,9 +91,12 @@ cures: $(DEV) ## removes each fix of a data loss and finds the simulation seed t
 bench: $(PEERS) ## measures this project's promises on this machine; some: make bench ONLY="latency api"
 	$(PY) -m benchmarks $(ONLY)
 
-clean: ## removes the virtual environment, caches and the demo's data; the data of `make run` stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis var/demo
-	find app client simulator workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
+image-test: $(DEV) ## builds the container image without Docker and runs the compose file in it; as root, on Debian
+	$(PY) -m tests.image
+
+clean: ## removes the virtual environment, caches, the demo's data and the image; the data of `make run` stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis var/demo var/image
+	find app candlewick client simulator workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUNTIME): requirements.lock | $(PY)
 	@echo "installing runtime packages (about a minute, once) ..."

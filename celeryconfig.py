@@ -1,4 +1,4 @@
-"""Celery's settings, each with its reason: `app.config_from_object("celeryconfig")`.
+"""Celery's settings, each with its reason.
 
 Redis can lose or repeat a task if a process exits at the wrong moment, so tasks are idempotent and the scan finds
 lost work; the settings below keep both rare.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from importlib import import_module
 from typing import Any
 
 import celery
@@ -47,8 +48,9 @@ class Tasks:
         self._redis = client
         self._one_at_a_time = threading.Lock()  # else each thread keeps two more connections to the broker
         self._exchange = exchange
-        self._app = celery.Celery("candlewick-sender")  # loaded here: it takes 0.1 s, and not every process sends
-        self._app.config_from_object("celeryconfig")
+        # Loaded here: it takes 0.1 s, and not every process sends. Without a Django project in the current folder.
+        self._app = celery.Celery("candlewick-sender", fixups=[])
+        self._app.config_from_object(import_module("celeryconfig"))
         share(self._app, client)
 
     def update(self, changed: Iterable[ChangedRange]) -> None:

@@ -13,7 +13,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from app.context import Context
-from app.storage.heartbeats import Heartbeat, ProcessRecord, is_own_process, process_records
+from app.storage.heartbeats import EVERY_S, Heartbeat, ProcessRecord, is_own_process, process_records
 from app.util.stop import Stop
 
 log = logging.getLogger(__name__)
@@ -65,6 +65,27 @@ class Watchdog:
                 self._stalls.forget()
 
 
+def check_once(client: Redis) -> bool:
+    """Whether this host has processes and each of them makes progress. Waits for a heartbeat of each, and kills those
+    without one. True if Redis is unavailable, because then no process can store its heartbeat.
+    """
+    try:
+        before = {(mark.pid, mark.started): mark.beats for mark in process_records(client)}
+        until_s = time.monotonic() + STALL_S
+        while still := [m for m in process_records(client) if before.get((m.pid, m.started)) == m.beats]:
+            if time.monotonic() > until_s:
+                for mark in still:
+                    _end(mark)
+                return False
+            time.sleep(EVERY_S)
+    except RedisError as error:
+        log.warning("cannot check processes while Redis is unavailable: %s", error)
+        return True
+    if not before:
+        log.error("no process of this host has stored a heartbeat")
+    return bool(before)
+
+
 def _end(mark: ProcessRecord) -> None:
     if mark.pid == os.getpid():
         return
@@ -78,8 +99,10 @@ def _end(mark: ProcessRecord) -> None:
         os.kill(mark.pid, signal.SIGKILL)
 
 
-def main(context: Context) -> int:
-    """Watch the processes of this host until SIGTERM or SIGINT."""
+def main(context: Context, *, once: bool = False) -> int:
+    """Watch the processes of this host until SIGTERM or SIGINT. `once`: check them, with exit code 1 if one stalled."""
+    if once:
+        return 0 if check_once(context.redis) else 1
     stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -25,8 +25,9 @@ from benchmarks.bench_api import PRODUCTS, fill
 from benchmarks.figures import Figure
 from benchmarks.web import web_process
 from benchmarks.yardstick import alternate
+from tests.browser import ARGS, CHROMIUM
 from tests.filled import OPEN_S
-from tests.integration.test_dashboard import ARGS, CHROMIUM, DESK
+from tests.integration.test_dashboard import DESK
 from tests.redis_server import RedisServer
 from tests.support import eventually, free_port
 

@@ -52,7 +52,7 @@ def _restart_s(folder: Path, venue: SteppedVenue) -> float:
     env.pop("REDIS_URL", None)
     end_s = BASE.bucket(venue.clock.now_ms() / 1000) + BASE.seconds
     began_s = time.perf_counter()
-    launcher = Process([sys.executable, "-m", "app.launch", "run", "--folder", str(folder)], folder / "launch.log", env)
+    launcher = Process([sys.executable, "-m", "app.launch", "run", "--data", str(folder)], folder / "launch.log", env)
     try:
         with Redis(unix_socket_path=str(redis_socket(folder))) as client:
             eventually(lambda: venue.subscribed() == PRODUCTS, interval=0.005)

@@ -31,6 +31,12 @@ for _name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):  # tests co
         os.environ.pop(_spelled, None)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_installations(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Commands of the tests find no installation of the user, and the user's commands find none of the tests."""
+    os.environ["XDG_RUNTIME_DIR"] = str(tmp_path_factory.mktemp("runtime"))
+
+
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """One server for the whole run. Use `redis_url` or `redis_client`: they empty it first."""

@@ -1,6 +1,7 @@
-"""Only Celery's `worker` and `beat` commands: python -m workers worker -Q indicators
+"""Celery's `worker` and `beat` commands, and Flower: python -m workers worker -Q indicators
 
-Options are Celery's own. Its full command line loads Flower and an AMQP shell into every process.
+Options are their own. Celery's full command line loads Flower and an AMQP shell into every process, and searches the
+current folder for modules first.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ except InvalidInput as error:
     sys.exit(2)
 
 COMMANDS = click.Group("workers", commands=[worker, beat], help="The processes that Celery runs.")
+if sys.argv[1:2] == ["flower"]:
+    from workers.flower import flower
+
+    COMMANDS.add_command(flower)
 
 CONCURRENCY = {"indicators": "indicator_processes", "backfill": "backfill_threads", "alerts": "alert_threads"}
 """The setting with the processes or threads of a worker, by a queue that it takes tasks from."""

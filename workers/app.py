@@ -7,6 +7,7 @@ import logging
 import signal
 from contextlib import suppress
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 from celery import Celery
@@ -21,9 +22,10 @@ log = logging.getLogger(__name__)
 
 app = Celery(
     "candlewick",
+    fixups=[],  # a Django project in the current folder is not ours
     include=["workers.indicators", "workers.backfill", "workers.alerts", "workers.heartbeat", "workers.memory"],
 )
-app.config_from_object("celeryconfig")
+app.config_from_object(import_module("celeryconfig"))  # by its name, Celery takes one in the current folder
 
 ONCE_MORE = {"max_retries": 3, "default_retry_delay": 0}
 """Options of each task: how it is retried if the process that ran it exits. At once: a delay is sent as a time of this

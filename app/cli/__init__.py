@@ -5,20 +5,33 @@ Each command imports its dependencies when it runs, so that `--help` is fast.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from app.cli.arguments import parser
+from app.cli.without_data import WITHOUT_DATA
 from app.errors import CandlewickError, InvalidInput
 
 OK, NOT_READY, WRONG, NO_REDIS = 0, 1, 2, 3
+
+
+def command() -> NoReturn:
+    """Run the command of this process and exit with its code."""
+    gc.set_threshold(10_000, 2, 2)  # a command imports tens of thousands of objects, none of them garbage
+    code = main()
+    gc.freeze()  # and no collection at exit: both took a fifth of a short command's time
+    sys.exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code. Every error is one line on stderr."""
     arguments = parser().parse_args(argv)
     try:
+        if without_data := WITHOUT_DATA.get(arguments.command):
+            return without_data(arguments)
         from app.cli import commands
 
         return commands.run(arguments)

@@ -1,4 +1,4 @@
-"""`python -m app alerts`: list alerts, test a channel, enable a disabled one."""
+"""`candlewick alerts`: list alerts, test a channel, enable a disabled one."""
 
 from __future__ import annotations
 

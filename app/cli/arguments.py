@@ -9,13 +9,19 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from app.errors import InvalidInput
+from app.launch.command import add_arguments as add_launch_arguments
 from app.market.timeframes import BASE, Timeframe
 from app.util.timestamps import parse_time
+from candlewick import __version__
 
 T = TypeVar("T")
 
 EPILOG = """exit codes: 0 fine, 1 not ready or not found, 2 wrong input or settings, 3 Redis is not reachable.
-Settings come from the environment, .env and candlewick.toml; `candlewick config` shows them."""
+Commands find the running installation of this folder or user; REDIS_URL names another one. Settings come from the
+environment, .env and candlewick.toml; `candlewick config` shows them."""
+
+SHELLS = ("bash", "zsh", "fish")
+WORKERS = ("indicators", "backfill", "alerts")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -25,21 +31,62 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}; see {self.prog} --help\n")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line. Parsing exits with code 2 if it is wrong."""
-    top = _Parser(
-        prog="python -m app",
-        description="Candles and MACD-V of every followed product, and the state of the data.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+class CommandLine(_Parser):
+    """The whole command line; its help lists the commands in groups."""
 
-    def add(name: str, about: str, *, json: bool = True) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
+    def __init__(self) -> None:
+        super().__init__(
+            prog="candlewick", description="Live candles and MACD-V of every followed product.", allow_abbrev=False
+        )
+        self.add_argument("--version", action="version", version=f"candlewick {__version__}")
+        self.groups: dict[str, dict[str, argparse.ArgumentParser]] = {}
+        self._commands = self.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    def command(self, group: str, name: str, about: str, *, json: bool = False) -> argparse.ArgumentParser:
+        """Add a command. `json`: it has the option --json."""
+        command: argparse.ArgumentParser = self._commands.add_parser(
+            name, help=about, description=about, allow_abbrev=False
+        )
         if json:
             command.add_argument("--json", action="store_true", help="for programs: the API's JSON")
+        return self.groups.setdefault(group, {}).setdefault(name, command)
+
+    def format_help(self) -> str:
+        lines = ["usage: candlewick COMMAND …", "", str(self.description)]
+        for group, commands in self.groups.items():
+            lines += ["", f"{group}:"]
+            lines += [f"  {name:<12} {command.description}" for name, command in commands.items()]
+        return "\n".join([*lines, "", "candlewick COMMAND --help: its arguments; candlewick --version", "", EPILOG, ""])
+
+
+def parser() -> CommandLine:
+    """The whole command line. Parsing exits with code 2 if it is wrong."""
+    top = CommandLine()
+    _add_launches(top)
+    _add_reads(top)
+    _add_requests(top)
+    _add_checks(top)
+    _add_processes(top)
+    completion = top.command(
+        "shell", "completion", "print the completion script of a shell, whose first lines say how to install it"
+    )
+    completion.add_argument("shell", choices=SHELLS)
+    return top
+
+
+def _add_launches(top: CommandLine) -> None:
+    group = "run everything, until Ctrl-C"
+    for name, about in (
+        ("demo", "the whole system on an invented market on this machine, at 60 times real speed"),
+        ("run", "the whole system on the exchange's public feed; no API key needed"),
+    ):
+        add_launch_arguments(top.command(group, name, about))
+
+
+def _add_reads(top: CommandLine) -> None:
+    def add(name: str, about: str, *, json: bool = True) -> argparse.ArgumentParser:
+        command = top.command("read from a running system", name, about, json=json)
+        _installation(command)
         return command
 
     status = add("status", "is the data complete and current, and if not, why?")
@@ -50,19 +97,50 @@ def parser() -> argparse.ArgumentParser:
     _series(add("watch", "candles and indicators of one product, live; into a pipe, one line per event"))
     _export(add("export", "closed candles of one product, as CSV or Parquet", json=False))
     add("gaps", "missing candles, and the requests for them")
-    _backfill(add("backfill", "fetch history of one product, with its progress", json=False))
-    _alerts(add("alerts", "alerts, newest first, and the state of their channels"))
-    reconcile = add("reconcile", "compare the newest candles of all products with the exchange now", json=False)
+    _alerts(add("alerts", "alerts, newest first, and the state of their channels; test or enable a channel"))
+
+
+def _add_requests(top: CommandLine) -> None:
+    group = "request work from a running system"
+    backfill = top.command(group, "backfill", "fetch history of one product, with its progress")
+    _backfill(backfill)
+    reconcile = top.command(group, "reconcile", "compare the newest candles of all products with the exchange now")
     reconcile.add_argument("when", nargs="?", choices=["now"], default="now", help="when: now")
-    _doctor(add("doctor", "observe the exchange: does it behave as this software assumes? Check this machine, too"))
-    config = add("config", "every setting, its value and where it came from")
+    reload = top.command(group, "reload", "apply the alert rules and channels of candlewick.toml to the running system")
+    for command in (backfill, reconcile, reload):
+        _installation(command)
+
+
+def _add_checks(top: CommandLine) -> None:
+    group = "check settings, this machine and the exchange"
+    config = top.command(group, "config", "every setting, its value and where it came from", json=True)
     config.add_argument("--check", action="store_true", help="only whether they are right; for CI")
-    add("reload", "apply the alert rules and channels of candlewick.toml to the running installation", json=False)
-    add("ingest", "run an ingest process: from the exchange's stream to Redis", json=False)
-    add("web", "run a web process: the API and the pages", json=False)
-    add("watchdog", "kill stalled processes of this host, for a supervisor to restart", json=False)
-    add("flower", "run Flower: workers and queues in a browser", json=False)
-    return top
+    about = "observe the exchange: does it behave as this software assumes? Check this machine, too"
+    _doctor(top.command(group, "doctor", about, json=True))
+
+
+def _add_processes(top: CommandLine) -> None:
+    """Processes that `demo` and `run` start; on several hosts, or with another supervisor, they are started singly."""
+    group = "run one process of an installation, for a supervisor"
+    top.command(group, "ingest", "from the exchange's stream to Redis")
+    worker = top.command(group, "worker", "a Celery worker: computes indicators, fetches candles or delivers alerts")
+    worker.add_argument("name", choices=WORKERS, metavar="NAME", help=", ".join(WORKERS))
+    top.command(group, "beat", "the scheduler of periodic tasks")
+    top.command(group, "web", "the API and the pages")
+    watchdog = top.command(group, "watchdog", "kills stalled processes of this host, for their supervisor to restart")
+    watchdog.add_argument(
+        "--once", action="store_true", help="check once, as the health check of a container; exit code 1 if one stalled"
+    )
+    top.command(group, "flower", "Flower: workers and queues in a browser")
+
+
+def _installation(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--installation",
+        metavar="NAME",
+        help="which running one, if several are: demo, run, or its data folder (`--data` is the same)",
+    )
+    command.add_argument("--data", dest="installation", metavar="DIR", help=argparse.SUPPRESS)
 
 
 def _candles(command: argparse.ArgumentParser) -> None:

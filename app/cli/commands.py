@@ -10,8 +10,10 @@ from typing import TypeVar
 
 from app import logs
 from app.cli import NOT_READY, OK
+from app.cli.find import find
 from app.context import Context
 from app.errors import Unready
+from app.launch.places import own_environment
 from app.market.series import Series
 from app.query.lookup import Lookup
 from app.util.numbers import plain_json
@@ -21,18 +23,10 @@ T = TypeVar("T")
 
 def run(arguments: Namespace) -> int:
     """Run the given command; its errors are raised."""
-    if arguments.command == "config":
-        from app.cli.config import config
-
-        config(arguments)
-        return OK
-    if arguments.command == "reload":
-        from app.cli.reload import reload
-
-        print(reload())
-        return OK
+    if "installation" in arguments:
+        find(arguments.installation)
     context = Context.from_environment()
-    if arguments.command in ("ingest", "web", "watchdog"):
+    if arguments.command in ("doctor", "ingest", "web", "watchdog"):
         logs.configure(context.settings, arguments.command)
     return COMMANDS[arguments.command](context, arguments)
 
@@ -155,7 +149,14 @@ def reconcile(context: Context, _: Namespace) -> int:
     queued = Backfill(context, context.settings, context.budgeted_rest, context.tasks).reconcile(now=True)
     if not queued:
         raise Unready("there is nothing to compare yet: no products, or no exchange time received")
-    print(f"{queued} requests queued; `python -m app status` shows how many are pending, and the corrections")
+    print(f"{queued} requests queued; `candlewick status` shows how many are pending, and the corrections")
+    return OK
+
+
+def reload(context: Context, _: Namespace) -> int:
+    from app.cli.reload import reload
+
+    print(reload(context))
     return OK
 
 
@@ -198,7 +199,7 @@ def flower(context: Context, _: Namespace) -> int:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("FLOWER_")}
     if settings.flower_basic_auth:
         environ["FLOWER_BASIC_AUTH"] = settings.flower_basic_auth
-    os.execve(sys.executable, [sys.executable, "-m", "celery", "-A", "workers.flower", "flower", *options], environ)
+    os.execve(sys.executable, [sys.executable, "-m", "workers", "flower", *options], own_environment(environ))
 
 
 COMMANDS: dict[str, Callable[[Context, Namespace], int]] = {
@@ -214,6 +215,7 @@ COMMANDS: dict[str, Callable[[Context, Namespace], int]] = {
         alerts,
         backfill,
         reconcile,
+        reload,
         doctor,
         ingest,
         web,

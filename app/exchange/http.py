@@ -108,6 +108,8 @@ class Http:
                 stream=True,
             ) as response:
                 return Reply(response.status_code, response.headers, _body(path, response, deadline))
+        except requests.exceptions.InvalidSchema:
+            raise Unavailable(f"{path}: {network.SOCKS}") from None
         except (requests.RequestException, HTTPError, OSError) as error:
             # Of requests' nested texts only the last one has the cause.
             cause = str(error).rsplit("Caused by ", 1)[-1]

@@ -21,7 +21,10 @@ from app.launch import ports
 from app.launch.connectivity import Connectivity
 from app.launch.data import Version, mark, trouble
 from app.launch.exits import ExitReports
+from app.launch.installations import announced
 from app.launch.market_lock import claim
+from app.launch.new_indicators import NewIndicators
+from app.launch.places import root
 from app.launch.plan import ExchangeChoice, Plan, redis_socket
 from app.launch.progress import Progress
 from app.launch.redis import wait_ready, without_login
@@ -48,8 +51,11 @@ FIRST_S = 5.0
 class Launcher:
     """One launch, from the checks to the exit of the last process."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, until_ready_s: float | None = None) -> None:
+        """`until_ready_s`: stop after the first new indicator, which must come within this time."""
         self._plan = plan
+        self._until_ready_s = until_ready_s
+        self._indicators: NewIndicators | None = None
         self._began_s = time.monotonic()
         self._stop = Stop()
         self._reload = threading.Event()
@@ -60,7 +66,7 @@ class Launcher:
         """Block until SIGINT, SIGTERM or SIGHUP; returns the exit code. SIGUSR1 applies a changed file of settings.
 
         Raises `InvalidInput` if a port is taken, the folder is in use or Redis holds another market's prices, and
-        `Unready` if Redis does not start. No process is left running in either case.
+        `Unready` if Redis does not start or no indicator comes in time. No process is left running in either case.
         """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: self._stop.set())
@@ -80,16 +86,21 @@ class Launcher:
             groups = ({"redis": plan.redis} if plan.redis else {}, plan.programs)
             supervisor = Supervisor(groups, plan.root, plan.logs, plan.environ)
             try:
-                self._start(supervisor)
-                self._attend(supervisor)
+                self._start_redis(supervisor)
+                with announced(plan):
+                    self._start_programs(supervisor)
+                    is_complete = self._attend(supervisor)
             except Unready:
+                is_complete = False
                 if not self._stop.is_set():  # ignored while stopping
                     raise
             finally:
                 clean = self._end(supervisor)
+        if self._until_ready_s is not None and not is_complete:
+            raise Unready("stopped before the first indicator was computed")
         return 0 if clean else 1
 
-    def _start(self, supervisor: Supervisor) -> None:
+    def _start_redis(self, supervisor: Supervisor) -> None:
         supervisor.start(["redis"])
         url = self._plan.settings.redis.url
         try:
@@ -101,9 +112,11 @@ class Launcher:
             raise Unready(f"{error}{why}") from None
         for problem in self._unfit(url):
             self._report(f"not ready: {problem}")
+
+    def _start_programs(self, supervisor: Supervisor) -> None:
         if first := [name for name in FIRST if name in self._plan.programs]:
             supervisor.start(first)
-            self._await_first(url)
+            self._await_first(self._plan.settings.redis.url)
         supervisor.start(self._plan.programs)
 
     def _unfit(self, url: str) -> Iterable[str]:
@@ -116,6 +129,7 @@ class Launcher:
             claim(url, self._plan.origin)
             with connect(url) as client:
                 server, earlier = read_facts(client), earlier_version(client)
+                self._indicators = NewIndicators(url, client)
         except RedisError as error:
             raise Unready(f"Redis at {without_login(url)} stopped answering: {error}") from None
         if self._plan.redis and (version := Version.parse(f"{server.name} {server.version}")):
@@ -134,8 +148,8 @@ class Launcher:
                     return
                 self._stop.wait(0.05)
 
-    def _attend(self, supervisor: Supervisor) -> None:
-        """Report progress until a stop is requested."""
+    def _attend(self, supervisor: Supervisor) -> bool:
+        """Report progress until a stop is requested; true if the launch is complete before."""
         reach = Connectivity(self._outside())
         while not self._stop.wait(CHECK_EVERY_S):
             if self._reload.is_set():
@@ -149,6 +163,19 @@ class Launcher:
             for line in (reach.line(), *self._progress.lines(time.monotonic())):
                 if line:
                     self._report(line)
+            if self._until_ready_s is not None and self._is_complete(self._until_ready_s):
+                return True
+        return False
+
+    def _is_complete(self, within_s: float) -> bool:
+        """Whether the web server answers and an indicator was computed; `Unready` if not `within_s` of the start."""
+        if self._progress.is_web_up and self._indicators and self._indicators.found():
+            self._report("the first indicator is computed")
+            return True
+        if time.monotonic() - self._began_s > within_s:
+            why = self._progress.trouble or f"see {_near(self._plan.logs)}"
+            raise Unready(f"no indicator was computed within {within_s:g} s: {why}")
+        return False
 
     def _reloaded(self) -> str:
         """Put the rules and channels of the file into force, unless a setting is wrong; returns what happened."""
@@ -220,7 +247,7 @@ def _sole_use(folder: Path) -> Iterator[None]:
 
 
 def _unusable(folder: Path, error: OSError) -> InvalidInput:
-    return InvalidInput(f"{_near(folder)} cannot be written ({error.strerror}): name another folder with --folder")
+    return InvalidInput(f"{_near(folder)} cannot be written ({error.strerror}): name another folder with --data")
 
 
 def _banner(plan: Plan) -> str:
@@ -231,13 +258,12 @@ def _banner(plan: Plan) -> str:
         if local
         else f"Candlewick on {plan.exchange_url}"
     )
-    redis = f"CANDLEWICK_REDIS_URL={settings.redis_url} " if plan.redis else ""  # not needed if the user has set it
     places = {
         "dashboard": plan.web_url,
         "API": f"{plan.web_url}/docs",
         "Flower": plan.flower_url,
         **({"local exchange": plan.exchange_url} if local else {}),
-        "command line": f"{redis}{_near(Path(sys.executable))} -m app status",
+        "command line": f"{f'{_near(Path(sys.executable))} -m ' if root() else ''}candlewick status",
         "data": _near(plan.folder),
         "logs": _near(plan.logs),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from app.bind_checks import check_flower, check_web
 from app.errors import InvalidInput
-from app.launch import procfile
+from app.launch import places, procfile
 from app.launch.ports import Port
 from app.launch.redis import command_line, find_server
 from app.launch.sockets import socket_path
@@ -73,21 +72,22 @@ def _url(host: str, port: int) -> str:
     return f"http://{netloc(reachable, port)}"
 
 
-def make(market: ExchangeChoice, procfile_path: Path, folder: Path | None, environ: Mapping[str, str]) -> Plan:
+def make(market: ExchangeChoice, own: Path | None, folder: Path | None, environ: Mapping[str, str]) -> Plan:
     """The launch of `market`. Nothing is started or written.
 
+    `own`: the user's own Procfile; its processes run in its folder, and `var/` there is the default of `folder`.
     Raises `InvalidInput` if a setting, the Procfile or the Redis server is wrong.
     """
-    root = procfile_path.resolve().parent
-    programs = procfile.read(procfile_path)
-    folder = (folder or root / "var" / market).resolve()
+    root = own.resolve().parent if own else Path.cwd()
+    programs = procfile.read(own or places.PROCFILE)
+    folder = (folder or (root / "var" / market if own else places.data_folder(market))).resolve()
     local = market is ExchangeChoice.LOCAL
     ours = _demo(Settings.from_environment(environ)) if local else {}
     settings = Settings.from_environment({**environ, **ours})
     check_web(settings)
     check_flower(settings)
     for name in {"redis", "exchange"} & set(programs):
-        raise InvalidInput(f"{procfile_path}: {name!r} is reserved by the launcher; rename the process")
+        raise InvalidInput(f"{own or places.PROCFILE}: {name!r} is reserved by the launcher; rename the process")
     exchange = {"exchange": _exchange(settings, folder)} if local else {}
     embedded = ("redis_url",) not in settings.reading.origins
     if embedded:
@@ -145,14 +145,13 @@ def _redis(settings: Settings, folder: Path, environ: Mapping[str, str]) -> str:
 
 
 def _environment(settings: Settings, ours: Mapping[str, str]) -> dict[str, str]:
-    """The environment of every program: the launcher's with its `.env`, `ours`, and its own Python first in PATH.
+    """The environment of every program: the launcher's with its `.env`, and `ours`.
 
-    The programs run in another folder, so their file of settings has its whole path.
+    The programs may run in another folder, so their file of settings has its whole path.
     """
     variables, file = settings.reading.secrets.variables, settings.reading.file
     return {
-        **variables,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{variables.get('PATH', os.defpath)}",
+        **places.own_environment(variables),
         "PYTHONUNBUFFERED": "1",
         **({CONFIG: os.path.abspath(file)} if file else {}),
         **ours,

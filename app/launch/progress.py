@@ -54,6 +54,16 @@ class Progress:
         self._printed_s: dict[str, float] = {}
         self._was_ready = False
 
+    @property
+    def is_web_up(self) -> bool:
+        """Whether the web server has answered."""
+        return "web" in self._printed
+
+    @property
+    def trouble(self) -> str | None:
+        """The last line about what is not ready."""
+        return self._printed.get("trouble")
+
     def lines(self, now_s: float) -> list[str]:
         """Lines that are new at `now_s` (seconds of any steady clock)."""
         status = self._answer(f"{self._web}/v1/status")

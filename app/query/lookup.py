@@ -231,7 +231,7 @@ def _hint(product: str, followed: Iterable[str]) -> str:
     """
     alike = [p for p in followed if p[:2] == product[:2] or p[:3] == product[1:4]][:MAX_COMPARED_IDS]
     near = difflib.get_close_matches(product, alike, n=1)
-    return f"; did you mean {near[0]}?" if near else "; see /v1/products or `python -m app products`"
+    return f"; did you mean {near[0]}?" if near else "; see /v1/products or `candlewick products`"
 
 
 def _check_range(timeframe: Timeframe, start_s: int | None, end_s: int | None, limit: int | None) -> None:

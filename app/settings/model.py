@@ -6,7 +6,16 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, create_model, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.alerts.settings import AlertSettings
@@ -123,6 +132,11 @@ class Settings(Sections):
         le=1_000_000,
         description="Requests per second that one client on another machine may send to the web server.",
     )
+    web_root_path: Annotated[
+        str,
+        AfterValidator(lambda path: path.rstrip("/")),
+        matching(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", "must be a path without a query, such as /candlewick"),
+    ] = Field("", description="Path below which a reverse proxy serves the web server, such as `/candlewick`.")
     flower_address: str = Field("127.0.0.1", description="Address that Flower listens on.")
     flower_port: int = Field(5555, ge=1, le=65535, description="Port of Flower.")
     flower_basic_auth: Annotated[

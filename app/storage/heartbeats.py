@@ -36,8 +36,11 @@ GONE_MS = 15_000
 IS_LINUX = sys.platform == "linux"
 PROC = Path("/proc")
 
-OWN_COMMANDS = (("-m", "app"), ("-m", "workers"))
-"""Arguments that start a process of this program."""
+OWN_COMMANDS = (
+    *(("-m", name) for name in ("app", "workers")),
+    *(("candlewick", command) for command in ("ingest", "web", "watchdog")),
+)
+"""Adjacent words of a command line that start a process of this program; of a path, its last part counts."""
 
 
 class ProcessRecord(NamedTuple):
@@ -107,9 +110,10 @@ def live_process_counts(client: Redis) -> dict[str, int]:
 
 
 def process_start_time(pid: int) -> str:
-    """Start time of process `pid` of this host, as its kernel counts; empty if there is none."""
+    """Start time of process `pid` of this host, as its kernel counts; empty if there is none, or only its exit code."""
     try:
-        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[19]
+        fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        return "" if fields[0] == "Z" else fields[19]
     except (OSError, IndexError):
         return "" if IS_LINUX else _from_ps("lstart", pid)
 
@@ -123,7 +127,7 @@ def is_own_process(pid: int) -> bool:
         if IS_LINUX:
             return False
         words, is_own = _from_ps("command", pid).split(), _from_ps("uid", pid) == str(os.geteuid())
-    return is_own and any(pair in OWN_COMMANDS for pair in pairwise(words))
+    return is_own and any((os.path.basename(a), b) in OWN_COMMANDS for a, b in pairwise(words))
 
 
 def _from_ps(what: str, pid: int) -> str:

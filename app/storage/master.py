@@ -32,7 +32,7 @@ EXPLAINED = (Full, NoDatabase)
 
 _FULL = (
     "Redis accepts no more connections (maxclients is reached): stop other programs that use it, raise maxclients, or "
-    "lower REDIS_CONNECTIONS; docs/operations.md lists the connections of each process"
+    "lower CANDLEWICK_REDIS_CONNECTIONS; docs/operations.md lists the connections of each process"
 )
 
 

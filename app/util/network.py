@@ -21,6 +21,8 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 STORES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 """Variables that name a file of certificates; without one, Mozilla's are trusted."""
 
+SOCKS = "the proxy in the environment (HTTPS_PROXY, ALL_PROXY) must be an HTTP proxy; SOCKS is not supported"
+
 Option = tuple[int, int, int]
 
 

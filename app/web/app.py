@@ -10,7 +10,7 @@ from app.query.status import read_status
 from app.storage.events import EventStream
 from app.storage.forming import FormingFeed
 from app.util.caches import kept_for
-from app.web import alerts, corrections, data, docs, errors, health, openapi, overview, pages
+from app.web import alerts, corrections, data, docs, errors, health, openapi, overview, pages, root_path
 from app.web.concurrency_limit import ConcurrencyLimitMiddleware
 from app.web.host_check import HostCheckMiddleware
 from app.web.metrics import route as metrics
@@ -18,8 +18,7 @@ from app.web.rate_limit import RateLimitMiddleware
 from app.web.stream import route as stream
 from app.web.stream.hub import Hub
 from app.web.token_auth import TokenAuthMiddleware
-
-VERSION = "0.1.0"
+from candlewick import __version__
 
 STATUS_FOR_S = 0.5
 """Reading the whole state is expensive: concurrent requests share one answer."""
@@ -32,7 +31,7 @@ def create_app(context: Context) -> FastAPI:
     """The application. It reads from the Redis of `context`, whose calls must time out within a few seconds."""
     app = FastAPI(
         title="Candlewick",
-        version=VERSION,
+        version=__version__,
         description=ABOUT,
         docs_url=None,  # they load from another host
         redoc_url=None,
@@ -49,7 +48,7 @@ def create_app(context: Context) -> FastAPI:
         app.add_middleware(HostCheckMiddleware, names=context.settings.web_hosts)
     app.add_middleware(
         RateLimitMiddleware, per_second=context.settings.web_requests_per_second
-    )  # outermost: it counts bad tokens too
+    )  # it counts bad tokens too
     app.include_router(data.router(lookup))
     app.include_router(stream.router(app.state.hub, lookup))
     app.include_router(health.router(status))
@@ -60,4 +59,5 @@ def create_app(context: Context) -> FastAPI:
     app.include_router(docs.router(app))
     pages.install(app, context.settings)
     openapi.install(app, needs_token=bool(context.settings.web_token))
+    root_path.install(app, context.settings.web_root_path)  # outermost: the others name routes
     return app

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.web.errors import RETRY_AFTER_S, error_answer
+from app.web.root_path import route_path
 
 AT_ONCE = 80
 """Running and waiting requests: twice the number of threads, so that each waits for at most one other."""
@@ -25,7 +26,7 @@ class ConcurrencyLimitMiddleware:
         self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in ALWAYS + ENDLESS:
+        if scope["type"] != "http" or route_path(scope) in ALWAYS + ENDLESS:
             await self._app(scope, receive, send)
         elif self._running >= self._at_once:
             busy = error_answer(503, "busy", "too many requests at once", retry_after_s=RETRY_AFTER_S)

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Response
 
 from app.web.page import page
+from app.web.pages import with_imports
 
 
 def router(app: FastAPI) -> APIRouter:
@@ -16,7 +17,7 @@ def router(app: FastAPI) -> APIRouter:
 
     @routes.get("/docs")
     def docs() -> Response:
-        return page("Candlewick API", render(app.openapi()), here="/docs", modules=["docs.js"])
+        return page("Candlewick API", render(app.openapi()), here="/docs", modules=with_imports("docs.js"))
 
     return routes
 
@@ -30,7 +31,7 @@ def render(description: dict[str, Any]) -> str:
     schemas = "".join(_schema(name, schema) for name, schema in description["components"]["schemas"].items())
     return (
         f"<h1>{escape(info['title'])} API {escape(info['version'])}</h1>"
-        f"<p><a href='/openapi.json'>openapi.json</a></p><p>{_prose(info['description'])}</p>"
+        f"<p><a href='openapi.json'>openapi.json</a></p><p>{_prose(info['description'])}</p>"
         f"<h2>Routes</h2>{operations}<h2>Answers</h2>{schemas}"
     )
 

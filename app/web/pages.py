@@ -71,7 +71,7 @@ def _router(app: FastAPI, settings: Settings) -> APIRouter:
     @routes.get("/product/{product}")
     def product(product: str) -> Response:
         title, data = f"{product[:40]} · Candlewick", {"product": product.upper()[:40]}
-        return frame(title, "product.js", data, scripts=[CHART_LIBRARY])
+        return frame(title, "product.js", data, scripts=[CHART_LIBRARY], root="..")
 
     @routes.get("/health")
     def health() -> Response:

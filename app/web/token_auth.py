@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.web.errors import error_answer
+from app.web.root_path import route_path
 
 OPEN = ("/healthz",)
 """Paths without a token: they only show that the process runs."""
@@ -39,15 +40,15 @@ class TokenAuthMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        told = list(_in_headers(scope["headers"]))
-        if scope["path"] in IN_QUERY:
+        told, path = list(_in_headers(scope["headers"])), route_path(scope)
+        if path in IN_QUERY:
             query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
             told += [value.encode() for name, value in query if name == "token"]
             rest = [(name, value) for name, value in query if name != "token"]
             scope = {**scope, "query_string": urlencode(rest).encode()}
-        if scope["path"] in OPEN or any(hmac.compare_digest(self._token, one) for one in told):
+        if path in OPEN or any(hmac.compare_digest(self._token, one) for one in told):
             await self._app(scope, receive, send)
-        elif scope["path"] in BARE and not told:
+        elif path in BARE and not told:
             await self._app(scope, receive, _without_body(send))
         else:
             why = "wrong token" if told else "token required: send the header `Authorization: Bearer TOKEN`"

@@ -371,6 +371,15 @@ def test_connection_refused() -> None:
     rest.close()
 
 
+def test_a_socks_proxy_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:1080")
+    monkeypatch.setenv("NO_PROXY", "")
+    rest = CoinbaseRest("http://exchange.invalid", timeout_s=PATIENCE_S)
+    with pytest.raises(Unavailable, match=r"HTTPS_PROXY, ALL_PROXY.* SOCKS is not supported"):
+        rest.time_ms()
+    rest.close()
+
+
 class TestTime:
     @pytest.mark.parametrize("value", ["1769093449113", 1769093449113])
     def test_a_text_or_a_number(self, venue: Venue, rest: CoinbaseRest, value: object) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -30,28 +29,16 @@ from app.storage.products import FollowedProduct
 from app.storage.queue import BackfillRequest, Kind, Priority
 from tests import filled
 from tests.alerting import B0, RULED, fact
+from tests.browser import chromium, needs_chromium
 from tests.integration.test_web import served
-from tests.support import PATIENCE_S, eventually, network_of_machine
+from tests.support import PATIENCE_S, eventually
 
-CHROMIUM = shutil.which("chromium")
 SAME = "new Promise(done => { const was = location.search; setTimeout(() => done(was === location.search), 1000) })"
 """Whether the address is written: it follows the keys after a pause."""
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.long(minutes=1.2),
-    pytest.mark.skipif(CHROMIUM is None, reason="the browser tests need Debian's chromium: apt install chromium"),
-]
-
-ARGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--renderer-process-limit=1",
+    needs_chromium,
 ]
 
 DESK, PHONE = (1280, 800), (390, 844)
@@ -82,12 +69,8 @@ COUNT_PIXELS = """([name, near]) => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    from playwright import sync_api  # here, because every process that runs tests would import it
-
-    with network_of_machine(), sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -106,6 +107,13 @@ def _output_with(process: Process, text: str) -> str:
     return output
 
 
+def _candlewick(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command that has to find its installation."""
+    environ = {**os.environ, "REDIS_URL": ""}
+    command = [sys.executable, "-m", "candlewick", *arguments]
+    return subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_starts_prints_its_urls_and_ends_without_leftovers(launch: Launch, signum: int) -> None:
     process = launch.start()
@@ -113,12 +121,80 @@ def test_it_starts_prints_its_urls_and_ends_without_leftovers(launch: Launch, si
     assert f"dashboard       http://127.0.0.1:{launch.ports['CANDLEWICK_WEB_PORT']}" in output
     assert f"Flower          http://127.0.0.1:{launch.ports['CANDLEWICK_FLOWER_PORT']}" in output
     waiter = eventually(launch.waiter)
-    assert f"command line    CANDLEWICK_REDIS_URL={launch.redis_url} " in output
+    assert "command line    " in output
     assert "cannot reach http://127.0.0.1:1 (" in _output_with(process, "every process keeps retrying")
     assert launch.redis_url in eventually((launch.root / "var/run/logs/waiter.log").read_text)
     process.send(signum)
     assert process.wait() == 0
     assert not waiter.is_running()
+    assert launch.running() == []
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No installation runs but those of the test."""
+    (tmp_path / "runtime").mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "runtime"))
+
+
+@pytest.mark.usefixtures("alone")
+def test_commands_find_the_running_installation(launch: Launch, tmp_path: Path) -> None:
+    data = launch.root / "var/run"
+    first = launch.start(CANDLEWICK_TIMEFRAMES="5m,1h")
+    _output_with(first, "Redis answers")
+    found = eventually(lambda: json.loads(_candlewick("status", "--json").stdout))
+    assert found["redis"]
+    assert {row["timeframe"] for row in json.loads(_candlewick("products", "--json").stdout)["products"]} == set()
+    assert _candlewick("status", "--installation", "run").stdout == _candlewick("status", "--data", str(data)).stdout
+    wrong = _candlewick("status", "--installation", "demo")
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert (
+        "no installation of this user is 'demo', by name or data folder; running: run (http://127.0.0.1:"
+        in wrong.stderr
+    )
+
+    (tmp_path / "other").mkdir()
+    other = Launch(tmp_path / "other", launch._processes)
+    second = other.start()
+    _output_with(second, "Redis answers")
+    several = eventually(lambda: (done := _candlewick("status")).returncode == 2 and done.stderr)
+    assert "2 installations are running; choose one, or set REDIS_URL:" in several
+    assert all(f"--installation {folder}: run (" in several for folder in (data, other.root / "var/run"))
+    assert second.stop() == 0
+
+    first.send(signal.SIGKILL)
+    eventually(lambda: launch.running() == [])
+    assert (data / "installation.json").exists()
+    nothing = _candlewick("status")
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+    assert nothing.stderr.count("\n") == 1
+    assert "no running installation was found: start one with `candlewick demo`" in nothing.stderr
+
+
+@pytest.mark.usefixtures("alone")
+def test_until_ready_ends_after_the_first_new_indicator(launch: Launch) -> None:
+    launch.command += ["--until-ready", "600"]
+    process = launch.start()
+    _output_with(process, "dashboard answers")
+    eventually(launch.waiter)
+    assert process.returncode is None
+    with launch.client() as client:
+        client.xadd(keys.EVENTS, {"series": "coinbase:BTC-USD:5m", "kind": "indicator", "data": "{}"})
+    assert process.wait() == 0
+    assert "the first indicator is computed" in process.output()
+    assert launch.running() == []
+
+
+@pytest.mark.parametrize("end", ["time", "signal"])
+def test_until_ready_fails_with_a_reason(launch: Launch, end: str) -> None:
+    launch.command += ["--until-ready", "1" if end == "time" else "600"]
+    process = launch.start()
+    if end == "signal":
+        _output_with(process, "dashboard answers")
+        process.send(signal.SIGINT)
+    assert process.wait() == 1
+    reason = "no indicator was computed within 1 s: " if end == "time" else "stopped before the first indicator"
+    assert process.output().splitlines()[-1].startswith(f"error: {reason}")
     assert launch.running() == []
 
 
@@ -141,7 +217,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(launch: Launch) -> None:
     process = launch.start()
     assert process.wait() == 2
     assert process.output() == (
-        f"cannot start: {launch.root}/var/run cannot be written (Not a directory): name another folder with --folder\n"
+        f"cannot start: {launch.root}/var/run cannot be written (Not a directory): name another folder with --data\n"
     )
 
 
@@ -291,7 +367,7 @@ def test_no_other_user_reaches_the_embedded_redis(launch: Launch, name: str) -> 
         (folder / "redis").mkdir(parents=True)
         for path in (Path(open_to_all), folder, folder / "redis"):
             path.chmod(0o755)
-        launch.command += ["--folder", str(folder)]
+        launch.command += ["--data", str(folder)]
         process = launch.start()
         _output_with(process, "dashboard answers")
         listens = redis_socket(folder)
@@ -329,18 +405,13 @@ def odd_folder() -> Iterator[Path]:
 
 def test_the_command_line_and_celery_find_it_in_an_odd_folder(launch: Launch, odd_folder: Path) -> None:
     folder = odd_folder
-    url = Address("unix", socket=str(redis_socket(folder))).url
-    (launch.root / "Procfile").write_text(
-        (ROOT / "Procfile").read_text().replace("python -m", f"env PYTHONPATH={ROOT} python -m")
-    )
-    launch.command += ["--folder", str(folder)]
+    shutil.copy(ROOT / "Procfile", launch.root)
+    launch.command += ["--data", str(folder)]
     process = launch.start(CANDLEWICK_COINBASE__PRODUCTS="BTC-USD")
     _output_with(process, "Flower answers")
-    command = [sys.executable, "-m", "app", "status", "--json"]
-    environ = {**os.environ, **NOWHERE, "REDIS_URL": url, "CANDLEWICK_COINBASE__PRODUCTS": "BTC-USD"}
 
     def workers() -> bool:
-        pong = subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, check=False)
+        pong = _candlewick("status", "--json", "--data", str(folder))
         assert pong.returncode == 1, pong.stderr
         return all(f"worker {name}" in pong.stdout for name in ("indicators", "backfill", "alerts"))
 

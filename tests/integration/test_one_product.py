@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.support import eventually
 pytestmark = [pytest.mark.integration, pytest.mark.whole_system, pytest.mark.long(minutes=0.4)]
 
 GONE = "ETH-USD"
+SILENT_H = 14
 
 
 def ready(everything: World) -> Status:
@@ -35,3 +37,19 @@ def test_a_start_in_which_one_product_is_refused_ends_without_it(tmp_path: Path)
         )
         assert "404" in status.summary
         assert status.start.requests_left == 0, "nothing is said to be on its way"
+
+
+def test_a_delisted_product_is_set_apart_by_name_date_and_reason(tmp_path: Path) -> None:
+    with world(tmp_path, 3, 7, *FLOW) as everything:
+        eventually(lambda: everything.system.has_started(3), interval=0.2)
+        everything.exchange.inject("delist_product", product=GONE, gone=True)
+        for _ in range(3):
+            everything.exchange.jump(SILENT_H * 3_600)
+            jumped_s = everything.exchange.now_s()
+            eventually(lambda at=jumped_s: everything.system.now_s() >= at, interval=0.2)
+            status: Status = eventually(lambda: ready(everything), interval=0.2)
+            apart = {s.product for s in status.series if s.stale}
+            assert apart == {GONE}
+            assert f"out of date: {GONE} 5m, {GONE} 15m" in status.summary
+            assert re.search(r"no candle since 2021-03-04 \d\d:\d\d:00 UTC: .*404", status.summary)
+            assert status.start.requests_left == 0

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import httpx
 import numpy as np
@@ -498,8 +499,10 @@ def test_a_page_is_a_frame_without_inline_scripts_and_styles(web: httpx.Client, 
     assert answer.status_code == 200
     assert "unsafe-inline" not in answer.headers["content-security-policy"]
     assert re.findall(r"<style|style=|<script(?![^>]* src=)| on\w+=", answer.text) == []
-    for file in re.findall(r'(?:src|href)="(/static/[^"]+)"', answer.text):
-        loaded = web.get(file)
+    files = re.findall(r'(?:src|href)="([^"]+/static/[^"]+)"', answer.text)
+    assert len(files) > 3
+    for file in files:
+        loaded = web.get(urljoin(path, file))
         assert (loaded.status_code, loaded.headers["cache-control"]) == (200, "no-cache")
 
 

@@ -23,7 +23,7 @@ import pytest
 
 from tests.support import ROOT
 
-OURS = ("app", "client", "simulator", "workers", "tests")
+OURS = ("app", "candlewick", "client", "simulator", "workers", "tests")
 FILES = ("Procfile", "celeryconfig.py", "pyproject.toml")
 PRELOADED = ("numpy", "hypothesis.strategies", "pydantic", "orjson", "redis.cluster", "requests", "celery", "websocket")
 MEMORY_BYTES = 8 * 2**30

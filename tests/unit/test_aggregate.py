@@ -1,4 +1,6 @@
+from functools import reduce
 from math import fsum
+from operator import add
 from random import Random
 
 import numpy as np
@@ -172,7 +174,7 @@ def test_the_state_is_the_lowest_and_the_observation_the_latest() -> None:
 def test_the_volume_is_summed_exactly() -> None:
     hour = HOUR.copy()
     hour["volume"] = 0.1
-    assert aggregate(hour, M5, H1)["volume"][0] == fsum([0.1] * 12) != sum([0.1] * 12)
+    assert aggregate(hour, M5, H1)["volume"][0] == fsum([0.1] * 12) != reduce(add, [0.1] * 12)
 
 
 def test_a_parent_is_provisional_and_no_more_than_closed_if_a_child_is_provisional() -> None:

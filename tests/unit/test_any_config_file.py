@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -156,3 +157,22 @@ def test_a_channel_with_any_secret_is_made_or_names_the_wrong_variable(first: st
         if isinstance(channel, MisconfiguredChannel):
             assert channel.reason.startswith(f"channel {name}: ")
             assert is_readable(channel.reason, 300)
+
+
+@some
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+@example(b"CANDLEWICK_WEB_TOKEN='" + SECRET[:10].encode() + b"'\n")
+@example(b"CANDLEWICK_WEB_TOKEN='" + SECRET.encode())
+@example(b"A=" + b"x" * MAX_BYTES)
+@example(b"\x00=1")
+def test_any_bytes_in_dotenv_are_variables_or_one_error_that_names_it(file: Path, content: bytes) -> None:
+    folder = file.parent / "dotenv"
+    folder.mkdir(exist_ok=True)
+    (folder / ".env").write_bytes(content)
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        error = refusal_of(lambda: Settings.from_environment({}))
+    finally:
+        os.chdir(before)
+    assert error is None or (".env" in error and is_readable(error, MAX_CHARACTERS))

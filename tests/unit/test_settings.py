@@ -11,6 +11,12 @@ def test_defaults_need_no_environment() -> None:
     assert settings.web_host == "127.0.0.1"
 
 
+def test_the_path_of_a_proxy_ends_without_a_slash() -> None:
+    paths = ("", "/", "/candlewick/", "/a/b.c")
+    read = [Settings.from_environment({"CANDLEWICK_WEB_ROOT_PATH": path}).web_root_path for path in paths]
+    assert read == ["", "", "/candlewick", "/a/b.c"]
+
+
 def test_lists_and_selections() -> None:
     settings = Settings.from_environment(
         {"CANDLEWICK_COINBASE__PRODUCTS": "BTC-USD, ETH-USD,BTC-USD", "CANDLEWICK_TIMEFRAMES": "1d,5m"}
@@ -32,6 +38,9 @@ def test_lists_and_selections() -> None:
         ("CANDLEWICK_COINBASE__REST_URL", "example.com", "starts with http:// or https://"),
         ("CANDLEWICK_WEB_PORT", "0", "CANDLEWICK_WEB_PORT: Input should be greater"),
         ("CANDLEWICK_INGEST_SHARE", "3/2", "not a share"),
+        ("CANDLEWICK_WEB_ROOT_PATH", "candlewick", "must be a path"),
+        ("CANDLEWICK_WEB_ROOT_PATH", "/a/../b", "must be a path"),
+        ("CANDLEWICK_WEB_ROOT_PATH", "/a?b", "must be a path"),
         ("CANDLEWICK_COINBASE__REST_REQUESTS_PER_SECOND", "nan", "CANDLEWICK_COINBASE__REST_REQUESTS_PER_SECOND"),
     ],
 )

@@ -172,7 +172,7 @@ def test_an_old_series_without_an_indicator_is_starting() -> None:
 @pytest.mark.parametrize(
     ("pending", "reason"),
     [
-        (Priority.GAP, "ATR is 0 since a gap, which is being requested"),
+        (Priority.GAP, "ATR is 0; the missing ones are being requested"),
         (Priority.HISTORY, "ATR is 0; older ones are being requested"),
     ],
 )
@@ -291,6 +291,8 @@ def test_the_start_counts_series_products_requests_and_seconds() -> None:
     start = start_of([series(), series("ETH-USD"), *waiting], per_second=5, paused_s=1.5)
     assert (start.series_ready, start.series_total, start.products_ready, start.products_total) == (2, 14, 1, 2)
     assert start.text == "1 of 2 products, 12 requests left, about 4 seconds"
+    crowded = start_of([series(), *waiting], per_second=5, paused_s=0, ahead=100)
+    assert crowded.text == "1 of 2 products, 12 requests left, about 20 seconds", "more urgent ones come first"
     done = start_of([series()], per_second=5, paused_s=30)
     assert (done.seconds_left, done.text) == (0, "1 of 1 product")
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from app import watchdog
-from app.storage.heartbeats import ProcessRecord, is_own_process, process_start_time
+from app.storage.heartbeats import IS_LINUX, ProcessRecord, is_own_process, process_start_time
 from app.watchdog import STALL_S, StallDetector
+from tests.support import eventually
 from workers.heartbeat import STUCK_S, Consumption
 
 INGEST, WEB = ProcessRecord(7, "ingest", 1, "100"), ProcessRecord(8, "web", 1, "100")
@@ -71,6 +72,30 @@ def test_a_process_is_ours_by_its_command(monkeypatch: pytest.MonkeyPatch) -> No
         finally:
             ours.kill()
     assert not is_own_process(ours.pid), "it is gone"
+
+
+@pytest.mark.parametrize(
+    ("command", "is_own"),
+    [
+        ("/a/bin/candlewick ingest", True),
+        ("-m candlewick web", True),
+        ("-m candlewick demo", False),
+        ("/a/bin/candlewick status", False),
+        ("/a/other ingest", False),
+    ],
+)
+def test_an_installed_command_is_ours_if_it_is_a_process_of_an_installation(command: str, is_own: bool) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()", *command.split()], stdin=subprocess.PIPE) as process:
+        try:
+            assert is_own_process(process.pid) == is_own
+        finally:
+            process.kill()
+
+
+@pytest.mark.skipif(not IS_LINUX, reason="`ps` lists it elsewhere")
+def test_a_process_of_which_only_the_exit_code_is_left_has_ended() -> None:
+    with subprocess.Popen(["true"]) as process:
+        eventually(lambda: process_start_time(process.pid) == "")
 
 
 @pytest.mark.skipif(shutil.which("ps") is None, reason="no ps here")

@@ -56,7 +56,8 @@ def read_status(stores: Stores, settings: Settings) -> Status:
     now_s = clock.exchange_s if clock else None
     series = [series_status(s, now_s, settings.settling_seconds) for s in seen]
     budget = _budget(stores, settings)
-    start = start_of(series, budget.per_second, budget.paused_real_seconds)
+    ahead = sum(priority is not None and priority <= Priority.START for priority in pending.values())
+    start = start_of(series, budget.per_second, budget.paused_real_seconds, ahead)
     feed, gaps, products = _feed(stores, clock), _gaps(stores, pending, failures), _products(followed, series)
     corrections, queues = _counters(stores)
     server = read_facts(stores.redis)

@@ -17,7 +17,7 @@ from app.storage.queue import Priority
 from app.util.timestamps import format_utc
 
 _UNDER_WAY: dict[Priority | None, str] = {
-    Priority.GAP: " since a gap, which is being requested",
+    Priority.GAP: "; the missing ones are being requested",
     Priority.HISTORY: "; older ones are being requested",
 }
 

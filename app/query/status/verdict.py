@@ -23,14 +23,17 @@ NAMED = 3
 """Series that a sentence names; the others are counted."""
 
 
-def start_of(series: Sequence[SeriesStatus], per_second: float, paused_s: float) -> Start:
-    """Progress of the initial backfill: one request per series that waits for its first candles."""
+def start_of(series: Sequence[SeriesStatus], per_second: float, paused_s: float, ahead: int = 0) -> Start:
+    """Progress of the initial backfill: one request per series that waits for its first candles.
+
+    `ahead`: all pending requests of at least its urgency.
+    """
     requests_left = sum(s.starting for s in series)
     by_product: defaultdict[str, list[bool]] = defaultdict(list)
     for s in series:
         by_product[s.product].append(s.ready)
     products_ready = sum(map(all, by_product.values()))
-    seconds_left = ceil(requests_left / per_second + paused_s) if requests_left else 0
+    seconds_left = ceil(max(requests_left, ahead) / per_second + paused_s) if requests_left else 0
     done = f"{products_ready} of {_count(len(by_product), 'product', 'products')}"
     left = [
         f"{_count(requests_left, 'request', 'requests')} left",

@@ -5,6 +5,7 @@ import { get, repeat } from "./api.js";
 import { h, table } from "./dom.js";
 import { count, duration, moment, points, price } from "./format.js";
 import { startFrame } from "./frame.js";
+import { productUrl } from "./link.js";
 import { Live } from "./live.js";
 
 const POLL_MS = 3000;
@@ -19,7 +20,7 @@ const CHANNEL_COLUMNS = [
 ];
 
 function row(alert) {
-  const link = `/product/${encodeURIComponent(alert.product)}?timeframe=${encodeURIComponent(alert.timeframe)}`;
+  const link = productUrl(alert.product, alert.timeframe);
   const withdrawn = alert.state === "withdrawn";
   return [
     moment(alert.start),

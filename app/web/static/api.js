@@ -1,5 +1,8 @@
 // Requests to the API. Every error is an `ApiError` with a message for people.
 
+/** The address of the overview without its slash. Not the page's: that may contain a user and a password, which a request must not. */
+export const ROOT = location.origin + new URL("..", import.meta.url).pathname.slice(0, -1);
+
 export class ApiError extends Error {
   constructor(status, message) {
     super(message);
@@ -10,8 +13,7 @@ export class ApiError extends Error {
 /** The JSON at `path` with `query`; `undefined` parameters are left out. */
 export async function get(path, query = {}) {
   const told = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
-  // From the origin: the page's address may contain a user and a password, which a request must not.
-  const url = location.origin + path + (told.length ? `?${new URLSearchParams(told)}` : "");
+  const url = ROOT + path + (told.length ? `?${new URLSearchParams(told)}` : "");
   let answer;
   try {
     answer = await fetch(url, { signal: AbortSignal.timeout(10_000) });

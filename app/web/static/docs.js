@@ -1,5 +1,7 @@
 // Runs a route of the API from its description.
 
+import { ROOT } from "./api.js";
+
 for (const form of document.forms) form.addEventListener("submit", async event => {
   event.preventDefault();
   let path = form.dataset.path;
@@ -12,7 +14,7 @@ for (const form of document.forms) form.addEventListener("submit", async event =
   const out = form.nextElementSibling;
   out.hidden = false;
   try {
-    const answer = await fetch(location.origin + url);
+    const answer = await fetch(ROOT + url);
     out.textContent = `GET ${url}\n${answer.status} ${answer.statusText}\n\n`
       + JSON.stringify(await answer.json(), null, 2).slice(0, 20000);
   } catch (error) { out.textContent = `GET ${url}\n${error}`; }

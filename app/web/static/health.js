@@ -4,6 +4,7 @@ import { get, repeat } from "./api.js";
 import { h, table } from "./dom.js";
 import { bytes, count, duration, moment, price, volume } from "./format.js";
 import { startFrame } from "./frame.js";
+import { productUrl } from "./link.js";
 
 const POLL_MS = 2000;
 const LISTED = 50; // rows of a list; the rest are counted
@@ -109,7 +110,7 @@ function reconciliation(status, corrections) {
   const timeframes = [...new Set(causes.flatMap(([, by]) => Object.keys(by)))];
   const last = corrections.reconciled_ms;
   const rows = corrections.corrections.slice(0, 20).map(c => [
-    moment(c.exchange_ms / 1000), h("a", { href: `/product/${encodeURIComponent(c.product)}?timeframe=${c.timeframe}` }, c.product),
+    moment(c.exchange_ms / 1000), h("a", { href: productUrl(c.product, c.timeframe) }, c.product),
     c.timeframe, moment(c.start), c.cause, c.fields.map(f => `${f} ${(f === "volume" ? volume : price)(c.before[f])} → ${(f === "volume" ? volume : price)(c.after[f])}`).join(", ") || "trades",
   ]);
   return card("Reconciliation", [status.corrections, corrections], false, facts([
@@ -160,7 +161,7 @@ function troubled(status) {
   const rows = status.series.filter(s => s.stale || !s.ready || s.reason);
   if (!rows.length) return null;
   const shown = rows.slice(0, LISTED).map(s => [
-    h("a", { href: `/product/${encodeURIComponent(s.product)}?timeframe=${s.timeframe}` }, s.product), s.timeframe,
+    h("a", { href: productUrl(s.product, s.timeframe) }, s.product), s.timeframe,
     s.stale ? h("span", { class: "bad" }, "out of date") : s.ready ? "as ready as possible" : h("span", { class: "warn" }, "not ready"),
     count(s.candles), moment(s.newest), duration(s.age_seconds), s.reason ?? "–",
   ]);

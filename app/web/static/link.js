@@ -1,6 +1,14 @@
 // The address of a product's page: its timeframe and its visible range, so that a link shows the same.
 
+import { ROOT } from "./api.js";
+
 const MOVING_MS = 300; // after the last change of the range
+
+/** The address of a product's page. */
+export function productUrl(product, timeframe) {
+  const query = timeframe ? `?${new URLSearchParams({ timeframe })}` : "";
+  return `${ROOT}/product/${encodeURIComponent(product)}${query}`;
+}
 
 export class Link {
   /**

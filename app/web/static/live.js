@@ -1,5 +1,6 @@
 // Live events from the stream, if there is one, and whether it is open.
 
+import { ROOT } from "./api.js";
 import { slot } from "./buckets.js";
 
 const KINDS = ["close", "correction", "indicator", "alert", "forming"];
@@ -12,8 +13,7 @@ export class Live {
     this.onLost = onLost;
     this.path = document.body.dataset.stream;
     if (!this.path) return;
-    // From the origin: the page's address may contain a user and a password, which a request must not.
-    this.url = `${location.origin}${this.path}?${new URLSearchParams(filter)}`;
+    this.url = `${ROOT}${this.path}?${new URLSearchParams(filter)}`;
     this.open();
     // A phone that sleeps keeps no connection; a hidden page needs none.
     this.ended = new AbortController();

@@ -4,6 +4,7 @@ import { get, repeat } from "./api.js";
 import { h, setText } from "./dom.js";
 import { change, count, duration, points, price } from "./format.js";
 import { startFrame } from "./frame.js";
+import { productUrl } from "./link.js";
 import { Live } from "./live.js";
 import { bySearch, bySort, heat, isStale } from "./market.js";
 
@@ -230,7 +231,7 @@ class Row {
     this.element.setAttribute("aria-rowindex", index + 2);
     this.element.dataset.product = row.product;
     setText(this.link, row.product);
-    this.link.setAttribute("href", `/product/${encodeURIComponent(row.product)}`);
+    this.link.setAttribute("href", productUrl(row.product));
     setText(this.price, price(row.price));
     setText(this.change, change(row.change));
     setText(this.under, row.refused ? "refused" : `${price(row.price)} ${change(row.change)}`);
@@ -252,7 +253,7 @@ class Row {
     const stale = latest !== null && isStale(latest.start, timeframe.seconds, answer);
     element.classList.toggle("stale", stale);
     element.title = latest ? `${timeframe.name}: MACD-V ${points(latest.macdv)}, ${latest.stage ?? "no stage yet"}${stale ? ", out of date" : ""}` : "";
-    element.firstChild.setAttribute("href", `/product/${encodeURIComponent(row.product)}?timeframe=${timeframe.name}`);
+    element.firstChild.setAttribute("href", productUrl(row.product, timeframe.name));
   }
 }
 

@@ -1,6 +1,6 @@
 // One product: its chart by timeframe, live; the link holds what is seen.
 
-import { get, repeat } from "./api.js";
+import { get, repeat, ROOT } from "./api.js";
 import { Clock } from "./clock.js";
 import { h, setText } from "./dom.js";
 import { startFrame } from "./frame.js";
@@ -56,7 +56,7 @@ class ProductPage {
       h("div", { class: "notes" }, notes.gaps, notes.rests),
       h("div", { class: "notes" },
         Object.entries(LEGEND).map(([name, text]) => h("span", { class: `key ${name}` }, text)),
-        h("span", {}, h("a", { href: "/static/vendor/NOTICE.txt" }, "Charts by TradingView Lightweight Charts™"))));
+        h("span", {}, h("a", { href: `${ROOT}/static/vendor/NOTICE.txt` }, "Charts by TradingView Lightweight Charts™"))));
   }
 
   /** Read the product's row of the overview: its change of 24 hours, the timeframes, the exchange's time. */
