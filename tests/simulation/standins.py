@@ -136,6 +136,10 @@ class _Quiet:
         pass
 
 
+_COLUMNS = ("start", "low", "high", "open", "close", "volume")
+"""Fields of a row of REST, in the order of the simulated exchange."""
+
+
 def _connection(session: Any, _: Any, on_event: Any, on_frame: Any = None) -> Link:  # noqa: ARG001
     return Link(world(), process(), session, on_event)
 
@@ -151,7 +155,7 @@ def patched() -> Iterator[None]:
     }
     source, read = app.storage.scripts.source, app.exchange.coinbase.rest.read_candle
     remembered = lru_cache(maxsize=200_000)(
-        lambda row, *more: read(dict(zip(("start", "low", "high", "open", "close", "volume"), row, strict=True)), *more)
+        lambda row, *more, **named: read(dict(zip(_COLUMNS, row, strict=True)), *more, **named)
     )
     with ExitStack() as stack:
         put = stack.enter_context
@@ -173,7 +177,7 @@ def patched() -> Iterator[None]:
             patch.object(
                 app.exchange.coinbase.rest,
                 "read_candle",
-                lambda row, *more: remembered(tuple(row.values()), *more),
+                lambda row, *more, **named: remembered(tuple(row.values()), *more, **named),
             )
         )
         logging.disable(logging.CRITICAL)
