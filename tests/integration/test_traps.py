@@ -115,7 +115,7 @@ def test_results_do_not_pile_up(traps: Traps) -> None:
     left = {
         key.decode()
         for key in traps.client.scan_iter("*")
-        if not key.startswith((b"ran:", b"done:", b"go:", b"cw:2:heartbeats", b"cw:2:processes"))
+        if not key.startswith((b"ran:", b"done:", b"go:", b"cw:2:heartbeats", b"cw:2:processes", b"cw:2:rules"))
     }
     assert {key.removeprefix(OF_CELERY).partition(".")[0] for key in left} <= known
 
