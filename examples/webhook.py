@@ -27,7 +27,7 @@ class Receiver(BaseHTTPRequestHandler):
             return
         if (identity := self.headers["Idempotency-Key"]) not in seen:
             seen.append(identity)
-            print(json.dumps({"id": identity, "title": json.loads(body)["title"]}), flush=True)
+            print(json.dumps({"id": identity, "title": json.loads(body)["title"]}) + "\n", end="", flush=True)
         self.send_response(204)
         self.end_headers()
 

@@ -62,7 +62,7 @@ class SecuredRedis:
         self.url = f"redis://candlewick:{PASSWORD}@127.0.0.1:{self.port}/0"
 
     def start(self, password: str = PASSWORD) -> None:
-        text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+        text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
         (rule,) = re.findall(r"^user candlewick on >PASSWORD (.*)$", text, re.MULTILINE)
         acl = self._folder / "users.acl"
         acl.write_text(

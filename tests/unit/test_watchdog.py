@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from app import watchdog
@@ -87,6 +88,7 @@ def test_a_process_is_ours_by_its_command(monkeypatch: pytest.MonkeyPatch) -> No
 def test_an_installed_command_is_ours_if_it_is_a_process_of_an_installation(command: str, is_own: bool) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()", *command.split()], stdin=subprocess.PIPE) as process:
         try:
+            eventually(lambda: "input()" in psutil.Process(process.pid).cmdline())  # until then it is the parent's copy
             assert is_own_process(process.pid) == is_own
         finally:
             process.kill()
