@@ -34,7 +34,8 @@ CONCURRENCY = {"indicators": "indicator_processes", "backfill": "backfill_thread
 
 def with_concurrency(arguments: list[str], settings: Settings) -> list[str]:
     """`arguments`, with the number of processes or threads of the settings unless `-c` names another."""
-    if arguments[:1] != ["worker"] or "-c" in arguments or "-Q" not in arguments[:-1]:
+    is_given = any(argument.startswith(("-c", "--concurrency")) for argument in arguments)
+    if arguments[:1] != ["worker"] or is_given or "-Q" not in arguments[:-1]:
         return arguments
     queue = arguments[arguments.index("-Q") + 1].split(",")[0]
     return [*arguments, "-c", str(getattr(settings, CONCURRENCY[queue]))] if queue in CONCURRENCY else arguments

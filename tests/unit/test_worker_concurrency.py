@@ -21,6 +21,12 @@ def test_each_worker_of_the_procfile_has_its_setting(name: str, count: str) -> N
     assert with_concurrency(arguments, SETTINGS) == [*arguments, "-c", count]
 
 
+@pytest.mark.parametrize("form", ["-c 9", "-c9", "--concurrency 9", "--concurrency=9"])
+def test_a_number_on_the_command_line_wins(form: str) -> None:
+    line = f"worker -Q indicators {form}".split()
+    assert with_concurrency(line, SETTINGS) == line
+
+
 @pytest.mark.parametrize("line", ["beat --pidfile=", "worker -Q indicators -c 9", "worker -Q default", "worker"])
 def test_other_commands_are_left_alone(line: str) -> None:
     assert with_concurrency(line.split(), SETTINGS) == line.split()
