@@ -44,7 +44,7 @@ share(app, context().redis)
 
 @setup_logging.connect
 def _log_as_everybody(**_: Any) -> None:
-    logs.configure(Context.from_environment().settings, "worker")
+    logs.configure(context().settings, "worker")
 
 
 @celeryd_after_setup.connect
