@@ -20,9 +20,8 @@ from app.doctor.finding import Finding, Verdict, verdict
 from app.doctor.secrets import origin
 from app.errors import CandlewickError
 from app.exchange.stream_socket import ConnectionEnded, proxy_options
-from app.launch.ports import Port, problem_of
+from app.launch.ports import Port, local_url, problem_of
 from app.settings import Settings
-from app.storage.address import netloc
 from app.storage.connection import connect
 from app.storage.fitness import ServerFacts, unfit
 from app.storage.name import OURS
@@ -159,8 +158,7 @@ def _port(name: str, port: Port, path: str, alive: str) -> Finding:
 
 def _text(port: Port, path: str) -> str:
     """What a server on this machine responds; empty without a response."""
-    host = "127.0.0.1" if port.host in ("0.0.0.0", "::") else port.host
     with suppress(requests.RequestException), requests.Session() as session:
         session.trust_env = False
-        return session.get(f"http://{netloc(host, port.number)}{path}", timeout=_TIMEOUT_S).text.strip()
+        return session.get(f"{local_url(port.host, port.number)}{path}", timeout=_TIMEOUT_S).text.strip()
     return ""

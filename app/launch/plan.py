@@ -12,14 +12,12 @@ from pathlib import Path
 from app.bind_checks import check_flower, check_web
 from app.errors import InvalidInput
 from app.launch import places, procfile
-from app.launch.ports import Port
+from app.launch.ports import LOOPBACK, Port, local_url
 from app.launch.redis import command_line, find_server
 from app.launch.sockets import socket_path
 from app.settings import Settings
 from app.settings.names import CONFIG, variable
-from app.storage.address import Address, netloc
-
-LOOPBACK = "127.0.0.1"
+from app.storage.address import Address
 
 
 class ExchangeChoice(StrEnum):
@@ -55,21 +53,15 @@ class Plan:
 
     @property
     def web_url(self) -> str:
-        return _url(self.settings.web_host, self.settings.web_port)
+        return local_url(self.settings.web_host, self.settings.web_port)
 
     @property
     def flower_url(self) -> str:
-        return _url(self.settings.flower_address, self.settings.flower_port)
+        return local_url(self.settings.flower_address, self.settings.flower_port)
 
     @property
     def exchange_url(self) -> str:
         return _exchange_url(self.settings)
-
-
-def _url(host: str, port: int) -> str:
-    """URL of a server on `host`, for this machine."""
-    reachable = LOOPBACK if host in ("0.0.0.0", "::") else host
-    return f"http://{netloc(reachable, port)}"
 
 
 def make(market: ExchangeChoice, own: Path | None, folder: Path | None, environ: Mapping[str, str]) -> Plan:

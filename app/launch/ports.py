@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app.errors import InvalidInput
+from app.storage.address import netloc
+
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,12 @@ class Port:
     number: int
     purpose: str
     variable: str
+
+
+def local_url(host: str, number: int) -> str:
+    """URL of a server that listens on `host`, for this machine."""
+    reachable = LOOPBACK if host in ("0.0.0.0", "::") else host
+    return f"http://{netloc(reachable, number)}"
 
 
 def check(ports: Iterable[Port]) -> None:
