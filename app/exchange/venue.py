@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from app.exchange.adapter import ExchangeRest, FeedEvent
-from app.market.timeframes import Timeframe
 
 if TYPE_CHECKING:
     from app.exchange.feed import Feed
@@ -29,11 +28,6 @@ class Venue(ABC):
     """Default selection of products."""
     rest_requests_per_second: float
     """Default limit of REST requests, over all processes and hosts."""
-
-    streamed: frozenset[Timeframe]
-    """The timeframes that the stream delivers."""
-    page_buckets: int
-    """Most buckets that one REST response covers."""
 
     @abstractmethod
     def feed(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from app.exchange.adapter import ExchangeRest, FeedEvent
 from app.exchange.pacing import Limiter
 from app.exchange.venue import Venue
-from app.market.timeframes import Timeframe
 
 if TYPE_CHECKING:
     from app.exchange.feed import Feed
@@ -25,8 +24,6 @@ class Coinbase(Venue):
     rest_url = "https://api.coinbase.com"
     products = ("top:25:USD",)
     rest_requests_per_second = 5.0
-    streamed = frozenset({Timeframe.M5})
-    page_buckets = 350
 
     def feed(
         self, url: str, on_event: Callable[[FeedEvent], None], *, products_per_connection: int, close_grace_s: float
