@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from itertools import count
@@ -29,6 +30,10 @@ settings.register_profile("mutants", deadline=None, derandomize=True, database=N
 for _name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):  # tests connect to this machine only
     for _spelled in (_name, _name.upper()):
         os.environ.pop(_spelled, None)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background of a script: every program under test would inherit that, and ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
